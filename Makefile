@@ -1,0 +1,47 @@
+# `make run` and `make test` are the two commands; both set up all they need from Python 3.11 alone.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test check lint bench soak fuzz lock clean
+
+run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
+	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
+
+test: lint  ## format check, linter, strict types, tests
+	$(BIN)/pytest -m "not soak and not fuzz"
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: $(READY)  ## validate the configuration named by TOLLGATE_CONFIG
+	@$(BIN)/tollgate check
+
+soak: $(READY)  ## the long crash and load campaigns
+	$(BIN)/pytest -m soak --timeout=3600
+
+fuzz: $(READY)  ## the long property campaigns
+	$(BIN)/pytest -m fuzz --timeout=3600
+
+bench: $(READY)  ## the figures of the README, as ratios measured side by side
+	$(BIN)/python -m tests.benchmarks
+
+lock: $(READY)  ## renew both lock files (hashes, no index address)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --extra test --output-file tests/requirements.lock pyproject.toml
+
+# Both commands share one environment: the test tools add seconds to the first run and spare a second venv.
+$(READY): tests/requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .tollgate .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results

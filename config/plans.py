@@ -1,0 +1,174 @@
+"""Plans: what a customer may use, and what it costs."""
+
+import hashlib
+import json
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from config.base import Model
+from config.workloads import SaleUnit, Workload
+
+
+class Billing(StrEnum):
+    """How a plan's customers pay the operator."""
+
+    FREE = "free"
+    SUBSCRIPTION = "subscription"
+    USAGE = "usage"
+    CREDITS = "credits"
+    PER_REQUEST = "per_request"
+    PER_MINUTE = "per_minute"
+
+
+Amount = Annotated[int, Field(ge=0, le=10**27)]
+"""Money in the atomic unit of the deployment's currency. YAML and JSON may write it as a string of digits."""
+
+
+class Limit(Model):
+    """A number that must not be passed. `60` is short for `{max: 60}`."""
+
+    max: int = Field(gt=0, le=2**53, description="The largest number allowed.")
+    shadow: bool = Field(False, description="Only count and report what this limit would have refused.")
+
+
+def _limit(value: Any) -> Any:
+    return {"max": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+Ceiling = Annotated[Limit, BeforeValidator(_limit)]
+
+
+class Cap(Model):
+    """How much of a unit may be used up in a calendar period (UTC)."""
+
+    unit: SaleUnit = Field(description="What is counted; `amount` caps the money spent.")
+    per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
+    max: Annotated[int, Field(gt=0, le=10**27)] = Field(description="The most that may be used in one period.")
+    shadow: bool = Field(False, description="Only count and report what this cap would have refused.")
+
+
+class Limits(Model):
+    """Limits of one scope. What is not named is not limited."""
+
+    requests_per_minute: Ceiling | None = Field(None, description="Requests in any 60 seconds.")
+    requests_per_day: Ceiling | None = Field(None, description="Requests in any 24 hours.")
+    concurrent: Ceiling | None = Field(None, description="Requests that may be in flight at once.")
+    caps: tuple[Cap, ...] = Field((), description="Unit caps per calendar day or month.")
+
+
+class ScopedLimits(Model):
+    """Limits by whom they count against; a request must pass all of them."""
+
+    key: Limits = Field(Limits(), description="Counted for each API key.")
+    user: Limits = Field(
+        Limits(), description="Counted for each user of an app (or the app itself, where none is named)."
+    )
+    app: Limits = Field(Limits(), description="Counted for each app.")
+    everyone: Limits = Field(
+        Limits(),
+        alias="global",
+        description="Counted over all apps together. On Redis Cluster each hash tag gets an equal share.",
+    )
+
+
+class Price(Model):
+    """One line of a price list: `amount` for every `per` units, rounded up once per request and line."""
+
+    workload: Workload | None = Field(None, description="The workload it is for; none: the default of all workloads.")
+    model: str | None = Field(None, description="The model it is for; none: every model of the workload.")
+    unit: SaleUnit = Field(description="What is sold.")
+    amount: Amount = Field(description="The price of `per` units, in the currency's atomic unit.")
+    per: int = Field(1, ge=1, le=10**9, description="How many units the amount buys.")
+
+    @model_validator(mode="after")
+    def _sellable(self) -> Self:
+        if self.unit is SaleUnit.AMOUNT:
+            raise ValueError("`amount` is money and cannot be sold; name a unit such as `pixels` or `output_tokens`")
+        if self.model is not None and self.workload is None:
+            raise ValueError("a price for a model must name its workload")
+        return self
+
+
+class Allowance(Model):
+    """Units included in a period before the price list applies."""
+
+    unit: SaleUnit = Field(description="What is included; `amount` includes usage up to that price.")
+    per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
+    included: Annotated[int, Field(gt=0, le=10**27)] = Field(description="How much of the unit the period includes.")
+    overage: Literal["charge", "refuse"] = Field(
+        "charge", description="What happens past it: pay by the price list, or 402."
+    )
+
+
+class Holds(Model):
+    """How much is set aside for a request before its real usage is known."""
+
+    default: Amount = Field(0, description="Reserved where a request's price has no upper bound that can be computed.")
+    ceiling: Amount | None = Field(
+        None,
+        description="The most one hold may reserve, so that worst-case estimates do not starve honest bursts.",
+    )
+
+
+class Plan(Model):
+    """What a customer on this plan may do, and what it pays."""
+
+    billing: Billing = Field(Billing.FREE, description="How customers of this plan pay.")
+    tier: str = Field("standard", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The routing tier of its requests.")
+    limits: ScopedLimits = Field(ScopedLimits(), description="Limits by scope.")
+    prices: tuple[Price, ...] = Field((), description="The price list; the most specific line of each unit counts.")
+    fee: Amount = Field(0, description="Subscription only: the flat price of one user for one calendar month.")
+    allowances: tuple[Allowance, ...] = Field((), description="Usage included in a period.")
+    currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
+    holds: Holds = Field(Holds(), description="What is reserved while a request runs.")
+    on_disconnect: Literal["measured", "estimate", "free"] = Field(
+        "measured",
+        description="What a client that goes away pays: what was delivered, the estimate, or nothing.",
+    )
+    on_upstream_error: Literal["measured", "free"] = Field(
+        "free", description="What a request that the gateway failed costs: what was delivered, or nothing."
+    )
+    on_orphan: Literal["estimate", "refund", "attention"] = Field(
+        "refund",
+        description="How a hold is resolved whose owner died: charged, released, or released and listed.",
+    )
+    on_store_loss: Literal["local", "refuse"] | None = Field(
+        None,
+        description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps, else local.",
+    )
+    max_tokens: int = Field(256, ge=1, le=10**6, description="Filled in where a chat request names no `max_tokens`.")
+
+    @cached_property
+    def version(self) -> str:
+        """Eight hex digits that change whenever anything in the plan does."""
+        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        if self.billing is Billing.FREE and (self.prices or self.fee):
+            raise ValueError("a free plan has no prices and no fee; choose another billing model")
+        if self.fee and self.billing is not Billing.SUBSCRIPTION:
+            raise ValueError("`fee` belongs to billing model `subscription`")
+        return self
+
+
+def _simple(tier: str, minute: int, day: int, concurrent: int) -> Plan:
+    limits = Limits(
+        requests_per_minute=Limit(max=minute, shadow=False),
+        requests_per_day=Limit(max=day, shadow=False),
+        concurrent=Limit(max=concurrent, shadow=False),
+    )
+    return Plan(tier=tier, limits=ScopedLimits(app=limits))
+
+
+BUILT_IN_PLANS: dict[str, Plan] = {
+    "free": _simple("standard", minute=10, day=1_000, concurrent=1),
+    "standard": _simple("standard", minute=60, day=20_000, concurrent=5),
+    "premium": _simple("premium", minute=300, day=200_000, concurrent=20),
+    "unlimited": Plan(tier="premium"),
+}
+"""Plans that exist without any configuration; a plan of the same name in the file replaces one."""

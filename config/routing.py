@@ -1,0 +1,93 @@
+"""Gateways, the pools they form, and which request goes to which pool."""
+
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from config.base import Model
+from config.workloads import Workload
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must look like http://host:port")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an origin only: no path, query or user name")
+    _ = parts.port  # raises ValueError for a port that is no number
+    return url.rstrip("/")
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+
+
+class Gateway(Model):
+    """One go-livepeer gateway process."""
+
+    url: Origin = Field(description="Its HTTP origin, for example `http://127.0.0.1:9935`.")
+    max_connections: int = Field(512, ge=1, le=65_536, description="Connections one worker may open to it.")
+
+
+class Health(Model):
+    """Passive health: a gateway that keeps failing is left alone for a while."""
+
+    failures: int = Field(3, ge=1, description="Failures in a row (connect, dropped, 502-504) that eject a gateway.")
+    ejection_seconds: float = Field(10, gt=0, le=3600, description="How long an ejected gateway is left alone.")
+
+
+class Pool(Model):
+    """Gateways that serve the same requests; the one with the fewest requests in flight is chosen."""
+
+    gateways: tuple[Gateway, ...] = Field(min_length=1, description="The pool's gateways.")
+    health: Health = Field(Health(), description="When a failing gateway is left alone.")
+
+
+class RouteRule(Model):
+    """Requests that match every named field go to `pool`, then to its fallbacks. The first matching rule counts."""
+
+    tier: str | None = Field(None, description="Tier of the plan; none: every tier.")
+    workload: Workload | None = Field(None, description="Workload; none: every workload.")
+    model: str | None = Field(None, description="Model id or BYOC capability; none: every model.")
+    pool: str = Field(description="Name of the pool.")
+    fallback: tuple[str, ...] = Field((), description="Pools to use, in order, when no gateway of `pool` is healthy.")
+
+
+class Timeouts(Model):
+    """How long the gate waits for a gateway, in seconds."""
+
+    connect: float = Field(5, gt=0, le=60, description="To establish a connection.")
+    first_byte: float = Field(300, gt=0, le=86_400, description="From the request sent to the head of the answer.")
+    idle: float = Field(120, gt=0, le=86_400, description="Between two pieces of an answer or of an upload.")
+
+
+DEFAULT_TIMEOUTS: dict[Workload, Timeouts] = {
+    Workload.IMAGE_TO_VIDEO: Timeouts(connect=5, first_byte=1_200, idle=120),
+    Workload.AUDIO_TO_TEXT: Timeouts(connect=5, first_byte=900, idle=120),
+    Workload.BYOC: Timeouts(connect=5, first_byte=900, idle=300),
+    Workload.TRANSCODING: Timeouts(connect=5, first_byte=120, idle=60),
+    Workload.PLAYBACK: Timeouts(connect=5, first_byte=30, idle=60),
+}
+"""Where minutes of inference are normal the first byte may take that long."""
+
+
+class Routing(Model):
+    """Pools, rules and timeouts."""
+
+    pools: dict[str, Pool] = Field({}, description="Pools by name.")
+    rules: tuple[RouteRule, ...] = Field((), description="Rules in order; none: everything goes to the only pool.")
+    timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
+
+    @model_validator(mode="after")
+    def _known_pools(self) -> Self:
+        for index, rule in enumerate(self.rules):
+            for name in (rule.pool, *rule.fallback):
+                if name not in self.pools:
+                    raise ValueError(f"rules.{index}: there is no pool named {name!r}")
+        if len(self.pools) > 1 and not self.rules:
+            raise ValueError("several pools need rules that say which requests go where")
+        return self
+
+    def timeouts_of(self, workload: Workload) -> Timeouts:
+        """Timeouts of a workload: configured, else its default, else the general default."""
+        return self.timeouts.get(workload) or DEFAULT_TIMEOUTS.get(workload) or Timeouts()

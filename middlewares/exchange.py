@@ -1,0 +1,164 @@
+"""What one request carries from stage to stage.
+
+The pipeline puts an `Exchange` into the ASGI scope; each stage fills in its own part and reads those of the
+stages before it. Nothing about a request lives on a middleware.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from config.plans import Plan
+from config.routing import Timeouts
+from config.workloads import Unit, Workload
+
+if TYPE_CHECKING:
+    from middlewares.ledger.model import Hold, Standing
+
+Headers = list[tuple[bytes, bytes]]
+"""Header fields in order, names in lower case."""
+
+
+class Outcome(StrEnum):
+    """How a forwarded request ended."""
+
+    COMPLETE = "complete"
+    CLIENT_DISCONNECT = "client_disconnect"
+    UPSTREAM_ERROR = "upstream_error"
+    ORPHANED = "orphaned"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One client route of the gateway that may be reached through the gate (gateway contract section 1)."""
+
+    name: str
+    """Bounded label for logs and metrics, for example `text-to-image` or `live-push`."""
+    workload: Workload
+    metered_json: bool = False
+    """The body is one JSON object that is read before admission, because units, model or safety depend on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking, as auth found it."""
+
+    app: str
+    user: str | None
+    key: str | None
+    plan_name: str
+    plan: Plan
+    workloads: frozenset[Workload] | None = None
+    """What the credential is narrowed to; None: everything."""
+    models: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a request says about itself before it is forwarded."""
+
+    model: str | None = None
+    units: Mapping[Unit, int] = field(default_factory=dict)
+    """Upper bound of what it can use, where the request determines one."""
+    document: Mapping[str, Any] | None = None
+    """The parsed JSON body of a metered route."""
+
+
+async def nothing_declared() -> Declared:
+    """For routes whose body is not read."""
+    return Declared()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request from its first byte to its usage event. Times are seconds of the event loop's clock."""
+
+    request_id: str
+    """ULID; sent to the gateway as X-Request-Id, returned to the client, and the id of the usage event."""
+    started: float
+    method: str
+    path: str
+    """Percent-decoded path the client asked for."""
+
+    # edge
+    route: Route | None = None
+    target: bytes = b""
+    """Request target for the gateway: raw path and query, reserved parameters removed."""
+    headers: Headers = field(default_factory=list)
+    """Request fields for the gateway; neither framing nor hop-by-hop nor reserved ones are among them."""
+    content_length: int | None = None
+    """Declared length of the request body in bytes; None: unknown (chunked)."""
+    has_body: bool = False
+    client_address: str = ""
+    scheme: str = "http"
+    declare: Callable[[], Awaitable[Declared]] = nothing_declared
+    """Reads what the request declares, at most once. May raise `Refusal` (400, 413)."""
+
+    # auth
+    principal: Principal | None = None
+
+    # rate_limit
+    declared: Declared = field(default_factory=Declared)
+    hold: Hold | None = None
+    standings: tuple[Standing, ...] = ()
+    """Limits that apply to this request, as they stand after it was admitted."""
+
+    # tier_routing
+    tier: str = ""
+    pool: str = ""
+    gateways: tuple[str, ...] = ()
+    """Origins to try, best first; the next one only while nothing was sent to the one before."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    # forwarder
+    gateway: str = ""
+    """Origin of the gateway that was sent the request."""
+    forwarded: bool = False
+    """True from the moment the gateway may have seen a byte of it: from then on it has exactly one usage event."""
+    outcome: Outcome = Outcome.COMPLETE
+    error: str = ""
+    """Stable code of what went wrong, for log and event."""
+    upstream_seconds: float | None = None
+    """From the request sent to the head of the gateway's answer."""
+
+    # usage_tracker and response
+    status: int = 0
+    units: Mapping[Unit, int] = field(default_factory=dict)
+    amount: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+def exchange_of(scope: Mapping[str, Any]) -> Exchange:
+    """The exchange the pipeline put into this ASGI scope."""
+    exchange: Exchange = scope["tollgate.exchange"]
+    return exchange
+
+
+class Refusal(Exception):
+    """The request ends here with a problem document (RFC 9457); the response stage writes it.
+
+    `code` is stable and machine-readable. `members` join the document, `headers` the answer. `close` ends the
+    client's connection after the answer: for requests whose framing cannot be trusted or was not read to its end.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Headers | None = None,
+        members: Mapping[str, Any] | None = None,
+        close: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or []
+        self.members = members or {}
+        self.close = close
