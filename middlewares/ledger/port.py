@@ -1,0 +1,79 @@
+"""What the ledger asks of a store, and the ways a store can fail it.
+
+The ledger sees only this file; `proxy.store` implements it. So the stages stay free of sockets and topologies.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One Lua script: its `name` for people, its `source`, and the `sha` (40 hex digits) by which Redis knows it."""
+
+    name: str
+    source: bytes = field(repr=False)
+    sha: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "sha", digest.encode())
+
+
+class ScriptRunner(Protocol):
+    """Runs scripts in the store, each atomically and at most once per call."""
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int],
+        *,
+        deadline: float | None = None,
+    ) -> Any:
+        """Return the script's reply: bytes, int, None, or lists of these, as RESP2 carries them.
+
+        All `keys` share one hash tag; on Redis Cluster the node follows from `keys[0]`. `deadline` is in seconds from
+        now and bounds the whole call; None takes the runner's default.
+
+        Raises `StoreUnavailable` when the store cannot serve now, `StoreRejected` when it refuses the call itself.
+        """
+        ...
+
+
+class StoreError(Exception):
+    """A call that did not return a reply.
+
+    `may_have_run` is False when the script certainly changed nothing, True when its fate is unknown: it was sent, and
+    no answer came in time.
+    """
+
+    def __init__(self, message: str, *, may_have_run: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_run = may_have_run
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot serve now: unreachable, restarting, cut off, or held back by the open circuit breaker."""
+
+
+class StoreTimeout(StoreUnavailable):
+    """No answer within the call's deadline."""
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The node is a replica (`-READONLY`), as a demoted master is during a failover."""
+
+
+class StoreOutOfMemory(StoreUnavailable):
+    """The node is at its `maxmemory` (`-OOM`) and takes no writes."""
+
+
+class StoreLoading(StoreUnavailable):
+    """The node is still loading its data set (`-LOADING`)."""
+
+
+class StoreRejected(StoreError):
+    """The store answered and refuses this call whenever it comes: a script's fault, a wrong type, missing rights."""
