@@ -1,0 +1,76 @@
+"""What the control plane keeps about customers and their credentials, as auth reads it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from config.workloads import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRef:
+    """Names one record: what a credential rests on, and what a change notice is about."""
+
+    kind: Literal["app", "key", "user"]
+    id: str
+    """`client_id`, `key_id`, or `<client_id>/<user_id>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppRecord:
+    """A customer. Times are UTC."""
+
+    client_id: str
+    name: str
+    plan: str
+    created_at: datetime
+    secret_hash: str = field(repr=False)
+    status: Literal["active", "suspended"] = "active"
+    tier: str | None = None
+    """Routing tier in place of the plan's own."""
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("app", self.client_id)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """An end user of an app. `external_id` is the app's own name for it, unique within the app."""
+
+    user_id: str
+    app: str
+    external_id: str
+    created_at: datetime
+    email: str | None = None
+    status: Literal["active", "suspended"] = "active"
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("user", f"{self.app}/{self.user_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key without its secret. A narrowing that is None allows everything."""
+
+    key_id: str
+    app: str
+    hash: str = field(repr=False)
+    """What `keys.hash_secret` made of the secret."""
+    last4: str
+    """The last characters of the key, for people to tell keys apart."""
+    created_at: datetime
+    name: str = ""
+    user: str | None = None
+    """The user of the app it belongs to; None: the app itself."""
+    status: Literal["active", "revoked"] = "active"
+    expires_at: datetime | None = None
+    workloads: frozenset[Workload] | None = None
+    models: frozenset[str] | None = None
+    cidrs: tuple[str, ...] | None = None
+    """Networks it may be used from, for example `10.0.0.0/8`."""
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("key", self.key_id)
