@@ -1,0 +1,161 @@
+"""The signing keys of external issuers: loaded in the background, the last good ones kept."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jwt
+import structlog
+
+from config.access import Issuer
+from middlewares.auth.ports import Fetch, FetchError
+
+_RETRY_SECONDS = 15
+"""After a load that failed, where the issuer's own interval is longer."""
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
+
+
+class KeySet:
+    """The public keys of one issuer.
+
+    Loaded once per `refresh_seconds`; a token that names an unknown key brings the next load forward, at most once
+    per `refresh_seconds`, and never waits for it.
+    """
+
+    def __init__(self, issuer: Issuer, load: Callable[[], Awaitable[bytes | None]]) -> None:
+        """`load` returns the JSON Web Key Set document, or None when it is the one returned before."""
+        self.loaded = False
+        """Whether there ever was a good key set."""
+        self._issuer = issuer
+        self._load = load
+        self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
+        self._missed = asyncio.Event()
+        self._failure = ""
+
+    def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
+        """The key of that id, bound to that algorithm. A token without a key id gets the only key that fits, if so."""
+        keys = self._keys.get((kid, algorithm), [])
+        if len(keys) == 1:
+            return keys[0]
+        self._missed.set()
+        return None
+
+    async def refresh(self) -> None:
+        """Load the key set now; on any failure the keys stay as they are."""
+        try:
+            document = await self._load()
+            if document is not None:
+                self._keys = _usable(json.loads(document), self._issuer.algorithms)
+                self.loaded = True
+        except (FetchError, OSError, ValueError, RecursionError) as error:
+            if not self._failure:
+                _log.warning("jwks_unavailable", issuer=self._issuer.issuer, error=str(error), have_keys=self.loaded)
+            self._failure = str(error) or type(error).__name__
+            return
+        if self._failure:
+            _log.info("jwks_recovered", issuer=self._issuer.issuer)
+            self._failure = ""
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever. A load that a missing key brought forward is followed by a whole interval without one."""
+        early = False
+        while True:
+            seconds = self._issuer.refresh_seconds
+            if self._failure:
+                await asyncio.sleep(min(seconds, _RETRY_SECONDS))
+            elif early:
+                await asyncio.sleep(seconds)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._missed.wait(), seconds)
+            early = self._missed.is_set()
+            self._missed.clear()
+            await self.refresh()
+
+
+class KeySets:
+    """The key sets of all issuers, kept fresh between `start` and `stop`."""
+
+    def __init__(self, issuers: Sequence[Issuer], fetch: Fetch) -> None:
+        self._sets = {issuer: KeySet(issuer, _loader(issuer, fetch)) for issuer in issuers}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __getitem__(self, issuer: Issuer) -> KeySet:
+        return self._sets[issuer]
+
+    async def start(self) -> None:
+        """Try to load every key set once, side by side, then keep them fresh in the background."""
+        await asyncio.gather(*(keys.refresh() for keys in self._sets.values()))
+        self._tasks = [asyncio.create_task(keys.keep_fresh()) for keys in self._sets.values()]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+
+def _loader(issuer: Issuer, fetch: Fetch) -> Callable[[], Awaitable[bytes | None]]:
+    if issuer.jwks_file is not None:
+        return _FileLoader(issuer.jwks_file)
+    url = issuer.jwks_url or ""
+    return lambda: fetch(url)
+
+
+class _FileLoader:
+    """Reads a file when its modification time changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._modified: int | None = None
+
+    async def __call__(self) -> bytes | None:
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> bytes | None:
+        modified = self._path.stat().st_mtime_ns
+        if modified == self._modified:
+            return None
+        document = self._path.read_bytes()
+        self._modified = modified
+        return document
+
+
+def _usable(document: Any, algorithms: Sequence[str]) -> dict[tuple[str | None, str], list[jwt.PyJWK]]:
+    """Keys by (id, algorithm) and, for tokens without an id, by (None, algorithm). Raises ValueError if there is none.
+
+    A key serves every accepted algorithm of its type, or the one that it names. Keys for encryption, private and
+    symmetric keys, short ones and those of a foreign curve are left out.
+    """
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("it is not a JSON Web Key Set")
+    found: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:
+            continue
+        for algorithm in algorithms:
+            key = _bound(entry, algorithm)
+            if key is None:
+                continue
+            found.setdefault((None, algorithm), []).append(key)
+            if isinstance(kid := entry.get("kid"), str):
+                found.setdefault((kid, algorithm), []).append(key)
+    if not found:
+        raise ValueError(f"it holds no public key for {', '.join(algorithms)}")
+    return found
+
+
+def _bound(entry: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
+    if entry.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        key = jwt.PyJWK(entry, algorithm)
+        prepared = key.Algorithm.prepare_key(key.key)
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    return None if key.Algorithm.check_key_length(prepared) else key

@@ -1,0 +1,113 @@
+"""API keys and client secrets: how they look, how they are made, and what is stored of them.
+
+A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
+secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
+leak scanners and this gate tell a mistyped key from a wrong one without asking anybody. A client secret is
+`tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+import zlib
+from dataclasses import dataclass, field
+
+KEY_PREFIX = "tgk"
+CLIENT_SECRET_PREFIX = "tgs"  # noqa: S105 - a public prefix
+
+_ID_ALPHABET = string.ascii_lowercase + "234567"
+_ID_LENGTH = 16
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_SECRET_BYTES = 32
+_SECRET_LENGTH = 43
+_CHECKSUM_LENGTH = 6
+
+_KEY = re.compile(rb"(?P<signed>tgk_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
+_CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
+
+_PLAIN = "sha256"
+_PEPPERED = "hmac-sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The parts of a well-formed key."""
+
+    key_id: str
+    secret: bytes = field(repr=False)
+
+
+def new_id() -> str:
+    """A random public id: 16 characters of a-z and 2-7 (80 bits)."""
+    return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` looks like a public id."""
+    return len(text) == _ID_LENGTH and all(character in _ID_ALPHABET for character in text)
+
+
+def mint_key(key_id: str) -> str:
+    """A new key of that id; the only time its secret exists outside its owner's hands."""
+    return _sealed(f"{KEY_PREFIX}_{key_id}_{_new_secret()}")
+
+
+def mint_client_secret() -> str:
+    """A new client secret."""
+    return _sealed(f"{CLIENT_SECRET_PREFIX}_{_new_secret()}")
+
+
+def parse_key(credential: bytes) -> ApiKey | None:
+    """The parts of a key; None for anything malformed or with a wrong checksum."""
+    match = _KEY.fullmatch(credential)
+    if match is None or not _intact(match):
+        return None
+    return ApiKey(match["id"].decode(), match["secret"])
+
+
+def parse_client_secret(credential: bytes) -> bytes | None:
+    """The secret part of a client secret; None for anything malformed or with a wrong checksum."""
+    match = _CLIENT_SECRET.fullmatch(credential)
+    return match["secret"] if match is not None and _intact(match) else None
+
+
+def hash_secret(secret: bytes, pepper: bytes | None) -> str:
+    """What is stored of a secret: `<scheme>:<64 hex digits>`."""
+    if pepper is None:
+        return f"{_PLAIN}:{hashlib.sha256(secret).hexdigest()}"
+    return f"{_PEPPERED}:{hmac.digest(pepper, secret, 'sha256').hex()}"
+
+
+def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
+    """Whether `stored` was made of `secret`, in time that does not depend on where they differ.
+
+    A hash made without a pepper stays good after one is configured; one made with a pepper needs that very pepper.
+    """
+    made = hash_secret(secret, None if stored.startswith(f"{_PLAIN}:") else pepper)
+    return hmac.compare_digest(made.encode(), stored.encode())
+
+
+def _new_secret() -> str:
+    return _base62(int.from_bytes(secrets.token_bytes(_SECRET_BYTES)), _SECRET_LENGTH)
+
+
+def _sealed(text: str) -> str:
+    return text + _checksum(text.encode())
+
+
+def _checksum(text: bytes) -> str:
+    return _base62(zlib.crc32(text), _CHECKSUM_LENGTH)
+
+
+def _intact(match: re.Match[bytes]) -> bool:
+    return _checksum(match["signed"]).encode() == match["checksum"]
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,111 @@
+"""The auth stage: from the credential of a request to the principal that asks."""
+
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middlewares.auth.ports import Credentials
+from middlewares.auth.verdict import Denial, Grant, Network
+from middlewares.exchange import Exchange, Headers, Refusal, exchange_of
+from middlewares.ledger.port import StoreError
+
+_CHALLENGE = b'Bearer realm="tollgate"'
+_RETRY_SECONDS = b"1"
+
+
+class AuthMiddleware:
+    """Sets `exchange.principal`, or refuses: 401 who is unknown, 403 who may not do this, 503 while nobody can tell.
+
+    The credential is read from the client's own header fields; those for the gateway have lost it at the edge.
+    """
+
+    def __init__(self, app: ASGIApp, *, credentials: Credentials) -> None:
+        self.app = app
+        self.credentials = credentials
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        try:
+            verdict = await self.credentials.judge(presented(scope["headers"]))
+        except StoreError:
+            raise Refusal(
+                503,
+                "store_unavailable",
+                "Credentials cannot be checked at the moment; try again shortly.",
+                headers=[(b"retry-after", _RETRY_SECONDS)],
+            ) from None
+        if isinstance(verdict, Denial):
+            raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
+        check_narrowing(verdict, exchange)
+        exchange.principal = verdict.principal
+        await self.app(scope, receive, send)
+
+
+def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The one credential of a request: `Authorization: Bearer` (RFC 6750 2.1) or `X-Api-Key`. Raises `Refusal`."""
+    given: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in {b"authorization", b"x-api-key"}:
+            if name in given:
+                raise _unauthorized("ambiguous_credentials", f"More than one {name.decode()} header was sent.")
+            given[name] = value.strip(b" \t")
+    authorization, key = given.get(b"authorization"), given.get(b"x-api-key")
+    if authorization is None:
+        if key is None:
+            raise Refusal(
+                401,
+                "missing_credentials",
+                "Send an API key as `Authorization: Bearer <key>` or `X-Api-Key: <key>`.",
+                headers=[(b"www-authenticate", _CHALLENGE)],
+            )
+        return key
+    scheme, _, token = authorization.partition(b" ")
+    token = token.lstrip(b" ")
+    if scheme.lower() != b"bearer":
+        raise _unauthorized("unsupported_scheme", "The Authorization header must use the scheme Bearer.")
+    if key is not None and key != token:
+        raise _unauthorized("ambiguous_credentials", "Authorization and X-Api-Key hold different credentials.")
+    return token
+
+
+def check_narrowing(grant: Grant, exchange: Exchange) -> None:
+    """Raise `Refusal` if the credential is good, but not for this workload or from this address.
+
+    Models are told by the request's body and are checked where it is read.
+    """
+    workloads = grant.principal.workloads
+    if workloads is not None and (exchange.route is None or exchange.route.workload not in workloads):
+        raise Refusal(
+            403,
+            "insufficient_scope",
+            "The credential is not valid for this kind of request.",
+            headers=[(b"www-authenticate", _CHALLENGE + b', error="insufficient_scope"')],
+        )
+    if grant.networks is not None and not _within(exchange.client_address, grant.networks):
+        raise Refusal(403, "address_not_allowed", "The credential may not be used from this address.")
+
+
+def _within(text: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:  # a peer on a unix socket has none
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
+
+
+def _headers(denial: Denial) -> Headers:
+    if denial.status == 503:
+        return [(b"retry-after", _RETRY_SECONDS)]
+    return _invalid_token() if denial.status == 401 else []
+
+
+def _invalid_token() -> Headers:
+    """RFC 6750 section 3.1: a credential was sent and is not accepted."""
+    return [(b"www-authenticate", _CHALLENGE + b', error="invalid_token"')]
+
+
+def _unauthorized(code: str, detail: str) -> Refusal:
+    return Refusal(401, code, detail, headers=_invalid_token())

@@ -1,0 +1,124 @@
+"""Judges a credential from the records, every time anew. `cache.CachedCredentials` spares it most of the work."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import ip_network
+
+import structlog
+
+from config.plans import Plan
+from middlewares.auth.jwt import TokenRefused, TokenVerifier
+from middlewares.auth.keys import hash_secret, matches, parse_key
+from middlewares.auth.ports import Directory
+from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
+from middlewares.auth.verdict import Denial, Grant, Verdict
+from middlewares.exchange import Principal
+
+_KEY_PREFIX = b"tgk_"
+_INVALID = Denial(401, "invalid_credentials", "The credential is malformed, unknown or wrong.", memorable=False)
+_NO_SECRET = hash_secret(b"", None)
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
+
+
+class Resolver:
+    """The `Credentials` that asks the directory about keys, and the verifier and the directory about tokens."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        plans: Mapping[str, Plan],
+        verifier: TokenVerifier,
+        *,
+        pepper: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._directory = directory
+        self._plans = plans
+        self._verifier = verifier
+        self._pepper = pepper
+        self._clock = clock
+
+    async def judge(self, credential: bytes) -> Verdict:
+        """As `ports.Credentials` says. What is malformed is denied without asking the directory."""
+        if credential.startswith(_KEY_PREFIX):
+            return await self._judge_key(credential)
+        if credential.count(b".") == 2:
+            return await self._judge_token(credential)
+        return _INVALID
+
+    async def _judge_key(self, credential: bytes) -> Verdict:
+        key = parse_key(credential)
+        if key is None:
+            return _INVALID
+        record = await self._directory.key(key.key_id)
+        # An unknown id costs a comparison too, so that its answer takes no less time than a wrong secret's.
+        good = matches(key.secret, record.hash if record else _NO_SECRET, self._pepper)
+        if record is None or not good:
+            return replace(_INVALID, rests_on=(RecordRef("key", key.key_id),), memorable=True)
+        expires_at = record.expires_at.timestamp() if record.expires_at else None
+        if record.status != "active":
+            return Denial(401, "key_revoked", "The key has been revoked.", (record.ref,))
+        if expires_at is not None and expires_at <= self._clock():
+            return Denial(401, "key_expired", "The key has expired.", (record.ref,))
+        verdict = await self._judge_bearer(record.app, record.user, None, record)
+        if isinstance(verdict, Denial):
+            return verdict
+        networks = tuple(map(ip_network, record.cidrs)) if record.cidrs is not None else None
+        return replace(verdict, networks=networks, expires_at=expires_at)
+
+    async def _judge_token(self, token: bytes) -> Verdict:
+        try:
+            identity = self._verifier.verify(token)
+        except TokenRefused as refused:
+            return Denial(refused.status, refused.code, str(refused), memorable=refused.memorable)
+        verdict = await self._judge_bearer(identity.app, identity.user, identity.plan, None)
+        return verdict if isinstance(verdict, Denial) else replace(verdict, expires_at=identity.expires_at)
+
+    async def _judge_bearer(
+        self, client_id: str, user_id: str | None, plan_name: str | None, key: KeyRecord | None
+    ) -> Verdict:
+        """The grant of a proven credential, if its app, user and plan are in order.
+
+        Users of external issuers need no record of their own; one that exists may suspend them.
+        """
+        app_ref = RecordRef("app", client_id)
+        rests_on: tuple[RecordRef, ...] = (app_ref,) if key is None else (key.ref, app_ref)
+        app = await self._directory.app(client_id)
+        if app is None:
+            return replace(_INVALID, rests_on=rests_on, memorable=True)
+        if app.status != "active":
+            return Denial(401, "app_suspended", "The app this credential belongs to is suspended.", rests_on)
+        if user_id is not None:
+            rests_on += (RecordRef("user", f"{client_id}/{user_id}"),)
+            user = await self._directory.user(client_id, user_id)
+            if user is None and key is not None:
+                return replace(_INVALID, rests_on=rests_on, memorable=True)
+            if user is not None and user.status != "active":
+                return Denial(401, "user_suspended", "The user this credential belongs to is suspended.", rests_on)
+        plan_name = plan_name or app.plan
+        plan = self._plan(plan_name, app)
+        if plan is None:
+            return Denial(403, "plan_unknown", "The plan of this app is not offered any more.", rests_on)
+        principal = Principal(
+            app=client_id,
+            user=user_id,
+            key=key.key_id if key else None,
+            plan_name=plan_name,
+            plan=plan,
+            workloads=key.workloads if key else None,
+            models=key.models if key else None,
+        )
+        return Grant(principal, rests_on)
+
+    def _plan(self, name: str, app: AppRecord) -> Plan | None:
+        """The plan as the app gets it: its tier replaced by the app's own, its version that of the plan."""
+        plan = self._plans.get(name)
+        if plan is None:
+            _log.warning("plan_unknown", app=app.client_id, plan=name)
+            return None
+        if app.tier is None or app.tier == plan.tier:
+            return plan
+        _ = plan.version  # computed before the copy, which keeps it
+        return plan.model_copy(update={"tier": app.tier})
