@@ -1,0 +1,77 @@
+"""API keys."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_network
+
+from config.workloads import Workload
+from middlewares.auth.keys import hash_secret, mint_key
+from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
+from proxy.control.records import Client, Records, UnknownRecord, keys_of
+
+
+class Keys:
+    """Makes, finds and revokes API keys."""
+
+    def __init__(self, client: Client, pepper: bytes | None) -> None:
+        self._client = client
+        self._pepper = pepper
+        self._records = Records(client, KeyRecord)
+        self._apps = Records(client, AppRecord)
+        self._users = Records(client, UserRecord)
+
+    async def create(
+        self,
+        app: str,
+        *,
+        user: str | None = None,
+        name: str = "",
+        expires_at: datetime | None = None,
+        workloads: Iterable[Workload] = (),
+        models: Iterable[str] = (),
+        cidrs: Iterable[str] = (),
+    ) -> tuple[KeyRecord, str]:
+        """A new key of an app, or of one of its users, and its text, which cannot be had again.
+
+        An empty narrowing allows everything. Raises `UnknownRecord` for a missing app or user, `ValueError` for a
+        network that is none.
+        """
+        networks = tuple(str(ip_network(cidr)) for cidr in cidrs)
+        if await self._apps.get(RecordRef("app", app)) is None:
+            raise UnknownRecord(RecordRef("app", app))
+        if user is not None:
+            ref = RecordRef("user", f"{app}/{user}")
+            if await self._users.get(ref) is None:
+                raise UnknownRecord(ref)
+        text, key = mint_key()
+        record = KeyRecord(
+            key_id=key.key_id,
+            app=app,
+            hash=hash_secret(key.secret, self._pepper),
+            last4=text[-4:],
+            created_at=datetime.now(UTC),
+            name=name,
+            user=user,
+            expires_at=expires_at,
+            workloads=frozenset(workloads) or None,
+            models=frozenset(models) or None,
+            cidrs=networks or None,
+        )
+        await self._client.sadd(keys_of(app), record.key_id)
+        await self._records.add(record)
+        return record, text
+
+    async def get(self, key_id: str) -> KeyRecord | None:
+        return await self._records.get(RecordRef("key", key_id))
+
+    async def list(self, app: str) -> list[KeyRecord]:
+        """All keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
+        if await self._apps.get(RecordRef("app", app)) is None:
+            raise UnknownRecord(RecordRef("app", app))
+        ids = [key_id.decode() async for key_id in self._client.sscan_iter(keys_of(app), count=1_000)]
+        return await self._records.several([RecordRef("key", key_id) for key_id in dict.fromkeys(ids)])
+
+    async def revoke(self, key_id: str) -> KeyRecord:
+        """End a key for good, in every worker at once. Raises `UnknownRecord`."""
+        return await self._records.change(RecordRef("key", key_id), lambda key: replace(key, status="revoked"))

@@ -1,0 +1,45 @@
+"""End users of apps."""
+
+from datetime import UTC, datetime
+from typing import cast
+
+from middlewares.auth.keys import new_id
+from middlewares.auth.records import AppRecord, RecordRef, UserRecord
+from proxy.control.records import Client, Records, UnknownRecord, users_of
+
+
+class Users:
+    """Makes and finds users, always within one app."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._records = Records(client, UserRecord)
+        self._apps = Records(client, AppRecord)
+
+    async def create(self, app: str, external_id: str, *, email: str | None = None) -> tuple[UserRecord, bool]:
+        """The user of that external id, and whether it is new. Raises `UnknownRecord` for a missing app."""
+        await self._check(app)
+        await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")
+        user_id = cast("bytes", await self._client.hget(users_of(app), external_id))  # index entries are never removed
+        user = UserRecord(user_id.decode(), app, external_id, datetime.now(UTC), email)
+        if await self._records.add(user):
+            return user, True
+        return await self._records.get(user.ref) or user, False
+
+    async def get(self, app: str, user_id: str) -> UserRecord | None:
+        return await self._records.get(RecordRef("user", f"{app}/{user_id}"))
+
+    async def find(self, app: str, external_id: str) -> UserRecord | None:
+        """The user whom the app knows by that id."""
+        user_id = cast("bytes | None", await self._client.hget(users_of(app), external_id))
+        return None if user_id is None else await self.get(app, user_id.decode())
+
+    async def list(self, app: str) -> list[UserRecord]:
+        """All users of an app, oldest first. Raises `UnknownRecord` for a missing app."""
+        await self._check(app)
+        ids = [user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)]
+        return await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in dict.fromkeys(ids)])
+
+    async def _check(self, app: str) -> None:
+        if await self._apps.get(RecordRef("app", app)) is None:
+            raise UnknownRecord(RecordRef("app", app))

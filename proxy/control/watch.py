@@ -1,0 +1,96 @@
+"""Hears of changed records from Redis, so that a revoked key ends in every worker at once."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from middlewares.auth.records import RecordRef
+from proxy.control.records import CHANGES, Client
+
+_SHORTEST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
+
+
+class ChangeWatcher:
+    """Calls `changed` for every announced change, and `missed` whenever announcements may have been missed.
+
+    That is after every subscription, the first and those after a lost connection. In between, what a worker remembers
+    is bounded by its cache's time only. A peer that went away without a word is noticed after two `silence` (seconds).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        changed: Callable[[RecordRef], None],
+        missed: Callable[[], None],
+        silence: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._changed = changed
+        self._missed = missed
+        self._silence = silence
+        self._task: asyncio.Task[None] | None = None
+        self._connected = True
+
+    async def start(self) -> None:
+        """Watch in the background; a store that is away is waited for there."""
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _watch(self) -> None:
+        pause = _SHORTEST_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._client.pubsub() as pubsub:
+                    await self._listen(pubsub)
+            except (RedisError, OSError) as error:
+                if self._connected:
+                    self._connected = False
+                    pause = _SHORTEST_PAUSE_SECONDS
+                    _log.warning("changes_unavailable", error=str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _listen(self, pubsub: PubSub) -> None:
+        await pubsub.subscribe(CHANGES)
+        asked = False
+        while True:
+            message = await pubsub.get_message(timeout=self._silence)
+            if message is None:
+                if asked:
+                    raise RedisConnectionError("Redis does not answer on the channel of changes")
+                await pubsub.ping()
+                asked = True
+                continue
+            asked = False
+            if message["type"] == "subscribe":  # also after a reconnection within redis-py
+                if not self._connected:
+                    _log.info("changes_recovered")
+                self._connected = True
+                self._missed()
+            elif message["type"] == "message":
+                self._hear(message["data"])
+
+    def _hear(self, data: bytes) -> None:
+        try:
+            ref = msgspec.json.decode(data, type=RecordRef)
+        except msgspec.DecodeError:
+            _log.warning("change_not_understood")
+            self._missed()
+        else:
+            self._changed(ref)
