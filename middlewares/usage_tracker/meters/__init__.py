@@ -1,0 +1,37 @@
+"""One meter per kind of work: it watches an exchange pass and says what was used."""
+
+from __future__ import annotations
+
+from config.workloads import Workload
+from middlewares.exchange import Declared, Route
+from middlewares.usage_tracker.meters.base import Meter
+from middlewares.usage_tracker.meters.count import CountMeter
+from middlewares.usage_tracker.meters.images import ImagesMeter
+from middlewares.usage_tracker.meters.llm import LlmMeter
+
+__all__ = ["Meter", "meter_for"]
+
+ANSWERING = frozenset(
+    {
+        Workload.IMAGE_TO_IMAGE,
+        Workload.IMAGE_TO_VIDEO,
+        Workload.UPSCALE,
+        Workload.AUDIO_TO_TEXT,
+        Workload.SEGMENT_ANYTHING_2,
+        Workload.IMAGE_TO_TEXT,
+        Workload.TEXT_TO_SPEECH,
+    }
+)
+ANSWERING_ROUTES = frozenset({"byoc-request"})
+"""Workloads, and single routes, whose every success has a body; elsewhere an empty 200 can be all there is to say."""
+
+
+def meter_for(route: Route, declared: Declared) -> Meter:
+    """A fresh meter for one exchange on this route."""
+    match route.workload:
+        case Workload.TEXT_TO_IMAGE:
+            return ImagesMeter(declared)
+        case Workload.LLM:
+            return LlmMeter(declared)
+        case workload:
+            return CountMeter(answers=workload in ANSWERING or route.name in ANSWERING_ROUTES)

@@ -1,0 +1,91 @@
+"""What every meter is, and what they share.
+
+A meter watches one exchange go by and says at its end what was used. It is a pure state machine: it neither delays
+nor changes a byte, keeps a bounded amount of memory, and takes whatever a client or a gateway sends without raising.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from config.workloads import Unit
+from middlewares.exchange import Headers
+from middlewares.ledger.model import Provenance, Usage
+
+ANSWER_BYTES = 1024 * 1024
+"""The longest answer a meter keeps. JSON answers of a gateway are a few KiB: media are linked, not enclosed."""
+
+TOKENS_CEILING = 2**53
+"""A count beyond it cannot be meant, and would not survive arithmetic in Redis."""
+
+T = TypeVar("T")
+
+
+class Meter(Protocol):
+    """Fed in the order things happen; `usage` may be asked at any point, for exchanges end anywhere."""
+
+    def request(self, chunk: bytes) -> None:
+        """A chunk of the request's body, on its way to the gateway."""
+        ...
+
+    def response(self, status: int, headers: Headers) -> None:
+        """The head of the gateway's answer."""
+        ...
+
+    def answer(self, chunk: bytes) -> None:
+        """A chunk of the answer's body, on its way to the client."""
+        ...
+
+    def usage(self) -> Usage:
+        """What the exchange used, as far as it went."""
+        ...
+
+
+class Body:
+    """An answer's body, kept as it passes for as long as it is readable: plain, and at most `ANSWER_BYTES` long."""
+
+    __slots__ = ("readable", "size", "text")
+
+    def __init__(self, headers: Headers) -> None:
+        self.size = 0
+        self.text = bytearray()
+        """Everything that passed; empty unless `readable`."""
+        self.readable = field(headers, b"content-encoding") in (b"", b"identity")
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if not self.readable:
+            return
+        if self.size > ANSWER_BYTES:
+            self.readable = False
+            self.text = bytearray()
+        else:
+            self.text += chunk
+
+
+def field(headers: Headers, name: bytes) -> bytes:
+    """The first value of a header field in lower case; empty where it is not sent."""
+    return next((value.strip().lower() for key, value in headers if key == name), b"")
+
+
+def decode(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | None:
+    """What `text` says to the decoder; None where it is no JSON, nested without end, or of another shape."""
+    try:
+        return decoder.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def metered(
+    units: dict[Unit, int], provenance: dict[Unit, Provenance], *, complete: bool, finish_reason: str = ""
+) -> Usage:
+    """Usage with its request counted.
+
+    `Unit.REQUESTS` is 1 for complete work and absent for all other, so that a plan that sells requests sells successes.
+    """
+    if complete:
+        units[Unit.REQUESTS] = 1
+        provenance[Unit.REQUESTS] = Provenance.MEASURED
+    return Usage(units, provenance, complete, finish_reason)
