@@ -1,0 +1,71 @@
+"""The circuit breaker: after a few failures in a row it spares callers the wait, and now and then lets one try."""
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class BreakerState(StrEnum):
+    """Closed lets every call pass, open none, half-open waits for the one call that tries."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Opens after `threshold` consecutive failures; every `retry_after` seconds one call may pass as a probe.
+
+    `on_change(state, cause)` hears of each opening and closing once; unsuccessful probes are no change.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[BreakerState, str], None],
+        *,
+        threshold: int = 3,
+        retry_after: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = BreakerState.CLOSED
+        self.cause = ""
+        self._on_change = on_change
+        self._threshold = threshold
+        self._retry_after = retry_after
+        self._clock = clock
+        self._failures = 0
+        self._probe_at = 0.0
+
+    def allows(self) -> bool:
+        """Whether a call may pass now; when the breaker is not closed, a True makes that call the probe.
+
+        A probe that never reports (its caller went away) is replaced by another after `retry_after`.
+        """
+        if self.state is BreakerState.CLOSED:
+            return True
+        now = self._clock()
+        if now < self._probe_at:
+            return False
+        self.state = BreakerState.HALF_OPEN
+        self._probe_at = now + self._retry_after
+        return True
+
+    def succeeded(self) -> None:
+        """A call was answered. While open, that is news from before; only a probe's answer closes."""
+        if self.state is BreakerState.OPEN:
+            return
+        self._failures = 0
+        if self.state is BreakerState.HALF_OPEN:
+            self.state = BreakerState.CLOSED
+            self._on_change(self.state, self.cause)
+
+    def failed(self, cause: str) -> None:
+        """A call could not be served, for the reason `cause`."""
+        self._failures += 1
+        if self.state is BreakerState.HALF_OPEN:
+            self.state = BreakerState.OPEN
+        elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:
+            self.state = BreakerState.OPEN
+            self.cause = cause
+            self._probe_at = self._clock() + self._retry_after
+            self._on_change(self.state, cause)

@@ -1,0 +1,53 @@
+"""redis-py clients for everything off the request path: records, pub/sub, reading streams."""
+
+from typing import Any
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from proxy.store.address import Address, Credentials, Topology
+from proxy.store.dial import CLIENT_NAME
+
+
+def _settings(address: Address, login: Credentials, timeout: float) -> dict[str, Any]:
+    """What every client of redis-py gets: short waits, and no second try of a command that may have run."""
+    settings: dict[str, Any] = {
+        "username": login.username,
+        "password": login.password,
+        "client_name": CLIENT_NAME,
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+    }
+    if address.tls:
+        settings |= {"ssl": True, **address.tls_options}
+        if "ssl_check_hostname" in settings:
+            settings["ssl_check_hostname"] = settings["ssl_check_hostname"].lower() != "false"
+    return settings
+
+
+def sentinels(address: Address, timeout: float) -> Sentinel:
+    """The sentinels of `address`, which know the master; `timeout` in seconds for each of them."""
+    return Sentinel(  # type: ignore[no-untyped-call]
+        [(endpoint.host, endpoint.port) for endpoint in address.endpoints],
+        sentinel_kwargs=_settings(address, address.sentinel_login, timeout),
+    )
+
+
+def control_client(address: Address, sentinel: Sentinel | None, timeout: float) -> Redis | RedisCluster:
+    """The client for the control plane, `timeout` in seconds for connecting and for each answer; replies are bytes."""
+    settings = _settings(address, address.login, timeout)
+    if address.topology is Topology.CLUSTER:
+        nodes = [ClusterNode(endpoint.host, endpoint.port) for endpoint in address.endpoints]
+        return RedisCluster(startup_nodes=nodes, **settings)
+    if sentinel is not None:
+        client: Redis = sentinel.master_for(address.service, db=address.db, **settings)
+        return client
+    endpoint = address.endpoints[0]
+    if endpoint.path:
+        return Redis(unix_socket_path=endpoint.path, db=address.db, **settings)
+    return Redis(host=endpoint.host, port=endpoint.port, db=address.db, **settings)

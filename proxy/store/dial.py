@@ -1,0 +1,96 @@
+"""Opens a connection to one Redis: socket, TLS, login, and a look at who answers."""
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Self
+
+from middlewares.ledger.port import StoreRejected, StoreUnavailable
+from proxy.store.address import Address, Credentials, Endpoint
+from proxy.store.connection import Connection, Word
+
+CLIENT_NAME = "tollgate"
+
+_KEEPALIVE_IDLE_SECONDS = 30
+"""Shorter than the idle time after which cloud load balancers drop a connection without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who answers at an endpoint. `run_id` differs for every start of a server; empty where it is not told."""
+
+    role: str
+    mode: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """How every connection of a store is made; times in seconds."""
+
+    login: Credentials
+    db: int
+    tls: ssl.SSLContext | None
+    timeout: float
+    stall: float
+    max_pending: int
+
+    @classmethod
+    def to(cls, address: Address, *, timeout: float, stall: float, max_pending: int) -> Self:
+        """The dialer for `address`. Raises `StoreUnavailable` when its TLS files cannot be used."""
+        try:
+            tls = address.ssl_context()
+        except OSError as error:  # ssl.SSLError is one, too
+            raise StoreUnavailable(f"the TLS options of {address} cannot be used: {error}") from None
+        return cls(address.login, address.db, tls, timeout, stall, max_pending)
+
+    async def dial(self, endpoint: Endpoint) -> tuple[Connection, Server]:
+        """A connection that is logged in and answers. Raises `StoreError`, after at most `timeout` seconds."""
+        connection: Connection | None = None
+        try:
+            async with asyncio.timeout(self.timeout):
+                connection = await self._connect(endpoint)
+                return connection, await self._greet(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailable(f"Redis at {endpoint} does not answer") from None
+            if isinstance(error, OSError):
+                raise StoreUnavailable(f"Redis at {endpoint} cannot be reached: {error.strerror or error}") from None
+            if isinstance(error, StoreRejected):
+                raise StoreRejected(f"Redis at {endpoint} refuses the login: {error}") from None
+            raise
+
+    async def _connect(self, endpoint: Endpoint) -> Connection:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Connection:
+            return Connection(str(endpoint), stall=self.stall, max_pending=self.max_pending)
+
+        if endpoint.path:
+            return (await loop.create_unix_connection(protocol, endpoint.path))[1]
+        transport, connection = await loop.create_connection(
+            protocol, endpoint.host, endpoint.port, ssl=self.tls, server_hostname=endpoint.host if self.tls else None
+        )
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
+        return connection
+
+    async def _greet(self, connection: Connection) -> Server:
+        login: list[Word] = []
+        if self.login.password is not None:
+            login = [b"AUTH", self.login.username or "default", self.login.password]
+        hello = await connection.call([b"HELLO", 2, *login, b"SETNAME", CLIENT_NAME], self.timeout)
+        if self.db:
+            await connection.call([b"SELECT", self.db], self.timeout)
+        facts = dict(zip(hello[::2], hello[1::2], strict=True))
+        try:
+            about = await connection.call([b"INFO", b"server"], self.timeout)
+        except StoreRejected:  # this user may not ask
+            about = b""
+        run_id = about.partition(b"run_id:")[2].partition(b"\r\n")[0]
+        return Server(facts[b"role"].decode(), facts[b"mode"].decode(), run_id.decode())

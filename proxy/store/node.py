@@ -1,0 +1,82 @@
+"""One Redis node as the topologies use it: a channel behind a circuit breaker."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from middlewares.ledger.port import Script, StoreError, StoreUnavailable
+from proxy.store.breaker import Breaker, BreakerState
+from proxy.store.channel import Channel, Locate
+from proxy.store.connection import Reply, Word
+from proxy.store.dial import Dialer
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """A node's breaker opened (`state` is `open`: calls fail at once) or closed again; `cause` is why it opened."""
+
+    node: str
+    state: BreakerState
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What all nodes of a store share.
+
+    `on_state` hears of every breaker; `on_new_server` of every restart and failover, after which acknowledged writes
+    of the last seconds may be missing.
+    """
+
+    dialer: Dialer
+    on_state: Callable[[NodeChange], None]
+    on_new_server: Callable[[], None]
+
+
+class Node:
+    """Runs scripts on one node; `on_failure` is called whenever it cannot serve."""
+
+    def __init__(
+        self,
+        name: str,
+        locate: Locate,
+        wiring: Wiring,
+        *,
+        master_only: bool = False,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.channel = Channel(locate, wiring.dialer, wiring.on_new_server, master_only=master_only)
+        self.breaker = Breaker(lambda state, cause: wiring.on_state(NodeChange(name, state, cause)))
+        self._dialer = wiring.dialer
+        self._on_failure = on_failure
+
+    async def open(self) -> None:
+        """Connect. Raises `StoreUnavailable` when several attempts have failed."""
+        self.channel.start()
+        try:
+            await self.channel.ready(2 * self._dialer.timeout)
+        except BaseException:
+            await self.channel.close()
+            raise
+
+    async def run(
+        self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False
+    ) -> Reply:
+        """As `Channel.run`; fails at once while the breaker is open."""
+        if not self.breaker.allows():
+            raise StoreUnavailable(self.breaker.cause)
+        try:
+            reply = await self.channel.run(script, keys, args, deadline, asking=asking)
+        except StoreUnavailable as error:
+            self.breaker.failed(str(error))
+            self._on_failure()
+            raise
+        except StoreError:  # an answer, if not the one that was hoped for
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+        return reply
+
+    async def ping(self, deadline: float) -> None:
+        """Raise `StoreError` unless the node answers within `deadline` seconds, whatever the breaker thinks."""
+        await self.channel.call((b"PING",), deadline)

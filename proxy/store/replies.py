@@ -1,0 +1,71 @@
+"""Error replies of Redis, turned into the errors that the ledger and the topologies act on."""
+
+import re
+
+from middlewares.ledger.port import (
+    StoreError,
+    StoreLoading,
+    StoreOutOfMemory,
+    StoreReadOnly,
+    StoreRejected,
+    StoreUnavailable,
+)
+from proxy.store.address import Endpoint
+
+
+class NoScript(StoreRejected):
+    """`-NOSCRIPT`: the node does not know the script, so nothing ran."""
+
+
+class Redirected(StoreError):
+    """`-MOVED` and `-ASK`: another node serves `slot`, so nothing ran here.
+
+    An ASK holds for this call only (the slot is on its way to `endpoint`), a MOVED from now on. A host that the node
+    does not know is empty and means the host that was asked.
+    """
+
+    def __init__(self, line: str) -> None:
+        kind, slot, endpoint = line.split()[:3]
+        super().__init__(line)
+        host, _, port = endpoint.rpartition(":")
+        self.ask = kind == "ASK"
+        self.slot = int(slot)
+        self.endpoint = Endpoint(host, int(port))
+
+
+class TryAgain(StoreError):
+    """`-TRYAGAIN`: the keys of one call are on both sides of a slot migration for a moment, so nothing ran."""
+
+
+_BY_CODE: dict[str, type[StoreError]] = {
+    "NOSCRIPT": NoScript,
+    "MOVED": Redirected,
+    "ASK": Redirected,
+    "TRYAGAIN": TryAgain,
+    "READONLY": StoreReadOnly,
+    "OOM": StoreOutOfMemory,
+    "LOADING": StoreLoading,
+    "MASTERDOWN": StoreUnavailable,
+    "CLUSTERDOWN": StoreUnavailable,
+    "NOREPLICAS": StoreUnavailable,
+    "MISCONF": StoreUnavailable,
+    "BUSY": StoreUnavailable,
+}
+
+# Before version 7 a command refused within a script arrives wrapped: "ERR Error running script (...): ... -OOM ...".
+_WITHIN_SCRIPT = re.compile(r"^ERR Error running script .*?: -(?P<line>[A-Z]+ .*)$", re.DOTALL)
+
+
+def error_from(line: str) -> StoreError:
+    """The error for one RESP error line, given without its leading `-`.
+
+    The refusals that a busy, full or demoted node gives leave the data untouched: Redis decides them before a script's
+    first write and not again after it. Anything else a script raises may follow writes of its own.
+    """
+    if wrapped := _WITHIN_SCRIPT.match(line):
+        line = wrapped["line"]
+    kind = _BY_CODE.get(line.partition(" ")[0])
+    try:
+        return kind(line) if kind else StoreRejected(line, may_have_run=True)
+    except ValueError:  # a redirection to nowhere
+        return StoreRejected(line)

@@ -1,0 +1,96 @@
+"""The servers behind an address: one, or the master that sentinels name, or the masters of a cluster."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from redis.asyncio.sentinel import Sentinel
+from redis.exceptions import RedisError
+
+from middlewares.ledger.port import Script, StoreUnavailable
+from proxy.store.address import Address, Endpoint
+from proxy.store.channel import Locate
+from proxy.store.connection import Reply, Word
+from proxy.store.node import Node, Wiring
+
+
+class Servers(Protocol):
+    """One shape of deployment. Every call takes its deadline in seconds and raises `StoreError`."""
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes in use now."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises `StoreError` when no node serves."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float) -> Reply:
+        """Run `script` on the node that holds `keys`."""
+        ...
+
+
+class Single:
+    """One server, found by `locate` (which, for the embedded one, also sees to it that it runs)."""
+
+    def __init__(self, name: str, locate: Locate, wiring: Wiring) -> None:
+        self._node = Node(name, locate, wiring)
+        self.nodes = (self._node,)
+        self.run = self._node.run
+
+    async def open(self) -> None:
+        await self._node.open()
+        server = self._node.channel.server
+        if server is not None and server.mode == "cluster":
+            await self.close()
+            raise StoreUnavailable(f"{self._node.name} is a cluster: write its address as redis+cluster://...")
+
+    async def close(self) -> None:
+        await self._node.channel.close()
+
+
+class Sentinels:
+    """The master that the sentinels name; followed when they name another."""
+
+    WATCH_SECONDS = 1.0
+    """How often the sentinels are asked, which catches a master that was replaced while we could still reach it."""
+
+    def __init__(self, address: Address, sentinel: Sentinel, wiring: Wiring) -> None:
+        self._service = address.service
+        self._sentinel = sentinel
+        self._node = Node(str(address), self._locate, wiring, master_only=True)
+        self._watcher: asyncio.Task[None] | None = None
+        self.nodes = (self._node,)
+        self.run = self._node.run
+
+    async def open(self) -> None:
+        await self._node.open()
+        self._watcher = asyncio.create_task(self._watch(), name="store sentinel watch")
+
+    async def close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        await self._node.channel.close()
+
+    async def _locate(self) -> Endpoint:
+        try:
+            host, port = await self._sentinel.discover_master(self._service)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"the sentinels name no master {self._service!r} now: {error}") from None
+        return Endpoint(host, port)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.WATCH_SECONDS)
+            try:
+                master = await self._locate()
+            except StoreUnavailable:
+                continue
+            if master != self._node.channel.endpoint:
+                self._node.channel.drop(f"is not the master any more, {master} is")
