@@ -70,7 +70,7 @@ class ScopedLimits(Model):
     everyone: Limits = Field(
         Limits(),
         alias="global",
-        description="Counted over all apps together. On Redis Cluster each hash tag gets an equal share.",
+        description="Counted over all apps of the plan. On Redis Cluster each hash tag gets a share.",
     )
 
 
@@ -137,7 +137,7 @@ class Plan(Model):
     )
     on_store_loss: Literal["local", "refuse"] | None = Field(
         None,
-        description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps, else local.",
+        description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps.",
     )
     max_tokens: int = Field(256, ge=1, le=10**6, description="Filled in where a chat request names no `max_tokens`.")
 

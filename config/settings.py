@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     gateway_url: Origin | None = Field(None, description="The gateway, where one is enough; pools are for more.")
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://`. None: the embedded Redis.",
+        description="`redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://`. None: embedded.",
     )
     data_dir: Path = Field(Path(".tollgate"), description="Folder of the embedded Redis, the journal and metric files.")
     listen: Address = Field("127.0.0.1:8080", description="Public listener.")

@@ -1,4 +1,4 @@
-"""What stages and ledger say to each other: admissions, holds, usage, events."""
+"""What stages and ledger say to each other: subjects, standings, holds, usage, settlements."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from config.workloads import Unit, Workload
 
 
 class Provenance(StrEnum):
-    """Where a number of a usage event comes from (design of the event: every unit names its source)."""
+    """Where a number of a usage event comes from."""
 
     MEASURED = "measured"
     """Read by the gate from the bytes that passed."""
@@ -46,53 +48,85 @@ class Standing:
     reset_seconds: int
     """Seconds until something of it is free again; 0: unknown."""
     window_seconds: int | None
-    """None: not a window (concurrency, balance)."""
+    """None: not a window (concurrency, caps, balance)."""
     shadow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Who and what a request is accounted to."""
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What one rule has reserved for a hold, and how to give it back. Amounts are strings: JSON numbers are doubles."""
 
+    kind: str
+    """As in `lua/settle.lua`: c lease, d m unit cap, b balance, a allowance."""
+    keys: tuple[str, ...]
+    held: str = "0"
+    unit: str = ""
+    """Sale unit that is counted; empty for a lease."""
+    per: str = ""
+    """Period of an allowance, d or m."""
+    price: str = ""
+    """Price past an allowance, `<amount> <counted units>`."""
+
+
+class Hold(msgspec.Struct, omit_defaults=True):
+    """An admitted request until it is settled: who it is accounted to, and what is reserved for it.
+
+    It is kept in Redis as JSON, so that a reaper can end it when its owner died.
+    """
+
+    request_id: str
     app: str
     user: str | None
     key: str | None
     plan: str
-    """Name and version, `<name>@<version>`."""
+    """Plan name and version, `<name>@<version>`."""
     workload: Workload
     model: str
-
-
-@dataclass(slots=True)
-class Hold:
-    """An admitted request until it is settled: what is reserved for it, and where."""
-
-    request_id: str
-    subject: Subject
     started_ms: int
-    """Redis time of admission, Unix milliseconds."""
-    estimate: int
+    """Redis time of admission, Unix milliseconds, as the admitting worker knew it."""
+    estimate: str = "0"
     """Reserved amount in atomic units."""
-    estimated_units: Mapping[Unit, int]
-    entries: tuple[tuple[str, ...], ...] = ()
-    """What must be given back at the end: (kind, key, ...) as the scripts define it."""
+    units: dict[Unit, int] = {}
+    """Upper bound of what it can use, as far as known."""
+    on_orphan: str = "refund"
+    entries: tuple[Entry, ...] = ()
     local: bool = False
-    """Admitted by this worker alone while Redis was away: nothing is reserved there."""
+    """Admitted by a worker alone while Redis was away: it holds nothing there."""
+
+
+class Settlement(msgspec.Struct, omit_defaults=True):
+    """The end of one request, complete enough to be written again from a journal."""
+
+    hold: Hold
+    event: msgspec.Raw
+    """The usage event without its amount (JSON); null: the request was never forwarded, only give back."""
+    time_ms: int
+    """Redis time of the end, Unix milliseconds."""
+    units: dict[Unit, int] = {}
+    amount: str = "0"
+    """Price of the units before allowances."""
+    attempted_ms: int = 0
+    """When it was first sent to Redis without an answer; 0: never, so that finding no hold is not ambiguous."""
+
+    @property
+    def forwarded(self) -> bool:
+        """Whether there is anything to count."""
+        return bytes(self.event) != b"null"
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """The end of a forwarded request: everything its usage event says."""
+class Admitted:
+    """The request may pass."""
 
     hold: Hold
-    usage: Usage
-    amount: int
-    status: int
-    outcome: str
-    error: str
-    gateway: str
-    tier: str
-    duration_ms: int
-    upstream_ms: int | None
-    bytes_in: int
-    bytes_out: int
+    standings: tuple[Standing, ...]
+    shadow_refusals: tuple[str, ...] = ()
+    """Policies in shadow mode that would have refused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The first rule that refuses the request, and how it stands."""
+
+    standing: Standing
+    code: str
+    """`rate_limited`, `concurrency_limited`, `plan_limit` or `insufficient_balance`."""

@@ -1,0 +1,41 @@
+"""Redis time as a worker knows it between two answers."""
+
+import time
+
+STEP_MS = 1_000
+
+
+class RedisClock:
+    """Estimates the time of the Redis server from the times in its answers.
+
+    An answer is never older than it says, so the estimate runs behind by at most the time the answer took to be
+    read; the largest difference seen is the closest. A step back by more than a second is another server's clock.
+    """
+
+    def __init__(self) -> None:
+        self._offset: int | None = None
+
+    @property
+    def known(self) -> bool:
+        """True once an answer was seen."""
+        return self._offset is not None
+
+    def observe(self, redis_ms: int) -> None:
+        """Take in the time (Unix milliseconds) of an answer that was read just now."""
+        offset = redis_ms - _monotonic_ms()
+        if self._offset is None or offset > self._offset or offset < self._offset - STEP_MS:
+            self._offset = offset
+
+    def reset_to(self, redis_ms: int) -> None:
+        """Forget earlier answers: the server at the other end is another one."""
+        self._offset = redis_ms - _monotonic_ms()
+
+    def now_ms(self) -> int:
+        """Unix milliseconds; the machine's own clock until Redis has answered once."""
+        if self._offset is None:
+            return time.time_ns() // 1_000_000
+        return _monotonic_ms() + self._offset
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,98 @@
+"""The usage event: the one record of a forwarded request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from config.workloads import Unit, Workload
+from middlewares.ledger.model import Hold
+
+SOURCE = "tollgate"
+
+
+class Event(msgspec.Struct, omit_defaults=True):
+    """As it stands in the stream, beside its `amount` (a decimal string of atomic units)."""
+
+    id: str
+    """The request id; the id of an adjustment is `<request id>-adjustment`."""
+    time: int
+    """When it ended, Redis time in Unix milliseconds; decides its day and month."""
+    started: int
+    """When it was admitted, likewise."""
+    app: str
+    user: str | None
+    key: str | None
+    plan: str
+    """Name and version of the plan it was priced under."""
+    workload: Workload
+    model: str
+    outcome: str
+    type: Literal["usage", "adjustment"] = "usage"
+    units: dict[Unit, int] = {}
+    provenance: Mapping[Unit, str] = {}
+    status: int = 0
+    """HTTP status the client was sent; 0: none."""
+    error: str = ""
+    finish_reason: str = ""
+    gateway: str = ""
+    tier: str = ""
+    duration_ms: int = 0
+    upstream_ms: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+    attention: bool = False
+    """The plan asks for a person to look at it."""
+
+
+ENCODER = msgspec.json.Encoder()
+DECODER = msgspec.json.Decoder(Event)
+
+
+def orphaned(hold: Hold, time_ms: int) -> Event:
+    """The event of a hold whose owner died before it could say what was used."""
+    charged = hold.on_orphan == "estimate"
+    return Event(
+        id=hold.request_id,
+        time=time_ms,
+        started=hold.started_ms,
+        app=hold.app,
+        user=hold.user,
+        key=hold.key,
+        plan=hold.plan,
+        workload=hold.workload,
+        model=hold.model,
+        outcome="orphaned",
+        units=dict(hold.units) if charged else {},
+        provenance=dict.fromkeys(hold.units, "estimated") if charged else {},
+        duration_ms=max(0, time_ms - hold.started_ms),
+        attention=hold.on_orphan == "attention",
+    )
+
+
+def cloud_event(event: Event, amount: str, currency: str) -> dict[str, Any]:
+    """The event as CloudEvents 1.0 JSON: unique by (source, id), its subject the app or `app:user`."""
+    return {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": SOURCE,
+        "type": f"tollgate.{event.type}",
+        "subject": f"{event.app}:{event.user}" if event.user else event.app,
+        "time": iso(event.time),
+        "datacontenttype": "application/json",
+        "data": plain(event, amount) | {"currency": currency},
+    }
+
+
+def plain(event: Event, amount: str) -> dict[str, Any]:
+    """The event as one flat JSON object with readable times, every field present."""
+    fields: dict[str, Any] = {name: getattr(event, name) for name in event.__struct_fields__}
+    return fields | {"time": iso(event.time), "started": iso(event.started), "amount": amount}
+
+
+def iso(time_ms: int) -> str:
+    """Unix milliseconds as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,178 @@
+"""Usage that Redis could not take, kept on local disk until it can.
+
+One file per worker, one record per line: eight hex digits of CRC-32, a space, JSON. A line counts once it is
+fsynced. Files of dead workers are adopted by whoever finds them unlocked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from ulid import ULID
+
+from middlewares.ledger.model import Hold, Settlement
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """One line: a settlement to be written, or a hold that exists nowhere else yet."""
+
+    settlement: Settlement | None = None
+    hold: Hold | None = None
+
+
+class JournalFull(Exception):
+    """The journal has reached the disk space it may take."""
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder(Record).decode
+
+
+def frame(record: Record) -> bytes:
+    """One journal line."""
+    text = _ENCODE(record)
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def read(data: bytes) -> tuple[list[Record], bytes]:
+    """The records of a journal's bytes, and the lines (a torn tail, say) that are none."""
+    records: list[Record] = []
+    corrupt: list[bytes] = []
+    for line in data.splitlines(keepends=True):
+        text = line[9:-1]
+        if line[8:9] == b" " and line[-1:] == b"\n" and line[:8] == b"%08x" % zlib.crc32(text):
+            records.append(_DECODE(text))
+        else:
+            corrupt.append(line)
+    return records, b"".join(corrupt)
+
+
+class Journal:
+    """The journal of this worker."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{ULID()}.journal"
+        self._limit = limit_bytes
+        self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self.size = 0
+
+    async def append(self, record: Record) -> None:
+        """Return once the record is on disk. Records that arrive together share one fsync.
+
+        Raises `JournalFull` where it would pass its limit, `OSError` where the disk fails.
+        """
+        line = frame(record)
+        if self.size + len(line) > self._limit:
+            raise JournalFull(f"{self.path} has reached {self._limit} bytes")
+        self.size += len(line)
+        written = asyncio.get_running_loop().create_future()
+        self._queue.append((line, written))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write())
+        await asyncio.shield(written)
+
+    async def _write(self) -> None:
+        while self._queue:
+            batch, self._queue = self._queue, []
+            try:
+                await asyncio.to_thread(self._flush, b"".join(line for line, _ in batch))
+            except OSError as error:
+                _resolve(batch, error)
+            else:
+                _resolve(batch, None)
+        self._writer = None
+
+    def _flush(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        os.fsync(self._file)
+
+    async def flushed(self) -> None:
+        """Return once everything appended so far is in the file."""
+        while self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    def records(self) -> list[Record]:
+        """What is in the file."""
+        return read(self.path.read_bytes())[0]
+
+    def clear(self) -> None:
+        """Everything in it has been written to Redis."""
+        os.ftruncate(self._file, 0)
+        os.fsync(self._file)
+        self.size = 0
+
+    def close(self) -> None:
+        """Leave the file for the next start, or remove it when nothing is in it."""
+        if self.size == 0:
+            self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+
+def _resolve(batch: Iterable[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:
+    for _, written in batch:
+        if not written.done():
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+
+
+class Adopted:
+    """The journal of a worker that is gone."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self.path = path
+        self._file = file
+        self.records, self.corrupt = read(path.read_bytes())
+
+    def set_aside(self) -> Path | None:
+        """Keep what cannot be read as `<name>.corrupt`; the path of it, or None where all is well."""
+        if not self.corrupt:
+            return None
+        aside = self.path.with_suffix(".corrupt")
+        with aside.open("wb") as file:
+            file.write(self.corrupt)
+            file.flush()
+            os.fsync(file.fileno())
+        return aside
+
+    def remove(self) -> None:
+        """All of it has been written to Redis."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def release(self) -> None:
+        """Leave it for another try."""
+        os.close(self._file)
+
+
+def adopt(folder: Path) -> list[Adopted]:
+    """Lock and read the journals in `folder` that no living worker holds."""
+    found = []
+    for path in sorted(folder.glob("*.journal")):
+        try:
+            file = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        if path.exists():
+            found.append(Adopted(path, file))
+        else:
+            os.close(file)
+    return found

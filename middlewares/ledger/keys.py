@@ -1,0 +1,57 @@
+"""Names of the ledger's keys in Redis.
+
+All keys of an app carry one hash tag, so each script touches one slot and runs on Redis Cluster unchanged. Limits
+over all apps together live under a tag of their own on a single node, where scripts may cross slots; on a cluster
+each hash tag keeps an equal share of them.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+PREFIX = "tollgate:"
+
+
+@dataclass(frozen=True, slots=True)
+class TagKeys:
+    """The keys shared by all apps of one hash tag."""
+
+    holds: str
+    """Sorted set: request id -> Unix ms at which the hold expires."""
+    bodies: str
+    """Hash: request id -> hold (JSON)."""
+    events: str
+    """Stream of usage events: fields `event` (JSON) and `amount` (decimal string)."""
+
+
+class Keys:
+    """Builds key names for `hash_tags` tags."""
+
+    def __init__(self, hash_tags: int, *, cluster: bool) -> None:
+        self.tags = tuple(f"{PREFIX}{{t{number}}}:" for number in range(hash_tags))
+        self.cluster = cluster
+        self._shared = {tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events") for tag in self.tags}
+
+    def tag(self, app: str) -> str:
+        """Prefix of every key of this app, for example `tollgate:{t3}:`."""
+        return self.tags[zlib.crc32(app.encode()) % len(self.tags)]
+
+    def shared(self, tag: str) -> TagKeys:
+        """Holds, bodies and events of a tag."""
+        return self._shared[tag]
+
+    def rule(self, app: str, kind: str, scope: str, subject: str, rule: str) -> str:
+        """State of one limit: `kind` is window, lease, cap or allowance."""
+        tag = f"{PREFIX}{{global}}:" if scope == "global" and not self.cluster else self.tag(app)
+        return f"{tag}{kind}:{scope}:{subject}:{rule}"
+
+    def wallet(self, app: str, user: str | None = None) -> str:
+        """Prepaid credits of an app, or of one user with a wallet of its own (hash: granted, spent, held)."""
+        return f"{self.tag(app)}wallet:{app}" + (f":{user}" if user else "")
+
+    def marker(self, app: str, request_id: str) -> str:
+        """What a reaped or recorded request leaves behind, so that nothing is counted twice."""
+        return f"{self.tag(app)}marker:{request_id}"
+
+    def usage(self, app: str, day: str) -> str:
+        """Running totals of an app on one UTC day (`20261121`)."""
+        return f"{self.tag(app)}usage:{app}:{day}"

@@ -1,0 +1,279 @@
+"""The ledger as the stages see it: admit before the gateway is dialled, settle after the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from config.plans import Plan
+from config.workloads import SaleUnit, Unit, Workload
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.event import ENCODER, Event
+from middlewares.ledger.journal import Journal, JournalFull, Record
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.local import LocalLimits
+from middlewares.ledger.model import Admitted, Denied, Entry, Hold, Settlement, Usage
+from middlewares.ledger.policy import Policy
+from middlewares.ledger.port import ScriptRunner, StoreError, StoreUnavailable
+from middlewares.ledger.pricing import amount_of, estimate
+from middlewares.ledger.recovery import empty_journal
+from middlewares.ledger.scripts import ADMIT, RENEW
+from middlewares.ledger.settler import Settler, released
+
+REMEMBERED_POLICIES = 100_000
+SETTLE_SECONDS = 2.0
+"""A settlement waits this long for Redis before it goes to the journal."""
+
+
+class LedgerUnavailable(Exception):
+    """Redis is away and the plan does not allow a guess: refuse and ask to come back."""
+
+
+class Observer(Protocol):
+    """What the ledger reports of itself; metrics and logs implement it."""
+
+    def admitted_locally(self) -> None:
+        """A request was admitted by this worker's share alone."""
+
+    def shadow_refusal(self, policy: str) -> None:
+        """A limit in shadow mode would have refused a request."""
+
+    def journaled(self) -> None:
+        """A settlement went to local disk."""
+
+    def replayed(self, records: int) -> None:
+        """Records of the journal are in Redis now."""
+
+    def lost(self, reason: str) -> None:
+        """A settlement could be written neither to Redis nor to disk."""
+
+
+class Ledger:
+    """One per worker."""
+
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        keys: Keys,
+        *,
+        data_dir: Path,
+        hold_ttl: float,
+        deadline: float,
+        workers: int,
+        journal_bytes: int,
+        replay_window: float,
+        observer: Observer,
+    ) -> None:
+        self._runner = runner
+        self._keys = keys
+        self._ttl_ms = int(hold_ttl * 1000)
+        self._deadline = deadline
+        self._observer = observer
+        self._settler = Settler(runner, keys)
+        self._local = LocalLimits(workers)
+        self.clock = RedisClock()
+        self.journal = Journal(data_dir / "journal", journal_bytes)
+        self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
+        self._living: dict[str, tuple[Hold, int]] = {}
+        self._recent: deque[Settlement] = deque()
+        self._replay_ms = int(replay_window * 1000)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def policy(self, app: str, user: str | None, key: str | None, name: str, plan: Plan) -> Policy:
+        """The compiled rules of a principal."""
+        identity = app, user, key, name
+        found = self._policies.get(identity)
+        if found is None or found.plan is not plan:
+            if len(self._policies) >= REMEMBERED_POLICIES:
+                self._policies.pop(next(iter(self._policies)))
+            found = Policy(self._keys, app=app, user=user, key=key, name=name, plan=plan)
+            self._policies[identity] = found
+        return found
+
+    async def admit(
+        self, request_id: str, policy: Policy, *, workload: Workload, model: str, units: Mapping[Unit, int]
+    ) -> Admitted | Denied:
+        """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
+
+        One round trip. Raises `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
+        """
+        prices = policy.prices(workload, model)
+        amount = estimate(policy.plan, prices, units)
+        reserved = [rule.estimate(units, amount) for rule in policy.rules]
+        hold = Hold(
+            request_id=request_id,
+            app=policy.app,
+            user=policy.user,
+            key=policy.key,
+            plan=policy.plan_id,
+            workload=workload,
+            model=model,
+            started_ms=self.clock.now_ms(),
+            estimate=str(amount),
+            units=dict(units),
+            on_orphan=policy.plan.on_orphan,
+            entries=policy.entries(reserved, prices),
+        )
+        shared = self._keys.shared(self._keys.tag(policy.app))
+        keys: list[str | bytes] = [shared.holds, shared.bodies]
+        latest = hold.started_ms + int(self._deadline * 1000) if self.clock.known else 0
+        args: list[str | bytes | int] = [request_id, self._ttl_ms, ENCODER.encode(hold), latest]
+        for rule, held in zip(policy.rules, reserved, strict=True):
+            keys += rule.keys
+            args += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
+        try:
+            reply = await self._runner.run(ADMIT, keys, args, deadline=self._deadline)
+        except StoreError as error:
+            return await self._without_store(policy, hold, error)
+        if reply[0] == -1:
+            self.clock.reset_to(reply[1])
+            return await self._without_store(policy, hold, StoreUnavailable("the admission ran too late"))
+        self.clock.observe(reply[1])
+        return self._decision(policy, hold, reply)
+
+    def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
+        if reply[0] == 0:
+            rule = policy.rules[reply[2] - 1]
+            return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
+        standings = tuple(
+            rule.standing(int(reply[2 + 3 * index]), int(reply[3 + 3 * index]))
+            for index, rule in enumerate(policy.rules)
+        )
+        shadow = tuple(rule.policy for index, rule in enumerate(policy.rules) if reply[4 + 3 * index])
+        for name in shadow:
+            self._observer.shadow_refusal(name)
+        self._living[hold.request_id] = hold, self.clock.now_ms()
+        return Admitted(hold, standings, shadow)
+
+    async def _without_store(self, policy: Policy, hold: Hold, error: StoreError) -> Admitted | Denied:
+        if policy.refuses_without_store:
+            if error.may_have_run:
+                self.release(hold)
+            raise LedgerUnavailable from error
+        denied = self._local.admit(policy, hold.request_id)
+        if denied:
+            return denied
+        hold.local = True
+        try:
+            await self.journal.append(Record(hold=hold))
+        except (JournalFull, OSError) as failure:
+            self._local.release(_leases(hold), hold.request_id)
+            raise LedgerUnavailable from failure
+        self._observer.admitted_locally()
+        self._living[hold.request_id] = hold, self.clock.now_ms()
+        return Admitted(hold, ())
+
+    def price(self, policy: Policy, workload: Workload, model: str, units: Mapping[Unit, int]) -> tuple[int, int]:
+        """Amount of these units at the plan's prices: all lines, and those that no allowance can change."""
+        prices = policy.prices(workload, model)
+        allowed = policy.priced_by_ledger() - {SaleUnit.AMOUNT}
+        return amount_of(prices, units), amount_of((line for line in prices if line.unit not in allowed), units)
+
+    def settle(self, hold: Hold, event: Event, usage: Usage, amount: int) -> None:
+        """End a forwarded request. Returns at once; the writing happens in the background."""
+        self._submit(
+            Settlement(
+                hold=hold,
+                event=msgspec.Raw(ENCODER.encode(event)),
+                time_ms=event.time,
+                units=dict(usage.units),
+                amount=str(amount),
+            )
+        )
+
+    def release(self, hold: Hold) -> None:
+        """End a request that never reached the gateway: nothing is counted, no event is written."""
+        self._submit(released(hold, self.clock.now_ms()))
+
+    def _submit(self, settlement: Settlement) -> None:
+        hold = settlement.hold
+        self._living.pop(hold.request_id, None)
+        if hold.local:
+            self._local.release(_leases(hold), hold.request_id)
+        task = asyncio.create_task(self._write(settlement))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, settlement: Settlement) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._settler.settle(settlement)
+        except (StoreError, TimeoutError):
+            await self._journal(settlement)
+        else:
+            self._remember(settlement)
+
+    async def _journal(self, settlement: Settlement) -> None:
+        settlement.attempted_ms = settlement.time_ms
+        try:
+            await self.journal.append(Record(settlement=settlement))
+        except (JournalFull, OSError) as failure:
+            self._observer.lost(str(failure))
+        else:
+            self._observer.journaled()
+
+    def _remember(self, settlement: Settlement) -> None:
+        if not self._replay_ms or not settlement.forwarded:
+            return
+        self._recent.append(settlement)
+        while self._recent and self._recent[0].time_ms < settlement.time_ms - self._replay_ms:
+            self._recent.popleft()
+
+    async def after_failover(self) -> None:
+        """Another server took over, and may lack what the old one acknowledged last: write it again where missing."""
+        recent, self._recent = list(self._recent), deque()
+        for settlement in recent:
+            settlement.attempted_ms = settlement.time_ms
+            await self._write(settlement)
+
+    def back(self) -> None:
+        """Redis answers again."""
+        self._local.forget()
+
+    async def run(self) -> None:
+        """Renew the holds of long requests and empty the journal, until cancelled."""
+        period = min(self._ttl_ms / 6000, 1.0)
+        while True:
+            await asyncio.sleep(period)
+            await self._renew()
+            replayed = await empty_journal(self.journal, self._living.keys(), self._settler, self.clock)
+            if replayed:
+                self._observer.replayed(replayed)
+
+    async def _renew(self) -> None:
+        due = self.clock.now_ms() - self._ttl_ms // 3
+        old = []
+        for identity, (hold, since) in self._living.items():
+            if since > due:
+                break  # in order of admission or last renewal
+            old.append((identity, hold))
+        for identity, hold in old:
+            keys: list[str | bytes] = [self._keys.shared(self._keys.tag(hold.app)).holds, *_leases(hold)]
+            try:
+                await self._runner.run(RENEW, keys, [hold.request_id, self._ttl_ms])
+            except StoreError:
+                return  # asked again in a moment
+            if self._living.pop(identity, None):
+                self._living[identity] = hold, self.clock.now_ms()
+
+    async def drain(self) -> None:
+        """Wait until every settlement is in Redis or in the journal."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self.journal.close()
+
+
+def _leases(hold: Hold) -> tuple[str, ...]:
+    return tuple(entry.keys[0] for entry in hold.entries if _is_lease(entry))
+
+
+def _is_lease(entry: Entry) -> bool:
+    return entry.kind == "c"

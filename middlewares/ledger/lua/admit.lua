@@ -1,0 +1,108 @@
+-- Admits one request against every rule at once, or refuses it and changes nothing.
+--
+-- KEYS  1 holds (zset: request id -> expiry)   2 bodies (hash: request id -> hold)   3.. the keys of the rules in
+--       order; a balance takes two: the app's wallet, then the user's.
+-- ARGV  1 request id   2 hold time, ms   3 hold body   4 latest Redis time to act at, Unix ms (0: any)
+--       then five per rule: kind, limit, parameter, estimate, shadow ('1' or '0')
+--         'w' sliding window: limit requests, parameter = slot width in ms (a window is 60 slots)
+--         'c' concurrency:    limit leases, each as long as the hold
+--         'd' 'm' unit cap:   limit units per UTC day or month; estimate units are reserved
+--         'b' balance:        estimate atomic units are reserved from the wallet; limit is what must stay in it
+-- Returns {1, now ms, then per rule remaining, reset ms, refused in shadow 0|1}
+--         {0, now ms, rule number, remaining, reset ms}   the first rule that refuses
+--         {-1, now ms}                                     too late: nobody waits for the answer any more
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local id, ttl, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+if latest > 0 and now > latest then return { -1, now } end
+
+local SLOTS = 60
+local rules, answer, key = {}, { 1, now }, 3
+
+local function window(rule)
+  local slot = math.floor(now / rule.parameter)
+  local state = redis.call('HMGET', rule.key, 'count', 'oldest')
+  local count, oldest = tonumber(state[1] or 0), math.min(tonumber(state[2] or slot), slot)
+  if count > 0 and slot - oldest > 2 * SLOTS then
+    redis.call('DEL', rule.key)
+    count, oldest = 0, slot
+  end
+  while oldest < slot do -- leave behind what is older than the window, then skip empty slots
+    local used = tonumber(redis.call('HGET', rule.key, oldest) or 0)
+    if used > 0 and slot - oldest <= SLOTS then break end
+    if used > 0 then
+      redis.call('HDEL', rule.key, oldest)
+      count = redis.call('HINCRBY', rule.key, 'count', -used)
+    end
+    oldest = oldest + 1
+  end
+  rule.slot, rule.oldest = slot, oldest
+  local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
+  return count < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - count)), reset
+end
+
+local function concurrency(rule)
+  redis.call('ZREMRANGEBYSCORE', rule.key, '-inf', now)
+  local leases = redis.call('ZCARD', rule.key)
+  return leases < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - leases)), 0
+end
+
+local function cap(rule)
+  local state = redis.call('HMGET', rule.key, 'used:' .. period_of(rule.kind, now), 'held')
+  local free = subtract(rule.limit, add(state[1] or '0', state[2] or '0'))
+  local fits = less('0', free) and not less(free, rule.estimate)
+  return fits, maximum(free, '0'), period_ends(rule.kind, now) - now
+end
+
+local function balance(rule)
+  if rule.user_key ~= rule.key and redis.call('EXISTS', rule.user_key) == 1 then
+    rule.key, rule.of_user = rule.user_key, true
+  end
+  local state = redis.call('HMGET', rule.key, 'granted', 'spent', 'held')
+  local free = subtract(subtract(state[1] or '0', add(state[2] or '0', state[3] or '0')), rule.limit)
+  local fits = less('0', free) and not less(free, rule.estimate)
+  return fits, maximum(free, '0'), 0
+end
+
+local CHECK = { w = window, c = concurrency, d = cap, m = cap, b = balance }
+
+for i = 5, #ARGV, 5 do
+  local rule = { kind = ARGV[i], limit = ARGV[i + 1], parameter = tonumber(ARGV[i + 2]), estimate = ARGV[i + 3],
+                 shadow = ARGV[i + 4] == '1', key = KEYS[key] }
+  if rule.kind == 'b' then
+    rule.user_key = KEYS[key + 1]
+    key = key + 1
+  end
+  key = key + 1
+  rules[#rules + 1] = rule
+  local fits, remaining, reset = CHECK[rule.kind](rule)
+  if not fits and not rule.shadow then return { 0, now, #rules, remaining, reset } end
+  rule.remaining, rule.reset, rule.refused = remaining, reset, fits and 0 or 1
+end
+
+for _, rule in ipairs(rules) do
+  local remaining = rule.remaining
+  if rule.kind == 'w' then
+    redis.call('HINCRBY', rule.key, rule.slot, 1)
+    redis.call('HINCRBY', rule.key, 'count', 1)
+    redis.call('HSET', rule.key, 'oldest', rule.oldest)
+    redis.call('PEXPIRE', rule.key, (SLOTS + 2) * rule.parameter)
+    remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
+    if rule.reset == 0 then rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now end
+  elseif rule.kind == 'c' then
+    redis.call('ZADD', rule.key, now + ttl, id)
+    redis.call('PEXPIRE', rule.key, ttl * 4)
+    remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
+  elseif rule.estimate ~= '0' then
+    redis.call('HSET', rule.key, 'held', add(redis.call('HGET', rule.key, 'held') or '0', rule.estimate))
+    remaining = maximum(subtract(remaining, rule.estimate), '0')
+  end
+  if rule.of_user then redis.call('HSET', KEYS[2], id .. ':wallet', 'user') end
+  answer[#answer + 1] = remaining
+  answer[#answer + 1] = rule.reset
+  answer[#answer + 1] = rule.refused
+end
+
+redis.call('ZADD', KEYS[1], now + ttl, id)
+redis.call('HSET', KEYS[2], id, ARGV[3])
+return answer

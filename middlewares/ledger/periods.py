@@ -1,0 +1,35 @@
+"""Calendar periods in UTC; the Python side of `lua/period.lua`."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def day_of(time_ms: int) -> str:
+    """UTC day of a Unix time in milliseconds, as `20261121`."""
+    return (EPOCH + timedelta(milliseconds=time_ms)).strftime("%Y%m%d")
+
+
+def month_of(time_ms: int) -> str:
+    """UTC month of a Unix time in milliseconds, as `202611`."""
+    return day_of(time_ms)[:6]
+
+
+def period_of(kind: str, time_ms: int) -> str:
+    """The day (`kind` "d") or month ("m") of a Unix time in milliseconds."""
+    return day_of(time_ms) if kind == "d" else month_of(time_ms)
+
+
+def period_ends(kind: str, time_ms: int) -> int:
+    """Unix milliseconds at which that day or month is over."""
+    now = EPOCH + timedelta(milliseconds=time_ms)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+    end = midnight + timedelta(days=1) if kind == "d" else next_month
+    return (end - EPOCH) // timedelta(milliseconds=1)
+
+
+def days_between(first: str, last: str) -> list[str]:
+    """Every day from `first` to `last`, both included."""
+    start, end = (datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) for day in (first, last))
+    return [(start + timedelta(days=offset)).strftime("%Y%m%d") for offset in range((end - start).days + 1)]

@@ -1,0 +1,19 @@
+"""The ledger's scripts, each composed with the Lua libraries it stands on."""
+
+from importlib.resources import files
+
+from middlewares.ledger.port import Script
+
+_LUA = files(__package__) / "lua"
+
+
+def _load(name: str, *libraries: str) -> Script:
+    parts = [(_LUA / f"{part}.lua").read_text() for part in (*libraries, name)]
+    return Script(name, "\n".join(parts).encode())
+
+
+ADMIT = _load("admit", "integer", "period")
+SETTLE = _load("settle", "integer")
+RENEW = _load("renew")
+EXPIRED = _load("expired")
+FIND = _load("find")

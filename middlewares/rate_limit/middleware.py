@@ -1,0 +1,56 @@
+"""Principal and workload in, an admitted request or a refusal out: one atomic call to the ledger."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middlewares.exchange import Exchange, Principal, Refusal, exchange_of
+from middlewares.ledger.ledger import Ledger, LedgerUnavailable
+from middlewares.ledger.model import Denied
+from middlewares.rate_limit.refusal import refusal_of, unavailable
+
+
+class RateLimitMiddleware:
+    """Opens the hold of a request, or says which limit refuses it."""
+
+    def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
+        self._app = app
+        self._ledger = ledger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Admit the request; the hold is then the usage tracker's to end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        await self._admit(exchange)
+        await self._app(scope, receive, send)
+
+    async def _admit(self, exchange: Exchange) -> None:
+        principal, route = exchange.principal, exchange.route
+        assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
+        exchange.declared = declared = await exchange.declare()
+        model = declared.model or ""
+        _check_model(principal, model)
+        policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        try:
+            decision = await self._ledger.admit(
+                exchange.request_id, policy, workload=route.workload, model=model, units=declared.units
+            )
+        except LedgerUnavailable:
+            raise unavailable() from None
+        if isinstance(decision, Denied):
+            exchange.standings = (decision.standing,)
+            raise refusal_of(decision)
+        exchange.hold = decision.hold
+        exchange.standings = decision.standings
+
+
+def _check_model(principal: Principal, model: str) -> None:
+    if principal.models is not None and model not in principal.models:
+        raise Refusal(
+            403,
+            "insufficient_scope",
+            f"This credential may not use model {model!r}." if model else "This credential needs a named model.",
+            members={"allowed_models": sorted(principal.models)},
+        )

@@ -1,0 +1,76 @@
+"""The gateways as one worker knows them: how busy, how healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from config.routing import Health, Pool
+
+
+@dataclass(slots=True)
+class GatewayState:
+    """One gateway, seen from one worker. Times are seconds of the event loop's clock."""
+
+    url: str
+    in_flight: int = 0
+    failures: int = 0
+    """In a row."""
+    ejected_until: float = 0.0
+
+
+class Fleet:
+    """Least-in-flight choice and passive health over all pools. A gateway of several pools has one state."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._health: dict[str, Health] = {}
+        self.gateways: dict[str, GatewayState] = {}
+        for pool in pools.values():
+            for gateway in pool.gateways:
+                self.gateways.setdefault(gateway.url, GatewayState(gateway.url))
+                self._health.setdefault(gateway.url, pool.health)
+        self._pools = {
+            name: tuple(self.gateways[gateway.url] for gateway in pool.gateways) for name, pool in pools.items()
+        }
+        self._turn = 0
+
+    def candidates(self, pools: Iterable[str], now: float) -> tuple[str, tuple[str, ...]]:
+        """The first pool with a healthy gateway and its healthy gateways, least busy first; ("", ()) if none has.
+
+        Equally busy gateways take turns. A pool whose gateways are all ejected is tried all the same where there is
+        no other: an ejection is a guess, a refusal is certain.
+        """
+        names = list(pools)
+        for name in names:
+            healthy = [gateway for gateway in self._pools[name] if gateway.ejected_until <= now]
+            if healthy:
+                return name, self._ordered(healthy)
+        if not names:
+            return "", ()
+        return names[0], self._ordered(self._pools[names[0]])
+
+    def _ordered(self, gateways: Iterable[GatewayState]) -> tuple[str, ...]:
+        states = list(gateways)
+        if len(states) > 1:
+            self._turn += 1
+            turn = self._turn % len(states)
+            states = sorted(states[turn:] + states[:turn], key=lambda each: each.in_flight)
+        return tuple(state.url for state in states)
+
+    def succeeded(self, url: str) -> None:
+        """The gateway answered."""
+        self.gateways[url].failures = 0
+
+    def failed(self, url: str, now: float) -> bool:
+        """The gateway could not be reached, dropped the request or said 502-504. True: it is ejected from now on."""
+        state, health = self.gateways[url], self._health[url]
+        state.failures += 1
+        if state.failures < health.failures or state.ejected_until > now:
+            return False
+        state.ejected_until = now + health.ejection_seconds
+        return True
+
+    def retry_after(self, pools: Iterable[str]) -> int:
+        """Seconds after which another try makes sense."""
+        seconds = [self._health[gateway.url].ejection_seconds for name in pools for gateway in self._pools[name]]
+        return max(1, round(min(seconds, default=10.0)))

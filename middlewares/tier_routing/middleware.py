@@ -1,0 +1,44 @@
+"""Tier, workload and model in; gateways to try and the hints they understand out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.routing import Routing
+from middlewares.exchange import Refusal, exchange_of
+from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.rules import choose_pools
+
+
+class TierRoutingMiddleware:
+    """Chooses where a request goes. A stock gateway ignores the hints; ours to log and those of patched ones."""
+
+    def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet) -> None:
+        self._app = app
+        self._routing = routing
+        self._fleet = fleet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Set the exchange's gateways, best first, or refuse where none is healthy (503)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        principal, route = exchange.principal, exchange.route
+        assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
+        exchange.tier = principal.plan.tier
+        exchange.timeouts = self._routing.timeouts_of(route.workload)
+        pools = choose_pools(self._routing, exchange.tier, route.workload, exchange.declared.model)
+        exchange.pool, exchange.gateways = self._fleet.candidates(pools, asyncio.get_running_loop().time())
+        if not exchange.gateways:
+            raise Refusal(
+                503,
+                "no_gateway",
+                "No gateway can take this request right now. Nothing was forwarded and nothing is charged.",
+                headers=[(b"retry-after", b"%d" % self._fleet.retry_after(pools))],
+            )
+        exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
+        exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
+        await self._app(scope, receive, send)

@@ -1,0 +1,94 @@
+"""From what was measured to what is charged: outcome, units and amount of one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.exchange import Exchange, Outcome
+from middlewares.ledger.event import Event
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Hold, Provenance, Usage
+from middlewares.usage_tracker.meters import Meter
+
+
+def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None:
+    """End the exchange's hold: an event if the gateway was sent the request, else only give back.
+
+    `now` is the event loop's time in seconds. Never raises for what a client or gateway did.
+    """
+    hold, principal, route = exchange.hold, exchange.principal, exchange.route
+    if hold is None or principal is None or route is None:
+        return
+    exchange.hold = None
+    if not exchange.forwarded:
+        ledger.release(hold)
+        return
+    metered = meter.usage()
+    exchange.outcome = outcome_of(exchange, metered)
+    usage = charged_usage(principal.plan, exchange.outcome, metered, hold.units)
+    usage = with_duration(usage, exchange.outcome, round((now - exchange.started) * 1000))
+    policy = ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+    gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
+    exchange.units, exchange.amount = usage.units, gross
+    ledger.settle(hold, _event(ledger, exchange, hold, usage, now), usage, fixed)
+
+
+def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
+    """How a forwarded request ended: a success that its meter finds incomplete is the gateway's failure."""
+    if exchange.outcome is Outcome.COMPLETE and (exchange.status >= 500 or not usage.complete):
+        return Outcome.UPSTREAM_ERROR
+    return exchange.outcome
+
+
+def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: Mapping[Unit, int]) -> Usage:
+    """What counts of the measured usage, by the plan's rule for this outcome."""
+    if outcome is Outcome.UPSTREAM_ERROR and plan.on_upstream_error == "free":
+        return Usage(complete=False, finish_reason=usage.finish_reason)
+    if outcome is Outcome.CLIENT_DISCONNECT:
+        if plan.on_disconnect == "free":
+            return Usage(complete=False, finish_reason=usage.finish_reason)
+        if plan.on_disconnect == "estimate":
+            return Usage(upper_bound, dict.fromkeys(upper_bound, Provenance.ESTIMATED), complete=False)
+    return usage
+
+
+def with_duration(usage: Usage, outcome: Outcome, milliseconds: int) -> Usage:
+    """Adds the wall time of work that counts, where its meter has no better time."""
+    if Unit.MILLISECONDS in usage.units or (not usage.units and outcome is not Outcome.COMPLETE):
+        return usage
+    return Usage(
+        {**usage.units, Unit.MILLISECONDS: milliseconds},
+        {**usage.provenance, Unit.MILLISECONDS: Provenance.MEASURED},
+        usage.complete,
+        usage.finish_reason,
+    )
+
+
+def _event(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, now: float) -> Event:
+    duration_ms = round((now - exchange.started) * 1000)
+    upstream = exchange.upstream_seconds
+    return Event(
+        id=hold.request_id,
+        time=max(hold.started_ms, ledger.clock.now_ms()),
+        started=hold.started_ms,
+        app=hold.app,
+        user=hold.user,
+        key=hold.key,
+        plan=hold.plan,
+        workload=hold.workload,
+        model=hold.model,
+        outcome=exchange.outcome,
+        units=dict(usage.units),
+        provenance=dict(usage.provenance),
+        status=exchange.status,
+        error=exchange.error,
+        finish_reason=usage.finish_reason,
+        gateway=exchange.gateway,
+        tier=exchange.tier,
+        duration_ms=duration_ms,
+        upstream_ms=None if upstream is None else round(upstream * 1000),
+        bytes_in=exchange.bytes_in,
+        bytes_out=exchange.bytes_out,
+    )

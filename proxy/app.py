@@ -1,0 +1,65 @@
+"""The pipeline, in the order a request meets it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from ulid import ULID
+
+from config.settings import Settings
+from middlewares.auth.middleware import AuthMiddleware
+from middlewares.auth.ports import Credentials
+from middlewares.edge.middleware import EdgeMiddleware
+from middlewares.exchange import Exchange
+from middlewares.ledger.ledger import Ledger
+from middlewares.rate_limit.middleware import RateLimitMiddleware
+from middlewares.response.log import RequestLog
+from middlewares.response.metrics import RequestMetrics
+from middlewares.response.middleware import ResponseMiddleware
+from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.middleware import TierRoutingMiddleware
+from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
+
+
+def pipeline(
+    forwarder: ASGIApp, settings: Settings, *, credentials: Credentials, ledger: Ledger, fleet: Fleet
+) -> ASGIApp:
+    """The stages around `forwarder`, first to last."""
+    stages = [
+        # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
+        partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=RequestMetrics()),
+        # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
+        partial(EdgeMiddleware, settings=settings.edge),
+        # Before a body is read: strangers cost a hash, not memory.
+        partial(AuthMiddleware, credentials=credentials),
+        # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
+        partial(RateLimitMiddleware, ledger=ledger),
+        # Right inside the hold it must end, whatever happens further in.
+        partial(UsageTrackerMiddleware, ledger=ledger),
+        # Last, so that the choice rests on health and load of this very moment.
+        partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet),
+    ]
+    app = forwarder
+    for stage in reversed(stages):
+        app = stage(app)
+    return Entrance(app)
+
+
+class Entrance:
+    """Opens the exchange of each request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Everything that follows finds the exchange in the scope."""
+        if scope["type"] == "http":
+            scope["tollgate.exchange"] = Exchange(
+                request_id=str(ULID()),
+                started=asyncio.get_running_loop().time(),
+                method=scope["method"],
+                path=scope["path"],
+            )
+        await self._app(scope, receive, send)

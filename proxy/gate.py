@@ -1,0 +1,134 @@
+"""Everything one worker needs, put together and taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Iterable
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp
+
+from config.routing import Gateway
+from config.settings import Settings
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.ledger import Ledger
+from middlewares.tier_routing.fleet import Fleet
+from proxy.app import pipeline
+from proxy.control.authentication import Authentication
+from proxy.forwarder import Forwarder
+from proxy.observer import LedgerObserver
+from proxy.store.address import Address, Topology
+from proxy.store.breaker import BreakerState
+from proxy.store.node import NodeChange
+from proxy.store.store import Store
+from proxy.upstream import Pool
+
+
+class Gate:
+    """One worker's part of the gate: an ASGI application and what stands behind it."""
+
+    def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
+        self.app = app
+        self.ledger = ledger
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Gate]:
+        """Connect everything; on the way out settle what is left. Raises `StoreError` where Redis is not there."""
+        observer = LedgerObserver()
+        hooks = _Hooks(observer)
+        async with await open_store(settings, hooks) as store:
+            ledger = Ledger(
+                store,
+                keys_of(settings),
+                data_dir=settings.data_dir,
+                hold_ttl=settings.hold_ttl,
+                deadline=settings.store.deadline_seconds,
+                workers=settings.workers,
+                journal_bytes=settings.ledger.journal_bytes,
+                replay_window=settings.ledger.replay_window_seconds,
+                observer=observer,
+            )
+            hooks.ledger = ledger
+            authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
+            fleet = Fleet(settings.pools())
+            gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
+            pools = {url: _connections(gateway) for url, gateway in gateways.items()}
+            forwarder = Forwarder(pools, {url: urlsplit(url).netloc.encode() for url in gateways}, fleet)
+            app = pipeline(forwarder, settings, credentials=authentication.credentials, ledger=ledger, fleet=fleet)
+            await authentication.start()
+            upkeep = asyncio.create_task(ledger.run())
+            try:
+                yield cls(app, ledger)
+            finally:
+                await authentication.stop()
+                await hooks.settle()
+                await _cancel([upkeep])
+                await ledger.drain()
+                ledger.close()
+                for pool in pools.values():
+                    pool.close()
+
+
+class _Hooks:
+    """What the store tells the ledger, which comes into being after it."""
+
+    def __init__(self, observer: LedgerObserver) -> None:
+        self._observer = observer
+        self._replays: set[asyncio.Task[None]] = set()
+        self.ledger: Ledger | None = None
+
+    def changed(self, change: NodeChange) -> None:
+        self._observer.node_changed(change)
+        if change.state is BreakerState.CLOSED and self.ledger is not None:
+            self.ledger.back()
+
+    def replaced(self) -> None:
+        """Redis was restarted or failed over."""
+        if self.ledger is not None:
+            replay = asyncio.create_task(self.ledger.after_failover())
+            self._replays.add(replay)
+            replay.add_done_callback(self._replays.discard)
+
+    async def settle(self) -> None:
+        await asyncio.gather(*self._replays)
+
+
+async def open_store(settings: Settings, hooks: _Hooks | None = None) -> Store:
+    """The store of these settings. Raises `StoreError`."""
+    url = settings.redis_url
+    return await Store.open(
+        url.get_secret_value() if url else None,
+        settings.data_dir,
+        deadline=settings.store.deadline_seconds,
+        control_timeout=settings.store.control_timeout_seconds,
+        on_state=hooks.changed if hooks else lambda _: None,
+        on_new_server=hooks.replaced if hooks else lambda: None,
+    )
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The key names of these settings."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    cluster = url is not None and Address.parse(url).topology is Topology.CLUSTER
+    return Keys(settings.store.hash_tags, cluster=cluster)
+
+
+def _connections(gateway: Gateway) -> Pool:
+    parts = urlsplit(gateway.url)
+    tls = parts.scheme == "https"
+    return Pool(
+        parts.hostname or "",
+        parts.port or (443 if tls else 80),
+        tls=ssl.create_default_context() if tls else None,
+        max_connections=gateway.max_connections,
+    )
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

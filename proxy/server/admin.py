@@ -1,0 +1,35 @@
+"""The private listener: metrics and health, for the operator's machines only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Exposition = Callable[[], tuple[str, bytes]]
+"""Content type and text of all metrics."""
+
+Readiness = Callable[[], Awaitable[str]]
+"""Why the gate is not ready; empty when it is."""
+
+
+def admin_app(exposition: Exposition, readiness: Readiness) -> Starlette:
+    """`/metrics`, `/livez` (the process runs) and `/readyz` (it may be sent requests)."""
+
+    def metrics(_: Request) -> Response:
+        content_type, body = exposition()
+        return Response(body, media_type=None, headers={"content-type": content_type})
+
+    def live(_: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_: Request) -> Response:
+        reason = await readiness()
+        if reason:
+            return JSONResponse({"status": "unready", "reason": reason}, 503)
+        return JSONResponse({"status": "ready"})
+
+    return Starlette(routes=[Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready)])

@@ -1,0 +1,65 @@
+"""What one process per deployment does for all workers: reap orphaned holds, replay journals of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+
+from config.settings import Settings
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.port import StoreError
+from middlewares.ledger.reaper import Reaper
+from middlewares.ledger.recovery import adopt_journals
+from middlewares.ledger.settler import Settler
+from proxy.gate import keys_of, open_store
+from proxy.observer import LedgerObserver
+from proxy.store.store import Store
+
+ADOPTION_SECONDS = 2.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.ledger")
+
+
+class Caretaker:
+    """Runs in the supervisor. Several of them, on several machines, do no harm: every step is conditional in Redis."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.store = store
+        self._settings = settings
+        self._observer = LedgerObserver()
+        keys = keys_of(settings)
+        self._reaper = Reaper(store, keys, self._observer.orphaned)
+        self._settler = Settler(store, keys)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[Caretaker]:
+        """Connect and begin. Raises `StoreError` where Redis is not there."""
+        async with await open_store(settings) as store:
+            caretaker = cls(settings, store)
+            await caretaker.adopt()
+            tasks = [asyncio.create_task(caretaker._reaper.run()), asyncio.create_task(caretaker._keep_adopting())]
+            try:
+                yield caretaker
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def adopt(self) -> None:
+        """Write the journals of dead workers to Redis."""
+        folder = self._settings.data_dir / "journal"
+        written, aside = await adopt_journals(folder, self._settler, RedisClock())
+        for path in aside:
+            log.error("journal_corrupt", kept_as=path.name, do="inspect it: its records were not written to Redis")
+        if written:
+            self._observer.replayed(written)
+
+    async def _keep_adopting(self) -> None:
+        while True:
+            await asyncio.sleep(ADOPTION_SECONDS)
+            with contextlib.suppress(StoreError):  # the breaker has logged it
+                await self.adopt()

@@ -1,0 +1,105 @@
+"""The parent process: owns the listeners and the store, keeps the workers running, answers the private listener."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from config.loader import ConfigError, load
+from config.settings import Settings
+from middlewares.ledger.port import StoreError
+from middlewares.response.metrics import exposition
+from proxy.server.admin import admin_app
+from proxy.server.caretaker import Caretaker
+from proxy.server.http import bind, server, url_of
+from proxy.server.workers import Workers
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
+
+STOP_MARGIN_SECONDS = 10.0
+"""What a worker may take beyond the drain's grace to settle and disconnect."""
+
+
+class CannotListen(Exception):
+    """A listener's address is taken or not ours."""
+
+
+class Supervisor:
+    """Runs the gate from start to the end of its drain."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._draining = False
+        self._stop = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[str], None] = lambda _: None) -> None:
+        """Serve until SIGTERM or SIGINT. `on_ready` is called with the public origin once requests are taken.
+
+        Raises `CannotListen`, `WorkerFailed` or `StoreError` where the gate cannot begin.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            public = stack.enter_context(_bind(settings.listen, "listen"))
+            private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
+            self._caretaker = await stack.enter_async_context(Caretaker.open(settings))
+            self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
+            await self._workers.start()
+            admin = server(admin_app(exposition, self._readiness), HttpToolsProtocol, grace_seconds=1)
+            answering = asyncio.create_task(admin.serve([private]))
+            self._handle_signals()
+            log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
+            on_ready(url_of(public))
+            await self._stop.wait()
+            await self._drain()
+            admin.should_exit = True
+            await answering
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        self._draining = True
+        self._stop.set()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """SIGHUP: replace the workers one by one, on a configuration that was checked first."""
+        try:
+            load()
+        except ConfigError as error:
+            log.error("reload_refused", problems=[str(problem) for problem in error.problems])
+            return
+        self._restart = asyncio.create_task(self._workers.restart())
+
+    async def _drain(self) -> None:
+        log.info("draining")
+        await asyncio.sleep(self._settings.drain.delay_seconds)
+        await self._workers.stop()
+        log.info("stopped")
+
+    async def _readiness(self) -> str:
+        if self._draining:
+            return "draining"
+        if self._workers.running < 1:
+            return "no worker is running"
+        try:
+            await self._caretaker.store.health()
+        except StoreError as error:
+            return f"Redis cannot serve: {error}"
+        return ""
+
+
+def _bind(address: str, setting: str) -> socket.socket:
+    try:
+        return bind(address)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {address} ({error.strerror}); choose another `{setting}`") from None

@@ -1,0 +1,70 @@
+"""One worker process: takes requests from the shared listener until it is told to stop.
+
+Run by the supervisor as `python -m proxy.server.worker LISTENER_FD READY_FD`. Its standard input is a lifeline: when
+it ends, the supervisor is gone and the worker drains as on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+
+import structlog
+import uvloop
+
+from config.loader import ConfigError, load
+from config.settings import Settings
+from middlewares.ledger.port import StoreError
+from middlewares.response.log import configure_logging
+from proxy.gate import Gate
+from proxy.server.http import server
+from proxy.server.protocol import protocol_class
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.worker")
+
+GC_THRESHOLD = 20_000
+"""Allocations between collections of the youngest generation; the default of 700 shows in the latency."""
+
+
+def main() -> None:
+    """Serve; exit code 1 with one clear line where that cannot begin."""
+    listener_fd, ready_fd = int(sys.argv[1]), int(sys.argv[2])
+    try:
+        settings = load()
+    except ConfigError as error:
+        sys.exit(f"tollgate: the configuration cannot be used:\n{error}")
+    configure_logging(settings.log.level)
+    try:
+        uvloop.run(_serve(settings, socket.socket(fileno=listener_fd), ready_fd))
+    except StoreError as error:
+        sys.exit(f"tollgate: {error}")
+
+
+async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> None:
+    async with Gate.open(settings) as gate:
+        protocol = protocol_class(settings.edge)
+        http = server(gate.app, protocol, grace_seconds=settings.drain.grace_seconds)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            http.should_exit = True
+
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
+        loop.add_signal_handler(signal.SIGTERM, stop)
+        loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 64) or (loop.remove_reader(0), stop()))
+        serving = asyncio.create_task(http.serve([listener]))
+        await http.listening.wait()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        os.write(ready_fd, b"ready\n")
+        os.close(ready_fd)
+        await serving
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The worker processes of one listener, as the supervisor sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import structlog
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
+
+START_SECONDS = 30.0
+RESTART_SECONDS = (0.1, 5.0)
+"""Shortest and longest pause before a worker that died is replaced."""
+
+
+class WorkerFailed(Exception):
+    """A worker did not come up; it has said why on standard error."""
+
+
+class Worker:
+    """One process. It drains when it is told to, or when this object's end of its lifeline closes."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls, listener: socket.socket) -> Worker:
+        """Start a worker on `listener`; return once it takes requests. Raises `WorkerFailed`."""
+        ready_read, ready_write = os.pipe()
+        with os.fdopen(ready_read, "rb", buffering=0) as ready:
+            fds = listener.fileno(), ready_write
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "proxy.server.worker",
+                    *map(str, fds),
+                    stdin=asyncio.subprocess.PIPE,
+                    pass_fds=fds,
+                )
+            finally:
+                os.close(ready_write)
+            reader = asyncio.StreamReader()
+            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), ready
+            )
+            try:
+                async with asyncio.timeout(START_SECONDS):
+                    answer = await reader.readline()
+            except TimeoutError:
+                answer = b""
+            finally:
+                transport.close()
+        worker = cls(process)
+        if answer != b"ready\n":
+            await worker.kill()
+            raise WorkerFailed
+        return worker
+
+    async def stop(self, seconds: float) -> None:
+        """Let it finish what it has, for at most `seconds`."""
+        if self.process.returncode is None:
+            self.process.terminate()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.process.wait()
+        except TimeoutError:
+            log.error("worker_killed", pid=self.process.pid, reason="did not drain in time")
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it now."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+        await self.process.wait()
+
+
+class Workers:
+    """Keeps `count` workers on one listener."""
+
+    def __init__(self, listener: socket.socket, count: int, stop_seconds: float) -> None:
+        self._listener = listener
+        self._count = count
+        self._stop_seconds = stop_seconds
+        self._slots: list[Worker] = []
+        self._watchers: list[asyncio.Task[None]] = []
+        self._restarting = asyncio.Lock()
+
+    @property
+    def running(self) -> int:
+        """Workers that take requests."""
+        return sum(worker.process.returncode is None for worker in self._slots)
+
+    async def start(self) -> None:
+        """Start all. Raises `WorkerFailed` where one does not come up; the others are ended."""
+        started = await asyncio.gather(
+            *(Worker.start(self._listener) for _ in range(self._count)), return_exceptions=True
+        )
+        self._slots = [worker for worker in started if isinstance(worker, Worker)]
+        failed = next((error for error in started if isinstance(error, BaseException)), None)
+        if failed is not None:
+            await asyncio.gather(*(worker.kill() for worker in self._slots))
+            raise failed
+        self._watchers = [asyncio.create_task(self._watch(slot)) for slot in range(self._count)]
+
+    async def restart(self) -> None:
+        """Replace one worker after the other: the new one takes requests before the old one stops."""
+        async with self._restarting:
+            for slot, old in enumerate(self._slots):
+                try:
+                    self._slots[slot] = await Worker.start(self._listener)
+                except WorkerFailed:
+                    log.error("restart_failed", reason="the new worker did not come up; the old ones stay")
+                    return
+                await old.stop(self._stop_seconds)
+            log.info("restarted", workers=self._count)
+
+    async def stop(self) -> None:
+        """Drain all."""
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*(worker.stop(self._stop_seconds) for worker in self._slots))
+
+    async def _watch(self, slot: int) -> None:
+        """Replace the worker of a slot whenever it dies."""
+        pause = RESTART_SECONDS[0]
+        while True:
+            worker = self._slots[slot]
+            code = await worker.process.wait()
+            if self._slots[slot] is not worker:
+                continue  # it was replaced in a restart
+            log.error("worker_died", pid=worker.process.pid, code=code)
+            await asyncio.sleep(pause)
+            try:
+                self._slots[slot] = await Worker.start(self._listener)
+            except WorkerFailed:
+                pause = min(pause * 2, RESTART_SECONDS[1])
+            else:
+                pause = RESTART_SECONDS[0]
