@@ -1,0 +1,222 @@
+"""One connection to a gateway, and the one exchange that it carries at a time."""
+
+import asyncio
+from collections.abc import AsyncIterable, Callable
+from typing import cast
+
+from proxy.upstream.errors import (
+    ConnectionDropped,
+    FirstByteTimeout,
+    IdleTimeout,
+    MalformedResponse,
+    ResponseTruncated,
+    UpstreamError,
+)
+from proxy.upstream.parser import FramingError, ResponseParser
+from proxy.upstream.response import Response
+from proxy.upstream.timing import Deadline, Timeouts
+from proxy.upstream.upload import Upload
+
+Body = bytes | AsyncIterable[bytes] | None
+
+HIGH_WATER = 64 * 1024
+"""Bytes of a response body that may wait for their reader before the gateway is no longer read."""
+
+# Up to here, copying a body behind its head costs less than a second write.
+_ONE_WRITE = 64 * 1024
+
+
+class Connection(asyncio.Protocol):
+    """A slot of the pool first, a socket once it is dialled; after each exchange idle again, or gone.
+
+    An exchange ends in exactly one of ``_complete`` and ``fail``. Whatever leaves any doubt about where the next
+    response would begin ends the connection as well.
+
+    Args:
+        origin: ``host:port``, for errors.
+        keep_alive: seconds it may be idle.
+        on_idle: called when it is ready for another exchange.
+        on_lost: called once when its socket, if there ever was one, is gone.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_keep_alive",
+        "_on_idle",
+        "_on_lost",
+        "_parser",
+        "_paused",
+        "_response",
+        "_reused",
+        "_timeouts",
+        "_transport",
+        "_upload",
+        "dialled",
+        "origin",
+    )
+
+    def __init__(
+        self,
+        origin: str,
+        keep_alive: float,
+        *,
+        on_idle: Callable[["Connection"], None],
+        on_lost: Callable[["Connection"], None],
+    ) -> None:
+        self.origin = origin
+        self._keep_alive = keep_alive
+        self._on_idle = on_idle
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport  # from connection_made on
+        self.dialled = False
+        self._parser = ResponseParser()
+        self._deadline = Deadline(self._expired)
+        self._timeouts = Timeouts()
+        self._response: Response | None = None
+        self._upload: Upload | None = None
+        self._paused = False
+        self._reused = False
+
+    @property
+    def usable(self) -> bool:
+        """Open, as far as is known here, and idle."""
+        return self.dialled and self._response is None and not self._transport.is_closing()
+
+    # -- the exchange -------------------------------------------------------------------------------------------
+
+    def exchange(self, head: bytes, body: Body, length: int | None, timeouts: Timeouts, *, bodiless: bool) -> Response:
+        """Sends a request and returns its response, of which nothing has arrived yet."""
+        transport = self._transport
+        self._response = response = Response(self)
+        self._parser.expect(response, bodiless=bodiless)
+        self._timeouts = timeouts
+        if body is None:
+            transport.write(head)
+        elif not isinstance(body, bytes):
+            transport.write(head)
+            self._upload = Upload(body, length, transport, self.origin, progress=self._restart, failed=self.fail)
+        elif len(body) <= _ONE_WRITE:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+        self._deadline.start(timeouts.first_byte)
+        return response
+
+    def expect_chunk(self) -> None:
+        self._deadline.start(self._timeouts.idle)
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    def abandon(self) -> None:
+        self.fail(ResponseTruncated(self.origin, "the response was closed before its end"))
+
+    def abort(self) -> None:
+        """Closes the socket at once; ``on_lost`` follows."""
+        if self.dialled:
+            self._transport.abort()
+
+    def fail(self, error: Exception) -> None:
+        """Ends the exchange with ``error`` for its reader, and the connection with it."""
+        response = self._detach()
+        if response is not None:
+            response.end(error)
+        self.abort()
+
+    def _complete(self, response: Response) -> None:
+        transport, upload = self._transport, self._upload
+        # A response to half a request leaves the other half in the way of the next one.
+        sent = (upload is None or upload.complete) and not transport.get_write_buffer_size()
+        self._detach()
+        response.end()
+        if sent and self._parser.reusable:
+            self._reused = True
+            self._deadline.start(self._keep_alive)
+            self._on_idle(self)
+        else:
+            transport.abort()
+
+    def _detach(self) -> Response | None:
+        response, self._response = self._response, None
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.cancel()
+        return response
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _restart(self) -> None:
+        response = self._response
+        if response is not None:
+            self._deadline.start(self._timeouts.idle if response.status else self._timeouts.first_byte)
+
+    def _expired(self) -> None:
+        response, upload = self._response, self._upload
+        if response is None:
+            self.abort()
+        elif not response.awaited:
+            pass  # the reader is the slow one; its next wait starts the deadline again
+        elif upload is not None and upload.starved:
+            self._restart()
+        elif response.status:
+            idle = self._timeouts.idle
+            self.fail(IdleTimeout(self.origin, f"the gateway stopped sending: nothing for {idle:g} s"))
+        else:
+            first_byte = self._timeouts.first_byte
+            self.fail(FirstByteTimeout(self.origin, f"the gateway did not answer within {first_byte:g} s"))
+
+    # -- called by the event loop -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.dialled = True
+
+    def data_received(self, data: bytes) -> None:
+        response = self._response
+        if response is None:
+            # An answer to nothing must not become the answer to the next request.
+            self.abort()
+            return
+        parser = self._parser
+        try:
+            parser.feed(data)
+        except FramingError as error:
+            self.fail(MalformedResponse(self.origin, f"malformed response: {error}"))
+            return
+        if parser.complete:
+            self._complete(response)
+            return
+        if response.size > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+        response.wake()
+
+    def eof_received(self) -> None:
+        response = self._response
+        if response is not None and self._parser.end():
+            self._complete(response)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._response is not None:
+            self.fail(self._lost_error())
+        self._deadline.cancel()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        if self._upload is not None:
+            self._upload.pause()
+
+    def resume_writing(self) -> None:
+        if self._upload is not None:
+            self._upload.resume()
+
+    def _lost_error(self) -> UpstreamError:
+        if self._parser.started:
+            return ResponseTruncated(self.origin, "the gateway closed the connection inside its response")
+        return ConnectionDropped(
+            self.origin, "the gateway closed the connection without an answer", reused=self._reused
+        )

@@ -1,0 +1,190 @@
+"""Strict framing of responses (RFC 9112 section 6.3) over httptools, without I/O.
+
+llhttp already refuses repeated or invalid Content-Length, Content-Length beside Transfer-Encoding, folded lines, bare
+LF, invalid names and values, and bad chunk sizes. What it lets through is refused here.
+"""
+
+from httptools import HttpParserError, HttpResponseParser
+
+from proxy.upstream.response import Response
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Limit on the response head, interim (1xx) heads included."""
+
+MAX_FIELDS = 200
+"""Limit on the number of header fields of one response."""
+
+MAX_CHUNK_OVERHEAD = 16 * 1024
+"""Limit on chunk extensions and trailers beyond what honest chunking needs."""
+
+# Size line, its CRLF and the CRLF after the data: what any chunk may spend before it counts as overhead.
+_HONEST_CHUNK_OVERHEAD = 20
+
+_START = b"HTTP/1."
+
+
+class FramingError(Exception):
+    """The bytes are no response that may be passed on. The message holds nothing of what was received."""
+
+
+class ResponseParser:
+    """Fills one :class:`Response` after another from the bytes of one connection.
+
+    Attributes:
+        complete: the response has ended.
+        reusable: the connection may carry another exchange: the gateway allows it and nothing followed the response.
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_chunked",
+        "_head_bytes",
+        "_headers",
+        "_interim",
+        "_length",
+        "_overhead",
+        "_parser",
+        "_response",
+        "complete",
+        "reusable",
+    )
+
+    def __init__(self) -> None:
+        self._parser = HttpResponseParser(self)
+        self._response = Response()
+        self._bodiless = False
+        self._interim = False
+        self._head_bytes = 0
+        self._overhead = 0
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._length: int | None = None
+        self._chunked = False
+        self.complete = False
+        self.reusable = False
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte of an answer has arrived."""
+        return self._head_bytes > 0
+
+    def expect(self, response: Response, *, bodiless: bool) -> None:
+        """Directs the next response into ``response``; ``bodiless`` when it answers a HEAD request."""
+        if self._bodiless:
+            # llhttp cannot be told of HEAD, so the last one left it waiting for a body.
+            self._parser = HttpResponseParser(self)
+        self._response = response
+        self._bodiless = bodiless
+        self._head_bytes = 0
+        self._overhead = 0
+        self.complete = False
+        self.reusable = False
+
+    def feed(self, data: bytes) -> None:
+        """Takes what arrived.
+
+        Raises:
+            FramingError: the response is malformed or beyond a limit. The parser is of no further use.
+        """
+        response = self._response
+        size, parts = response.size, len(response.parts)
+        if response.status:
+            self._execute(data)
+            received = len(data)
+        else:
+            read = self._head_bytes
+            if read < len(_START) and data[: len(_START) - read] != _START[read : read + len(data)]:
+                raise FramingError("the answer is not HTTP/1.x")
+            self._head_bytes = read + len(data)
+            self._execute(data)
+            if not response.status:
+                if self._head_bytes > MAX_HEAD_BYTES:
+                    raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
+                return
+            received = self._head_bytes - _size(response.headers) if self._chunked else 0
+        if self._chunked:
+            honest = response.size - size + (len(response.parts) - parts) * _HONEST_CHUNK_OVERHEAD
+            self._overhead = max(0, self._overhead + received - honest)
+            if self._overhead > MAX_CHUNK_OVERHEAD:
+                raise FramingError(f"chunk extensions or trailers exceed {MAX_CHUNK_OVERHEAD} bytes")
+
+    def end(self) -> bool:
+        """Takes the end of input; whether it completes the response (one framed by the connection's end)."""
+        status = self._response.status
+        self.complete = self.complete or (status != 0 and self._length is None and not self._chunked)
+        self.reusable = False
+        return self.complete
+
+    def _execute(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            if self.complete:
+                self.reusable = False
+                return
+            cause = error.__context__
+            raise cause if isinstance(cause, FramingError) else FramingError(str(error)) from None
+
+    # -- called by httptools ------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            raise FramingError("bytes after the response")
+        self._headers = []
+        self._length = None
+        self._chunked = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._response.status:  # a trailer: gateways send none, clients read none
+            return
+        name = name.lower()
+        value = value.strip(b" \t")
+        self._headers.append((name, value))
+        if name == b"content-length":
+            self._length = int(value)
+        elif name == b"transfer-encoding":
+            # Anything but one plain "chunked" is read differently by different recipients.
+            if self._chunked or value.lower() != b"chunked" or self._parser.get_http_version() == "1.0":
+                raise FramingError("unsupported Transfer-Encoding")
+            self._chunked = True
+
+    def on_headers_complete(self) -> None:
+        headers = self._headers
+        if len(headers) > MAX_FIELDS:
+            raise FramingError(f"the response has more than {MAX_FIELDS} header fields")
+        if self._head_bytes > MAX_HEAD_BYTES and _size(headers) > MAX_HEAD_BYTES:
+            raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status <= 101 and status != 100:
+                raise FramingError(f"status {status} answers no request that was made")
+            if self._chunked or self._length:
+                raise FramingError("an interim response announces a body")
+            self._interim = True
+            return
+        response = self._response
+        response.status = status
+        response.headers = headers
+        response.content_length = self._length
+        response.chunked = self._chunked
+        self.reusable = self._parser.should_keep_alive()
+        self.complete = self._bodiless
+
+    def on_body(self, data: bytes) -> None:
+        if self.complete:
+            raise FramingError("a body after the answer to HEAD")
+        response = self._response
+        response.parts.append(data)
+        response.size += len(data)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+        elif self.complete and self._chunked:  # a last chunk after the answer to HEAD
+            self.reusable = False
+        else:
+            self.complete = True
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    """Bytes of a header block."""
+    return sum(len(name) + len(value) + len(b": \r\n") for name, value in headers)

@@ -1,0 +1,144 @@
+"""A response, filled by its connection and emptied by its reader."""
+
+import asyncio
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class Feeder(Protocol):
+    """What a response asks of the connection that fills it."""
+
+    def expect_chunk(self) -> None:
+        """The reader now waits for a part of the body: the idle limit runs."""
+
+    def resume(self) -> None:
+        """The reader emptied the buffer: reading may go on."""
+
+    def abandon(self) -> None:
+        """The reader wants no more of it: the connection is dropped."""
+
+
+class Response:
+    """One response, readable as it arrives.
+
+    Read it to its end or close it; until then it holds a connection. As a context manager it closes itself::
+
+        with await pool.send(...) as response:
+            data = response.buffered()
+            while not response.complete:
+                data = await response.chunk()
+
+    Attributes:
+        status: 200 to 999.
+        headers: ``(name, value)`` as received, repeated ones included; names in lower case, values without the
+            white space around them.
+        content_length: as announced, in bytes. The answer to HEAD, 204 and 304 may announce one and have no body.
+        chunked: the body came in chunks.
+        complete: the whole body has arrived and was framed correctly. After ``buffered`` or ``chunk`` nothing more
+            will come.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_error",
+        "_waiter",
+        "chunked",
+        "complete",
+        "content_length",
+        "headers",
+        "parts",
+        "size",
+        "status",
+    )
+
+    def __init__(self, connection: Feeder | None = None) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.content_length: int | None = None
+        self.chunked = False
+        self.complete = False
+        self.parts: list[bytes] = []
+        self.size = 0
+        self._connection = connection
+        self._error: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    # -- for the reader -----------------------------------------------------------------------------------------
+
+    def buffered(self) -> bytes:
+        """Takes what has arrived of the body, without waiting; ``b""`` when that is nothing."""
+        parts = self.parts
+        if not parts:
+            return b""
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.size = 0
+        if self._connection is not None:
+            self._connection.resume()
+        return data
+
+    async def chunk(self) -> bytes:
+        """Takes the next part of the body as soon as there is one; ``b""`` at its end.
+
+        One reader at a time. Cancelling it closes the response.
+
+        Raises:
+            UpstreamError: the rest of the body will not come; raised after all that did come was taken.
+            Exception: whatever the source of the request body raised.
+        """
+        if not self.parts and self._connection is not None:
+            self._connection.expect_chunk()
+        while not self.parts and not self.complete:
+            await self._change()
+        return self.buffered()
+
+    def close(self) -> None:
+        """Gives up the rest of the response, and the connection with it; nothing when it is complete."""
+        if self._connection is not None:
+            self._connection.abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- for the connection -------------------------------------------------------------------------------------
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the reader waits for the connection, and not the other way round."""
+        return self._waiter is not None
+
+    async def head(self) -> None:
+        """Waits for status and headers."""
+        while not self.status:
+            await self._change()
+
+    def wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def end(self, error: Exception | None = None) -> None:
+        """Nothing more will come: the response is complete, or failed with ``error``."""
+        self._connection = None
+        self._error = error
+        self.complete = error is None
+        self.wake()
+
+    async def _change(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._waiter is not None:
+            raise RuntimeError("a response has one reader at a time")
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        finally:
+            self._waiter = None

@@ -1,0 +1,62 @@
+"""Time limits of an exchange, and the one timer that keeps them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Timeouts(NamedTuple):
+    """Limits of one exchange in seconds; ``math.inf`` is no limit.
+
+    A limit runs only while the gateway owes something: not while the reader of the answer is busy elsewhere, nor
+    while the source of a streamed request body has nothing to give.
+
+    Attributes:
+        queue: waiting for a connection when all are in use.
+        connect: name look-up, TCP and TLS handshakes.
+        first_byte: from the last byte written to the end of the response head. A streamed body restarts it with
+            every chunk that it writes.
+        idle: from asking for a part of the response body to getting one.
+    """
+
+    queue: float = 5.0
+    connect: float = 5.0
+    first_byte: float = 600.0
+    idle: float = 300.0
+
+
+class Deadline:
+    """A time limit that moves with every request, over a timer that hardly ever does.
+
+    A move to a later time is one assignment: the timer in flight finds out when it fires, and goes on waiting.
+    """
+
+    __slots__ = ("_at", "_expired", "_loop", "_timer")
+
+    def __init__(self, expired: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._expired = expired
+        self._at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Calls ``expired`` in ``seconds`` from now, in place of any earlier wish."""
+        self._at = at = self._loop.time() + seconds
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= at:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(at, self._fire)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _fire(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._at:
+            self._timer = self._loop.call_at(self._at, self._fire)
+        else:
+            self._expired()
