@@ -1,0 +1,68 @@
+"""Which fields of a gateway's answer reach the client."""
+
+from __future__ import annotations
+
+from middlewares.exchange import Headers
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Meant for the next hop only (RFC 9110 section 7.6.1), together with whatever `Connection` nominates."""
+
+WITHHELD = frozenset(
+    {
+        b"alt-svc",  # invites the client past the gate
+        b"date",  # the server under the gate writes its own
+        b"livepeer-balance",  # money shared by all tenants (gateway contract section 3)
+        b"server",
+        b"set-cookie",
+        b"set-cookie2",
+        b"x-orchestrator-url",
+        b"x-request-id",  # the gate's own is sent instead
+    }
+)
+
+WITHHELD_PREFIXES = (
+    b"access-control-",  # cross-origin rules are the gate's configuration alone
+    b"ratelimit",  # the gate's own limits are sent instead; a gateway's say nothing about this client
+    b"x-ratelimit-",
+    b"x-rate-limit-",
+    b"x-tollgate-",
+)
+
+_NEVER = HOP_BY_HOP | WITHHELD
+_LENGTHLESS = (204, 304)
+
+
+def client_headers(headers: Headers, status: int) -> Headers:
+    """The fields a client may see, in order; names are in lower case, values untouched.
+
+    `Content-Length` stays, for it frames the same body; but not on answers without one (RFC 9110 section 8.6), where
+    the server would wait for that many bytes.
+    """
+    never = _NEVER
+    for name, value in headers:
+        if name == b"connection":
+            never = never | _nominated(value)
+    if status in _LENGTHLESS:
+        never = never | {b"content-length"}
+    return [item for item in headers if item[0] not in never and not item[0].startswith(WITHHELD_PREFIXES)]
+
+
+def client_status(status: int) -> int:
+    """The status as a client can take it: one outside the classes of RFC 9110 section 15 counts as a bad gateway's."""
+    return status if 200 <= status < 600 else 502
+
+
+def _nominated(connection: bytes) -> frozenset[bytes]:
+    return frozenset(name.strip().lower() for name in connection.split(b","))

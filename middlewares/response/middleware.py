@@ -1,0 +1,144 @@
+"""The response stage: outermost, so that it has the first and the last word on every request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from config.access import Cors
+from middlewares.exchange import Exchange, Headers, Outcome, Refusal, exchange_of
+from middlewares.response.cors import CorsRules
+from middlewares.response.headers import client_headers, client_status
+from middlewares.response.limits import limit_fields
+from middlewares.response.log import RequestLog
+from middlewares.response.metrics import RequestMetrics
+from middlewares.response.problem import problem
+
+CLIENT_CLOSED = 499
+"""Logged for a request whose client got no answer at all; not a status that anybody is sent."""
+
+REFUSED = "refused"
+INTERNAL_ERROR = "internal_error"
+"""Outcomes of requests that the gate itself answered, beside those of `Outcome`."""
+
+logger = structlog.get_logger(__name__)
+
+
+class ResponseMiddleware:
+    """Shapes what the client sees, answers preflights and refusals, and accounts for each request in log and metrics.
+
+    An answer that fails after its head was sent ends with its connection, so that the client sees it is not whole.
+    For that it uses `scope["tollgate.connection"].abort()` where the server provides it.
+    """
+
+    def __init__(self, app: ASGIApp, *, cors: Cors, log: RequestLog, metrics: RequestMetrics) -> None:
+        self.app = app
+        self.cors = CorsRules(cors)
+        self.log = log
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        answer = Answer(exchange, send, self.cors.fields(scope))
+        self.metrics.begin()
+        try:
+            await self._serve(scope, receive, answer)
+        finally:
+            seconds = asyncio.get_running_loop().time() - exchange.started
+            exchange.status = exchange.status or CLIENT_CLOSED
+            self.metrics.end(exchange, outcome=answer.outcome, seconds=seconds)
+            self.log.write(exchange, outcome=answer.outcome, seconds=seconds)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
+        preflight = self.cors.preflight(scope)
+        if preflight is not None:
+            await answer.write(204, preflight)
+            return
+        try:
+            await self.app(scope, receive, answer.send)
+        except Refusal as refusal:
+            answer.verdict = REFUSED
+            await self._refuse(answer, refusal)
+        except Exception:
+            logger.exception(INTERNAL_ERROR, request_id=answer.exchange.request_id)
+            answer.verdict = INTERNAL_ERROR
+            await self._refuse(
+                answer, Refusal(500, INTERNAL_ERROR, "The gate failed; its operator finds why in the log.")
+            )
+        if answer.started and not answer.complete:
+            await _abort(scope, receive)
+
+    async def _refuse(self, answer: Answer, refusal: Refusal) -> None:
+        """Answer with a problem document, unless an answer is already under way."""
+        exchange = answer.exchange
+        exchange.error = exchange.error or refusal.code
+        self.metrics.refuse(refusal.code)
+        if not answer.started:
+            headers, body = problem(refusal, exchange.request_id, exchange.path)
+            await answer.write(refusal.status, headers, body)
+
+
+class Answer:
+    """The answer to one request on its way to the client."""
+
+    __slots__ = ("_cors", "_send", "complete", "exchange", "started", "verdict")
+
+    def __init__(self, exchange: Exchange, send: Send, cors: Headers) -> None:
+        self.exchange = exchange
+        self.started = False
+        self.complete = False
+        self.verdict = ""
+        self._send = send
+        self._cors = cors
+
+    @property
+    def outcome(self) -> str:
+        """How the request ended: what the gate made of it, unless the gateway's part says more."""
+        exchange = self.exchange
+        if self.verdict == REFUSED and (exchange.forwarded or exchange.outcome is not Outcome.COMPLETE):
+            return exchange.outcome.value
+        return self.verdict or exchange.outcome.value
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass on what the stages inside send; a head loses what no client may see, and gains the gate's fields."""
+        if message["type"] == "http.response.body":
+            self.exchange.bytes_out += len(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        elif message["type"] == "http.response.start":
+            status = client_status(message["status"])
+            return self._start(status, client_headers(list(message.get("headers", ())), status))
+        return self._send(message)
+
+    async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Answer in the gate's own words."""
+        await self._start(status, headers)
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _start(self, status: int, headers: Headers) -> Awaitable[None]:
+        exchange = self.exchange
+        exchange.status = status
+        self.started = True
+        headers = [
+            *headers,
+            (b"x-request-id", exchange.request_id.encode()),
+            *limit_fields(exchange.standings),
+            *self._cors,
+        ]
+        return self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _abort(scope: Scope, receive: Receive) -> None:
+    """End the connection now, and return when it has ended: the server then knows why the answer is not whole."""
+    connection: Any = scope.get("tollgate.connection")
+    if connection is None:
+        return
+    connection.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,116 @@
+"""Problem documents (RFC 9457): what a client is told when the gate itself answers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from middlewares.exchange import Headers, Refusal
+from middlewares.response.encode import to_json
+
+TITLES: dict[str, str] = {
+    # what was sent
+    "malformed_request": "The request is not well-formed HTTP",
+    "malformed_json": "The body is not the JSON object it should be",
+    "invalid_parameter": "A parameter has an unusable value",
+    "reserved_field_name": "A header field disguises a reserved one",
+    "header_too_large": "The header fields are too large or too many",
+    "body_too_large": "The body is too large",
+    "request_timeout": "The request did not arrive in time",
+    "client_disconnected": "The client left before its request was complete",
+    "upgrade_refused": "The connection is not upgraded",
+    "http_version_not_supported": "The HTTP version is not supported",
+    "method_not_implemented": "The method is not implemented",
+    "transfer_coding_not_implemented": "The transfer coding is not implemented",
+    "not_found": "There is no such route",
+    "method_not_allowed": "The route does not take this method",
+    # who sent it
+    "missing_credentials": "A credential is needed",
+    "ambiguous_credentials": "More than one credential was sent",
+    "unsupported_scheme": "The authentication scheme is not supported",
+    "invalid_credentials": "The credential is not valid",
+    "invalid_token": "The token is not valid",
+    "key_revoked": "The key has been revoked",
+    "key_expired": "The key has expired",
+    "app_suspended": "The app is suspended",
+    "user_suspended": "The user is suspended",
+    "plan_unknown": "The plan is not offered any more",
+    "insufficient_scope": "The credential does not cover this request",
+    "address_not_allowed": "The credential may not be used from this address",
+    # how much it may use
+    "rate_limited": "Too many requests",
+    "concurrency_limited": "Too many requests at once",
+    "plan_limit": "The plan's limit is reached",
+    "insufficient_balance": "The balance is too low",
+    # what the gate leans on
+    "store_unavailable": "The gate cannot check the request now",
+    "no_gateway": "No gateway is available",
+    "gateway_unreachable": "No gateway can be reached",
+    "gateway_connect_timeout": "No gateway could be connected in time",
+    "gateway_busy": "The gateway is busy",
+    "gateway_dropped": "The gateway did not answer",
+    "gateway_timeout": "The gateway did not answer in time",
+    "gateway_stalled": "The gateway stopped answering",
+    "gateway_truncated": "The gateway's answer was cut off",
+    "gateway_malformed": "The gateway's answer is not valid HTTP",
+    "gateway_failed": "The gateway failed",
+    "internal_error": "The gate failed",
+}
+"""Every code with its title. Codes are stable; the documentation's list of errors is made from this table."""
+
+TYPE = "urn:tollgate:problem:"
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""Registered by draft-ietf-httpapi-ratelimit-headers for answers that name the violated policies."""
+
+VIOLATED_POLICIES = "violated-policies"
+
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+
+
+def problem_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
+    """The members of the document; those of the refusal itself come last."""
+    quota = refusal.status == 429 and VIOLATED_POLICIES in refusal.members
+    return {
+        "type": QUOTA_EXCEEDED if quota else TYPE + refusal.code,
+        "title": TITLES.get(refusal.code) or _phrase(refusal.status),
+        "status": refusal.status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+        "request_id": request_id,
+        **refusal.members,
+    }
+
+
+def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, bytes]:
+    """Header fields and body that tell of `refusal`. Below `/v1/`, where OpenAI clients call, `error` is added."""
+    document = problem_document(refusal, request_id)
+    if path.startswith("/v1/"):
+        document["error"] = {
+            "message": refusal.detail,
+            "type": _OPENAI_TYPES.get(refusal.status)
+            or ("server_error" if refusal.status >= 500 else "invalid_request_error"),
+            "param": None,
+            "code": refusal.code,
+        }
+    body = to_json(document)
+    headers: Headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        *refusal.headers,
+    ]
+    if refusal.close:
+        headers.append((b"connection", b"close"))
+    return headers, body
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"

@@ -1,0 +1,86 @@
+"""RateLimit fields must be structured fields that a strict parser reads back."""
+
+from pathlib import Path
+from typing import Any
+
+import http_sf
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import Receive, Send
+
+from middlewares.exchange import Exchange, Refusal
+from middlewares.ledger.model import Standing
+from middlewares.response.limits import INTEGER_CEILING, limit_fields
+from tests.response.rig import answering, serving
+
+MINUTE = Standing("app-requests-per-minute", "requests", 60, 12, 7, 60)
+RUNNING = Standing("key-concurrent", "concurrent-requests", 5, 4, 0, None)
+
+
+def _parsed(standings: tuple[Standing, ...]) -> dict[str, Any]:
+    return {name.decode(): http_sf.parse(value, tltype="list") for name, value in limit_fields(standings)}
+
+
+def test_as_the_draft_shows_them() -> None:
+    assert limit_fields((MINUTE, RUNNING)) == [
+        (
+            b"ratelimit-policy",
+            b'"app-requests-per-minute";q=60;w=60, "key-concurrent";q=5;qu="concurrent-requests"',
+        ),
+        (b"ratelimit", b'"app-requests-per-minute";r=12;t=7, "key-concurrent";r=4'),
+    ]
+
+
+def test_shadow_limits_caps_and_balances_are_not_told() -> None:
+    assert not limit_fields(
+        (
+            Standing("app-requests-per-day", "requests", 1, 0, 5, 86_400, shadow=True),
+            Standing("app-pixels-per-month", "pixels", 10, 5, 5, None),
+            Standing("app-balance", "amount", 10**24, 5, 0, None),
+        )
+    )
+
+
+_standings = st.builds(
+    Standing,
+    policy=st.from_regex(r"[a-z]+(-[a-z]+)*", fullmatch=True),
+    unit=st.sampled_from(["requests", "concurrent-requests", "pixels"]),
+    limit=st.integers(1, 2**53),
+    remaining=st.integers(-5, 2**53),
+    reset_seconds=st.integers(0, 86_400),
+    window_seconds=st.none() | st.integers(1, 86_400),
+    shadow=st.booleans(),
+)
+
+
+@given(st.lists(_standings, max_size=6))
+def test_strict_parser_reads_the_same_numbers(standings: list[Standing]) -> None:
+    told = [s for s in standings if not s.shadow and s.unit != "pixels"]
+    parsed = _parsed(tuple(standings))
+    if not told:
+        assert parsed == {}
+        return
+    policies = [(s.policy, {"q": min(s.limit, INTEGER_CEILING), "w": s.window_seconds, "qu": s.unit}) for s in told]
+    for (name, parameters), (policy, expected) in zip(parsed["ratelimit-policy"], policies, strict=True):
+        assert name == policy
+        assert {"w": None, "qu": "requests", **parameters} == expected
+    for (name, parameters), s in zip(parsed["ratelimit"], told, strict=True):
+        assert name == s.policy
+        assert {"t": 0, **parameters} == {"r": max(0, min(s.remaining, INTEGER_CEILING)), "t": s.reset_seconds}
+
+
+async def test_sent_with_success_and_refusal(tmp_path: Path) -> None:
+    async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
+        exchange.standings = (MINUTE,)
+        if exchange.path == "/refused":
+            raise Refusal(429, "rate_limited", "Slow down.", headers=[(b"retry-after", b"7")])
+        upstream = [(b"ratelimit", b'"theirs";r=1'), (b"x-ratelimit-remaining", b"1")]
+        await answering(200, upstream)(exchange, receive, send)
+
+    async with serving(inner, tmp_path) as rig:
+        for path in ("/served", "/refused"):
+            answer = await rig.request(path=path)
+            assert answer.headers.get_list("ratelimit") == ['"app-requests-per-minute";r=12;t=7']
+            assert answer.headers.get_list("ratelimit-policy") == ['"app-requests-per-minute";q=60;w=60']
+            assert "x-ratelimit-remaining" not in answer.headers
+        assert answer.headers["retry-after"] == "7"
