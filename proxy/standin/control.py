@@ -1,0 +1,51 @@
+"""The control surface, /__standin/...: what tests and the demo ask of the stand-in itself. Never recorded.
+
+    GET  /__standin/requests[?last=N]            the records since the last reset, oldest first
+    GET  /__standin/wait?COUNTER=N[&...][&timeout=S]   long-poll until each counter is reached; 408 after S (10)
+    POST /__standin/release?name=NAME            let requests held by that name go on
+    POST /__standin/reset                        forget requests and sessions, let everything go on
+    GET  /__standin/store/stream/...             the object store of `external_store`
+
+All but the last answer the counters `seen`, `finished`, `in_flight`, `peak`, `held`, `crashes` as JSON.
+"""
+
+from proxy.standin import playback
+from proxy.standin.call import Call
+from proxy.standin.record import Log
+
+PREFIX = "/__standin/"
+
+
+async def control(call: Call) -> None:
+    """Answer one control request."""
+    log = call.gateway.log
+    match call.method, call.path.removeprefix(PREFIX):
+        case "GET", "requests":
+            last = call.query("last")
+            records = list(log.records)[-int(last) if last.isdecimal() else 0 :]
+            await call.json(200, [record.as_dict() for record in records])
+        case "GET", "wait":
+            await _wait(call, log)
+        case "POST", "release":
+            log.release(call.query("name"))
+        case "POST", "reset":
+            call.gateway.reset()
+        case "GET", path if path.startswith("store/stream/"):
+            call.path = path.removeprefix("store")
+            call.params = {"file": path.removeprefix("store/stream/")}
+            await playback.stream(call)
+        case _:
+            await call.text(404, "404 page not found")
+    await call.json(200, log.counters())
+
+
+async def _wait(call: Call, log: Log) -> None:
+    at_least = {name: call.query(name) for name in log.counters() if call.query(name)}
+    timeout = call.query("timeout") or "10"
+    try:
+        goals = {name: int(number) for name, number in at_least.items()}
+        await log.wait_for(timeout=float(timeout), **goals)
+    except ValueError:
+        await call.text(400, "counters and timeout are numbers")
+    except TimeoutError:
+        await call.json(408, log.counters())

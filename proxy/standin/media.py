@@ -1,0 +1,110 @@
+"""Small real media, made on demand, and the byte pattern by which tests recognise a stream."""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+BLOCK = 65_536
+TS_PACKET = 188
+SAMPLE_RATE = 16_000
+
+_NOISE = hashlib.shake_256(b"tollgate stand-in").digest(BLOCK)
+
+
+def pattern(size: int, step: int = BLOCK) -> Iterator[bytes]:
+    """`size` bytes in pieces of `step`; any piece lost, doubled, moved or altered changes the whole.
+
+    Each 64 KiB block is its number (8 bytes, big-endian) and then the same noise.
+    """
+    for start in range(0, size, step):
+        yield pattern_slice(start, min(start + step, size))
+
+
+def pattern_slice(start: int, stop: int) -> bytes:
+    """Bytes `start` to `stop` (exclusive) of the endless pattern."""
+    first = start // BLOCK
+    blocks = (number.to_bytes(8, "big") + _NOISE[8:] for number in range(first, -(-stop // BLOCK)))
+    return b"".join(blocks)[start - first * BLOCK : stop - first * BLOCK]
+
+
+def png(width: int, height: int, seed: int = 0) -> bytes:
+    """A one-bit grey PNG of `width` x `height` pixels in stripes that depend on `seed`."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + bytes([0x0F ^ seed & 0xFF]) * -(-width // 8)
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    pixels = zlib.compress(row * height, 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def wav(milliseconds: int) -> bytes:
+    """Silence: RIFF/WAVE, 16-bit mono PCM at 16 kHz."""
+    samples = bytes(2 * (SAMPLE_RATE * milliseconds // 1000))
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
+    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
+    return struct.pack("<4sI", b"RIFF", len(body)) + body
+
+
+def mp4(milliseconds: int) -> bytes:
+    """An MP4 file of that duration without tracks: `ftyp`, `moov` holding `mvhd`, an empty `mdat`."""
+
+    def box(kind: bytes, payload: bytes) -> bytes:
+        return struct.pack(">I4s", 8 + len(payload), kind) + payload
+
+    matrix = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+    clock = struct.pack(">IIIII", 0, 0, 0, 1000, milliseconds)
+    mvhd = clock + struct.pack(">IH10x", 0x10000, 0x100) + matrix + bytes(24) + struct.pack(">I", 1)
+    return box(b"ftyp", b"isom" + bytes(4) + b"isomiso2") + box(b"moov", box(b"mvhd", mvhd)) + box(b"mdat", b"")
+
+
+def ts(size: int) -> bytes:
+    """MPEG transport stream null packets, `size` bytes rounded up to whole packets."""
+    return (b"\x47\x1f\xff\x10" + b"\xff" * (TS_PACKET - 4)) * -(-size // TS_PACKET)
+
+
+def is_audio(data: bytes) -> bool:
+    """Whether the head of a file is that of a known audio container (the gateway runs ffmpeg on it)."""
+    return (
+        data.startswith((b"RIFF", b"fLaC", b"ID3", b"OggS", b"\x1a\x45\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1"))
+        or data[4:8] == b"ftyp"
+    )
+
+
+def is_segment(head: bytes) -> bool:
+    """Whether a segment starts as MPEG-TS or MP4 does; `head` is its first two packets or all of it."""
+    sync = head[:1] == b"\x47" and head[TS_PACKET : TS_PACKET + 1] in (b"\x47", b"")
+    return sync or head[4:8] in (b"ftyp", b"styp", b"moof")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A generated file, kept as its measures and rendered when it is fetched."""
+
+    extension: str
+    """`png`, `wav`, `mp4` or `ts`."""
+    width: int = 0
+    height: int = 0
+    seed: int = 0
+    milliseconds: int = 0
+    size: int = 0
+
+    @property
+    def content_type(self) -> str:
+        """The media type the gateway serves it with."""
+        return {"png": "image/png", "wav": "audio/wav", "mp4": "video/mp4", "ts": "video/mp2t"}[self.extension]
+
+    def render(self) -> bytes:
+        """The file's bytes, the same each time."""
+        match self.extension:
+            case "png":
+                return png(self.width, self.height, self.seed)
+            case "wav":
+                return wav(self.milliseconds)
+            case "mp4":
+                return mp4(self.milliseconds)
+            case _:
+                return ts(self.size)

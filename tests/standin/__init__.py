@@ -1,0 +1,1 @@
+"""The gateway stand-in against the gateway contract, over real sockets."""

@@ -1,0 +1,184 @@
+"""Segment push and playback (gateway contract sections 1.5 and 1.6)."""
+
+import email.parser
+import email.policy
+import json
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+
+import httpx
+import pytest
+
+from proxy.standin import Standin
+from proxy.standin.media import mp4, ts
+from tests.standin.conftest import connect
+
+SEGMENT = ts(10_000)
+MIXED = {"accept": "multipart/mixed"}
+
+
+def parts(answer: httpx.Response) -> list[EmailMessage]:
+    """The parts of a multipart answer, as Python's own parser reads them."""
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + answer.content)
+    found = [part for part in message.iter_parts() if isinstance(part, EmailMessage)]
+    assert not message.defects
+    return found
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+@pytest.mark.parametrize(
+    ("file", "segment", "mime"), [("7.ts", SEGMENT, "video/mp2t"), ("7.mp4", mp4(1000), "video/mp4")]
+)
+async def test_renditions_come_back_as_parts(
+    client: httpx.AsyncClient, method: str, file: str, segment: bytes, mime: str
+) -> None:
+    answer = await client.request(method, f"/live/m/{file}", content=segment, headers=MIXED)
+    assert answer.status_code == 200
+    got = parts(answer)
+    assert [part["Rendition-Name"] for part in got] == ["P240p30fps16x9", "P360p30fps16x9"]
+    for part in got:
+        name = f"{part['Rendition-Name']}_{file}"
+        payload = part.get_payload(decode=True)
+        assert isinstance(payload, bytes)
+        assert int(part["Content-Length"]) == len(payload) == 4 * 188
+        assert part.get_content_type() == mime
+        assert part.get_filename() == name
+        assert f'name="{name}"' in str(part["Content-Type"])
+
+
+@pytest.mark.parametrize("accept", ["*/*", "multipart/mixed, */*", "Multipart/Mixed", "multipart/mixed;q=1", ""])
+async def test_any_other_accept_is_an_empty_success(client: httpx.AsyncClient, accept: str) -> None:
+    answer = await client.put("/live/m/0.ts", content=SEGMENT, headers={"accept": accept})
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "content-type" not in answer.headers
+    assert answer.headers["transfer-encoding"] == "chunked"  # the gateway flushes the head before the body
+
+
+async def test_renditions_of_any_number_and_size(client: httpx.AsyncClient) -> None:
+    told = {"x-standin": "renditions=1,rendition-bytes=200000"}
+    (part,) = parts(await client.put("/live/m/0.ts", content=SEGMENT, headers=MIXED | told))
+    payload = part.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    assert len(payload) == int(part["Content-Length"]) == 188 * 1064
+    assert payload[::188] == b"\x47" * 1064
+
+
+async def test_a_chunked_upload_without_length(standin: Standin, client: httpx.AsyncClient) -> None:
+    async def upload() -> AsyncIterator[bytes]:
+        for start in range(0, len(SEGMENT), 1000):
+            yield SEGMENT[start : start + 1000]
+
+    assert len(parts(await client.put("/live/m/0.ts", content=upload(), headers=MIXED))) == 2
+    seen = standin.requests[0]
+    assert seen.header("transfer-encoding") == "chunked"
+    assert (seen.body_length, seen.body_complete) == (len(SEGMENT), True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "body", "status"),
+    [
+        ("GET", "/live/m/0.ts", {}, SEGMENT, 405),
+        ("DELETE", "/live/video-to-video/s/whip/0123", {}, b"", 405),
+        ("PUT", "/live/m/0.ts", {"livepeer-transcode-configuration": "{"}, SEGMENT, 400),
+        ("PUT", "/live/m/0.ts", {"livepeer-transcode-configuration": "[]"}, SEGMENT, 400),
+        ("PUT", "/live/m/0.m3u8", {}, SEGMENT, 400),
+        ("PUT", "/live/m/0", {}, SEGMENT, 400),
+        ("PUT", "/live/.ts", {}, SEGMENT, 400),
+        ("PUT", "/live//0.ts", {}, SEGMENT, 400),
+        ("PUT", "/live/m/0.ts", {"content-slice-from": "20", "content-slice-to": "10"}, SEGMENT, 400),
+        ("PUT", "/live/m/0.ts", {"content-slice-from": "10", "content-slice-to": "20"}, SEGMENT, 200),
+        ("PUT", "/live/m/0.ts", {}, b"", 422),
+        ("PUT", "/live/m/0.ts", {}, b"no video", 422),
+        ("PUT", "/live/m/0.ts", {}, b"G" + bytes(500), 422),
+        ("PUT", "/live/m/0.ts", {"x-standin": "no-orchestrators"}, SEGMENT, 503),
+        ("PUT", "/live/m/0.ts", {"x-standin": "status=500"}, SEGMENT, 500),
+    ],
+)
+async def test_checks(
+    client: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: bytes, status: int
+) -> None:
+    answer = await client.request(method, path, headers=headers, content=body)
+    assert answer.status_code == status
+    if status >= 400:
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        assert answer.text.count("\n") == 1
+
+
+async def test_the_clients_own_configuration_overrides(client: httpx.AsyncClient) -> None:
+    profiles = [{"name": "hd", "width": 1280, "height": 720}, {"width": 640, "height": 360, "bitrate": 9}]
+    config = {"manifestID": "inner", "presets": ["P720p30fps16x9", "unknown"], "profiles": profiles}
+    headers = MIXED | {"livepeer-transcode-configuration": json.dumps(config)}
+    names = [
+        part["Rendition-Name"] for part in parts(await client.put("/live/m/0.ts", content=SEGMENT, headers=headers))
+    ]
+    assert names == ["P720p30fps16x9", "hd", "webhook_640x360_9"]
+    assert "RESOLUTION=1280x720" in (await client.get("/stream/inner.m3u8")).text
+
+
+async def test_with_an_object_store_parts_are_urls(stored: Standin) -> None:
+    async with connect(stored) as client:
+        answer = await client.put("/live/m/3.ts", content=SEGMENT, headers=MIXED)
+        for part in parts(answer):
+            assert part.get_content_type() == "application/vnd+livepeer.uri"
+            assert str(part.get_filename()).endswith("_3.txt")
+            payload = part.get_payload(decode=True)
+            assert isinstance(payload, bytes)
+            fetched = await client.get(payload.decode())
+            assert (fetched.status_code, fetched.content[:1]) == (200, b"\x47")
+
+
+async def test_playlists(client: httpx.AsyncClient) -> None:
+    for sequence, duration in enumerate(["1000", "", "x", "-5", "2002", "500", "1500"]):
+        headers = {"content-duration": duration} if duration else {}
+        await client.put(f"/live/m/{sequence}.ts", content=SEGMENT, headers=headers)
+    master = await client.get("/stream/m.m3u8")
+    assert master.headers["cache-control"] == "max-age=5"
+    assert master.headers["access-control-allow-origin"] == "*"
+    urls = [line for line in master.text.splitlines() if not line.startswith("#")]
+    assert urls == ["/stream/m/P240p30fps16x9.m3u8", "/stream/m/P360p30fps16x9.m3u8"]
+    media = (await client.get(urls[0])).text.splitlines()
+    assert "#EXT-X-MEDIA-SEQUENCE:2" in media
+    durations = [line for line in media if line.startswith("#EXTINF")]
+    assert durations == ["#EXTINF:2.000,", "#EXTINF:2.000,", "#EXTINF:2.002,", "#EXTINF:0.500,", "#EXTINF:1.500,"]
+    segment = await client.get(media[-1])
+    assert (segment.headers["content-type"], len(segment.content) % 188) == ("video/mp2t", 0)
+
+
+@pytest.mark.parametrize(
+    "path", ["/stream/none.m3u8", "/stream/m/none.m3u8", "/stream/m/source/9.ts", "/stream/x", "/stream/current.m3u8"]
+)
+async def test_unknown_playback_is_404(client: httpx.AsyncClient, path: str) -> None:
+    await client.put("/live/m/0.ts", content=SEGMENT)
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "content_type"),
+    [
+        ("index.m3u8", 200, "application/x-mpegURL"),
+        ("P240p30fps16x9.m3u8", 200, "application/x-mpegURL"),
+        ("source.mp4", 200, "video/mp4"),
+        ("source/0.ts", 200, "video/mp2t"),
+        ("none.mp4", 404, "text/plain; charset=utf-8"),
+        ("index.html", 400, None),
+    ],
+)
+async def test_recordings(stored: Standin, file: str, status: int, content_type: str | None) -> None:
+    async with connect(stored) as client:
+        await client.put("/live/m/0.ts", content=SEGMENT)
+        answer = await client.get(f"/recordings/m/{file}")
+        assert (answer.status_code, answer.headers.get("content-type")) == (status, content_type)
+        assert ("content-length" in answer.headers) == (not file.startswith("source.mp4"))
+        assert (await client.get(f"/recordings/other/{file}")).status_code in {404, 400}
+
+
+async def test_without_a_record_store_there_are_no_recordings(client: httpx.AsyncClient) -> None:
+    await client.put("/live/m/0.ts", content=SEGMENT)
+    assert (await client.get("/recordings/m/index.m3u8")).status_code == 404
+
+
+async def test_healthz(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/healthz")
+    assert (answer.status_code, answer.content) == (200, b"")
