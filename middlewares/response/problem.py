@@ -30,6 +30,8 @@ TITLES: dict[str, str] = {
     "unsupported_scheme": "The authentication scheme is not supported",
     "invalid_credentials": "The credential is not valid",
     "invalid_token": "The token is not valid",
+    "token_expired": "The token has expired",
+    "issuer_unavailable": "The token's issuer cannot be checked now",
     "key_revoked": "The key has been revoked",
     "key_expired": "The key has expired",
     "app_suspended": "The app is suspended",

@@ -134,19 +134,16 @@ async def test_failure_of_a_gateway_is_not_called_a_refusal(tmp_path: Path) -> N
 
 
 def _literal_codes() -> set[str]:
-    """The codes that the program spells out where it refuses."""
-    calls = (
-        node
-        for folder in ("middlewares", "proxy")
-        for file in (SOURCES / folder).rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Call)
-    )
-    codes: set[str] = set()
-    for call in calls:
-        if isinstance(call.func, ast.Name) and call.func.id in ("Refusal", "Denial"):
-            codes |= {a.value for a in call.args[1:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)}
-    return codes
+    """The codes that stages and forwarder spell out: where they refuse, as `code=`, and as `code` of a class."""
+    found: list[ast.expr] = []
+    for file in [*(SOURCES / "middlewares").rglob("*.py"), *(SOURCES / "proxy").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found += node.args[1:2] if node.func.id in ("Refusal", "Denial") else []
+                found += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+            elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["code"]:
+                found.append(node.value)
+    return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def test_every_code_has_a_title() -> None:

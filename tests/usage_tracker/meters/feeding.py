@@ -1,0 +1,58 @@
+"""Feeds meters the way exchanges do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from config.workloads import Workload
+from middlewares.exchange import Declared, Headers, Route
+from middlewares.ledger.model import Usage
+from middlewares.usage_tracker.meters import Meter, meter_for
+
+JSON: Headers = [(b"content-type", b"application/json")]
+EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+
+
+def meter(workload: Workload, declared: Declared | None = None) -> Meter:
+    """A meter of the workload's main route."""
+    return meter_for(Route(workload.value, workload), declared or Declared())
+
+
+def usage(
+    workload: Workload,
+    chunks: Iterable[bytes],
+    *,
+    status: int = 200,
+    headers: Headers = JSON,
+    declared: Declared | None = None,
+) -> Usage:
+    """What the meter says after one answer in these chunks."""
+    fed = meter(workload, declared)
+    fed.request(b"{}")
+    fed.response(status, headers)
+    for chunk in chunks:
+        fed.answer(chunk)
+    return fed.usage()
+
+
+def event(
+    text: str | None = None, *, prompt: int | None = None, completion: int | None = None, finish: str = ""
+) -> bytes:
+    """One chunk of a chat completion as a gateway writes it (gateway contract section 1.2)."""
+    document: dict[str, Any] = {
+        "choices": [{"delta": {"content": text or "", "role": "assistant"}, "finish_reason": finish, "index": 0}]
+    }
+    if prompt is not None or completion is not None:
+        document["usage"] = {"completion_tokens": completion or 0, "prompt_tokens": prompt or 0}
+    return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
+
+
+@st.composite
+def cuts(draw: st.DrawFn, body: bytes) -> list[bytes]:
+    """The body in pieces, some of them empty."""
+    places = sorted(draw(st.lists(st.integers(0, len(body)), max_size=12)))
+    return [body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)]
