@@ -57,7 +57,8 @@ def _compile(routes: list[tuple[str, Handler]]) -> list[tuple[str, re.Pattern[st
     for route, handler in routes:
         method, _, path = route.rpartition(" ")
         path = re.sub(r"\{(\w+)\.\.\.\}", r"(?P<\1>.*)", path)
-        compiled.append((method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), handler))
+        path = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)
+        compiled.append((method, re.compile(path, re.DOTALL), handler))
     return compiled
 
 
@@ -74,8 +75,8 @@ class App:
         wire: Wire = scope["extensions"][EXTENSION]["wire"]
         log = self._gateway.log
         own = scope["path"].startswith(PREFIX)
-        begin = log.begin if not own else lambda *head: Record(0, *head)
-        record = begin(scope["method"], wire.target, wire.head)
+        head = (scope["method"], wire.target, wire.head)
+        record = Record(0, *head) if own else log.begin(*head)
         call = Call(self._gateway, record, scope, receive, send)
         wire.attach()
         try:

@@ -9,7 +9,10 @@ from proxy.standin.forms import decode_json, decode_multipart
 from proxy.standin.media import Result, is_audio
 
 MAX_SIDE = 16_384
-"""Pixels; beyond this the stand-in's runner refuses."""
+"""Pixels; beyond this the stand-in's runner refuses, as beyond `MAX_IMAGES`."""
+MAX_IMAGES = 1_000
+MAX_SPEECH = 600_000
+"""Milliseconds."""
 
 TEXT_TO_IMAGE = {
     "model_id": str,
@@ -110,7 +113,7 @@ async def text_to_speech(call: Call) -> None:
     """POST /text-to-speech: 50 ms of silence per character."""
     fields = await read_json(call, TEXT_TO_SPEECH)
     await take_model(call, fields.get("model_id"))
-    speech = Result("wav", milliseconds=50 * len(fields.get("text", "")))
+    speech = Result("wav", milliseconds=min(50 * len(fields.get("text", "")), MAX_SPEECH))
     await call.json(200, {"audio": {"url": call.gateway.publish(speech)}})
 
 
@@ -139,9 +142,9 @@ async def number(call: Call, form: dict[str, bytes], name: str, default: int) ->
 
 async def answer_images(call: Call, width: int, height: int, count: int, seed: int = 1) -> None:
     """Answer with `count` images, every URL the same as the gateway's can be: count entries, not URLs."""
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        await call.error(400, f"returned 400: cannot make {width}x{height} pixels")
     count = max(1, count) if call.behaviour.images is None else call.behaviour.images
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and count <= MAX_IMAGES):
+        await call.error(400, f"cannot make {count} images of {width}x{height} pixels")
     url = call.gateway.publish(Result("png", width, height, seed))
     await call.json(200, {"images": [{"url": url, "seed": seed + i, "nsfw": False} for i in range(count)]})
 

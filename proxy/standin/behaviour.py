@@ -38,6 +38,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Self
 
 MODEL_PREFIX = "standin/"
@@ -79,6 +80,7 @@ class Behaviour:
     no_orchestrators: bool = False
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def parse(cls, text: str) -> Self:
         """The behaviour a comma-separated instruction list asks for.
 

@@ -2,16 +2,23 @@
 
 import asyncio
 import base64
-import json
 import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from proxy.standin.call import SSE_HEADERS, TEXT, Call, Headers
+from proxy.standin.forms import decode_json
 from proxy.standin.gateway import encode
 
 ORCHESTRATORS = ("https://orchestrator-1.invalid:8935", "https://orchestrator-2.invalid:8935")
 """The process's pool; a job's `parameters.orchestrators` can only narrow it."""
+JOB = {"request": str, "parameters": str, "capability": str, "timeout_seconds": int}
+PARAMETERS = {
+    "orchestrators": dict,
+    "enable_video_ingress": bool,
+    "enable_video_egress": bool,
+    "enable_data_output": bool,
+}
 FLOOD_GRACE = 10
 """Seconds past the job's timeout for which the gateway floods."""
 
@@ -22,29 +29,28 @@ class Job:
     def __init__(self, header: str) -> None:
         """Raises ValueError with the text that the gateway answers 400 with."""
         try:
-            fields = json.loads(base64.b64decode(header, validate=True))
-            self.capability = str(fields.get("capability", ""))
-            self.timeout = int(fields.get("timeout_seconds", 0))
-        except (ValueError, AttributeError, TypeError) as error:
+            fields = decode_json(base64.b64decode(header, validate=True), JOB)
+        except ValueError as error:
             raise ValueError("Unable to parse job request, err=invalid header") from error
+        self.capability: str = fields.get("capability", "")
+        self.timeout: int = fields.get("timeout_seconds", 0)
         if not self.timeout:
             raise ValueError("Unable to parse job request, err=no timeout_seconds set")
-        _nested(fields, "request")
-        self.parameters = _nested(fields, "parameters")
-        wanted = self.parameters.get("orchestrators") or {}
+        _nested(fields, "request", {})
+        self.parameters = _nested(fields, "parameters", PARAMETERS)
+        wanted = self.parameters.get("orchestrators", {})
         include, exclude = wanted.get("include") or ORCHESTRATORS, wanted.get("exclude") or []
+        if not isinstance(include, list | tuple) or not isinstance(exclude, list):
+            raise ValueError("Unable to unmarshal job parameters err=orchestrators")
         self.orchestrators = [url for url in ORCHESTRATORS if url in include and url not in exclude]
 
 
-def _nested(fields: dict[str, Any], name: str) -> dict[str, Any]:
+def _nested(fields: dict[str, Any], name: str, types: dict[str, type]) -> dict[str, Any]:
     """An object that travels as a JSON string inside the header's JSON; it must be there."""
     try:
-        value = json.loads(fields.get(name, ""))
-    except (ValueError, TypeError):
-        value = None
-    if not isinstance(value, dict):
-        raise ValueError(f"Unable to unmarshal job {name} err=unexpected end of JSON input")
-    return value
+        return decode_json(fields.get(name, "").encode(), types)
+    except ValueError as error:
+        raise ValueError(f"Unable to unmarshal job {name} err={error}") from error
 
 
 async def take_job(call: Call) -> Job:

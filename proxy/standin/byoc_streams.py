@@ -4,7 +4,7 @@ from proxy.standin.byoc import Job, take_job
 from proxy.standin.call import SSE_HEADERS, TEXT, Call
 from proxy.standin.forms import decode_json
 from proxy.standin.gateway import LiveStream, encode, short_id
-from proxy.standin.live import MEDIA_MTX, answer_whip, form_fields, status_of, take_offer
+from proxy.standin.live import answer_whip, form_fields, playback_url, status_of, take_offer
 
 MAX_BODY = 10 << 20
 START = {"stream_name": str, "rtmp_output": str, "stream_id": str, "params": str}
@@ -25,7 +25,7 @@ async def start(call: Call) -> None:
     stream.orchestrator = job.orchestrators[0]
     stream.data_output = bool(job.parameters.get("enable_data_output"))
     if job.parameters.get("enable_video_egress"):
-        stream.whep_url = f"{MEDIA_MTX}{stream_id}-{stream.request_id}-out/whep"
+        stream.whep_url = playback_url(stream_id, stream.request_id)
     call.gateway.byoc[stream_id] = stream
     await call.json(200, _urls(call, stream, job, fields.get("rtmp_output", "")))
 
@@ -83,7 +83,7 @@ async def whip(call: Call) -> None:
     """POST .../whip: ingest for a started stream."""
     stream = await _find(call, json_error=True)
     await take_offer(call)
-    await answer_whip(call, f"{MEDIA_MTX}{stream.stream_id}-{stream.request_id}-out/whep")
+    await answer_whip(call, playback_url(stream.stream_id, stream.request_id))
 
 
 async def rtmp(call: Call) -> None:

@@ -10,6 +10,13 @@ _NAME = re.compile(rb'\bname="([^"]*)"', re.IGNORECASE)
 _NUMBER = {int: (int,), float: (int, float)}
 
 
+def _refuse(constant: str) -> float:
+    raise ValueError(f"invalid JSON: {constant}")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def decode_json(body: bytes, types: Mapping[str, type]) -> dict[str, Any]:
     """The known fields of a JSON object, in lower case; null is as absent.
 
@@ -17,8 +24,8 @@ def decode_json(body: bytes, types: Mapping[str, type]) -> dict[str, Any]:
     names in any case with the last one winning, and refuses a value of another type.
     """
     try:
-        value, _ = json.JSONDecoder().raw_decode(body.decode().lstrip())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        value, _ = _DECODER.raw_decode(body.decode().lstrip())
+    except (ValueError, RecursionError) as error:
         raise ValueError("invalid JSON") from error
     if not isinstance(value, dict):
         raise ValueError("json: cannot unmarshal value into an object")

@@ -3,7 +3,7 @@
 Media never passes here: a WHIP session stands as soon as it is answered, and ends with the process or a reset.
 """
 
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from proxy.standin.call import Call
 from proxy.standin.forms import decode_json, decode_multipart
@@ -19,6 +19,11 @@ MAX_SMOKE_TEST = 3_600
 """Seconds."""
 
 
+def playback_url(name: str, request_id: str) -> str:
+    """Where MediaMTX, not the gateway, plays a stream."""
+    return f"{MEDIA_MTX}{quote(name)}-{request_id}-out/whep"
+
+
 async def whip(call: Call) -> None:
     """POST .../{stream}/whip: 201 before anybody was authorised or any orchestrator found."""
     if call.method != "POST":
@@ -27,7 +32,7 @@ async def whip(call: Call) -> None:
     await call.obey(call.query("pipeline"))
     stream = LiveStream(name, call.query("streamId"), request_id, call.query("pipeline"), call.query("params"))
     stream.orchestrator = call.query("orchestrator")
-    stream.whep_url = f"{MEDIA_MTX}{name}-{request_id}-out/whep"
+    stream.whep_url = playback_url(name, request_id)
     await take_offer(call)
     call.gateway.live[name] = stream
     await answer_whip(call, stream.whep_url)
@@ -44,7 +49,7 @@ async def take_offer(call: Call) -> None:
 async def answer_whip(call: Call, whep_url: str) -> None:
     """Answer an offer; `Location` is built from the Host header as received."""
     headers = [
-        ("location", f"http://{call.header('host')}{call.path}/{short_id()}{short_id()}"),
+        ("location", f"http://{call.header('host')}{call.raw_path}/{short_id()}{short_id()}"),
         ("etag", f'W/"{short_id()}{short_id()}"'),
         ICE_SERVERS,
         ("livepeer-playback-url", whep_url),
@@ -123,7 +128,7 @@ async def start(call: Call) -> None:
         query = {key: values[0] for key, values in parse_qs(form.get("query", "")).items()}
         await call.obey(query.get("pipeline", ""))
         stream = LiveStream(name, query.get("streamId", ""), short_id(), query.get("pipeline", ""))
-        stream.whep_url = f"{MEDIA_MTX}{name}-{stream.request_id}-out/whep"
+        stream.whep_url = playback_url(name, stream.request_id)
         call.gateway.live[name] = stream
     await call.respond(200)
 

@@ -17,6 +17,7 @@ class Request:
         self.record = record
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.raw_path: str = scope["raw_path"].decode("latin-1")
         self.params: dict[str, str] = {}
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._query: bytes = scope["query_string"]

@@ -1,12 +1,12 @@
 """Segment push: /live/{manifest}/{seq}.ts|.mp4, and whatever else under /live/ no route takes (section 1.5)."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 from proxy.standin.call import Call
+from proxy.standin.forms import decode_json
 from proxy.standin.gateway import Gateway, Manifest, Newest
 from proxy.standin.media import BLOCK, TS_PACKET, is_segment, ts
 
@@ -24,6 +24,7 @@ RESOLUTIONS = {
     "P576p30fps16x9": "1024x576",
     "P720p30fps16x9": "1280x720",
 }
+CONFIGURATION = {"manifestid": str, "presets": list, "profiles": list}
 MIME = {".ts": "video/MP2T", ".mp4": "video/mp4"}
 
 
@@ -74,10 +75,9 @@ async def _configuration(call: Call) -> dict[str, Any]:
     """The client's own transcode configuration, which overrides everything (gateway contract section 3)."""
     text = call.header("livepeer-transcode-configuration")
     try:
-        config = json.loads(text) if text else {}
+        config = decode_json(text.encode(), CONFIGURATION) if text else {}
+        config["renditions"] = _renditions(config)
     except ValueError:
-        config = None
-    if not isinstance(config, dict):
         await call.text(400, "failed to parse transcode config header")
     return config
 
@@ -100,7 +100,7 @@ def _slice_is_valid(call: Call) -> bool:
 
 
 def _integer(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdigit() else default
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else default
 
 
 def find(gateway: Gateway, manifest: str) -> Manifest | None:
@@ -115,8 +115,8 @@ def _session(gateway: Gateway, manifest: str, config: dict[str, Any]) -> Manifes
     now = asyncio.get_running_loop().time()
     session = find(gateway, manifest)
     if session is None:
-        inner = str(config.get("manifestID") or manifest)
-        session = find(gateway, inner) or Manifest(_renditions(config), Newest(), now)
+        inner = str(config.get("manifestid") or manifest)
+        session = find(gateway, inner) or Manifest(config["renditions"], Newest(), now)
         gateway.manifests[inner] = session
         if inner != manifest:
             gateway.aliases[manifest] = inner
@@ -126,11 +126,13 @@ def _session(gateway: Gateway, manifest: str, config: dict[str, Any]) -> Manifes
 
 def _renditions(config: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and resolution of each rendition of a configuration, else of the default presets."""
-    presets = [name for name in config.get("presets") or [] if name in RESOLUTIONS]
+    presets = [name for name in config.get("presets", []) if isinstance(name, str) and name in RESOLUTIONS]
     renditions = [(name, RESOLUTIONS[name]) for name in presets]
-    for profile in config.get("profiles") or []:
+    for profile in config.get("profiles", []):
+        if not isinstance(profile, dict):
+            raise ValueError("json: cannot unmarshal profile")
         resolution = f"{profile.get('width', 0)}x{profile.get('height', 0)}"
-        name = profile.get("name") or f"webhook_{resolution}_{profile.get('bitrate', 0)}"
+        name = str(profile.get("name") or "") or f"webhook_{resolution}_{profile.get('bitrate', 0)}"
         renditions.append((name, resolution))
     return renditions or [(name, RESOLUTIONS[name]) for name in DEFAULT_PRESETS]
 

@@ -131,6 +131,10 @@ async def test_unknown_path_is_the_muxs_404(client: httpx.AsyncClient, path: str
         (b'{"model_id":"m","width":true}', "width"),
         (b'{"model_id":1}', "model_id"),
         (b'{"model_id":"m","width":-1}', "-1x512"),
+        (b'{"model_id":"m","num_images_per_prompt":1001}', "1001 images"),
+        (b'{"model_id":"m","guidance_scale":NaN}', "invalid JSON"),
+        (b"[" * 100_000, "invalid JSON"),
+        (b'{"width":' + b"9" * 5000 + b"}", "invalid JSON"),
     ],
 )
 async def test_bad_json_is_400_with_its_text(client: httpx.AsyncClient, body: bytes, message: str) -> None:

@@ -38,6 +38,13 @@ async def test_sdp_content_type_is_exact(client: httpx.AsyncClient, content_type
     assert (await client.post(f"{LIVE}/cam-out/whep", content=OFFER, headers=headers)).status_code == 415
 
 
+async def test_names_of_any_script_are_answered(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{LIVE}/%E6%97%A5%0D%0A/whip", content=OFFER, headers=SDP)
+    assert answer.status_code == 201
+    assert f"{LIVE}/%E6%97%A5%0D%0A/whip/" in answer.headers["location"]
+    assert (await client.post(f"{LIVE}/%E6%97%A5%0D%0A/update", content=b"{}")).status_code == 200
+
+
 async def test_a_broken_offer_is_500(client: httpx.AsyncClient) -> None:
     assert (await client.post(f"{LIVE}/cam/whip", content=b"offer", headers=SDP)).status_code == 500
     assert (await client.post(f"{LIVE}/cam/update", content=b"{}")).status_code == 404

@@ -6,7 +6,9 @@ import signal
 import httpx
 import pytest
 
+from proxy.standin.media import pattern_slice
 from tests.standin.conftest import DEADLINE, running
+from tests.standin.wiretap import exchange, request
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
@@ -21,6 +23,16 @@ async def test_serves_until_a_signal(ending: signal.Signals) -> None:
         async with asyncio.timeout(DEADLINE):
             out, err = await process.communicate()
         assert (process.returncode, out, err) == (0, b"", b"")
+
+
+async def test_drops_and_resets_under_uvloop() -> None:
+    async with running() as (_, url):
+        port = int(url.rpartition(":")[2])
+        assert await exchange(port, request("/llm", "X-Standin: drop")) == b""
+        with pytest.raises(ConnectionResetError):
+            await exchange(port, request("/llm", "X-Standin: reset"))
+        cut = await exchange(port, request("/x", "X-Standin: bytes=9,drop-after-bytes=5"))
+        assert cut.endswith(b"\r\n\r\n" + pattern_slice(0, 5))
 
 
 async def test_a_crash_exits_with_2() -> None:

@@ -1,4 +1,4 @@
-"""Segment push and playback (gateway contract sections 1.5 and 1.6)."""
+"""Segment push (gateway contract section 1.5)."""
 
 import email.parser
 import email.policy
@@ -9,7 +9,7 @@ from email.message import EmailMessage
 import httpx
 import pytest
 
-from proxy.standin import Standin
+from proxy.standin import Standin, transcode
 from proxy.standin.media import mp4, ts
 from tests.standin.conftest import connect
 
@@ -116,6 +116,26 @@ async def test_the_clients_own_configuration_overrides(client: httpx.AsyncClient
     assert "RESOLUTION=1280x720" in (await client.get("/stream/inner.m3u8")).text
 
 
+async def test_a_manifest_is_one_session_for_whoever_names_it(client: httpx.AsyncClient) -> None:
+    await client.put("/live/shared/1.ts", content=SEGMENT)
+    hijack = {"livepeer-transcode-configuration": '{"manifestID":"shared"}'}
+    await client.put("/live/other/2.ts", content=SEGMENT, headers=hijack)
+    media = (await client.get("/stream/shared/source.m3u8")).text
+    assert "/stream/shared/source/1.ts" in media
+    assert "/stream/shared/source/2.ts" in media
+
+
+async def test_an_idle_manifest_is_forgotten(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    await client.put("/live/m/0.ts", content=SEGMENT)
+    monkeypatch.setattr(transcode, "IDLE", -1.0)
+    assert (await client.get("/stream/m.m3u8")).status_code == 404
+
+
+async def test_a_segment_beyond_the_limit_is_500(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcode, "MAX_SEGMENT", len(SEGMENT) - 1)
+    assert (await client.put("/live/m/0.ts", content=SEGMENT)).status_code == 500
+
+
 async def test_with_an_object_store_parts_are_urls(stored: Standin) -> None:
     async with connect(stored) as client:
         answer = await client.put("/live/m/3.ts", content=SEGMENT, headers=MIXED)
@@ -126,59 +146,3 @@ async def test_with_an_object_store_parts_are_urls(stored: Standin) -> None:
             assert isinstance(payload, bytes)
             fetched = await client.get(payload.decode())
             assert (fetched.status_code, fetched.content[:1]) == (200, b"\x47")
-
-
-async def test_playlists(client: httpx.AsyncClient) -> None:
-    for sequence, duration in enumerate(["1000", "", "x", "-5", "2002", "500", "1500"]):
-        headers = {"content-duration": duration} if duration else {}
-        await client.put(f"/live/m/{sequence}.ts", content=SEGMENT, headers=headers)
-    master = await client.get("/stream/m.m3u8")
-    assert master.headers["cache-control"] == "max-age=5"
-    assert master.headers["access-control-allow-origin"] == "*"
-    urls = [line for line in master.text.splitlines() if not line.startswith("#")]
-    assert urls == ["/stream/m/P240p30fps16x9.m3u8", "/stream/m/P360p30fps16x9.m3u8"]
-    media = (await client.get(urls[0])).text.splitlines()
-    assert "#EXT-X-MEDIA-SEQUENCE:2" in media
-    durations = [line for line in media if line.startswith("#EXTINF")]
-    assert durations == ["#EXTINF:2.000,", "#EXTINF:2.000,", "#EXTINF:2.002,", "#EXTINF:0.500,", "#EXTINF:1.500,"]
-    segment = await client.get(media[-1])
-    assert (segment.headers["content-type"], len(segment.content) % 188) == ("video/mp2t", 0)
-
-
-@pytest.mark.parametrize(
-    "path", ["/stream/none.m3u8", "/stream/m/none.m3u8", "/stream/m/source/9.ts", "/stream/x", "/stream/current.m3u8"]
-)
-async def test_unknown_playback_is_404(client: httpx.AsyncClient, path: str) -> None:
-    await client.put("/live/m/0.ts", content=SEGMENT)
-    answer = await client.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
-
-
-@pytest.mark.parametrize(
-    ("file", "status", "content_type"),
-    [
-        ("index.m3u8", 200, "application/x-mpegURL"),
-        ("P240p30fps16x9.m3u8", 200, "application/x-mpegURL"),
-        ("source.mp4", 200, "video/mp4"),
-        ("source/0.ts", 200, "video/mp2t"),
-        ("none.mp4", 404, "text/plain; charset=utf-8"),
-        ("index.html", 400, None),
-    ],
-)
-async def test_recordings(stored: Standin, file: str, status: int, content_type: str | None) -> None:
-    async with connect(stored) as client:
-        await client.put("/live/m/0.ts", content=SEGMENT)
-        answer = await client.get(f"/recordings/m/{file}")
-        assert (answer.status_code, answer.headers.get("content-type")) == (status, content_type)
-        assert ("content-length" in answer.headers) == (not file.startswith("source.mp4"))
-        assert (await client.get(f"/recordings/other/{file}")).status_code in {404, 400}
-
-
-async def test_without_a_record_store_there_are_no_recordings(client: httpx.AsyncClient) -> None:
-    await client.put("/live/m/0.ts", content=SEGMENT)
-    assert (await client.get("/recordings/m/index.m3u8")).status_code == 404
-
-
-async def test_healthz(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/healthz")
-    assert (answer.status_code, answer.content) == (200, b"")
