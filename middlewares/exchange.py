@@ -28,6 +28,8 @@ class Outcome(StrEnum):
     COMPLETE = "complete"
     CLIENT_DISCONNECT = "client_disconnect"
     UPSTREAM_ERROR = "upstream_error"
+    GATE_SHUTDOWN = "gate_shutdown"
+    """The gate was stopped, and its drain's grace was over."""
     ORPHANED = "orphaned"
 
 
@@ -74,7 +76,7 @@ async def nothing_declared() -> Declared:
 
 @dataclass(slots=True)
 class Exchange:
-    """One request from its first byte to its usage event. Times are seconds of the event loop's clock."""
+    """One request from its first byte to its usage event. Times are seconds of `time.monotonic`."""
 
     request_id: str
     """ULID; sent to the gateway as X-Request-Id, returned to the client, and the id of the usage event."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,7 +28,7 @@ def pipeline(
     forwarder: ASGIApp, settings: Settings, *, credentials: Credentials, ledger: Ledger, fleet: Fleet
 ) -> ASGIApp:
     """The stages around `forwarder`, first to last."""
-    stages = [
+    stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
         partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=RequestMetrics()),
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
@@ -58,7 +59,7 @@ class Entrance:
         if scope["type"] == "http":
             scope["tollgate.exchange"] = Exchange(
                 request_id=str(ULID()),
-                started=asyncio.get_running_loop().time(),
+                started=time.monotonic(),
                 method=scope["method"],
                 path=scope["path"],
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive, Scope, Send
@@ -10,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 from middlewares.exchange import Exchange, Outcome, exchange_of
 from middlewares.tier_routing.fleet import Fleet
 from proxy.failures import refusal_of
-from proxy.server.protocol import ClientConnection
+from proxy.server.protocol import Connection
 from proxy.upstream import Pool, PoolExhausted, Response, Timeouts, UpstreamError
 
 FAILING = frozenset((502, 503, 504))
@@ -39,27 +40,27 @@ class Forwarder:
         client's connection, so that a cut answer never looks whole.
         """
         exchange = exchange_of(scope)
-        connection: ClientConnection = scope["tollgate.connection"]
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - the server runs each request in a task
-        connection.on_disconnect(task.cancel)
+        connection: Connection = scope["tollgate.connection"]
+        departure = _Departure(asyncio.current_task())
+        connection.on_disconnect(departure)
         try:
             await self._forward(exchange, receive, send)
         except asyncio.CancelledError:
-            if not connection.lost:
+            if not departure.happened:
+                exchange.outcome, exchange.error = Outcome.GATE_SHUTDOWN, "gate_shutdown"
                 raise
-            task.uncancel()
+            departure.forget()
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
         except ClientGone:
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
         finally:
-            connection.on_disconnect(None)
+            departure.over = True
 
     async def _forward(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         body: bytes | AsyncIterator[bytes] | None = None
         if exchange.has_body:
             first = await receive()
-            body = _part(first) if not first.get("more_body") else _Upload(first, receive)
+            body = _Upload(first, receive) if first.get("more_body") else _part(first)
         for url in exchange.gateways:
             state = self._fleet.gateways[url]
             state.in_flight += 1
@@ -70,11 +71,13 @@ class Forwarder:
                 return
             except UpstreamError as error:
                 if not isinstance(error, PoolExhausted):
-                    self._fleet.failed(url, asyncio.get_running_loop().time())
+                    self._fleet.failed(url, time.monotonic())
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue
-                exchange.outcome = Outcome.UPSTREAM_ERROR
-                raise refusal_of(error) from error
+                refusal = refusal_of(error)
+                exchange.outcome, exchange.error = Outcome.UPSTREAM_ERROR, refusal.code
+                exchange.status = exchange.status or refusal.status
+                raise refusal from error
             finally:
                 state.in_flight -= 1
 
@@ -82,10 +85,9 @@ class Forwarder:
         def sending() -> None:
             exchange.forwarded = True
 
-        loop = asyncio.get_running_loop()
         limits = exchange.timeouts
         exchange.gateway = url
-        started = loop.time()
+        started = time.monotonic()
         response = await self._pools[url].send(
             exchange.method.encode(),
             exchange.target,
@@ -95,9 +97,9 @@ class Forwarder:
             timeouts=Timeouts(QUEUE_SECONDS, limits.connect, limits.first_byte, limits.idle),
             on_send=sending,
         )
-        exchange.upstream_seconds = loop.time() - started
+        exchange.upstream_seconds = time.monotonic() - started
         if response.status in FAILING:
-            self._fleet.failed(url, loop.time())
+            self._fleet.failed(url, time.monotonic())
         else:
             self._fleet.succeeded(url)
         return response
@@ -111,6 +113,27 @@ class Forwarder:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class _Departure:
+    """Cancels the forwarding when its client goes away, and remembers that this is why."""
+
+    __slots__ = ("_task", "happened", "over")
+
+    def __init__(self, task: asyncio.Task[object] | None) -> None:
+        self._task = task
+        self.happened = False
+        self.over = False
+
+    def __call__(self) -> None:
+        if not self.over and self._task is not None:
+            self.happened = True
+            self._task.cancel()
+
+    def forget(self) -> None:
+        """The cancellation has been dealt with: what follows runs as if there had been none."""
+        if self._task is not None:
+            self._task.uncancel()
 
 
 class _Upload:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any
 
@@ -51,7 +51,7 @@ class ResponseMiddleware:
         try:
             await self._serve(scope, receive, answer)
         finally:
-            seconds = asyncio.get_running_loop().time() - exchange.started
+            seconds = time.monotonic() - exchange.started
             exchange.status = exchange.status or CLIENT_CLOSED
             self.metrics.end(exchange, outcome=answer.outcome, seconds=seconds)
             self.log.write(exchange, outcome=answer.outcome, seconds=seconds)

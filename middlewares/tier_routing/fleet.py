@@ -10,7 +10,7 @@ from config.routing import Health, Pool
 
 @dataclass(slots=True)
 class GatewayState:
-    """One gateway, seen from one worker. Times are seconds of the event loop's clock."""
+    """One gateway, seen from one worker. Times are seconds of `time.monotonic`."""
 
     url: str
     in_flight: int = 0
@@ -29,7 +29,7 @@ class Fleet:
             for gateway in pool.gateways:
                 self.gateways.setdefault(gateway.url, GatewayState(gateway.url))
                 self._health.setdefault(gateway.url, pool.health)
-        self._pools = {
+        self.pools = {
             name: tuple(self.gateways[gateway.url] for gateway in pool.gateways) for name, pool in pools.items()
         }
         self._turn = 0
@@ -42,12 +42,12 @@ class Fleet:
         """
         names = list(pools)
         for name in names:
-            healthy = [gateway for gateway in self._pools[name] if gateway.ejected_until <= now]
+            healthy = [gateway for gateway in self.pools[name] if gateway.ejected_until <= now]
             if healthy:
                 return name, self._ordered(healthy)
         if not names:
             return "", ()
-        return names[0], self._ordered(self._pools[names[0]])
+        return names[0], self._ordered(self.pools[names[0]])
 
     def _ordered(self, gateways: Iterable[GatewayState]) -> tuple[str, ...]:
         states = list(gateways)
@@ -72,5 +72,5 @@ class Fleet:
 
     def retry_after(self, pools: Iterable[str]) -> int:
         """Seconds after which another try makes sense."""
-        seconds = [self._health[gateway.url].ejection_seconds for name in pools for gateway in self._pools[name]]
+        seconds = [self._health[gateway.url].ejection_seconds for name in pools for gateway in self.pools[name]]
         return max(1, round(min(seconds, default=10.0)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.routing import Routing
+from config.routing import RouteRule, Routing
 from middlewares.exchange import Refusal, exchange_of
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.rules import choose_pools
@@ -18,6 +18,7 @@ class TierRoutingMiddleware:
     def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet) -> None:
         self._app = app
         self._routing = routing
+        self._rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
         self._fleet = fleet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,8 +31,8 @@ class TierRoutingMiddleware:
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         exchange.tier = principal.plan.tier
         exchange.timeouts = self._routing.timeouts_of(route.workload)
-        pools = choose_pools(self._routing, exchange.tier, route.workload, exchange.declared.model)
-        exchange.pool, exchange.gateways = self._fleet.candidates(pools, asyncio.get_running_loop().time())
+        pools = choose_pools(self._rules, exchange.tier, route.workload, exchange.declared.model)
+        exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
         if not exchange.gateways:
             raise Refusal(
                 503,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, Outcome, exchange_of
+from middlewares.exchange import Exchange, exchange_of
 from middlewares.ledger.ledger import Ledger
 from middlewares.usage_tracker.meters import Meter, meter_for
 from middlewares.usage_tracker.settlement import settle
@@ -30,11 +30,8 @@ class UsageTrackerMiddleware:
         tap = _Tap(exchange, meter, receive, send)
         try:
             await self._app(scope, tap.receive, tap.send)
-        except asyncio.CancelledError:  # the server gave up on it at the end of its drain
-            exchange.outcome = Outcome.CLIENT_DISCONNECT
-            raise
         finally:
-            settle(self._ledger, exchange, meter, asyncio.get_running_loop().time())
+            settle(self._ledger, exchange, meter, time.monotonic())
 
 
 class _Tap:

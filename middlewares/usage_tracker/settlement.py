@@ -16,7 +16,7 @@ from middlewares.usage_tracker.meters import Meter
 def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None:
     """End the exchange's hold: an event if the gateway was sent the request, else only give back.
 
-    `now` is the event loop's time in seconds. Never raises for what a client or gateway did.
+    `now` is `time.monotonic`, in seconds. Never raises for what a client or gateway did.
     """
     hold, principal, route = exchange.hold, exchange.principal, exchange.route
     if hold is None or principal is None or route is None:
@@ -28,7 +28,7 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     metered = meter.usage()
     exchange.outcome = outcome_of(exchange, metered)
     usage = charged_usage(principal.plan, exchange.outcome, metered, hold.units)
-    usage = with_duration(usage, exchange.outcome, round((now - exchange.started) * 1000))
+    usage = with_duration(usage, round((now - exchange.started) * 1000))
     policy = ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
@@ -36,15 +36,17 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
 
 
 def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
-    """How a forwarded request ended: a success that its meter finds incomplete is the gateway's failure."""
-    if exchange.outcome is Outcome.COMPLETE and (exchange.status >= 500 or not usage.complete):
-        return Outcome.UPSTREAM_ERROR
-    return exchange.outcome
+    """How a forwarded request ended: a success that its meter finds incomplete is the gateway's failure.
+
+    A gateway that refuses the request (4xx) has answered it completely; nothing was used.
+    """
+    failed = exchange.status >= 500 or (exchange.status < 400 and not usage.complete)
+    return Outcome.UPSTREAM_ERROR if failed and exchange.outcome is Outcome.COMPLETE else exchange.outcome
 
 
 def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: Mapping[Unit, int]) -> Usage:
     """What counts of the measured usage, by the plan's rule for this outcome."""
-    if outcome is Outcome.UPSTREAM_ERROR and plan.on_upstream_error == "free":
+    if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN) and plan.on_upstream_error == "free":
         return Usage(complete=False, finish_reason=usage.finish_reason)
     if outcome is Outcome.CLIENT_DISCONNECT:
         if plan.on_disconnect == "free":
@@ -54,9 +56,9 @@ def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: Mappi
     return usage
 
 
-def with_duration(usage: Usage, outcome: Outcome, milliseconds: int) -> Usage:
+def with_duration(usage: Usage, milliseconds: int) -> Usage:
     """Adds the wall time of work that counts, where its meter has no better time."""
-    if Unit.MILLISECONDS in usage.units or (not usage.units and outcome is not Outcome.COMPLETE):
+    if Unit.REQUESTS not in usage.units or Unit.MILLISECONDS in usage.units:
         return usage
     return Usage(
         {**usage.units, Unit.MILLISECONDS: milliseconds},

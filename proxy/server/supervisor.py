@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -38,7 +38,7 @@ class Supervisor:
         self._draining = False
         self._stop = asyncio.Event()
 
-    async def run(self, on_ready: Callable[[str], None] = lambda _: None) -> None:
+    async def run(self, on_ready: Callable[[str], Awaitable[None]]) -> None:
         """Serve until SIGTERM or SIGINT. `on_ready` is called with the public origin once requests are taken.
 
         Raises `CannotListen`, `WorkerFailed` or `StoreError` where the gate cannot begin.
@@ -54,7 +54,7 @@ class Supervisor:
             answering = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
             log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
-            on_ready(url_of(public))
+            await on_ready(url_of(public))
             await self._stop.wait()
             await self._drain()
             admin.should_exit = True

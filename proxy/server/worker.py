@@ -53,9 +53,13 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
         def stop() -> None:
             http.should_exit = True
 
+        def supervisor_gone() -> None:
+            loop.remove_reader(sys.stdin.fileno())
+            stop()
+
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
         loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_reader(sys.stdin.fileno(), lambda: os.read(0, 64) or (loop.remove_reader(0), stop()))
+        loop.add_reader(sys.stdin.fileno(), supervisor_gone)
         serving = asyncio.create_task(http.serve([listener]))
         await http.listening.wait()
         gc.collect()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
@@ -67,7 +67,7 @@ class Worker:
             self.process.terminate()
         try:
             async with asyncio.timeout(seconds):
-                await self.process.wait()
+                await self.ended()
         except TimeoutError:
             log.error("worker_killed", pid=self.process.pid, reason="did not drain in time")
             await self.kill()
@@ -75,8 +75,14 @@ class Worker:
     async def kill(self) -> None:
         """End it now."""
         if self.process.returncode is None:
-            self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
+            self.process.kill()
+        await self.ended()
+
+    async def ended(self) -> int:
+        """Its exit code, once it has one; gauges of living workers lose its share."""
+        code = await self.process.wait()
+        mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
+        return code
 
 
 class Workers:
@@ -130,7 +136,7 @@ class Workers:
         pause = RESTART_SECONDS[0]
         while True:
             worker = self._slots[slot]
-            code = await worker.process.wait()
+            code = await worker.ended()
             if self._slots[slot] is not worker:
                 continue  # it was replaced in a restart
             log.error("worker_died", pid=worker.process.pid, code=code)
