@@ -1,0 +1,89 @@
+"""The first stage: refuses what must not pass, recognises the route, and strips what a client may not say."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.access import Edge
+from middlewares.edge.body import JsonBody, limited, too_large
+from middlewares.edge.forwarded import client_of
+from middlewares.edge.headers import sort_fields, without_nominated
+from middlewares.edge.request import body_length, check_request
+from middlewares.edge.routes import Entry, find_entry
+from middlewares.edge.target import check_path, split_target, without_reserved
+from middlewares.exchange import Headers, exchange_of
+
+
+class EdgeMiddleware:
+    """Fills the exchange's edge part, or raises `Refusal`.
+
+    Needs two things of the server in the scope: `tollgate.target`, the request target as received, because `path`
+    no longer tells an absolute-form target from a path; and `tollgate.connection` with `body_received()`. The server
+    also bounds the request head, as it reads it.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Edge) -> None:
+        self.app = app
+        self.settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        exchange = exchange_of(scope)
+        fields, read = sort_fields(scope["headers"])
+        check_request(scope["method"], scope["http_version"], read)
+        length = body_length(scope["http_version"], read)
+        path, query = split_target(scope["tollgate.target"])
+        entry = find_entry(scope["method"], path, check_path)
+
+        exchange.route = route = entry.route
+        exchange.target = _target(entry.target or path, query)
+        exchange.headers = _headers(fields, read, entry, exchange.request_id.encode())
+        exchange.content_length = length
+        exchange.has_body = length != 0
+        exchange.client_address, exchange.scheme = self._client(scope, read)
+
+        limit = self.settings.max_json_bytes if route.metered_json else self.settings.max_body_bytes
+        if length is None:
+            receive = limited(receive, limit)
+        elif length > limit:
+            raise too_large(limit)
+        if route.metered_json:
+            arrived = scope["tollgate.connection"].body_received
+            body = JsonBody(exchange, route.workload, receive, arrived, self.settings.header_seconds)
+            exchange.declare = body.declare
+            receive = body.receive
+        await self.app(scope, receive, send)
+
+    def _client(self, scope: Scope, read: dict[bytes, bytes]) -> tuple[str, str]:
+        client = scope["client"]
+        return client_of(
+            client[0] if client else "",
+            scope["scheme"],
+            read.get(b"x-forwarded-for", b""),
+            read.get(b"x-forwarded-proto", b""),
+            self.settings.trusted_proxies,
+        )
+
+
+def _target(path: bytes, query: bytes) -> bytes:
+    query = without_reserved(query) if query else query
+    return path + b"?" + query if query else path
+
+
+def _headers(fields: Headers, read: dict[bytes, bytes], entry: Entry, request_id: bytes) -> Headers:
+    """Fields for the gateway. X-Forwarded-For carries the request id, by which its payment events are reconciled."""
+    if b"connection" in read:
+        fields = without_nominated(fields, read[b"connection"])
+    if entry.identity:
+        fields.append((b"accept-encoding", b"identity"))
+    elif b"accept-encoding" in read:
+        fields.append((b"accept-encoding", read[b"accept-encoding"]))
+    if entry.job_header and b"livepeer" in read:
+        fields.append((b"livepeer", read[b"livepeer"]))
+    fields.append((b"x-request-id", request_id))
+    fields.append((b"x-forwarded-for", request_id))
+    return fields

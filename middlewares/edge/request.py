@@ -1,0 +1,65 @@
+"""What makes a request ambiguous: two readers could disagree on where it ends or whom it addresses.
+
+Such a request is refused and its connection closed, so that nothing after it is read as a request. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from middlewares.exchange import Refusal
+
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]{1,5})?")
+_MAX_LENGTH_DIGITS = 18
+
+
+def refuse(detail: str, *, status: int = 400, code: str = "malformed_request") -> Refusal:
+    """A refusal after which nothing more is read from the connection."""
+    return Refusal(status, code, detail, close=True)
+
+
+def check_request(method: str, http_version: str, read: Mapping[bytes, bytes]) -> None:
+    """Version, method, Host and Upgrade. `read`: the values the edge reads, by field name. Raises `Refusal`."""
+    if http_version not in ("1.1", "1.0"):
+        raise refuse("Use HTTP/1.1.", status=505, code="http_version_not_supported")
+    if method in ("CONNECT", "TRACE"):
+        raise refuse(f"{method} is not served here.", status=501, code="method_not_implemented")
+    if not valid_host(read.get(b"host", b"")):
+        raise refuse("The request needs exactly one Host field, with a host and optionally a port.")
+    if b"upgrade" in read:
+        raise refuse("The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused")
+
+
+@lru_cache(maxsize=1024)
+def valid_host(host: bytes) -> bool:
+    """Is this value of Host one host with at most a port (RFC 9110 section 7.2)?"""
+    return _HOST.fullmatch(host.strip(b" \t")) is not None
+
+
+def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:
+    """Length of the request body in bytes, 0 without one, None for a chunked one (RFC 9112 section 6.3).
+
+    Raises `Refusal` for framing that RFC 9112 section 6.1 calls faulty, and for any coding but `chunked`.
+    """
+    coding = read.get(b"transfer-encoding")
+    length = read.get(b"content-length")
+    if coding is None:
+        return 0 if length is None else _number(length)
+    if length is not None:
+        raise refuse("A request has either Content-Length or Transfer-Encoding, not both.")
+    if http_version == "1.0":
+        raise refuse("HTTP/1.0 has no Transfer-Encoding; send Content-Length.")
+    if coding.strip(b" \t").lower() != b"chunked":
+        raise refuse(
+            "The only transfer coding understood here is `chunked`.",
+            status=501,
+            code="transfer_coding_not_implemented",
+        )
+    return None
+
+
+def _number(length: bytes) -> int:
+    digits = length.strip(b" \t")
+    if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
+        raise refuse("Content-Length must be one decimal number.")
+    return int(digits)

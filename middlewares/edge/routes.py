@@ -1,0 +1,166 @@
+"""The route table: the gateway's client routes (gateway contract sections 1.1-1.7), and nothing else.
+
+What the gateway serves beside them is internal or dangerous: MediaMTX callbacks, the smoke test, `/vod/`. It answers
+a wrong method on some routes with an empty 200, so the methods are part of the table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from string import ascii_letters, digits
+
+from config.workloads import Workload
+from middlewares.exchange import Refusal, Route
+
+_NAME_BYTES = (ascii_letters + digits + "._-").encode()
+_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A route and how it is passed on."""
+
+    route: Route
+    methods: frozenset[str]
+    allow: bytes
+    """The methods, as the value of Allow."""
+    target: bytes | None = None
+    """Path at the gateway where it is not the client's."""
+    identity: bool = False
+    """The gateway is asked for an unencoded answer, because a meter reads it."""
+    job_header: bool = False
+    """`Livepeer` carries the job (gateway contract section 1.7)."""
+
+
+def find_entry(method: str, path: bytes, check_path: Callable[[bytes], None]) -> Entry:
+    """The table's entry for a request. `check_path` sees every path that is not literally in the table.
+
+    Raises `Refusal`: 404 for a path that is no client route, 405 for a method the route does not have.
+    """
+    entry = _EXACT.get(path)
+    if entry is None:
+        check_path(path)
+        branch, _, rest = path[1:].partition(b"/")
+        find = _BRANCHES.get(branch)
+        entry = find(rest) if find else None
+        if entry is None:
+            raise Refusal(404, "not_found", "There is no such route. Paths are the gateway's own.")
+    if method not in entry.methods:
+        detail = f"This route takes {entry.allow.decode()}."
+        raise Refusal(405, "method_not_allowed", detail, headers=[(b"allow", entry.allow)])
+    return entry
+
+
+def is_name(text: bytes) -> bool:
+    """Is this a manifest, stream or file name: 1-200 letters, digits, `.`, `_`, `-`?"""
+    return 0 < len(text) <= _NAME_LENGTH and not text.translate(None, _NAME_BYTES)
+
+
+def _entry(
+    name: str,
+    workload: Workload,
+    methods: str,
+    *,
+    metered_json: bool = False,
+    identity: bool = False,
+    job: bool = False,
+) -> Entry:
+    allowed = methods.split()
+    return Entry(
+        Route(name, workload, metered_json),
+        frozenset(allowed),
+        ", ".join(allowed).encode(),
+        identity=identity,
+        job_header=job,
+    )
+
+
+_BATCH = {
+    b"/" + workload.value.encode(): _entry(
+        workload.value,
+        workload,
+        "POST",
+        metered_json=workload in (Workload.TEXT_TO_IMAGE, Workload.LLM, Workload.TEXT_TO_SPEECH),
+        identity=True,
+    )
+    for workload in (
+        Workload.TEXT_TO_IMAGE,
+        Workload.IMAGE_TO_IMAGE,
+        Workload.IMAGE_TO_VIDEO,
+        Workload.UPSCALE,
+        Workload.AUDIO_TO_TEXT,
+        Workload.LLM,
+        Workload.SEGMENT_ANYTHING_2,
+        Workload.IMAGE_TO_TEXT,
+        Workload.TEXT_TO_SPEECH,
+    )
+}
+
+
+_EXACT: dict[bytes, Entry] = {
+    **_BATCH,
+    **{b"/api/v1/inference" + path: replace(entry, target=path) for path, entry in _BATCH.items()},
+    b"/image-to-video/result": _entry("image-to-video-result", Workload.IMAGE_TO_VIDEO, "GET POST", identity=True),
+    b"/process/stream/start": _entry("byoc-stream-start", Workload.BYOC, "POST OPTIONS", job=True),
+    b"/healthz": _entry("healthz", Workload.PLAYBACK, "GET HEAD"),
+}
+
+_LIVE = {
+    operation: _entry(f"live-{operation.decode()}", Workload.LIVE_VIDEO_TO_VIDEO, methods)
+    for operation, methods in (
+        (b"update", "POST OPTIONS"),
+        (b"status", "GET OPTIONS"),
+        (b"whip", "POST OPTIONS"),
+        (b"whep", "POST OPTIONS"),
+    )
+}
+_BYOC_STREAM = {
+    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=True)
+    for operation, methods in (
+        (b"stop", "POST OPTIONS"),
+        (b"update", "POST OPTIONS"),
+        (b"status", "GET OPTIONS"),
+        (b"data", "GET OPTIONS"),
+        (b"whip", "POST OPTIONS"),
+    )
+}
+_BYOC_REQUEST = _entry("byoc-request", Workload.BYOC, "POST", job=True)
+_PUSH = _entry("live-push", Workload.TRANSCODING, "POST PUT")
+_STREAM = _entry("playback", Workload.PLAYBACK, "GET HEAD")
+_RECORDING = _entry("recording", Workload.PLAYBACK, "GET")
+
+
+def _live(rest: bytes) -> Entry | None:
+    """`{manifest}/{seq}.ts|.mp4`, or `video-to-video/{stream}/{operation}`."""
+    first, _, last = rest.partition(b"/")
+    if first == b"video-to-video":
+        stream, _, operation = last.partition(b"/")
+        return _LIVE.get(operation) if is_name(stream) else None
+    sequence, _, extension = last.rpartition(b".")
+    return _PUSH if extension in (b"ts", b"mp4") and is_name(first) and is_name(sequence) else None
+
+
+def _process(rest: bytes) -> Entry | None:
+    """`request/...`, or `stream/{id}/{operation}`."""
+    first, slash, last = rest.partition(b"/")
+    if first == b"request" and slash:
+        return _BYOC_REQUEST
+    stream, _, operation = last.partition(b"/")
+    return _BYOC_STREAM.get(operation) if first == b"stream" and is_name(stream) else None
+
+
+def _stream(rest: bytes) -> Entry | None:
+    return _STREAM if rest else None
+
+
+def _recordings(rest: bytes) -> Entry | None:
+    """`{manifest}/{file}` with a playlist's or a segment's extension."""
+    manifest, _, file = rest.partition(b"/")
+    return _RECORDING if is_name(manifest) and file.endswith((b".m3u8", b".mp4", b".ts")) else None
+
+
+_BRANCHES: dict[bytes, Callable[[bytes], Entry | None]] = {
+    b"live": _live,
+    b"process": _process,
+    b"recordings": _recordings,
+    b"stream": _stream,
+}

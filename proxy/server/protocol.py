@@ -1,0 +1,226 @@
+"""The HTTP/1.1 connection: uvicorn's httptools protocol, with bounds and without guessing.
+
+By itself that protocol takes heads and trailers of any size, adds trailers to the request's fields, waits for a head
+for ever, hides an absolute-form target, tells only the newest of pipelined requests that the client is gone, and may
+write its 400 into the middle of another answer.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import httptools
+import msgspec
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from config.access import Edge
+
+_UNSEEN_LIMIT = 262_144
+"""Bytes in a row that may arrive without being part of a body somebody reads."""
+
+
+class HeadTooLarge(Exception):
+    """The request head exceeds its bounds."""
+
+
+def _answer(status: int, title: str, code: str, detail: str) -> bytes:
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    body = msgspec.json.encode(problem)
+    fields = b"content-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    return STATUS_LINE[status] + fields + body
+
+
+_MALFORMED = _answer(400, "Bad Request", "malformed_request", "The bytes sent are not a well-formed HTTP/1.1 request.")
+_LATE = _answer(408, "Request Timeout", "request_timeout", "The request head did not arrive in time.")
+_TOO_LARGE = _answer(
+    431, "Request Header Fields Too Large", "header_too_large", "The header fields are too large or too many."
+)
+
+
+def protocol_class(edge: Edge) -> type["Connection"]:
+    """The class to hand to uvicorn as `http=`, bound to these settings."""
+
+    class BoundConnection(Connection):
+        limits = edge
+
+    return BoundConnection
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection.
+
+    Adds to the ASGI scope `tollgate.target`, the request target as received, and `tollgate.connection`, this object,
+    for `on_disconnect` and `body_received`.
+    """
+
+    limits: Edge
+
+    _answering: RequestResponseCycle | None = None
+    """The request in the application's hands; `cycle` is the newest, maybe still queued behind it."""
+    _in_head = False
+    _first_read_bytes = 0
+    """Size of the read the head began in, which may hold other bytes before it."""
+    _head_bytes = 0
+    """Bytes of the head in later reads."""
+    _read_bytes = 0
+    _unseen_bytes = 0
+    """Bytes in a row that were trailers, chunk extensions, or the rest of a body whose request is answered."""
+    _timer: asyncio.TimerHandle | None = None
+    _callback: Callable[[], None] | None = None
+    _lost = False
+    _last_words: bytes | None = None
+    """Not None: the bytes that arrive cannot be trusted any more. Said once all earlier requests are answered."""
+
+    def on_disconnect(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once when the client is gone before its answer is complete; at once if it already is.
+
+        One callback per request: another call replaces it, the end of the answer forgets it.
+        """
+        if self._lost:
+            callback()
+        else:
+            self._callback = callback
+
+    def body_received(self) -> bool:
+        """Has the body of the request in the application's hands arrived to its end?"""
+        return self._answering is not None and not self._answering.more_body
+
+    def abort(self) -> None:
+        """End the connection now: an answer that is under way stays visibly incomplete."""
+        self.transport.abort()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._lost = True
+        self._stop_timer()
+        if self._answering is not None and not self._answering.response_complete:
+            self._disconnect(self._answering)
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            callback()
+
+    def data_received(self, data: bytes) -> None:
+        if self._last_words is not None:
+            return
+        self._unset_keepalive_if_required()
+        self._read_bytes = len(data)
+        if self._in_head:
+            self._head_bytes += self._read_bytes
+        cycle = self.cycle
+        body_bytes = len(cycle.body) if cycle is not None else 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # its request is on the way to be refused; the rest of this read is not HTTP
+        except httptools.HttpParserError as error:
+            self._give_up(_TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else _MALFORMED)
+            return
+        if self._in_head:
+            self._await_head()
+            if self._head_bytes > self.limits.max_header_bytes:
+                self._give_up(_TOO_LARGE)
+        elif self.cycle is cycle and (cycle is None or (cycle.more_body and len(cycle.body) == body_bytes)):
+            self._count_unseen()
+        else:
+            self._unseen_bytes = 0
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._first_read_bytes = self._read_bytes
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > self.limits.max_header_fields or (
+            self._first_read_bytes + self._head_bytes > self.limits.max_header_bytes
+            and self._head_size() > self.limits.max_header_bytes
+        ):
+            raise HeadTooLarge
+        scope = cast("dict[str, Any]", self.scope)
+        scope["tollgate.target"] = self.url
+        scope["tollgate.connection"] = self
+        if not self.url.startswith(b"/"):
+            self.url = b"/"  # a path uvicorn can parse; `tollgate.target` says what was asked
+        super().on_headers_complete()
+        self.headers = []  # trailers end up here, not among the fields of the request
+        self._in_head = False
+        self._stop_timer()
+
+    def on_response_complete(self) -> None:
+        self._callback = None
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if was_last and self._last_words is not None and not self.transport.is_closing():
+            self._close(self._last_words)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _count_unseen(self) -> None:
+        self._unseen_bytes += self._read_bytes
+        if self.cycle is None or self.cycle.response_complete:
+            self._await_head()
+        if self._unseen_bytes > _UNSEEN_LIMIT:
+            self._give_up(_TOO_LARGE)
+
+    def _give_up(self, words: bytes) -> None:
+        """Trust nothing that arrives from here on; requests that arrived whole are still answered."""
+        self._stop_timer()
+        cycle = self.cycle
+        in_body = cycle is not None and cycle.more_body and not self._in_head
+        if in_body and cycle.response_complete:
+            words = b""  # the request at fault has its answer already
+        self._last_words = words
+        if cycle is None or cycle.response_complete:
+            self._close(words)
+        elif in_body:
+            self._abandon(cycle, words)
+
+    def _abandon(self, cycle: RequestResponseCycle, words: bytes) -> None:
+        """The fault is inside the body of `cycle`: whoever reads it meets a disconnect, never its end."""
+        if cycle is not self._answering:
+            self.pipeline.popleft()
+            return
+        started = cycle.response_started
+        self._disconnect(cycle)
+        if started:
+            self.transport.abort()
+        else:
+            self._close(words)
+
+    @staticmethod
+    def _disconnect(cycle: RequestResponseCycle) -> None:
+        cycle.disconnected = True
+        cycle.message_event.set()
+
+    def _close(self, words: bytes) -> None:
+        self.transport.write(words)
+        self.transport.close()
+
+    def _await_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self._in_head:
+            self._give_up(_LATE)
+        else:
+            self.transport.close()

@@ -1,0 +1,64 @@
+"""Bodies over the cap are refused: at once when they say so, else as soon as they grow past it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from config.access import Edge
+from tests.edge.harness import Server, serve
+
+LIMIT = 100_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(Edge(max_body_bytes=LIMIT)) as running:
+        yield running
+
+
+def push(framing: bytes) -> bytes:
+    return b"PUT /live/movie/0.ts HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" + framing + b"\r\n"
+
+
+def chunk(size: int) -> bytes:
+    return b"%x\r\n%b\r\n" % (size, b"v" * size)
+
+
+def test_a_declared_length_over_the_limit_is_refused_before_any_of_it(server: Server) -> None:
+    answer = server.send(push(b"Content-Length: %d\r\n" % (LIMIT + 1)))
+    assert answer.problem["status"] == 413
+    assert answer.problem["code"] == "body_too_large"
+    assert b"connection: close" in answer.raw
+    assert not answer.seen
+
+
+def test_a_declared_length_at_the_limit_passes(server: Server) -> None:
+    answer = server.send(push(b"Content-Length: %d\r\n" % LIMIT) + b"v" * LIMIT)
+    assert answer.statuses == [200]
+    assert len(answer.seen[0].body) == answer.seen[0].exchange.content_length == LIMIT
+
+
+def test_a_chunked_body_is_cut_off_where_it_passes_the_limit(server: Server) -> None:
+    pieces = [chunk(LIMIT // 4)] * 5
+    answer = server.send(push(b"Transfer-Encoding: chunked\r\n"), *pieces, b"0\r\n\r\n")
+    assert answer.problem["status"] == 413
+    (seen,) = answer.seen
+    assert seen.refused == "body_too_large"
+    assert not seen.complete
+    assert len(seen.body) <= LIMIT
+
+
+def test_a_chunked_body_at_the_limit_passes(server: Server) -> None:
+    answer = server.send(push(b"Transfer-Encoding: chunked\r\n"), *[chunk(LIMIT // 4)] * 4, b"0\r\n\r\n")
+    assert answer.statuses == [200]
+    (seen,) = answer.seen
+    assert len(seen.body) == LIMIT
+    assert seen.exchange.has_body
+    assert seen.exchange.content_length is None
+
+
+@pytest.mark.parametrize("framing", [b"", b"Content-Length: 0\r\n"])
+def test_no_body(server: Server, framing: bytes) -> None:
+    (seen,) = server.send(push(framing)).seen
+    assert not seen.exchange.has_body
+    assert seen.exchange.content_length == 0

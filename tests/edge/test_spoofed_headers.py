@@ -1,0 +1,104 @@
+"""Reserved names in every disguise: none of their values gets past the edge."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from config.access import Edge
+from tests.edge.harness import Server, serve
+
+CANARY = b"spoofed-canary"
+NAMES = """
+    Authorization Cookie X-Api-Key Proxy-Authorization Proxy-Authenticate Proxy-Connection Keep-Alive TE Trailer
+    HTTP2-Settings Forwarded Via X-Real-IP X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port
+    X-Forwarded-Prefix X-Forwarded-Server X-Request-Id X-Tollgate-App X-Tollgate-Tier X-Tollgate-User
+    X-Tollgate-Request-Id Livepeer Livepeer-Transcode-Configuration Livepeer-Orch-Search-Timeout
+    Livepeer-Orch-Search-Resp-Timeout Livepeer-Eth-Address Livepeer-Capability Livepeer-Payment Livepeer-Segment
+    Livepeer-Payer-Address Livepeer-Session-Token Livepeer-Balance Lp-Trickle-Seq Lp-Trickle-Reset Lp-Tier
+    Signer-Auth-Id Signer-Auth-Expiry Expect Host Content-Length Transfer-Encoding Connection Upgrade
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(Edge()) as running:
+        yield running
+
+
+def request(lines: bytes) -> bytes:
+    return b"POST /upscale HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\n" + lines + b"\r\n"
+
+
+def mixed_case(name: bytes) -> bytes:
+    return bytes(byte ^ 32 if at % 2 and chr(byte).isalpha() else byte for at, byte in enumerate(name))
+
+
+def disguised(name: bytes) -> dict[str, bytes]:
+    field = name + b": " + CANARY + b"\r\n"
+    trailer = b"Transfer-Encoding: chunked\r\nTrailer: " + name + b"\r\n\r\n4\r\nWiki\r\n0\r\n" + field + b"\r\n"
+    return {
+        "case": request(mixed_case(name) + b": " + CANARY + b"\r\n"),
+        "underscore": request(name.replace(b"-", b"_") + b": " + CANARY + b"\r\n"),
+        "duplicate": request(field * 2),
+        "nominated": request(b"Connection: " + name + b"\r\n" + field),
+        "trailer": b"POST /upscale HTTP/1.1\r\nHost: gate\r\n" + trailer,
+    }
+
+
+DISGUISES = tuple(disguised(b"X-Name"))
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+@pytest.mark.parametrize("name", NAMES.split())
+def test_a_reserved_name_never_passes(server: Server, name: str, disguise: str) -> None:
+    last = b"GET /healthz HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n"
+    answer = server.send(disguised(name.encode())[disguise] + last)
+    assert set(answer.statuses) <= {200, 400, 501}
+    for seen in answer.seen:
+        assert CANARY not in b"".join(value for _, value in seen.exchange.headers)
+        if disguise == "trailer":
+            assert CANARY not in b"".join(value for _, value in seen.scope["headers"])
+
+
+def headers_of(server: Server, request_line: bytes, lines: bytes) -> list[tuple[bytes, bytes]]:
+    answer = server.send(request_line + b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" + lines + b"\r\n")
+    assert answer.statuses == [200], answer.raw
+    return answer.seen[0].exchange.headers
+
+
+def test_harmless_fields_pass_in_order_and_the_gates_own_are_added(server: Server) -> None:
+    lines = (
+        b"Accept: multipart/mixed\r\nX-B: 2\r\nx-a: 1\r\nContent-Duration: 2000\r\nX-B: 3\r\nAccept-Encoding: gzip\r\n"
+    )
+    headers = headers_of(server, b"PUT /live/movie/0.ts", lines)
+    assert headers[:5] == [
+        (b"accept", b"multipart/mixed"),
+        (b"x-b", b"2"),
+        (b"x-a", b"1"),
+        (b"content-duration", b"2000"),
+        (b"x-b", b"3"),
+    ]
+    added = dict(headers[5:])
+    assert added.pop(b"accept-encoding") == b"gzip"
+    assert added.keys() == {b"x-request-id", b"x-forwarded-for"}
+    assert len(set(added.values())) == 1
+
+
+@pytest.mark.parametrize("path", [b"/llm", b"/text-to-image", b"/image-to-image", b"/audio-to-text"])
+def test_metered_answers_are_asked_for_unencoded(server: Server, path: bytes) -> None:
+    headers = headers_of(server, b"POST " + path, b"Accept-Encoding: gzip, br\r\nContent-Length: 2\r\n\r\n{}")
+    assert [value for name, value in headers if name == b"accept-encoding"] == [b"identity"]
+
+
+def test_the_job_header_passes_on_byoc_routes_only(server: Server) -> None:
+    lines = b"Livepeer: am9i\r\nLivepeer-Orch-Search-Timeout: 1s\r\nContent-Length: 0\r\n"
+    for path in (b"/process/request/echo", b"/process/stream/start", b"/process/stream/a/stop"):
+        headers = headers_of(server, b"POST " + path, lines)
+        assert [field for field in headers if field[0].startswith(b"livepeer")] == [(b"livepeer", b"am9i")]
+    headers = headers_of(server, b"POST /upscale", lines)
+    assert not [field for field in headers if field[0].startswith(b"livepeer")]
+
+
+def test_a_connection_option_cannot_remove_what_the_gate_adds(server: Server) -> None:
+    headers = headers_of(server, b"GET /stream/a.m3u8", b"Connection: x-request-id, x-forwarded-for\r\n")
+    assert {name for name, _ in headers} == {b"x-request-id", b"x-forwarded-for"}

@@ -1,0 +1,87 @@
+"""Request targets: what of path and query reaches the gateway."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.access import Edge
+from middlewares.edge.target import without_reserved
+from tests.edge.harness import Server, serve
+
+RESERVED = ("orchestrator", "rtmpOutput", "streamId", "pipeline")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(Edge()) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"orchestrator=https://evil",
+        b"Orchestrator=a",
+        b"ORCHESTRATOR=a",
+        b"orchestrator",
+        b"%6frchestrator=a",
+        b"%6Frchestrat%6Fr=a",
+        b"rtmpOutput=rtmp://evil",
+        b"rtmp_output=a",
+        b"rtmp%5Foutput=a",
+        b"streamId=a",
+        b"stream-id=a",
+        b"streamid=a",
+        b"pipeline=a&pipeline=b",
+        b"x;orchestrator=a",
+        b"orchestrator=a;x",
+    ],
+)
+def test_a_reserved_parameter_is_removed_in_every_disguise(query: bytes) -> None:
+    assert without_reserved(query) == b""
+    assert without_reserved(b"a=1&" + query + b"&b=%20+2") == b"a=1&b=%20+2"
+
+
+@pytest.mark.parametrize(
+    "query", [b"a=orchestrator", b"orchestrators=1", b"a=%zz&&b", b"&", b"a=b=c", b"%ff=1", b"params=%7B%22a%22:1%7D"]
+)
+def test_every_other_byte_stays(query: bytes) -> None:
+    assert without_reserved(query) == query
+
+
+names = st.sampled_from((*RESERVED, "params", "model", "a", "b_c")) | st.text("abcdeST_%-", max_size=8)
+queries = st.lists(st.tuples(names, st.text("abc%=+", max_size=5)), max_size=8)
+
+
+@given(queries)
+def test_nothing_reserved_is_left_and_nothing_else_is_lost(parameters: list[tuple[str, str]]) -> None:
+    query = "&".join(f"{name}={value}" for name, value in parameters).encode()
+    kept = without_reserved(query)
+    assert without_reserved(kept) == kept
+    left = parse_qsl(kept.decode(), keep_blank_values=True)
+    assert not [name for name, _ in left if name.lower() in {reserved.lower() for reserved in RESERVED}]
+    plain = [f"{name}={value}".encode() for name, value in parameters if name in ("params", "model", "a", "b_c")]
+    assert [parameter for parameter in kept.split(b"&") if parameter in plain] == plain
+
+
+@pytest.mark.parametrize(
+    ("asked", "forwarded"),
+    [
+        (b"/upscale", b"/upscale"),
+        (b"/upscale?", b"/upscale"),
+        (b"/upscale?a=1&b=%20", b"/upscale?a=1&b=%20"),
+        (b"/upscale?pipeline=x", b"/upscale"),
+        (b"/upscale?a=1&pipeline=x", b"/upscale?a=1"),
+        (b"/api/v1/inference/upscale?a=1", b"/upscale?a=1"),
+        (b"/process/request/a%20b/c?d=/../e", b"/process/request/a%20b/c?d=/../e"),
+    ],
+)
+def test_the_target_for_the_gateway(server: Server, asked: bytes, forwarded: bytes) -> None:
+    answer = server.send(
+        b"POST " + asked + b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    )
+    assert answer.statuses == [200]
+    assert answer.seen[0].exchange.target == forwarded
