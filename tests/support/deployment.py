@@ -1,0 +1,224 @@
+"""The whole product as a new user runs it: `tollgate serve` in processes of its own, in front of a stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from config.loader import load
+from config.settings import Settings
+from middlewares.ledger.event import DECODER, plain
+from proxy.control.apps import Apps
+from proxy.control.authentication import pepper_of
+from proxy.control.keys import Keys
+from proxy.gate import keys_of, open_store
+from proxy.standin import Standin
+from proxy.store.store import Store
+
+START_SECONDS = 30.0
+TOLLGATE = (sys.executable, "-m", "proxy.cli.main")
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """An app and a key of it."""
+
+    app: str
+    key: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a client adds to its requests."""
+        return {"authorization": f"Bearer {self.key}"}
+
+
+class Deployment:
+    """A running gate. `gateway` is its stand-in, in this process."""
+
+    def __init__(
+        self, folder: Path, gateway: Standin, config: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.gateway = gateway
+        self.log = folder / "tollgate.log"
+        self._file = folder / "tollgate.yaml"
+        settings = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "data_dir": str(folder / "data"), **config}
+        if "routing" not in settings:
+            settings["gateway_url"] = gateway.url
+        self._file.write_text(yaml.safe_dump(settings))
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")},
+            "TOLLGATE_CONFIG": str(self._file),
+            **environment,
+        }
+        self.process: asyncio.subprocess.Process | None = None
+        self.public = ""
+        self.private = ""
+
+    @property
+    def settings(self) -> Settings:
+        """What the gate runs with."""
+        return load(self._file)
+
+    @property
+    def host(self) -> str:
+        """`host:port` of the public listener."""
+        return self.public.removeprefix("http://")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the public listener."""
+        host, _, port = self.host.rpartition(":")
+        return host, int(port)
+
+    async def start(self) -> None:
+        """Start in a process group of its own; return once requests are taken."""
+        offset = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                "from proxy.cli.serve import run; from config.loader import load; run(load())",
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                start_new_session=True,
+            )
+        async with asyncio.timeout(START_SECONDS):
+            while not (ready := self._ready_line(offset)):
+                if self.process.returncode is not None:
+                    raise AssertionError(f"the gate did not start:\n{self.log.read_text()}")
+                await asyncio.sleep(0.02)
+        self.public, self.private = ready["public"], ready["private"]
+
+    def _ready_line(self, offset: int) -> dict[str, Any]:
+        return next((line for line in self.lines(offset) if line.get("event") == "ready"), {})
+
+    def lines(self, offset: int = 0) -> list[dict[str, Any]]:
+        """The JSON lines of the log, from a byte offset on."""
+        found = []
+        for line in self.log.read_bytes()[offset:].splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                found.append(json.loads(line))
+        return found
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the supervisor alone, as a process manager does."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def ended(self, seconds: float = 30.0) -> int:
+        """Its exit code."""
+        assert self.process is not None
+        async with asyncio.timeout(seconds):
+            return await self.process.wait()
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait until every process of it is gone."""
+        if self.process is None:
+            return
+        if self.process.returncode is None:
+            self.signal(signal.SIGTERM)
+            await self.ended()
+        await gone(self.processes)
+
+    def kill(self) -> None:
+        """SIGKILL for everything at once: supervisor, workers, the embedded Redis and its guardian."""
+        assert self.process is not None
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of this deployment."""
+        assert self.process is not None
+        mine = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+                command = " ".join(process.cmdline())
+                member = os.getpgid(process.pid) == self.process.pid
+                if (member or str(self.folder / "data") in command) and process.status() != psutil.STATUS_ZOMBIE:
+                    mine.append(process)
+        return mine
+
+    @contextlib.asynccontextmanager
+    async def store(self) -> AsyncIterator[Store]:
+        """The gate's Redis; running or not, as the command line uses it."""
+        async with await open_store(self.settings) as store:
+            yield store
+
+    async def customer(self, plan: str = "unlimited") -> Customer:
+        """A new app on a plan, with a key."""
+        settings = self.settings
+        pepper = pepper_of(settings.auth)
+        async with self.store() as store:
+            app, _ = await Apps(store.redis, pepper).create("test", plan)
+            _, key = await Keys(store.redis, pepper).create(app.client_id)
+            return Customer(app.client_id, key)
+
+    async def events(self, app: str | None = None) -> list[dict[str, Any]]:
+        """Every usage event in the ledger, oldest first within an app."""
+        keys = keys_of(self.settings)
+        found = []
+        async with self.store() as store:
+            for tag in keys.tags:
+                for _, fields in await store.redis.xrange(keys.shared(tag).events):
+                    event = DECODER.decode(fields[b"event"])
+                    if app in (None, event.app):
+                        found.append(plain(event, fields[b"amount"].decode()))
+        return found
+
+    async def settled(self, count: int, app: str | None = None, seconds: float = 10.0) -> list[dict[str, Any]]:
+        """Wait until the ledger has `count` events; they are written after the client has its answer."""
+        async with asyncio.timeout(seconds):
+            while len(found := await self.events(app)) < count:
+                await asyncio.sleep(0.02)
+        assert len(found) == count, found
+        return found
+
+    async def cli(self, *arguments: str) -> tuple[int, str, str]:
+        """Run `tollgate ...` on this deployment's configuration: exit code, standard output, standard error."""
+        process = await asyncio.create_subprocess_exec(
+            *TOLLGATE,
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+
+async def gone(processes: Any, seconds: float = 15.0) -> None:
+    """Wait until `processes()` is empty."""
+    async with asyncio.timeout(seconds):
+        while left := processes():
+            _ = left
+            await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def deployed(
+    folder: Path, config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Deployment]:
+    """A stand-in and a gate in front of it, for the time of a test; nothing of it is left afterwards."""
+    async with Standin() as gateway:
+        deployment = Deployment(folder, gateway, config or {}, environment or {})
+        try:
+            await deployment.start()
+            yield deployment
+        finally:
+            await deployment.stop()
