@@ -3,10 +3,11 @@
 import asyncio
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable
 
 from proxy.upstream.connection import Body, Connection
 from proxy.upstream.errors import ConnectFailed, ConnectTimeout, PoolExhausted
-from proxy.upstream.request import CHUNKED, Headers, request_head
+from proxy.upstream.request import CHUNKED, CONTENT_LENGTH, Headers, request_head
 from proxy.upstream.response import Response
 from proxy.upstream.timing import Timeouts
 
@@ -84,6 +85,7 @@ class Pool:
         *,
         length: int | None = None,
         timeouts: Timeouts,
+        on_send: Callable[[], None] | None = None,
     ) -> Response:
         """Sends a request and returns its response once status and headers have arrived.
 
@@ -94,23 +96,27 @@ class Pool:
             body: None for none, bytes for a complete one, else a source of parts. A source is read while the response
                 arrives, no faster than the gateway takes it, no further than the response lasts, and closed after.
                 If it raises, the request stays visibly incomplete, and the reader of the response gets the error.
-            length: of a source, in bytes; None to send it in chunks.
+            length: of a source, in bytes; None to send it in chunks. 0 with no body announces an empty one.
             timeouts: limits for this exchange.
+            on_send: called just before the first byte is written. A request that fails or is cancelled earlier never
+                left this process.
 
         Raises:
             InvalidRequest: nothing was sent, and never will be.
             UpstreamError: as its subclasses say; ``request_sent`` tells how far it came.
             Exception: whatever ``body`` raised.
         """
-        if isinstance(body, bytes) or length == 0:
-            body = body if isinstance(body, bytes) else b""
-            framing = b"content-length: %d\r\n" % len(body)
-        elif body is None:
-            framing = b""
-        else:
-            framing = CHUNKED if length is None else b"content-length: %d\r\n" % length
+        if isinstance(body, bytes):
+            length = len(body)
+        elif length == 0:
+            body = b""
+        framing = b""
+        if body is not None:
+            framing = CHUNKED if length is None else CONTENT_LENGTH % length
         head = request_head(method, target, headers, framing)
         connection = self._reuse() or await self._acquire(timeouts)
+        if on_send is not None:
+            on_send()
         response = connection.exchange(head, body, length, timeouts, bodiless=method == b"HEAD")
         await response.head()
         return response

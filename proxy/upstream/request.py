@@ -8,6 +8,7 @@ from proxy.upstream.errors import InvalidRequest
 Headers = Sequence[tuple[bytes, bytes]]
 
 CHUNKED = b"transfer-encoding: chunked\r\n"
+CONTENT_LENGTH = b"content-length: %d\r\n"
 
 # RFC 9110 section 5.6.2: token.
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -31,32 +31,36 @@ class Deadline:
     A move to a later time is one assignment: the timer in flight finds out when it fires, and goes on waiting.
     """
 
-    __slots__ = ("_at", "_expired", "_loop", "_timer")
+    __slots__ = ("_at", "_expired", "_fires_at", "_loop", "_timer")
 
     def __init__(self, expired: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._expired = expired
         self._at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = 0.0
+        self._timer: asyncio.Handle | None = None
 
     def start(self, seconds: float) -> None:
         """Calls ``expired`` in ``seconds`` from now, in place of any earlier wish."""
         self._at = at = self._loop.time() + seconds
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= at:
-                return
-            timer.cancel()
-        self._timer = self._loop.call_at(at, self._fire)
+        if self._timer is None:
+            self._arm()
+        elif at < self._fires_at:
+            self._timer.cancel()
+            self._arm()
 
     def cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _arm(self) -> None:
+        self._fires_at = self._at
+        self._timer = self._loop.call_at(self._at, self._fire)
+
     def _fire(self) -> None:
         self._timer = None
         if self._loop.time() < self._at:
-            self._timer = self._loop.call_at(self._at, self._fire)
+            self._arm()
         else:
             self._expired()

@@ -135,3 +135,8 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
+
+
+async def outlast(limit: float) -> None:
+    """Lets more time pass than a limit in seconds, which must then not have struck."""
+    await asyncio.sleep(limit * 4)

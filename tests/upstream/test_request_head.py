@@ -82,6 +82,7 @@ def test_a_refusal_repeats_no_value() -> None:
     ("body", "length", "framing", "sent"),
     [
         pytest.param(lambda: None, None, None, b"", id="none"),
+        pytest.param(lambda: None, 0, b"content-length: 0", b"", id="none-of-length-0"),
         pytest.param(lambda: b"", None, b"content-length: 0", b"", id="empty"),
         pytest.param(lambda: b"abc", None, b"content-length: 3", b"abc", id="bytes"),
         pytest.param(lambda: b"x" * 300_000, None, b"content-length: 300000", b"x" * 300_000, id="large-bytes"),
