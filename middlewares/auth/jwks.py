@@ -71,7 +71,8 @@ class KeySet:
                 await asyncio.sleep(seconds)
             else:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._missed.wait(), seconds)
+                    async with asyncio.timeout(seconds):
+                        await self._missed.wait()
             early = self._missed.is_set()
             self._missed.clear()
             await self.refresh()

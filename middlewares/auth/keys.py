@@ -14,9 +14,6 @@ import string
 import zlib
 from dataclasses import dataclass, field
 
-KEY_PREFIX = "tgk"
-CLIENT_SECRET_PREFIX = "tgs"  # noqa: S105 - a public prefix
-
 _ID_ALPHABET = string.ascii_lowercase + "234567"
 _ID_LENGTH = 16
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -49,14 +46,16 @@ def is_id(text: str) -> bool:
     return len(text) == _ID_LENGTH and all(character in _ID_ALPHABET for character in text)
 
 
-def mint_key(key_id: str) -> str:
-    """A new key of that id; the only time its secret exists outside its owner's hands."""
-    return _sealed(f"{KEY_PREFIX}_{key_id}_{_new_secret()}")
+def mint_key() -> tuple[str, ApiKey]:
+    """A new key: its text, which only its owner may keep, and its parts."""
+    key = ApiKey(new_id(), _new_secret())
+    return _sealed(f"tgk_{key.key_id}_{key.secret.decode()}"), key
 
 
-def mint_client_secret() -> str:
-    """A new client secret."""
-    return _sealed(f"{CLIENT_SECRET_PREFIX}_{_new_secret()}")
+def mint_client_secret() -> tuple[str, bytes]:
+    """A new client secret: its text, which only its owner may keep, and its secret part."""
+    secret = _new_secret()
+    return _sealed(f"tgs_{secret.decode()}"), secret
 
 
 def parse_key(credential: bytes) -> ApiKey | None:
@@ -89,8 +88,8 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
     return hmac.compare_digest(made.encode(), stored.encode())
 
 
-def _new_secret() -> str:
-    return _base62(int.from_bytes(secrets.token_bytes(_SECRET_BYTES)), _SECRET_LENGTH)
+def _new_secret() -> bytes:
+    return _base62(int.from_bytes(secrets.token_bytes(_SECRET_BYTES)), _SECRET_LENGTH).encode()
 
 
 def _sealed(text: str) -> str:

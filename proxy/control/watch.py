@@ -1,7 +1,6 @@
 """Hears of changed records from Redis, so that a revoked key ends in every worker at once."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -15,6 +14,7 @@ from proxy.control.records import CHANGES, Client
 
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
+_CANCEL_SECONDS = 0.05
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
 
@@ -46,11 +46,9 @@ class ChangeWatcher:
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # more than once: redis-py swallows one that meets a connection just lost
+            await asyncio.wait([self._task], timeout=_CANCEL_SECONDS)
 
     async def _watch(self) -> None:
         pause = _SHORTEST_PAUSE_SECONDS
