@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
     """One client connection.
 
     Adds to the ASGI scope `tollgate.target`, the request target as received, and `tollgate.connection`, this object,
-    for `on_disconnect` and `body_received`.
+    for `on_disconnect`, `abort` and `body_received`.
     """
 
     limits: Edge
@@ -82,13 +82,13 @@ class Connection(HttpToolsProtocol):
         else:
             self._callback = callback
 
+    def abort(self) -> None:
+        """End the connection without another byte, so that the client sees that its answer is not whole."""
+        self.transport.abort()
+
     def body_received(self) -> bool:
         """Has the body of the request in the application's hands arrived to its end?"""
         return self._answering is not None and not self._answering.more_body
-
-    def abort(self) -> None:
-        """End the connection now: an answer that is under way stays visibly incomplete."""
-        self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -161,9 +161,6 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
-
-    def _should_upgrade(self) -> bool:
-        return False
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

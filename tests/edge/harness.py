@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Edge
 from middlewares.edge.middleware import EdgeMiddleware
@@ -166,7 +166,7 @@ class Client:
 
 @contextlib.contextmanager
 def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
-    """Run `app` (default: record and answer 200 `ok`) behind the edge until the block ends."""
+    """Run `app`, by default `answer_ok`, behind the edge until the block ends."""
     log = Log()
     bound = protocol_class(settings)
 
@@ -214,7 +214,11 @@ def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
 
 
 async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer 200 `ok`."""
+    """Read the body to its end, then answer 200 `ok`; a body that ends early gets no answer."""
+    while (message := await receive()).get("more_body", False):
+        pass
+    if message["type"] != "http.request":
+        return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -226,6 +230,7 @@ def _pipeline(app: ASGIApp, log: Log) -> ASGIApp:
         request_id = f"request-{next(_ids)}"
         exchange = Exchange(request_id, 0.0, scope["method"], scope["path"])
         scope["tollgate.exchange"] = exchange
+        scope["log"] = log
         try:
             await app(scope, receive, send)
         except Refusal as refusal:
@@ -246,7 +251,7 @@ def _pipeline(app: ASGIApp, log: Log) -> ASGIApp:
 
 
 def _recorder(log: Log, app: ASGIApp) -> ASGIApp:
-    """Records each request the edge lets in, reads its body to the end, and lets `app` answer whole ones."""
+    """Records each request the edge lets in, and of its body what `app` reads."""
 
     async def record(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
@@ -254,12 +259,14 @@ def _recorder(log: Log, app: ASGIApp) -> ASGIApp:
         with log.changed:
             log.seen.append(seen)
         seen.declared = await exchange.declare()
-        while not seen.complete:
+
+        async def recorded() -> Message:
             message = await receive()
-            if message["type"] != "http.request":
-                return
-            seen.body += message["body"]
-            seen.complete = not message["more_body"]
-        await app(scope, receive, send)
+            if message["type"] == "http.request":
+                seen.body += message["body"]
+                seen.complete = not message["more_body"]
+            return message
+
+        await app(scope, recorded, send)
 
     return record
