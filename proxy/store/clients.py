@@ -51,3 +51,11 @@ def control_client(address: Address, sentinel: Sentinel | None, timeout: float) 
     if endpoint.path:
         return Redis(unix_socket_path=endpoint.path, db=address.db, **settings)
     return Redis(host=endpoint.host, port=endpoint.port, db=address.db, **settings)
+
+
+async def close_client(client: Redis | RedisCluster) -> None:
+    """Close every connection. Left alone, RedisCluster keeps those it has while it waits to read the slot map anew."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")

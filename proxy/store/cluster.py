@@ -135,7 +135,7 @@ class Cluster:
                 with closing(connection):
                     ranges = await connection.call((b"CLUSTER", b"SLOTS"), dialer.timeout)
             except StoreRejected as error:
-                failure = StoreRejected(f"Redis at {endpoint} does not serve as a cluster node: {error}")
+                failure = StoreRejected(f"not a node of a cluster: {error}")
             except StoreError as error:
                 failure = error
             else:

@@ -7,6 +7,7 @@ of the event loop leave in one write, and any number of callers wait on the same
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from math import inf
 from typing import Any, cast
 
@@ -37,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._stall = stall
         self._max_pending = max_pending
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=error_from, notEnoughData=_INCOMPLETE)
+        self._reader = hiredis.Reader(replyError=partial(error_from, name), notEnoughData=_INCOMPLETE)
         self._pending: deque[tuple[asyncio.Future[Reply] | None, float, float]] = deque()
         self._out: list[bytes] = []
         self._sweep_at = inf

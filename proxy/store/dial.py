@@ -42,7 +42,7 @@ class Dialer:
         try:
             tls = address.ssl_context()
         except OSError as error:  # ssl.SSLError is one, too
-            raise StoreUnavailable(f"the TLS options of {address} cannot be used: {error}") from None
+            raise StoreUnavailable(f"the TLS options of {address} cannot be used: {error.strerror or error}") from None
         return cls(address.login, address.db, tls, timeout, stall, max_pending)
 
     async def dial(self, endpoint: Endpoint) -> tuple[Connection, Server]:
@@ -60,7 +60,7 @@ class Dialer:
             if isinstance(error, OSError):
                 raise StoreUnavailable(f"Redis at {endpoint} cannot be reached: {error.strerror or error}") from None
             if isinstance(error, StoreRejected):
-                raise StoreRejected(f"Redis at {endpoint} refuses the login: {error}") from None
+                raise StoreRejected(f"the login is refused: {error}") from None
             raise
 
     async def _connect(self, endpoint: Endpoint) -> Connection:

@@ -51,10 +51,10 @@ class Node:
         self._on_failure = on_failure
 
     async def open(self) -> None:
-        """Connect. Raises `StoreUnavailable` when several attempts have failed."""
+        """Connect, in several attempts if need be. Raises `StoreUnavailable`."""
         self.channel.start()
         try:
-            await self.channel.ready(2 * self._dialer.timeout)
+            await self.channel.ready(1.25 * self._dialer.timeout)  # so that the first one may time out
         except BaseException:
             await self.channel.close()
             raise

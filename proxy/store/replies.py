@@ -24,9 +24,8 @@ class Redirected(StoreError):
     does not know is empty and means the host that was asked.
     """
 
-    def __init__(self, line: str) -> None:
-        kind, slot, endpoint = line.split()[:3]
-        super().__init__(line)
+    def __init__(self, message: str, kind: str, slot: str, endpoint: str) -> None:
+        super().__init__(message)
         host, _, port = endpoint.rpartition(":")
         self.ask = kind == "ASK"
         self.slot = int(slot)
@@ -56,16 +55,19 @@ _BY_CODE: dict[str, type[StoreError]] = {
 _WITHIN_SCRIPT = re.compile(r"^ERR Error running script .*?: -(?P<line>[A-Z]+ .*)$", re.DOTALL)
 
 
-def error_from(line: str) -> StoreError:
-    """The error for one RESP error line, given without its leading `-`.
+def error_from(node: str, line: str) -> StoreError:
+    """The error for one RESP error line (without its leading `-`) that came from `node`.
 
     The refusals that a busy, full or demoted node gives leave the data untouched: Redis decides them before a script's
     first write and not again after it. Anything else a script raises may follow writes of its own.
     """
     if wrapped := _WITHIN_SCRIPT.match(line):
         line = wrapped["line"]
+    message = f"Redis at {node} answers: {line}"
     kind = _BY_CODE.get(line.partition(" ")[0])
-    try:
-        return kind(line) if kind else StoreRejected(line, may_have_run=True)
-    except ValueError:  # a redirection to nowhere
-        return StoreRejected(line)
+    if kind is Redirected:
+        try:
+            return Redirected(message, *line.split())
+        except (TypeError, ValueError):  # to nowhere that can be understood
+            return StoreRejected(message)
+    return kind(message) if kind else StoreRejected(message, may_have_run=True)

@@ -13,7 +13,7 @@ from middlewares.ledger.port import Script, StoreUnavailable
 from proxy.store.address import Address, AddressError, Topology
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
-from proxy.store.clients import control_client, sentinels
+from proxy.store.clients import close_client, control_client, sentinels
 from proxy.store.cluster import Cluster
 from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
@@ -85,7 +85,7 @@ class Store:
             await servers.open()
             resources.push_async_callback(servers.close)
             redis = control_client(address, sentinel, control_timeout)
-            resources.push_async_callback(redis.aclose)
+            resources.push_async_callback(close_client, redis)
             return cls(servers, redis, deadline, resources.pop_all())
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.exceptions import RedisError
 
 from middlewares.ledger.port import Script, StoreUnavailable
@@ -62,6 +62,7 @@ class Sentinels:
 
     def __init__(self, address: Address, sentinel: Sentinel, wiring: Wiring) -> None:
         self._service = address.service
+        self._hosts = ", ".join(map(str, address.endpoints))
         self._sentinel = sentinel
         self._node = Node(str(address), self._locate, wiring, master_only=True)
         self._watcher: asyncio.Task[None] | None = None
@@ -81,8 +82,12 @@ class Sentinels:
     async def _locate(self) -> Endpoint:
         try:
             host, port = await self._sentinel.discover_master(self._service)
+        except MasterNotFoundError:
+            raise StoreUnavailable(
+                f"no sentinel of {self._hosts} answers and names a master {self._service!r}"
+            ) from None
         except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"the sentinels name no master {self._service!r} now: {error}") from None
+            raise StoreUnavailable(f"the sentinels {self._hosts} cannot be asked: {error}") from None
         return Endpoint(host, port)
 
     async def _watch(self) -> None:

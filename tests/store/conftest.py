@@ -3,14 +3,32 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import uvloop
 
-from tests.store.servers import RedisServer, binaries, bundled, eventually, processes_of
+from proxy.store.address import Credentials
+from proxy.store.channel import Channel, fixed
+from proxy.store.dial import Dialer
+from tests.store.servers import WITHIN, RedisServer, binaries, bundled, eventually, processes_of
 
 StartServer = Callable[..., RedisServer]
+OpenChannel = Callable[..., Awaitable[Channel]]
+
+
+NOBODY = Credentials()
+
+uvloop.new_event_loop().close()  # the first loop opens a pipe that stays as long as the process
+
+
+def dialer(
+    login: Credentials = NOBODY, *, db: int = 0, timeout: float = 1.0, stall: float = 1.0, max_pending: int = 16_384
+) -> Dialer:
+    """A dialer without TLS."""
+    return Dialer(login, db, None, timeout, stall, max_pending)
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +53,49 @@ def binary(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return system
 
 
-@pytest.fixture
-def start_server(tmp_path: Path, nothing_left: None) -> Iterator[StartServer]:
-    """Starts servers (the first one found, unless told otherwise); all of them end with the test."""
+@contextmanager
+def servers_in(folder: Path) -> Iterator[StartServer]:
+    """Starts servers (with the first program found, unless told otherwise); all of them end with the context."""
     servers: list[RedisServer] = []
 
     def start(*options: str, binary: str | None = None, tcp: bool = False) -> RedisServer:
-        folder = tmp_path / f"server{len(servers)}"
-        servers.append(RedisServer(binary or binaries(tmp_path)[0], folder, *options, tcp=tcp))
+        servers.append(RedisServer(binary or binaries(folder)[0], folder / f"server{len(servers)}", *options, tcp=tcp))
         return servers[-1].start()
 
-    yield start
-    for server in servers:
-        server.kill()
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, nothing_left: None) -> Iterator[StartServer]:
+    """Starts servers that end with the test."""
+    with servers_in(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+async def open_channel(nothing_left: None) -> AsyncIterator[OpenChannel]:
+    """Opens channels to servers; all of them close with the test."""
+    channels: list[Channel] = []
+
+    async def open_one(
+        server: RedisServer,
+        *,
+        login: Credentials = NOBODY,
+        db: int = 0,
+        stall: float = 1.0,
+        max_pending: int = 16_384,
+        on_new_server: Callable[[], None] = lambda: None,
+    ) -> Channel:
+        how = dialer(login, db=db, stall=stall, max_pending=max_pending)
+        channels.append(Channel(fixed(server.endpoint), how, on_new_server))
+        channels[-1].start()
+        await channels[-1].ready(WITHIN)
+        return channels[-1]
+
+    yield open_one
+    for channel in channels:
+        await channel.close()

@@ -99,6 +99,10 @@ class RedisServer:
             except OSError:
                 return ""
 
+    def add_options(self, *options: str) -> None:
+        """For the next start."""
+        self._command += options
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -116,6 +120,20 @@ class RedisServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+class Sentinel(RedisServer):
+    """A sentinel that watches `master` under the name `main`, together with one more at least."""
+
+    def __init__(self, binary: str, directory: Path, master: RedisServer) -> None:
+        super().__init__(binary, directory, tcp=True)
+        config = directory / "sentinel.conf"
+        config.write_text(
+            f"port {self.endpoint.port}\nbind 127.0.0.1\ndir {directory}\n"
+            f"sentinel monitor main {master.endpoint.host} {master.endpoint.port} 2\n"
+            "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
+        )
+        self._command = [binary, str(config), "--sentinel"]
 
 
 def processes_of(directory: Path) -> list[psutil.Process]:
