@@ -49,9 +49,9 @@ class KeySet:
         try:
             document = await self._load()
             if document is not None:
-                self._keys = _usable(json.loads(document), self._issuer.algorithms)
+                self._keys = usable_keys(document, self._issuer.algorithms)
                 self.loaded = True
-        except (FetchError, OSError, ValueError, RecursionError) as error:
+        except (FetchError, OSError, ValueError) as error:
             if not self._failure:
                 _log.warning("jwks_unavailable", issuer=self._issuer.issuer, error=str(error), have_keys=self.loaded)
             self._failure = str(error) or type(error).__name__
@@ -126,13 +126,17 @@ class _FileLoader:
         return document
 
 
-def _usable(document: Any, algorithms: Sequence[str]) -> dict[tuple[str | None, str], list[jwt.PyJWK]]:
+def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | None, str], list[jwt.PyJWK]]:
     """Keys by (id, algorithm) and, for tokens without an id, by (None, algorithm). Raises ValueError if there is none.
 
     A key serves every accepted algorithm of its type, or the one that it names. Keys for encryption, private and
     symmetric keys, short ones and those of a foreign curve are left out.
     """
-    entries = document.get("keys") if isinstance(document, dict) else None
+    try:
+        parsed = json.loads(document)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    entries = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(entries, list):
         raise ValueError("it is not a JSON Web Key Set")
     found: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}

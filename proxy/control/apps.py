@@ -35,6 +35,10 @@ class Apps:
     async def get(self, client_id: str) -> AppRecord | None:
         return await self._records.get(RecordRef("app", client_id))
 
+    async def require(self, client_id: str) -> AppRecord:
+        """The app; raises `UnknownRecord`."""
+        return await self._records.require(RecordRef("app", client_id))
+
     async def list(self) -> list[AppRecord]:
         """All apps, oldest first."""
         ids = [client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)]

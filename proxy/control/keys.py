@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from config.workloads import Workload
 from middlewares.auth.keys import hash_secret, mint_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from proxy.control.records import Client, Records, UnknownRecord, keys_of
+from proxy.control.records import Client, Records, keys_of
 
 
 class Keys:
@@ -38,12 +38,9 @@ class Keys:
         network that is none.
         """
         networks = tuple(str(ip_network(cidr)) for cidr in cidrs)
-        if await self._apps.get(RecordRef("app", app)) is None:
-            raise UnknownRecord(RecordRef("app", app))
+        await self._apps.require(RecordRef("app", app))
         if user is not None:
-            ref = RecordRef("user", f"{app}/{user}")
-            if await self._users.get(ref) is None:
-                raise UnknownRecord(ref)
+            await self._users.require(RecordRef("user", f"{app}/{user}"))
         text, key = mint_key()
         record = KeyRecord(
             key_id=key.key_id,
@@ -67,8 +64,7 @@ class Keys:
 
     async def list(self, app: str) -> list[KeyRecord]:
         """All keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
-        if await self._apps.get(RecordRef("app", app)) is None:
-            raise UnknownRecord(RecordRef("app", app))
+        await self._apps.require(RecordRef("app", app))
         ids = [key_id.decode() async for key_id in self._client.sscan_iter(keys_of(app), count=1_000)]
         return await self._records.several([RecordRef("key", key_id) for key_id in dict.fromkeys(ids)])
 

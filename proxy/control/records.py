@@ -79,6 +79,13 @@ class Records(Generic[Record]):
         document = await self._client.get(name_of(ref))
         return None if document is None else decode(document, self._kind, ref)
 
+    async def require(self, ref: RecordRef) -> Record:
+        """The record; raises `UnknownRecord`."""
+        record = await self.get(ref)
+        if record is None:
+            raise UnknownRecord(ref)
+        return record
+
     async def several(self, refs: Sequence[RecordRef]) -> list[Record]:
         """Those of the records that exist, oldest first."""
         found: list[Record] = []

@@ -5,7 +5,7 @@ from typing import cast
 
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import AppRecord, RecordRef, UserRecord
-from proxy.control.records import Client, Records, UnknownRecord, users_of
+from proxy.control.records import Client, Records, users_of
 
 
 class Users:
@@ -18,7 +18,7 @@ class Users:
 
     async def create(self, app: str, external_id: str, *, email: str | None = None) -> tuple[UserRecord, bool]:
         """The user of that external id, and whether it is new. Raises `UnknownRecord` for a missing app."""
-        await self._check(app)
+        await self._apps.require(RecordRef("app", app))
         await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")
         user_id = cast("bytes", await self._client.hget(users_of(app), external_id))  # index entries are never removed
         user = UserRecord(user_id.decode(), app, external_id, datetime.now(UTC), email)
@@ -36,10 +36,6 @@ class Users:
 
     async def list(self, app: str) -> list[UserRecord]:
         """All users of an app, oldest first. Raises `UnknownRecord` for a missing app."""
-        await self._check(app)
+        await self._apps.require(RecordRef("app", app))
         ids = [user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)]
         return await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in dict.fromkeys(ids)])
-
-    async def _check(self, app: str) -> None:
-        if await self._apps.get(RecordRef("app", app)) is None:
-            raise UnknownRecord(RecordRef("app", app))

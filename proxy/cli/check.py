@@ -1,0 +1,69 @@
+"""`tollgate check`: whether the configuration can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.loader import ConfigError, Problem, load
+from config.settings import Settings
+from proxy.cli.output import Json, print_json, print_one
+
+
+def check(as_json: Json = False) -> None:
+    """Validate the configuration; with --json, print all of it as it takes effect, secrets hidden."""
+    settings = load()
+    if problems := [*_store(settings), *_key_sets(settings)]:
+        raise ConfigError(problems)
+    if as_json:
+        print_json({**settings.model_dump(mode="json", by_alias=True), "plans": _plans(settings)})
+        return
+    pools = settings.pools()
+    print_one(
+        {
+            "listen": settings.listen,
+            "admin_listen": settings.admin_listen,
+            "store": "remote Redis" if settings.redis_url else f"embedded Redis in {settings.data_dir}",
+            "currency": f"{settings.currency.code}, {settings.currency.decimals} digits",
+            "plans": sorted(settings.all_plans()),
+            "pools": [
+                f"{name} ({', '.join(gateway.url for gateway in pool.gateways)})" for name, pool in pools.items()
+            ],
+            "issuers": [issuer.issuer for issuer in settings.auth.issuers] or None,
+        },
+        as_json=False,
+    )
+
+
+def _plans(settings: Settings) -> dict[str, object]:
+    plans = settings.all_plans()
+    return {
+        name: {"version": plan.version, **plan.model_dump(mode="json", by_alias=True)} for name, plan in plans.items()
+    }
+
+
+def _store(settings: Settings) -> Iterator[Problem]:
+    """The store's address, as far as that can be told without going there."""
+    from proxy.store.address import Address, AddressError  # noqa: PLC0415
+
+    if settings.redis_url is None:
+        return
+    try:
+        Address.parse(settings.redis_url.get_secret_value())
+    except AddressError as error:
+        yield Problem("redis_url", str(error))
+
+
+def _key_sets(settings: Settings) -> Iterator[Problem]:
+    """Key sets in files; those on the network are the business of their issuers."""
+    from middlewares.auth.jwks import usable_keys  # noqa: PLC0415
+
+    for index, issuer in enumerate(settings.auth.issuers):
+        path = f"auth.issuers.{index}.jwks_file"
+        if issuer.jwks_file is None:
+            continue
+        try:
+            usable_keys(issuer.jwks_file.read_bytes(), issuer.algorithms)
+        except OSError as error:
+            yield Problem(path, f"cannot be read: {error.strerror}")
+        except ValueError as error:
+            yield Problem(path, str(error))

@@ -1,0 +1,84 @@
+"""Arguments that several commands take, and what may stand in them.
+
+An id that does not look like one is not repeated in the error: it may be a secret that was pasted in the wrong place.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Annotated
+
+import typer
+
+from proxy.cli.output import bad_input
+
+_ID = "[a-z2-7]{16}"
+_CLIENT_ID = re.compile(f"app_{_ID}")
+_KEY_ID = re.compile(_ID)
+_USER_ID = re.compile(f"usr_{_ID}")
+_DURATION = re.compile(r"([1-9]\d{0,6})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def client_id(text: str) -> str:
+    """A client id, as `apps create` gives them."""
+    if not _CLIENT_ID.fullmatch(text):
+        bad_input("that is no client id; one looks like app_ and 16 characters, and `tollgate apps list` shows them")
+    return text
+
+
+def key_id(text: str) -> str:
+    """A key id, as `keys create` gives them."""
+    if not _KEY_ID.fullmatch(text):
+        bad_input("that is no key id; one has 16 characters, and `tollgate keys list` shows them (a key is no key id)")
+    return text
+
+
+def user_id(text: str | None) -> str | None:
+    """A user id, as `users create` gives them, if any."""
+    if text is not None and not _USER_ID.fullmatch(text):
+        bad_input("that is no user id; one looks like usr_ and 16 characters, and `tollgate users list` shows them")
+    return text
+
+
+def free_text(what: str, text: str, longest: int = 100) -> str:
+    """A name as people give them: no control characters, which could confuse a terminal or a log."""
+    if not 1 <= len(text) <= longest or not text.isprintable():
+        bad_input(f"{what} must have 1 to {longest} characters and no control characters")
+    return text
+
+
+def network(text: str) -> str:
+    """An IP network such as 10.0.0.0/8, or one address."""
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        bad_input(f"--cidr: {error}")
+
+
+def expiry(within: str | None, at: str | None) -> datetime | None:
+    """When something expires, by `--expires-in` or `--expires-at`; None: never."""
+    if within is not None and at is not None:
+        bad_input("give either --expires-in or --expires-at, not both")
+    now = datetime.now(UTC)
+    if within is not None:
+        match = _DURATION.fullmatch(within)
+        if match is None:
+            bad_input("--expires-in must be a whole number and one of s, m, h, d, w, for example 30d")
+        try:
+            return now + timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+        except OverflowError:
+            bad_input("--expires-in is too far away")
+    if at is None:
+        return None
+    try:
+        when = datetime.fromisoformat(at)
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        bad_input("--expires-at must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
+    if when <= now:
+        bad_input("--expires-at is in the past")
+    return when
+
+
+AppOption = Annotated[str, typer.Option("--app", metavar="CLIENT_ID", help="The app.")]

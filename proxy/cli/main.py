@@ -1,0 +1,67 @@
+"""The `tollgate` command. Exit codes: 1 the operation failed, 2 wrong arguments or configuration, 3 no Redis."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.loader import CONFIG_VARIABLE, ConfigError
+from proxy.cli import apps, keys, users
+from proxy.cli.check import check
+from proxy.cli.demo import demo
+from proxy.cli.output import Exit
+from proxy.cli.serve import serve
+
+app = typer.Typer(
+    name="tollgate",
+    help="The product layer in front of Livepeer gateways.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(serve)
+app.command()(demo)
+app.command()(check)
+app.add_typer(apps.app, name="apps")
+app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tollgate {version('naap-tollgate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file.", envvar=CONFIG_VARIABLE, show_default=False)
+    ] = None,
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of all commands stand before the command."""
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config)  # worker processes read it, too
+
+
+def main() -> None:
+    """Run the command line; every configuration error is one line on standard error."""
+    try:
+        app()
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"tollgate: {problem}", err=True)
+        sys.exit(Exit.BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

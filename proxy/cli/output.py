@@ -1,0 +1,82 @@
+"""What commands print: tables or JSON on standard output, one clear line per error on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+_ANY_WIDTH = 100_000
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Exit(IntEnum):
+    """Exit codes of all commands."""
+
+    FAILED = 1
+    """The operation could not be carried out, for example on something that does not exist."""
+    BAD_INPUT = 2
+    """Wrong arguments or configuration; nothing was done."""
+    NO_STORE = 3
+    """Redis cannot be reached."""
+
+
+def fail(message: str, code: Exit) -> NoReturn:
+    """End the command with one line on standard error."""
+    typer.echo(f"tollgate: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def bad_input(message: str) -> NoReturn:
+    """End the command because of what it was told to do."""
+    fail(message, Exit.BAD_INPUT)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_one(members: Mapping[str, object], as_json: bool) -> None:
+    """One thing, as JSON or a line per member; lines leave out what is None or empty."""
+    if as_json:
+        print_json(members)
+        return
+    width = max(map(len, members)) + 2
+    for name, value in members.items():
+        if text := _text(value):
+            typer.echo(f"{name + ':':<{width}}{text}")
+
+
+def print_many(columns: Sequence[str], things: Iterable[Mapping[str, object]], as_json: bool) -> None:
+    """Things, as a JSON array of whole objects or a table of these columns."""
+    if as_json:
+        print_json(list(things))
+    else:
+        print_table(columns, ([thing[column] for column in columns] for thing in things))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; None is an empty cell. Where nobody looks (a pipe), it is as wide as its content."""
+    from rich.console import Console  # noqa: PLC0415 - only who prints tables waits for it to load
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=not sys.stdout.isatty())
+    for row in rows:
+        table.add_row(*(Text(_text(cell)) for cell in row))
+    console = Console()
+    if not sys.stdout.isatty():
+        console.width = Console(width=_ANY_WIDTH).measure(table).maximum
+    console.print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
