@@ -93,8 +93,9 @@ class Connection(asyncio.Protocol):
         if body is None:
             transport.write(head)
         elif not isinstance(body, bytes):
-            transport.write(head)
+            # Before the head, whose write may already pause it.
             self._upload = Upload(body, length, transport, self.origin, progress=self._restart, failed=self.fail)
+            transport.write(head)
         elif len(body) <= _ONE_WRITE:
             transport.write(head + body)
         else:

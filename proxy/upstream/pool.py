@@ -118,7 +118,8 @@ class Pool:
         if on_send is not None:
             on_send()
         response = connection.exchange(head, body, length, timeouts, bodiless=method == b"HEAD")
-        await response.head()
+        while not response.status:
+            await response.change()
         return response
 
     def close(self) -> None:

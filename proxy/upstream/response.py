@@ -89,7 +89,7 @@ class Response:
         if not self.parts and self._connection is not None:
             self._connection.expect_chunk()
         while not self.parts and not self.complete:
-            await self._change()
+            await self.change()
         return self.buffered()
 
     def close(self) -> None:
@@ -112,10 +112,20 @@ class Response:
         """Whether the reader waits for the connection, and not the other way round."""
         return self._waiter is not None
 
-    async def head(self) -> None:
-        """Waits for status and headers."""
-        while not self.status:
-            await self._change()
+    async def change(self) -> None:
+        """Waits until something has happened to the response; raises what ended it. Closes it when not waited out."""
+        if self._error is not None:
+            raise self._error
+        if self._waiter is not None:
+            raise RuntimeError("a response has one reader at a time")
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            self._waiter = None
 
     def wake(self) -> None:
         waiter = self._waiter
@@ -128,17 +138,3 @@ class Response:
         self._error = error
         self.complete = error is None
         self.wake()
-
-    async def _change(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._waiter is not None:
-            raise RuntimeError("a response has one reader at a time")
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        except asyncio.CancelledError:
-            self.close()
-            raise
-        finally:
-            self._waiter = None

@@ -77,6 +77,8 @@ class Upload:
         self.starved = True
         async for data in source:
             self.starved = False
+            if self._transport.is_closing():
+                return  # it takes anything now, at once and for nothing; connection_lost will say why
             if left is not None:
                 left -= len(data)
                 if left < 0:

@@ -1,11 +1,13 @@
 """A request body that ends wrongly must not look as if it had ended well."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.upstream import RequestIncomplete
+from proxy.upstream import ConnectionDropped, Pool, RequestIncomplete
 from tests.upstream.corpus import OK
 from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, parts, read_body, read_head, until
 
@@ -107,6 +109,28 @@ async def test_bytes_beyond_a_full_body_are_not_even_asked_for(serve: Serve, ope
         response = await pool.send(b"POST", b"/", HOST, source(), length=3, timeouts=PATIENT)
         assert response.complete
     assert (received, pool.open) == ([b"abc"] * 2, 1)
+
+
+async def test_a_source_that_never_pauses_ends_with_its_connection() -> None:
+    """A lost transport swallows every write without ever asking for a pause."""
+
+    def reset_the_first() -> None:
+        connection, _ = listener.accept()
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    async def source() -> AsyncIterator[bytes]:
+        while True:
+            yield b"more"
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        resetting = asyncio.get_running_loop().run_in_executor(None, reset_the_first)
+        pool = Pool("127.0.0.1", listener.getsockname()[1])
+        with pytest.raises(ConnectionDropped):
+            await pool.send(b"POST", b"/", HOST, source(), timeouts=PATIENT)
+        await resetting
+    await until(lambda: pool.open == 0)
 
 
 async def test_the_source_is_closed_however_the_exchange_ends(serve: Serve, open_pool: OpenPool) -> None:
