@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from config.plans import Plan
-from config.routing import Timeouts
 from config.workloads import Unit, Workload
 
 if TYPE_CHECKING:
     from middlewares.ledger.model import Hold, Standing
+    from middlewares.ledger.policy import Policy
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order, names in lower case."""
@@ -69,9 +70,13 @@ class Declared:
     """The parsed JSON body of a metered route."""
 
 
+NOTHING: Mapping[Any, int] = MappingProxyType({})
+NOTHING_DECLARED = Declared()
+
+
 async def nothing_declared() -> Declared:
     """For routes whose body is not read."""
-    return Declared()
+    return NOTHING_DECLARED
 
 
 @dataclass(slots=True)
@@ -103,7 +108,9 @@ class Exchange:
     principal: Principal | None = None
 
     # rate_limit
-    declared: Declared = field(default_factory=Declared)
+    declared: Declared = NOTHING_DECLARED
+    policy: Policy | None = None
+    """The compiled rules and prices of the principal."""
     hold: Hold | None = None
     standings: tuple[Standing, ...] = ()
     """Limits that apply to this request, as they stand after it was admitted."""
@@ -113,7 +120,6 @@ class Exchange:
     pool: str = ""
     gateways: tuple[str, ...] = ()
     """Origins to try, best first; the next one only while nothing was sent to the one before."""
-    timeouts: Timeouts = field(default_factory=Timeouts)
 
     # forwarder
     gateway: str = ""
@@ -128,7 +134,7 @@ class Exchange:
 
     # usage_tracker and response
     status: int = 0
-    units: Mapping[Unit, int] = field(default_factory=dict)
+    units: Mapping[Unit, int] = NOTHING
     amount: int = 0
     bytes_in: int = 0
     bytes_out: int = 0

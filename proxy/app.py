@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from ulid import ULID
 
 from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware
@@ -22,6 +21,7 @@ from middlewares.response.middleware import ResponseMiddleware
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
+from proxy.request_id import RequestIds
 
 
 def pipeline(
@@ -53,12 +53,13 @@ class Entrance:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything that follows finds the exchange in the scope."""
         if scope["type"] == "http":
             scope["tollgate.exchange"] = Exchange(
-                request_id=str(ULID()),
+                request_id=self._ids.mint(),
                 started=time.monotonic(),
                 method=scope["method"],
                 path=scope["path"],

@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 
 from starlette.types import Message, Receive, Scope, Send
 
+import config.routing
+from config.routing import Routing
+from config.workloads import Workload
 from middlewares.exchange import Exchange, Outcome, exchange_of
 from middlewares.tier_routing.fleet import Fleet
 from proxy.failures import refusal_of
@@ -28,8 +31,9 @@ class ClientGone(Exception):
 class Forwarder:
     """An ASGI application that answers every request with a gateway's answer."""
 
-    def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet) -> None:
+    def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
         self._pools = pools
+        self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
         self._hosts = hosts
         self._fleet = fleet
 
@@ -85,7 +89,7 @@ class Forwarder:
         def sending() -> None:
             exchange.forwarded = True
 
-        limits = exchange.timeouts
+        assert exchange.route is not None  # noqa: S101 - edge stands before this
         exchange.gateway = url
         started = time.monotonic()
         response = await self._pools[url].send(
@@ -94,7 +98,7 @@ class Forwarder:
             [(b"host", self._hosts[url]), *exchange.headers],
             body,
             length=exchange.content_length,
-            timeouts=Timeouts(QUEUE_SECONDS, limits.connect, limits.first_byte, limits.idle),
+            timeouts=self._timeouts[exchange.route.workload],
             on_send=sending,
         )
         exchange.upstream_seconds = time.monotonic() - started
@@ -113,6 +117,10 @@ class Forwarder:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _timeouts(configured: config.routing.Timeouts) -> Timeouts:
+    return Timeouts(QUEUE_SECONDS, configured.connect, configured.first_byte, configured.idle)
 
 
 class _Departure:

@@ -56,7 +56,9 @@ class Gate:
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {url: _connections(gateway) for url, gateway in gateways.items()}
-            forwarder = Forwarder(pools, {url: urlsplit(url).netloc.encode() for url in gateways}, fleet)
+            forwarder = Forwarder(
+                pools, {url: urlsplit(url).netloc.encode() for url in gateways}, fleet, settings.routing
+            )
             app = pipeline(forwarder, settings, credentials=authentication.credentials, ledger=ledger, fleet=fleet)
             await authentication.start()
             upkeep = asyncio.create_task(ledger.run())

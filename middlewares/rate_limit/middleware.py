@@ -32,7 +32,9 @@ class RateLimitMiddleware:
         exchange.declared = declared = await exchange.declare()
         model = declared.model or ""
         _check_model(principal, model)
-        policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        exchange.policy = policy = self._ledger.policy(
+            principal.app, principal.user, principal.key, principal.plan_name, principal.plan
+        )
         try:
             decision = await self._ledger.admit(
                 exchange.request_id, policy, workload=route.workload, model=model, units=declared.units

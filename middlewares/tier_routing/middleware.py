@@ -17,7 +17,6 @@ class TierRoutingMiddleware:
 
     def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet) -> None:
         self._app = app
-        self._routing = routing
         self._rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
         self._fleet = fleet
 
@@ -30,7 +29,6 @@ class TierRoutingMiddleware:
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         exchange.tier = principal.plan.tier
-        exchange.timeouts = self._routing.timeouts_of(route.workload)
         pools = choose_pools(self._rules, exchange.tier, route.workload, exchange.declared.model)
         exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
         if not exchange.gateways:

@@ -18,8 +18,8 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
 
     `now` is `time.monotonic`, in seconds. Never raises for what a client or gateway did.
     """
-    hold, principal, route = exchange.hold, exchange.principal, exchange.route
-    if hold is None or principal is None or route is None:
+    hold, policy, route = exchange.hold, exchange.policy, exchange.route
+    if hold is None or policy is None or route is None:
         return
     exchange.hold = None
     if not exchange.forwarded:
@@ -27,9 +27,8 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
         return
     metered = meter.usage()
     exchange.outcome = outcome_of(exchange, metered)
-    usage = charged_usage(principal.plan, exchange.outcome, metered, hold.units)
+    usage = charged_usage(policy.plan, exchange.outcome, metered, hold.units)
     usage = with_duration(usage, round((now - exchange.started) * 1000))
-    policy = ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
     ledger.settle(hold, _event(ledger, exchange, hold, usage, now), usage, fixed)
