@@ -123,7 +123,7 @@ async def test_more_commands_than_allowed_are_refused_at_once(
 
 
 async def test_login_and_database(start_server: StartServer, open_channel: OpenChannel) -> None:
-    server = start_server("--user", "gate", "on", ">s3cret", "~*", "+@all", "-info", "-client|kill")
+    server = start_server("--user", "gate", "on", ">s3cret", "~*", "+@all", "-info")
     channel = await open_channel(server, login=Credentials("gate", "s3cret"), db=3)
     assert b" db=3 " in await channel.call(("CLIENT", "LIST"), 15)
     assert await channel.call(("CLIENT", "GETNAME"), 15) == b"tollgate"

@@ -38,6 +38,12 @@ def guardians(data_dir: Path) -> list[psutil.Process]:
     return [process for process in processes_of(data_dir) if "guardian.py" in " ".join(process.cmdline())]
 
 
+def append_only_file(data_dir: Path) -> Path:
+    """The file that is appended to: one of several parts since version 7."""
+    directory = data_dir / "redis"
+    return next(directory.rglob("*.incr.aof"), directory / "appendonly.aof")
+
+
 def owner(data_dir: Path) -> subprocess.Popen[str]:
     """Another process that owns the Redis of `data_dir` until its standard input ends."""
     command = [sys.executable, "-c", OWNER, str(data_dir)]
@@ -175,7 +181,7 @@ def test_signals_of_a_service_manager_do_not_stop_it_before_its_owners_do(tmp_pa
 def test_a_torn_append_only_file_loses_its_last_command_only(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path) as redis:
         ask(redis, "SET k v")
-    log = next((tmp_path / "redis" / "appendonlydir").glob("*.incr.aof"))
+    log = append_only_file(tmp_path)
     log.write_bytes(log.read_bytes() + b"*3\r\n$3\r\nSET\r\n$1\r\nj")
     with EmbeddedRedis.acquire(tmp_path) as redis:
         assert ask(redis, "GET k").startswith("$1\r\nv")
@@ -184,7 +190,7 @@ def test_a_torn_append_only_file_loses_its_last_command_only(tmp_path: Path) -> 
 def test_a_server_that_cannot_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path) as redis:
         ask(redis, "SET k v")
-    log = next((tmp_path / "redis" / "appendonlydir").glob("*.incr.aof"))
+    log = append_only_file(tmp_path)
     log.write_bytes(b"this is no append only file\r\n")
     with pytest.raises(StoreUnavailable, match=r"(?i)does not come up.*bad file format") as caught:
         EmbeddedRedis.acquire(tmp_path)
