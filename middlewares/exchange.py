@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from config.plans import Plan
@@ -70,7 +69,6 @@ class Declared:
     """The parsed JSON body of a metered route."""
 
 
-NOTHING: Mapping[Any, int] = MappingProxyType({})
 NOTHING_DECLARED = Declared()
 
 
@@ -134,7 +132,7 @@ class Exchange:
 
     # usage_tracker and response
     status: int = 0
-    units: Mapping[Unit, int] = NOTHING
+    units: Mapping[Unit, int] = field(default_factory=dict)
     amount: int = 0
     bytes_in: int = 0
     bytes_out: int = 0

@@ -9,6 +9,7 @@ from proxy.upstream import (
     IdleTimeout,
     MalformedResponse,
     PoolExhausted,
+    RequestIncomplete,
     ResponseTruncated,
     UpstreamError,
 )
@@ -21,6 +22,7 @@ _FAILURES: tuple[tuple[type[UpstreamError], tuple[int, str, str]], ...] = (
     (FirstByteTimeout, (504, "gateway_timeout", "The gateway did not begin its answer in time.")),
     (IdleTimeout, (504, "gateway_stalled", "The gateway stopped in the middle of its answer.")),
     (ResponseTruncated, (502, "gateway_truncated", "The gateway's answer ended before it was complete.")),
+    (RequestIncomplete, (400, "request_incomplete", "The request body is shorter or longer than its declared length.")),
     (MalformedResponse, (502, "gateway_malformed", "The gateway's answer is not valid HTTP.")),
 )
 _OTHER = (502, "gateway_failed", "The gateway failed to answer.")

@@ -11,11 +11,11 @@ from starlette.types import Message, Receive, Scope, Send
 import config.routing
 from config.routing import Routing
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Outcome, exchange_of
+from middlewares.exchange import Exchange, Outcome, Refusal, exchange_of
 from middlewares.tier_routing.fleet import Fleet
 from proxy.failures import refusal_of
 from proxy.server.protocol import Connection
-from proxy.upstream import Pool, PoolExhausted, Response, Timeouts, UpstreamError
+from proxy.upstream import InvalidRequest, Pool, PoolExhausted, Response, Timeouts, UpstreamError
 
 FAILING = frozenset((502, 503, 504))
 """Answers that count against a gateway's health."""
@@ -57,14 +57,17 @@ class Forwarder:
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
         except ClientGone:
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
+        except InvalidRequest as error:
+            raise Refusal(400, "malformed_request", f"The request cannot be forwarded: {error}.") from error
         finally:
             departure.over = True
 
     async def _forward(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         body: bytes | AsyncIterator[bytes] | None = None
         if exchange.has_body:
-            first = await receive()
-            body = _Upload(first, receive) if first.get("more_body") else _part(first)
+            idle = self._timeouts[_workload(exchange)].idle
+            first = await _patiently(receive, idle)
+            body = _Upload(first, receive, idle) if first.get("more_body") else _part(first)
         for url in exchange.gateways:
             state = self._fleet.gateways[url]
             state.in_flight += 1
@@ -89,7 +92,6 @@ class Forwarder:
         def sending() -> None:
             exchange.forwarded = True
 
-        assert exchange.route is not None  # noqa: S101 - edge stands before this
         exchange.gateway = url
         started = time.monotonic()
         response = await self._pools[url].send(
@@ -98,7 +100,7 @@ class Forwarder:
             [(b"host", self._hosts[url]), *exchange.headers],
             body,
             length=exchange.content_length,
-            timeouts=self._timeouts[exchange.route.workload],
+            timeouts=self._timeouts[_workload(exchange)],
             on_send=sending,
         )
         exchange.upstream_seconds = time.monotonic() - started
@@ -121,6 +123,21 @@ class Forwarder:
 
 def _timeouts(configured: config.routing.Timeouts) -> Timeouts:
     return Timeouts(QUEUE_SECONDS, configured.connect, configured.first_byte, configured.idle)
+
+
+def _workload(exchange: Exchange) -> Workload:
+    assert exchange.route is not None  # noqa: S101 - edge stands before this
+    return exchange.route.workload
+
+
+async def _patiently(receive: Receive, seconds: float) -> Message:
+    """The next part of the request body. A client that stalls is refused: it holds a gateway's connection."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await receive()
+    except TimeoutError:
+        detail = f"Nothing of the request body arrived for {seconds:g} seconds."
+        raise Refusal(408, "request_stalled", detail, close=True) from None
 
 
 class _Departure:
@@ -147,9 +164,10 @@ class _Departure:
 class _Upload:
     """A request body that is still arriving, as the upstream client reads it."""
 
-    def __init__(self, first: Message, receive: Receive) -> None:
+    def __init__(self, first: Message, receive: Receive, idle: float) -> None:
         self._next: Message | None = first
         self._receive = receive
+        self._idle = idle
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -158,7 +176,7 @@ class _Upload:
         message, self._next = self._next, None
         while True:
             if message is None:
-                message = await self._receive()
+                message = await _patiently(self._receive, self._idle)
             body = _part(message)
             if not message.get("more_body"):
                 self._receive = _nothing_more

@@ -17,6 +17,8 @@ TITLES: dict[str, str] = {
     "header_too_large": "The header fields are too large or too many",
     "body_too_large": "The body is too large",
     "request_timeout": "The request did not arrive in time",
+    "request_stalled": "The request body stopped arriving",
+    "request_incomplete": "The request body is not as long as declared",
     "client_disconnected": "The client left before its request was complete",
     "upgrade_refused": "The connection is not upgraded",
     "http_version_not_supported": "The HTTP version is not supported",
