@@ -25,12 +25,18 @@ from proxy.request_id import RequestIds
 
 
 def pipeline(
-    forwarder: ASGIApp, settings: Settings, *, credentials: Credentials, ledger: Ledger, fleet: Fleet
+    forwarder: ASGIApp,
+    settings: Settings,
+    *,
+    credentials: Credentials,
+    ledger: Ledger,
+    fleet: Fleet,
+    metrics: RequestMetrics,
 ) -> ASGIApp:
     """The stages around `forwarder`, first to last."""
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
-        partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=RequestMetrics()),
+        partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=metrics),
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
         partial(EdgeMiddleware, settings=settings.edge),
         # Before a body is read: strangers cost a hash, not memory.

@@ -48,7 +48,7 @@ class Forwarder:
         departure = _Departure(asyncio.current_task())
         connection.on_disconnect(departure)
         try:
-            await self._forward(exchange, receive, send)
+            await self._forward(exchange, connection, receive, send)
         except asyncio.CancelledError:
             if not departure.happened:
                 exchange.outcome, exchange.error = Outcome.GATE_SHUTDOWN, "gate_shutdown"
@@ -62,11 +62,11 @@ class Forwarder:
         finally:
             departure.over = True
 
-    async def _forward(self, exchange: Exchange, receive: Receive, send: Send) -> None:
+    async def _forward(self, exchange: Exchange, connection: Connection, receive: Receive, send: Send) -> None:
         body: bytes | AsyncIterator[bytes] | None = None
         if exchange.has_body:
             idle = self._timeouts[_workload(exchange)].idle
-            first = await _patiently(receive, idle)
+            first = await (receive() if connection.body_received() else _patiently(receive, idle))
             body = _Upload(first, receive, idle) if first.get("more_body") else _part(first)
         for url in exchange.gateways:
             state = self._fleet.gateways[url]

@@ -14,6 +14,7 @@ from config.routing import Gateway
 from config.settings import Settings
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
+from middlewares.response.metrics import RequestMetrics
 from middlewares.tier_routing.fleet import Fleet
 from proxy.app import pipeline
 from proxy.control.authentication import Authentication
@@ -59,15 +60,19 @@ class Gate:
             forwarder = Forwarder(
                 pools, {url: urlsplit(url).netloc.encode() for url in gateways}, fleet, settings.routing
             )
-            app = pipeline(forwarder, settings, credentials=authentication.credentials, ledger=ledger, fleet=fleet)
+            metrics = RequestMetrics()
+            app = pipeline(
+                forwarder, settings, credentials=authentication.credentials, ledger=ledger, fleet=fleet, metrics=metrics
+            )
             await authentication.start()
-            upkeep = asyncio.create_task(ledger.run())
+            upkeep = [asyncio.create_task(ledger.run()), asyncio.create_task(metrics.keep_flushing())]
             try:
                 yield cls(app, ledger)
             finally:
                 await authentication.stop()
                 await hooks.settle()
-                await _cancel([upkeep])
+                await _cancel(upkeep)
+                metrics.flush()
                 await ledger.drain()
                 ledger.close()
                 for pool in pools.values():

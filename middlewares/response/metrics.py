@@ -3,11 +3,17 @@
 Label values come from closed sets: route names, statuses, outcomes and codes of the gate, workloads and units. Nothing
 a client chooses becomes a label. With several workers `PROMETHEUS_MULTIPROC_DIR` must be in the environment before
 `prometheus_client` is first imported; values then live in files that every worker's exposition adds up.
+
+A value in such a file costs more than a microsecond to change, and a request changes a dozen. So requests are tallied
+in plain numbers, and a few times a second the tallies are added to the metrics.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+from bisect import bisect_left
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -25,21 +31,46 @@ from middlewares.exchange import Exchange, Outcome
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300)
 """Seconds: those of OpenTelemetry's `http.server.request.duration`, and three more, for inference takes minutes."""
 
+FLUSH_SECONDS = 0.25
+"""How old a metric may be; also what the metrics lack of a worker that was killed."""
+
 NO_ROUTE = "none"
 """Route label of requests that matched no route of the gateway."""
 
 
-class _RouteMetrics:
-    """Children of the metrics that have `route` as their only label: looked up once, not once per request."""
+class _Tally:
+    """What has happened on one route since the last flush."""
 
     __slots__ = ("bytes_in", "bytes_out", "disconnects", "duration", "first_byte")
 
-    def __init__(self, metrics: RequestMetrics, route: str) -> None:
-        self.duration = metrics.duration.labels(route)
-        self.first_byte = metrics.first_byte.labels(route)
-        self.bytes_in = metrics.bytes_in.labels(route)
-        self.bytes_out = metrics.bytes_out.labels(route)
-        self.disconnects = metrics.disconnects.labels(route)
+    def __init__(self) -> None:
+        self.duration = _Observations()
+        self.first_byte = _Observations()
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.disconnects = 0
+
+
+class _Observations:
+    """Observations of a histogram, counted by bucket."""
+
+    __slots__ = ("buckets", "total")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """As `Histogram.observe`."""
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    def add_to(self, histogram: Histogram) -> None:
+        """Add all of them. prometheus-client has no public way to add more than one at a time."""
+        for bucket, count in zip(histogram._buckets, self.buckets, strict=True):
+            if count:
+                bucket.inc(count)
+        histogram._sum.inc(self.total)
 
 
 class RequestMetrics:
@@ -78,49 +109,68 @@ class RequestMetrics:
         self.disconnects = Counter(
             "tollgate_disconnects", "Requests whose client went away.", ("route",), registry=registry
         )
-        self._routes: dict[str, _RouteMetrics] = {}
-        self._requests: dict[tuple[str, int, str], Counter] = {}
-        self._units: dict[tuple[str, str], Counter] = {}
+        self._active = 0
+        self._routes: dict[str, _Tally] = {}
+        self._requests: dict[tuple[str, int, str], int] = {}
+        self._units: dict[tuple[str, str], int] = {}
+        self._refusals: dict[str, int] = {}
 
     def begin(self) -> None:
         """A request is being served from now on."""
-        self.in_flight.inc()
+        self._active += 1
 
     def end(self, exchange: Exchange, *, outcome: str, seconds: float) -> None:
         """A request that `begin` counted has ended after `seconds`."""
-        self.in_flight.dec()
-        name = exchange.route.name if exchange.route else NO_ROUTE
-        route = self._routes.get(name)
-        if route is None:
-            route = self._routes[name] = _RouteMetrics(self, name)
+        self._active -= 1
+        route = exchange.route
+        name = route.name if route else NO_ROUTE
+        tally = self._routes.get(name)
+        if tally is None:
+            tally = self._routes[name] = _Tally()
         key = (name, exchange.status, outcome)
-        requests = self._requests.get(key)
-        if requests is None:
-            requests = self._requests[key] = self.requests.labels(*key)
-        requests.inc()
-        route.duration.observe(seconds)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        tally.duration.observe(seconds)
         if exchange.upstream_seconds is not None:
-            route.first_byte.observe(exchange.upstream_seconds)
-        if exchange.bytes_in:
-            route.bytes_in.inc(exchange.bytes_in)
-        if exchange.bytes_out:
-            route.bytes_out.inc(exchange.bytes_out)
+            tally.first_byte.observe(exchange.upstream_seconds)
+        tally.bytes_in += exchange.bytes_in
+        tally.bytes_out += exchange.bytes_out
         if exchange.outcome is Outcome.CLIENT_DISCONNECT:
-            route.disconnects.inc()
-        if exchange.route is not None and exchange.units:
-            self._count_units(exchange.route.workload.value, exchange)
+            tally.disconnects += 1
+        if route is not None:
+            for unit, count in exchange.units.items():
+                used = (route.workload.value, unit.value)
+                self._units[used] = self._units.get(used, 0) + count
 
     def refuse(self, code: str) -> None:
         """The gate itself answered, with the problem `code`."""
-        self.refusals.labels(code).inc()
+        self._refusals[code] = self._refusals.get(code, 0) + 1
 
-    def _count_units(self, workload: str, exchange: Exchange) -> None:
-        for unit, count in exchange.units.items():
-            key = (workload, unit.value)
-            units = self._units.get(key)
-            if units is None:
-                units = self._units[key] = self.units.labels(*key)
-            units.inc(count)
+    def flush(self) -> None:
+        """Add what was tallied to the metrics."""
+        self.in_flight.set(self._active)
+        _add(self.requests, self._requests)
+        _add(self.units, self._units)
+        _add(self.refusals, {(code,): count for code, count in self._refusals.items()})
+        self._refusals.clear()
+        for name, tally in self._routes.items():
+            tally.duration.add_to(self.duration.labels(name))
+            tally.first_byte.add_to(self.first_byte.labels(name))
+            self.bytes_in.labels(name).inc(tally.bytes_in)
+            self.bytes_out.labels(name).inc(tally.bytes_out)
+            self.disconnects.labels(name).inc(tally.disconnects)
+        self._routes.clear()
+
+    async def keep_flushing(self) -> None:
+        """Flush until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            self.flush()
+
+
+def _add(counter: Counter, tallied: dict[Any, int]) -> None:
+    for labels, count in tallied.items():
+        counter.labels(*labels).inc(count)
+    tallied.clear()
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[str, bytes]:

@@ -40,7 +40,7 @@ class Fleet:
         Equally busy gateways take turns. A pool whose gateways are all ejected is tried all the same where there is
         no other: an ejection is a guess, a refusal is certain.
         """
-        names = list(pools)
+        names = tuple(pools)
         for name in names:
             healthy = [gateway for gateway in self.pools[name] if gateway.ejected_until <= now]
             if healthy:

@@ -47,6 +47,7 @@ class Rig:
     port: int
     log_file: Path
     registry: CollectorRegistry
+    metrics: RequestMetrics
     exchanges: list[Exchange] = field(default_factory=list)
 
     async def request(self, method: str = "GET", path: str = "/", **options: Any) -> httpx.Response:
@@ -74,6 +75,7 @@ class Rig:
 
     def sample(self, name: str, **labels: str) -> float:
         """The present value of a metric; 0 where it has none."""
+        self.metrics.flush()
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
@@ -85,12 +87,13 @@ async def serving(
     listener = socket.create_server(("127.0.0.1", 0))
     log_file = tmp_path / "requests.log"
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    rig = Rig(listener.getsockname()[1], log_file, CollectorRegistry())
+    registry = CollectorRegistry()
+    rig = Rig(listener.getsockname()[1], log_file, registry, RequestMetrics(registry))
     stage = ResponseMiddleware(
         _calling(inner),
         cors=cors or Cors(),
         log=RequestLog(log or Log(), fd=descriptor),
-        metrics=RequestMetrics(rig.registry),
+        metrics=rig.metrics,
     )
     config = uvicorn.Config(
         _pipeline(stage, rig), http=Protocol, ws="none", lifespan="off", log_config=None, server_header=False

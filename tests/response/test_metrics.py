@@ -29,6 +29,7 @@ for number in range(100):
     metrics.end(exchange, outcome="complete", seconds=0.003)
 metrics.begin()
 metrics.refuse("rate_limited")
+metrics.flush()
 if sys.argv[1:]:
     sys.stdout.buffer.write(exposition()[1])
 """
@@ -73,6 +74,7 @@ def test_labels_are_closed_sets() -> None:
         metrics.begin()
         exchange = Exchange("r", 0.0, "GET", f"/path/{number}", status=404)
         metrics.end(exchange, outcome="refused", seconds=0.0)
+    metrics.flush()
     assert exposition(registry)[1].count(b"tollgate_requests_total{") == 1
 
 
@@ -82,6 +84,7 @@ def test_exposition_of_one_process() -> None:
     metrics.begin()
     exchange = Exchange("r", 0.0, "GET", "/", status=200, outcome=Outcome.CLIENT_DISCONNECT, units={Unit.REQUESTS: 1})
     metrics.end(exchange, outcome="client_disconnect", seconds=700.0)
+    metrics.flush()
     content_type, body = exposition(registry)
     samples = _samples(body.decode())
     assert content_type.startswith("text/plain; version=0.0.4")
