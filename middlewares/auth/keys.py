@@ -14,6 +14,8 @@ import string
 import zlib
 from dataclasses import dataclass, field
 
+from config.access import Auth
+
 _ID_ALPHABET = string.ascii_lowercase + "234567"
 _ID_LENGTH = 16
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -86,6 +88,11 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
     """
     made = hash_secret(secret, None if stored.startswith(f"{_PLAIN}:") else pepper)
     return hmac.compare_digest(made.encode(), stored.encode())
+
+
+def pepper_of(settings: Auth) -> bytes | None:
+    """The configured pepper, as bytes."""
+    return settings.key_pepper.get_secret_value().encode() if settings.key_pepper else None
 
 
 def _new_secret() -> bytes:

@@ -10,6 +10,7 @@ import typer
 
 from config.loader import load
 from config.settings import Settings
+from middlewares.auth.keys import pepper_of
 from proxy.cli.serve import override, run
 
 DEMO_APP = "demo"
@@ -38,7 +39,6 @@ def demo() -> None:
 async def _demo_key(settings: Settings) -> str:
     """A fresh key of the app named `demo`, which is made where it does not exist."""
     from proxy.control.apps import Apps  # noqa: PLC0415
-    from proxy.control.authentication import pepper_of  # noqa: PLC0415
     from proxy.control.keys import Keys  # noqa: PLC0415
     from proxy.gate import open_store  # noqa: PLC0415
 

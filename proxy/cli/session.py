@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from config.loader import load
 from config.settings import Settings
+from middlewares.auth.keys import pepper_of
 from middlewares.ledger.port import StoreError
 from proxy.cli.output import Exit, fail
 
@@ -41,7 +42,7 @@ def run(work: Callable[[Session], Awaitable[Result]], settings: Settings | None 
     Ends the command with one line: exit code 3 if Redis cannot be reached, 1 for what does not exist in it. Wrong
     configuration raises `ConfigError`, which `main` reports.
     """
-    from redis.exceptions import RedisError  # noqa: PLC0415
+    from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
 
     from proxy.control.records import UnknownRecord  # noqa: PLC0415
 
@@ -49,13 +50,12 @@ def run(work: Callable[[Session], Awaitable[Result]], settings: Settings | None 
         return asyncio.run(_run(work, settings or load()))
     except UnknownRecord as error:
         fail(str(error), Exit.FAILED)
-    except (StoreError, RedisError) as error:
+    except (StoreError, RedisError, RedisClusterException) as error:
         fail(str(error), Exit.NO_STORE)
 
 
 async def _run(work: Callable[[Session], Awaitable[Result]], settings: Settings) -> Result:
     from proxy.control.apps import Apps  # noqa: PLC0415
-    from proxy.control.authentication import pepper_of  # noqa: PLC0415
     from proxy.control.keys import Keys  # noqa: PLC0415
     from proxy.control.users import Users  # noqa: PLC0415
     from proxy.store.store import Store  # noqa: PLC0415

@@ -9,6 +9,7 @@ from config.plans import Plan
 from middlewares.auth.cache import CachedCredentials
 from middlewares.auth.jwks import KeySets
 from middlewares.auth.jwt import TokenVerifier
+from middlewares.auth.keys import pepper_of
 from middlewares.auth.resolver import Resolver
 from middlewares.ledger.port import ScriptRunner
 from proxy.control.directory import RecordDirectory
@@ -48,8 +49,3 @@ class Authentication:
         await self._watcher.stop()
         await self._key_sets.stop()
         await self._http.aclose()
-
-
-def pepper_of(settings: Auth) -> bytes | None:
-    """The pepper of stored hashes, as bytes."""
-    return settings.key_pepper.get_secret_value().encode() if settings.key_pepper else None

@@ -1,13 +1,14 @@
 """Hears of changed records from Redis, so that a revoked key ends in every worker at once."""
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import msgspec
 import structlog
+from redis.asyncio import RedisCluster
 from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from middlewares.auth.records import RecordRef
 from proxy.control.records import CHANGES, Client
@@ -54,15 +55,22 @@ class ChangeWatcher:
         pause = _SHORTEST_PAUSE_SECONDS
         while True:
             try:
-                async with self._client.pubsub() as pubsub:
+                async with await self._pubsub() as pubsub:
                     await self._listen(pubsub)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whatever it is: without this task, revocations would go unheard
                 if self._connected:
                     self._connected = False
                     pause = _SHORTEST_PAUSE_SECONDS
-                    _log.warning("changes_unavailable", error=str(error))
+                    _log.warning("changes_unavailable", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    async def _pubsub(self) -> PubSub:
+        """On a cluster, by any node: every node passes on every notice, and another one may answer the next time."""
+        if not isinstance(self._client, RedisCluster):
+            return self._client.pubsub()
+        await self._client.initialize()
+        return self._client.pubsub(node=random.choice(self._client.get_nodes()))  # noqa: S311 - no secret
 
     async def _listen(self, pubsub: PubSub) -> None:
         await pubsub.subscribe(CHANGES)

@@ -18,9 +18,9 @@ import yaml
 
 from config.loader import load
 from config.settings import Settings
+from middlewares.auth.keys import pepper_of
 from middlewares.ledger.event import DECODER, plain
 from proxy.control.apps import Apps
-from proxy.control.authentication import pepper_of
 from proxy.control.keys import Keys
 from proxy.gate import keys_of, open_store
 from proxy.standin import Standin

@@ -1,0 +1,115 @@
+"""An identity provider for tests: real keys, real tokens, a real HTTP server for its key set."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Mapping
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+ISSUER = "https://idp.example"
+AUDIENCE = "tollgate"
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+@cache
+def rsa_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
+    """One key per name."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+
+def jwk(key: PrivateKey, **members: Any) -> dict[str, Any]:
+    """The public half of a key."""
+    public: Any = key.public_key()
+    if isinstance(key, rsa.RSAPrivateKey):
+        return {**RSAAlgorithm.to_jwk(public, as_dict=True), **members}
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return {**ECAlgorithm.to_jwk(public, as_dict=True), **members}
+    return {**OKPAlgorithm.to_jwk(public, as_dict=True), **members}
+
+
+def key_set(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": keys}).encode()
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    """Good claims; a change to None leaves one out."""
+    now = int(time.time())
+    good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 86_400}
+    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+
+
+def token(
+    payload: Mapping[str, Any] | None = None,
+    *,
+    key: PrivateKey | None = None,
+    algorithm: str = "RS256",
+    kid: str | None = "k1",
+    **header: Any,
+) -> bytes:
+    """A signed token."""
+    if kid is not None:
+        header["kid"] = kid
+    return jwt.encode(dict(payload or claims()), key or rsa_key(), algorithm, headers=header).encode()
+
+
+def encoded(part: bytes) -> bytes:
+    return base64.urlsafe_b64encode(part).rstrip(b"=")
+
+
+def signed(header: bytes, payload: bytes) -> bytes:
+    """A token of exactly these bytes, with a true RS256 signature."""
+    body = encoded(header) + b"." + encoded(payload)
+    return body + b"." + encoded(RSAAlgorithm(RSAAlgorithm.SHA256).sign(body, rsa_key()))
+
+
+class KeySetServer:
+    """Serves one document by HTTP, counts how often, and goes down on request."""
+
+    def __init__(self, document: bytes) -> None:
+        self.document = document
+        self.status = "200 OK"
+        self.fetches = 0
+        self.port = 0
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/jwks.json"
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.fetches += 1
+        head = f"HTTP/1.1 {self.status}\r\nLocation: {self.url}\r\nConnection: close\r\n"
+        writer.write(f"{head}Content-Length: {len(self.document)}\r\n\r\n".encode() + self.document)
+        try:
+            await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()

@@ -1,0 +1,166 @@
+"""Key sets of issuers: loaded beside the requests, kept when the issuer is away, not fetched at a client's will."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from config.access import Issuer
+from middlewares.auth.jwks import KeySets
+from middlewares.auth.jwt import IssuerUnavailable, SigningKeyUnknown, TokenRefused, TokenVerifier
+from middlewares.auth.ports import FetchError
+from proxy.control.fetch import HttpFetch
+from tests.auth.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, key_set, rsa_key, token
+from tests.store.servers import eventually
+
+FIRST = key_set(jwk(rsa_key(), kid="k1"))
+ROTATED = key_set(jwk(rsa_key("second"), kid="k2"))
+NEW_TOKEN = token(key=rsa_key("second"), kid="k2")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[KeySetServer]:
+    async with KeySetServer(FIRST) as running:
+        yield running
+
+
+@pytest.fixture
+async def fetch() -> AsyncIterator[HttpFetch]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield HttpFetch(client)
+
+
+@asynccontextmanager
+async def verifying(fetch: HttpFetch, **settings: Any) -> AsyncIterator[TokenVerifier]:
+    issuers = [Issuer.model_validate({"issuer": ISSUER, "audience": AUDIENCE, "app": "app_1", **settings})]
+    sets = KeySets(issuers, fetch)
+    await sets.start()
+    try:
+        yield TokenVerifier(issuers, sets)
+    finally:
+        await sets.stop()
+
+
+def accepted(verifier: TokenVerifier, credential: bytes) -> bool:
+    try:
+        return verifier.verify(credential).user == "ann"
+    except TokenRefused:
+        return False
+
+
+async def test_keys_are_there_once_started(server: KeySetServer, fetch: HttpFetch) -> None:
+    async with verifying(fetch, jwks_url=server.url) as verifier:
+        assert accepted(verifier, token())
+
+
+async def test_a_rotated_key_is_honoured_without_waiting_for_the_interval(
+    server: KeySetServer, fetch: HttpFetch
+) -> None:
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=3_600) as verifier:
+        server.document = ROTATED
+        with pytest.raises(SigningKeyUnknown):
+            verifier.verify(NEW_TOKEN)
+        await eventually(lambda: accepted(verifier, NEW_TOKEN))
+        assert not accepted(verifier, token()), "the old key is gone from the set"
+        assert server.fetches == 2
+
+
+async def test_a_rotated_key_is_honoured_within_one_cool_down(server: KeySetServer, fetch: HttpFetch) -> None:
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=0.2) as verifier:
+        assert not accepted(verifier, token(kid="bad"))  # starts the cool-down
+        await eventually(lambda: server.fetches == 2)
+        server.document = ROTATED
+        await eventually(lambda: accepted(verifier, NEW_TOKEN))
+
+
+async def test_a_thousand_bad_key_ids_cause_one_fetch(server: KeySetServer, fetch: HttpFetch) -> None:
+    bad = [token(kid=f"bad{number}") for number in range(10)]
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=3_600) as verifier:
+        for round_ in range(2):
+            for number in range(1_000):
+                assert not accepted(verifier, bad[number % 10])
+            await eventually(lambda: server.fetches == 2)
+            await fetch(server.url)  # whatever else was on its way has come by now
+            server.fetches -= 1
+            assert server.fetches == 2, f"round {round_}"
+
+
+async def test_the_last_good_keys_outlive_their_issuer(server: KeySetServer, fetch: HttpFetch) -> None:
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=0.05) as verifier:
+        with capture_logs() as logs:
+            await server.stop()
+            await eventually(lambda: bool(logs))
+            assert accepted(verifier, token())
+            server.document = ROTATED
+            await server.start()
+            await eventually(lambda: accepted(verifier, NEW_TOKEN))
+        assert [entry["event"] for entry in logs] == ["jwks_unavailable", "jwks_recovered"]
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b'{"keys":{}}', b'{"keys":[]}', b'{"keys":[7]}'])
+async def test_a_broken_key_set_replaces_no_good_one(server: KeySetServer, fetch: HttpFetch, document: bytes) -> None:
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=0.05) as verifier:
+        server.document = document
+        before = server.fetches
+        await eventually(lambda: server.fetches >= before + 2)
+        assert accepted(verifier, token())
+
+
+async def test_an_issuer_never_reached_is_503_and_then_recovers(server: KeySetServer, fetch: HttpFetch) -> None:
+    await server.stop()
+    async with verifying(fetch, jwks_url=server.url, refresh_seconds=0.05) as verifier:
+        with pytest.raises(IssuerUnavailable):
+            verifier.verify(token())
+        await server.start()
+        await eventually(lambda: accepted(verifier, token()))
+
+
+async def test_a_changed_file_is_read_again(tmp_path: Path, fetch: HttpFetch) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_bytes(FIRST)
+    async with verifying(fetch, jwks_file=file, refresh_seconds=0.05) as verifier:
+        assert accepted(verifier, token())
+        file.write_bytes(ROTATED)
+        os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000))
+        await eventually(lambda: accepted(verifier, NEW_TOKEN))
+        with capture_logs() as logs:
+            file.unlink()
+            await eventually(lambda: bool(logs))
+        assert accepted(verifier, NEW_TOKEN)
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "404 Not Found", "500 Oops"])
+async def test_only_a_200_is_believed_and_redirects_are_not_followed(
+    server: KeySetServer, fetch: HttpFetch, status: str
+) -> None:
+    server.status = status
+    with pytest.raises(FetchError):
+        await fetch(server.url)
+    assert server.fetches == 1
+
+
+async def test_a_document_over_one_mebibyte_is_not_read(server: KeySetServer, fetch: HttpFetch) -> None:
+    server.document = b" " * (1024 * 1024 + 1)
+    with pytest.raises(FetchError):
+        await fetch(server.url)
+    server.document = b" " * (1024 * 1024)
+    assert len(await fetch(server.url)) == 1024 * 1024
+
+
+async def test_a_server_that_never_answers_is_given_up(fetch: HttpFetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.control.fetch._SECONDS", 0.05)
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silence, "127.0.0.1", 0) as mute:
+        port = mute.sockets[0].getsockname()[1]
+        with pytest.raises(FetchError):
+            await fetch(f"http://127.0.0.1:{port}/")

@@ -1,0 +1,233 @@
+"""Tokens that must not be accepted, and those that must."""
+
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+from config.access import Issuer
+from middlewares.auth.jwks import KeySets
+from middlewares.auth.jwt import MAX_TOKEN_BYTES, IssuerUnavailable, TokenExpired, TokenRefused, TokenVerifier
+from tests.auth.issuer import AUDIENCE, ISSUER, claims, encoded, jwk, key_set, rsa_key, signed, token
+
+HEADER = b'{"alg":"RS256","kid":"k1"}'
+EC = ec.generate_private_key(ec.SECP256R1())
+
+
+async def no_fetch(url: str) -> bytes:
+    raise AssertionError(f"{url} must not be fetched")
+
+
+async def verifier(path: Path, *keys: dict[str, Any], **settings: Any) -> TokenVerifier:
+    """A verifier of one issuer, whose key set is in a file and holds the test's RSA key, unless others are given."""
+    file = path / "jwks.json"
+    file.write_bytes(key_set(*keys or (jwk(rsa_key(), kid="k1"),)))
+    settings = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": file, "app": "app_1", **settings}
+    issuers = [Issuer.model_validate(settings)]
+    sets = KeySets(issuers, no_fetch)
+    await sets.start()
+    await sets.stop()
+    return TokenVerifier(issuers, sets)
+
+
+async def test_a_good_token_names_app_and_user(tmp_path: Path) -> None:
+    now = int(time.time())
+    identity = (await verifier(tmp_path)).verify(token(claims(exp=now + 60)))
+    assert (identity.app, identity.user, identity.plan, identity.expires_at) == ("app_1", "ann", None, now + 60 + 30)
+
+
+@pytest.mark.parametrize("kind", [None, "JWT", "jwt", "at+jwt", "application/at+jwt"])
+async def test_access_token_types_are_accepted(tmp_path: Path, kind: str | None) -> None:
+    assert (await verifier(tmp_path)).verify(token(typ=kind)).user == "ann"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("RS512", rsa_key()),
+        ("PS256", rsa_key()),
+        ("ES256", EC),
+        ("ES384", ec.generate_private_key(ec.SECP384R1())),
+        ("EdDSA", ed25519.Ed25519PrivateKey.generate()),
+    ],
+)
+async def test_every_kind_of_key_works_with_and_without_a_key_id(tmp_path: Path, algorithm: str, key: Any) -> None:
+    verify = (await verifier(tmp_path, jwk(key, kid="k1"), algorithms=(algorithm,))).verify
+    assert verify(token(key=key, algorithm=algorithm)).user == "ann"
+    assert verify(token(key=key, algorithm=algorithm, kid=None)).user == "ann"
+
+
+async def test_claims_are_mapped_as_configured(tmp_path: Path) -> None:
+    verify = (await verifier(tmp_path, app=None, app_claim="azp", user_claim="uid", plan_claim="plan")).verify
+    identity = verify(token(claims(azp="app_2", uid="u-7", plan="premium")))
+    assert (identity.app, identity.user, identity.plan) == ("app_2", "u-7", "premium")
+    assert verify(token(claims(azp="app_2", uid="u-7"))).plan is None
+    for wrong in ({"azp": None}, {"azp": 7}, {"uid": None}, {"plan": 7}, {"plan": ["premium"]}):
+        with pytest.raises(TokenRefused):
+            verify(token(claims(**{"azp": "app_2", "uid": "u-7", **wrong})))
+
+
+async def test_one_issuer_may_serve_several_audiences(tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    file.write_bytes(key_set(jwk(rsa_key(), kid="k1")))
+    issuers = [Issuer(issuer=ISSUER, audience=name, jwks_file=file, app=f"app_{name}") for name in ("a", "b")]
+    sets = KeySets(issuers, no_fetch)
+    await sets.start()
+    await sets.stop()
+    verify = TokenVerifier(issuers, sets).verify
+    assert verify(token(claims(aud="b"))).app == "app_b"
+    assert verify(token(claims(aud=["x", "a"]))).app == "app_a"
+
+
+@pytest.mark.parametrize("user", ["", "a b", "a/b", "a:b", "ä", "../x", "a" * 129, "ann\n", "a}b"])
+async def test_users_with_other_characters_are_refused(tmp_path: Path, user: str) -> None:
+    with pytest.raises(TokenRefused):
+        (await verifier(tmp_path)).verify(token(claims(sub=user)))
+
+
+PUBLIC_PEM = (
+    rsa_key().public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+)
+
+
+def hmac_signed(secret: bytes) -> bytes:
+    """HS256 with what is public as the secret."""
+    body = encoded(b'{"alg":"HS256","kid":"k1"}') + b"." + encoded(json.dumps(claims()).encode())
+    return body + b"." + encoded(hmac.digest(secret, body, hashlib.sha256))
+
+
+def unsigned(algorithm: str) -> bytes:
+    header = json.dumps({"alg": algorithm, "kid": "k1"}).encode()
+    return encoded(header) + b"." + encoded(json.dumps(claims()).encode()) + b"."
+
+
+NOW = int(time.time())
+GOOD = json.dumps(claims()).encode()
+ATTACKER = rsa_key("attacker")
+
+HOSTILE: dict[str, bytes] = {
+    "alg none": unsigned("none"),
+    "alg None": unsigned("None"),
+    "alg nOnE": unsigned("nOnE"),
+    "alg RS256 without signature": unsigned("RS256"),
+    "no alg": signed(b'{"kid":"k1"}', GOOD),
+    "alg a list": signed(b'{"alg":["RS256"],"kid":"k1"}', GOOD),
+    "alg null": signed(b'{"alg":null,"kid":"k1"}', GOOD),
+    "HS256 keyed with the public PEM": hmac_signed(PUBLIC_PEM),
+    "HS256 keyed with the JWK": hmac_signed(json.dumps(jwk(rsa_key(), kid="k1")).encode()),
+    "HS256 keyed with the modulus": hmac_signed(jwk(rsa_key())["n"].encode()),
+    "algorithm of the same key that is not configured": token(algorithm="RS512"),
+    "signed by a stranger": token(key=ATTACKER),
+    "embedded jwk": token(key=ATTACKER, jwk=jwk(ATTACKER, kid="k1")),
+    "embedded jwk, no kid": token(key=ATTACKER, kid=None, jwk=jwk(ATTACKER)),
+    "jku": token(key=ATTACKER, jku="http://127.0.0.1:1/jwks.json"),
+    "x5u": token(key=ATTACKER, x5u="http://127.0.0.1:1/cert.pem"),
+    "x5c": token(key=ATTACKER, x5c=["MIIB"]),
+    "kid traversal": token(key=ATTACKER, kid="../../../../dev/null"),
+    "kid injection": token(key=ATTACKER, kid="k1' UNION SELECT 'x"),
+    "kid of another type": signed(b'{"alg":"RS256","kid":1}', GOOD),
+    "kid unknown": token(kid="k2"),
+    "crit": token(crit=["exp"]),
+    "crit empty": signed(b'{"alg":"RS256","kid":"k1","crit":[]}', GOOD),
+    "b64 false": signed(b'{"alg":"RS256","kid":"k1","b64":false,"crit":["b64"]}', GOOD),
+    "typ of a logout token": token(typ="logout+jwt"),
+    "typ of another type": signed(b'{"alg":"RS256","kid":"k1","typ":7}', GOOD),
+    "other issuer": token(claims(iss="https://evil.example")),
+    "issuer with a slash": token(claims(iss=ISSUER + "/")),
+    "issuer a list": signed(HEADER, json.dumps(claims(iss=[ISSUER])).encode()),
+    "no issuer": token(claims(iss=None)),
+    "other audience": token(claims(aud="somebody")),
+    "audience a prefix": token(claims(aud=AUDIENCE + "x")),
+    "audience an object": token(claims(aud={AUDIENCE: True})),
+    "no audience": token(claims(aud=None)),
+    "no subject": token(claims(sub=None)),
+    "subject null": signed(HEADER, json.dumps({**claims(), "sub": None}).encode()),
+    "no expiry": token(claims(exp=None)),
+    "expired": token(claims(exp=NOW - 3_600)),
+    "expiry a word": signed(HEADER, json.dumps({**claims(), "exp": "never"}).encode()),
+    "expiry infinite": signed(HEADER, json.dumps({**claims(), "exp": float("inf")}).encode()),
+    "expiry 1e999": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": 1e999, "x": ')),
+    "not yet valid": token(claims(nbf=NOW + 3_600)),
+    "issued in the future": token(claims(iat=NOW + 3_600)),
+    "duplicate subject": signed(HEADER, GOOD[:-1] + b',"sub":"root"}'),
+    "duplicate algorithm": signed(b'{"alg":"none","kid":"k1","alg":"RS256"}', GOOD),
+    "one megabyte": token(claims(padding="x" * 2**20)),
+    "one byte too long": token() + b"=" * (MAX_TOKEN_BYTES + 1 - len(token())),
+    "deeply nested header": encoded(b'{"alg":' + b"[" * 5_000 + b"]" * 5_000 + b"}") + b".e30.AA",
+    "deeply nested claims": encoded(HEADER) + b"." + encoded(b"[" * 5_000) + b".AA",
+    "header no object": signed(b'"RS256"', GOOD),
+    "claims no object": signed(HEADER, b"[]"),
+    "claims no JSON": signed(HEADER, b"{"),
+    "claims no UTF-8": signed(HEADER, b'{"sub":"\xff"}'),
+    "no base64": b"!!!.???.***",
+    "empty parts": b"..",
+    "two parts": b".".join(token().split(b".")[:2]),
+    "four parts": token() + b".AA",
+    "encrypted (five parts)": token() + b".AA.AA",
+    "signature cut": token()[:-8],
+    "signature of another token": b".".join([*token(claims(sub="root")).split(b".")[:2], token().split(b".")[2]]),
+    "padding of standard base64": token().replace(b"-", b"+").replace(b"_", b"/") + b"+",
+    "newline behind": token() + b"\n",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_nothing_hostile_is_accepted(tmp_path: Path, name: str) -> None:
+    verify = (await verifier(tmp_path)).verify
+    assert verify(token()).user == "ann"
+    with pytest.raises(TokenRefused) as refused:
+        verify(HOSTILE[name])
+    assert refused.value.status == 401
+    assert "ann" not in str(refused.value)
+    assert isinstance(refused.value, TokenExpired) == (name == "expired")
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "k1"},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "k1", "alg": "RS256"},
+        jwk(rsa_key(), kid="k1", use="enc"),
+        jwk(rsa_key(), kid="k1", alg="RS512"),
+        jwk(rsa_key(), kid="k1", alg="HS256"),
+        {**jwk(rsa_key(), kid="k1"), "d": "AQAB"},
+        jwk(rsa_key("short", 1024), kid="k1"),
+        jwk(EC, kid="k1"),
+        {"kty": "RSA", "kid": "k1"},
+        {"kid": "k1"},
+        {},
+    ],
+)
+async def test_key_sets_without_a_proper_key_verify_nothing(tmp_path: Path, useless: dict[str, Any]) -> None:
+    with pytest.raises(IssuerUnavailable) as refused:
+        (await verifier(tmp_path, useless)).verify(token())
+    assert refused.value.status == 503
+
+
+async def test_an_elliptic_key_of_another_curve_is_not_used(tmp_path: Path) -> None:
+    other = ec.generate_private_key(ec.SECP256K1())
+    with pytest.raises(IssuerUnavailable):
+        (await verifier(tmp_path, jwk(other, kid="k1"), algorithms=("ES256",))).verify(token(key=EC, algorithm="ES256"))
+
+
+async def test_two_keys_without_ids_are_not_guessed_between(tmp_path: Path) -> None:
+    verify = (await verifier(tmp_path, jwk(rsa_key()), jwk(ATTACKER))).verify
+    with pytest.raises(TokenRefused):
+        verify(token(kid=None))
+
+
+async def test_a_huge_expiry_is_no_error(tmp_path: Path) -> None:
+    verify = (await verifier(tmp_path)).verify
+    assert verify(signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": 1' + b"0" * 400))).expires_at < 2**54
+
+
+async def test_the_leeway_counts(tmp_path: Path) -> None:
+    assert (await verifier(tmp_path)).verify(token(claims(exp=int(time.time()) - 10))).user == "ann"
+    with pytest.raises(TokenExpired):
+        (await verifier(tmp_path, leeway_seconds=0)).verify(token(claims(exp=int(time.time()) - 10)))

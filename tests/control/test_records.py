@@ -1,0 +1,205 @@
+"""Records of apps, users and keys in a real Redis."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+
+from config.workloads import Workload
+from middlewares.auth.keys import is_id, matches, parse_client_secret, parse_key
+from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
+from middlewares.ledger.port import StoreRejected
+from proxy.control.apps import Apps
+from proxy.control.directory import RecordDirectory
+from proxy.control.keys import Keys
+from proxy.control.records import APPS, Records, UnknownRecord, keys_of, name_of
+from proxy.control.users import Users
+from proxy.store.store import Store
+
+PEPPER = b"pepper"
+
+
+@pytest.fixture
+def apps(store: Store) -> Apps:
+    return Apps(store.redis, PEPPER)
+
+
+@pytest.fixture
+def keys(store: Store) -> Keys:
+    return Keys(store.redis, PEPPER)
+
+
+@pytest.fixture
+def users(store: Store) -> Users:
+    return Users(store.redis)
+
+
+async def test_an_app_is_kept_with_a_hash_of_its_secret(apps: Apps) -> None:
+    app, secret = await apps.create("Acme & Söhne", "free", tier="gold")
+    assert await apps.get(app.client_id) == app
+    assert app.client_id.startswith("app_")
+    assert is_id(app.client_id.removeprefix("app_"))
+    assert (app.name, app.plan, app.tier, app.status) == ("Acme & Söhne", "free", "gold", "active")
+    assert datetime.now(UTC) - app.created_at < timedelta(minutes=1)
+    part = parse_client_secret(secret.encode())
+    assert part is not None
+    assert matches(part, app.secret_hash, PEPPER)
+    assert await apps.get("app_nobody") is None
+
+
+async def test_apps_are_listed_oldest_first(apps: Apps) -> None:
+    made = [(await apps.create(f"app {number}", "free"))[0] for number in range(1_203)]
+    assert await apps.list() == made
+
+
+async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys: Keys, users: Users) -> None:
+    app, _ = await apps.create("Acme", "free")
+    user, _ = await users.create(app.client_id, "ann")
+    expires_at = datetime.now(UTC) + timedelta(days=1)
+    record, text = await keys.create(
+        app.client_id,
+        user=user.user_id,
+        name="laptop",
+        expires_at=expires_at,
+        workloads=[Workload.LLM],
+        models=["m1", "m2"],
+        cidrs=["192.0.2.0/24", "2001:db8::1"],
+    )
+    assert await keys.get(record.key_id) == record
+    assert record == KeyRecord(
+        key_id=record.key_id,
+        app=app.client_id,
+        hash=record.hash,
+        last4=text[-4:],
+        created_at=record.created_at,
+        name="laptop",
+        user=user.user_id,
+        expires_at=expires_at,
+        workloads=frozenset({Workload.LLM}),
+        models=frozenset({"m1", "m2"}),
+        cidrs=("192.0.2.0/24", "2001:db8::1/128"),
+    )
+    parsed = parse_key(text.encode())
+    assert parsed is not None
+    assert parsed.key_id == record.key_id
+    assert matches(parsed.secret, record.hash, PEPPER)
+
+
+async def test_keys_of_one_app_are_not_listed_with_another(apps: Apps, keys: Keys) -> None:
+    first, second = [(await apps.create(name, "free"))[0] for name in ("first", "second")]
+    made = [(await keys.create(first.client_id))[0] for _ in range(3)]
+    assert await keys.list(first.client_id) == made
+    assert await keys.list(second.client_id) == []
+
+
+async def test_nothing_is_made_for_those_who_do_not_exist(apps: Apps, keys: Keys, users: Users, store: Store) -> None:
+    app, _ = await apps.create("Acme", "free")
+    other, _ = await apps.create("Other", "free")
+    foreign, _ = await users.create(other.client_id, "ann")
+    for attempt in (
+        keys.create("app_nobody"),
+        keys.create(app.client_id, user="usr_nobody"),
+        keys.create(app.client_id, user=foreign.user_id),
+        keys.list("app_nobody"),
+        keys.revoke("nokey"),
+        users.create("app_nobody", "ann"),
+        users.list("app_nobody"),
+        apps.set_status("app_nobody", "suspended"),
+    ):
+        with pytest.raises(UnknownRecord):
+            await attempt
+    with pytest.raises(ValueError, match=r"192\.0\.2\.1/24"):
+        await keys.create(app.client_id, cidrs=["192.0.2.1/24"])
+    assert await store.redis.keys("tollgate:key:*") == []
+
+
+async def test_a_revoked_key_stays_listed(apps: Apps, keys: Keys) -> None:
+    app, _ = await apps.create("Acme", "free")
+    record, _ = await keys.create(app.client_id)
+    revoked = await keys.revoke(record.key_id)
+    assert revoked == replace(record, status="revoked")
+    assert await keys.list(app.client_id) == [revoked]
+
+
+async def test_users_are_unique_by_external_id_within_their_app(apps: Apps, users: Users) -> None:
+    first, second = [(await apps.create(name, "free"))[0].client_id for name in ("first", "second")]
+    ann, new = await users.create(first, "ann@example.com", email="ann@example.com")
+    assert new
+    assert await users.create(first, "ann@example.com") == (ann, False)
+    assert await users.get(first, ann.user_id) == ann
+    assert await users.find(first, "ann@example.com") == ann
+    assert await users.find(second, "ann@example.com") is None
+    assert await users.get(second, ann.user_id) is None
+    twin, new = await users.create(second, "ann@example.com")
+    assert new
+    assert twin.user_id != ann.user_id
+    assert await users.list(first) == [ann]
+
+
+async def test_one_user_created_many_times_at_once_is_one(apps: Apps, users: Users) -> None:
+    app, _ = await apps.create("Acme", "free")
+    made = await asyncio.gather(*(users.create(app.client_id, "ann") for _ in range(50)))
+    assert len({user.user_id for user, _ in made}) == 1
+    assert [new for _, new in made].count(True) == 1
+
+
+async def test_a_crash_between_index_and_record_leaves_nothing_that_works_unlisted(
+    apps: Apps, keys: Keys, users: Users, store: Store
+) -> None:
+    app, _ = await apps.create("Acme", "free")
+    await store.redis.sadd(APPS, "app_crashed")
+    await store.redis.sadd(keys_of(app.client_id), "crashed")
+    await store.redis.hset(f"tollgate:app-users:{{{app.client_id}}}", "ann", "usr_crashed")
+    assert await apps.list() == [app]
+    assert await keys.list(app.client_id) == []
+    assert await users.list(app.client_id) == []
+    ann, new = await users.create(app.client_id, "ann")
+    assert new
+    assert ann.user_id == "usr_crashed"
+
+
+async def test_changes_made_at_once_do_not_undo_each_other(apps: Apps, store: Store) -> None:
+    app, _ = await apps.create("0", "free")
+    records = Records(store.redis, AppRecord)
+
+    def longer(record: AppRecord) -> AppRecord:
+        return replace(record, name=record.name + "+")
+
+    await asyncio.gather(*(records.change(app.ref, longer) for _ in range(20)))
+    changed = await apps.get(app.client_id)
+    assert changed is not None
+    assert changed.name == "0" + 20 * "+"
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b'{"client_id":"x"}', b'{"status":"great"}', b"\xff"])
+async def test_a_record_that_is_none_is_an_error_of_the_store(apps: Apps, store: Store, document: bytes) -> None:
+    ref = RecordRef("app", "app_broken")
+    await store.redis.set(name_of(ref), document)
+    with pytest.raises(StoreRejected, match="app app_broken"):
+        await apps.get("app_broken")
+    with pytest.raises(StoreRejected, match="app app_broken"):
+        await RecordDirectory(store).app("app_broken")
+
+
+async def test_the_directory_finds_what_the_control_plane_wrote(
+    apps: Apps, keys: Keys, users: Users, store: Store
+) -> None:
+    directory = RecordDirectory(store)
+    app, _ = await apps.create("Acme", "free")
+    user, _ = await users.create(app.client_id, "ann")
+    key, _ = await keys.create(app.client_id)
+    assert await directory.app(app.client_id) == app
+    assert await directory.user(app.client_id, user.user_id) == user
+    assert await directory.key(key.key_id) == key
+    assert await directory.app("app_nobody") is None
+    assert await directory.user(app.client_id, "nobody") is None
+    assert await directory.key("nobody") is None
+
+
+@pytest.mark.parametrize("status", ["suspended", "active"])
+async def test_an_apps_status_can_be_changed(apps: Apps, status: Literal["suspended", "active"]) -> None:
+    app, _ = await apps.create("Acme", "free")
+    assert await apps.set_status(app.client_id, status) == replace(app, status=status)
+    assert await apps.get(app.client_id) == replace(app, status=status)
