@@ -87,9 +87,8 @@ class Deployment:
         offset = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                "from proxy.cli.serve import run; from config.loader import load; run(load())",
+                *TOLLGATE,
+                "serve",
                 stdout=log,
                 stderr=log,
                 env=self.environment,
