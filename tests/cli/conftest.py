@@ -1,0 +1,92 @@
+"""The command line: in a process of its own where that is the point, else called in this one, which is quicker."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from proxy.cli.main import main
+from tests.control.fixtures import redis_server, store
+from tests.store.servers import RedisServer
+
+__all__ = ["redis_server", "store"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        assert self.err == ""
+        return json.loads(self.out)
+
+
+Tollgate = Callable[..., Done]
+
+
+def _environment(**settings: str) -> dict[str, str]:
+    """No setting but these."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
+    return {**inherited, **settings}
+
+
+def spawn(folder: Path, *arguments: str, **settings: str) -> Done:
+    """Run `tollgate` in `folder`, as a process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=60,
+        env=_environment(**settings),
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def call(*arguments: str, **settings: str) -> Done:
+    """Run `tollgate` in this process, by the function that is its entry point."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with (
+        patch.dict(os.environ, _environment(**settings), clear=True),
+        patch.object(sys, "argv", ["tollgate", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    for stream in (out, err):
+        stream.seek(0)
+    return Done(int(end.value.code or 0), out.read(), err.read())
+
+
+@pytest.fixture
+def tollgate(redis_server: RedisServer) -> Tollgate:
+    """`tollgate` on a Redis that runs as long as the test."""
+
+    def run(*arguments: str, **settings: str) -> Done:
+        return call(*arguments, **{"TOLLGATE_REDIS_URL": redis_server.url, **settings})
+
+    return run
+
+
+@pytest.fixture
+def client_id(tollgate: Tollgate) -> str:
+    """An app."""
+    return str(tollgate("apps", "create", "Acme", "--plan", "free", "--json").json["client_id"])

@@ -1,0 +1,53 @@
+"""Wrong arguments: exit code 2, one clear line, nothing done. No secret that was pasted by mistake is repeated."""
+
+import pytest
+
+from middlewares.auth.keys import mint_client_secret, mint_key
+from tests.cli.conftest import call
+
+APP = "app_aaaaaaaaaaaaaaaa"
+NOWHERE = "redis://127.0.0.1:1"
+"""Reaching for the store would end in exit code 3."""
+KEY = mint_key()[0]
+
+WRONG: dict[str, tuple[tuple[str, ...], str]] = {
+    "unknown plan": (("apps", "create", "x", "--plan", "gold"), "plans are free, premium, standard, unlimited"),
+    "unknown tier": (("apps", "create", "x", "--plan", "free", "--tier", "x"), "tiers are premium, standard"),
+    "no name": (("apps", "create", "", "--plan", "free"), "the name must have 1 to 100 characters"),
+    "long name": (("apps", "create", "x" * 101, "--plan", "free"), "the name must have 1 to 100 characters"),
+    "escape in a name": (("apps", "create", "\x1b[31m", "--plan", "free"), "no control characters"),
+    "newline in a name": (("keys", "create", "--app", APP, "--name", "a\nb"), "no control characters"),
+    "no client id": (("apps", "show", "acme"), "no client id"),
+    "empty client id": (("keys", "list", "--app", ""), "no client id"),
+    "key for a client id": (("apps", "suspend", KEY), "no client id"),
+    "secret for a client id": (("keys", "create", "--app", mint_client_secret()[0]), "no client id"),
+    "key for a key id": (("keys", "revoke", KEY), "a key is no key id"),
+    "no user id": (("keys", "create", "--app", APP, "--user", "ann"), "no user id"),
+    "no network": (("keys", "create", "--app", APP, "--cidr", "10.0.0.1/8"), "10.0.0.1/8 has host bits set"),
+    "no address": (("keys", "create", "--app", APP, "--cidr", "localhost"), "--cidr"),
+    "no workload": (("keys", "create", "--app", APP, "--workload", "mining"), "'llm'"),
+    "no model": (("keys", "create", "--app", APP, "--model", ""), "--model must have 1 to 200 characters"),
+    "two expiries": (("keys", "create", "--app", APP, "--expires-in", "1d", "--expires-at", "2099-01-01"), "not both"),
+    "no duration": (("keys", "create", "--app", APP, "--expires-in", "soon"), "for example 30d"),
+    "zero duration": (("keys", "create", "--app", APP, "--expires-in", "0d"), "for example 30d"),
+    "negative duration": (("keys", "create", "--app", APP, "--expires-in", "-1d"), "for example 30d"),
+    "endless duration": (("keys", "create", "--app", APP, "--expires-in", "9999999w"), "too far away"),
+    "no time": (("keys", "create", "--app", APP, "--expires-at", "tomorrow"), "ISO 8601"),
+    "past time": (("keys", "create", "--app", APP, "--expires-at", "2020-01-01"), "in the past"),
+    "past time elsewhere": (("keys", "create", "--app", APP, "--expires-at", "0001-01-01T00:00+14:00"), "ISO 8601"),
+    "no external id": (("users", "create", "--app", APP, "--external-id", ""), "--external-id must have"),
+    "no email": (("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"), "--email is no address"),
+    "no such command": (("apps", "destroy", APP), "No such command"),
+    "missing argument": (("apps", "create", "x"), "--plan"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments_do_nothing(name: str) -> None:
+    arguments, said = WRONG[name]
+    done = call(*arguments, TOLLGATE_REDIS_URL=NOWHERE)
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert done.out == ""
+    for secret in (argument for argument in arguments if len(argument) > 50 and "x" * 50 not in argument):
+        assert secret[21:-6] not in done.err
