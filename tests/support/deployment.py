@@ -144,7 +144,7 @@ class Deployment:
         assert self.process is not None
         mine = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
                 command = " ".join(process.cmdline())
                 member = os.getpgid(process.pid) == self.process.pid
                 if (member or str(self.folder / "data") in command) and process.status() != psutil.STATUS_ZOMBIE:
