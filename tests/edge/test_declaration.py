@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
 from config.access import Edge
 from config.workloads import Unit, Workload
@@ -160,3 +161,18 @@ def test_a_client_that_leaves_before_its_body_is_complete(server: Server) -> Non
         assert server.log.wait(lambda: any(seen.refused for seen in client.seen))
     assert [seen.refused for seen in client.seen] == ["client_disconnected"]
     assert not any(seen.complete for seen in client.seen)
+
+
+async def wait_for_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    """Note what `receive` says, one message after another."""
+    for _ in range(2):
+        message = await receive()
+        scope["log"].note(message["type"])
+
+
+def test_a_disconnect_is_seen_after_the_replayed_body() -> None:
+    with serve(Edge(), wait_for_the_end) as server:
+        with server.connect() as client:
+            client.send(b"".join(post("/llm", b'{"model":"m"}')))
+            assert server.log.wait(lambda: server.log.notes == ["http.request"])
+        assert server.log.wait(lambda: server.log.notes == ["http.request", "http.disconnect"])

@@ -99,6 +99,12 @@ def test_the_job_header_passes_on_byoc_routes_only(server: Server) -> None:
     assert not [field for field in headers if field[0].startswith(b"livepeer")]
 
 
+def test_nominated_fields_are_the_connections_own(server: Server) -> None:
+    headers = headers_of(server, b"GET /stream/a.m3u8", b"X-Hop: 1\r\nConnection: x-HOP\r\nX-End: 2\r\n")
+    assert b"x-hop" not in dict(headers)
+    assert headers[0] == (b"x-end", b"2")
+
+
 def test_a_connection_option_cannot_remove_what_the_gate_adds(server: Server) -> None:
     headers = headers_of(server, b"GET /stream/a.m3u8", b"Connection: x-request-id, x-forwarded-for\r\n")
     assert {name for name, _ in headers} == {b"x-request-id", b"x-forwarded-for"}
