@@ -42,6 +42,8 @@ class Route:
     workload: Workload
     metered_json: bool = False
     """The body is one JSON object that is read before admission, because units, model or safety depend on it."""
+    outlives_client: bool = False
+    """The gateway does the work once it has the whole body, whether its client waits for the answer or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -38,14 +38,16 @@ class Forwarder:
         self._fleet = fleet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward once. A client that goes away at any point cancels the gateway's work.
+        """Forward once. A client that goes away cancels the gateway's work, unless the route outlives its client.
 
         Raises `Refusal` when the gateway fails, also in the middle of its answer: the response stage then ends the
         client's connection, so that a cut answer never looks whole.
         """
         exchange = exchange_of(scope)
         connection: Connection = scope["tollgate.connection"]
-        departure = _Departure(asyncio.current_task())
+        route = exchange.route
+        unmissed = connection.body_received if route is not None and route.outlives_client else None
+        departure = _Departure(asyncio.current_task(), unmissed)
         connection.on_disconnect(departure)
         try:
             await self._forward(exchange, connection, receive, send)
@@ -141,17 +143,21 @@ async def _patiently(receive: Receive, seconds: float) -> Message:
 
 
 class _Departure:
-    """Cancels the forwarding when its client goes away, and remembers that this is why."""
+    """Cancels the forwarding when its client goes away, and remembers that this is why.
 
-    __slots__ = ("_task", "happened", "over")
+    `unmissed` says whether the forwarding can do without its client by now; None: it never can.
+    """
 
-    def __init__(self, task: asyncio.Task[object] | None) -> None:
+    __slots__ = ("_task", "_unmissed", "happened", "over")
+
+    def __init__(self, task: asyncio.Task[object] | None, unmissed: Callable[[], bool] | None) -> None:
         self._task = task
+        self._unmissed = unmissed
         self.happened = False
         self.over = False
 
     def __call__(self) -> None:
-        if not self.over and self._task is not None:
+        if not self.over and self._task is not None and not (self._unmissed and self._unmissed()):
             self.happened = True
             self._task.cancel()
 

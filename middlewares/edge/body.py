@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 from starlette.types import Message, Receive
@@ -9,6 +10,17 @@ from starlette.types import Message, Receive
 from config.workloads import Workload
 from middlewares.edge.declared import declare
 from middlewares.exchange import Declared, Exchange, Refusal
+
+
+class Unread(Protocol):
+    """What a connection tells of the body of its request."""
+
+    def body_received(self) -> bool:
+        """Has it arrived to its end?"""
+
+    def unread_body(self) -> bytes:
+        """What has arrived and was not read."""
+
 
 _decode = msgspec.json.Decoder().decode
 
@@ -35,6 +47,21 @@ def limited(receive: Receive, limit: int) -> Receive:
         return message
 
     return receive_limited
+
+
+def to_its_end(receive: Receive, connection: Unread) -> Receive:
+    """`receive` that still gives a body which arrived whole when its client has left in the meantime."""
+    ended = False
+
+    async def receive_to_its_end() -> Message:
+        nonlocal ended
+        message = await receive()
+        if message["type"] == "http.disconnect" and not ended and connection.body_received():
+            message = {"type": "http.request", "body": connection.unread_body(), "more_body": False}
+        ended = not message.get("more_body", False)
+        return message
+
+    return receive_to_its_end
 
 
 class JsonBody:

@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
-from middlewares.edge.body import JsonBody, limited, too_large
+from middlewares.edge.body import JsonBody, limited, to_its_end, too_large
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
 from middlewares.edge.request import body_length, check_request
@@ -16,8 +16,8 @@ class EdgeMiddleware:
     """Fills the exchange's edge part, or raises `Refusal`.
 
     Needs two things of the server in the scope: `tollgate.target`, the request target as received, because `path`
-    no longer tells an absolute-form target from a path; and `tollgate.connection` with `body_received()`. The server
-    also bounds the request head, as it reads it.
+    no longer tells an absolute-form target from a path; and `tollgate.connection` with `body_received()` and
+    `unread_body()`. The server also bounds the request head, as it reads it.
     """
 
     def __init__(self, app: ASGIApp, settings: Edge) -> None:
@@ -46,6 +46,8 @@ class EdgeMiddleware:
         exchange.has_body = length != 0
         exchange.client_address, exchange.scheme = self._client(scope, read)
 
+        if route.outlives_client:
+            receive = to_its_end(receive, scope["tollgate.connection"])
         limit = self.settings.max_json_bytes if route.metered_json else self.settings.max_body_bytes
         if length is None:
             receive = limited(receive, limit)

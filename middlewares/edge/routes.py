@@ -61,12 +61,13 @@ def _entry(
     methods: str,
     *,
     metered_json: bool = False,
+    outlives_client: bool = False,
     identity: bool = False,
     job: bool = False,
 ) -> Entry:
     allowed = methods.split()
     return Entry(
-        Route(name, workload, metered_json),
+        Route(name, workload, metered_json, outlives_client),
         frozenset(allowed),
         ", ".join(allowed).encode(),
         identity=identity,
@@ -124,7 +125,8 @@ _BYOC_STREAM = {
     )
 }
 _BYOC_REQUEST = _entry("byoc-request", Workload.BYOC, "POST", job=True)
-_PUSH = _entry("live-push", Workload.TRANSCODING, "POST PUT")
+# Encoders hang up after the last byte of a segment; the gateway transcodes it all the same (section 1.5).
+_PUSH = _entry("live-push", Workload.TRANSCODING, "POST PUT", outlives_client=True)
 _STREAM = _entry("playback", Workload.PLAYBACK, "GET HEAD")
 _RECORDING = _entry("recording", Workload.PLAYBACK, "GET")
 

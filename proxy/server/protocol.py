@@ -1,8 +1,8 @@
 """The HTTP/1.1 connection: uvicorn's httptools protocol, with bounds and without guessing.
 
 By itself that protocol takes heads and trailers of any size, adds trailers to the request's fields, waits for a head
-for ever, hides an absolute-form target, tells only the newest of pipelined requests that the client is gone, and may
-write its 400 into the middle of another answer.
+for ever, hides an absolute-form target, tells only the newest of pipelined requests that the client is gone, may
+write its 400 into the middle of another answer, and answers HTTP/1.0 in chunks.
 """
 
 import asyncio
@@ -11,10 +11,12 @@ from typing import Any, cast
 
 import httptools
 import msgspec
+from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from config.access import Edge
+from proxy.server.http10 import UntilClose
 
 _UNSEEN_LIMIT = 262_144
 """Bytes in a row that may arrive without being part of a body somebody reads."""
@@ -90,6 +92,10 @@ class Connection(HttpToolsProtocol):
         """Has the body of the request in the application's hands arrived to its end?"""
         return self._answering is not None and not self._answering.more_body
 
+    def unread_body(self) -> bytes:
+        """What has arrived of that body and was not read, also when its client has left since."""
+        return bytes(self._answering.body) if self._answering is not None else b""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
@@ -160,6 +166,8 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
+        if cycle.scope["http_version"] == "1.0":
+            app = cast("ASGI3Application", UntilClose(cast("ASGIApp", app), cycle))
         super()._start_asgi_task(cycle, app)
 
     def _head_size(self) -> int:

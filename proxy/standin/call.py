@@ -123,7 +123,7 @@ class Call(Request):
         sent.append(("date", formatdate(usegmt=True)))
         for line in self.header_values("x-standin-header"):
             name, _, value = line.partition(":")
-            sent.append((name, value.strip()))
+            sent.append((name, value.strip(" \t")))
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 

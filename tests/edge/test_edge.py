@@ -27,7 +27,7 @@ def test_it_fills_its_part_of_the_exchange(server: Server) -> None:
     (seen,) = answer.seen
     exchange = seen.exchange
     request_id = exchange.request_id.encode()
-    assert exchange.route == Route("live-push", Workload.TRANSCODING)
+    assert exchange.route == Route("live-push", Workload.TRANSCODING, outlives_client=True)
     assert exchange.target == b"/live/movie/0.ts?a=1"
     assert exchange.headers == [
         (b"content-duration", b"2000"),

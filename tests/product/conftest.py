@@ -6,7 +6,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.support.deployment import Deployment, deployed
+from tests.support.deployment import Customer, Deployment, deployed
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -21,3 +21,9 @@ async def client(gate: Deployment) -> AsyncIterator[httpx.AsyncClient]:
     """A client of that gate, without credentials."""
     async with httpx.AsyncClient(base_url=gate.public, timeout=30, trust_env=False, verify=False) as http:
         yield http
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def somebody(gate: Deployment) -> Customer:
+    """A customer of that gate without limits, for tests that count nothing."""
+    return await gate.customer()

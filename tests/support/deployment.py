@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,8 @@ class Deployment:
         found = []
         async with self.store() as store:
             for tag in keys.tags:
-                for _, fields in await store.redis.xrange(keys.shared(tag).events):
+                entries: Any = await store.redis.xrange(keys.shared(tag).events)
+                for _, fields in entries:
                     event = DECODER.decode(fields[b"event"])
                     if app in (None, event.app):
                         found.append(plain(event, fields[b"amount"].decode()))
@@ -180,9 +181,13 @@ class Deployment:
 
     async def settled(self, count: int, app: str | None = None, seconds: float = 10.0) -> list[dict[str, Any]]:
         """Wait until the ledger has `count` events; they are written after the client has its answer."""
-        async with asyncio.timeout(seconds):
-            while len(found := await self.events(app)) < count:
-                await asyncio.sleep(0.02)
+        found: list[dict[str, Any]] = []
+
+        async def written() -> bool:
+            found[:] = await self.events(app)
+            return len(found) >= count
+
+        await eventually(written, seconds)
         assert len(found) == count, found
         return found
 
@@ -201,12 +206,19 @@ class Deployment:
         return process.returncode, out.decode(), err.decode()
 
 
-async def gone(processes: Any, seconds: float = 15.0) -> None:
-    """Wait until `processes()` is empty."""
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0) -> None:
+    """Wait until `condition` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
-        while left := processes():
-            _ = left
-            await asyncio.sleep(0.05)
+        while True:
+            holds = condition()
+            if holds if isinstance(holds, bool) else await holds:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def gone(processes: Callable[[], list[psutil.Process]]) -> None:
+    """Wait until `processes()` is empty."""
+    await eventually(lambda: not processes())
 
 
 @contextlib.asynccontextmanager

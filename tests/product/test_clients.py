@@ -1,0 +1,231 @@
+"""Clients that know nothing of the gate, with a key added and nothing else changed."""
+
+import asyncio
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from livepeer_ai import Livepeer
+
+from proxy.standin.media import png, ts, wav
+from proxy.standin.record import Record
+from tests.product.wire import Wire, chunk
+from tests.support.deployment import Customer, Deployment, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+PNG = png(48, 32)
+SEGMENT = ts(50_000)
+PIECES = [SEGMENT[start : start + 7_777] for start in range(0, len(SEGMENT), 7_777)]
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
+
+
+def use_every_route(url: str, key: str) -> None:
+    """The official client as its documentation shows it: a server and a bearer, and whatever it does by itself."""
+    picture = {"file_name": "a.png", "content": PNG}
+    with Livepeer(server_url=url, http_bearer=key) as livepeer:
+        generate = livepeer.generate
+        made = generate.text_to_image(request={"model_id": "m", "prompt": "p", "width": 64, "height": 64})
+        assert made.image_response is not None
+        assert made.image_response.images[0].url.startswith("/stream/")
+
+        changed = generate.image_to_image(request={"model_id": "m", "prompt": "p", "image": picture})
+        assert changed.image_response is not None
+        assert len(changed.image_response.images) == 1
+
+        chat = generate.llm(request={"model": "m", "messages": [{"role": "user", "content": "hello there"}]})
+        assert chat.llm_response is not None
+        assert chat.llm_response.usage.prompt_tokens == 2
+
+        text = generate.audio_to_text(request={"model_id": "m", "audio": {"file_name": "a.wav", "content": wav(1000)}})
+        assert text.text_response is not None
+        assert text.text_response.chunks[0].timestamp == [0.0, 1.0]
+
+        video = generate.image_to_video(request={"model_id": "m", "image": picture})
+        assert video.video_response is not None
+        assert video.video_response.images[0].url.endswith(".mp4")
+
+        scaled = generate.upscale(request={"model_id": "m", "prompt": "p", "image": picture})
+        assert scaled.image_response is not None
+
+        masks = generate.segment_anything2(request={"model_id": "m", "image": picture})
+        assert masks.masks_response is not None
+        assert masks.masks_response.scores == "[0.9]"
+
+        caption = generate.image_to_text(request={"model_id": "m", "image": picture})
+        assert caption.image_to_text_response is not None
+        assert caption.image_to_text_response.text == "a picture of 48 by 32 pixels"
+
+        speech = generate.text_to_speech(request={"model_id": "m", "text": "hi"})
+        assert speech.audio_response is not None
+        assert speech.audio_response.audio.url.endswith(".wav")
+
+
+async def test_the_official_client_uses_every_route(gate: Deployment) -> None:
+    customer = await gate.customer()
+    await asyncio.to_thread(use_every_route, gate.public, customer.key)
+    events = await gate.settled(9, customer.app)
+    assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
+    assert [event["workload"] for event in events] == [
+        "text-to-image",
+        "image-to-image",
+        "llm",
+        "audio-to-text",
+        "image-to-video",
+        "upscale",
+        "segment-anything-2",
+        "image-to-text",
+        "text-to-speech",
+    ]
+
+
+async def run(*command: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+
+
+def chat(hold: str) -> str:
+    """A streamed chat of five tokens that is held back after two."""
+    messages = [{"role": "user", "content": "a b"}]
+    return json.dumps(
+        {"model": f"standin/hold={hold},hold-at=2", "max_tokens": 5, "stream": True, "messages": messages}
+    )
+
+
+@needs_curl
+@pytest.mark.parametrize("credential", ["Authorization: Bearer {}", "X-Api-Key: {}"])
+async def test_curl_shows_a_streamed_chat_as_it_comes(gate: Deployment, credential: str) -> None:
+    customer = await gate.customer()
+    process = await run(
+        *("curl", "-sSN", "--max-time", "60", "--noproxy", "*", f"{gate.public}/llm"),
+        *("-H", credential.format(customer.key), "-d", chat(customer.app)),
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        first = [await process.stdout.readline() for _ in range(4)]
+        assert [line[:6] for line in first] == [b"data: ", b"\n", b"data: ", b"\n"], "two while the third is held"
+        gate.gateway.release(customer.app)
+        rest = await process.stdout.read()
+        assert await process.wait() == 0
+    assert rest.count(b"data: ") == 4
+    assert b'"finish_reason":"stop"' in rest
+    [event] = await gate.settled(1, customer.app)
+    assert event["units"]["output_tokens"] == 5
+
+
+def push(customer: Customer, *fields: str) -> bytes:
+    """The head of a segment pushed as encoders do: a PUT whose length nobody knows yet."""
+    lines = (
+        f"PUT /live/{customer.app}/0.ts HTTP/1.1",
+        "Host: gate",
+        f"Authorization: Bearer {customer.key}",
+        "User-Agent: Lavf/61.1.100",
+        "Transfer-Encoding: chunked",
+        *fields,
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def check_push(gate: Deployment, customer: Customer, sha256: str, size: int) -> None:
+    [event] = await gate.settled(1, customer.app)
+    assert (event["workload"], event["outcome"], event["bytes_in"]) == ("transcoding", "complete", size)
+    [record] = [each for each in gate.gateway.requests if each.request_id == event["id"]]
+    assert (record.body_length, record.body_sha256, record.body_complete) == (size, sha256, True)
+    assert (record.header("transfer-encoding") is None) != (record.header("content-length") is None)
+    assert record.header("expect") is None
+
+
+async def test_a_segment_of_unknown_length_is_pushed_in_chunks(gate: Deployment) -> None:
+    customer = await gate.customer()
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(customer))
+        for piece in PIECES:
+            await wire.send(chunk(piece))
+        await wire.send(chunk(b""))
+        answer = await wire.answer()
+    assert (answer.status, answer.body) == (200, b"")
+    await check_push(gate, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
+
+
+async def test_an_encoder_that_waits_for_100_continue_gets_it(gate: Deployment) -> None:
+    customer = await gate.customer()
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(customer, "Expect: 100-continue"))
+        interim = await wire.head()
+        assert interim.status == 100
+        for piece in PIECES:
+            await wire.send(chunk(piece))
+        await wire.send(chunk(b""))
+        assert (await wire.answer()).status == 200
+    await check_push(gate, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
+
+
+async def test_whoever_waits_for_100_continue_without_a_key_is_told_401_at_once(gate: Deployment) -> None:
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(Customer("nobody", "wrong"), "Expect: 100-continue"))
+        head = await wire.head()
+        assert head.status == 401
+
+
+async def test_a_push_is_on_its_way_before_its_last_chunk_is_made(gate: Deployment) -> None:
+    """The gateway gets what the encoder has, while the encoder still encodes."""
+    customer = await gate.customer()
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(customer) + chunk(SEGMENT))
+        await eventually(lambda: any(each.body_length == len(SEGMENT) for each in records(gate, customer)))
+        assert not records(gate, customer)[0].body_complete
+        await wire.send(chunk(b""))
+        assert (await wire.answer()).status == 200
+
+
+@pytest.mark.parametrize("size", [0, 188, 50_008, 1_000_032])
+async def test_an_encoder_that_hangs_up_after_its_last_byte_loses_nothing(gate: Deployment, size: int) -> None:
+    """ffmpeg does so: it never reads the answer. The gateway transcodes what it has, so it is a complete request."""
+    customer = await gate.customer()
+    segment = ts(size)
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(customer) + (chunk(segment) if size else b"") + chunk(b""))
+    if size:
+        await check_push(gate, customer, sha256(segment).hexdigest(), len(segment))
+    else:
+        [event] = await gate.settled(1, customer.app)
+        assert (event["status"], event["outcome"]) == (422, "complete")
+
+
+async def test_an_encoder_that_hangs_up_before_its_last_byte_pushes_nothing(gate: Deployment) -> None:
+    """What the gateway was sent stays visibly incomplete."""
+    customer = await gate.customer()
+    async with await Wire.open(gate.address) as wire:
+        await wire.send(push(customer) + chunk(SEGMENT))
+        await eventually(lambda: any(each.body_length for each in records(gate, customer)))
+    [event] = await gate.settled(1, customer.app)
+    assert event["outcome"] == "client_disconnect"
+    await eventually(lambda: records(gate, customer)[0].outcome == "aborted")
+    assert not records(gate, customer)[0].body_complete
+
+
+def records(gate: Deployment, customer: Customer) -> list[Record]:
+    return [each for each in gate.gateway.requests if each.header("x-tollgate-app") == customer.app]
+
+
+@needs_ffmpeg
+async def test_ffmpeg_pushes_its_segments(gate: Deployment, tmp_path: Path) -> None:
+    customer = await gate.customer()
+    process = await run(
+        *("ffmpeg", "-hide_banner", "-loglevel", "error"),
+        *("-f", "lavfi", "-i", "testsrc=size=128x96:rate=10:duration=3", "-c:v", "mpeg2video", "-g", "10"),
+        *("-f", "hls", "-hls_time", "1", "-method", "PUT", "-headers", f"X-Api-Key: {customer.key}\r\n"),
+        *("-hls_segment_filename", f"{gate.public}/live/{customer.app}/%d.ts", str(tmp_path / "list.m3u8")),
+    )
+    async with asyncio.timeout(60):
+        output, _ = await process.communicate()
+    assert (process.returncode, output.decode()) == (0, "")
+    events = await gate.settled(3, customer.app)
+    assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
+    pushed = records(gate, customer)
+    assert sorted(each.target for each in pushed) == [f"/live/{customer.app}/{number}.ts" for number in range(3)]
+    assert all(each.body_complete for each in pushed)
