@@ -11,7 +11,7 @@ import jwt
 import structlog
 
 from config.access import Issuer
-from middlewares.auth.ports import Fetch, FetchError
+from middlewares.auth.ports import Fetch
 
 _RETRY_SECONDS = 15
 """After a load that failed, where the issuer's own interval is longer."""
@@ -34,7 +34,7 @@ class KeySet:
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
         self._missed = asyncio.Event()
-        self._failure = ""
+        self._failed = False
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """The key of that id, bound to that algorithm. A token without a key id gets the only key that fits, if so."""
@@ -51,21 +51,26 @@ class KeySet:
             if document is not None:
                 self._keys = usable_keys(document, self._issuer.algorithms)
                 self.loaded = True
-        except (FetchError, OSError, ValueError) as error:
-            if not self._failure:
-                _log.warning("jwks_unavailable", issuer=self._issuer.issuer, error=str(error), have_keys=self.loaded)
-            self._failure = str(error) or type(error).__name__
+        except Exception as error:  # whatever it is: the last good keys go on being used
+            if not self._failed:
+                _log.warning(
+                    "jwks_unavailable",
+                    issuer=self._issuer.issuer,
+                    error=f"{type(error).__name__}: {error}",
+                    have_keys=self.loaded,
+                )
+            self._failed = True
             return
-        if self._failure:
+        if self._failed:
             _log.info("jwks_recovered", issuer=self._issuer.issuer)
-            self._failure = ""
+            self._failed = False
 
     async def keep_fresh(self) -> None:
         """Refresh for ever. A load that a missing key brought forward is followed by a whole interval without one."""
         early = False
         while True:
             seconds = self._issuer.refresh_seconds
-            if self._failure:
+            if self._failed:
                 await asyncio.sleep(min(seconds, _RETRY_SECONDS))
             elif early:
                 await asyncio.sleep(seconds)
@@ -161,6 +166,6 @@ def _bound(entry: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:
     try:
         key = jwt.PyJWK(entry, algorithm)
         prepared = key.Algorithm.prepare_key(key.key)
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except Exception:  # malformed members make PyJWT and cryptography raise all sorts of errors
         return None
     return None if key.Algorithm.check_key_length(prepared) else key
