@@ -117,8 +117,8 @@ class Forwarder:
         body = response.buffered()
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
         while not response.complete:
-            if body:
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+            # Even an empty part: the head leaves with the first one, and a client may wait for it.
+            await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()
         await send({"type": "http.response.body", "body": body, "more_body": False})
 

@@ -2,21 +2,21 @@
 
 By itself that protocol takes heads and trailers of any size, adds trailers to the request's fields, waits for a head
 for ever, hides an absolute-form target, tells only the newest of pipelined requests that the client is gone, may
-write its 400 into the middle of another answer, and answers HTTP/1.0 in chunks.
+write its 400 into the middle of another answer, and writes an answer in two steps (`cycle.py`).
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import unquote
 
 import httptools
 import msgspec
-from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from config.access import Edge
-from proxy.server.http10 import UntilClose
+from proxy.server.cycle import Cycle
 
 _UNSEEN_LIMIT = 262_144
 """Bytes in a row that may arrive without being part of a body somebody reads."""
@@ -150,12 +150,39 @@ class Connection(HttpToolsProtocol):
         scope = cast("dict[str, Any]", self.scope)
         scope["tollgate.target"] = self.url
         scope["tollgate.connection"] = self
-        if not self.url.startswith(b"/"):
-            self.url = b"/"  # a path uvicorn can parse; `tollgate.target` says what was asked
-        super().on_headers_complete()
+        self._begin_request(scope)
         self.headers = []  # trailers end up here, not among the fields of the request
         self._in_head = False
         self._stop_timer()
+
+    def _begin_request(self, scope: dict[str, Any]) -> None:
+        """As uvicorn does it, with our own cycle. The edge parses the target; nobody relies on the path before it."""
+        version = self.parser.get_http_version()
+        path, _, query = self.url.partition(b"?")
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["raw_path"] = path
+        scope["path"] = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
+        scope["query_string"] = query
+        newest = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue and version != "1.0",
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if newest is None or newest.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_response_complete(self) -> None:
         self._callback = None
@@ -166,8 +193,6 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
-        if cycle.scope["http_version"] == "1.0":
-            app = cast("ASGI3Application", UntilClose(cast("ASGIApp", app), cycle))
         super()._start_asgi_task(cycle, app)
 
     def _head_size(self) -> int:
