@@ -238,6 +238,7 @@ def _pipeline(app: ASGIApp, log: Log) -> ASGIApp:
                 for seen in log.seen:
                     if seen.exchange is exchange:
                         seen.refused = refusal.code
+                log.changed.notify_all()
             document = {"status": refusal.status, "code": refusal.code, "detail": refusal.detail, **refusal.members}
             body = json.dumps(document).encode()
             fields = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
