@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,19 @@ from config.plans import BUILT_IN_PLANS
 from config.workloads import Workload
 from middlewares.auth.keys import mint_key
 from middlewares.auth.middleware import AuthMiddleware
+from middlewares.auth.records import UserRecord
 from middlewares.exchange import Exchange, Principal, Refusal, Route
 from proxy.control.apps import Apps
 from proxy.control.authentication import Authentication
 from proxy.control.keys import Keys
+from proxy.control.records import Records, name_of
 from proxy.control.users import Users
 from proxy.store.store import Store
 from tests.auth.issuer import AUDIENCE, ISSUER, claims, jwk, key_set, rsa_key, token
 from tests.store.servers import RedisServer, eventually
 
 PEPPER = b"a pepper"
+DOWN = "https://down.example"
 PLANS = {name: BUILT_IN_PLANS[name] for name in ("free", "premium")}
 
 
@@ -95,7 +98,8 @@ async def _gate(store: Store, path: Path) -> AsyncIterator[Gate]:
     issuer = Issuer.model_validate(
         {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": file, "app_claim": "azp", "plan_claim": "plan"}
     )
-    settings = Auth(key_pepper=SecretStr(PEPPER.decode()), issuers=(issuer,))
+    down = issuer.model_copy(update={"issuer": DOWN, "jwks_file": path / "missing.json"})
+    settings = Auth(key_pepper=SecretStr(PEPPER.decode()), issuers=(issuer, down))
     authentication = Authentication(settings, PLANS, store=store, redis=store.redis)
     await authentication.start()
     try:
@@ -219,6 +223,39 @@ async def test_a_token_becomes_its_principal(gate: Gate) -> None:
     assert await gate.refused(expired) == (401, "token_expired")
     await gate.apps.set_status(app.client_id, "suspended")
     await eventually_refused(gate, token(claims(azp=app.client_id)), "app_suspended")
+
+
+async def test_an_issuer_without_keys_is_503(gate: Gate) -> None:
+    app, _ = await gate.apps.create("Acme", "free")
+    assert await gate.refused(token(claims(iss=DOWN, azp=app.client_id))) == (503, "issuer_unavailable")
+
+
+async def test_a_suspended_user_is_refused_by_key_and_by_token(gate: Gate, store: Store) -> None:
+    app, _ = await gate.apps.create("Acme", "free")
+    user, _ = await gate.users.create(app.client_id, "ann")
+    _, key = await gate.keys.create(app.client_id, user=user.user_id)
+    signed = token(claims(azp=app.client_id, sub=user.user_id))
+    for credential in (key, signed):
+        assert (await gate.ask(credential)).user == user.user_id
+    await Records(store.redis, UserRecord).change(user.ref, lambda record: replace(record, status="suspended"))
+    for credential in (key, signed):
+        await eventually_refused(gate, credential, "user_suspended")
+
+
+@pytest.mark.parametrize("kind", ["app", "user"])
+async def test_a_key_of_what_is_gone_is_refused(gate: Gate, store: Store, kind: str) -> None:
+    app, _ = await gate.apps.create("Acme", "free")
+    user, _ = await gate.users.create(app.client_id, "ann")
+    _, key = await gate.keys.create(app.client_id, user=user.user_id)
+    await store.redis.delete(name_of(app.ref if kind == "app" else user.ref))
+    assert await gate.refused(key) == (401, "invalid_credentials")
+
+
+async def test_a_broken_record_lets_nobody_in(gate: Gate, store: Store) -> None:
+    app, _ = await gate.apps.create("Acme", "free")
+    record, key = await gate.keys.create(app.client_id)
+    await store.redis.set(name_of(record.ref), b"{}")
+    assert await gate.refused(key) == (503, "store_unavailable")
 
 
 async def test_a_frozen_redis_neither_hangs_known_keys_nor_lets_unknown_ones_in(
