@@ -14,8 +14,12 @@ from config.loader import CONFIG_VARIABLE, ConfigError
 from proxy.cli import apps, keys, users
 from proxy.cli.check import check
 from proxy.cli.demo import demo
+from proxy.cli.events import events
+from proxy.cli.export import export
 from proxy.cli.output import Exit
 from proxy.cli.serve import serve
+from proxy.cli.statements import statements
+from proxy.cli.usage import usage
 
 app = typer.Typer(
     name="tollgate",
@@ -28,6 +32,10 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(demo)
 app.command()(check)
+app.command()(usage)
+app.command()(events)
+app.command()(export)
+app.command()(statements)
 app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")

@@ -1,0 +1,59 @@
+"""`tollgate statements`: an app's account of a month or a day, computed from its events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.loader import load
+from proxy.cli.inputs import AppOption, client_id
+from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, print_table
+from proxy.cli.session import Session, run
+from proxy.cli.usage import Format, FormatOption, chosen, print_csv
+from proxy.reporting.dates import BadDate, parse_period, redis_today
+from proxy.reporting.statement import Statement, Tally
+from proxy.reporting.statement_report import document, spreadsheet, summary, table
+
+if TYPE_CHECKING:
+    from middlewares.auth.records import AppRecord
+
+
+def statements(
+    app_id: AppOption,
+    period: Annotated[str, typer.Option(metavar="MONTH|DAY", help="In UTC, as 2026-11 or 2026-11-21.")],
+    form: FormatOption = None,
+    as_json: Json = False,
+) -> None:
+    """Print an app's account of a period; its lines add up to the events to the last unit."""
+    wanted, form = client_id(app_id), chosen(form, as_json)
+    try:
+        days = parse_period(period)
+    except BadDate as error:
+        bad_input(str(error))
+    settings = load()
+    plans = settings.all_plans()
+
+    async def read(session: Session) -> tuple[AppRecord, Statement]:
+        from proxy.reporting.stream import UnreadableEvent, events_of, keys_of  # noqa: PLC0415
+
+        redis = session.store.redis
+        app = await session.apps.require(wanted)
+        tally = Tally(days)
+        over = await redis_today(redis) > days.last
+        try:
+            async for recorded in events_of(redis, keys_of(settings, redis), wanted, days):
+                tally.add(recorded)
+        except UnreadableEvent as error:
+            fail(f"no statement: {error}", Exit.FAILED)
+        return app, tally.statement(plans, over=over)
+
+    app, found = run(read, settings)
+    if form is Format.JSON:
+        print_json(document(wanted, app.name, settings.currency, found))
+    elif form is Format.CSV:
+        print_csv(*spreadsheet(settings.currency, found))
+    else:
+        print_one(summary(wanted, app.name, settings.currency, found), as_json=False)
+        typer.echo()
+        print_table(*table(settings.currency, found))

@@ -1,0 +1,104 @@
+"""Spans of UTC days, as people write them and as the ledger names them."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.control.records import Client
+
+_EPOCH = date(1970, 1, 1)
+_DAY_MS = 86_400_000
+_MOST_DAYS = 3_660
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
+
+
+class BadDate(ValueError):
+    """Not a day, a month or a span of days; the message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """From `first` to `last`, both included."""
+
+    first: date
+    last: date
+
+    @property
+    def start_ms(self) -> int:
+        """Unix milliseconds at which it begins."""
+        return (self.first - _EPOCH).days * _DAY_MS
+
+    @property
+    def end_ms(self) -> int:
+        """Unix milliseconds at which it is over."""
+        return ((self.last - _EPOCH).days + 1) * _DAY_MS
+
+    def __contains__(self, time_ms: int) -> bool:
+        return self.start_ms <= time_ms < self.end_ms
+
+    def each(self) -> list[date]:
+        """Its days in order."""
+        return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
+
+
+def compact(day: date) -> str:
+    """The day as the ledger's keys name it, `20261121`."""
+    return day.isoformat().replace("-", "")
+
+
+def parse_day(text: str) -> date:
+    """The day written as `2026-11-21`. Raises `BadDate`."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise BadDate(f"{text!r} is not a day; write it as 2026-11-21")
+
+
+def parse_period(text: str) -> Days:
+    """The month written as `2026-11`, or the day written as `2026-11-21`. Raises `BadDate`."""
+    if not _MONTH.fullmatch(text):
+        try:
+            return Days(day := parse_day(text), day)
+        except BadDate:
+            raise BadDate(f"{text!r} is not a period; write a month as 2026-11 or a day as 2026-11-21") from None
+    try:
+        return month_of(date.fromisoformat(f"{text}-01"))
+    except ValueError:
+        raise BadDate(f"{text!r} is not a month") from None
+
+
+def month_of(day: date) -> Days:
+    """The calendar month a day lies in."""
+    return Days(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
+
+
+def span(first: str | None, last: str | None, today: date) -> Days:
+    """The days from `first` to `last`; what is not given is taken from the month of `today`.
+
+    With only a first day it runs until today (or that day, if it is to come); with only a last day it begins with the
+    month of that day. Raises `BadDate`.
+    """
+    end = parse_day(last) if last else None
+    start = parse_day(first) if first else month_of(end or today).first
+    end = end or (max(start, today) if first else month_of(today).last)
+    if start > end:
+        raise BadDate(f"the span begins on {start}, after it ends on {end}")
+    if (end - start).days >= _MOST_DAYS:
+        raise BadDate(f"the span covers more than {_MOST_DAYS} days")
+    return Days(start, end)
+
+
+async def redis_today(client: Client) -> date:
+    """The day it is in UTC by the clock of Redis (of any node of a cluster), which dates every event."""
+    reply = await client.time()
+    seconds, _ = next(iter(reply.values())) if isinstance(reply, dict) else reply
+    return datetime.fromtimestamp(seconds, UTC).date()

@@ -1,0 +1,44 @@
+"""Header fields that an operator gives for the receiver, credentials among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+class BadHeader(ValueError):
+    """Not a header field. The message never has its value, which may be a secret."""
+
+
+def parse(line: str) -> tuple[str, str]:
+    """Name and value of a field written as `Name: value` (RFC 9110 section 5). Raises `BadHeader`."""
+    name, colon, value = line.partition(":")
+    if not colon or not _NAME.fullmatch(name):
+        raise BadHeader("a header must look like `Name: value`")
+    if not _VALUE.fullmatch(value):
+        raise BadHeader(f"the value of header {name} has characters that no header may have")
+    return name, value.strip()
+
+
+class Headers:
+    """Fields given on the command line and in a file of one field a line, which is read anew each time."""
+
+    def __init__(self, lines: Iterable[str], file: Path | None) -> None:
+        """Raises `BadHeader`."""
+        self._fixed = dict(map(parse, lines))
+        self._file = file
+        self.read()
+
+    def read(self) -> dict[str, str]:
+        """The fields now. Raises `BadHeader`, also where the file cannot be read."""
+        if self._file is None:
+            return self._fixed
+        try:
+            lines = self._file.read_text(errors="replace").splitlines()
+        except OSError as error:
+            raise BadHeader(f"{self._file}: {error.strerror}") from None
+        return self._fixed | dict(parse(line) for line in lines if line.strip())

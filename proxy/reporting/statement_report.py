@@ -1,0 +1,101 @@
+"""A statement as a JSON document, as text for people, and as a table for spreadsheets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.runtime import Currency
+from proxy.reporting.statement import Kind, Statement
+from proxy.reporting.tables import decimal, printable
+from proxy.reporting.totals import UNITS
+from proxy.reporting.usage_report import Table
+
+
+def document(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:
+    """Amounts are decimal strings of atomic units."""
+    return {
+        "app": app,
+        "name": name,
+        **_span(statement),
+        "currency": currency.model_dump(),
+        "lines": [line.plain() for line in statement.lines],
+        "totals": {
+            "fees": str(statement.amount(Kind.FEE)),
+            "usage": str(statement.amount(Kind.USAGE)),
+            "adjustments": str(statement.amount(Kind.ADJUSTMENT)),
+            "amount": str(statement.amount()),
+        },
+        **_evidence(statement),
+        "notes": list(statement.notes),
+    }
+
+
+def summary(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:
+    """What stands above the lines, for people."""
+
+    def money(amount: int) -> str:
+        return f"{decimal(amount, currency.decimals)} {currency.code}"
+
+    return {
+        "app": f"{app} ({name})",
+        **_span(statement),
+        "amount": money(statement.amount()),
+        "fees": money(statement.amount(Kind.FEE)),
+        "usage": money(statement.amount(Kind.USAGE)),
+        "adjustments": money(statement.amount(Kind.ADJUSTMENT)),
+        **_evidence(statement),
+        "notes": list(statement.notes),
+    }
+
+
+def table(currency: Currency, statement: Statement) -> Table:
+    """The lines for people: only units that occur, amounts also in the currency."""
+    units = [unit for unit in UNITS if any(line.total.units.get(unit) for line in statement.lines)]
+    rows: list[list[str | int]] = [
+        [
+            line.key.kind,
+            line.key.plan,
+            line.key.workload,
+            printable(line.key.model),
+            line.users or "",
+            line.total.requests,
+            *(line.total.units.get(unit, 0) for unit in units),
+            line.total.amount,
+            decimal(line.total.amount, currency.decimals),
+        ]
+        for line in statement.lines
+    ]
+    return ["kind", "plan", "workload", "model", "users", "requests", *units, "amount", currency.code], rows
+
+
+def spreadsheet(currency: Currency, statement: Statement) -> Table:
+    """The lines for programs: always the same columns."""
+    header = ["kind", "plan", "workload", "model", "users", "request_count", *UNITS, "amount", "currency"]
+    rows: list[list[str | int]] = [
+        [
+            line.key.kind,
+            line.key.plan,
+            line.key.workload,
+            line.key.model,
+            line.users,
+            line.total.requests,
+            *(line.total.units.get(unit, 0) for unit in UNITS),
+            line.total.amount,
+            currency.code,
+        ]
+        for line in statement.lines
+    ]
+    return header, rows
+
+
+def _span(statement: Statement) -> dict[str, str]:
+    return {"from": statement.days.first.isoformat(), "to": statement.days.last.isoformat()}
+
+
+def _evidence(statement: Statement) -> dict[str, Any]:
+    return {
+        "plans": list(statement.plans),
+        "event_count": statement.events,
+        "attention_count": statement.attention,
+        "events_sha256": statement.digest,
+    }

@@ -1,0 +1,99 @@
+"""Reads usage events back from the streams they were written to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from redis.asyncio import RedisCluster
+
+from config.settings import Settings
+from middlewares.ledger.event import DECODER, ENCODER, Event
+from middlewares.ledger.keys import Keys
+from proxy.control.records import Client
+from proxy.reporting.dates import Days
+
+Fields = Mapping[bytes, bytes]
+
+CHUNK = 1_000
+"""Entries read at a time, which bounds the memory of a reader."""
+
+_EARLY_MS = 86_400_000
+"""How much older its entry may look than an event says it is, where a machine's clock was ahead of Redis."""
+
+_AMOUNT = re.compile(rb"-?[0-9]+")
+
+
+class UnreadableEvent(Exception):
+    """An entry of a stream that is no usage event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A usage event as the stream has it."""
+
+    event: Event
+    amount: str
+    """Decimal string of atomic units."""
+
+
+def keys_of(settings: Settings, client: Client) -> Keys:
+    """Names of the ledger's keys in the store that `client` is connected to."""
+    return Keys(settings.store.hash_tags, cluster=isinstance(client, RedisCluster))
+
+
+def decode(stream: str, entry: bytes, fields: Fields) -> Recorded:
+    """The event in one entry. Raises `UnreadableEvent`, which names stream and entry."""
+    amount = fields.get(b"amount", b"")
+    try:
+        if not _AMOUNT.fullmatch(amount):
+            raise UnreadableEvent(f"entry {entry.decode()} of {stream} has no amount")
+        return Recorded(DECODER.decode(fields.get(b"event", b"")), amount.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableEvent(f"entry {entry.decode()} of {stream} is no usage event: {error}") from None
+
+
+class AppEvents:
+    """The events of one app, out of a stream that it may share with other apps.
+
+    Events stand in the order in which they were written, which is not always that of their times: what waited in a
+    journal comes late. So a span is read to the end of the stream.
+    """
+
+    def __init__(self, client: Client, keys: Keys, app: str) -> None:
+        self._client = client
+        self._app = app
+        self._needle = b'"app":' + ENCODER.encode(app)
+        self.stream = keys.shared(keys.tag(app)).events
+        self.position = "-"
+        """Where the next reading goes on."""
+
+    def start_at(self, time_ms: int) -> None:
+        """Skip what was written well before that time."""
+        self.position = str(max(0, time_ms - _EARLY_MS))
+
+    async def read(self, days: Days | None = None) -> AsyncGenerator[Recorded, None]:
+        """What was written since the last reading, of these days only. Raises `UnreadableEvent`."""
+        while True:
+            reply: Any = await self._client.xrange(self.stream, self.position, count=CHUNK)
+            chunk: list[tuple[bytes, Fields]] = reply
+            for entry, fields in chunk:
+                self.position = f"({entry.decode()}"
+                if self._needle not in fields.get(b"event", b""):
+                    continue
+                recorded = decode(self.stream, entry, fields)
+                if recorded.event.app == self._app and (days is None or recorded.event.time in days):
+                    yield recorded
+            if len(chunk) < CHUNK:
+                return
+
+
+async def events_of(client: Client, keys: Keys, app: str, days: Days) -> AsyncIterator[Recorded]:
+    """Every event of these days, in the order of the stream. Raises `UnreadableEvent`."""
+    events = AppEvents(client, keys, app)
+    events.start_at(days.start_ms)
+    async for recorded in events.read(days):
+        yield recorded

@@ -1,0 +1,37 @@
+"""Figures for people and for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def decimal(amount: int, decimals: int) -> str:
+    """Atomic units as a decimal number of the currency, exact and without trailing zeros."""
+    sign = "-" if amount < 0 else ""
+    whole, rest = divmod(abs(amount), 10**decimals)
+    fraction = f"{rest:0{decimals}d}".rstrip("0") if rest else ""
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def printable(text: str) -> str:
+    """A name that a client chose, unable to steer a terminal."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
+    """A table as RFC 4180 has it. Names that a client chose cannot become formulas of a spreadsheet."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(header)
+    writer.writerows([_cell(str(value)) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text

@@ -1,0 +1,42 @@
+"""`tollgate` in a process of its own, beside the loop that the test runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+from tests.cli.conftest import Done
+
+
+class Command:
+    """`tollgate` in one folder, on one Redis."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.folder = folder
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
+        self._environment = {**inherited, "TOLLGATE_REDIS_URL": redis_url}
+
+    async def start(self, *arguments: str, **environment: str) -> Process:
+        """Begin; the caller ends it."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "proxy.cli.main", *arguments),
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=self.folder,
+            env={**self._environment, **environment},
+        )
+
+    async def __call__(self, *arguments: str, **environment: str) -> Done:
+        """Run to the end."""
+        process = await self.start(*arguments, **environment)
+        try:
+            async with asyncio.timeout(60):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            raise
+        assert b"Traceback" not in err, err.decode()
+        return Done(process.returncode or 0, out.decode(), err.decode())

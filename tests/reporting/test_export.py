@@ -1,0 +1,354 @@
+"""The exporter against a real receiver: at least once, in batches, never stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from middlewares.ledger.port import StoreError
+from proxy.reporting.export.exporter import Exporter, GaveUp
+from proxy.reporting.export.formats import FORMATS, FormatName, Names
+from proxy.reporting.export.group import Group, rejected
+from proxy.reporting.export.http import HttpSink, retry_after
+from proxy.reporting.export.sinks import FileSink, Refused, Sink
+from tests.reporting.books import Books
+from tests.reporting.receiver import Batch, Receiver
+from tests.store.servers import RedisServer, eventually
+
+NAMES = Names("ETH")
+
+
+class Run:
+    """An exporter, and what it has reported."""
+
+    def __init__(
+        self, books: Books, sink: Sink, *, batch: int = 100, takeover: float = 60, patience: float | None = 20
+    ) -> None:
+        self.reports: list[str] = []
+        self.sink = sink
+        self.exporter = Exporter(
+            Group(books.store.redis, books.streams(), "export", takeover),
+            sink,
+            batch=batch,
+            takeover=takeover,
+            patience=patience,
+            report=self.reports.append,
+        )
+
+    async def drain(self) -> int:
+        """Run until nothing is left; how many events were delivered."""
+        try:
+            await self.exporter.run(follow=False)
+        finally:
+            await self.sink.close()
+        return self.exporter.delivered
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Follow the streams meanwhile."""
+        task = asyncio.create_task(self.exporter.run(follow=True))
+        yield
+        self.exporter.stop()
+        await task
+        await self.sink.close()
+
+
+def http(receiver: Receiver, form: str = "cloudevents", *, timeout: float = 10) -> HttpSink:
+    return HttpSink(receiver.url, FORMATS[FormatName(form)], NAMES, dict, timeout)
+
+
+async def pending(books: Books) -> int:
+    return await Group(books.store.redis, books.streams(), "export", 60).pending()
+
+
+async def consumers(books: Books) -> list[object]:
+    found: list[object] = []
+    for stream in books.streams():
+        found += await books.store.redis.xinfo_consumers(stream, "export")
+    return found
+
+
+async def set_aside(books: Books) -> list[dict[bytes, bytes]]:
+    found: list[dict[bytes, bytes]] = []
+    for stream in books.streams():
+        entries: Any = await books.store.redis.xrange(rejected(stream, "export"))
+        found += [fields for _, fields in entries]
+    return found
+
+
+async def many(books: Books, count: int, apps: int = 5) -> list[str]:
+    """Events of several apps, hence in several streams."""
+    return [each for _ in range(apps) for each in await books.requests(await books.app(), count // apps)]
+
+
+async def test_batches_over_all_streams(books: Books, receiver: Receiver) -> None:
+    written = await many(books, 250)
+    assert await Run(books, http(receiver)).drain() == 250
+    assert sorted(receiver.ids) == sorted(written)
+    assert sorted(len(batch) for batch in receiver.requests) == [50, 100, 100]
+    assert receiver.headers[0]["Content-Type"] == "application/cloudevents-batch+json"
+    assert await pending(books) == 0
+    assert await consumers(books) == []
+
+
+async def test_the_next_run_goes_on_where_the_last_stopped(books: Books, receiver: Receiver) -> None:
+    first = await many(books, 10)
+    await Run(books, http(receiver)).drain()
+    second = await many(books, 10)
+    assert await Run(books, http(receiver)).drain() == 10
+    assert receiver.ids[:10] == [each for each in receiver.ids if each in first]
+    assert sorted(receiver.ids) == sorted(first + second)
+    assert await Run(books, http(receiver)).drain() == 0
+
+
+async def test_receiver_down_then_up(books: Books, receiver: Receiver) -> None:
+    written = await many(books, 30)
+    await receiver.stop()
+    run = Run(books, http(receiver))
+    draining = asyncio.create_task(run.drain())
+    await eventually(lambda: bool(run.reports))
+    await receiver.start()
+    assert await draining == 30
+    assert sorted(receiver.ids) == sorted(written)
+    assert [report.rpartition("; ")[2] for report in run.reports] == ["trying again", "works again"]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408, 425])
+async def test_a_busy_receiver_is_asked_again(books: Books, receiver: Receiver, status: int) -> None:
+    async def judge(_: Batch) -> web.Response:
+        return web.Response(status=status if len(receiver.requests) < 2 else 200)
+
+    receiver.judge = judge
+    written = await many(books, 5)
+    assert await Run(books, http(receiver)).drain() == 5
+    assert len(receiver.requests) == 2
+    assert sorted(receiver.ids) == sorted(written)
+
+
+async def test_a_receiver_that_never_answers_is_a_receiver_that_is_away(books: Books, receiver: Receiver) -> None:
+    async def judge(_: Batch) -> web.Response:
+        if len(receiver.requests) < 2:
+            await asyncio.Event().wait()
+        return web.Response()
+
+    receiver.judge = judge
+    written = await many(books, 5)
+    assert await Run(books, http(receiver, timeout=0.3)).drain() == 5
+    assert sorted(receiver.ids) == sorted(written)
+
+
+async def test_retry_after_beyond_patience_gives_up_and_leaves_all_for_the_next_run(
+    books: Books, receiver: Receiver
+) -> None:
+    async def judge(_: Batch) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "3000"})
+
+    receiver.judge = judge
+    written = await many(books, 5)
+    with pytest.raises(GaveUp, match="429"):
+        await Run(books, http(receiver)).drain()
+    assert len(receiver.requests) == 1
+    fine = await Receiver().start()
+    assert await Run(books, http(fine)).drain() == 5  # at once: they were released, not abandoned
+    await fine.stop()
+    assert sorted(fine.ids) == sorted(written)
+
+
+def test_retry_after() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=100)
+    assert retry_after(None) is None
+    assert retry_after("7") == 7
+    assert retry_after("999999") == 3600
+    assert 0 < (retry_after(format_datetime(soon, usegmt=True)) or 0) <= 100
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    for nonsense in ("", "-1", "1.5", "soon", "²"):
+        assert retry_after(nonsense) in (None, 0)
+
+
+async def test_one_poison_event_does_not_block_the_group(books: Books, receiver: Receiver) -> None:
+    written = await many(books, 40)
+    bad = written[17]
+
+    async def judge(batch: Batch) -> web.Response:
+        return web.Response(status=422 if any(each["id"] == bad for each in batch) else 200, text="bad \x1b[31m app_id")
+
+    receiver.judge = judge
+    run = Run(books, http(receiver))
+    assert await run.drain() == 39
+    assert sorted(receiver.ids) == sorted(set(written) - {bad})
+    assert run.exporter.set_aside == 1
+    assert "422: bad [31m app_id" in run.reports[0]
+    [kept] = await set_aside(books)
+    assert json.loads(kept[b"event"])["id"] == bad
+    assert kept[b"amount"] == b"1"
+    assert b"422" in kept[b"reason"]
+    assert await pending(books) == 0
+
+
+async def test_an_entry_that_is_no_event_does_not_block_the_group(books: Books, receiver: Receiver) -> None:
+    await books.store.redis.xadd(books.streams()[3], {"event": "{", "amount": "1"})
+    await books.store.redis.xadd(books.streams()[3], {"something": "else"})
+    written = await many(books, 5)
+    run = Run(books, http(receiver))
+    assert await run.drain() == 5
+    assert sorted(receiver.ids) == sorted(written)
+    assert run.exporter.set_aside == 2
+    assert await pending(books) == 0
+
+
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 405])
+async def test_wrong_credentials_or_address_set_nothing_aside(books: Books, receiver: Receiver, status: int) -> None:
+    async def judge(_: Batch) -> web.Response:
+        return web.Response(status=status, headers={"Location": receiver.url})
+
+    receiver.judge = judge
+    await many(books, 5)
+    run = Run(books, http(receiver))
+    with pytest.raises(Refused, match=str(status)):
+        await run.drain()
+    assert len(receiver.requests) == 1
+    assert run.exporter.set_aside == 0
+    assert await pending(books) == 5
+
+
+async def test_lago_that_has_a_part_of_the_batch_already(books: Books, receiver: Receiver) -> None:
+    """Lago refuses a whole batch for one known id: those that are there count as delivered."""
+    written = await many(books, 10)
+    there = set(written[:4])
+
+    async def judge(batch: Batch) -> web.Response:
+        known = [index for index, each in enumerate(batch) if each["transaction_id"] in there]
+        details = {str(index): {"transaction_id": ["value_already_exist"]} for index in known}
+        return web.json_response({"error_details": details}, status=422 if known else 200)
+
+    receiver.judge = judge
+    run = Run(books, http(receiver, "lago"))
+    assert await run.drain() == 10
+    assert run.exporter.set_aside == 0
+    assert sorted(receiver.ids) == sorted(set(written) - there)
+
+
+async def test_two_exporters_share_a_group(books: Books, receiver: Receiver) -> None:
+    written = await many(books, 200)
+    runs = [Run(books, http(receiver), batch=10) for _ in range(2)]
+    delivered = await asyncio.gather(*(run.drain() for run in runs))
+    assert sum(delivered) == 200
+    assert min(delivered) > 0
+    assert sorted(receiver.ids) == sorted(written)
+
+
+async def test_a_slow_delivery_is_not_taken_for_a_death(books: Books, receiver: Receiver) -> None:
+    """The second exporter would take over after 0.6 s; the first renews while its receiver thinks."""
+    released = asyncio.Event()
+
+    async def judge(_: Batch) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    receiver.judge = judge
+    written = await many(books, 5)
+    first = asyncio.create_task(Run(books, http(receiver), takeover=0.6).drain())
+    await receiver.arrived.wait()
+    second = Run(books, http(receiver), takeover=0.6, patience=2)
+    with pytest.raises(GaveUp, match="another exporter"):
+        await second.drain()
+    released.set()
+    assert await first == 5
+    assert sorted(receiver.ids) == sorted(written)
+    assert len(receiver.requests) == 1
+
+
+async def test_redis_restarts_without_its_data_under_a_follower(
+    books: Books, receiver: Receiver, redis_server: RedisServer
+) -> None:
+    """The group is gone with the data, and made again."""
+
+    async def healthy() -> bool:
+        try:
+            await books.store.health()
+        except StoreError:
+            return False
+        return True
+
+    run = Run(books, http(receiver), patience=None)
+    async with run.following():
+        written = await many(books, 5)
+        await eventually(lambda: len(receiver.accepted) == 5)
+        redis_server.kill()
+        await eventually(lambda: bool(run.reports))
+        redis_server.start()
+        await eventually(healthy)
+        written += await many(books, 5)
+        await eventually(lambda: set(receiver.ids) == set(written))
+    assert len(receiver.ids) == 10
+
+
+def lines(path: Path) -> list[str]:
+    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
+
+
+async def test_a_file_gets_lines(books: Books, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    written = await many(books, 20)
+    assert await Run(books, FileSink(path, FORMATS[FormatName.LAGO], NAMES)).drain() == 20
+    more = await many(books, 5)
+    assert await Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES), batch=2).drain() == 5
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted(each.get("transaction_id") or each["id"] for each in found) == sorted(written + more)
+    assert path.stat().st_mode & 0o007 == 0
+
+
+@pytest.mark.parametrize("torn", ['{"id":"torn', "x" * 200_000])
+async def test_a_line_torn_by_a_kill_is_cut_off(books: Books, tmp_path: Path, torn: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"id":"whole"}\n' + torn)
+    written = await many(books, 5)
+    await Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES)).drain()
+    assert sorted(lines(path)) == sorted(["whole", *written])
+
+
+async def test_a_file_that_is_rotated_away_is_begun_anew(books: Books, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    async with Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES), patience=None).following():
+        first = await many(books, 5)
+        await eventually(lambda: len(lines(path)) == 5)
+        path.rename(tmp_path / "old.jsonl")
+        second = await many(books, 5)
+        await eventually(lambda: path.exists() and len(lines(path)) == 5)
+    assert (sorted(lines(tmp_path / "old.jsonl")), sorted(lines(path))) == (sorted(first), sorted(second))
+
+
+async def test_stopped_while_the_receiver_is_down(books: Books, receiver: Receiver) -> None:
+    await receiver.stop()
+    await many(books, 5)
+    run = Run(books, http(receiver), patience=None)
+    with pytest.raises(GaveUp):
+        async with run.following():
+            await eventually(lambda: bool(run.reports))
+    await run.sink.close()
+    assert await pending(books) == 5
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/nowhere/events.jsonl", "/"])
+def test_what_is_no_file(path: str) -> None:
+    with pytest.raises(Refused, match=path):
+        FileSink(Path(path), FORMATS[FormatName.CLOUDEVENTS], NAMES)
+
+
+async def test_addresses_in_messages_have_no_secrets(books: Books) -> None:
+    await many(books, 5)
+    sink = HttpSink("http://user:sesame@127.0.0.1:1/ingest?key=sesame", FORMATS[FormatName.CLOUDEVENTS], NAMES, dict, 1)
+    run = Run(books, sink, patience=0)
+    with pytest.raises(GaveUp) as caught:
+        await run.drain()
+    assert "http://127.0.0.1:1/ingest" in str(caught.value)
+    assert "sesame" not in str(caught.value) + "".join(run.reports)
