@@ -28,9 +28,9 @@ UNLIMITED = Plan(tier="premium")
 class Books:
     """A store with a ledger on it, as one worker has them."""
 
-    def __init__(self, store: Store, data_dir: Path) -> None:
+    def __init__(self, store: Store, data_dir: Path, *, cluster: bool = False) -> None:
         self.store = store
-        self.keys = Keys(TAGS, cluster=False)
+        self.keys = Keys(TAGS, cluster=cluster)
         self.ledger = Ledger(
             store,
             self.keys,
