@@ -11,6 +11,8 @@ Document = Mapping[str, Any]
 _MAX_SIDE = 65_535
 """Largest side and count: the product of three stays below 2^53, exact in every number type on the way."""
 _MAX_TOKENS = 2**31 - 1
+_FRAME_TOKENS = 16
+"""Tokens a chat template may put around one message."""
 
 _FIELDS = {
     Workload.TEXT_TO_IMAGE: frozenset(
@@ -58,8 +60,19 @@ def _text_to_image(document: Document) -> dict[Unit, int]:
 
 
 def _llm(document: Document) -> dict[Unit, int]:
+    units = {Unit.INPUT_TOKENS: _prompt_tokens(document.get("messages"))}
     tokens = _integer(document, "max_tokens", _MAX_TOKENS, 0)
-    return {Unit.OUTPUT_TOKENS: tokens} if tokens else {}
+    if tokens:
+        units[Unit.OUTPUT_TOKENS] = tokens
+    return units
+
+
+def _prompt_tokens(messages: object) -> int:
+    """At most one token for each byte of text, and a few for the frame of each message."""
+    if not isinstance(messages, list):
+        return 0
+    texts = (message.get("content") for message in messages if isinstance(message, dict))
+    return sum(_FRAME_TOKENS + len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
 
 
 def _text_to_speech(document: Document) -> dict[Unit, int]:
