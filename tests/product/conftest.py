@@ -1,6 +1,7 @@
 """One gate for all tests that leave it as they found it; those that hurt it start their own."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +14,28 @@ from tests.support.deployment import Customer, Deployment, deployed
 async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate with two workers and default settings."""
     async with deployed(tmp_path_factory.mktemp("gate"), {"workers": 2}) as deployment:
+        yield deployment
+
+
+def limited(scope: str, **limits: int) -> dict[str, Any]:
+    """A plan with limits in one scope."""
+    return {"tier": "standard", "limits": {scope: limits}}
+
+
+SCOPES = ("key", "user", "app", "global")
+CROWDED = {
+    "workers": 4,
+    "plans": {
+        **{f"ten-per-{scope}": limited(scope, requests_per_minute=10) for scope in SCOPES},
+        **{f"five-at-once-per-{scope}": limited(scope, concurrent=5) for scope in SCOPES},
+    },
+}
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def crowd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """A gate with four workers, and for each scope a plan `ten-per-<scope>` and one `five-at-once-per-<scope>`."""
+    async with deployed(tmp_path_factory.mktemp("crowd"), CROWDED) as deployment:
         yield deployment
 
 

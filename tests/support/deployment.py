@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from middlewares.auth.keys import pepper_of
 from middlewares.ledger.event import DECODER, plain
 from proxy.control.apps import Apps
 from proxy.control.keys import Keys
+from proxy.control.users import Users
 from proxy.gate import keys_of, open_store
 from proxy.standin import Standin
 from proxy.store.store import Store
@@ -159,12 +161,22 @@ class Deployment:
 
     async def customer(self, plan: str = "unlimited") -> Customer:
         """A new app on a plan, with a key."""
-        settings = self.settings
-        pepper = pepper_of(settings.auth)
         async with self.store() as store:
-            app, _ = await Apps(store.redis, pepper).create("test", plan)
-            _, key = await Keys(store.redis, pepper).create(app.client_id)
-            return Customer(app.client_id, key)
+            app, _ = await Apps(store.redis, pepper_of(self.settings.auth)).create("test", plan)
+        return Customer(app.client_id, await self.key(app.client_id))
+
+    async def user(self, app: str, name: str) -> str:
+        """A user of an app."""
+        async with self.store() as store:
+            user, _ = await Users(store.redis).create(app, name)
+            return user.user_id
+
+    async def key(self, app: str, user: str | None = None, expires_at: datetime | None = None) -> str:
+        """Another key of an app, or of one of its users."""
+        async with self.store() as store:
+            keys = Keys(store.redis, pepper_of(self.settings.auth))
+            _, key = await keys.create(app, user=user, expires_at=expires_at)
+            return key
 
     async def events(self, app: str | None = None) -> list[dict[str, Any]]:
         """Every usage event in the ledger, oldest first within an app."""
