@@ -1,14 +1,35 @@
 """Who may come in, from where, and how much they may send at once."""
 
-from ipaddress import IPv4Network, IPv6Network
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from config.base import Model
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+_KEY_SET_URL = re.compile(r"https://.|http://(127\.0\.0\.1|\[::1\]|localhost)[:/]")
+
+
+def _key_set_url(value: str) -> str:
+    if not _KEY_SET_URL.match(value):
+        raise ValueError("must be an https URL, or an http URL of this machine")
+    return value
+
+
+KeySetUrl = Annotated[str, AfterValidator(_key_set_url), WithJsonSchema({"type": "string", "format": "https URL"})]
 
 
 class Issuer(Model):
@@ -20,10 +41,8 @@ class Issuer(Model):
         ("RS256",), min_length=1, description="Accepted algorithms; asymmetric only."
     )
     jwks_file: Path | None = Field(None, description="File with its JSON Web Key Set.")
-    jwks_url: str | None = Field(
-        None,
-        pattern=r"^https://|^http://(127\.0\.0\.1|\[::1\]|localhost)[:/]",
-        description="https URL of its JSON Web Key Set, fetched in the background.",
+    jwks_url: KeySetUrl | None = Field(
+        None, description="URL of its JSON Web Key Set, fetched in the background; http only from this machine."
     )
     refresh_seconds: float = Field(
         300,
@@ -46,7 +65,7 @@ class Issuer(Model):
 
 
 class Auth(Model):
-    """Credentials."""
+    """API keys, and tokens of external issuers."""
 
     key_pepper: SecretStr | None = Field(
         None,
@@ -65,18 +84,55 @@ class Auth(Model):
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
 
 
+_BROWSER_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
+
+
+def _browser_origin(value: str) -> str:
+    if value != "*" and not _BROWSER_ORIGIN.fullmatch(value):
+        raise ValueError(
+            "must be `*`, or an origin as browsers send it, such as https://app.example: lower case, no path, no slash"
+        )
+    return value
+
+
+BrowserOrigin = Annotated[
+    str, AfterValidator(_browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
+]
+_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _field_name(value: str) -> str:
+    if not _FIELD_NAME.fullmatch(value):
+        raise ValueError("must be the name of a header field")
+    return value
+
+
+FieldName = Annotated[str, AfterValidator(_field_name), WithJsonSchema({"type": "string", "format": "header name"})]
+
+
 class Cors(Model):
     """Cross-origin requests from browsers. Off until an origin is named."""
 
-    allow_origins: tuple[str, ...] = Field((), description="Origins that may call, or `*`.")
-    allow_headers: tuple[str, ...] = Field(
+    allow_origins: tuple[BrowserOrigin, ...] = Field((), description="Origins that may call, or `*`.")
+    allow_headers: tuple[FieldName, ...] = Field(
         ("authorization", "content-type", "x-api-key"), description="Request headers a page may send."
     )
-    expose_headers: tuple[str, ...] = Field(
+    expose_headers: tuple[FieldName, ...] = Field(
         ("x-request-id", "ratelimit", "ratelimit-policy", "retry-after"),
         description="Response headers a page may read.",
     )
     max_age: int = Field(600, ge=0, description="Seconds a browser may remember the answer.")
+
+
+def _network(value: Any) -> Any:
+    if isinstance(value, int):
+        raise ValueError("must be an address or a network, such as 10.0.0.0/8")
+    return ip_network(value) if isinstance(value, str) else value
+
+
+Network = Annotated[
+    IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})
+]
 
 
 class Edge(Model):
@@ -94,12 +150,12 @@ class Edge(Model):
         description="Largest JSON body of a metered route; it is read whole before admission.",
     )
     header_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request head.")
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
-        (), description="Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
+    trusted_proxies: tuple[Network, ...] = Field(
+        (), description="Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
     )
     cors: Cors = Field(Cors(), description="Cross-origin requests.")
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value

@@ -1,18 +1,31 @@
 """Reads file and environment into `Settings` and reports every error at once, each with its path."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 
-from config.settings import Settings
+from config.settings import PREFIX, Settings, variables
 
-PREFIX = "TOLLGATE_"
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
+
+NO_SETTING = "is not a setting; remove it or correct its name"
+MESSAGES = {
+    "extra_forbidden": NO_SETTING,
+    "missing": "is missing",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "string_type": "must be text; put it in quotes",
+}
+"""Our words for errors of pydantic, by their type, where its own are not an operator's."""
+_FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,64 +60,85 @@ def load(path: Path | None = None) -> Settings:
     try:
         settings = Settings(**_merge(document, secrets))
     except ValidationError as error:
-        raise ConfigError(problems + [_problem(dict(item)) for item in error.errors(include_input=False)]) from None
-    except ValueError as error:  # an environment variable that should hold JSON and does not
-        raise ConfigError([*problems, Problem("environment", str(error))]) from None
+        raise ConfigError(problems + _problems(error, os.environ)) from None
     if problems:
         raise ConfigError(problems)
     return settings
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML whose mappings may not name a key twice: YAML forbids it, and PyYAML would silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
+            if key.value in seen:
+                fault = f"the key {key.value} stands here twice"
+                raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         return {}, [Problem(str(path), f"cannot be read: {error.strerror}")]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return {}, [Problem(str(path), f"is not valid YAML: {str(error).splitlines()[0]}{_position(error)}")]
+    except UnicodeDecodeError as error:
+        return {}, [Problem(str(path), f"is not UTF-8 text (byte {error.start})")]
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-01, say, which YAML takes for a date
+        return {}, [Problem(str(path), f"is not valid YAML: {_fault(error)}")]
     if document is None:
         return {}, []
-    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+    if not isinstance(document, dict):
         return {}, [Problem(str(path), "must be a mapping of setting names to values")]
-    return document, []
+    return _settings_only(document)
 
 
-def _position(error: Exception) -> str:
+def _settings_only(document: dict[Any, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Without keys that are no setting's name for sure, and that the constructor of `Settings` would misunderstand."""
+    strange = [key for key in document if not isinstance(key, str) or key.startswith("_")]
+    problems = [Problem(f"{key}", NO_SETTING) for key in strange]
+    return {key: value for key, value in document.items() if key not in strange}, problems
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong and where; nothing of a value, which may be a secret."""
     mark = getattr(error, "problem_mark", None)
-    return f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError) or type(error) is yaml.MarkedYAMLError:
+        return f"{error.problem}{place}"
+    if isinstance(error, yaml.reader.ReaderError):
+        return "it holds a character that YAML does not allow"
+    return f"a value needs quotes, as text that begins with `*`, `&` or `!` does{place}"
 
 
-def _problem(item: dict[str, Any]) -> Problem:
-    path = ".".join(str(part) for part in item["loc"]) or "settings"
-    if item["type"] == "extra_forbidden":
-        return Problem(path, "is not a setting; remove it or correct its name")
-    return Problem(path, item["msg"].removeprefix("Value error, "))
+def _problems(error: ValidationError, environment: Mapping[str, str]) -> list[Problem]:
+    """The errors of pydantic in our words, each with the variable that brought the value if it was one."""
+    found = error.errors(include_input=False, include_url=False)
+    places = {item["loc"][:length] for item in found for length in range(len(item["loc"]))}
+    # pydantic counts only the sound items of a list, and so calls one too short for having others
+    return [
+        _problem(dict(item), environment) for item in found if item["type"] != "too_short" or item["loc"] not in places
+    ]
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> dict[str, bool]:
-    """Environment names of all settings below `model`; True where the value is a secret."""
-    found: dict[str, bool] = {}
-    for name, field in model.model_fields.items():
-        variable = prefix + name.upper()
-        found[variable] = SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= _leaves(field.annotation, variable + "__")
-    return found
+def _problem(item: dict[str, Any], environment: Mapping[str, str]) -> Problem:
+    parts = [str(part) for part in item["loc"] if part != "[key]"]
+    names = (PREFIX + "__".join(parts[:length]).upper() for length in range(len(parts), 0, -1))
+    variable = next((name for name in names if name in environment), None)
+    message = MESSAGES.get(item["type"]) or _FIRST_WORDS.sub("must", item["msg"].removeprefix("Value error, "))
+    return Problem(".".join(parts), f"{message} (set by {variable})" if variable else message)
 
 
 def secret_variables() -> set[str]:
     """Names of the environment variables that may also be given as `<NAME>_FILE`."""
-    return {PREFIX + name for name, secret in _leaves(Settings).items() if secret}
+    return {name for name, secret in variables(Settings).items() if secret}
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
-    known = {PREFIX + name for name in _leaves(Settings)} | {CONFIG_VARIABLE}
-    known |= {name + "_FILE" for name in secret_variables()}
-    return [
-        Problem(name, "is not a setting; remove it or correct its name")
-        for name in sorted(environment)
-        if name.startswith(PREFIX) and name not in known
-    ]
+    known = variables(Settings).keys() | {CONFIG_VARIABLE} | {name + "_FILE" for name in secret_variables()}
+    return [Problem(name, NO_SETTING) for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
 
 
 def _secret_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
@@ -118,9 +152,13 @@ def _secret_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[
             problems.append(Problem(variable, f"is given, and {variable}_FILE as well; keep one"))
             continue
         try:
-            value: Any = Path(path).read_text().strip()
-        except OSError as error:
-            problems.append(Problem(f"{variable}_FILE", f"cannot be read: {error.strerror}"))
+            value: Any = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            problems.append(Problem(f"{variable}_FILE", f"cannot be read: {reason}"))
+            continue
+        if not value:
+            problems.append(Problem(f"{variable}_FILE", "names an empty file"))
             continue
         for part in reversed(variable.removeprefix(PREFIX).lower().split("__")):
             value = {part: value}

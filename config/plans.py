@@ -4,11 +4,18 @@ import hashlib
 import json
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+)
 
-from config.base import Model
+from config.base import Fault, Model, Whole, check_distinct, faults
 from config.workloads import SaleUnit, Workload
 
 
@@ -23,22 +30,27 @@ class Billing(StrEnum):
     PER_MINUTE = "per_minute"
 
 
-Amount = Annotated[int, Field(ge=0, le=10**27)]
+Amount = Annotated[int, Field(ge=0, le=10**27), Whole]
 """Money in the atomic unit of the deployment's currency. YAML and JSON may write it as a string of digits."""
 
 
 class Limit(Model):
     """A number that must not be passed. `60` is short for `{max: 60}`."""
 
-    max: int = Field(gt=0, le=2**53, description="The largest number allowed.")
+    max: Annotated[int, Field(gt=0, le=2**53), Whole] = Field(description="The largest number allowed.")
     shadow: bool = Field(False, description="Only count and report what this limit would have refused.")
 
 
-def _limit(value: Any) -> Any:
-    return {"max": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
+def _limit(value: Any, validate: ValidatorFunctionWrapHandler) -> Limit:
+    short = not isinstance(value, dict | Limit)
+    try:
+        limit: Limit = validate({"max": value} if short else value)
+    except ValidationError as error:
+        raise (faults([((), error.errors()[0]["msg"])]) if short else error) from None
+    return limit
 
 
-Ceiling = Annotated[Limit, BeforeValidator(_limit)]
+Ceiling = Annotated[Limit, WrapValidator(_limit)]
 
 
 class Cap(Model):
@@ -46,7 +58,7 @@ class Cap(Model):
 
     unit: SaleUnit = Field(description="What is counted; `amount` caps the money spent.")
     per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
-    max: Annotated[int, Field(gt=0, le=10**27)] = Field(description="The most that may be used in one period.")
+    max: Annotated[int, Field(gt=0, le=10**27), Whole] = Field(description="The most that may be used in one period.")
     shadow: bool = Field(False, description="Only count and report what this cap would have refused.")
 
 
@@ -57,6 +69,12 @@ class Limits(Model):
     requests_per_day: Ceiling | None = Field(None, description="Requests in any 24 hours.")
     concurrent: Ceiling | None = Field(None, description="Requests that may be in flight at once.")
     caps: tuple[Cap, ...] = Field((), description="Unit caps per calendar day or month.")
+
+    @field_validator("caps")
+    @classmethod
+    def _different(cls, caps: tuple[Cap, ...]) -> tuple[Cap, ...]:
+        check_distinct([(cap.unit, cap.per) for cap in caps], "caps the same unit in the same period")
+        return caps
 
 
 class ScopedLimits(Model):
@@ -81,15 +99,21 @@ class Price(Model):
     model: str | None = Field(None, description="The model it is for; none: every model of the workload.")
     unit: SaleUnit = Field(description="What is sold.")
     amount: Amount = Field(description="The price of `per` units, in the currency's atomic unit.")
-    per: int = Field(1, ge=1, le=10**9, description="How many units the amount buys.")
+    per: Annotated[int, Field(ge=1, le=10**9), Whole] = Field(1, description="How many units the amount buys.")
 
-    @model_validator(mode="after")
-    def _sellable(self) -> Self:
-        if self.unit is SaleUnit.AMOUNT:
-            raise ValueError("`amount` is money and cannot be sold; name a unit such as `pixels` or `output_tokens`")
-        if self.model is not None and self.workload is None:
+    @field_validator("model")
+    @classmethod
+    def _of_a_workload(cls, model: str | None, info: ValidationInfo) -> str | None:
+        if model is not None and "workload" in info.data and info.data["workload"] is None:
             raise ValueError("a price for a model must name its workload")
-        return self
+        return model
+
+    @field_validator("unit")
+    @classmethod
+    def _sellable(cls, unit: SaleUnit) -> SaleUnit:
+        if unit is SaleUnit.AMOUNT:
+            raise ValueError("`amount` is money and cannot be sold; name a unit such as `pixels` or `output_tokens`")
+        return unit
 
 
 class Allowance(Model):
@@ -97,7 +121,9 @@ class Allowance(Model):
 
     unit: SaleUnit = Field(description="What is included; `amount` includes usage up to that price.")
     per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
-    included: Annotated[int, Field(gt=0, le=10**27)] = Field(description="How much of the unit the period includes.")
+    included: Annotated[int, Field(gt=0, le=10**27), Whole] = Field(
+        description="How much of the unit the period includes."
+    )
     overage: Literal["charge", "refuse"] = Field(
         "charge", description="What happens past it: pay by the price list, or 402."
     )
@@ -113,13 +139,19 @@ class Holds(Model):
     )
 
 
+SOLD = {Billing.PER_REQUEST: (SaleUnit.REQUESTS,), Billing.PER_MINUTE: (SaleUnit.MINUTES, SaleUnit.SECONDS)}
+"""Billing models that sell nothing but these units."""
+
+
 class Plan(Model):
     """What a customer on this plan may do, and what it pays."""
 
     billing: Billing = Field(Billing.FREE, description="How customers of this plan pay.")
     tier: str = Field("standard", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The routing tier of its requests.")
     limits: ScopedLimits = Field(ScopedLimits(), description="Limits by scope.")
-    prices: tuple[Price, ...] = Field((), description="The price list; the most specific line of each unit counts.")
+    prices: tuple[Price, ...] = Field(
+        (), validate_default=True, description="The price list; the most specific line of each unit counts."
+    )
     fee: Amount = Field(0, description="Subscription only: the flat price of one user for one calendar month.")
     allowances: tuple[Allowance, ...] = Field((), description="Usage included in a period.")
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
@@ -139,7 +171,9 @@ class Plan(Model):
         None,
         description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps.",
     )
-    max_tokens: int = Field(256, ge=1, le=10**6, description="Filled in where a chat request names no `max_tokens`.")
+    max_tokens: Annotated[int, Field(ge=1, le=10**6), Whole] = Field(
+        256, description="Filled in where a chat request names no `max_tokens`."
+    )
 
     @cached_property
     def version(self) -> str:
@@ -147,13 +181,46 @@ class Plan(Model):
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    @model_validator(mode="after")
-    def _coherent(self) -> Self:
-        if self.billing is Billing.FREE and (self.prices or self.fee):
-            raise ValueError("a free plan has no prices and no fee; choose another billing model")
-        if self.fee and self.billing is not Billing.SUBSCRIPTION:
-            raise ValueError("`fee` belongs to billing model `subscription`")
-        return self
+    @field_validator("prices")
+    @classmethod
+    def _priced(cls, prices: tuple[Price, ...], info: ValidationInfo) -> tuple[Price, ...]:
+        billing = info.data.get("billing", Billing.SUBSCRIPTION)
+        if billing is Billing.FREE and prices:
+            raise ValueError("a free plan has no prices; choose another billing model")
+        if billing not in (Billing.FREE, Billing.SUBSCRIPTION) and not prices:
+            raise ValueError(f"billing model `{billing}` charges by its prices; give at least one")
+        sold = SOLD.get(billing)
+        wrong: list[Fault] = [
+            ((index, "unit"), f"billing model `{billing}` sells {' or '.join(f'`{each}`' for each in sold)}")
+            for index, price in enumerate(prices)
+            if sold and price.unit not in sold
+        ]
+        if wrong:
+            raise faults(wrong)
+        lines = [(price.workload, price.model, price.unit) for price in prices]
+        check_distinct(lines, "prices the same unit of the same workload and model")
+        return prices
+
+    @field_validator("fee")
+    @classmethod
+    def _subscribed(cls, fee: int, info: ValidationInfo) -> int:
+        if fee and info.data.get("billing", Billing.SUBSCRIPTION) is not Billing.SUBSCRIPTION:
+            raise ValueError("a fee belongs to billing model `subscription`")
+        return fee
+
+    @field_validator("allowances")
+    @classmethod
+    def _effective(cls, allowances: tuple[Allowance, ...], info: ValidationInfo) -> tuple[Allowance, ...]:
+        check_distinct([each.unit for each in allowances], "includes the same unit")
+        sold = {price.unit for price in info.data.get("prices", ())} | {SaleUnit.AMOUNT}
+        idle: list[Fault] = [
+            ((index, "unit"), f"no price is in `{each.unit}`, so including some of it changes nothing")
+            for index, each in enumerate(allowances)
+            if "prices" in info.data and each.overage == "charge" and each.unit not in sold
+        ]
+        if idle:
+            raise faults(idle)
+        return tuple(sorted(allowances, key=lambda each: each.unit is SaleUnit.AMOUNT))  # money covers what is left
 
 
 def _simple(tier: str, minute: int, day: int, concurrent: int) -> Plan:

@@ -1,11 +1,11 @@
 """Gateways, the pools they form, and which request goes to which pool."""
 
-from typing import Annotated, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from config.base import Model
+from config.base import Model, Name, faults
 from config.workloads import Workload
 
 
@@ -19,7 +19,7 @@ def _origin(url: str) -> str:
     return url.rstrip("/")
 
 
-Origin = Annotated[str, AfterValidator(_origin)]
+Origin = Annotated[str, AfterValidator(_origin), WithJsonSchema({"type": "string", "format": "origin"})]
 
 
 class Gateway(Model):
@@ -74,19 +74,28 @@ DEFAULT_TIMEOUTS: dict[Workload, Timeouts] = {
 class Routing(Model):
     """Pools, rules and timeouts."""
 
-    pools: dict[str, Pool] = Field({}, description="Pools by name.")
-    rules: tuple[RouteRule, ...] = Field((), description="Rules in order; none: everything goes to the only pool.")
+    pools: dict[Name, Pool] = Field({}, description="Pools by name.")
+    rules: tuple[RouteRule, ...] = Field(
+        (), validate_default=True, description="Rules in order; none: everything goes to the only pool."
+    )
     timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
 
-    @model_validator(mode="after")
-    def _known_pools(self) -> Self:
-        for index, rule in enumerate(self.rules):
-            for name in (rule.pool, *rule.fallback):
-                if name not in self.pools:
-                    raise ValueError(f"rules.{index}: there is no pool named {name!r}")
-        if len(self.pools) > 1 and not self.rules:
+    @field_validator("rules")
+    @classmethod
+    def _known_pools(cls, rules: tuple[RouteRule, ...], info: ValidationInfo) -> tuple[RouteRule, ...]:
+        pools = info.data.get("pools")
+        if pools is None:  # wrong in themselves
+            return rules
+        if len(pools) > 1 and not rules:
             raise ValueError("several pools need rules that say which requests go where")
-        return self
+        named: dict[tuple[str | int, ...], str] = {}
+        for index, rule in enumerate(rules):
+            named[index, "pool"] = rule.pool
+            named |= {(index, "fallback", number): name for number, name in enumerate(rule.fallback)}
+        unknown = [(place, f"there is no pool named {name!r}") for place, name in named.items() if name not in pools]
+        if unknown:
+            raise faults(unknown)
+        return rules
 
     def timeouts_of(self, workload: Workload) -> Timeouts:
         """Timeouts of a workload: configured, else its default, else the general default."""

@@ -20,7 +20,7 @@ class Currency(Model):
 
 
 class Store(Model):
-    """Redis."""
+    """Time limits and layout of Redis; its address is `redis_url`."""
 
     deadline_seconds: float = Field(0.25, gt=0.01, le=10, description="Longest time a request may wait for admission.")
     control_timeout_seconds: float = Field(

@@ -1,34 +1,93 @@
 """The root of the configuration: what `tollgate serve` runs with."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
+from config.base import Fault, Name, faults
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, Ledger, Log, Store
 
+PREFIX = "TOLLGATE_"
 DEFAULT_POOL = "default"
 
 
 def _address(value: str) -> str:
     host, separator, port = value.rpartition(":")
     if not separator or not host or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must look like 127.0.0.1:8080")
+        raise ValueError("must be host:port, such as 127.0.0.1:8080, with a port of at most 65535")
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "host:port"})]
+
+
+def _foreign(plans: Any, code: str) -> list[Fault]:
+    """Plans, as written, whose currency is not the deployment's."""
+    if not isinstance(plans, dict):
+        return []
+    named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
+    return [
+        ((name, "currency"), f"is {currency}, but the deployment counts in {code}")
+        for name, currency in named.items()
+        if isinstance(currency, str) and currency != code
+    ]
+
+
+def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
+    """Environment variables of all settings below `model`; True where the value is a secret."""
+    found: dict[str, bool] = {}
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        found[variable] = SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= variables(field.annotation, variable + "__")
+    return found
+
+
+class _Environment(EnvSettingsSource):
+    """The variables of settings; others, `..._FILE` among them, are the loader's business.
+
+    One that should hold JSON and does not is left to validation, which names it beside all other errors.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        known = variables(settings_cls)
+        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
 
 
 class Settings(BaseSettings):
     """Every setting has a default: with no file and no environment, the gate starts in front of 127.0.0.1:9935."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TOLLGATE_", env_nested_delimiter="__", extra="forbid", frozen=True, populate_by_name=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     gateway_url: Origin | None = Field(None, description="The gateway, where one is enough; pools are for more.")
@@ -45,14 +104,14 @@ class Settings(BaseSettings):
         60, ge=1, le=3600, description="Seconds after which a hold is an orphan unless its owner renews it."
     )
     currency: Currency = Field(Currency(), description="The currency of all amounts.")
-    plans: dict[str, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
+    plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
     routing: Routing = Field(Routing(), description="Pools of gateways and the way to them.")
     edge: Edge = Field(Edge(), description="What is refused at the door.")
-    auth: Auth = Field(Auth(), description="Credentials.")
-    store: Store = Field(Store(), description="Redis.")
+    auth: Auth = Field(Auth(), description="Which credentials are accepted.")
+    store: Store = Field(Store(), description="How Redis is used.")
     ledger: Ledger = Field(Ledger(), description="Holds, journal and replay.")
-    log: Log = Field(Log(), description="Logs.")
-    drain: Drain = Field(Drain(), description="Shutdown.")
+    log: Log = Field(Log(), description="What is logged.")
+    drain: Drain = Field(Drain(), description="How the gate shuts down.")
 
     @classmethod
     def settings_customise_sources(
@@ -64,22 +123,29 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, which arrives as constructor arguments."""
-        return env_settings, init_settings
+        return _Environment(settings_cls), init_settings
 
-    @model_validator(mode="after")
-    def _one_currency(self) -> Self:
-        for name, plan in self.plans.items():
-            if plan.currency is not None and plan.currency != self.currency.code:
-                raise ValueError(
-                    f"plans.{name}.currency is {plan.currency}, but the deployment counts in {self.currency.code}"
-                )
-        return self
+    @field_validator("plans", mode="wrap")
+    @classmethod
+    def _one_currency(
+        cls, written: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> dict[str, Plan]:
+        """Looks at the plans as written, so that a mismatch is told together with whatever else is wrong in them."""
+        found = _foreign(written, info.data["currency"].code) if "currency" in info.data else []
+        try:
+            plans: dict[str, Plan] = validate(written)
+        except ValidationError as error:
+            raise faults(found, beside=error) from None
+        if found:
+            raise faults(found)
+        return plans
 
-    @model_validator(mode="after")
-    def _one_way_to_a_gateway(self) -> Self:
-        if self.gateway_url and self.routing.pools:
-            raise ValueError("give either gateway_url or routing.pools, not both")
-        return self
+    @field_validator("routing")
+    @classmethod
+    def _one_way_to_a_gateway(cls, routing: Routing, info: ValidationInfo) -> Routing:
+        if routing.pools and info.data.get("gateway_url"):
+            raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
+        return routing
 
     def all_plans(self) -> dict[str, Plan]:
         """Built-in plans, replaced or joined by the configured ones."""

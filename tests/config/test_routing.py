@@ -1,0 +1,49 @@
+"""Pools, rules and timeouts: what fits together."""
+
+import pytest
+
+from config.loader import load
+from config.routing import Timeouts
+from config.workloads import Workload
+from tests.config.conftest import Problems, Write
+
+TWO_POOLS = "pools: {a: {gateways: [{url: 'http://a:1'}]}, b: {gateways: [{url: 'http://b:2/'}]}}"
+
+
+@pytest.mark.parametrize(
+    ("routing", "path", "words"),
+    [
+        (TWO_POOLS, "rules", "several pools need rules"),
+        (f"{TWO_POOLS}, rules: [{{pool: c}}]", "rules.0.pool", "no pool named 'c'"),
+        (f"{TWO_POOLS}, rules: [{{pool: a}}, {{pool: a, fallback: [b, d]}}]", "rules.1.fallback.1", "named 'd'"),
+        ("rules: [{pool: default}]", "rules.0.pool", "no pool named 'default'"),
+        ("rules: [{tier: x}]", "rules.0.pool", "is missing"),
+        (f"{TWO_POOLS}, rules: [{{pool: a, workload: knitting}}]", "rules.0.workload", "'text-to-image'"),
+        ("pools: {a: {gateways: []}}", "pools.a.gateways", "must not be empty"),
+        ("pools: {a: {}}", "pools.a.gateways", "is missing"),
+        ("pools: {a: {gateways: [{url: 'https://u:p@host'}]}}", "pools.a.gateways.0.url", "no path, query or user"),
+        ("pools: {a: {gateways: [{url: 'http://host:port'}]}}", "pools.a.gateways.0.url", "ort"),
+        ("pools: {a: {gateways: [{url: 'http://['}]}}", "pools.a.gateways.0.url", "IPv6"),
+    ],
+)
+def test_what_does_not_fit(problems: Problems, routing: str, path: str, words: str) -> None:
+    found = problems(f"routing: {{{routing}}}")
+    assert list(found) == [f"routing.{path}"]
+    assert words in found[f"routing.{path}"]
+
+
+def test_one_gateway_or_pools_but_not_both(problems: Problems) -> None:
+    found = problems("gateway_url: http://a:1\nrouting: {pools: {a: {gateways: [{url: 'http://b:2'}]}}}")
+    assert found == {"routing.pools": "gateway_url names a gateway as well; keep one of the two"}
+
+
+def test_a_slash_at_the_end_of_an_origin_is_dropped(write: Write) -> None:
+    settings = load(write(f"routing: {{{TWO_POOLS}, rules: [{{pool: a}}]}}"))
+    assert settings.routing.pools["b"].gateways[0].url == "http://b:2"
+
+
+def test_timeouts_by_workload(write: Write) -> None:
+    routing = load(write("routing: {timeouts: {llm: {first_byte: 7}}}")).routing
+    assert routing.timeouts_of(Workload.LLM).first_byte == 7
+    assert routing.timeouts_of(Workload.IMAGE_TO_VIDEO).first_byte == 1_200
+    assert routing.timeouts_of(Workload.UPSCALE) == Timeouts()

@@ -1,0 +1,58 @@
+"""The file itself: missing, not text, not YAML, not a mapping."""
+
+from pathlib import Path
+
+import pytest
+
+from config.loader import ConfigError, load
+from tests.config.conftest import Problems, Write
+
+
+def problem(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    [only] = caught.value.problems
+    assert only.path == str(path)
+    return only.message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("workers: 2\nplans: {gold: [\n", "found '<stream end>' (line 3, column 1)"),
+        ("workers: 2\n\tlisten: x\n", "(line 2, column 1)"),
+        ("workers: 2\nlog: {level: info}\nworkers: 3\n", "the key workers stands here twice (line 3, column 1)"),
+        ("plans:\n  a: {}\n  b: {}\n  a: {}\n", "the key a stands here twice (line 4, column 3)"),
+        ("data_dir: 2026-13-01\n", "needs quotes"),
+        ("data_dir: \x07\n", "a character that YAML does not allow"),
+        ("- workers\n", "must be a mapping"),
+        ("workers", "must be a mapping"),
+    ],
+)
+def test_unusable_text(write: Write, text: str, words: str) -> None:
+    assert words in problem(write(text))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert problem(tmp_path / "nowhere.yaml") == "cannot be read: No such file or directory"
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"workers: \xff\xfe")
+    assert problem(tmp_path / "binary.yaml") == "is not UTF-8 text (byte 9)"
+
+
+def test_an_unusable_file_does_not_hide_an_unknown_variable(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLGATE_WORKER", "2")
+    assert len(problems("{")) == 2
+
+
+def test_an_empty_file_is_all_defaults(write: Write) -> None:
+    assert load(write("# nothing yet\n")) == load()
+
+
+def test_anchors_and_merge_keys_work(write: Write) -> None:
+    settings = load(write("plans:\n  a: &base {tier: basic}\n  b: {<<: *base, max_tokens: 9}\n"))
+    assert (settings.plans["b"].tier, settings.plans["b"].max_tokens) == ("basic", 9)
