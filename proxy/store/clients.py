@@ -2,14 +2,39 @@
 
 from typing import Any
 
+from redis._parsers.commands import AsyncCommandsParser
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from middlewares.ledger.port import StoreUnavailable
 from proxy.store.address import Address, Credentials, Topology
 from proxy.store.dial import CLIENT_NAME
+
+
+class _CommandsOfAnyNode(AsyncCommandsParser):
+    """Learns the commands from whichever node answers.
+
+    redis-py asks the first master only, so while that one is down it could not reach the others either.
+    """
+
+    def __init__(self, cluster: RedisCluster) -> None:
+        super().__init__()
+        self._cluster = cluster
+
+    async def initialize(self, node: ClusterNode | None = None) -> None:
+        failure: RedisError = RedisConnectionError("no node of the cluster is known")
+        for candidate in dict.fromkeys((node, *self._cluster.get_primaries())):
+            try:
+                return await super().initialize(candidate)
+            except (RedisConnectionError, RedisTimeoutError) as error:
+                failure = error
+        raise failure
 
 
 def _settings(address: Address, login: Credentials, timeout: float) -> dict[str, Any]:
@@ -38,12 +63,20 @@ def sentinels(address: Address, timeout: float) -> Sentinel:
     )
 
 
-def control_client(address: Address, sentinel: Sentinel | None, timeout: float) -> Redis | RedisCluster:
-    """The client for the control plane, `timeout` in seconds for connecting and for each answer; replies are bytes."""
+async def control_client(address: Address, sentinel: Sentinel | None, timeout: float) -> Redis | RedisCluster:
+    """The client for the control plane, `timeout` in seconds for connecting and for each answer; replies are bytes.
+
+    Raises `StoreUnavailable` when the slots of a cluster cannot be read; for other topologies it does not connect yet.
+    """
     settings = _settings(address, address.login, timeout)
     if address.topology is Topology.CLUSTER:
         nodes = [ClusterNode(endpoint.host, endpoint.port) for endpoint in address.endpoints]
-        return RedisCluster(startup_nodes=nodes, **settings)
+        cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings)
+        cluster.commands_parser = _CommandsOfAnyNode(cluster)
+        try:
+            return await cluster.initialize()  # before its first command, which else goes to any node, dead or alive
+        except (RedisError, RedisClusterException) as error:
+            raise StoreUnavailable(f"{address} does not tell its slots: {error}") from None
     if sentinel is not None:
         client: Redis = sentinel.master_for(address.service, db=address.db, **settings)
         return client

@@ -83,18 +83,19 @@ class Cluster:
         endpoint = redirection.endpoint
         if endpoint.host in _UNKNOWN_HOSTS and asked.channel.endpoint is not None:
             endpoint = replace(endpoint, host=asked.channel.endpoint.host)
-        node = self._masters.get(endpoint)
-        if node is None:
-            node = self._masters[endpoint] = self._start(endpoint)
+        node = self._master(endpoint)
         if not redirection.ask:
             self._slots[redirection.slot] = node
             self._stale.set()
         return node
 
-    def _start(self, endpoint: Endpoint) -> Node:
-        node = Node(str(endpoint), fixed(endpoint), self._wiring, on_failure=self._stale.set)
-        node.channel.start()
-        return node
+    def _master(self, endpoint: Endpoint) -> Node:
+        """The node at `endpoint`, which is made known if it is new."""
+        if endpoint not in self._masters:
+            node = Node(str(endpoint), fixed(endpoint), self._wiring, on_failure=self._stale.set)
+            node.channel.start()
+            self._masters[endpoint] = node
+        return self._masters[endpoint]
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -102,7 +103,7 @@ class Cluster:
             self._stale.clear()
             try:
                 await self._refresh()
-            except StoreError:
+            except Exception:  # whatever it was: without this task no failover would be found any more
                 self._stale.set()
             await asyncio.sleep(self.REFRESH_SECONDS)
             await self._close_retired()
@@ -110,17 +111,17 @@ class Cluster:
     async def _refresh(self) -> None:
         """Read the slot map and adopt it, once its new masters are connected or have failed to be."""
         ranges = await self._read_map()
-        masters = {endpoint: self._masters.get(endpoint) or self._start(endpoint) for _, _, endpoint in ranges}
-        new = [node for endpoint, node in masters.items() if endpoint not in self._masters]
+        known = set(self._masters)
+        masters = {endpoint: self._master(endpoint) for _, _, endpoint in ranges}
         timeout = self._wiring.dialer.timeout
-        await asyncio.gather(*(node.channel.ready(timeout) for node in new), return_exceptions=True)
+        new = [node.channel.ready(timeout) for endpoint, node in masters.items() if endpoint not in known]
+        await asyncio.gather(*new, return_exceptions=True)
         slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         for first, last, endpoint in ranges:
             slots[first : last + 1] = [masters[endpoint]] * (last + 1 - first)
-        known = self._masters
+        self._retired += [node for endpoint, node in self._masters.items() if endpoint not in masters]
         self._masters, self._slots = masters, slots
-        self._retired += [node for endpoint, node in known.items() if endpoint not in masters]
-        if known and known.keys() != masters.keys():
+        if not known <= masters.keys():
             self._wiring.on_new_server()
 
     async def _read_map(self) -> list[tuple[int, int, Endpoint]]:

@@ -55,8 +55,9 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         future = self._loop.create_future()
         self._send(command, (future, now, now + deadline))
-        if now + deadline < self._sweep_at:
-            self._sweep_next(now + deadline)
+        due = now + min(deadline, self._stall)
+        if due < self._sweep_at:
+            self._sweep_next(due)
         return future
 
     def tell(self, command: Sequence[Word]) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import ssl
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Self
 
 from middlewares.ledger.port import StoreRejected, StoreUnavailable
 from proxy.store.address import Address, Credentials, Endpoint
-from proxy.store.connection import Connection, Word
+from proxy.store.connection import Connection
 
 CLIENT_NAME = "tollgate"
 
@@ -18,7 +19,7 @@ _KEEPALIVE_IDLE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Who answers at an endpoint. `run_id` differs for every start of a server; empty where it is not told."""
+    """Who answers at an endpoint, each empty where it is not told. `run_id` differs for every start of a server."""
 
     role: str
     mode: str
@@ -47,21 +48,19 @@ class Dialer:
 
     async def dial(self, endpoint: Endpoint) -> tuple[Connection, Server]:
         """A connection that is logged in and answers. Raises `StoreError`, after at most `timeout` seconds."""
-        connection: Connection | None = None
-        try:
-            async with asyncio.timeout(self.timeout):
-                connection = await self._connect(endpoint)
-                return connection, await self._greet(connection)
-        except BaseException as error:
-            if connection is not None:
-                connection.close()
-            if isinstance(error, TimeoutError):
+        with ExitStack() as undo:
+            try:
+                async with asyncio.timeout(self.timeout):
+                    connection = undo.enter_context(closing(await self._connect(endpoint)))
+                    server = await self._greet(connection)
+            except TimeoutError:
                 raise StoreUnavailable(f"Redis at {endpoint} does not answer") from None
-            if isinstance(error, OSError):
+            except OSError as error:
                 raise StoreUnavailable(f"Redis at {endpoint} cannot be reached: {error.strerror or error}") from None
-            if isinstance(error, StoreRejected):
+            except StoreRejected as error:
                 raise StoreRejected(f"the login is refused: {error}") from None
-            raise
+            undo.pop_all()
+            return connection, server
 
     async def _connect(self, endpoint: Endpoint) -> Connection:
         loop = asyncio.get_running_loop()
@@ -81,16 +80,16 @@ class Dialer:
         return connection
 
     async def _greet(self, connection: Connection) -> Server:
-        login: list[Word] = []
-        if self.login.password is not None:
-            login = [b"AUTH", self.login.username or "default", self.login.password]
-        hello = await connection.call([b"HELLO", 2, *login, b"SETNAME", CLIENT_NAME], self.timeout)
+        if self.login.password is not None:  # not within HELLO: servers too old for it repeat its words in their error
+            user = (self.login.username,) if self.login.username else ()
+            await connection.call((b"AUTH", *user, self.login.password), self.timeout)
+        hello = await connection.call((b"HELLO", 2, b"SETNAME", CLIENT_NAME), self.timeout)
         if self.db:
-            await connection.call([b"SELECT", self.db], self.timeout)
-        facts = dict(zip(hello[::2], hello[1::2], strict=True))
+            await connection.call((b"SELECT", self.db), self.timeout)
+        facts = dict(zip(hello[::2], hello[1::2], strict=False)) if isinstance(hello, list) else {}
         try:
-            about = await connection.call([b"INFO", b"server"], self.timeout)
+            about = await connection.call((b"INFO", b"server"), self.timeout)
         except StoreRejected:  # this user may not ask
             about = b""
         run_id = about.partition(b"run_id:")[2].partition(b"\r\n")[0]
-        return Server(facts[b"role"].decode(), facts[b"mode"].decode(), run_id.decode())
+        return Server(facts.get(b"role", b"").decode(), facts.get(b"mode", b"").decode(), run_id.decode())

@@ -95,7 +95,7 @@ class Guardian:
         if server is not None:
             server.terminate()
             self._supervisor.join(_STOP_SECONDS)
-            server.kill()
+            _kill_group(server.pid)
 
     def _supervise(self) -> None:
         pause, first = 0.0, True
@@ -150,7 +150,7 @@ def _death_signal() -> Callable[[], None] | None:
 
 
 def _kill_group(pid: int) -> None:
-    """End what a dead server left running: a child that rewrites the append-only file would keep its lock."""
+    """End a server and what it left running: a child that rewrites the append-only file would keep its lock."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 

@@ -84,7 +84,7 @@ class Store:
                 servers = Single(str(address), locate, wiring)
             await servers.open()
             resources.push_async_callback(servers.close)
-            redis = control_client(address, sentinel, control_timeout)
+            redis = await control_client(address, sentinel, control_timeout)
             resources.push_async_callback(close_client, redis)
             return cls(servers, redis, deadline, resources.pop_all())
 

@@ -95,7 +95,7 @@ class Sentinels:
             await asyncio.sleep(self.WATCH_SECONDS)
             try:
                 master = await self._locate()
-            except StoreUnavailable:
+            except StoreUnavailable:  # whoever is connected stays so
                 continue
             if master != self._node.channel.endpoint:
                 self._node.channel.drop(f"is not the master any more, {master} is")

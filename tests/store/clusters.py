@@ -81,7 +81,8 @@ class RedisCluster:
 
 def _settled(info: str, size: int) -> bool:
     facts = dict(line.split(":") for line in info.splitlines() if ":" in line)
-    return (facts.get("cluster_state"), facts.get("cluster_known_nodes")) == ("ok", str(size))
+    told = (facts.get("cluster_state"), facts.get("cluster_known_nodes"), facts.get("cluster_slots_assigned"))
+    return told == ("ok", str(size), str(REDIS_CLUSTER_HASH_SLOTS))
 
 
 def _until(condition: Callable[[], bool]) -> None:

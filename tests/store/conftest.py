@@ -31,9 +31,9 @@ def dialer(
     return Dialer(login, db, None, timeout, stall, max_pending)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 async def nothing_left(tmp_path: Path) -> AsyncIterator[None]:
-    """After each test: no process works in its folder, and no task and no descriptor of ours is open."""
+    """After the test: no process works in its folder, and no task and no descriptor of ours is open."""
     tasks, descriptors = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
     yield
     gc.collect()

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from middlewares.ledger.port import Script, StoreRejected, StoreUnavailable
-from proxy.store.address import Credentials, Endpoint
+from proxy.store.address import Credentials
 from tests.store.conftest import OpenChannel, StartServer, dialer
-from tests.store.servers import free_port
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 ECHO = Script("echo", b"return ARGV[1]")
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
@@ -144,34 +145,3 @@ async def test_a_missing_password_is_asked_for(binary: str, start_server: StartS
         await dialer().dial(server.endpoint)
     connection, _ = await dialer(Credentials(None, "s3cret")).dial(server.endpoint)
     connection.close()
-
-
-async def test_nobody_at_the_address() -> None:
-    with pytest.raises(StoreUnavailable, match=r"Redis at 127\.0\.0\.1:\d+ cannot be reached"):
-        await dialer().dial(Endpoint("127.0.0.1", free_port()))
-    with pytest.raises(StoreUnavailable, match="Redis at /nowhere/s cannot be reached: No such file"):
-        await dialer().dial(Endpoint(path="/nowhere/s"))
-
-
-async def test_a_peer_that_is_no_redis_is_left() -> None:
-    async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(gibberish, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        with pytest.raises(StoreUnavailable, match="no answer of a Redis"):
-            await dialer().dial(Endpoint("127.0.0.1", port))
-
-
-async def test_a_peer_that_says_nothing_is_left() -> None:
-    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(silence, "127.0.0.1", 0) as listener:
-        port = listener.sockets[0].getsockname()[1]
-        with pytest.raises(StoreUnavailable, match="does not answer"):
-            await dialer(timeout=0.1).dial(Endpoint("127.0.0.1", port))

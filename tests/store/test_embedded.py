@@ -13,8 +13,11 @@ import pytest
 
 from middlewares.ledger.port import StoreUnavailable
 from proxy.store import guardian, socket_path
+from proxy.store.address import Address
 from proxy.store.embedded import EmbeddedRedis
 from tests.store.servers import binaries, bundled, eventually, processes_of
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 OWNER = """
 import json, sys, time
@@ -261,6 +264,12 @@ def test_somebody_elses_folder_is_not_used_for_the_socket(tmp_path: Path, monkey
     with pytest.raises(StoreUnavailable, match="choose a shorter TOLLGATE_DATA_DIR"):
         socket_path.settle(directory)
     folder.rmdir()
+
+
+def test_any_name_will_do_for_the_directory(tmp_path: Path) -> None:
+    with EmbeddedRedis.acquire(tmp_path / "sp ace 'q\" % ? @ #ä") as redis:
+        address = Address.parse(redis.url).endpoints[0].path
+        assert guardian.ask(address, b"PING", 1) == b"+PONG\r\n"
 
 
 def test_a_copied_directory_does_not_lead_to_the_socket_of_its_original(tmp_path: Path) -> None:

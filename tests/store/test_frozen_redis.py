@@ -4,6 +4,7 @@ A frozen server is the worst case: connections stay open and even new ones are a
 """
 
 import asyncio
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from proxy.store.breaker import BreakerState
 from proxy.store.channel import Channel
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
-from tests.store.conftest import OpenChannel, StartServer
+from tests.store.conftest import OpenChannel, StartServer, dialer
 from tests.store.servers import WITHIN, bundled, eventually
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 ECHO = Script("echo", b"return ARGV[1]")
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
@@ -71,6 +74,17 @@ async def test_a_stalled_connection_is_given_up_and_everything_waiting_on_it_fai
     server.thaw()
     await channel.ready(WITHIN)
     assert await channel.run(ECHO, (), (1,), WITHIN) == b"1"
+
+
+async def test_a_stall_is_noticed_long_before_a_late_deadline(start_server: StartServer) -> None:
+    server = start_server()
+    connection, _ = await dialer(timeout=0.2, stall=0.1).dial(server.endpoint)
+    await eventually(lambda: connection._sweep_at == inf)  # the timer of the greeting is gone
+    server.freeze()
+    with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.1 s"):
+        async with asyncio.timeout(WITHIN):
+            await connection.call(("PING",), 1_000)
+    server.thaw()
 
 
 async def test_a_slow_answer_is_a_timeout_and_the_connection_stays(

@@ -22,6 +22,8 @@ from proxy.store.store import Store
 from tests.store.conftest import OpenChannel, StartServer
 from tests.store.servers import WITHIN, RedisServer, eventually
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
 GET = Script("get", b"return tonumber(redis.call('GET', KEYS[1]))")
 

@@ -12,6 +12,8 @@ from proxy.store.store import Store
 from tests.store.conftest import StartServer
 from tests.store.servers import RedisServer, Sentinel, binaries, eventually, free_port
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 StartSentinel = Callable[[RedisServer], Sentinel]
 
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")

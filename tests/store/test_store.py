@@ -17,6 +17,8 @@ from proxy.store.store import Store
 from tests.store.conftest import StartServer
 from tests.store.servers import WITHIN, binaries, eventually, free_port, processes_of
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
 
 

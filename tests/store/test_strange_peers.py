@@ -1,0 +1,98 @@
+"""Addresses behind which there is no Redis, or one too old: told in words, without a secret, and left."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from middlewares.ledger.port import StoreRejected, StoreUnavailable
+from proxy.store.address import Credentials, Endpoint
+from tests.store.conftest import dialer
+from tests.store.servers import free_port
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def peer(behave: Behaviour) -> AsyncIterator[Endpoint]:
+    """A listener that treats each connection as `behave` does, until the other side ends it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await behave(reader, writer)
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
+        yield Endpoint("127.0.0.1", listener.sockets[0].getsockname()[1])
+
+
+async def read_command(reader: asyncio.StreamReader) -> list[bytes]:
+    """The words of one command as Redis gets them; empty at the end of the stream."""
+    words = []
+    for _ in range(int((await reader.readline())[1:] or 0)):
+        await reader.readline()
+        words.append((await reader.readline())[:-2])
+    return words
+
+
+async def test_nobody_listens() -> None:
+    with pytest.raises(StoreUnavailable, match=r"Redis at 127\.0\.0\.1:\d+ cannot be reached"):
+        await dialer().dial(Endpoint("127.0.0.1", free_port()))
+    with pytest.raises(StoreUnavailable, match="Redis at /nowhere/s cannot be reached: No such file"):
+        await dialer().dial(Endpoint(path="/nowhere/s"))
+
+
+async def test_a_web_server() -> None:
+    async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with peer(gibberish) as endpoint:
+        with pytest.raises(StoreUnavailable, match="no answer of a Redis"):
+            await dialer().dial(endpoint)
+
+
+async def test_more_answers_than_questions() -> None:
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK\r\n" * 100)
+
+    async with peer(talkative) as endpoint:
+        with pytest.raises(StoreUnavailable, match="no answer of a Redis"):
+            await dialer().dial(endpoint)
+
+
+async def test_silence() -> None:
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with peer(silence) as endpoint:
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await dialer(timeout=0.1).dial(endpoint)
+
+
+async def test_a_connection_that_ends_at_once() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with peer(hang_up) as endpoint:
+        with pytest.raises(StoreUnavailable, match="closed the connection"):
+            await dialer().dial(endpoint)
+
+
+async def test_too_old_for_the_greeting_and_the_password_is_not_repeated() -> None:
+    async def ancient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := await read_command(reader):
+            if words[0] == b"AUTH":
+                writer.write(b"+OK\r\n")
+            else:
+                said = b" ".join(b"`%s`," % word for word in words[1:])
+                writer.write(b"-ERR unknown command `%s`, with args beginning with: %s\r\n" % (words[0], said))
+
+    async with peer(ancient) as endpoint:
+        with pytest.raises(StoreRejected, match="unknown command `HELLO`") as caught:
+            await dialer(Credentials("u", "s3cret")).dial(endpoint)
+        assert "s3cret" not in str(caught.value)
