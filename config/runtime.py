@@ -40,7 +40,7 @@ class Ledger(Model):
         description="Local disk that usage may take while Redis is away; past it, requests are refused.",
     )
     replay_window_seconds: float = Field(
-        30, ge=1, le=600, description="How far back settled usage is checked again after a failover."
+        5, ge=1, le=600, description="How far back settled usage is checked again after a failover."
     )
 
 

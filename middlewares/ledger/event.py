@@ -14,7 +14,7 @@ from middlewares.ledger.model import Hold
 SOURCE = "tollgate"
 
 
-class Event(msgspec.Struct, omit_defaults=True):
+class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """As it stands in the stream, beside its `amount` (a decimal string of atomic units)."""
 
     id: str

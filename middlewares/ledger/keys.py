@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 
 PREFIX = "tollgate:"
+REMEMBERED_APPS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,17 @@ class Keys:
     def __init__(self, hash_tags: int, *, cluster: bool) -> None:
         self.tags = tuple(f"{PREFIX}{{t{number}}}:" for number in range(hash_tags))
         self.cluster = cluster
+        self._known: dict[str, str] = {}
         self._shared = {tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events") for tag in self.tags}
 
     def tag(self, app: str) -> str:
         """Prefix of every key of this app, for example `tollgate:{t3}:`."""
-        return self.tags[zlib.crc32(app.encode()) % len(self.tags)]
+        tag = self._known.get(app)
+        if tag is None:
+            tag = self.tags[zlib.crc32(app.encode()) % len(self.tags)]
+            if len(self._known) < REMEMBERED_APPS:
+                self._known[app] = tag
+        return tag
 
     def shared(self, tag: str) -> TagKeys:
         """Holds, bodies and events of a tag."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from config.plans import Plan
-from config.workloads import SaleUnit, Unit, Workload
+from config.workloads import Unit, Workload
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.journal import Journal, JournalFull, Record
@@ -26,8 +26,8 @@ from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import Settler, released
 
 REMEMBERED_POLICIES = 100_000
-SETTLE_SECONDS = 2.0
-"""A settlement waits this long for Redis before it goes to the journal."""
+REMEMBERED_SETTLEMENTS = 10_000
+"""Of those, at the most, are written again after a failover; replication runs behind by far less."""
 
 
 class LedgerUnavailable(Exception):
@@ -73,6 +73,7 @@ class Ledger:
         self._keys = keys
         self._ttl_ms = int(hold_ttl * 1000)
         self._deadline = deadline
+        self._deadline_ms = int(deadline * 1000)
         self._observer = observer
         self._settler = Settler(runner, keys)
         self._local = LocalLimits(workers)
@@ -103,8 +104,10 @@ class Ledger:
         One round trip. Raises `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
         """
         prices = policy.prices(workload, model)
-        amount = estimate(policy.plan, prices, units)
-        reserved = [rule.estimate(units, amount) for rule in policy.rules]
+        upper_bound = {Unit.REQUESTS: 1, **units}
+        amount = estimate(policy.plan, prices, upper_bound) if prices else 0
+        rules, entries = policy.reserve(upper_bound, amount, prices)
+        now = self.clock.now_ms()
         hold = Hold(
             request_id=request_id,
             app=policy.app,
@@ -113,21 +116,16 @@ class Ledger:
             plan=policy.plan_id,
             workload=workload,
             model=model,
-            started_ms=self.clock.now_ms(),
+            started_ms=now,
             estimate=str(amount),
-            units=dict(units),
+            units=upper_bound,
             on_orphan=policy.plan.on_orphan,
-            entries=policy.entries(reserved, prices),
+            entries=entries,
         )
-        shared = self._keys.shared(self._keys.tag(policy.app))
-        keys: list[str | bytes] = [shared.holds, shared.bodies]
-        latest = hold.started_ms + int(self._deadline * 1000) if self.clock.known else 0
-        args: list[str | bytes | int] = [request_id, self._ttl_ms, ENCODER.encode(hold), latest]
-        for rule, held in zip(policy.rules, reserved, strict=True):
-            keys += rule.keys
-            args += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
+        latest = now + self._deadline_ms if self.clock.known else 0
+        args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
         try:
-            reply = await self._runner.run(ADMIT, keys, args, deadline=self._deadline)
+            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=self._deadline)
         except StoreError as error:
             return await self._without_store(policy, hold, error)
         if reply[0] == -1:
@@ -140,15 +138,16 @@ class Ledger:
         if reply[0] == 0:
             rule = policy.rules[reply[2] - 1]
             return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
-        standings = tuple(
-            rule.standing(int(reply[2 + 3 * index]), int(reply[3 + 3 * index]))
-            for index, rule in enumerate(policy.rules)
-        )
-        shadow = tuple(rule.policy for index, rule in enumerate(policy.rules) if reply[4 + 3 * index])
+        standings = []
+        shadow = []
+        for rule, at in zip(policy.rules, range(2, len(reply), 3), strict=True):
+            standings.append(rule.standing(int(reply[at]), int(reply[at + 1])))
+            if reply[at + 2]:
+                shadow.append(rule.policy)
         for name in shadow:
             self._observer.shadow_refusal(name)
         self._living[hold.request_id] = hold, self.clock.now_ms()
-        return Admitted(hold, standings, shadow)
+        return Admitted(hold, tuple(standings), tuple(shadow))
 
     async def _without_store(self, policy: Policy, hold: Hold, error: StoreError) -> Admitted | Denied:
         if policy.refuses_without_store:
@@ -171,8 +170,10 @@ class Ledger:
     def price(self, policy: Policy, workload: Workload, model: str, units: Mapping[Unit, int]) -> tuple[int, int]:
         """Amount of these units at the plan's prices: all lines, and those that no allowance can change."""
         prices = policy.prices(workload, model)
-        allowed = policy.priced_by_ledger() - {SaleUnit.AMOUNT}
-        return amount_of(prices, units), amount_of((line for line in prices if line.unit not in allowed), units)
+        gross = amount_of(prices, units)
+        if not policy.allowed:
+            return gross, gross
+        return gross, amount_of([line for line in prices if line.unit not in policy.allowed], units)
 
     def settle(self, hold: Hold, event: Event, usage: Usage, amount: int) -> None:
         """End a forwarded request. Returns at once; the writing happens in the background."""
@@ -201,9 +202,8 @@ class Ledger:
 
     async def _write(self, settlement: Settlement) -> None:
         try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self._settler.settle(settlement)
-        except (StoreError, TimeoutError):
+            await self._settler.settle(settlement)
+        except StoreError:
             await self._journal(settlement)
         else:
             self._remember(settlement)
@@ -221,7 +221,8 @@ class Ledger:
         if not self._replay_ms or not settlement.forwarded:
             return
         self._recent.append(settlement)
-        while self._recent and self._recent[0].time_ms < settlement.time_ms - self._replay_ms:
+        oldest = settlement.time_ms - self._replay_ms
+        while self._recent[0].time_ms < oldest or len(self._recent) > REMEMBERED_SETTLEMENTS:
             self._recent.popleft()
 
     async def after_failover(self) -> None:

@@ -1,9 +1,10 @@
-"""What stages and ledger say to each other: subjects, standings, holds, usage, settlements."""
+"""What stages and ledger say to each other: standings, holds, usage, settlements.
+
+None of these can be part of a reference cycle, so the garbage collector need not look at them (`gc=False`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -24,19 +25,17 @@ class Provenance(StrEnum):
     """Computed by the gate for want of anything better."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """What a request turned out to use, as its meter saw it."""
 
-    units: Mapping[Unit, int] = field(default_factory=dict)
-    provenance: Mapping[Unit, Provenance] = field(default_factory=dict)
+    units: dict[Unit, int] = {}
+    provenance: dict[Unit, Provenance] = {}
     complete: bool = True
     """False: the answer ended before the workload says it is whole, or is a success in status only."""
     finish_reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """One limit as it stands for a request."""
 
     policy: str
@@ -52,7 +51,7 @@ class Standing:
     shadow: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one rule has reserved for a hold, and how to give it back. Amounts are strings: JSON numbers are doubles."""
 
     kind: str
@@ -67,7 +66,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """Price past an allowance, `<amount> <counted units>`."""
 
 
-class Hold(msgspec.Struct, omit_defaults=True):
+class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """An admitted request until it is settled: who it is accounted to, and what is reserved for it.
 
     It is kept in Redis as JSON, so that a reaper can end it when its owner died.
@@ -93,7 +92,7 @@ class Hold(msgspec.Struct, omit_defaults=True):
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
 
 
-class Settlement(msgspec.Struct, omit_defaults=True):
+class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     """The end of one request, complete enough to be written again from a journal."""
 
     hold: Hold
@@ -113,8 +112,7 @@ class Settlement(msgspec.Struct, omit_defaults=True):
         return bytes(self.event) != b"null"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """The request may pass."""
 
     hold: Hold
@@ -123,8 +121,7 @@ class Admitted:
     """Policies in shadow mode that would have refused it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
+class Denied(msgspec.Struct, frozen=True, gc=False):
     """The first rule that refuses the request, and how it stands."""
 
     standing: Standing

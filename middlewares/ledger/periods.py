@@ -1,13 +1,20 @@
 """Calendar periods in UTC; the Python side of `lua/period.lua`."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
+DAY_MS = 86_400_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def day_of(time_ms: int) -> str:
     """UTC day of a Unix time in milliseconds, as `20261121`."""
-    return (EPOCH + timedelta(milliseconds=time_ms)).strftime("%Y%m%d")
+    return _day(time_ms // DAY_MS)
+
+
+@lru_cache(maxsize=512)
+def _day(number: int) -> str:
+    return (EPOCH + timedelta(days=number)).strftime("%Y%m%d")
 
 
 def month_of(time_ms: int) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan, Price
+from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Standing
-from middlewares.ledger.pricing import counted, denominator, prices_for
+from middlewares.ledger.pricing import PriceLine, counted, prices_for
 
 MINUTE = 60
 DAY = 86_400
@@ -75,7 +75,15 @@ class Policy:
         self.plan = plan
         self.plan_id = f"{name}@{plan.version}"
         self.rules = tuple(self._rules(name))
-        self._prices: dict[tuple[Workload, str], tuple[Price, ...]] = {}
+        shared = keys.shared(keys.tag(app))
+        self.admit_keys = (shared.holds, shared.bodies, *(key for rule in self.rules for key in rule.keys))
+        """The KEYS of `lua/admit.lua`."""
+        self.allowed = frozenset(allowance.unit for allowance in plan.allowances)
+        """Units whose price depends on an allowance, which only the settle script can apply."""
+        self._counts = any(rule.sale_unit is not None for rule in self.rules)
+        self._nothing = self._arguments([0] * len(self.rules))
+        self._leases = self._entries([0] * len(self.rules))
+        self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
 
     @cached_property
     def prepaid_or_capped(self) -> bool:
@@ -88,7 +96,7 @@ class Policy:
         choice = self.plan.on_store_loss
         return choice == "refuse" if choice else self.prepaid_or_capped
 
-    def prices(self, workload: Workload, model: str) -> tuple[Price, ...]:
+    def prices(self, workload: Workload, model: str) -> tuple[PriceLine, ...]:
         """Price lines for a workload and model."""
         found = self._prices.get((workload, model))
         if found is None:
@@ -148,26 +156,39 @@ class Policy:
         limit = max(1, cap.max * factor // share)
         return Rule(cap.per[0], (key,), limit, 0, policy, cap.unit, factor, cap.unit, None, cap.shadow)
 
-    def entries(self, estimates: list[int], prices: tuple[Price, ...]) -> tuple[Entry, ...]:
-        """What settlement must give back and count, for estimates in the order of the rules."""
-        found = [
+    def reserve(
+        self, units: Mapping[Unit, int], amount: int, prices: tuple[PriceLine, ...]
+    ) -> tuple[list[str | int], tuple[Entry, ...]]:
+        """For these estimates: the rules as ARGV of `lua/admit.lua`, and what settlement must give back and count."""
+        if not self._counts:
+            arguments, entries = self._nothing, self._leases
+        else:
+            estimates = [rule.estimate(units, amount) for rule in self.rules]
+            arguments, entries = self._arguments(estimates), self._entries(estimates)
+        if self.allowed:
+            entries += tuple(self._allowance(each, prices) for each in self.plan.allowances)
+        return arguments, entries
+
+    def _arguments(self, estimates: list[int]) -> list[str | int]:
+        found: list[str | int] = []
+        for rule, held in zip(self.rules, estimates, strict=True):
+            found += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
+        return found
+
+    def _entries(self, estimates: list[int]) -> tuple[Entry, ...]:
+        return tuple(
             Entry(rule.kind, rule.keys, str(held), rule.sale_unit or "")
             for rule, held in zip(self.rules, estimates, strict=True)
             if rule.kind != "w"
-        ]
-        return tuple(found + [self._allowance(each, prices) for each in self.plan.allowances])
+        )
 
-    def _allowance(self, allowance: Allowance, prices: tuple[Price, ...]) -> Entry:
+    def _allowance(self, allowance: Allowance, prices: tuple[PriceLine, ...]) -> Entry:
         unit = allowance.unit
         key = self.keys.rule(self.app, "allowance", "user", f"{self.app}:{self.user or ''}", f"{unit}:{allowance.per}")
         factor = 1 if unit is SaleUnit.AMOUNT else COUNTED[unit][1]
         line = next((price for price in prices if price.unit is unit), None)
-        price = f"{line.amount} {denominator(line)}" if line else "" if unit is SaleUnit.AMOUNT else "0 1"
+        price = f"{line.amount} {line.per}" if line else "" if unit is SaleUnit.AMOUNT else "0 1"
         return Entry("a", (key,), str(allowance.included * factor), unit, allowance.per[0], price)
-
-    def priced_by_ledger(self) -> frozenset[SaleUnit]:
-        """Units whose price depends on an allowance, which only the settle script can apply."""
-        return frozenset(allowance.unit for allowance in self.plan.allowances)
 
 
 def _share(limit: Limit, share: int) -> int:

@@ -19,6 +19,8 @@ from middlewares.ledger.scripts import FIND, SETTLE
 
 MARKER_LIFE_MS = 30 * 86_400_000
 """How long a late settlement of a reaped request is still recognised."""
+SETTLE_SECONDS = 2.0
+"""A settlement waits this long for Redis before it goes to the journal: no client waits for it."""
 SCAN_SLACK_MS = 2_000
 SCAN_STRIDE = 1_000
 NOTHING = msgspec.Raw(b"null")
@@ -132,7 +134,7 @@ class Settler:
         for entry in hold.entries:
             keys += entry.keys
             args += self._entry(entry, settlement)
-        return await self._runner.run(SETTLE, keys, args)
+        return await self._runner.run(SETTLE, keys, args, deadline=SETTLE_SECONDS)
 
     @staticmethod
     def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:

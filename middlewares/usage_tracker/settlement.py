@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from config.plans import Plan
 from config.workloads import Unit
 from middlewares.exchange import Exchange, Outcome
@@ -43,7 +41,7 @@ def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
     return Outcome.UPSTREAM_ERROR if failed and exchange.outcome is Outcome.COMPLETE else exchange.outcome
 
 
-def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: Mapping[Unit, int]) -> Usage:
+def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int]) -> Usage:
     """What counts of the measured usage, by the plan's rule for this outcome."""
     if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN) and plan.on_upstream_error == "free":
         return Usage(complete=False, finish_reason=usage.finish_reason)
