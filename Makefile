@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for processes and sockets, so three at a time keep two cores busy.
+TEST_PROCESSES ?= 3
 READY := $(VENV)/.ready
 
 .PHONY: run test check lint bench soak fuzz lock clean
@@ -10,7 +12,7 @@ run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
 	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
 
 test: lint  ## format check, linter, strict types, tests
-	$(BIN)/pytest -m "not soak and not fuzz"
+	$(BIN)/pytest -m "not soak and not fuzz" --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
