@@ -167,6 +167,9 @@ def main(directory: Path, address: str, binary: str) -> None:
     guardian.start()
     fcntl.flock(owners, fcntl.LOCK_EX)
     guardian.stop()
+    if Path(address).parent != directory:
+        with contextlib.suppress(OSError):
+            Path(address).parent.rmdir()
 
 
 if __name__ == "__main__":
