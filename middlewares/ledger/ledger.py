@@ -230,7 +230,10 @@ class Ledger:
         recent, self._recent = list(self._recent), deque()
         for settlement in recent:
             settlement.attempted_ms = settlement.time_ms
-            await self._write(settlement)
+        try:
+            await self._settler.settle_again(recent)
+        except StoreError:
+            await asyncio.gather(*map(self._journal, recent))
 
     def back(self) -> None:
         """Redis answers again."""

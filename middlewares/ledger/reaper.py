@@ -60,7 +60,7 @@ class Reaper:
             units=event.units,
             amount=hold.estimate if hold.on_orphan == "estimate" else "0",
         )
-        if await self._settler.reap(settlement) is None:
+        if not await self._settler.reap(settlement):
             return False
         self._on_orphan(hold)
         return True

@@ -63,15 +63,10 @@ async def _take_over(journal: Adopted, aside: list[Path], settler: Settler, cloc
 
 
 async def _replay(records: Sequence[Record], living: Set[str], settler: Settler, clock: RedisClock) -> int:
-    settled = {record.settlement.hold.request_id for record in records if record.settlement}
-    written = 0
-    for record in records:
-        settlement = record.settlement
-        if record.hold and record.hold.request_id not in settled | living:
-            settlement = _orphan(record.hold, clock)
-        if settlement and await settler.settle(settlement) is not None:
-            written += 1
-    return written
+    settlements = [record.settlement for record in records if record.settlement]
+    ended = living | {settlement.hold.request_id for settlement in settlements}
+    orphans = [_orphan(record.hold, clock) for record in records if record.hold and record.hold.request_id not in ended]
+    return await settler.settle_again(settlements + orphans)
 
 
 def _orphan(hold: Hold, clock: RedisClock) -> Settlement:

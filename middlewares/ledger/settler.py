@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from asyncio import gather
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ SETTLE_SECONDS = 2.0
 """A settlement waits this long for Redis before it goes to the journal: no client waits for it."""
 SCAN_SLACK_MS = 2_000
 SCAN_STRIDE = 1_000
+BATCH = 100
 NOTHING = msgspec.Raw(b"null")
 
 
@@ -60,45 +62,65 @@ class Settler:
         self._runner = runner
         self._keys = keys
 
-    async def settle(self, settlement: Settlement) -> str | None:
-        """Write one settlement; the final amount, or None where there was nothing (left) to write.
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write a settlement for the first time; False where nothing was left to count.
 
-        Safe to call again with the same settlement when its fate is unknown, provided `attempted_ms` is set.
-        Raises `StoreError`.
+        Without a hold there is nothing to give back, for Redis was away at admission or has lost it since; the event
+        is recorded all the same. Raises `StoreError`: then its fate is unknown, and only `settle_again` is safe.
         """
+        done = await self._end(settlement)
+        if done is None and settlement.forwarded:
+            return _done(await self._call(settlement, "record"))
+        return done or False
+
+    async def settle_again(self, settlements: Iterable[Settlement]) -> int:
+        """Write settlements whose first attempt got no answer; how many were not yet written.
+
+        A missing hold is ambiguous then: the attempt may have run. What has an event in the stream is left alone. The
+        stream is read after every hold was asked for, when no late attempt can find one any more. Raises `StoreError`.
+        """
+        written = 0
+        doubtful: dict[str, list[Settlement]] = {}
+        for batch in _batches(settlements):
+            for settlement, done in zip(batch, await gather(*map(self._end, batch)), strict=True):
+                written += done or False
+                if done is None and settlement.forwarded:
+                    doubtful.setdefault(self._keys.tag(settlement.hold.app), []).append(settlement)
+        for tag, group in doubtful.items():
+            known = await self._known(tag, group)
+            for settlement in group:
+                if settlement.hold.request_id not in known:
+                    written += _done(await self._call(settlement, "record"))
+        return written
+
+    async def reap(self, settlement: Settlement) -> bool:
+        """End an expired hold for its dead owner; False where it is no longer there or was renewed."""
+        marker = ENCODER.encode(Marker(settlement.units, settlement.amount))
+        return _done(await self._call(settlement, "reap", marker))
+
+    async def _end(self, settlement: Settlement) -> bool | None:
+        """Settle by the hold, or adjust what the reaper made of it; None where there is neither."""
         reply = await self._call(settlement, "settle")
-        if reply[0] == 1:
-            return _amount(reply)
         if reply[0] == 2:
             return await self._adjust(settlement, reply[1])
-        if not settlement.forwarded or (settlement.attempted_ms and await self.written(settlement)):
-            return None
-        return _amount(await self._call(settlement, "record"))
+        return True if reply[0] == 1 else None
 
-    async def reap(self, settlement: Settlement) -> str | None:
-        """End an expired hold for its dead owner; None where it is no longer there or was renewed."""
-        marker = ENCODER.encode(Marker(settlement.units, settlement.amount))
-        return _amount(await self._call(settlement, "reap", marker))
+    async def _known(self, tag: str, settlements: Iterable[Settlement]) -> set[str]:
+        """Which of these requests have an event in the stream already."""
+        wanted = {settlement.hold.request_id for settlement in settlements}
+        oldest = min(settlement.attempted_ms for settlement in settlements)
+        start: str | bytes = str(max(0, oldest - SCAN_SLACK_MS))
+        known: set[str] = set()
+        while start:
+            start, *found = await self._runner.run(FIND, [self._keys.shared(tag).events], [start, SCAN_STRIDE])
+            known.update(wanted.intersection(map(bytes.decode, found)))
+        return known
 
-    async def written(self, settlement: Settlement) -> bool:
-        """Whether the stream already has the event of a settlement that was sent before without an answer."""
-        events = self._keys.shared(self._keys.tag(settlement.hold.app)).events
-        start: str | bytes = str(max(0, settlement.attempted_ms - SCAN_SLACK_MS))
-        identity = DECODER.decode(settlement.event).id
-        while True:
-            reply = await self._runner.run(FIND, [events], [identity, start, SCAN_STRIDE])
-            if reply[0] == 1:
-                return True
-            if len(reply) == 1:
-                return False
-            start = reply[1]
-            await asyncio.sleep(0)
-
-    async def _adjust(self, settlement: Settlement, marker: bytes) -> str | None:
+    async def _adjust(self, settlement: Settlement, marker: bytes) -> bool:
         """The reaper was here first: count only the difference, under an event of its own."""
         _, _, text = marker.partition(b" ")
-        if not text or not settlement.forwarded:
-            return None
+        if not settlement.forwarded:
+            return False
         counted_before = msgspec.json.decode(text, type=Marker)
         units = {
             unit: settlement.units.get(unit, 0) - counted_before.units.get(unit, 0)
@@ -115,7 +137,7 @@ class Settler:
             units=units,
             amount=str(int(settlement.amount) - int(counted_before.amount)),
         )
-        return _amount(await self._call(difference, "adjust"))
+        return _done(await self._call(difference, "adjust"))
 
     async def _call(self, settlement: Settlement, mode: str, marker: bytes = b"") -> Any:
         hold = settlement.hold
@@ -149,5 +171,11 @@ def released(hold: Hold, time_ms: int) -> Settlement:
     return Settlement(hold=hold, event=NOTHING, time_ms=time_ms)
 
 
-def _amount(reply: Any) -> str | None:
-    return reply[1].decode() if reply[0] == 1 else None
+def _done(reply: Any) -> bool:
+    return bool(reply[0] == 1)
+
+
+def _batches(settlements: Iterable[Settlement]) -> Iterator[list[Settlement]]:
+    remaining = iter(settlements)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
