@@ -1,4 +1,4 @@
-"""The usage event: the one record of a forwarded request."""
+"""The usage event: the one record of a forwarded request; and the record of a change of credits by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """As it stands in the stream, beside its `amount` (a decimal string of atomic units)."""
 
     id: str
-    """The request id; the id of an adjustment is `<request id>-adjustment`."""
+    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`."""
     time: int
     """When it ended, Redis time in Unix milliseconds; decides its day and month."""
     started: int
@@ -27,11 +27,14 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     user: str | None
     key: str | None
     plan: str
-    """Name and version of the plan it was priced under."""
-    workload: Workload
+    """Name and version of the plan it was priced under; empty for credits."""
+    workload: Workload | None
+    """None for credits."""
     model: str
     outcome: str
-    type: Literal["usage", "adjustment"] = "usage"
+    """How a request ended; `granted` or `debited` for credits."""
+    type: Literal["usage", "adjustment", "credit"] = "usage"
+    """What its amount is: the price of a request, a correction of it, or credits put in (negative: taken out)."""
     units: dict[Unit, int] = {}
     provenance: Mapping[Unit, str] = {}
     status: int = 0
@@ -46,6 +49,10 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_out: int = 0
     attention: bool = False
     """The plan asks for a person to look at it."""
+    reference: str = ""
+    """Of credits: the operator's own name for the change."""
+    note: str = ""
+    """Of credits: a remark for people."""
 
 
 ENCODER = msgspec.json.Encoder()

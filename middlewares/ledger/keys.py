@@ -21,7 +21,8 @@ class TagKeys:
     bodies: str
     """Hash: request id -> hold (JSON)."""
     events: str
-    """Stream of usage events: fields `event` (JSON) and `amount` (decimal string)."""
+    """Stream of usage events: fields `event` (JSON), `amount` (decimal string) and, where a wallet paid or was paid
+    into, `wallet` (`app` or `user`: whose)."""
 
 
 class Keys:
@@ -54,6 +55,10 @@ class Keys:
     def wallet(self, app: str, user: str | None = None) -> str:
         """Prepaid credits of an app, or of one user with a wallet of its own (hash: granted, spent, held)."""
         return f"{self.tag(app)}wallet:{app}" + (f":{user}" if user else "")
+
+    def references(self, app: str) -> str:
+        """References under which an app's credits were changed (hash: reference -> `<amount> <user>`)."""
+        return f"{self.tag(app)}references:{app}"
 
     def marker(self, app: str, request_id: str) -> str:
         """What a reaped or recorded request leaves behind, so that nothing is counted twice."""

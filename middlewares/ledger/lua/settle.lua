@@ -41,7 +41,7 @@ elseif not redis.call('SET', KEYS[3], 'recorded', 'NX', 'PX', ARGV[6]) then
 end
 
 local first_entry = 8 + 2 * tonumber(ARGV[7])
-local entries, key = {}, 6
+local entries, key, wallet = {}, 6, nil
 for i = first_entry, #ARGV, 5 do
   local entry = { kind = ARGV[i], held = ARGV[i + 1], used = ARGV[i + 2], period = ARGV[i + 3], extra = ARGV[i + 4],
                   key = KEYS[key] }
@@ -49,6 +49,7 @@ for i = first_entry, #ARGV, 5 do
     entry.user_key = KEYS[key + 1]
     key = key + 1
     if mode == 'record' then of_user = redis.call('EXISTS', entry.user_key) == 1 end
+    wallet = of_user and 'user' or 'app'
   end
   key = key + 1
   entries[#entries + 1] = entry
@@ -86,7 +87,11 @@ end
 
 if ARGV[3] == '' then return { 1, amount } end
 
-redis.call('XADD', KEYS[4], '*', 'event', ARGV[3], 'amount', amount)
+if wallet then
+  redis.call('XADD', KEYS[4], '*', 'event', ARGV[3], 'amount', amount, 'wallet', wallet)
+else
+  redis.call('XADD', KEYS[4], '*', 'event', ARGV[3], 'amount', amount)
+end
 for i = 8, first_entry - 1, 2 do
   redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
 end

@@ -1,0 +1,29 @@
+"""One real Redis for the tests of the ledger, and what they need on top of it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from middlewares.ledger.keys import Keys
+from proxy.store.store import Store
+from tests.store.servers import RedisServer, binaries
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Shared by all tests, which keep apart by the names of their apps."""
+    folder = tmp_path_factory.mktemp("redis")
+    server = RedisServer(binaries(folder)[0], folder / "redis").start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    async with await Store.open(redis_server.url, tmp_path_factory.getbasetemp(), deadline=10) as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys(4, cluster=False)
