@@ -23,17 +23,18 @@ def demo() -> None:
     for name in ("listen", "admin_listen"):
         if f"TOLLGATE_{name.upper()}" not in os.environ and not _free(getattr(settings, name)):
             override(**{name: "127.0.0.1:0"})
-    gateway = _reserve()
-    override(gateway_url=f"http://127.0.0.1:{gateway}")
-    settings = load()
+    with _reserved_port() as gateway:
+        port = gateway.getsockname()[1]
+        override(gateway_url=f"http://127.0.0.1:{port}")
+        settings = load()
 
-    async def listening(origin: str) -> None:
-        from proxy.standin.server import Standin  # noqa: PLC0415 - only the demo and the tests need it
+        async def listening(origin: str) -> None:
+            from proxy.standin.server import Standin  # noqa: PLC0415 - only the demo and the tests need it
 
-        await Standin().start(port=gateway)
-        typer.echo(_greeting(origin, await _demo_key(settings)))
+            await Standin().start(port=port)
+            typer.echo(_greeting(origin, await _demo_key(settings)))
 
-    run(settings, listening)
+        run(settings, listening)
 
 
 async def _demo_key(settings: Settings) -> str:
@@ -91,9 +92,9 @@ def _free(address: str) -> bool:
     return True
 
 
-def _reserve() -> int:
-    """A port that is free now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _reserved_port() -> socket.socket:
+    """A socket that keeps a free port from everybody but a listener that allows reuse, as asyncio's do."""
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    return reservation
