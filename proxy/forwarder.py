@@ -54,6 +54,7 @@ class Forwarder:
         except asyncio.CancelledError:
             if not departure.happened:
                 exchange.outcome, exchange.error = Outcome.GATE_SHUTDOWN, "gate_shutdown"
+                exchange.status = exchange.status or 503
                 raise
             departure.forget()
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -66,6 +67,9 @@ class ResponseMiddleware:
         except Refusal as refusal:
             answer.verdict = REFUSED
             await self._refuse(answer, refusal)
+        except asyncio.CancelledError:  # what comes now is brief, and nobody waits for this task any longer
+            answer.verdict = REFUSED
+            await self._refuse(answer, _stopped())
         except Exception:
             logger.exception(INTERNAL_ERROR, request_id=answer.exchange.request_id)
             answer.verdict = INTERNAL_ERROR
@@ -132,6 +136,16 @@ class Answer:
             *self._cors,
         ]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+def _stopped() -> Refusal:
+    return Refusal(
+        503,
+        "gate_shutdown",
+        "The gate is being stopped and cannot wait for this request any longer. Send it again in a moment.",
+        headers=[(b"retry-after", b"1")],
+        close=True,
+    )
 
 
 async def _abort(scope: Scope, receive: Receive) -> None:

@@ -58,6 +58,7 @@ TITLES: dict[str, str] = {
     "gateway_truncated": "The gateway's answer was cut off",
     "gateway_malformed": "The gateway's answer is not valid HTTP",
     "gateway_failed": "The gateway failed",
+    "gate_shutdown": "The gate is being stopped",
     "internal_error": "The gate failed",
 }
 """Every code with its title. Codes are stable; the documentation's list of errors is made from this table."""

@@ -18,6 +18,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from config.access import Edge
 from proxy.server.cycle import Cycle
 
+_FAREWELL_SECONDS = 0.5
+"""How long a draining connection stays open for one more request, which may be on its way already."""
+
 _UNSEEN_LIMIT = 262_144
 """Bytes in a row that may arrive without being part of a body somebody reads."""
 
@@ -57,6 +60,8 @@ class Connection(HttpToolsProtocol):
     """
 
     limits: Edge
+    draining = False
+    """Each answer is the last of its connection. Set on the class: it holds for connections yet to come, too."""
 
     _answering: RequestResponseCycle | None = None
     """The request in the application's hands; `cycle` is the newest, maybe still queued behind it."""
@@ -99,6 +104,15 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
+        if self.draining:
+            self.shutdown()
+
+    def shutdown(self) -> None:
+        """Called by a server that drains. A client that is just about to ask still gets its answer."""
+        if self._idle:
+            self.loop.call_later(_FAREWELL_SECONDS, self._close_if_idle)
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -175,7 +189,7 @@ class Connection(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue and version != "1.0",
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         if newest is None or newest.response_complete:
@@ -194,6 +208,14 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answering = cycle
         super()._start_asgi_task(cycle, app)
+
+    @property
+    def _idle(self) -> bool:
+        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
+
+    def _close_if_idle(self) -> None:
+        if self._idle:
+            self.transport.close()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

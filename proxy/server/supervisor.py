@@ -45,7 +45,7 @@ class Supervisor:
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
-            public = stack.enter_context(_bind(settings.listen, "listen"))
+            self._public = public = stack.enter_context(_bind(settings.listen, "listen"))
             private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
             self._caretaker = await stack.enter_async_context(Caretaker.open(settings))
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
@@ -83,6 +83,7 @@ class Supervisor:
     async def _drain(self) -> None:
         log.info("draining")
         await asyncio.sleep(self._settings.drain.delay_seconds)
+        self._public.close()  # or the kernel goes on accepting what no worker will
         await self._workers.stop()
         log.info("stopped")
 

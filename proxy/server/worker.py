@@ -51,6 +51,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
+            protocol.draining = True
             http.should_exit = True
 
         def supervisor_gone() -> None:

@@ -12,9 +12,9 @@ import pytest_asyncio
 from middlewares.auth.keys import pepper_of
 from proxy.control.apps import Apps
 from proxy.control.keys import Keys
-from tests.product.wire import Answer, Wire, chunk, request
 from tests.store.servers import free_port
 from tests.support.deployment import Customer, Deployment, deployed
+from tests.support.wire import Answer, Wire, chunk, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from proxy.standin.media import pattern
 from proxy.standin.record import Record
-from tests.product.wire import Answer, Wire, chunk, request
 from tests.support.deployment import Customer, Deployment
+from tests.support.wire import Answer, Wire, chunk, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

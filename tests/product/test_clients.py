@@ -11,8 +11,8 @@ from livepeer_ai import Livepeer
 
 from proxy.standin.media import png, ts, wav
 from proxy.standin.record import Record
-from tests.product.wire import Wire, chunk
 from tests.support.deployment import Customer, Deployment, eventually
+from tests.support.wire import Wire, chunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.edge.hostile import Hostile, hostile_requests, second_request
-from tests.product.wire import Wire
 from tests.support.deployment import Customer, Deployment, eventually
+from tests.support.wire import Wire
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

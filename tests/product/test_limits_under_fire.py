@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from tests.product.conftest import SCOPES
-from tests.product.wire import Answer, Wire, request
 from tests.support.deployment import Customer, Deployment, eventually
+from tests.support.wire import Answer, Wire, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

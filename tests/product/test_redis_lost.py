@@ -8,9 +8,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.product.wire import Answer, Wire, request
 from tests.store.servers import RedisServer, binaries
 from tests.support.deployment import Customer, Deployment, deployed, eventually
+from tests.support.wire import Answer, Wire, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 

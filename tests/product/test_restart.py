@@ -1,0 +1,96 @@
+"""SIGHUP: every worker is replaced, on the configuration as it is then, while no client notices."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import psutil
+import yaml
+
+from tests.support.deployment import Customer, Deployment, deployed, eventually
+from tests.support.wire import Wire, request
+
+
+def workers(gate: Deployment) -> set[int]:
+    found = set()
+    for process in gate.processes():
+        try:
+            command = process.cmdline()
+        except psutil.NoSuchProcess:
+            continue
+        if "proxy.server.worker" in command:
+            found.add(process.pid)
+    return found
+
+
+class Load:
+    """Clients that never stop asking; each failure is kept."""
+
+    def __init__(self, gate: Deployment, customer: Customer) -> None:
+        self._gate = gate
+        self._head = request("GET", "/stream/a.ts", [*customer.headers.items(), ("X-Standin", "bytes=100")])
+        self.done = 0
+        self.failures: list[BaseException | int] = []
+        self.over = False
+
+    async def ask(self, wire: Wire) -> bool:
+        """One request and a pause for breath; whether the connection can carry another."""
+        try:
+            answer = await wire.ask(self._head)
+        except (EOFError, OSError) as error:
+            self.failures.append(error)
+            return False
+        if answer.status != 200 or len(answer.body) != 100:
+            self.failures.append(answer.status)
+        self.done += 1
+        await asyncio.sleep(0.002)
+        return answer.get("connection") != "close"
+
+    async def by_new_connections(self) -> None:
+        while not self.over:
+            async with await Wire.open(self._gate.address) as wire:
+                await self.ask(wire)
+
+    async def by_kept_connections(self) -> None:
+        while not self.over:
+            async with await Wire.open(self._gate.address) as wire:
+                while not self.over and await self.ask(wire):
+                    pass
+
+
+async def test_no_request_fails_while_the_workers_are_replaced(tmp_path: Path) -> None:
+    async with deployed(tmp_path, {"workers": 2}) as gate:
+        customer = await gate.customer()
+        load = Load(gate, customer)
+        ways = (load.by_new_connections, load.by_kept_connections)
+        clients = [asyncio.create_task(way()) for way in ways for _ in range(4)]
+        before = workers(gate)
+        await eventually(lambda: load.done > 100)
+        gate.signal(signal.SIGHUP)
+        await eventually(lambda: any(line["event"] == "restarted" for line in gate.lines()))
+        assert len(workers(gate)) == 2
+        assert not workers(gate) & before
+        done = load.done
+        await eventually(lambda: load.done > done + 100)
+        load.over = True
+        await asyncio.gather(*clients)
+        assert load.failures == []
+        events = await gate.settled(load.done, customer.app)
+        assert {event["outcome"] for event in events} == {"complete"}
+
+
+async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
+    async with deployed(tmp_path, {}) as gate:
+        file = tmp_path / "tollgate.yaml"
+        good, before = file.read_text(), workers(gate)
+        file.write_text(yaml.safe_dump({**yaml.safe_load(good), "workers": "many"}))
+        gate.signal(signal.SIGHUP)
+        await eventually(lambda: any(line["event"] == "reload_refused" for line in gate.lines()))
+        [refused] = [line for line in gate.lines() if line["event"] == "reload_refused"]
+        assert [problem.split(":")[0] for problem in refused["problems"]] == ["workers"]
+        file.write_text(good)
+        assert workers(gate) == before
+        load = Load(gate, await gate.customer())
+        async with await Wire.open(gate.address) as wire:
+            await load.ask(wire)
+        assert (load.done, load.failures) == (1, [])
