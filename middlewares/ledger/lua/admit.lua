@@ -21,11 +21,11 @@ local rules, answer, key = {}, { 1, now }, 3
 
 local function window(rule)
   local slot = math.floor(now / rule.parameter)
-  local state = redis.call('HMGET', rule.key, 'count', 'oldest')
+  local state = redis.call('HMGET', rule.key, 'count', 'oldest', slot)
   local count, oldest = tonumber(state[1] or 0), math.min(tonumber(state[2] or slot), slot)
   if count > 0 and slot - oldest > 2 * SLOTS then
     redis.call('DEL', rule.key)
-    count, oldest = 0, slot
+    count, oldest, state[3] = 0, slot, false
   end
   while oldest < slot do -- leave behind what is older than the window, then skip empty slots
     local used = tonumber(redis.call('HGET', rule.key, oldest) or 0)
@@ -36,7 +36,7 @@ local function window(rule)
     end
     oldest = oldest + 1
   end
-  rule.slot, rule.oldest = slot, oldest
+  rule.slot, rule.oldest, rule.count, rule.in_slot = slot, oldest, count, tonumber(state[3] or 0)
   local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
   return count < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - count)), reset
 end
@@ -83,15 +83,12 @@ end
 for _, rule in ipairs(rules) do
   local remaining = rule.remaining
   if rule.kind == 'w' then
-    redis.call('HINCRBY', rule.key, rule.slot, 1)
-    redis.call('HINCRBY', rule.key, 'count', 1)
-    redis.call('HSET', rule.key, 'oldest', rule.oldest)
-    redis.call('PEXPIRE', rule.key, (SLOTS + 2) * rule.parameter)
+    redis.call('HSET', rule.key, rule.slot, rule.in_slot + 1, 'count', rule.count + 1, 'oldest', rule.oldest)
+    if rule.in_slot == 0 then redis.call('PEXPIRE', rule.key, (SLOTS + 2) * rule.parameter) end
     remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
     if rule.reset == 0 then rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now end
   elseif rule.kind == 'c' then
     redis.call('ZADD', rule.key, now + ttl, id)
-    redis.call('PEXPIRE', rule.key, ttl * 4)
     remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
   elseif rule.estimate ~= '0' then
     redis.call('HSET', rule.key, 'held', add(redis.call('HGET', rule.key, 'held') or '0', rule.estimate))

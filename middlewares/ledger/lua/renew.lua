@@ -8,6 +8,5 @@ if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 redis.call('ZADD', KEYS[1], 'XX', expiry, ARGV[1])
 for i = 2, #KEYS do
   redis.call('ZADD', KEYS[i], expiry, ARGV[1])
-  redis.call('PEXPIRE', KEYS[i], ARGV[2] * 4)
 end
 return 1
