@@ -13,6 +13,7 @@ import typer
 from config.loader import CONFIG_VARIABLE, ConfigError
 from proxy.cli import apps, keys, users
 from proxy.cli.check import check
+from proxy.cli.credits import app as credits_app
 from proxy.cli.demo import demo
 from proxy.cli.events import events
 from proxy.cli.export import export
@@ -20,6 +21,7 @@ from proxy.cli.output import Exit
 from proxy.cli.serve import serve
 from proxy.cli.statements import statements
 from proxy.cli.usage import usage
+from proxy.cli.verify import verify
 
 app = typer.Typer(
     name="tollgate",
@@ -36,9 +38,11 @@ app.command()(usage)
 app.command()(events)
 app.command()(export)
 app.command()(statements)
+app.command()(verify)
 app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(credits_app, name="credits")
 
 
 def _print_version(wanted: bool) -> None:

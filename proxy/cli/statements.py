@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +12,9 @@ from proxy.cli.inputs import AppOption, client_id
 from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, print_table
 from proxy.cli.session import Session, run
 from proxy.cli.usage import Format, FormatOption, chosen, print_csv
-from proxy.reporting.dates import BadDate, parse_period, redis_today
+from proxy.reporting.dates import BadDate, Days, parse_period, redis_today
 from proxy.reporting.statement import Statement, Tally
-from proxy.reporting.statement_report import document, spreadsheet, summary, table
+from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
 
 if TYPE_CHECKING:
     from middlewares.auth.records import AppRecord
@@ -41,8 +42,11 @@ def statements(
         app = await session.apps.require(wanted)
         tally = Tally(days)
         over = await redis_today(redis) > days.last
+        keys = keys_of(settings, redis)
+        prepaid = await redis.exists(keys.references(wanted)) or await redis.exists(keys.wallet(wanted))
+        since = Days(date(1970, 1, 1), days.last) if prepaid else days  # a wallet opens with all that ever happened
         try:
-            async for recorded in events_of(redis, keys_of(settings, redis), wanted, days):
+            async for recorded in events_of(redis, keys, wanted, since):
                 tally.add(recorded)
         except UnreadableEvent as error:
             fail(f"no statement: {error}", Exit.FAILED)
@@ -57,3 +61,6 @@ def statements(
         print_one(summary(wanted, app.name, settings.currency, found), as_json=False)
         typer.echo()
         print_table(*table(settings.currency, found))
+        if found.wallets:
+            typer.echo()
+            print_table(*wallets(settings.currency, found))

@@ -62,12 +62,35 @@ class Line:
         return head | ({"users": self.users} if key.kind is Kind.FEE else {}) | self.total.plain()
 
 
+@dataclass(slots=True)
+class Wallet:
+    """Prepaid credits in a period, in atomic units."""
+
+    opening: int = 0
+    granted: int = 0
+    debited: int = 0
+    """Taken out by hand."""
+    spent: int = 0
+    """What requests cost, less what adjustments gave back."""
+
+    @property
+    def closing(self) -> int:
+        """What the next period opens with."""
+        return self.opening + self.granted - self.debited - self.spent
+
+    def plain(self) -> dict[str, str]:
+        """As it goes into JSON."""
+        return {name: str(getattr(self, name)) for name in ("opening", "granted", "debited", "spent", "closing")}
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """An app's account of one period."""
 
     days: Days
     lines: tuple[Line, ...]
+    wallets: tuple[tuple[str | None, Wallet], ...]
+    """By user; None is the app's own. They say how lines were paid, and are no lines themselves."""
     plans: tuple[str, ...]
     """Plan versions its events were priced under, `<name>@<version>`."""
     events: int
@@ -89,6 +112,7 @@ class Tally:
 
     days: Days
     lines: dict[LineKey, Total] = field(default_factory=dict)
+    wallets: dict[str | None, Wallet] = field(default_factory=dict)
     active: dict[str, set[str | None]] = field(default_factory=dict)
     """Users by plan name; None is the app itself."""
     plans: set[str] = field(default_factory=set)
@@ -96,10 +120,35 @@ class Tally:
     attention: int = 0
 
     def add(self, recorded: Recorded) -> None:
-        """Count one event of the period."""
+        """Count one event: wholly in its period, before it only in the opening balance of a wallet."""
+        event = recorded.event
+        if recorded.wallet:
+            self._move(recorded)
+        if event.time not in self.days:
+            return
+        self.ids.append(event.id)
+        self.attention += event.attention
+        if event.type != "credit":
+            self._charge(recorded)
+
+    def _move(self, recorded: Recorded) -> None:
+        event, amount = recorded.event, int(recorded.amount)
+        if event.time >= self.days.end_ms:
+            return
+        wallet = self.wallets.setdefault(event.user if recorded.wallet == "user" else None, Wallet())
+        if event.time < self.days.start_ms:
+            wallet.opening += amount if event.type == "credit" else -amount
+        elif event.type != "credit":
+            wallet.spent += amount
+        elif amount > 0:
+            wallet.granted += amount
+        else:
+            wallet.debited -= amount
+
+    def _charge(self, recorded: Recorded) -> None:
         event = recorded.event
         kind = Kind(event.type)
-        total = self.lines.setdefault(LineKey(kind, event.plan, event.workload, event.model), Total())
+        total = self.lines.setdefault(LineKey(kind, event.plan, event.workload or "", event.model), Total())
         total.amount += int(recorded.amount)
         for unit, number in event.units.items():
             if unit is not Unit.REQUESTS:
@@ -108,8 +157,6 @@ class Tally:
             total.requests += 1
             self.active.setdefault(event.plan.rpartition("@")[0], set()).add(event.user)
         self.plans.add(event.plan)
-        self.ids.append(event.id)
-        self.attention += event.attention
 
     def statement(self, plans: Mapping[str, Plan], *, over: bool = True) -> Statement:
         """The account, with the fees of `plans` (those in force now) where the period is a whole month.
@@ -123,6 +170,7 @@ class Tally:
         return Statement(
             days=self.days,
             lines=tuple(sorted(lines, key=lambda line: line.key.order)),
+            wallets=tuple(sorted(self.wallets.items(), key=lambda item: item[0] or "")),
             plans=tuple(sorted(self.plans)),
             events=len(self.ids),
             attention=self.attention,

@@ -25,6 +25,7 @@ def document(app: str, name: str, currency: Currency, statement: Statement) -> d
             "adjustments": str(statement.amount(Kind.ADJUSTMENT)),
             "amount": str(statement.amount()),
         },
+        "credits": [{"user": user, **wallet.plain()} for user, wallet in statement.wallets],
         **_evidence(statement),
         "notes": list(statement.notes),
     }
@@ -66,6 +67,15 @@ def table(currency: Currency, statement: Statement) -> Table:
         for line in statement.lines
     ]
     return ["kind", "plan", "workload", "model", "users", "requests", *units, "amount", currency.code], rows
+
+
+def wallets(currency: Currency, statement: Statement) -> Table:
+    """Prepaid credits for people, in the currency; the app's own wallet has no user."""
+    rows: list[list[str | int]] = [
+        [user or "", *(decimal(int(amount), currency.decimals) for amount in wallet.plain().values())]
+        for user, wallet in statement.wallets
+    ]
+    return ["credits of user", "opening", "granted", "debited", "spent", f"closing {currency.code}"], rows
 
 
 def spreadsheet(currency: Currency, statement: Statement) -> Table:

@@ -38,6 +38,8 @@ class Recorded:
     event: Event
     amount: str
     """Decimal string of atomic units."""
+    wallet: str = ""
+    """Whose prepaid credits it changed, `app` or `user`; empty: nobody's."""
 
 
 def keys_of(settings: Settings, client: Client) -> Keys:
@@ -51,7 +53,8 @@ def decode(stream: str, entry: bytes, fields: Fields) -> Recorded:
     try:
         if not _AMOUNT.fullmatch(amount):
             raise UnreadableEvent(f"entry {entry.decode()} of {stream} has no amount")
-        return Recorded(DECODER.decode(fields.get(b"event", b"")), amount.decode())
+        event = DECODER.decode(fields.get(b"event", b""))
+        return Recorded(event, amount.decode(), fields.get(b"wallet", b"").decode())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableEvent(f"entry {entry.decode()} of {stream} is no usage event: {error}") from None
 

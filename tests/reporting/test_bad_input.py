@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from proxy.cli.main import app
 
 NOBODY = "app_aaaaaaaaaaaaaaaa"
+NO_AMOUNTS = ("-5", "0", "1.5", "1e18", "0x10", "", " 5", "+5", "\u0665", "1_000", "five", "9" * 41)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,15 @@ NOBODY = "app_aaaaaaaaaaaaaaaa"
         ("statements", "--app", NOBODY, "--period", "november"),
         ("statements", "--app", NOBODY, "--period", "2020-13"),
         ("statements", "--app", "sesame", "--period", "2020-11"),
+        *(("credits", "grant", "--app", NOBODY, amount) for amount in NO_AMOUNTS),
+        *(("credits", "debit", "--app", NOBODY, amount) for amount in NO_AMOUNTS),
+        ("credits", "grant", "--app", "sesame", "5"),
+        ("credits", "grant", "--app", NOBODY),
+        ("credits", "grant", "--app", NOBODY, "--user", "sesame|", "5"),
+        ("credits", "grant", "--app", NOBODY, "--reference", "", "5"),
+        ("credits", "grant", "--app", NOBODY, "--reference", "\x1b", "5"),
+        ("credits", "debit", "--app", NOBODY, "--note", "x" * 501, "5"),
+        ("credits", "show", "--app", NOBODY, "--user", ""),
         ("export",),
         ("export", "--to", "ftp://sesame@host/"),
         ("export", "--to", "http://"),

@@ -21,7 +21,7 @@ DEARER = Plan(billing=Billing.SUBSCRIPTION, fee=900)
 HUGE = 10**27
 
 
-def recorded(number: int, amount: int = 0, **fields: object) -> Recorded:
+def recorded(number: int, amount: int = 0, *, wallet: str = "", **fields: object) -> Recorded:
     known: dict[str, object] = {
         "id": f"id{number:04}",
         "time": milliseconds(utc("2020-11-21T12:00")),
@@ -34,7 +34,7 @@ def recorded(number: int, amount: int = 0, **fields: object) -> Recorded:
         "model": "m",
         "outcome": "complete",
     }
-    return Recorded(Event(**(known | fields)), str(amount))  # type: ignore[arg-type]
+    return Recorded(Event(**(known | fields)), str(amount), wallet)  # type: ignore[arg-type]
 
 
 def statement(*events: Recorded, period: str = "2020-11", plans: dict[str, Plan] | None = None) -> Statement:
@@ -126,6 +126,39 @@ def test_an_event_that_is_there_twice_is_noted() -> None:
 
 def test_attention() -> None:
     assert statement(recorded(1), recorded(2, attention=True)).attention == 1
+
+
+def credit(number: int, amount: int, at: str, wallet: str = "app", user: str | None = None) -> Recorded:
+    time = milliseconds(utc(at))
+    return recorded(number, amount, wallet=wallet, user=user, type="credit", workload=None, plan="", time=time)
+
+
+def test_wallets_open_with_what_was_before_and_close_with_what_is_left() -> None:
+    before, within, after = "2020-10-31T23:59:59.999", "2020-11-30T23:59:59.999", "2020-12-01T00:00"
+    made = statement(
+        credit(1, HUGE, before),
+        recorded(2, 7, wallet="app", time=milliseconds(utc(before))),
+        recorded(3, 5, wallet="app", user="u1"),
+        recorded(4, -2, wallet="app", user="u1", type="adjustment"),
+        credit(5, 100, within),
+        credit(6, -40, within),
+        credit(7, 10**6, after),
+        recorded(8, 9, wallet="user", user="u2"),
+        credit(9, 50, within, "user", "u2"),
+        recorded(10, 1000),
+    )
+    (_, shared), (owner, own) = made.wallets
+    assert shared.plain() == {
+        "opening": str(HUGE - 7),
+        "granted": "100",
+        "debited": "40",
+        "spent": "3",
+        "closing": str(HUGE + 50),
+    }
+    assert (owner, own.opening, own.granted, own.spent, own.closing) == ("u2", 0, 50, 9, 41)
+    assert made.amount() == 5 - 2 + 9 + 1000
+    assert made.events == 7
+    assert all(line.key.workload for line in made.lines)
 
 
 @pytest.mark.parametrize("price", [3, HUGE])

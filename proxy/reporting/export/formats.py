@@ -41,7 +41,7 @@ class Names:
     """App to customer; an app that is not listed is its own customer."""
 
     def meter_of(self, recorded: Recorded) -> str:
-        return self.meter or recorded.event.workload
+        return self.meter or recorded.event.workload or recorded.event.type
 
     def customer_of(self, recorded: Recorded) -> str:
         return self.customers.get(recorded.event.app, recorded.event.app)
@@ -56,13 +56,19 @@ class Format:
     wrap: Callable[[list[dict[str, Any]]], Any]
     known: Callable[[int, bytes], bool] = lambda status, _: status == 409
     """Whether a refusal (HTTP status, body) of a single event says that the receiver has it already."""
+    usage_only: bool = False
+    """For receivers that would bill a grant of credits, since they cannot tell it from usage."""
 
-    def line(self, recorded: Recorded, names: Names) -> bytes:
-        """One event as a line of JSON."""
-        return _encode(self.write(recorded, names)) + b"\n"
+    def select(self, batch: Sequence[Recorded]) -> list[Recorded]:
+        """What of a batch is for this receiver."""
+        return [each for each in batch if not (self.usage_only and each.event.type == "credit")]
+
+    def lines(self, batch: Sequence[Recorded], names: Names) -> bytes:
+        """A line of JSON for each event."""
+        return b"".join(_encode(self.write(each, names)) + b"\n" for each in self.select(batch))
 
     def body(self, batch: Sequence[Recorded], names: Names) -> bytes:
-        """A request body of several events."""
+        """A request body of several events, which have been selected."""
         return _encode(self.wrap([self.write(recorded, names) for recorded in batch]))
 
 
@@ -130,6 +136,6 @@ def _known_to_lago(status: int, body: bytes) -> bool:
 FORMATS: dict[FormatName, Format] = {
     FormatName.CLOUDEVENTS: Format("application/cloudevents-batch+json", _cloudevents, _list),
     FormatName.OPENMETER: Format("application/cloudevents-batch+json", _openmeter, _list),
-    FormatName.LAGO: Format("application/json", _lago, _events, _known_to_lago),
-    FormatName.STRIPE: Format("application/json", _stripe, _events),
+    FormatName.LAGO: Format("application/json", _lago, _events, _known_to_lago, usage_only=True),
+    FormatName.STRIPE: Format("application/json", _stripe, _events, usage_only=True),
 }

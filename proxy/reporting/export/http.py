@@ -45,7 +45,10 @@ class HttpSink:
         self.name = _without_secrets(url)
 
     async def send(self, batch: Sequence[Recorded]) -> None:
-        body = self._form.body(batch, self._names)
+        selected = self._form.select(batch)
+        if not selected:
+            return
+        body = self._form.body(selected, self._names)
         try:
             headers = httpx.Headers(self._headers())
             headers.setdefault("Content-Type", self._form.content_type)
@@ -56,7 +59,7 @@ class HttpSink:
             raise TryLater(f"{self.name}: {str(error) or type(error).__name__}") from None
         except BadHeader as error:  # a file that is being replaced, perhaps
             raise TryLater(str(error)) from None
-        self._judge(status, text, after, alone=len(batch) == 1)
+        self._judge(status, text, after, alone=len(selected) == 1)
 
     async def close(self) -> None:
         await self._client.aclose()

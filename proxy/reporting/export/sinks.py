@@ -51,7 +51,7 @@ class StdoutSink:
         self._names = names
 
     async def send(self, batch: Sequence[Recorded]) -> None:
-        lines = b"".join(self._form.line(recorded, self._names) for recorded in batch)
+        lines = self._form.lines(batch, self._names)
         try:
             await asyncio.to_thread(self._write, lines)
         except OSError as error:
@@ -92,7 +92,7 @@ class FileSink:
         os.close(folder)
 
     async def send(self, batch: Sequence[Recorded]) -> None:
-        lines = b"".join(self._form.line(recorded, self._names) for recorded in batch)
+        lines = self._form.lines(batch, self._names)
         try:
             await asyncio.to_thread(self._write, lines)
         except OSError as error:

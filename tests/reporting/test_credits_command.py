@@ -1,0 +1,125 @@
+"""`tollgate credits`, and what becomes of credits in statements."""
+
+import json
+from itertools import product
+
+from config.plans import Billing, Plan, Price
+from config.workloads import SaleUnit, Unit
+from middlewares.ledger.credit import balance
+from proxy.control.users import Users
+from proxy.reporting.dates import redis_today
+from tests.reporting.books import Books
+from tests.reporting.command import Command
+
+HUGE = 10**27
+PREPAID = Plan(billing=Billing.CREDITS, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))
+
+
+async def test_granted_shown_and_debited(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    granted = (await tollgate("credits", "grant", "--app", app, str(HUGE), "--reference", "inv 1", "--json")).json
+    assert granted == {
+        "app": app,
+        "user": None,
+        "available": str(HUGE),
+        "granted": str(HUGE),
+        "spent": "0",
+        "held": "0",
+        "currency": {"code": "ETH", "decimals": 18},
+        "reference": "inv 1",
+        "repeated": False,
+    }
+    debited = (await tollgate("credits", "debit", "--app", app, "1", "--json")).json
+    assert (debited["available"], debited["repeated"]) == (str(HUGE - 1), False)
+    shown = (await tollgate("credits", "show", "--app", app, "--json")).json
+    assert shown["available"] == str(HUGE - 1)
+    assert "available: 999999999.999999999999999999 ETH" in (await tollgate("credits", "show", "--app", app)).out
+
+
+async def test_a_reference_counts_once(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    for repeated in (False, True, True):
+        done = (await tollgate("credits", "grant", "--app", app, "5", "--reference", "r", "--json")).json
+        assert (done["available"], done["repeated"]) == ("5", repeated)
+    other = await tollgate("credits", "grant", "--app", app, "6", "--reference", "r")
+    assert (other.code, other.out) == (1, "")
+    assert "'r'" in other.err
+
+
+async def test_a_user_has_a_wallet_of_its_own(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    user, _ = await Users(books.store.redis).create(app, "ann")
+    for owner, amount in ((user.user_id, 7), ("issued-1", 8)):
+        assert (await tollgate("credits", "grant", "--app", app, "--user", owner, str(amount), "--json")).code == 0
+        found = await balance(books.store, books.keys, app, owner)
+        assert found.available == amount
+    assert (await balance(books.store, books.keys, app, None)).available == 0
+
+
+async def test_more_than_there_is_cannot_be_taken_unless_forced(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    await tollgate("credits", "grant", "--app", app, "5")
+    done = await tollgate("credits", "debit", "--app", app, "6")
+    assert (done.code, done.out) == (1, "")
+    assert (await balance(books.store, books.keys, app, None)).available == 5
+    forced = (await tollgate("credits", "debit", "--app", app, "6", "--force", "--json")).json
+    assert forced["available"] == "-1"
+
+
+async def test_what_does_not_exist(books: Books, tollgate: Command) -> None:
+    app, foreign = await books.app(), await books.app()
+    user, _ = await Users(books.store.redis).create(foreign, "ann")
+    for arguments in (("--app", "app_aaaaaaaaaaaaaaaa"), ("--app", app, "--user", user.user_id)):
+        for command in (("grant", "5"), ("debit", "5"), ("show",)):
+            done = await tollgate("credits", *command, *arguments)
+            assert (done.code, done.out) == (1, "")
+            assert "there is no" in done.err
+    assert (await balance(books.store, books.keys, app, user.user_id)).granted == 0
+
+
+async def test_what_is_no_amount_is_exit_2_and_nothing_changed(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    for command, amount in product(("grant", "debit"), ("-5", "1.5")):
+        done = await tollgate("credits", command, "--app", app, amount)
+        assert (done.code, done.out) == (2, "")
+        assert done.err
+    assert await books.store.redis.exists(books.keys.wallet(app)) == 0
+    assert await books.store.redis.exists(books.keys.shared(books.keys.tag(app)).events) == 0
+
+
+async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Books, tollgate: Command) -> None:
+    app = await books.app(plan="prepaid")
+    await tollgate("credits", "grant", "--app", app, str(HUGE), "--reference", "first")
+    await tollgate("credits", "grant", "--app", app, "--user", "u1", "50")
+    await tollgate("credits", "debit", "--app", app, "10")
+    for user, amount in ((None, 3), ("u1", 20), ("u2", 4)):
+        await books.request(
+            app, user=user, plan=PREPAID, plan_name="prepaid", units={Unit.PIXELS: amount}, amount=amount
+        )
+    month = (await redis_today(books.store.redis)).isoformat()[:7]
+    found = (await tollgate("statements", "--app", app, "--period", month, "--json")).json
+    own = {"opening": "0", "granted": "50", "debited": "0", "spent": "20", "closing": "30"}
+    shared = {"opening": "0", "granted": str(HUGE), "debited": "10", "spent": "7", "closing": str(HUGE - 17)}
+    assert found["credits"] == [{"user": None, **shared}, {"user": "u1", **own}]
+    assert found["totals"]["amount"] == "27"
+    assert found["event_count"] == 6
+    wallet = await balance(books.store, books.keys, app, None)
+    assert str(wallet.available) == found["credits"][0]["closing"]
+    later = (await tollgate("statements", "--app", app, "--period", "9998-01", "--json")).json
+    assert [(each["opening"], each["closing"]) for each in later["credits"]] == [(str(HUGE - 17),) * 2, ("30", "30")]
+    assert (later["event_count"], later["totals"]["amount"]) == (0, "0")
+    text = (await tollgate("statements", "--app", app, "--period", month)).out
+    assert "closing ETH" in text
+
+
+async def test_credits_are_no_usage_for_those_who_bill_it(books: Books, tollgate: Command) -> None:
+    app = await books.app()
+    await tollgate("credits", "grant", "--app", app, "5", "--reference", "r")
+    paid = await books.request(app, amount=1)
+    for form, member in (("lago", "transaction_id"), ("stripe", "identifier")):
+        done = await tollgate("export", "--to", "stdout", "--format", form, "--group", form)
+        assert [json.loads(line)[member] for line in done.out.splitlines()] == [paid]
+    done = await tollgate("export", "--to", "stdout")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    assert [event["type"] for event in events] == ["tollgate.credit", "tollgate.usage"]
+    assert events[0]["data"]["reference"] == "r"
