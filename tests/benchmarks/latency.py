@@ -1,0 +1,59 @@
+"""What the gate adds to an answer's time while it is half busy."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks import nginx
+from tests.benchmarks.gate import gate
+from tests.benchmarks.openloop import measure
+from tests.benchmarks.programs import Candidate, upstream
+from tests.benchmarks.report import Section, Target
+from tests.benchmarks.scale import Scale
+from tests.benchmarks.upstream import chat
+from tests.benchmarks.wrk import BODY, saturate
+
+TITLE = "constant rate, counted from when each request was due"
+STREAMS_PER_SECOND = 200.0
+STREAM = chat("pause-10", 10)
+"""A stream of a tenth of a second."""
+SATURATION_SECONDS = 2
+WHOLE = "p50 ms", "p99 ms"
+FIRST = "first byte p50 ms", "first byte p99 ms"
+
+
+async def run(section: Section, scale: Scale, folder: Path) -> None:
+    """The upstream directly and through the gate, in turn: plain answers, then streams."""
+    async with AsyncExitStack() as stack:
+        static = await stack.enter_async_context(nginx.static(folder / "static"))
+        streaming = await stack.enter_async_context(upstream(folder))
+        ours = (await stack.enter_async_context(gate(folder / "gate", static, llm=streaming))).candidate
+        loads = [await saturate(ours, 32, SATURATION_SECONDS, folder) for _ in range(3)]
+        rate = median(load.per_second for load in loads) / 2
+        section.figure("rate of the plain answers, half of saturation", rate, "requests/s")
+        section.figure("rate of the streams", STREAMS_PER_SECOND, "requests/s")
+        for _ in range(scale.rounds):
+            for candidate in (static, ours):
+                await _plain(section, candidate, rate, scale.seconds)
+            for candidate in (streaming, ours):
+                await _streams(section, candidate, scale.seconds)
+    for metric, bound in zip(WHOLE, (1.0, 5.0), strict=True):
+        added = section.difference(metric, "tollgate, plain", "direct, plain")
+        section.figure(f"added latency, {metric[:3]}", added, "ms", Target(bound, at_most=True))
+    for metric, goal in zip(FIRST, (None, Target(3.0, at_most=True)), strict=True):
+        added = section.difference(metric, "tollgate, stream", "direct, stream")
+        section.figure(f"added time to the first byte of a stream, {metric[11:14]}", added, "ms", goal)
+
+
+async def _plain(section: Section, candidate: Candidate, rate: float, seconds: int) -> None:
+    result = await measure(candidate, "/text-to-image", BODY, rate, seconds)
+    metrics = dict(zip(WHOLE, (result.p50, result.p99), strict=True))
+    section.add(f"{candidate.name}, plain", metrics | {"generator late p99 ms": result.late_p99})
+
+
+async def _streams(section: Section, candidate: Candidate, seconds: int) -> None:
+    result = await measure(candidate, "/llm", STREAM, STREAMS_PER_SECOND, seconds)
+    metrics = dict(zip(FIRST, (result.first_p50, result.first_p99), strict=True))
+    section.add(f"{candidate.name}, stream", metrics | {"generator late p99 ms": result.late_p99})

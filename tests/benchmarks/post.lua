@@ -1,0 +1,25 @@
+-- One run of wrk: POSTs one body with the API keys of a file in turn, and prints its result as a line of JSON.
+-- Arguments: file of keys (one a line), file of the body.
+-- Prints: requests, seconds, p50 and p99 in milliseconds, and errors (of sockets, and answers that are not 2xx or 3xx).
+local requests, turn = {}, 0
+
+function init(args)
+  local body = assert(io.open(args[2])):read("*a")
+  for key in io.lines(args[1]) do
+    local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. key }
+    requests[#requests + 1] = wrk.format("POST", "/text-to-image", headers, body)
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
+
+function done(summary, latency, _)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"requests":%d,"seconds":%.6f,"p50":%.3f,"p99":%.3f,"errors":%d}\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    errors.connect + errors.read + errors.write + errors.timeout + errors.status))
+end

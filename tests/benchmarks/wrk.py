@@ -1,0 +1,54 @@
+"""Saturation with wrk: as many requests as a number of connections can carry."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.programs import LOOPBACK, Candidate, Failed, find, output_of
+
+SCRIPT = Path(__file__).with_name("post.lua")
+BODY = (
+    b'{"model_id":"SG161222/RealVisXL_V4.0_Lightning","prompt":"a lighthouse on a cliff at dusk, oil on canvas",'
+    b'"width":512,"height":512,"num_images_per_prompt":1}'
+)
+ENDING_SECONDS = 30.0
+"""What a run may take beyond its time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run. Milliseconds, and CPU microseconds per request by role."""
+
+    requests: int
+    per_second: float
+    p50: float
+    p99: float
+    cpu: dict[str, float]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """For a table."""
+        times = {"requests/s": self.per_second, "p50 ms": self.p50, "p99 ms": self.p99}
+        shares = {f"{role} CPU": cost for role, cost in self.cpu.items() if len(self.cpu) > 1}
+        return times | {"CPU µs/request": sum(self.cpu.values())} | shares
+
+
+async def saturate(candidate: Candidate, connections: int, seconds: int, folder: Path) -> Load:
+    """POST /text-to-image over this many connections. Raises `Missing`, and `Failed` if any answer was an error."""
+    wrk = find("wrk", "wrk")
+    keys, body = folder / "keys.txt", folder / "body.json"
+    keys.write_text("".join(f"{key}\n" for key in candidate.keys))
+    body.write_bytes(BODY)
+    options = ("-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--timeout", "10s", "-s", str(SCRIPT))
+    url = f"http://{LOOPBACK}:{candidate.port}/text-to-image"
+    before = candidate.cpu()
+    output = await output_of(wrk, *options, url, "--", str(keys), str(body), seconds=seconds + ENDING_SECONDS)
+    after = candidate.cpu()
+    result = json.loads(output.splitlines()[-1])
+    if result["errors"] or not result["requests"]:
+        raise Failed(f"{candidate.name}: {result['errors']} of {result['requests']} answers were errors")
+    cpu = {role: (after[role] - before[role]) / result["requests"] * 1e6 for role in before}
+    per_second = result["requests"] / result["seconds"]
+    return Load(result["requests"], per_second, result["p50"], result["p99"], cpu)
