@@ -21,8 +21,8 @@ class TagKeys:
     bodies: str
     """Hash: request id -> hold (JSON)."""
     events: str
-    """Stream of usage events: fields `event` (JSON), `amount` (decimal string) and, where a wallet paid or was paid
-    into, `wallet` (`app` or `user`: whose)."""
+    """Stream of usage events: fields `event` (JSON) and `amount` (decimal string); where a wallet paid or was paid into
+    also `wallet` (`app` or `user`: whose), where money is included `gross` (the amount without that)."""
 
 
 class Keys:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from asyncio import gather
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.event import DECODER, ENCODER
+from middlewares.ledger.event import DECODER, ENCODER, Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Hold, Settlement
 from middlewares.ledger.periods import day_of, period_of
@@ -35,20 +35,18 @@ class Marker(msgspec.Struct):
     amount: str
 
 
-def usage_fields(settlement: Settlement) -> list[str | int]:
-    """Running totals this settlement adds to: field, increment, field, increment, ... The first counts requests."""
-    hold = settlement.hold
-    model = hold.model.replace("%", "%25").replace("|", "%7C")
-    head = f"{hold.user or ''}|{hold.key or ''}|{hold.workload}|{model}|"
-    requests = 0 if b'"type":"adjustment"' in bytes(settlement.event) else 1
-    fields: list[str | int] = [head + "requests", requests]
-    for unit, number in settlement.units.items():
+def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment: bool) -> list[str | int]:
+    """Running totals these units add to: field, increment, field, increment, ... The first counts requests."""
+    model = request.model.replace("%", "%25").replace("|", "%7C")
+    head = f"{request.user or ''}|{request.key or ''}|{request.workload}|{model}|"
+    fields: list[str | int] = [head + "requests", 0 if adjustment else 1]
+    for unit, number in units.items():
         if unit is not Unit.REQUESTS:
             fields += [head + unit, number]
     return fields
 
 
-def used_of(entry: Entry, units: dict[Unit, int]) -> str:
+def used_of(entry: Entry, units: Mapping[Unit, int]) -> str:
     """What an entry counts of these units, as `lua/settle.lua` takes it."""
     if not entry.unit:
         return "0"
@@ -149,7 +147,7 @@ class Settler:
             shared.events,
             self._keys.usage(hold.app, day_of(settlement.time_ms)),
         ]
-        fields = usage_fields(settlement)
+        fields = usage_fields(hold, settlement.units, adjustment=mode == "adjust")
         event = bytes(settlement.event) if settlement.forwarded else b""
         head: list[str | bytes | int] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
         args = [*head, len(fields) // 2, *fields]

@@ -41,7 +41,8 @@ elseif not redis.call('SET', KEYS[3], 'recorded', 'NX', 'PX', ARGV[6]) then
 end
 
 local first_entry = 8 + 2 * tonumber(ARGV[7])
-local entries, key, wallet = {}, 6, nil
+local entries, key = {}, 6
+local wallet, gross -- whose wallet pays, and the price before included money; nil where there is none
 for i = first_entry, #ARGV, 5 do
   local entry = { kind = ARGV[i], held = ARGV[i + 1], used = ARGV[i + 2], period = ARGV[i + 3], extra = ARGV[i + 4],
                   key = KEYS[key] }
@@ -62,6 +63,7 @@ for _, entry in ipairs(entries) do
     local used = entry.used == 'amount' and amount or entry.used
     local included = minimum(used, maximum(subtract(entry.held, before), '0'))
     if entry.extra == '' then
+      gross = amount
       amount = subtract(amount, included)
     else
       local price, per = string.match(entry.extra, '^(%d+) (%d+)$')
@@ -87,11 +89,12 @@ end
 
 if ARGV[3] == '' then return { 1, amount } end
 
-if wallet then
-  redis.call('XADD', KEYS[4], '*', 'event', ARGV[3], 'amount', amount, 'wallet', wallet)
-else
-  redis.call('XADD', KEYS[4], '*', 'event', ARGV[3], 'amount', amount)
+local event = { 'event', ARGV[3], 'amount', amount }
+for name, value in pairs({ wallet = wallet, gross = gross }) do
+  event[#event + 1] = name
+  event[#event + 1] = value
 end
+redis.call('XADD', KEYS[4], '*', unpack(event))
 for i = 8, first_entry - 1, 2 do
   redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
 end
