@@ -73,6 +73,10 @@ class Wire:
         """Be gone at once: what is on its way is lost."""
         self._writer.transport.abort()
 
+    def end(self) -> None:
+        """Say that nothing more will be sent; what comes back can still be read."""
+        self._writer.write_eof()
+
     async def send(self, data: bytes) -> None:
         """Hand these bytes to the network, as fast as it takes them."""
         self._writer.write(data)

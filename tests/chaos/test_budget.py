@@ -1,0 +1,130 @@
+"""Hazard: requests that all read the same balance, and users seen for the first time, spend more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from middlewares.ledger.credit import grant
+from proxy.control.keys import Keys
+from proxy.control.users import Users
+from proxy.gate import keys_of
+from tests.chaos.books import PATIENCE, audit, quiet
+from tests.chaos.load import IMAGE
+from tests.support.deployment import Deployment, deployed
+
+REQUESTS = 1_000
+PRICE = 3 * 10**18 + 1
+ISSUER, AUDIENCE = "https://issuer.test", "tollgate"
+SIGNING_KEY = generate_private_key(SECP256R1())
+
+
+def config(folder: Path) -> dict[str, object]:
+    """Four workers, a prepaid plan, and an issuer whose tokens name app and user.
+
+    Nobody is refused because the machine is too busy to answer in time: that would be no matter of the budget.
+    """
+    key_set = folder / "jwks.json"
+    algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
+    key_set.write_text(f'{{"keys": [{algorithm.to_jwk(SIGNING_KEY.public_key())}]}}')
+    issuer = {
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "algorithms": ["ES256"],
+        "jwks_file": str(key_set),
+        "app_claim": "app",
+    }
+    return {
+        "workers": 4,
+        "plans": {"prepaid": {"billing": "credits", "prices": [{"unit": "requests", "amount": PRICE}]}},
+        "auth": {"issuers": [issuer]},
+        "store": {"deadline_seconds": 10},
+        "log": {"requests": False},
+    }
+
+
+async def credentials(gate: Deployment, app: str, key: str, count: int) -> list[str]:
+    """A third each: the app's own key, keys of ten known users, tokens of users that nobody has heard of."""
+    async with gate.store() as store:
+        users = [(await Users(store.redis).create(app, f"user {number}"))[0] for number in range(10)]
+        keys = [(await Keys(store.redis, None).create(app, user=user.user_id))[1] for user in users]
+    tokens = []
+    for number in range(count // 3):
+        claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 600, "sub": f"new{number}", "app": app}
+        tokens.append(jwt.encode(claims, SIGNING_KEY, "ES256"))
+    return tokens + [keys[number % 10] for number in range(count // 3)] + [key] * (count - 2 * (count // 3))
+
+
+async def spend(gate: Deployment, tokens: Sequence[str], model: str) -> Counter[int]:
+    """The statuses of one request for each token, all at once."""
+
+    async def one(session: aiohttp.ClientSession, token: str) -> int:
+        body, headers = IMAGE | {"model_id": model}, {"authorization": f"Bearer {token}"}
+        async with session.post(gate.public + "/text-to-image", json=body, headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        return Counter(await asyncio.gather(*(one(session, token) for token in tokens)))
+
+
+async def run(gate: Deployment, rng: random.Random) -> tuple[int, float]:
+    """One new app spends its whole budget; how much that was in requests, and the seconds it took."""
+    affordable = rng.randrange(1, 400)
+    budget = affordable * PRICE + rng.randrange(PRICE)
+    customer = await gate.customer("prepaid")
+    wallet = keys_of(gate.settings).wallet(customer.app)
+    tokens = await credentials(gate, customer.app, customer.key, REQUESTS)
+    rng.shuffle(tokens)
+    async with gate.store() as store, asyncio.timeout(PATIENCE):
+        await grant(store, keys_of(gate.settings), customer.app, None, budget, reference="budget")
+        began = time.monotonic()
+        held = f"hold=budget{customer.app}"
+        spending = asyncio.create_task(spend(gate, tokens, f"standin/{rng.choice([held, 'delay=0.05', 'images=1'])}"))
+        while not spending.done():
+            state = {field: int(value) for field, value in (await store.redis.hgetall(wallet)).items()}
+            assert state.get(b"spent", 0) + state.get(b"held", 0) <= budget
+            if state.get(b"held", 0) == affordable * PRICE:
+                gate.gateway.release(held.removeprefix("hold="))
+            await asyncio.sleep(0.01)
+        statuses = await spending
+        took = time.monotonic() - began
+    assert statuses == {200: affordable, 402: REQUESTS - affordable}
+    await quiet(gate)
+    async with gate.store() as store:
+        state = {field: int(value) for field, value in (await store.redis.hgetall(wallet)).items()}
+    assert state == {b"granted": budget, b"spent": affordable * PRICE, b"held": 0}
+    return affordable, took
+
+
+async def campaign(folder: Path, runs: int) -> None:
+    seed = random.randrange(10**6)
+    rng = random.Random(seed)
+    async with deployed(folder, config(folder)) as gate:
+        figures = [await run(gate, rng) for _ in range(runs)]
+        books = await audit(gate)
+    settled = sum(affordable for affordable, _ in figures)
+    longest = max(seconds for _, seconds in figures)
+    print(
+        f"budget: seed {seed}, {runs} of {runs} runs of {REQUESTS} parallel requests exact, {settled} settled, "
+        f"none above its budget, longest {longest:.1f} s; {books}"
+    )
+    assert books.outcomes == {"complete": settled}
+
+
+async def test_parallel_requests_never_spend_more_than_there_is(tmp_path: Path) -> None:
+    await campaign(tmp_path, 3)
+
+
+@pytest.mark.soak
+async def test_parallel_requests_never_spend_more_than_there_is_fifty_times(tmp_path: Path) -> None:
+    await campaign(tmp_path, 50)
