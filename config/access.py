@@ -47,6 +47,7 @@ class Issuer(Model):
     refresh_seconds: float = Field(
         300,
         gt=0,
+        le=86_400,
         description="How often the key set is fetched again; also the cool-down for unknown key ids.",
     )
     leeway_seconds: int = Field(30, ge=0, le=60, description="Clock difference tolerated.")
