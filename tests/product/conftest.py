@@ -7,6 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.auth.issuer import AUDIENCE, ISSUER, jwk, key_set, rsa_key
 from tests.support.deployment import Customer, Deployment, deployed
 
 
@@ -23,6 +24,7 @@ def limited(scope: str, **limits: int) -> dict[str, Any]:
 
 
 SCOPES = ("key", "user", "app", "global")
+PEPPER = "pepper-that-nobody-may-see"
 CROWDED = {
     "workers": 4,
     "plans": {
@@ -30,12 +32,20 @@ CROWDED = {
         **{f"five-at-once-per-{scope}": limited(scope, concurrent=5) for scope in SCOPES},
     },
 }
+IDENTITY_PROVIDER = {"issuer": ISSUER, "audience": AUDIENCE, "app_claim": "app", "plan_claim": "plan"}
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def crowd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate with four workers, and for each scope a plan `ten-per-<scope>` and one `five-at-once-per-<scope>`."""
-    async with deployed(tmp_path_factory.mktemp("crowd"), CROWDED) as deployment:
+    """A gate with four workers, and for each scope a plan `ten-per-<scope>` and one `five-at-once-per-<scope>`.
+
+    Tokens of `tests.auth.issuer` are good here; their claims name the app and may name the plan.
+    """
+    folder = tmp_path_factory.mktemp("crowd")
+    (folder / "keys.json").write_bytes(key_set(jwk(rsa_key(), kid="k1")))
+    issuer = {**IDENTITY_PROVIDER, "jwks_file": str(folder / "keys.json")}
+    auth = {"key_pepper": PEPPER, "issuers": [issuer]}
+    async with deployed(folder, {**CROWDED, "auth": auth}) as deployment:
         yield deployment
 
 

@@ -22,7 +22,7 @@ RUNS = 20
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def wires(crowd: Deployment) -> AsyncIterator[list[Wire]]:
     """Connections to every worker: how many each has is the kernel's business, so more are opened until it does."""
-    workers = [each for each in crowd.processes() if "proxy.server.worker" in " ".join(each.cmdline())]
+    workers = crowd.workers()
     assert len(workers) == 4
     port = crowd.address[1]
     found: list[Wire] = []

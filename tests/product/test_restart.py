@@ -4,23 +4,10 @@ import asyncio
 import signal
 from pathlib import Path
 
-import psutil
 import yaml
 
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Wire, request
-
-
-def workers(gate: Deployment) -> set[int]:
-    found = set()
-    for process in gate.processes():
-        try:
-            command = process.cmdline()
-        except psutil.NoSuchProcess:
-            continue
-        if "proxy.server.worker" in command:
-            found.add(process.pid)
-    return found
 
 
 class Load:
@@ -64,12 +51,12 @@ async def test_no_request_fails_while_the_workers_are_replaced(tmp_path: Path) -
         load = Load(gate, customer)
         ways = (load.by_new_connections, load.by_kept_connections)
         clients = [asyncio.create_task(way()) for way in ways for _ in range(4)]
-        before = workers(gate)
+        before = set(gate.workers())
         await eventually(lambda: load.done > 100)
         gate.signal(signal.SIGHUP)
         await eventually(lambda: any(line["event"] == "restarted" for line in gate.lines()))
-        assert len(workers(gate)) == 2
-        assert not workers(gate) & before
+        assert len(gate.workers()) == 2
+        assert not before & set(gate.workers())
         done = load.done
         await eventually(lambda: load.done > done + 100)
         load.over = True
@@ -82,14 +69,14 @@ async def test_no_request_fails_while_the_workers_are_replaced(tmp_path: Path) -
 async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
     async with deployed(tmp_path, {}) as gate:
         file = tmp_path / "tollgate.yaml"
-        good, before = file.read_text(), workers(gate)
+        good, before = file.read_text(), gate.workers()
         file.write_text(yaml.safe_dump({**yaml.safe_load(good), "workers": "many"}))
         gate.signal(signal.SIGHUP)
         await eventually(lambda: any(line["event"] == "reload_refused" for line in gate.lines()))
         [refused] = [line for line in gate.lines() if line["event"] == "reload_refused"]
         assert [problem.split(":")[0] for problem in refused["problems"]] == ["workers"]
         file.write_text(good)
-        assert workers(gate) == before
+        assert gate.workers() == before
         load = Load(gate, await gate.customer())
         async with await Wire.open(gate.address) as wire:
             await load.ask(wire)

@@ -29,6 +29,7 @@ from proxy.standin import Standin
 from proxy.store.store import Store
 
 START_SECONDS = 30.0
+WORKER = "proxy.server.worker"
 TOLLGATE = (sys.executable, "-m", "proxy.cli.main")
 
 
@@ -150,6 +151,15 @@ class Deployment:
                 command = " ".join(process.cmdline())
                 member = os.getpgid(process.pid) == self.process.pid
                 if (member or str(self.folder / "data") in command) and process.status() != psutil.STATUS_ZOMBIE:
+                    mine.append(process)
+        return mine
+
+    def workers(self) -> list[psutil.Process]:
+        """Every living worker process."""
+        mine = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if WORKER in process.cmdline():
                     mine.append(process)
         return mine
 

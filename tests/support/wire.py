@@ -55,6 +55,12 @@ class Wire:
         """Connect."""
         return cls(*await asyncio.open_connection(*address, limit=1 << 20))
 
+    @property
+    def port(self) -> int:
+        """This end's."""
+        port: int = self._writer.get_extra_info("sockname")[1]
+        return port
+
     async def __aenter__(self) -> Self:
         return self
 
