@@ -22,14 +22,14 @@ if mode == 'settle' or mode == 'reap' then
     local expiry = tonumber(redis.call('ZSCORE', KEYS[1], id) or 'inf')
     if expiry > clock[1] * 1000 + math.floor(clock[2] / 1000) then return { 0 } end
   end
-  if redis.call('HDEL', KEYS[2], id) == 0 then
-    redis.call('ZREM', KEYS[1], id)
+  local removed = redis.call('HDEL', KEYS[2], id, id .. ':wallet')
+  redis.call('ZREM', KEYS[1], id)
+  if removed == 0 then
     local marker = redis.call('GET', KEYS[3])
     if marker and marker ~= 'recorded' then return { 2, marker } end
     return { 0 }
   end
-  redis.call('ZREM', KEYS[1], id)
-  of_user = redis.call('HDEL', KEYS[2], id .. ':wallet') == 1
+  of_user = removed == 2
   if mode == 'reap' then redis.call('SET', KEYS[3], (of_user and 'user ' or 'app ') .. ARGV[5], 'PX', ARGV[6]) end
 elseif mode == 'adjust' then
   local marker = redis.call('GET', KEYS[3])
