@@ -120,6 +120,17 @@ class Journal:
         os.close(self._file)
 
 
+def keep_rejected(folder: Path, record: Record) -> Path:
+    """Keep, for a person to look at, a record that Redis refuses; the path of the file. Raises `OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "rejected"
+    with path.open("ab") as file:
+        file.write(frame(record))
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
 def _resolve(batch: Iterable[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:
     for _, written in batch:
         if not written.done():

@@ -19,7 +19,7 @@ from middlewares.ledger.keys import Keys
 from middlewares.ledger.local import LocalLimits
 from middlewares.ledger.model import Admitted, Denied, Entry, Hold, Settlement, Usage
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner, StoreError, StoreUnavailable
+from middlewares.ledger.port import ScriptRunner, StoreError, StoreRejected, StoreUnavailable
 from middlewares.ledger.pricing import amount_of, estimate
 from middlewares.ledger.recovery import empty_journal
 from middlewares.ledger.scripts import ADMIT, RENEW
@@ -49,6 +49,9 @@ class Observer(Protocol):
     def replayed(self, records: int) -> None:
         """Records of the journal are in Redis now."""
 
+    def rejected(self, settlement: Settlement, error: StoreRejected, folder: Path) -> None:
+        """Redis refuses a settlement for good: it is to be kept in `folder` for a person to look at."""
+
     def lost(self, reason: str) -> None:
         """A settlement could be written neither to Redis nor to disk."""
 
@@ -75,10 +78,11 @@ class Ledger:
         self._deadline = deadline
         self._deadline_ms = int(deadline * 1000)
         self._observer = observer
-        self._settler = Settler(runner, keys)
+        self._settler = Settler(runner, keys, self._rejected)
+        self._folder = data_dir / "journal"
         self._local = LocalLimits(workers)
         self.clock = RedisClock()
-        self.journal = Journal(data_dir / "journal", journal_bytes)
+        self.journal = Journal(self._folder, journal_bytes)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
         self._living: dict[str, tuple[Hold, int]] = {}
         self._recent: deque[Settlement] = deque()
@@ -216,6 +220,9 @@ class Ledger:
             self._observer.lost(str(failure))
         else:
             self._observer.journaled()
+
+    def _rejected(self, settlement: Settlement, error: StoreRejected) -> None:
+        self._observer.rejected(settlement, error, self._folder)
 
     def _remember(self, settlement: Settlement) -> None:
         if not self._replay_ms or not settlement.forwarded:

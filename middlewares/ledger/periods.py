@@ -34,9 +34,3 @@ def period_ends(kind: str, time_ms: int) -> int:
     next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
     end = midnight + timedelta(days=1) if kind == "d" else next_month
     return (end - EPOCH) // timedelta(milliseconds=1)
-
-
-def days_between(first: str, last: str) -> list[str]:
-    """Every day from `first` to `last`, both included."""
-    start, end = (datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) for day in (first, last))
-    return [(start + timedelta(days=offset)).strftime("%Y%m%d") for offset in range((end - start).days + 1)]

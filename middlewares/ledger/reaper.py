@@ -23,10 +23,10 @@ _DECODE = msgspec.json.Decoder(Hold).decode
 class Reaper:
     """Looks for expired holds a few times a second and settles each at its plan's declared policy."""
 
-    def __init__(self, runner: ScriptRunner, keys: Keys, on_orphan: Callable[[Hold], None]) -> None:
+    def __init__(self, runner: ScriptRunner, keys: Keys, settler: Settler, on_orphan: Callable[[Hold], None]) -> None:
         self._runner = runner
         self._keys = keys
-        self._settler = Settler(runner, keys)
+        self._settler = settler
         self._on_orphan = on_orphan
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ from middlewares.ledger.event import DECODER, ENCODER, Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Hold, Settlement
 from middlewares.ledger.periods import day_of, period_of
-from middlewares.ledger.port import ScriptRunner
+from middlewares.ledger.port import ScriptRunner, StoreRejected
 from middlewares.ledger.pricing import counted
 from middlewares.ledger.scripts import FIND, SETTLE
 
@@ -26,6 +26,7 @@ SCAN_SLACK_MS = 2_000
 SCAN_STRIDE = 1_000
 BATCH = 100
 NOTHING = msgspec.Raw(b"null")
+OnRejected = Callable[[Settlement, StoreRejected], None]
 
 
 class Marker(msgspec.Struct):
@@ -56,9 +57,11 @@ def used_of(entry: Entry, units: Mapping[Unit, int]) -> str:
 class Settler:
     """Turns settlements into calls of the settle script."""
 
-    def __init__(self, runner: ScriptRunner, keys: Keys) -> None:
+    def __init__(self, runner: ScriptRunner, keys: Keys, on_rejected: OnRejected) -> None:
+        """`on_rejected` hears of a settlement that Redis refuses whenever it comes: repeating it is no use."""
         self._runner = runner
         self._keys = keys
+        self._on_rejected = on_rejected
 
     async def settle(self, settlement: Settlement) -> bool:
         """Write a settlement for the first time; False where nothing was left to count.
@@ -98,7 +101,11 @@ class Settler:
 
     async def _end(self, settlement: Settlement) -> bool | None:
         """Settle by the hold, or adjust what the reaper made of it; None where there is neither."""
-        reply = await self._call(settlement, "settle")
+        try:
+            reply = await self._call(settlement, "settle")
+        except StoreRejected as error:
+            self._on_rejected(settlement, error)
+            return False
         if reply[0] == 2:
             return await self._adjust(settlement, reply[1])
         return True if reply[0] == 1 else None

@@ -96,13 +96,13 @@ local function multiply(a, b) -- both >= 0
   return digits(out)
 end
 
-local function divide_up(a, by) -- a >= 0, 1 <= by <= 10^8 as a number; rounds up
-  local x, out, rest = limbs(a), {}, 0
-  for i = #x, 1, -1 do
-    local value = rest * BASE + x[i]
+local function divide_up(a, by) -- a >= 0, 1 <= by <= 10^14 as a number; rounds up
+  local out, rest = {}, 0
+  for i = 1, #a do -- digit by digit, so that rest * 10 stays exact for the largest divisor
+    local value = rest * 10 + string.byte(a, i) - 48
     out[i] = math.floor(value / by)
     rest = value - out[i] * by
   end
-  local quotient = digits(out)
+  local quotient = string.match(table.concat(out), '^0*(%d+)$')
   return rest > 0 and add(quotient, '1') or quotient
 end
