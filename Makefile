@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TEST_PROCESSES ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: run test check lint bench soak fuzz lock clean
+.PHONY: run test check lint bench soak fuzz docs lock clean
 
 run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
 	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
@@ -30,6 +30,9 @@ fuzz: $(READY)  ## the long property campaigns
 
 bench: $(READY)  ## the figures of the README, as ratios measured side by side
 	$(BIN)/python -m tests.benchmarks
+
+docs: $(READY)  ## renew the parts of README.md that are made from the code
+	$(BIN)/python -m proxy.reference
 
 lock: $(READY)  ## renew both lock files (hashes, no index address)
 	$(BIN)/pip install --quiet uv

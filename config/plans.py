@@ -171,9 +171,6 @@ class Plan(Model):
         None,
         description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps.",
     )
-    max_tokens: Annotated[int, Field(ge=1, le=10**6), Whole] = Field(
-        256, description="Filled in where a chat request names no `max_tokens`."
-    )
 
     @cached_property
     def version(self) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
-from middlewares.ledger.model import Hold
+from middlewares.ledger.journal import Record, keep_rejected
+from middlewares.ledger.model import Hold, Settlement
+from middlewares.ledger.port import StoreRejected
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 
@@ -73,6 +77,16 @@ class LedgerObserver:
         """Records of a journal are in Redis now."""
         self.replays.inc(records)
         log.info("journal_replayed", records=records)
+
+    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
+        request_id = settlement.hold.request_id
+        try:
+            kept = keep_rejected(folder, Record(settlement=settlement))
+        except OSError as failure:
+            self.lost(f"{request_id}: {error}; {failure}")
+            return
+        self.unwritten.inc()
+        log.error("usage_rejected", request_id=request_id, error=str(error), kept_in=str(kept))
 
     def lost(self, reason: str) -> None:
         self.unwritten.inc()

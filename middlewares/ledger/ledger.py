@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +50,7 @@ class Observer(Protocol):
     def replayed(self, records: int) -> None:
         """Records of the journal are in Redis now."""
 
-    def rejected(self, settlement: Settlement, error: StoreRejected, folder: Path) -> None:
+    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
         """Redis refuses a settlement for good: it is to be kept in `folder` for a person to look at."""
 
     def lost(self, reason: str) -> None:
@@ -78,11 +79,11 @@ class Ledger:
         self._deadline = deadline
         self._deadline_ms = int(deadline * 1000)
         self._observer = observer
-        self._settler = Settler(runner, keys, self._rejected)
-        self._folder = data_dir / "journal"
+        folder = data_dir / "journal"
+        self._settler = Settler(runner, keys, partial(observer.rejected, folder))
         self._local = LocalLimits(workers)
         self.clock = RedisClock()
-        self.journal = Journal(self._folder, journal_bytes)
+        self.journal = Journal(folder, journal_bytes)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
         self._living: dict[str, tuple[Hold, int]] = {}
         self._recent: deque[Settlement] = deque()
@@ -220,9 +221,6 @@ class Ledger:
             self._observer.lost(str(failure))
         else:
             self._observer.journaled()
-
-    def _rejected(self, settlement: Settlement, error: StoreRejected) -> None:
-        self._observer.rejected(settlement, error, self._folder)
 
     def _remember(self, settlement: Settlement) -> None:
         if not self._replay_ms or not settlement.forwarded:

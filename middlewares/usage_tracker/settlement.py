@@ -10,6 +10,9 @@ from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold, Provenance, Usage
 from middlewares.usage_tracker.meters import Meter
 
+LARGEST_COUNT = 2**48
+"""Of one unit by one request. Thirty thousand of them fit into a counter of Redis."""
+
 
 def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None:
     """End the exchange's hold: an event if the gateway was sent the request, else only give back.
@@ -23,7 +26,7 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     if not exchange.forwarded:
         ledger.release(hold)
         return
-    metered = meter.usage()
+    metered = believable(meter.usage())
     exchange.outcome = outcome_of(exchange, metered)
     usage = charged_usage(policy.plan, exchange.outcome, metered, hold.units)
     usage = with_duration(usage, round((now - exchange.started) * 1000))
@@ -39,6 +42,15 @@ def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
     """
     failed = exchange.status >= 500 or (exchange.status < 400 and not usage.complete)
     return Outcome.UPSTREAM_ERROR if failed and exchange.outcome is Outcome.COMPLETE else exchange.outcome
+
+
+def believable(usage: Usage) -> Usage:
+    """Without numbers that no request can have used: a gateway's answer may claim any, and counters are finite."""
+    if all(0 <= count <= LARGEST_COUNT for count in usage.units.values()):
+        return usage
+    units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
+    provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}
+    return Usage(units, provenance, usage.complete, usage.finish_reason)
 
 
 def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int]) -> Usage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import structlog
 
@@ -31,8 +32,8 @@ class Caretaker:
         self._settings = settings
         self._observer = LedgerObserver()
         keys = keys_of(settings)
-        self._reaper = Reaper(store, keys, self._observer.orphaned)
-        self._settler = Settler(store, keys)
+        self._settler = Settler(store, keys, partial(self._observer.rejected, settings.data_dir / "journal"))
+        self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned)
 
     @classmethod
     @contextlib.asynccontextmanager

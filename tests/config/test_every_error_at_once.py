@@ -89,7 +89,7 @@ def test_every_error_is_named_with_its_path(problems: Problems, monkeypatch: pyt
         ("plans: []", "plans", "must be a mapping"),
         ("plans: {no: {}}", "plans.0", "put it in quotes"),
         ("plans: {'a b': {}}", "plans.a b", "must match pattern"),
-        ("plans: {a: {max_tokens: true}}", "plans.a.max_tokens", "whole number"),
+        ("plans: {a: {fee: true}}", "plans.a.fee", "whole number"),
         ("plans: {a: {tier: 'No Tier'}}", "plans.a.tier", "must match pattern"),
         ("edge: {trusted_proxies: [10.0.0.1/8]}", "edge.trusted_proxies.0", "host bits set"),
         ("edge: {trusted_proxies: [10]}", "edge.trusted_proxies.0", "such as 10.0.0.0/8"),

@@ -54,5 +54,5 @@ def test_an_empty_file_is_all_defaults(write: Write) -> None:
 
 
 def test_anchors_and_merge_keys_work(write: Write) -> None:
-    settings = load(write("plans:\n  a: &base {tier: basic}\n  b: {<<: *base, max_tokens: 9}\n"))
-    assert (settings.plans["b"].tier, settings.plans["b"].max_tokens) == ("basic", 9)
+    settings = load(write("plans:\n  a: &base {tier: basic}\n  b: {<<: *base, on_orphan: estimate}\n"))
+    assert (settings.plans["b"].tier, settings.plans["b"].on_orphan) == ("basic", "estimate")

@@ -13,9 +13,9 @@ from config.workloads import Unit, Workload
 from middlewares.ledger.event import Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Usage
+from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Settlement, Usage
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner
+from middlewares.ledger.port import ScriptRunner, StoreRejected
 
 WORKLOAD = Workload.LLM
 MODEL = "meta/llama|8b%"
@@ -42,6 +42,9 @@ class Reports:
 
     def replayed(self, records: int) -> None:
         self.replays += records
+
+    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
+        self.losses.append(f"{settlement.hold.request_id}: {error}")
 
     def lost(self, reason: str) -> None:
         self.losses.append(reason)

@@ -19,24 +19,30 @@ if latest > 0 and now > latest then return { -1, now } end
 local SLOTS = 60
 local rules, answer, key = {}, { 1, now }, 3
 
-local function window(rule)
-  local slot = math.floor(now / rule.parameter)
-  local state = redis.call('HMGET', rule.key, 'count', 'oldest', slot)
-  local count, oldest = tonumber(state[1] or 0), math.min(tonumber(state[2] or slot), slot)
-  if count > 0 and slot - oldest > 2 * SLOTS then
-    redis.call('DEL', rule.key)
-    count, oldest, state[3] = 0, slot, false
-  end
-  while oldest < slot do -- leave behind what is older than the window, then skip empty slots
-    local used = tonumber(redis.call('HGET', rule.key, oldest) or 0)
-    if used > 0 and slot - oldest <= SLOTS then break end
-    if used > 0 then
-      redis.call('HDEL', rule.key, oldest)
-      count = redis.call('HINCRBY', rule.key, 'count', -used)
+local function prune(key, count, first) -- forgets slots before the first; what is left, and the oldest slot of it
+  local state, oldest = redis.call('HGETALL', key), nil
+  for i = 1, #state, 2 do
+    local slot = tonumber(state[i])
+    if slot and slot < first then
+      redis.call('HDEL', key, state[i])
+      count = count - state[i + 1]
+    elseif slot then
+      oldest = math.min(oldest or slot, slot)
     end
-    oldest = oldest + 1
   end
-  rule.slot, rule.oldest, rule.count, rule.in_slot = slot, oldest, count, tonumber(state[3] or 0)
+  oldest = oldest or first
+  redis.call('HSET', key, 'count', count, 'oldest', oldest)
+  return count, oldest
+end
+
+local function window(rule) -- what stands in a later slot counts, too: the clock may have been set back
+  local slot = math.floor(now / rule.parameter)
+  local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', slot)
+  local count, oldest = tonumber(state[1] or 0), tonumber(state[2])
+  if count > 0 and oldest < slot - SLOTS then count, oldest = prune(rule.key, count, slot - SLOTS) end
+  if count == 0 then oldest = slot end
+  rule.count, rule.slot, rule.in_slot = count, slot, tonumber(state[4] or 0)
+  rule.oldest, rule.newest = math.min(oldest, slot), math.max(tonumber(state[3] or slot), slot)
   local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
   return count < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - count)), reset
 end
@@ -83,10 +89,11 @@ end
 for _, rule in ipairs(rules) do
   local remaining = rule.remaining
   if rule.kind == 'w' then
-    redis.call('HSET', rule.key, rule.slot, rule.in_slot + 1, 'count', rule.count + 1, 'oldest', rule.oldest)
-    if rule.in_slot == 0 then redis.call('PEXPIRE', rule.key, (SLOTS + 2) * rule.parameter) end
+    redis.call('HSET', rule.key, rule.slot, rule.in_slot + 1, 'count', rule.count + 1, 'oldest', rule.oldest,
+               'newest', rule.newest)
+    if rule.in_slot == 0 then redis.call('PEXPIREAT', rule.key, (rule.newest + SLOTS + 2) * rule.parameter) end
     remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
-    if rule.reset == 0 then rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now end
+    rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now
   elseif rule.kind == 'c' then
     redis.call('ZADD', rule.key, now + ttl, id)
     remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))

@@ -1,0 +1,41 @@
+"""One settlement that Redis refuses for good must not stop the others behind it."""
+
+from pathlib import Path
+
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.journal import Record
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.periods import day_of
+from middlewares.ledger.recovery import empty_journal
+from proxy.store.store import Store
+from tests.ledger.desk import Desk
+
+UNITS = {Unit.OUTPUT_TOKENS: 3}
+
+
+async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: Keys, tmp_path: Path) -> None:
+    desk = Desk(store, keys, tmp_path)
+    spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
+    await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
+    refused = await desk.request(spoilt, UNITS)
+    assert [reason.partition(":")[0] for reason in desk.reports.losses] == [refused]
+    assert desk.reports.journal == 0, "what can never be written does not wait in the journal"
+    await desk.request(sound, UNITS)
+    assert len(desk.reports.losses) == 1
+    desk.ledger.close()
+
+
+async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: Keys, tmp_path: Path) -> None:
+    desk = Desk(store, keys, tmp_path)
+    spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
+    await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
+    for policy in (spoilt, sound):
+        await desk.ledger.journal.append(Record(hold=await desk.hold(policy, UNITS)))
+    settler = desk.ledger._settler
+    assert await empty_journal(desk.ledger.journal, set(), settler, desk.ledger.clock) == 1
+    assert desk.ledger.journal.size == 0
+    assert len(desk.reports.losses) == 1
+    desk.ledger.close()
