@@ -9,7 +9,7 @@ from typing import Any
 from middlewares.ledger.port import Script
 from proxy.store.store import Store
 
-CLOCK = b"local clock = redis.call('TIME')\n"
+TIME = b"redis.call('TIME')"
 _LUA = files("middlewares.ledger") / "lua"
 
 
@@ -35,8 +35,19 @@ async def ask(store: Store, script: Script, lines: Sequence[str]) -> list[Any]:
     return answers
 
 
-def at(script: Script, now_ms: int) -> Script:
-    """The script as if it ran at this Redis time."""
-    clock = b"local clock = { %d, %d }\n" % (now_ms // 1000, now_ms % 1000 * 1000)
-    assert script.source.count(CLOCK) == 1
-    return Script(script.name, script.source.replace(CLOCK, clock))
+def timeline(script: Script) -> Script:
+    """Many calls of a script in one, each of ARGV a JSON object: `clock` (Unix ms), `keys`, `args`. Answers each."""
+    assert script.source.count(TIME) == 1
+    source = b"""
+local function call(KEYS, ARGV, clock_of_test)
+%s
+end
+local answers = {}
+for i, line in ipairs(ARGV) do
+  local step = cjson.decode(line)
+  local seconds = math.floor(step.clock / 1000)
+  answers[i] = call(step.keys, step.args, { seconds, (step.clock - seconds * 1000) * 1000 })
+end
+return answers
+""" % script.source.replace(TIME, b"clock_of_test")
+    return Script(f"{script.name} over time", source)
