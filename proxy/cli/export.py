@@ -42,7 +42,7 @@ def export(
     customers: Annotated[
         Path | None, typer.Option(help="JSON object from client id to the receiver's name of that customer.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a receiver may be silent.")] = 30,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a receiver may take for a batch.")] = 30,
     patience: Annotated[
         float, typer.Option(min=0, help="Without --follow: seconds to try again before it gives up.")
     ] = 300,

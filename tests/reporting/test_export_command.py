@@ -133,7 +133,7 @@ async def test_a_receiver_that_stays_away_is_exit_1_and_loses_nothing(books: Boo
     done = await tollgate("export", "--to", "http://127.0.0.1:1/", "--patience", "0")
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[0] == "tollgate: 0 events exported, 0 set aside"
-    assert "http://127.0.0.1:1/" in done.err.splitlines()[1]
+    assert "http://127.0.0.1:1: " in done.err.splitlines()[1]
     assert len((await tollgate("export", "--to", "stdout")).out.splitlines()) == len(written)
 
 

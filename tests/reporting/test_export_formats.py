@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from config.workloads import Unit, Workload
@@ -91,6 +92,15 @@ def test_stripe() -> None:
             "output_tokens": str(2**60),
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"), [("cloudevents", True), ("openmeter", True), ("lago", False), ("stripe", False)]
+)
+def test_who_gets_changes_of_credits(name: str, takes: bool) -> None:
+    """Those who would bill them like usage do not."""
+    grant = Recorded(msgspec.structs.replace(EVENT, type="credit", workload=None), HUGE)
+    assert FORMATS[FormatName(name)].select([grant, Recorded(EVENT, "1")])[:-1] == ([grant] if takes else [])
 
 
 @pytest.mark.parametrize(

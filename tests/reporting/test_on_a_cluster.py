@@ -36,7 +36,6 @@ async def test_every_report(cluster: RedisCluster, receiver: Receiver, tmp_path:
     app = next(iter(written))
     usage = (await tollgate("usage", "--app", app, "--from", "2020-11-01", "--to", "2020-11-30", "--json")).json
     assert usage["totals"] == {"request_count": 3, "units": {"pixels": 6}, "amount": str(3 * HUGE)}
-    assert (await tollgate("usage", "--app", app, "--json")).json["totals"]["request_count"] == 0
     events = (await tollgate("events", "--app", app)).out
     assert [json.loads(line)["id"] for line in events.splitlines()] == written[app]
     statement = (await tollgate("statements", "--app", app, "--period", "2020-11", "--json")).json
@@ -44,4 +43,4 @@ async def test_every_report(cluster: RedisCluster, receiver: Receiver, tmp_path:
     done = await tollgate("export", "--to", receiver.url, "--batch", "5")
     assert done.err == "tollgate: 18 events exported, 0 set aside\n"
     assert sorted(receiver.ids) == sorted(each for ids in written.values() for each in ids)
-    assert (await tollgate("export", "--to", receiver.url)).err == "tollgate: 0 events exported, 0 set aside\n"
+    assert (await tollgate("verify")).out.startswith("0 differences: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,7 @@ _BUSY = frozenset({408, 425, 429})
 _POISON = frozenset({400, 406, 409, 413, 415, 422})
 """What a receiver says of a body. Any other 4xx is about the address or the credentials, hence about every event."""
 
+_ALWAYS = {"User-Agent": "tollgate", "Accept-Encoding": "identity"}
 _MOST_BODY = 8_192
 _SHOWN = 300
 _LONGEST_WAIT = 3_600.0
@@ -29,7 +31,8 @@ class HttpSink:
     def __init__(
         self, url: str, form: Format, names: Names, headers: Callable[[], dict[str, str]], timeout: float
     ) -> None:
-        """`headers` is asked before each request, so that credentials may change; `timeout` in seconds.
+        """`headers` is asked before each request, so that credentials may change; `timeout` is how many seconds a
+        request may take.
 
         Raises `Refused` for an address that is none.
         """
@@ -41,8 +44,9 @@ class HttpSink:
         self._form = form
         self._names = names
         self._headers = headers
-        self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, headers={"User-Agent": "tollgate"})
-        self.name = _without_secrets(url)
+        self._timeout = timeout
+        self._client = httpx.AsyncClient(timeout=timeout, follow_redirects=False, headers=_ALWAYS)
+        self.name = _origin(url)
 
     async def send(self, batch: Sequence[Recorded]) -> None:
         selected = self._form.select(batch)
@@ -52,9 +56,10 @@ class HttpSink:
         try:
             headers = httpx.Headers(self._headers())
             headers.setdefault("Content-Type", self._form.content_type)
-            async with self._client.stream("POST", self._url, headers=headers, content=body) as answer:
-                status, text = answer.status_code, await _beginning(answer)
-                after = retry_after(answer.headers.get("Retry-After"))
+            async with asyncio.timeout(self._timeout):
+                status, text, after = await self._post(headers, body)
+        except (httpx.TimeoutException, TimeoutError):
+            raise TryLater(f"{self.name} has not answered in {self._timeout:g} seconds") from None
         except httpx.HTTPError as error:
             raise TryLater(f"{self.name}: {str(error) or type(error).__name__}") from None
         except BadHeader as error:  # a file that is being replaced, perhaps
@@ -63,6 +68,12 @@ class HttpSink:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _post(self, headers: httpx.Headers, body: bytes) -> tuple[int, bytes, float | None]:
+        """Status, beginning of the answer, seconds it asks to be left alone."""
+        async with self._client.stream("POST", self._url, headers=headers, content=body) as answer:
+            after = retry_after(answer.headers.get("Retry-After"))
+            return answer.status_code, await _beginning(answer), after
 
     def _judge(self, status: int, body: bytes, after: float | None, *, alone: bool) -> None:
         if 200 <= status < 300 or (alone and self._form.known(status, body)):
@@ -92,7 +103,7 @@ def retry_after(value: str | None) -> float | None:
 async def _beginning(answer: httpx.Response) -> bytes:
     """As much of the answer as is worth reading."""
     found = b""
-    async for chunk in answer.aiter_bytes():
+    async for chunk in answer.aiter_raw():
         found += chunk
         if len(found) >= _MOST_BODY:
             break
@@ -105,7 +116,7 @@ def _legible(body: bytes) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split()) or "(no body)"
 
 
-def _without_secrets(url: str) -> str:
-    """The address without user, password and query."""
+def _origin(url: str) -> str:
+    """Scheme, host and port of an address: anything else of it may be a secret."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
