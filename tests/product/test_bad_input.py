@@ -71,7 +71,7 @@ PATHS = (
     "listen",
     "workers",
     "gatway_url",
-    "plans.gold.limits.app.requests_per_minute.max",
+    "plans.gold.limits.app.requests_per_minute",
     "plans.gold.prices.0.unit",
     "plans.gold.prices.0.amount",
     "edge.max_header_bytes",
@@ -87,7 +87,7 @@ async def test_every_error_of_the_configuration_is_told_with_its_path(
     code, out, err = await Deployment(tmp_path, gate.gateway, WRONG, environment).cli(command)
     assert (code, out) == (2, "")
     told = {line.split(": ")[1] for line in err.splitlines() if line.startswith("tollgate: ")}
-    assert told >= {*PATHS, "log.level", "TOLLGATE_WROKERS"}, err
+    assert told == {*PATHS, "log.level", "TOLLGATE_WROKERS"}
     assert len(err.splitlines()) == len(told), "one line for each, and nothing else"
     assert "hush" not in err
 

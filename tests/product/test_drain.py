@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Wire, request
@@ -133,7 +132,6 @@ async def test_streams_that_outlast_the_grace_are_cut_and_their_events_say_why(t
         await check_cut(gate, billed, {(200, 2): 20})
         await check_cut(gate, customer, {(200, None): 20, (503, None): 1})
         await eventually(lambda: gate.gateway.counters["in_flight"] == 0)
-        assert "Traceback" not in gate.log.read_text()
 
 
 async def waiting(gate: Deployment, customer: Customer, *, whole: bool) -> Wire:
@@ -149,12 +147,3 @@ async def check_cut(gate: Deployment, customer: Customer, expected: dict[tuple[i
     events = await gate.settled(sum(expected.values()), customer.app)
     assert {event["outcome"] for event in events} == {"gate_shutdown"}
     assert Counter((event["status"], event["units"].get("output_tokens")) for event in events) == expected
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_an_idle_gate_ends_at_once(tmp_path: Path, number: int) -> None:
-    async with deployed(tmp_path, {}) as gate:
-        gate.signal(number)
-        assert await gate.ended() == 0
-        await eventually(lambda: not gate.processes())
-        assert {line["level"] for line in gate.lines()} == {"info"}

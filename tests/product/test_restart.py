@@ -2,12 +2,16 @@
 
 import asyncio
 import signal
-from pathlib import Path
+from collections.abc import AsyncIterator
 
+import pytest
+import pytest_asyncio
 import yaml
 
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Wire, request
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 class Load:
@@ -45,39 +49,46 @@ class Load:
                     pass
 
 
-async def test_no_request_fails_while_the_workers_are_replaced(tmp_path: Path) -> None:
-    async with deployed(tmp_path, {"workers": 2}) as gate:
-        customer = await gate.customer()
-        load = Load(gate, customer)
-        ways = (load.by_new_connections, load.by_kept_connections)
-        clients = [asyncio.create_task(way()) for way in ways for _ in range(4)]
-        before = set(gate.workers())
-        await eventually(lambda: load.done > 100)
-        gate.signal(signal.SIGHUP)
-        await eventually(lambda: any(line["event"] == "restarted" for line in gate.lines()))
-        assert len(gate.workers()) == 2
-        assert not before & set(gate.workers())
-        done = load.done
-        await eventually(lambda: load.done > done + 100)
-        load.over = True
-        await asyncio.gather(*clients)
-        assert load.failures == []
-        events = await gate.settled(load.done, customer.app)
-        assert {event["outcome"] for event in events} == {"complete"}
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def restarted(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """A gate whose workers come and go."""
+    async with deployed(tmp_path_factory.mktemp("restarted"), {"workers": 2}) as deployment:
+        yield deployment
 
 
-async def test_a_wrong_configuration_changes_nothing(tmp_path: Path) -> None:
-    async with deployed(tmp_path, {}) as gate:
-        file = tmp_path / "tollgate.yaml"
-        good, before = file.read_text(), gate.workers()
-        file.write_text(yaml.safe_dump({**yaml.safe_load(good), "workers": "many"}))
-        gate.signal(signal.SIGHUP)
-        await eventually(lambda: any(line["event"] == "reload_refused" for line in gate.lines()))
-        [refused] = [line for line in gate.lines() if line["event"] == "reload_refused"]
-        assert [problem.split(":")[0] for problem in refused["problems"]] == ["workers"]
-        file.write_text(good)
-        assert gate.workers() == before
-        load = Load(gate, await gate.customer())
-        async with await Wire.open(gate.address) as wire:
-            await load.ask(wire)
-        assert (load.done, load.failures) == (1, [])
+async def test_no_request_fails_while_the_workers_are_replaced(restarted: Deployment) -> None:
+    gate = restarted
+    customer = await gate.customer()
+    load = Load(gate, customer)
+    ways = (load.by_new_connections, load.by_kept_connections)
+    clients = [asyncio.create_task(way()) for way in ways for _ in range(4)]
+    before = set(gate.workers())
+    await eventually(lambda: load.done > 100)
+    gate.signal(signal.SIGHUP)
+    await eventually(lambda: any(line["event"] == "restarted" for line in gate.lines()))
+    assert len(gate.workers()) == 2
+    assert not before & set(gate.workers())
+    done = load.done
+    await eventually(lambda: load.done > done + 100)
+    load.over = True
+    await asyncio.gather(*clients)
+    assert load.failures == []
+    events = await gate.settled(load.done, customer.app)
+    assert {event["outcome"] for event in events} == {"complete"}
+
+
+async def test_a_wrong_configuration_changes_nothing(restarted: Deployment) -> None:
+    gate = restarted
+    file = gate.folder / "tollgate.yaml"
+    good, before = file.read_text(), gate.workers()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(good), "workers": "many"}))
+    gate.signal(signal.SIGHUP)
+    await eventually(lambda: any(line["event"] == "reload_refused" for line in gate.lines()))
+    [refused] = [line for line in gate.lines() if line["event"] == "reload_refused"]
+    assert [problem.split(":")[0] for problem in refused["problems"]] == ["workers"]
+    file.write_text(good)
+    assert gate.workers() == before
+    load = Load(gate, await gate.customer())
+    async with await Wire.open(gate.address) as wire:
+        await load.ask(wire)
+    assert (load.done, load.failures) == (1, [])

@@ -127,29 +127,27 @@ class Deployment:
             return await self.process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, and wait until every process of it is gone."""
-        if self.process is None:
-            return
+        """SIGTERM, which it must answer by a clean exit; wait until every process of it is gone."""
+        assert self.process is not None
         if self.process.returncode is None:
             self.signal(signal.SIGTERM)
-            await self.ended()
+            assert await self.ended() == 0
         await gone(self.processes)
 
     def kill(self) -> None:
         """SIGKILL for everything at once: supervisor, workers, the embedded Redis and its guardian."""
-        assert self.process is not None
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this deployment."""
-        assert self.process is not None
+        group = self.process.pid if self.process else None
         mine = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 command = " ".join(process.cmdline())
-                member = os.getpgid(process.pid) == self.process.pid
+                member = os.getpgid(process.pid) == group
                 if (member or str(self.folder / "data") in command) and process.status() != psutil.STATUS_ZOMBIE:
                     mine.append(process)
         return mine
@@ -253,5 +251,8 @@ async def deployed(
         try:
             await deployment.start()
             yield deployment
-        finally:
             await deployment.stop()
+        finally:
+            deployment.kill()
+            await gone(deployment.processes)
+    assert "Traceback" not in deployment.log.read_text()
