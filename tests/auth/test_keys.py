@@ -54,6 +54,7 @@ def test_one_wrong_character_is_noticed_without_the_store(position: int, charact
 @pytest.mark.parametrize(
     "text",
     ["", "tgk_", TEXT[:-1], TEXT + "0", TEXT + "\n", " " + TEXT, TEXT.upper(), TEXT.replace("tgk", "tgs"), "tgk_" * 25],
+    ids=["empty", "prefix", "short", "long", "newline", "space", "upper", "secret", "repeated"],
 )
 def test_malformed_keys_are_refused(text: str) -> None:
     assert parse_key(text.encode()) is None
