@@ -38,42 +38,54 @@ PARTS: dict[str, Part] = {
 }
 
 
-def main() -> None:
-    """Exit code 1 if a part failed; a part whose programs are not installed is skipped."""
+def chosen(arguments: list[str]) -> tuple[list[str], bool]:
+    """The parts to run, in order, and whether the run is a quick one."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Ratios measured side by side.")
-    parser.add_argument("parts", nargs="*", metavar="PART", choices=PARTS, help=", ".join(PARTS))
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: does it work, roughly")
     parser.add_argument("--soak", action="store_true", help="with the soak, which a quick run leaves out")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts).difference(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     parts = options.parts or [name for name in PARTS if name != "soak" or not options.quick]
     if options.soak and "soak" not in parts:
         parts.append("soak")
+    return parts, options.quick
+
+
+def main() -> None:
+    """Exit code 1 if a part failed; a part whose programs are not installed is skipped."""
+    parts, quick = chosen(sys.argv[1:])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sections = runner.run(_run(parts, QUICK if options.quick else FULL, quick=options.quick))
-    sys.exit(any(failed for _, failed in sections))
+        failed = runner.run(_run(parts, quick=quick))
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
-async def _run(parts: list[str], scale: Scale, *, quick: bool) -> list[tuple[Section, bool]]:
+async def _run(parts: list[str], *, quick: bool) -> list[str]:
+    """Measure, print and write one part after the other; the names of those that failed."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     about = _about(quick)
     print("\n".join(_heading(about)), flush=True)
-    done: list[tuple[Section, bool]] = []
+    done: list[Section] = []
+    failed = []
     for name in parts:
         title, measure = PARTS[name]
         section = Section(name, title)
-        done.append((section, await _measured(section, measure, scale)))
+        done.append(section)
+        if not await _measured(section, measure, QUICK if quick else FULL):
+            failed.append(name)
         print(section.markdown(), flush=True)
-        _write(about, [each for each, _ in done])
-    return done
+        _write(about, done)
+    return failed
 
 
 async def _measured(section: Section, measure: Callable[[Section, Scale, Path], Awaitable[None]], scale: Scale) -> bool:
-    """Run one part; whether it failed, which its section then says."""
+    """Run one part; False if it failed, and its section says why."""
     busy = psutil.cpu_percent(interval=1)
     started = time.monotonic()
     try:
@@ -81,20 +93,20 @@ async def _measured(section: Section, measure: Callable[[Section, Scale, Path], 
             await measure(section, scale, Path(folder))
     except Missing as missing:
         section.notes.append(f"**Skipped**: {missing}.")
-    except (Failed, AssertionError, OSError, TimeoutError, ExceptionGroup) as error:
-        section.notes.append(f"**Failed**: {_reason(error)}")
-        return True
+    except (Failed, AssertionError, OSError, TimeoutError, psutil.Error, ExceptionGroup) as error:
+        section.notes.append(f"**Failed**:\n\n```\n{_reason(error)}\n```")
+        return False
     finally:
         section.notes.append(
             f"The machine was {busy:.0f} % busy before this part, which took {time.monotonic() - started:.0f} s."
         )
-    return False
+    return True
 
 
 def _reason(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".strip()
 
 
 def _about(quick: bool) -> dict[str, Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.benchmarks.programs import (
     LOOPBACK,
@@ -16,40 +19,58 @@ from tests.benchmarks.programs import (
     free_port,
     make,
     output_of,
+    redis,
     running,
 )
-from tests.benchmarks.programs import redis as redis_server
+from tests.benchmarks.wrk import saturate
 
 PEER = ROOT.parent / "shared" / "peers" / "express"
 PACKAGES = ("express", "http-proxy-middleware", "express-rate-limit", "rate-limit-redis", "redis")
 INSTALL_SECONDS = 120.0
+WARM_UP_CONNECTIONS = 8
+WARM_UP_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Express:
+    """The peer, installed, with a Redis of its own."""
+
+    node: str
+    folder: Path
+    gateway: Candidate
+    redis_port: int
+    redis: psutil.Process
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Candidate]:
+        """A fresh, warm process. A request whose client has gone keeps its connection to the gateway forever, and so
+        does each that wrk abandons at the end of a run: after 200 of them the peer answers nothing more."""
+        port = free_port()
+        environment = {
+            "PORT": str(port),
+            "GATEWAY_URL": f"http://{LOOPBACK}:{self.gateway.port}",
+            "REDIS_URL": f"redis://{LOOPBACK}:{self.redis_port}",
+            "NODE_PATH": str(self.folder / "node_modules"),
+            "NODE_ENV": "production",
+        }
+        command = (self.node, str(PEER / "server.js"))
+        async with running(*command, port=port, log=self.folder / "log", environment=environment) as process:
+            candidate = Candidate("Express peer", port, ("peer",), {"worker": (process,), "redis": (self.redis,)})
+            await saturate(candidate, WARM_UP_CONNECTIONS, WARM_UP_SECONDS, self.folder)
+            yield candidate
 
 
 @contextlib.asynccontextmanager
-async def express(folder: Path, gateway: Candidate) -> AsyncIterator[Candidate]:
-    """The peer in front of `gateway`, with a Redis of its own. Raises `Missing`."""
-    server = PEER / "server.js"
-    if not server.is_file():
+async def express(folder: Path, gateway: Candidate) -> AsyncIterator[Express]:
+    """The peer in front of `gateway`. Raises `Missing`."""
+    if not (PEER / "server.js").is_file():
         raise Missing(f"the Express peer is not in ../{PEER.relative_to(ROOT.parent)}")
     node, npm = find("node", "nodejs"), find("npm", "npm")
     make(folder)
+    options = ("--prefix", str(folder), "--no-audit", "--no-fund")
     try:
-        await output_of(
-            npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *PACKAGES, seconds=INSTALL_SECONDS
-        )
+        await output_of(npm, "install", *options, *PACKAGES, seconds=INSTALL_SECONDS)
     except Failed as error:
         raise Missing(f"the Express peer's packages cannot be installed: {error}") from None
-    port = free_port()
-    async with redis_server(folder / "redis") as (redis_port, redis_process):
-        environment = {
-            "PORT": str(port),
-            "GATEWAY_URL": f"http://{LOOPBACK}:{gateway.port}",
-            "REDIS_URL": f"redis://{LOOPBACK}:{redis_port}",
-            "NODE_PATH": str(folder / "node_modules"),
-            "NODE_ENV": "production",
-        }
-        async with running(
-            node, str(server), port=port, log=folder / "express.log", environment=environment
-        ) as process:
-            processes = {"worker": (process,), "redis": (redis_process,)}
-            yield Candidate("Express peer", port, keys=("peer",), processes=processes)
+    async with redis(folder / "redis") as (port, process):
+        yield Express(node, folder, gateway, port, process)

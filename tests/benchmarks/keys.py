@@ -50,10 +50,13 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
                 for name, each in stores.items():
                     keys = used[name][:1] if over == "one" else used[name]
                     candidate = replace(each.candidate, keys=tuple(keys))
-                    load = await saturate(candidate, CONNECTIONS, scale.seconds if number >= 0 else 1, folder)
+                    load = await saturate(candidate, CONNECTIONS, scale.seconds, folder)
                     if number >= 0:
                         section.add(f"{name}, {over} in use", load.metrics)
-    section.notes.append(f"`many` are {KEYS_PER_APP:,} keys of one app, or all of a smaller store.")
+    section.notes.append(
+        f"`many` are {KEYS_PER_APP:,} keys of one app. A smaller store has fewer, so that beside it the cost of more "
+        "keys in use shows as well as that of more keys in the store."
+    )
     fewest, *larger = stores
     for name in larger:
         for over in ("one", "many"):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 
 from tests.benchmarks import nginx
 from tests.benchmarks.express import express
-from tests.benchmarks.gate import Gate, gate
+from tests.benchmarks.gate import gate
 from tests.benchmarks.programs import Candidate, Missing
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.wrk import saturate
 
 TITLE = "POST /text-to-image, a static upstream"
-CONNECTIONS = (32, 256)
+CONNECTIONS = FEW, MANY = (32, 256)
 RATE = "requests/s"
 CPU = "CPU µs/request"
+DIRECT, NGINX, GATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
 TO_NGINX = Target(0.15, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
 KEPT = Target(0.8)
+Serving = Callable[[], AbstractAsyncContextManager[Candidate]]
+"""A candidate for the time of one measurement."""
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
@@ -28,55 +32,47 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
         direct = await stack.enter_async_context(nginx.static(folder / "upstream"))
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct))
         ours = await stack.enter_async_context(gate(folder / "one", direct))
-        two = await stack.enter_async_context(gate(folder / "two", direct, name="tollgate, 2 workers", workers=2))
-        candidates = [direct, proxy, ours.candidate, two.candidate]
+        two = await stack.enter_async_context(gate(folder / "two", direct, name=TWO, workers=2))
+        always = (direct, proxy, ours.candidate, two.candidate)
+        candidates: dict[str, Serving] = {each.name: _as_it_is(each) for each in always}
         try:
-            candidates.append(await stack.enter_async_context(express(folder / "express", direct)))
+            candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
         except Missing as missing:
             section.notes.append(f"Without the Express peer: {missing}.")
-        answered = await _rounds(section, scale, folder, candidates)
-        await _figures(section, candidates, ours, answered)
+        answered = 0
+        for number in range(-1, scale.rounds):  # round -1 warms up
+            for connections in CONNECTIONS:
+                for name, serving in candidates.items():
+                    async with serving() as candidate:
+                        load = await saturate(candidate, connections, scale.seconds, folder)
+                    answered += load.requests if name == GATE else 0
+                    if number >= 0:
+                        section.add(_subject(name, connections), load.metrics)
+        _figures(section, peers=[EXPRESS] if EXPRESS in candidates else [])
+        # Above 1 by the requests that wrk abandons at the end of each run: everything was on, and nothing was lost.
+        section.figure("usage events in the ledger per answer that wrk counted", await ours.events() / answered)
 
 
-async def _rounds(section: Section, scale: Scale, folder: Path, candidates: list[Candidate]) -> int:
-    """Measure; the number of requests that the gate with one worker answered."""
-    answered = 0
-    for number in range(-1, scale.rounds):  # round -1 warms up
-        for connections in CONNECTIONS:
-            for candidate in candidates:
-                load = await saturate(candidate, connections, scale.seconds if number >= 0 else 1, folder)
-                if candidate.name == "tollgate":
-                    answered += load.requests
-                if number >= 0:
-                    section.add(_subject(candidate, connections), load.metrics)
-    return answered
+def _figures(section: Section, peers: list[str]) -> None:
+    def compare(metric: str, name: str, to: str, connections: int) -> float:
+        return section.ratio(metric, _subject(name, connections), _subject(to, connections))
+
+    for connections, to_nginx, to_peer in ((FEW, TO_NGINX, TO_EXPRESS), (MANY, None, None)):
+        for other, target in ((NGINX, to_nginx), *((peer, to_peer) for peer in peers)):
+            ratio = compare(RATE, GATE, other, connections)
+            section.figure(f"tollgate / {other}, {connections} connections", ratio, target=target)
+    kept = section.ratio(RATE, _subject(GATE, MANY), _subject(GATE, FEW))
+    section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
+    section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, GATE, FEW))
+    section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
+    for other in (NGINX, *peers):
+        cost = compare(CPU, GATE, other, FEW)
+        section.figure(f"CPU time per request, Redis included, tollgate / {other}", cost)
 
 
-async def _figures(section: Section, candidates: list[Candidate], ours: Gate, answered: int) -> None:
-    few, many = CONNECTIONS
-    direct, proxy, one, two, *peers = candidates
-    for connections, goal, goal_of_peer in ((few, TO_NGINX, TO_EXPRESS), (many, None, None)):
-        subject = _subject(one, connections)
-        to_nginx = section.ratio(RATE, subject, _subject(proxy, connections))
-        section.figure(f"tollgate / nginx proxy_pass, {connections} connections", to_nginx, target=goal)
-        for peer in peers:
-            to_peer = section.ratio(RATE, subject, _subject(peer, connections))
-            section.figure(f"tollgate / {peer.name}, {connections} connections", to_peer, target=goal_of_peer)
-    kept = section.ratio(RATE, _subject(one, many), _subject(one, few))
-    section.figure(f"tollgate, {many} connections / {few} connections", kept, target=KEPT)
-    section.figure(
-        f"2 workers / 1 worker, {few} connections", section.ratio(RATE, _subject(two, few), _subject(one, few))
-    )
-    section.figure(
-        f"nginx proxy_pass / direct, {few} connections",
-        section.ratio(RATE, _subject(proxy, few), _subject(direct, few)),
-    )
-    for other in (proxy, *peers):
-        cost = section.ratio(CPU, _subject(one, few), _subject(other, few))
-        section.figure(f"CPU time per request, Redis included, tollgate / {other.name}", cost)
-    # Above 1 by the requests that wrk abandons at the end of each run: everything was on, and nothing was lost.
-    section.figure("usage events in the ledger per answer that wrk counted", await ours.events() / answered)
+def _as_it_is(candidate: Candidate) -> Serving:
+    return lambda: nullcontext(candidate)
 
 
-def _subject(candidate: Candidate, connections: int) -> str:
-    return f"{candidate.name}, {connections} connections"
+def _subject(name: str, connections: int) -> str:
+    return f"{name}, {connections} connections"

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.benchmarks import nginx
+from tests.benchmarks.__main__ import PARTS, chosen
 from tests.benchmarks.client import request
 from tests.benchmarks.gate import gate
 from tests.benchmarks.keys import fill
@@ -33,6 +34,14 @@ async def direct(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cand
     """The upstream, in a process of its own."""
     async with upstream(tmp_path_factory.mktemp("upstream")) as candidate:
         yield candidate
+
+
+async def test_parts_are_chosen_by_name() -> None:
+    assert chosen([]) == ([*PARTS], False)
+    assert chosen(["--quick"]) == ([name for name in PARTS if name != "soak"], True)
+    assert chosen(["--soak", "bulk"]) == (["bulk", "soak"], False)
+    with pytest.raises(SystemExit):
+        chosen(["speed"])
 
 
 async def test_a_section_tells_medians_and_compares_round_by_round() -> None:
