@@ -17,6 +17,7 @@ from config.plans import Billing, Plan
 from config.workloads import Unit
 from proxy.reporting.dates import Days, month_of
 from proxy.reporting.totals import Total
+from proxy.reporting.wallet import Wallet
 
 if TYPE_CHECKING:
     from proxy.reporting.stream import Recorded
@@ -62,27 +63,6 @@ class Line:
         return head | ({"users": self.users} if key.kind is Kind.FEE else {}) | self.total.plain()
 
 
-@dataclass(slots=True)
-class Wallet:
-    """Prepaid credits in a period, in atomic units."""
-
-    opening: int = 0
-    granted: int = 0
-    debited: int = 0
-    """Taken out by hand."""
-    spent: int = 0
-    """What requests cost, less what adjustments gave back."""
-
-    @property
-    def closing(self) -> int:
-        """What the next period opens with."""
-        return self.opening + self.granted - self.debited - self.spent
-
-    def plain(self) -> dict[str, str]:
-        """As it goes into JSON."""
-        return {name: str(getattr(self, name)) for name in ("opening", "granted", "debited", "spent", "closing")}
-
-
 @dataclass(frozen=True, slots=True)
 class Statement:
     """An app's account of one period."""
@@ -123,27 +103,14 @@ class Tally:
         """Count one event: wholly in its period, before it only in the opening balance of a wallet."""
         event = recorded.event
         if recorded.wallet:
-            self._move(recorded)
+            owner = event.user if recorded.wallet == "user" else None
+            self.wallets.setdefault(owner, Wallet()).add(recorded, self.days)
         if event.time not in self.days:
             return
         self.ids.append(event.id)
         self.attention += event.attention
         if event.type != "credit":
             self._charge(recorded)
-
-    def _move(self, recorded: Recorded) -> None:
-        event, amount = recorded.event, int(recorded.amount)
-        if event.time >= self.days.end_ms:
-            return
-        wallet = self.wallets.setdefault(event.user if recorded.wallet == "user" else None, Wallet())
-        if event.time < self.days.start_ms:
-            wallet.opening += amount if event.type == "credit" else -amount
-        elif event.type != "credit":
-            wallet.spent += amount
-        elif amount > 0:
-            wallet.granted += amount
-        else:
-            wallet.debited -= amount
 
     def _charge(self, recorded: Recorded) -> None:
         event = recorded.event

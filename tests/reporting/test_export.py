@@ -4,62 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from middlewares.ledger.port import StoreError
-from proxy.reporting.export.exporter import Exporter, GaveUp
-from proxy.reporting.export.formats import FORMATS, FormatName, Names
+from proxy.reporting.export.exporter import GaveUp
+from proxy.reporting.export.formats import FORMATS, FormatName
 from proxy.reporting.export.group import Group, rejected
 from proxy.reporting.export.http import HttpSink, retry_after
-from proxy.reporting.export.sinks import FileSink, Refused, Sink
+from proxy.reporting.export.sinks import Refused
 from tests.reporting.books import Books
+from tests.reporting.exporting import NAMES, Run, many
 from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import RedisServer, eventually
-
-NAMES = Names("ETH")
-
-
-class Run:
-    """An exporter, and what it has reported."""
-
-    def __init__(
-        self, books: Books, sink: Sink, *, batch: int = 100, takeover: float = 60, patience: float | None = 20
-    ) -> None:
-        self.reports: list[str] = []
-        self.sink = sink
-        self.exporter = Exporter(
-            Group(books.store.redis, books.streams(), "export", takeover),
-            sink,
-            batch=batch,
-            takeover=takeover,
-            patience=patience,
-            report=self.reports.append,
-        )
-
-    async def drain(self) -> int:
-        """Run until nothing is left; how many events were delivered."""
-        try:
-            await self.exporter.run(follow=False)
-        finally:
-            await self.sink.close()
-        return self.exporter.delivered
-
-    @asynccontextmanager
-    async def following(self) -> AsyncIterator[None]:
-        """Follow the streams meanwhile."""
-        task = asyncio.create_task(self.exporter.run(follow=True))
-        yield
-        self.exporter.stop()
-        await task
-        await self.sink.close()
 
 
 def http(receiver: Receiver, form: str = "cloudevents", *, timeout: float = 10) -> HttpSink:
@@ -83,11 +45,6 @@ async def set_aside(books: Books) -> list[dict[bytes, bytes]]:
         entries: Any = await books.store.redis.xrange(rejected(stream, "export"))
         found += [fields for _, fields in entries]
     return found
-
-
-async def many(books: Books, count: int, apps: int = 5) -> list[str]:
-    """Events of several apps, hence in several streams."""
-    return [each for _ in range(apps) for each in await books.requests(await books.app(), count // apps)]
 
 
 async def test_batches_over_all_streams(books: Books, receiver: Receiver) -> None:
@@ -316,41 +273,6 @@ async def test_redis_restarts_without_its_data_under_a_follower(
     assert len(receiver.ids) == 10
 
 
-def lines(path: Path) -> list[str]:
-    return [json.loads(line)["id"] for line in path.read_text().splitlines()]
-
-
-async def test_a_file_gets_lines(books: Books, tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    written = await many(books, 20)
-    assert await Run(books, FileSink(path, FORMATS[FormatName.LAGO], NAMES)).drain() == 20
-    more = await many(books, 5)
-    assert await Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES), batch=2).drain() == 5
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    assert sorted(each.get("transaction_id") or each["id"] for each in found) == sorted(written + more)
-    assert path.stat().st_mode & 0o007 == 0
-
-
-@pytest.mark.parametrize("torn", ['{"id":"torn', "x" * 200_000])
-async def test_a_line_torn_by_a_kill_is_cut_off(books: Books, tmp_path: Path, torn: str) -> None:
-    path = tmp_path / "events.jsonl"
-    path.write_text('{"id":"whole"}\n' + torn)
-    written = await many(books, 5)
-    await Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES)).drain()
-    assert sorted(lines(path)) == sorted(["whole", *written])
-
-
-async def test_a_file_that_is_rotated_away_is_begun_anew(books: Books, tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    async with Run(books, FileSink(path, FORMATS[FormatName.CLOUDEVENTS], NAMES), patience=None).following():
-        first = await many(books, 5)
-        await eventually(lambda: len(lines(path)) == 5)
-        path.rename(tmp_path / "old.jsonl")
-        second = await many(books, 5)
-        await eventually(lambda: path.exists() and len(lines(path)) == 5)
-    assert (sorted(lines(tmp_path / "old.jsonl")), sorted(lines(path))) == (sorted(first), sorted(second))
-
-
 async def test_stopped_while_the_receiver_is_down(books: Books, receiver: Receiver) -> None:
     await receiver.stop()
     await many(books, 5)
@@ -360,12 +282,6 @@ async def test_stopped_while_the_receiver_is_down(books: Books, receiver: Receiv
             await eventually(lambda: bool(run.reports))
     await run.sink.close()
     assert await pending(books) == 5
-
-
-@pytest.mark.parametrize("path", ["/dev/null", "/nowhere/events.jsonl", "/"])
-def test_what_is_no_file(path: str) -> None:
-    with pytest.raises(Refused, match=path):
-        FileSink(Path(path), FORMATS[FormatName.CLOUDEVENTS], NAMES)
 
 
 async def test_addresses_in_messages_have_no_secrets(books: Books) -> None:

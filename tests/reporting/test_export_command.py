@@ -9,12 +9,9 @@ from aiohttp import web
 
 from tests.reporting.books import Books
 from tests.reporting.command import Command
+from tests.reporting.exporting import many
 from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import eventually
-
-
-async def many(books: Books, count: int, apps: int = 5) -> list[str]:
-    return [each for _ in range(apps) for each in await books.requests(await books.app(), count // apps)]
 
 
 async def test_to_stdout(books: Books, tollgate: Command) -> None:

@@ -1,0 +1,46 @@
+"""Prepaid credits in a statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from proxy.reporting.dates import Days
+
+if TYPE_CHECKING:
+    from proxy.reporting.stream import Recorded
+
+
+@dataclass(slots=True)
+class Wallet:
+    """What one wallet had in a period, in atomic units."""
+
+    opening: int = 0
+    granted: int = 0
+    debited: int = 0
+    """Taken out by hand."""
+    spent: int = 0
+    """What requests cost, less what adjustments gave back."""
+
+    def add(self, recorded: Recorded, days: Days) -> None:
+        """Take in an event that changed this wallet, in the period or before it."""
+        event, amount = recorded.event, int(recorded.amount)
+        if event.time >= days.end_ms:
+            return
+        if event.time < days.start_ms:
+            self.opening += amount if event.type == "credit" else -amount
+        elif event.type != "credit":
+            self.spent += amount
+        elif amount > 0:
+            self.granted += amount
+        else:
+            self.debited -= amount
+
+    @property
+    def closing(self) -> int:
+        """What the next period opens with."""
+        return self.opening + self.granted - self.debited - self.spent
+
+    def plain(self) -> dict[str, str]:
+        """As it goes into JSON."""
+        return {name: str(getattr(self, name)) for name in ("opening", "granted", "debited", "spent", "closing")}
