@@ -123,6 +123,7 @@ class Ledger:
             model=model,
             started_ms=now,
             estimate=str(amount),
+            fixed=str(estimate(policy.plan, policy.fixed(prices), upper_bound)) if policy.allowed else "",
             units=upper_bound,
             on_orphan=policy.plan.on_orphan,
             entries=entries,
@@ -176,9 +177,7 @@ class Ledger:
         """Amount of these units at the plan's prices: all lines, and those that no allowance can change."""
         prices = policy.prices(workload, model)
         gross = amount_of(prices, units)
-        if not policy.allowed:
-            return gross, gross
-        return gross, amount_of([line for line in prices if line.unit not in policy.allowed], units)
+        return gross, amount_of(policy.fixed(prices), units) if policy.allowed else gross
 
     def settle(self, hold: Hold, event: Event, usage: Usage, amount: int) -> None:
         """End a forwarded request. Returns at once; the writing happens in the background."""

@@ -84,6 +84,8 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """Redis time of admission, Unix milliseconds, as the admitting worker knew it."""
     estimate: str = "0"
     """Reserved amount in atomic units."""
+    fixed: str = ""
+    """The part of it that no allowance can change; empty: all of it."""
     units: dict[Unit, int] = {}
     """Upper bound of what it can use, as far as known."""
     on_orphan: str = "refund"

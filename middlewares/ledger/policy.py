@@ -105,6 +105,10 @@ class Policy:
                 self._prices[workload, model] = found
         return found
 
+    def fixed(self, prices: tuple[PriceLine, ...]) -> tuple[PriceLine, ...]:
+        """Those of the price lines that no allowance can change."""
+        return tuple(line for line in prices if line.unit not in self.allowed)
+
     def _rules(self, name: str) -> Iterator[Rule]:
         limits = self.plan.limits
         scopes: Scopes = (

@@ -8,12 +8,11 @@ from contextlib import suppress
 
 import msgspec
 
-from middlewares.ledger.event import ENCODER, orphaned
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Hold, Settlement
+from middlewares.ledger.model import Hold
 from middlewares.ledger.port import ScriptRunner, StoreError
 from middlewares.ledger.scripts import EXPIRED
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.settler import Settler, orphan
 
 BATCH = 200
 PERIOD_SECONDS = 0.25
@@ -52,15 +51,7 @@ class Reaper:
 
     async def _end(self, body: bytes, now: int) -> bool:
         hold = _DECODE(body)
-        event = orphaned(hold, now)
-        settlement = Settlement(
-            hold=hold,
-            event=msgspec.Raw(ENCODER.encode(event)),
-            time_ms=now,
-            units=event.units,
-            amount=hold.estimate if hold.on_orphan == "estimate" else "0",
-        )
-        if not await self._settler.reap(settlement):
+        if not await self._settler.reap(orphan(hold, now)):
             return False
         self._on_orphan(hold)
         return True

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-import msgspec
-
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.event import ENCODER, orphaned
 from middlewares.ledger.journal import Adopted, Journal, Record, adopt
 from middlewares.ledger.model import Hold, Settlement
 from middlewares.ledger.port import StoreError
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.settler import Settler, orphan
 
 
 async def empty_journal(journal: Journal, living: Set[str], settler: Settler, clock: RedisClock) -> int:
@@ -70,13 +67,6 @@ async def _replay(records: Sequence[Record], living: Set[str], settler: Settler,
 
 
 def _orphan(hold: Hold, clock: RedisClock) -> Settlement:
-    now = clock.now_ms()
-    event = orphaned(hold, now)
-    return Settlement(
-        hold=hold,
-        event=msgspec.Raw(ENCODER.encode(event)),
-        time_ms=now,
-        units=event.units,
-        amount=hold.estimate if hold.on_orphan == "estimate" else "0",
-        attempted_ms=hold.started_ms,
-    )
+    settlement = orphan(hold, clock.now_ms())
+    settlement.attempted_ms = hold.started_ms
+    return settlement

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.event import DECODER, ENCODER, Event
+from middlewares.ledger.event import DECODER, ENCODER, Event, orphaned
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Hold, Settlement
 from middlewares.ledger.periods import day_of, period_of
@@ -122,26 +122,23 @@ class Settler:
         return known
 
     async def _adjust(self, settlement: Settlement, marker: bytes) -> bool:
-        """The reaper was here first: count only the difference, under an event of its own."""
+        """The reaper was here first: count only the difference, if any, under an event of its own."""
         _, _, text = marker.partition(b" ")
-        if not settlement.forwarded:
-            return False
         counted_before = msgspec.json.decode(text, type=Marker)
         units = {
             unit: settlement.units.get(unit, 0) - counted_before.units.get(unit, 0)
             for unit in {**settlement.units, **counted_before.units}
         }
-        event = DECODER.decode(settlement.event)
+        amount = int(settlement.amount) - int(counted_before.amount)
+        if not amount and not any(units.values()):
+            return False
+        hold, now = settlement.hold, settlement.time_ms
+        event = DECODER.decode(settlement.event) if settlement.forwarded else orphaned(hold, now)
         event.id += "-adjustment"
         event.type = "adjustment"
         event.units = units
-        difference = Settlement(
-            hold=settlement.hold,
-            event=msgspec.Raw(ENCODER.encode(event)),
-            time_ms=settlement.time_ms,
-            units=units,
-            amount=str(int(settlement.amount) - int(counted_before.amount)),
-        )
+        encoded = msgspec.Raw(ENCODER.encode(event))
+        difference = Settlement(hold=hold, event=encoded, time_ms=now, units=units, amount=str(amount))
         return _done(await self._call(difference, "adjust"))
 
     async def _call(self, settlement: Settlement, mode: str, marker: bytes = b"") -> Any:
@@ -174,6 +171,19 @@ class Settler:
 def released(hold: Hold, time_ms: int) -> Settlement:
     """The settlement of a request that never reached the gateway: give back, count nothing."""
     return Settlement(hold=hold, event=NOTHING, time_ms=time_ms)
+
+
+def orphan(hold: Hold, time_ms: int) -> Settlement:
+    """The settlement of a hold whose owner died, by its plan's declared policy."""
+    event = orphaned(hold, time_ms)
+    amount = hold.fixed or hold.estimate
+    return Settlement(
+        hold=hold,
+        event=msgspec.Raw(ENCODER.encode(event)),
+        time_ms=time_ms,
+        units=event.units,
+        amount=amount if hold.on_orphan == "estimate" else "0",
+    )
 
 
 def _done(reply: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.port import Script
 from proxy.store.store import Store
 
@@ -51,3 +52,41 @@ end
 return answers
 """ % script.source.replace(TIME, b"clock_of_test")
     return Script(f"{script.name} over time", source)
+
+
+class Clocked:
+    """Runs scripts in the store at a Redis time of the test's choosing."""
+
+    _HEAD = b"local clock_of_test = { table.remove(ARGV, #ARGV - 1), table.remove(ARGV) }\n"
+
+    def __init__(self, store: Store, now_ms: int) -> None:
+        self._store = store
+        self._scripts: dict[Script, Script] = {}
+        self.now_ms = now_ms
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int],
+        *,
+        deadline: float | None = None,
+    ) -> Any:
+        """As `ScriptRunner.run`."""
+        clocked = self._scripts.get(script)
+        if clocked is None:
+            source = self._HEAD + script.source.replace(TIME, b"clock_of_test")
+            clocked = self._scripts[script] = Script(script.name, source)
+        seconds, milliseconds = divmod(self.now_ms, 1000)
+        return await self._store.run(clocked, keys, [*args, seconds, milliseconds * 1000], deadline=deadline)
+
+
+class ClockOf(RedisClock):
+    """A worker's idea of that time: exactly right."""
+
+    def __init__(self, runner: Clocked) -> None:
+        super().__init__()
+        self._runner = runner
+
+    def now_ms(self) -> int:
+        return self._runner.now_ms

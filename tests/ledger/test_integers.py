@@ -24,7 +24,6 @@ LUA = library(
     if words[1] == 'add' then return add(a, b) end
     if words[1] == 'subtract' then return subtract(a, b) end
     if words[1] == 'less' then return less(a, b) and '1' or '0' end
-    if words[1] == 'minimum' then return minimum(a, b) end
     if words[1] == 'maximum' then return maximum(a, b) end
     if words[1] == 'multiply' then return multiply(a, b) end
     if words[1] == 'divide_up' then return divide_up(a, tonumber(b)) end
@@ -35,7 +34,6 @@ PYTHON: dict[str, Callable[[int, int], int]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "less": lambda a, b: a < b,
-    "minimum": min,
     "maximum": max,
     "multiply": lambda a, b: a * b,
     "divide_up": lambda a, b: -(-a // b),

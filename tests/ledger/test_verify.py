@@ -158,7 +158,7 @@ async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
 ) -> None:
     async with Desk(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
-    changed = Plan.model_validate(PLAN.model_dump(by_alias=True) | {"max_tokens": 1})
+    changed = Plan.model_validate(PLAN.model_dump(by_alias=True) | {"on_orphan": "attention"})
     for plans in ({}, {"plan": changed}):
         differences, counts = await verify(store.redis, keys, plans)
         assert differences == []

@@ -78,7 +78,6 @@ local function less(a, b) -- a < b
   return string.byte(subtract(a, b)) == 45
 end
 
-local function minimum(a, b) return less(b, a) and b or a end
 local function maximum(a, b) return less(a, b) and b or a end
 
 local function multiply(a, b) -- both >= 0

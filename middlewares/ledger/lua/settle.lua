@@ -49,7 +49,7 @@ for i = first_entry, #ARGV, 5 do
   if entry.kind == 'b' then
     entry.user_key = KEYS[key + 1]
     key = key + 1
-    if mode == 'record' then of_user = redis.call('EXISTS', entry.user_key) == 1 end
+    if mode == 'record' then of_user = entry.user_key ~= entry.key and redis.call('EXISTS', entry.user_key) == 1 end
     wallet = of_user and 'user' or 'app'
   end
   key = key + 1
@@ -61,15 +61,17 @@ for _, entry in ipairs(entries) do
     local field = 'used:' .. entry.period
     local before = redis.call('HGET', entry.key, field) or '0'
     local used = entry.used == 'amount' and amount or entry.used
-    local included = minimum(used, maximum(subtract(entry.held, before), '0'))
+    local after = add(before, used)
+    local past = subtract(maximum(after, entry.held), maximum(before, entry.held)) -- below zero for an adjustment
     if entry.extra == '' then
       gross = amount
-      amount = subtract(amount, included)
+      amount = past
     else
       local price, per = string.match(entry.extra, '^(%d+) (%d+)$')
-      amount = add(amount, divide_up(multiply(subtract(used, included), price), tonumber(per)))
+      local extra = divide_up(multiply(maximum(past, negate(past)), price), tonumber(per))
+      amount = add(amount, less(past, '0') and negate(extra) or extra)
     end
-    redis.call('HSET', entry.key, field, add(before, used))
+    redis.call('HSET', entry.key, field, after)
   end
 end
 

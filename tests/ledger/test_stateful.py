@@ -1,0 +1,355 @@
+"""The ledger against a model in plain Python: whatever happens in whatever order, both say and count the same."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.credit import InsufficientBalance, ReferenceTaken, debit, grant
+from middlewares.ledger.event import DECODER
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.model import Denied, Hold, Settlement
+from middlewares.ledger.policy import Policy
+from middlewares.ledger.port import StoreRejected
+from middlewares.ledger.reaper import Reaper
+from middlewares.ledger.scripts import RENEW
+from middlewares.ledger.settler import Settler
+from proxy.store.store import Store
+from tests.ledger.desk import MODEL, WORKLOAD, Desk
+from tests.ledger.harness import Clocked, ClockOf
+from tests.ledger.model import Model, Verdict
+
+HOLD_MS = 30_000
+DAY = 86_400_000
+NEW_YEAR = 4_102_444_800_000  # 2100-01-01, where a day, a month and a year end at once
+HUGE = 10**27
+PRINCIPALS = ((None, None), (None, "k1"), ("u1", None), ("u1", "k1"), ("u2", "k2"))
+EXAMPLES = itertools.count()
+
+WINDOWS: dict[str, Any] = {
+    "key": {"requests_per_minute": 2},
+    "user": {"requests_per_minute": {"max": 2, "shadow": True}, "requests_per_day": 4},
+    "app": {"requests_per_minute": 3},
+    "global": {"requests_per_day": 7},
+}
+LEASES: dict[str, Any] = {
+    "key": {"concurrent": {"max": 1, "shadow": True}},
+    "user": {"concurrent": 2},
+    "app": {"concurrent": 3},
+}
+CAPS: dict[str, Any] = {
+    "key": {"caps": [{"unit": "requests", "per": "day", "max": 3}]},
+    "user": {"caps": [{"unit": "tokens", "per": "month", "max": 100}, {"unit": "seconds", "per": "day", "max": 20}]},
+    "app": {"caps": [{"unit": "output_tokens", "per": "day", "max": 120, "shadow": True}]},
+}
+MONEY: dict[str, Any] = {
+    "app": {"caps": [{"unit": "amount", "per": "month", "max": HUGE}]},
+    "user": {"caps": [{"unit": "amount", "per": "day", "max": HUGE // 2, "shadow": True}]},
+}
+PRICES = [
+    {"unit": "requests", "amount": 7},
+    {"unit": "output_tokens", "amount": HUGE // 4, "per": 97},
+    {"unit": "minutes", "amount": HUGE // 7, "per": 10**9},
+]
+INCLUDED = [
+    {"unit": "output_tokens", "per": "day", "included": 60},
+    {"unit": "minutes", "per": "month", "included": 1},
+]
+
+
+def plan(**fields: Any) -> Plan:
+    return Plan.model_validate(fields)
+
+
+PLANS = [
+    plan(limits=WINDOWS),
+    plan(limits=LEASES),
+    plan(limits=CAPS, on_orphan="estimate"),
+    plan(billing="usage", prices=PRICES, limits=MONEY, on_orphan="estimate"),
+    plan(billing="credits", prices=PRICES, limits=MONEY),
+    plan(billing="credits", prices=PRICES, holds={"default": HUGE // 2}, on_orphan="estimate"),
+    plan(billing="credits", prices=PRICES, holds={"ceiling": HUGE // 3, "default": HUGE}, on_orphan="attention"),
+    plan(billing="usage", prices=PRICES, allowances=INCLUDED, limits=MONEY, on_orphan="estimate"),
+    plan(
+        billing="subscription",
+        prices=PRICES,
+        allowances=[*INCLUDED, {"unit": "amount", "per": "day", "included": HUGE}],
+        on_orphan="estimate",
+    ),
+    plan(billing="credits", prices=PRICES, allowances=[{"unit": "amount", "per": "month", "included": HUGE // 2}]),
+    plan(billing="usage", prices=PRICES, allowances=[{**each, "overage": "refuse"} for each in INCLUDED]),
+    plan(
+        billing="credits",
+        prices=PRICES,
+        limits={scope: {**WINDOWS[scope], **LEASES.get(scope, {}), **CAPS.get(scope, {})} for scope in WINDOWS},
+        allowances=INCLUDED,
+        holds={"default": 5},
+        on_orphan="estimate",
+    ),
+]
+
+NUMBERS = st.one_of(st.integers(0, 130), st.sampled_from([0, 1, 59, 60, 61, 2**40]))
+UNITS = st.dictionaries(
+    st.sampled_from([Unit.OUTPUT_TOKENS, Unit.INPUT_TOKENS, Unit.MILLISECONDS]),
+    NUMBERS,
+    max_size=3,
+)
+WHICH = st.integers(0, 9)
+CREDITS = st.sampled_from([1, HUGE // 97, HUGE, 3 * HUGE])
+STEP = st.one_of(
+    st.tuples(st.just("admit"), st.integers(0, len(PRINCIPALS) - 1), UNITS),
+    st.tuples(st.just("admit"), st.integers(0, len(PRINCIPALS) - 1), UNITS),
+    st.tuples(st.just("settle"), WHICH, UNITS),
+    st.tuples(st.just("settle_late"), WHICH, UNITS),
+    st.tuples(st.just("record"), WHICH, UNITS),
+    st.tuples(st.just("release"), WHICH),
+    st.tuples(st.just("renew"), WHICH),
+    st.tuples(st.just("reap")),
+    st.tuples(
+        st.just("wait"),
+        st.sampled_from([1, 999, 1_000, HOLD_MS - 1, HOLD_MS, 60_000, 61_000, DAY // 60, DAY, 31 * DAY]),
+    ),
+    st.tuples(st.just("grant"), st.sampled_from([None, "u1", "u2"]), CREDITS, WHICH),
+    st.tuples(st.just("debit"), st.sampled_from([None, "u1", "u2"]), CREDITS, WHICH),
+)
+STEPS = st.lists(STEP, min_size=1, max_size=24)
+CASE = st.tuples(st.sampled_from(PLANS), st.sampled_from([0, 1_500, DAY // 2]), STEPS)
+
+
+def refuse(settlement: Settlement, error: StoreRejected) -> None:
+    raise error
+
+
+class World:
+    """Ledger and model side by side."""
+
+    def __init__(self, store: Store, desk: Desk, clocked: Clocked, chosen: Plan) -> None:
+        number = next(EXAMPLES)
+        self.redis: Any = store.redis
+        self.app = f"app{number}"
+        self.plan_name = f"plan{number}"
+        self.desk = desk
+        self.runner = clocked
+        self.plan = chosen
+        self.model = Model(chosen, HOLD_MS, clocked.now_ms)
+        self.reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, refuse), lambda _: None)
+        self.holds: list[Hold] = []
+        self.numbers = itertools.count()
+
+    def policy(self, user: str | None, key: str | None) -> Policy:
+        return self.desk.ledger.policy(self.app, user, key and f"{key}-{self.app}", self.plan_name, self.plan)
+
+    async def step(self, what: str, *words: Any) -> None:
+        await getattr(self, what)(*words)
+
+    async def admit(self, principal: int, bound: Mapping[Unit, int]) -> None:
+        user, key = PRINCIPALS[principal]
+        identity = f"{self.app}-{next(self.numbers):03}"
+        said = await self.desk.ledger.admit(
+            identity, self.policy(user, key), workload=WORKLOAD, model=MODEL, units=bound
+        )
+        expected = self.model.admit(identity, user, key, bound)
+        if isinstance(said, Denied):
+            verdict = Verdict(said.standing.policy, ((said.standing.policy, said.standing.remaining, 0),))
+        else:
+            self.holds.append(said.hold)
+            shadow = said.shadow_refusals
+            verdict = Verdict(None, tuple((each.policy, each.remaining, 0) for each in said.standings), shadow)
+            resets = [each.reset_seconds for each in said.standings]
+            assert resets == [-(-reset // 1000) for _, _, reset in expected.standings]
+        assert verdict == Verdict(
+            expected.refused_by,
+            tuple((policy, remaining, 0) for policy, remaining, _ in expected.standings),
+            expected.shadow,
+        )
+
+    async def settle(self, which: int, units: Mapping[Unit, int]) -> None:
+        await self._end(self._take(which, living=True), units)
+
+    async def settle_late(self, which: int, units: Mapping[Unit, int]) -> None:
+        await self._end(self._take(which, living=False), units)
+
+    async def record(self, which: int, units: Mapping[Unit, int]) -> None:
+        """A request whose hold Redis has never heard of, or has lost."""
+        user, key = PRINCIPALS[which % len(PRINCIPALS)]
+        policy = self.policy(user, key)
+        prices = policy.prices(WORKLOAD, MODEL)
+        hold = Hold(
+            request_id=f"{self.app}-{next(self.numbers):03}",
+            app=self.app,
+            user=user,
+            key=policy.key,
+            plan=policy.plan_id,
+            workload=WORKLOAD,
+            model=MODEL,
+            started_ms=self.runner.now_ms,
+            entries=policy.reserve({}, 0, prices)[1],
+            local=True,
+        )
+        await self._end(hold, units)
+
+    async def release(self, which: int) -> None:
+        hold = self._take(which, living=None)
+        if hold:
+            self.desk.ledger.release(hold)
+            await self.desk.ledger.drain()
+            self.model.release(hold.request_id)
+
+    async def renew(self, which: int) -> None:
+        if self.holds:
+            hold = self.holds[which % len(self.holds)]
+            shared = self.desk.keys.shared(self.desk.keys.tag(self.app))
+            leases = [entry.keys[0] for entry in hold.entries if entry.kind == "c"]
+            await self.runner.run(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS])
+            self.model.renew(hold.request_id)
+
+    async def reap(self) -> None:
+        await self.reaper.sweep()
+        self.model.reap()
+
+    async def wait(self, milliseconds: int) -> None:
+        self.runner.now_ms += milliseconds
+        self.model.now += milliseconds
+
+    async def grant(self, user: str | None, amount: int, reference: int) -> None:
+        try:
+            await grant(self.runner, self.desk.keys, self.app, user, amount, reference=f"{reference}")
+        except ReferenceTaken:
+            assert self.model.references[f"{reference}"] != (user, amount)
+        self.model.grant(user, amount, f"{reference}")
+
+    async def debit(self, user: str | None, amount: int, reference: int) -> None:
+        try:
+            await debit(self.runner, self.desk.keys, self.app, user, amount, reference=f"{reference}")
+        except ReferenceTaken:
+            assert self.model.references[f"{reference}"] != (user, -amount)
+        except InsufficientBalance:
+            assert f"{reference}" not in self.model.references
+        self.model.grant(user, -amount, f"{reference}")
+
+    def _take(self, which: int, *, living: bool | None) -> Hold | None:
+        fitting = [hold for hold in self.holds if living is None or (hold.request_id in self.model.holds) is living]
+        if not fitting:
+            return None
+        hold = fitting[which % len(fitting)]
+        self.holds.remove(hold)
+        return hold
+
+    async def _end(self, hold: Hold | None, units: Mapping[Unit, int]) -> None:
+        if hold is None:
+            return
+        key = hold.key and hold.key.partition("-")[0]
+        self.desk.settle(hold, self.policy(hold.user, key), units, at=self.runner.now_ms)
+        await self.desk.ledger.drain()
+        self.model.settle(hold.request_id, {Unit.REQUESTS: 1, **units}, hold.user, key)
+
+    async def compare(self) -> None:
+        """All that Redis has of this app against all that the model has."""
+        shared = self.desk.keys.shared(self.desk.keys.tag(self.app))
+        events, open_holds, bodies = await asyncio.gather(
+            self.redis.xrange(shared.events),
+            self.redis.zrange(shared.holds, 0, -1, withscores=True),
+            self.redis.hkeys(shared.bodies),
+        )
+        assert [self._event(fields) for _, fields in events] == self.model.events
+        assert {name.decode(): int(score) for name, score in open_holds} == {
+            identity: holding.expires for identity, holding in self.model.holds.items()
+        }
+        assert {name.decode().partition(":")[0] for name in bodies} == set(self.model.holds)
+        await self._compare_totals()
+
+    def _event(self, fields: Mapping[bytes, bytes]) -> tuple[Any, ...]:
+        event = DECODER.decode(fields[b"event"])
+        wallet = fields.get(b"wallet")
+        identity = event.id.replace(f"credit-{self.app}-", "credit-")
+        return identity, event.type, int(fields[b"amount"]), event.units, wallet.decode() if wallet else None
+
+    async def _compare_totals(self) -> None:
+        keys = self.desk.keys
+        expected: dict[tuple[str, str], int] = {}
+        for (name, subject, period), number in self.model.used.items():
+            expected[self._key(name, subject), f"used:{period}"] = number
+        for (name, subject), number in self.model.held.items():
+            expected[self._key(name, subject), "held"] = number
+        for (unit, user, period), number in self.model.included.items():
+            per = next(each.per for each in self.plan.allowances if each.unit is unit)
+            subject = f"{self.app}:{user if user != 'None' else ''}"
+            expected[keys.rule(self.app, "allowance", "user", subject, f"{unit}:{per}"), f"used:{period}"] = number
+        for owner, wallet in self.model.wallets.items():
+            for name in ("granted", "spent", "held"):
+                expected[keys.wallet(self.app, owner), name] = getattr(wallet, name)
+        model = MODEL.replace("%", "%25").replace("|", "%7C")
+        for (day, spender, credential, what), number in self.model.usage.items():
+            head = f"{spender}|{credential and f'{credential}-{self.app}'}|{WORKLOAD}|{model}"
+            expected[keys.usage(self.app, day), f"{head}|{what}"] = number
+        names = sorted({key for key, _ in expected})
+        states = await asyncio.gather(*(self.redis.hgetall(name) for name in names))
+        found = {
+            (name, field.decode()): int(number)
+            for name, state in zip(names, states, strict=True)
+            for field, number in state.items()
+        }
+        assert {total: found.get(total, 0) for total in expected | found} == {
+            total: expected.get(total, 0) for total in expected | found
+        }
+
+    def _key(self, name: str, subject: str) -> str:
+        """Where a cap is counted, from its policy's name."""
+        for user, key in PRINCIPALS:
+            for rule, mine in zip(self.policy(user, key).rules, self.model.rules(user, key), strict=True):
+                if mine.key == (name, subject):
+                    assert rule.policy == name
+                    return rule.keys[0]
+        raise AssertionError(name, subject)
+
+
+async def play(store: Store, desk: Desk, clocked: Clocked, case: tuple[Plan, int, list[tuple[Any, ...]]]) -> None:
+    chosen, before_new_year, steps = case
+    clocked.now_ms = NEW_YEAR - before_new_year
+    world = World(store, desk, clocked, chosen)
+    try:
+        for step in steps:
+            await world.step(*step)
+        await world.compare()
+    finally:
+        shared = desk.keys.shared(desk.keys.tag(world.app))
+        await store.redis.delete(shared.holds, shared.bodies, shared.events)
+
+
+@pytest.fixture
+def clocked(store: Store) -> Clocked:
+    return Clocked(store, NEW_YEAR)
+
+
+@pytest.fixture
+async def desk(clocked: Clocked, tmp_path: Path) -> Any:
+    async with Desk(clocked, Keys(1, cluster=False), tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
+        opened.ledger.clock = ClockOf(clocked)
+        yield opened
+
+
+@given(case=CASE)
+@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_no_divergence(
+    store: Store, desk: Desk, clocked: Clocked, case: tuple[Plan, int, list[tuple[Any, ...]]]
+) -> None:
+    await play(store, desk, clocked, case)
+
+
+@pytest.mark.fuzz
+@pytest.mark.timeout(3_600)
+@given(case=CASE)
+@settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_no_divergence_in_a_long_campaign(
+    store: Store, desk: Desk, clocked: Clocked, case: tuple[Plan, int, list[tuple[Any, ...]]]
+) -> None:
+    await play(store, desk, clocked, case)
