@@ -1,11 +1,14 @@
 """One real Redis for the tests of the ledger, and what they need on top of it."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from middlewares.ledger.keys import Keys
 from proxy.store.store import Store
+from tests.ledger.desk import Desk
+from tests.ledger.harness import HOLD_MS, NEW_YEAR, Clocked, ClockOf
 from tests.store.servers import RedisServer, binaries
 
 
@@ -27,3 +30,17 @@ async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def keys() -> Keys:
     return Keys(4, cluster=False)
+
+
+@pytest.fixture
+def clocked(store: Store) -> Clocked:
+    """The store, at a time of the test's choosing."""
+    return Clocked(store, NEW_YEAR)
+
+
+@pytest.fixture
+async def desk(clocked: Clocked, tmp_path: Path) -> AsyncIterator[Desk]:
+    """A worker at that time. All of its keys are under one tag."""
+    async with Desk(clocked, Keys(1, cluster=False), tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
+        opened.ledger.clock = ClockOf(clocked)
+        yield opened

@@ -136,3 +136,8 @@ def event_of(hold: Hold, units: Mapping[Unit, int], time_ms: int) -> Event:
         provenance=dict.fromkeys(units, Provenance.MEASURED),
         status=200,
     )
+
+
+def never_rejected(settlement: Settlement, error: StoreRejected) -> None:
+    """For settlers whose calls Redis must always take."""
+    raise AssertionError(settlement.hold.request_id) from error

@@ -10,6 +10,9 @@ from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.port import Script
 from proxy.store.store import Store
 
+NEW_YEAR = 4_102_444_800_000
+"""2100-01-01, where a day, a month and a year end at once, and keys outlive the test by Redis's own clock."""
+HOLD_MS = 30_000
 TIME = b"redis.call('TIME')"
 _LUA = files("middlewares.ledger") / "lua"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,21 +15,17 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.credit import InsufficientBalance, ReferenceTaken, debit, grant
 from middlewares.ledger.event import DECODER
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Denied, Hold, Settlement
+from middlewares.ledger.model import Denied, Hold
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import StoreRejected
 from middlewares.ledger.reaper import Reaper
 from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settler import Settler
 from proxy.store.store import Store
-from tests.ledger.desk import MODEL, WORKLOAD, Desk
-from tests.ledger.harness import Clocked, ClockOf
+from tests.ledger.desk import MODEL, WORKLOAD, Desk, never_rejected
+from tests.ledger.harness import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.model import Model, Verdict
 
-HOLD_MS = 30_000
 DAY = 86_400_000
-NEW_YEAR = 4_102_444_800_000  # 2100-01-01, where a day, a month and a year end at once
 HUGE = 10**27
 PRINCIPALS = ((None, None), (None, "k1"), ("u1", None), ("u1", "k1"), ("u2", "k2"))
 EXAMPLES = itertools.count()
@@ -125,10 +120,6 @@ STEPS = st.lists(STEP, min_size=1, max_size=24)
 CASE = st.tuples(st.sampled_from(PLANS), st.sampled_from([0, 1_500, DAY // 2]), STEPS)
 
 
-def refuse(settlement: Settlement, error: StoreRejected) -> None:
-    raise error
-
-
 class World:
     """Ledger and model side by side."""
 
@@ -141,7 +132,7 @@ class World:
         self.runner = clocked
         self.plan = chosen
         self.model = Model(chosen, HOLD_MS, clocked.now_ms)
-        self.reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, refuse), lambda _: None)
+        self.reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None)
         self.holds: list[Hold] = []
         self.numbers = itertools.count()
 
@@ -323,18 +314,6 @@ async def play(store: Store, desk: Desk, clocked: Clocked, case: tuple[Plan, int
     finally:
         shared = desk.keys.shared(desk.keys.tag(world.app))
         await store.redis.delete(shared.holds, shared.bodies, shared.events)
-
-
-@pytest.fixture
-def clocked(store: Store) -> Clocked:
-    return Clocked(store, NEW_YEAR)
-
-
-@pytest.fixture
-async def desk(clocked: Clocked, tmp_path: Path) -> Any:
-    async with Desk(clocked, Keys(1, cluster=False), tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
-        opened.ledger.clock = ClockOf(clocked)
-        yield opened
 
 
 @given(case=CASE)

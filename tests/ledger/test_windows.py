@@ -12,10 +12,10 @@ from middlewares.ledger.policy import SLOTS
 from middlewares.ledger.scripts import ADMIT
 from middlewares.ledger.window import SlidingWindow
 from proxy.store.store import Store
-from tests.ledger.harness import timeline
+from tests.ledger.harness import NEW_YEAR, timeline
 
 SCRIPT = timeline(ADMIT)
-BASE = 4_102_444_800_000  # 2100: keys that expire by Redis's own clock stay for the test
+BASE = NEW_YEAR
 EXAMPLES = itertools.count()
 QUICK = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

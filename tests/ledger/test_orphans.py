@@ -1,0 +1,140 @@
+"""Holds whose owner died, and owners that were alive after all: what is charged in the end is what was used."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.credit import balance, grant
+from middlewares.ledger.event import DECODER, Event
+from middlewares.ledger.policy import Policy
+from middlewares.ledger.reaper import Reaper
+from middlewares.ledger.settler import Settler
+from proxy.store.store import Store
+from tests.ledger.desk import Desk, never_rejected
+from tests.ledger.harness import HOLD_MS, Clocked
+
+NUMBERS = itertools.count()
+PRICE = {"unit": "output_tokens", "amount": 10, "per": 1}
+INCLUDED = {"unit": "output_tokens", "per": "day", "included": 60}
+TOKENS_100 = {Unit.OUTPUT_TOKENS: 100}
+
+
+def plan(**fields: Any) -> Plan:
+    return Plan.model_validate({"billing": "usage", "prices": [PRICE], "on_orphan": "estimate"} | fields)
+
+
+class Case:
+    """One app, and what the stream says of it."""
+
+    def __init__(self, store: Store, desk: Desk, clocked: Clocked) -> None:
+        self.app = f"orphans{next(NUMBERS)}"
+        self.desk = desk
+        self._redis: Any = store.redis
+        self.runner = clocked
+        self._reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None)
+        self.shared = desk.keys.shared(desk.keys.tag(self.app))
+
+    def policy(self, chosen: Plan) -> Policy:
+        return self.desk.policy(self.app, chosen)
+
+    async def expire(self) -> None:
+        self.runner.now_ms += HOLD_MS
+        await self._reaper.sweep()
+
+    async def events(self) -> list[tuple[Event, int, str]]:
+        entries = await self._redis.xrange(self.shared.events)
+        found = [(DECODER.decode(fields[b"event"]), fields) for _, fields in entries]
+        return [
+            (event, int(fields[b"amount"]), fields.get(b"wallet", b"").decode())
+            for event, fields in found
+            if event.app == self.app
+        ]
+
+    async def amounts(self) -> list[int]:
+        return [amount for _, amount, _ in await self.events()]
+
+
+@pytest.fixture
+async def case(store: Store, desk: Desk, clocked: Clocked) -> AsyncIterator[Case]:
+    made = Case(store, desk, clocked)
+    yield made
+    await store.redis.delete(made.shared.holds, made.shared.bodies, made.shared.events)
+
+
+async def test_an_orphan_pays_its_estimate_once_beside_an_allowance(case: Case) -> None:
+    await case.desk.hold(case.policy(plan(allowances=[INCLUDED])), TOKENS_100)
+    await case.expire()
+    [(event, amount, _)] = await case.events()
+    assert (event.outcome, event.units[Unit.OUTPUT_TOKENS], amount) == ("orphaned", 100, (100 - 60) * 10)
+
+
+async def test_a_late_settlement_gives_back_what_was_past_an_allowance(case: Case) -> None:
+    policy = case.policy(plan(allowances=[INCLUDED]))
+    hold = await case.desk.hold(policy, TOKENS_100)
+    await case.expire()
+    case.desk.settle(hold, policy, {Unit.OUTPUT_TOKENS: 70})
+    await case.desk.ledger.drain()
+    assert await case.amounts() == [400, -300]
+    adjustment = (await case.events())[1][0]
+    assert (adjustment.id, adjustment.type) == (f"{hold.request_id}-adjustment", "adjustment")
+    assert adjustment.units == {Unit.OUTPUT_TOKENS: -30, Unit.REQUESTS: 0}
+
+
+async def test_a_late_settlement_gives_back_what_was_past_included_money(case: Case) -> None:
+    policy = case.policy(plan(allowances=[{"unit": "amount", "per": "day", "included": 900}]))
+    hold = await case.desk.hold(policy, TOKENS_100)
+    await case.expire()
+    case.desk.settle(hold, policy, {Unit.OUTPUT_TOKENS: 10})
+    await case.desk.ledger.drain()
+    assert await case.amounts() == [100, -100]
+
+
+async def test_what_is_given_back_is_never_less_than_what_was_charged_for_nothing(case: Case) -> None:
+    policy = case.policy(plan(prices=[{**PRICE, "per": 7}], allowances=[INCLUDED]))
+    hold = await case.desk.hold(policy, TOKENS_100)
+    await case.expire()
+    case.desk.settle(hold, policy, {})
+    await case.desk.ledger.drain()
+    assert await case.amounts() == [58, -58]  # 40 * 10 / 7, rounded up
+
+
+async def test_a_late_release_takes_the_charge_of_its_orphan_back(case: Case) -> None:
+    policy = case.policy(plan(billing="credits"))
+    await grant(case.runner, case.desk.keys, case.app, None, 5_000, reference="in")
+    hold = await case.desk.hold(policy, TOKENS_100)
+    await case.expire()
+    case.desk.ledger.release(hold)
+    case.desk.ledger.release(hold)
+    await case.desk.ledger.drain()
+    assert await case.amounts() == [5_000, 1_000, -1_000]
+    assert (await balance(case.runner, case.desk.keys, case.app, None)).available == 5_000
+
+
+@pytest.mark.parametrize("on_orphan", ["refund", "attention", "estimate"])
+async def test_an_adjustment_that_changes_nothing_is_not_written(case: Case, on_orphan: str) -> None:
+    policy = case.policy(plan(on_orphan=on_orphan))
+    hold = await case.desk.hold(policy, TOKENS_100)
+    await case.expire()
+    if on_orphan == "estimate":
+        case.desk.settle(hold, policy, TOKENS_100)
+    else:
+        case.desk.ledger.release(hold)
+    await case.desk.ledger.drain()
+    [(event, _, _)] = await case.events()
+    assert event.attention is (on_orphan == "attention")
+
+
+async def test_a_request_without_hold_and_user_is_paid_by_the_app(case: Case) -> None:
+    policy = case.policy(plan(billing="credits"))
+    await grant(case.runner, case.desk.keys, case.app, None, 5_000, reference="in")
+    hold = msgspec.structs.replace(await case.desk.hold(policy, TOKENS_100), request_id="lost")
+    case.desk.settle(hold, policy, TOKENS_100)
+    await case.desk.ledger.drain()
+    assert [(amount, wallet) for _, amount, wallet in await case.events()] == [(5_000, "app"), (1_000, "app")]
