@@ -138,7 +138,7 @@ class RequestMetrics:
             tally.disconnects += 1
         if route is not None:
             for unit, count in exchange.units.items():
-                used = (route.workload.value, unit.value)
+                used = (route.workload, unit)
                 self._units[used] = self._units.get(used, 0) + count
 
     def refuse(self, code: str) -> None:

@@ -107,8 +107,8 @@ class Answer:
         """How the request ended: what the gate made of it, unless the gateway's part says more."""
         exchange = self.exchange
         if self.verdict == REFUSED and (exchange.forwarded or exchange.outcome is not Outcome.COMPLETE):
-            return exchange.outcome.value
-        return self.verdict or exchange.outcome.value
+            return exchange.outcome
+        return self.verdict or exchange.outcome
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on what the stages inside send; a head loses what no client may see, and gains the gate's fields."""

@@ -26,7 +26,7 @@ from proxy.server.protocol import protocol_class
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.worker")
 
-GC_THRESHOLD = 20_000
+GC_THRESHOLD = 50_000
 """Allocations between collections of the youngest generation; the default of 700 shows in the latency."""
 
 
