@@ -78,7 +78,7 @@ class Supervisor:
         except ConfigError as error:
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])
             return
-        self._restart = asyncio.create_task(self._workers.restart())
+        self._workers.restart()
 
     async def _drain(self) -> None:
         log.info("draining")

@@ -7,6 +7,7 @@ it ends, the supervisor is gone and the worker drains as on SIGTERM.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -66,7 +67,8 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        os.write(ready_fd, b"ready\n")
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, as the lifeline tells, too
+            os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
         await serving
 

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import sys
+from collections.abc import Coroutine
+from typing import BinaryIO
 
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
@@ -29,7 +31,7 @@ class Worker:
 
     @classmethod
     async def start(cls, listener: socket.socket) -> Worker:
-        """Start a worker on `listener`; return once it takes requests. Raises `WorkerFailed`."""
+        """Start a worker on `listener`; return once it takes requests. Cancelled, it leaves none. Raises `WorkerFailed`."""
         ready_read, ready_write = os.pipe()
         with os.fdopen(ready_read, "rb", buffering=0) as ready:
             fds = listener.fileno(), ready_write
@@ -44,22 +46,18 @@ class Worker:
                 )
             finally:
                 os.close(ready_write)
-            reader = asyncio.StreamReader()
-            transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: asyncio.StreamReaderProtocol(reader), ready
-            )
+            worker = cls(process)
             try:
                 async with asyncio.timeout(START_SECONDS):
-                    answer = await reader.readline()
+                    if await _line(ready) == b"ready\n":
+                        return worker
             except TimeoutError:
-                answer = b""
-            finally:
-                transport.close()
-        worker = cls(process)
-        if answer != b"ready\n":
-            await worker.kill()
-            raise WorkerFailed
-        return worker
+                pass
+            except asyncio.CancelledError:
+                await worker.stop(START_SECONDS)
+                raise
+        await worker.kill()
+        raise WorkerFailed
 
     async def stop(self, seconds: float) -> None:
         """Let it finish what it has, for at most `seconds`."""
@@ -93,7 +91,9 @@ class Workers:
         self._count = count
         self._stop_seconds = stop_seconds
         self._slots: list[Worker] = []
-        self._watchers: list[asyncio.Task[None]] = []
+        self._retired: Worker | None = None
+        """Replaced in a restart, and still finishing what it has."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
 
     @property
@@ -111,25 +111,39 @@ class Workers:
         if failed is not None:
             await asyncio.gather(*(worker.kill() for worker in self._slots))
             raise failed
-        self._watchers = [asyncio.create_task(self._watch(slot)) for slot in range(self._count)]
+        for slot in range(self._count):
+            self._begin(self._watch(slot))
 
-    async def restart(self) -> None:
-        """Replace one worker after the other: the new one takes requests before the old one stops."""
+    def restart(self) -> None:
+        """Begin to replace one worker after the other: the new one takes requests before the old one stops."""
+        self._begin(self._replace_all())
+
+    async def stop(self) -> None:
+        """Drain all, also what is just starting or being replaced."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        leaving = [*self._slots, self._retired] if self._retired else self._slots
+        await asyncio.gather(*(worker.stop(self._stop_seconds) for worker in leaving))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _replace_all(self) -> None:
         async with self._restarting:
-            for slot, old in enumerate(self._slots):
+            for slot in range(self._count):
                 try:
-                    self._slots[slot] = await Worker.start(self._listener)
+                    new = await Worker.start(self._listener)
                 except WorkerFailed:
                     log.error("restart_failed", reason="the new worker did not come up; the old ones stay")
                     return
-                await old.stop(self._stop_seconds)
+                self._retired, self._slots[slot] = self._slots[slot], new
+                await self._retired.stop(self._stop_seconds)
+                self._retired = None
             log.info("restarted", workers=self._count)
-
-    async def stop(self) -> None:
-        """Drain all."""
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*(worker.stop(self._stop_seconds) for worker in self._slots))
 
     async def _watch(self, slot: int) -> None:
         """Replace the worker of a slot whenever it dies."""
@@ -142,8 +156,24 @@ class Workers:
             log.error("worker_died", pid=worker.process.pid, code=code)
             await asyncio.sleep(pause)
             try:
-                self._slots[slot] = await Worker.start(self._listener)
+                new = await Worker.start(self._listener)
             except WorkerFailed:
                 pause = min(pause * 2, RESTART_SECONDS[1])
-            else:
-                pause = RESTART_SECONDS[0]
+                continue
+            pause = RESTART_SECONDS[0]
+            if self._slots[slot] is worker:
+                self._slots[slot] = new
+            else:  # a restart has filled the slot in the meantime
+                await new.stop(self._stop_seconds)
+
+
+async def _line(pipe: BinaryIO) -> bytes:
+    """The first line of a pipe; empty where it ends without one."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    try:
+        return await reader.readline()
+    finally:
+        transport.close()
