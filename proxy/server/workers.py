@@ -31,7 +31,10 @@ class Worker:
 
     @classmethod
     async def start(cls, listener: socket.socket) -> Worker:
-        """Start a worker on `listener`; return once it takes requests. Cancelled, it leaves none. Raises `WorkerFailed`."""
+        """Start a worker on `listener`; return once it takes requests. Raises `WorkerFailed`.
+
+        Cancelled, it leaves no process behind.
+        """
         ready_read, ready_write = os.pipe()
         with os.fdopen(ready_read, "rb", buffering=0) as ready:
             fds = listener.fileno(), ready_write
