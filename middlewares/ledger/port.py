@@ -11,10 +11,14 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One Lua script: its `name` for people, its `source`, and the `sha` (40 hex digits) by which Redis knows it."""
+    """One Lua script: its `name` for people, its `source`, and the `sha` (40 hex digits) by which Redis knows it.
+
+    `writes` is False for a script that only reads: a server that refuses all writes still serves it.
+    """
 
     name: str
     source: bytes = field(repr=False)
+    writes: bool = True
     sha: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

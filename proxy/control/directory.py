@@ -6,7 +6,7 @@ from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
 from middlewares.ledger.port import Script, ScriptRunner
 from proxy.control.records import Record, decode, name_of
 
-_RECORD = Script("record", (files(__package__) / "lua" / "record.lua").read_bytes())
+_RECORD = Script("record", (files(__package__) / "lua" / "record.lua").read_bytes(), writes=False)
 
 
 class RecordDirectory:

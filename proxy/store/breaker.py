@@ -14,9 +14,11 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """Opens after `threshold` consecutive failures; every `retry_after` seconds one call may pass as a probe.
+    """Opens after `threshold` failures in a row; every `retry_after` seconds one call may pass as a probe.
 
-    `on_change(state, cause)` hears of each opening and closing once; unsuccessful probes are no change.
+    `on_change(state, cause)` hears once that the node is lost (open) and once that it is back (closed). An answer alone
+    does not bring it back: a node that is full, read-only or slow still serves some calls, and would be lost and found
+    again with each of them. Where writes have failed, one of that name must succeed.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class Breaker:
         self._retry_after = retry_after
         self._clock = clock
         self._failures = 0
+        self._failed_writes: set[str] = set()
+        self._lost = False
         self._probe_at = 0.0
 
     def allows(self) -> bool:
@@ -50,22 +54,32 @@ class Breaker:
         self._probe_at = now + self._retry_after
         return True
 
-    def succeeded(self) -> None:
-        """A call was answered. While open, that is news from before; only a probe's answer closes."""
+    def succeeded(self, write: str = "") -> None:
+        """A call was answered; `write` is its name if it writes.
+
+        While open, that is news from before; only a probe's answer closes.
+        """
         if self.state is BreakerState.OPEN:
             return
+        self.state = BreakerState.CLOSED
+        if self._failed_writes and write not in self._failed_writes:
+            return
         self._failures = 0
-        if self.state is BreakerState.HALF_OPEN:
-            self.state = BreakerState.CLOSED
+        self._failed_writes.clear()
+        if self._lost:
+            self._lost = False
             self._on_change(self.state, self.cause)
 
-    def failed(self, cause: str) -> None:
-        """A call could not be served, for the reason `cause`."""
+    def failed(self, cause: str, write: str = "") -> None:
+        """A call could not be served, for the reason `cause`; `write` is its name if it writes."""
         self._failures += 1
+        if write:
+            self._failed_writes.add(write)
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.OPEN
         elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:
             self.state = BreakerState.OPEN
-            self.cause = cause
             self._probe_at = self._clock() + self._retry_after
-            self._on_change(self.state, cause)
+            if not self._lost:
+                self._lost, self.cause = True, cause
+                self._on_change(self.state, cause)

@@ -12,7 +12,7 @@ from proxy.store.dial import Dialer
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
-    """A node's breaker opened (`state` is `open`: calls fail at once) or closed again; `cause` is why it opened."""
+    """A node was lost (`state` is `open`: calls fail, mostly at once) or is back (`closed`); `cause` is why it was."""
 
     node: str
     state: BreakerState
@@ -23,8 +23,8 @@ class NodeChange:
 class Wiring:
     """What all nodes of a store share.
 
-    `on_state` hears of every breaker; `on_new_server` of every restart and failover, after which acknowledged writes
-    of the last seconds may be missing.
+    `on_state` hears of every node lost and back; `on_new_server` of every restart and failover, after which
+    acknowledged writes of the last seconds may be missing.
     """
 
     dialer: Dialer
@@ -65,16 +65,17 @@ class Node:
         """As `Channel.run`; fails at once while the breaker is open."""
         if not self.breaker.allows():
             raise StoreUnavailable(self.breaker.cause)
+        write = script.name if script.writes else ""
         try:
             reply = await self.channel.run(script, keys, args, deadline, asking=asking)
         except StoreUnavailable as error:
-            self.breaker.failed(str(error))
+            self.breaker.failed(str(error), write)
             self._on_failure()
             raise
         except StoreError:  # an answer, if not the one that was hoped for
-            self.breaker.succeeded()
+            self.breaker.succeeded(write)
             raise
-        self.breaker.succeeded()
+        self.breaker.succeeded(write)
         return reply
 
     async def ping(self, deadline: float) -> None:

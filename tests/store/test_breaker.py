@@ -96,3 +96,46 @@ def test_three_new_failures_are_needed_after_closing(breaker: Breaker, clock: Cl
     breaker.failed("a")
     breaker.failed("b")
     assert breaker.state is BreakerState.CLOSED
+
+
+def test_a_node_that_only_answers_reads_is_not_lost_and_found_with_each_of_them(
+    breaker: Breaker, clock: Clock, heard: list[tuple[BreakerState, str]]
+) -> None:
+    for _ in range(3):
+        breaker.succeeded()
+        breaker.failed("full", "admit")
+    assert heard == [(BreakerState.OPEN, "full")]
+    for _ in range(10):
+        clock.now += 0.5
+        assert breaker.allows()
+        breaker.succeeded()
+        assert breaker.allows(), "whatever the node can still do is not held back"
+        breaker.failed("full", "admit")
+        assert not breaker.allows()
+    assert len(heard) == 1
+    clock.now += 0.5
+    assert breaker.allows()
+    breaker.succeeded("admit")
+    assert heard[1:] == [(BreakerState.CLOSED, "full")]
+
+
+def test_writes_that_take_their_time_do_not_hide_that_others_come_too_late(
+    breaker: Breaker, clock: Clock, heard: list[tuple[BreakerState, str]]
+) -> None:
+    for _ in range(3):
+        breaker.failed("did not answer in time", "admit")
+        breaker.succeeded("settle")
+    clock.now += 0.5
+    assert breaker.allows()
+    breaker.succeeded("settle")
+    assert heard == [(BreakerState.OPEN, "did not answer in time")]
+
+
+def test_any_answer_brings_a_node_back_on_which_no_write_has_failed(
+    breaker: Breaker, clock: Clock, heard: list[tuple[BreakerState, str]]
+) -> None:
+    open_it(breaker)
+    clock.now += 0.5
+    assert breaker.allows()
+    breaker.succeeded("admit")
+    assert [state for state, _ in heard] == [BreakerState.OPEN, BreakerState.CLOSED]
