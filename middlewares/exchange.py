@@ -107,6 +107,9 @@ class Exchange:
     # auth
     principal: Principal | None = None
 
+    store_seconds: float = 0.0
+    """Spent waiting for Redis until here: looking up a credential and admission share one deadline."""
+
     # rate_limit
     declared: Declared = NOTHING_DECLARED
     policy: Policy | None = None

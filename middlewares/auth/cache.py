@@ -35,6 +35,7 @@ class CachedCredentials:
 
     Verdicts are kept by the SHA-256 of the credential, never under the credential itself. Grants and denials have
     separate space, so that a flood of bad keys pushes out no good one. Times are seconds.
+    `deadline` bounds each time that the source is asked, however many records it reads.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class CachedCredentials:
         seconds: float,
         entries: int,
         grace: float,
+        deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._seconds = seconds
         self._grace = grace
+        self._deadline = deadline
         self._clock = clock
         self._wall = wall
         self._grants: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -128,9 +131,12 @@ class CachedCredentials:
     async def _look_up(self, digest: bytes, credential: bytes, version: int) -> Verdict | StoreError:
         """Ask the source and remember its verdict. Errors are returned: nobody may be left to catch them."""
         try:
-            verdict = await self._source.judge(credential)
+            async with asyncio.timeout(self._deadline):
+                verdict = await self._source.judge(credential)
         except StoreError as error:
             return error
+        except TimeoutError:
+            return StoreUnavailable("the credential's records were not found in time")
         finally:
             if self._flights.get(digest, (-1, None))[0] == version:
                 del self._flights[digest]

@@ -77,7 +77,6 @@ class Ledger:
         self._keys = keys
         self._ttl_ms = int(hold_ttl * 1000)
         self._deadline = deadline
-        self._deadline_ms = int(deadline * 1000)
         self._observer = observer
         folder = data_dir / "journal"
         self._settler = Settler(runner, keys, partial(observer.rejected, folder))
@@ -102,11 +101,19 @@ class Ledger:
         return found
 
     async def admit(
-        self, request_id: str, policy: Policy, *, workload: Workload, model: str, units: Mapping[Unit, int]
+        self,
+        request_id: str,
+        policy: Policy,
+        *,
+        workload: Workload,
+        model: str,
+        units: Mapping[Unit, int],
+        waited: float = 0.0,
     ) -> Admitted | Denied:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
-        One round trip. Raises `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
+        One round trip, within the deadline less the seconds that the request has `waited` for Redis before. Raises
+        `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
         """
         prices = policy.prices(workload, model)
         upper_bound = {Unit.REQUESTS: 1, **units}
@@ -128,10 +135,13 @@ class Ledger:
             on_orphan=policy.plan.on_orphan,
             entries=entries,
         )
-        latest = now + self._deadline_ms if self.clock.known else 0
+        left = self._deadline - waited
+        if left <= 0:
+            return await self._without_store(policy, hold, StoreUnavailable("the credential took all the time"))
+        latest = now + int(left * 1000) if self.clock.known else 0
         args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
         try:
-            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=self._deadline)
+            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=left)
         except StoreError as error:
             return await self._without_store(policy, hold, error)
         if reply[0] == -1:

@@ -37,7 +37,12 @@ class RateLimitMiddleware:
         )
         try:
             decision = await self._ledger.admit(
-                exchange.request_id, policy, workload=route.workload, model=model, units=declared.units
+                exchange.request_id,
+                policy,
+                workload=route.workload,
+                model=model,
+                units=declared.units,
+                waited=exchange.store_seconds,
             )
         except LedgerUnavailable:
             raise unavailable() from None

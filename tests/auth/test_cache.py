@@ -293,3 +293,12 @@ async def test_the_credential_itself_is_not_kept(cache: CachedCredentials) -> No
     await cache.judge(secret)
     kept = {name: value for name, value in vars(cache).items() if name in ("_grants", "_denials", "_flights")}
     assert secret not in pickle.dumps(kept)
+
+
+async def test_a_lookup_has_one_deadline_however_many_records_it_reads(source: Source) -> None:
+    cache = CachedCredentials(source, seconds=SECONDS, entries=100, grace=GRACE, deadline=0.01)
+    source.gate.clear()
+    with pytest.raises(StoreUnavailable):
+        await cache.judge(b"key")
+    source.gate.set()
+    assert isinstance(await cache.judge(b"key"), Grant)
