@@ -15,7 +15,7 @@ from middlewares.ledger.credit import balance, grant
 from middlewares.ledger.event import DECODER, Event
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.reaper import Reaper
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.settler import Settler, orphan
 from proxy.store.store import Store
 from tests.ledger.desk import Desk, never_rejected
 from tests.ledger.harness import HOLD_MS, Clocked
@@ -129,6 +129,19 @@ async def test_an_adjustment_that_changes_nothing_is_not_written(case: Case, on_
     await case.desk.ledger.drain()
     [(event, _, _)] = await case.events()
     assert event.attention is (on_orphan == "attention")
+
+
+async def test_a_hold_that_was_renewed_after_it_was_listed_is_not_reaped(case: Case) -> None:
+    policy = case.policy(plan())
+    hold = await case.desk.hold(policy, TOKENS_100)
+    case.runner.now_ms += HOLD_MS - 1
+    settler = Settler(case.runner, case.desk.keys, never_rejected)
+    assert not await settler.reap(orphan(hold, case.runner.now_ms))
+    assert await case.events() == []
+    case.runner.now_ms += 1
+    assert await settler.reap(orphan(hold, case.runner.now_ms))
+    assert not await settler.reap(orphan(hold, case.runner.now_ms))
+    assert await case.amounts() == [1_000]
 
 
 async def test_a_request_without_hold_and_user_is_paid_by_the_app(case: Case) -> None:

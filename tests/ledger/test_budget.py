@@ -1,0 +1,77 @@
+"""A wallet under parallel requests from several workers: never overspent, never left unspent, nothing stays held."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.credit import balance, grant
+from middlewares.ledger.model import Admitted, Denied
+from proxy.store.store import Store
+from tests.ledger.desk import Desk
+from tests.ledger.workers import workers
+from tests.store.servers import RedisServer
+
+ROUNDS = 50
+REQUESTS = 1_000
+WEI = 10**18
+PLAN = Plan.model_validate({"billing": "credits", "prices": [{"unit": "pixels", "amount": WEI}]})
+
+
+async def ask(desk: Desk, app: str, user: str | None, reserved: int, used: int) -> bool:
+    """One request that may cost `reserved` and does cost `used`; whether it was admitted."""
+    policy = desk.policy(app, PLAN, user=user)
+    decision = await desk.admit(policy, {Unit.PIXELS: reserved})
+    if isinstance(decision, Denied):
+        assert decision.code == "insufficient_balance"
+        return False
+    assert isinstance(decision, Admitted)
+    desk.settle(decision.hold, policy, {Unit.PIXELS: used})
+    return True
+
+
+async def fire(desks: list[Desk], app: str, reserved: int, used: int) -> int:
+    """All requests at once, half of them of users never seen before; how many were admitted."""
+    admitted = await asyncio.gather(
+        *(
+            ask(desks[number % len(desks)], app, f"u{ULID()}" if number % 2 else f"u{number % 10}", reserved, used)
+            for number in range(REQUESTS)
+        )
+    )
+    for desk in desks:
+        await desk.ledger.drain()
+    return sum(admitted)
+
+
+@pytest.mark.timeout(180)
+async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
+    redis_server: RedisServer, store: Store, tmp_path: Path
+) -> None:
+    async with workers(redis_server, tmp_path) as desks:
+        for turn in range(ROUNDS):
+            app, cost = f"app_{ULID()}", 1 + turn
+            budget = (1 + 17 * turn) * cost * WEI + turn  # what is left over buys nothing
+            await grant(store, desks[0].keys, app, None, budget, reference="budget")
+            admitted = await fire(desks, app, cost, cost)
+            found = await balance(store, desks[0].keys, app, None)
+            assert (admitted, found.held) == (1 + 17 * turn, 0)
+            assert found.spent == admitted * cost * WEI <= budget
+
+
+async def test_estimates_too_high_hold_back_and_are_given_back(
+    redis_server: RedisServer, store: Store, tmp_path: Path
+) -> None:
+    async with workers(redis_server, tmp_path) as desks:
+        app = f"app_{ULID()}"
+        await grant(store, desks[0].keys, app, None, 500 * WEI, reference="budget")
+        spent = 0
+        while admitted := await fire(desks, app, 3, 1):
+            spent += admitted
+            found = await balance(store, desks[0].keys, app, None)
+            assert (found.spent, found.held) == (spent * WEI, 0)
+        assert spent == 498  # two are too few for an estimate of three
