@@ -28,6 +28,8 @@ class Outcome(StrEnum):
     COMPLETE = "complete"
     CLIENT_DISCONNECT = "client_disconnect"
     UPSTREAM_ERROR = "upstream_error"
+    REFUSED = "refused"
+    """The gate ended it, for its body grew too large or ceased to arrive."""
     GATE_SHUTDOWN = "gate_shutdown"
     """The gate was stopped, and its drain's grace was over."""
     ORPHANED = "orphaned"

@@ -60,6 +60,11 @@ class Forwarder:
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
         except ClientGone:
             exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
+        except Refusal as refusal:
+            if exchange.outcome is Outcome.COMPLETE:  # nobody else is to blame: reading the body raised it
+                exchange.outcome, exchange.error = Outcome.REFUSED, refusal.code
+                exchange.status = exchange.status or refusal.status
+            raise
         except InvalidRequest as error:
             raise Refusal(400, "malformed_request", f"The request cannot be forwarded: {error}.") from error
         finally:

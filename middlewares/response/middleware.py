@@ -22,7 +22,7 @@ from middlewares.response.problem import problem
 CLIENT_CLOSED = 499
 """Logged for a request whose client got no answer at all; not a status that anybody is sent."""
 
-REFUSED = "refused"
+REFUSED = Outcome.REFUSED.value
 INTERNAL_ERROR = "internal_error"
 """Outcomes of requests that the gate itself answered, beside those of `Outcome`."""
 

@@ -57,7 +57,7 @@ def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: dict[
     """What counts of the measured usage, by the plan's rule for this outcome."""
     if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN) and plan.on_upstream_error == "free":
         return Usage(complete=False, finish_reason=usage.finish_reason)
-    if outcome is Outcome.CLIENT_DISCONNECT:
+    if outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
         if plan.on_disconnect == "free":
             return Usage(complete=False, finish_reason=usage.finish_reason)
         if plan.on_disconnect == "estimate":

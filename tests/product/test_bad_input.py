@@ -12,8 +12,9 @@ import pytest_asyncio
 from middlewares.auth.keys import pepper_of
 from proxy.control.apps import Apps
 from proxy.control.keys import Keys
+from proxy.standin.record import Record
 from tests.store.servers import free_port
-from tests.support.deployment import Customer, Deployment, deployed
+from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Answer, Wire, chunk, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -218,16 +219,23 @@ async def test_a_metered_body_over_its_cap_is_413(strict: Deployment, caller: Cu
 
 
 async def test_a_chunked_body_over_the_cap_is_413_and_never_whole_at_the_gateway(strict: Deployment) -> None:
-    """Its length shows only on the way, so the gateway may have begun to read: it never sees the end."""
+    """Its length shows only on the way, when the gateway has begun to read."""
     customer = await strict.customer()
-    fields = [("X-Api-Key", customer.key), ("Transfer-Encoding", "chunked")]
-    pieces = [chunk(b"x" * 10_000)] * (BODY_LIMIT // 10_000)
-    answer = await send(strict, request("PUT", "/live/m/0.ts", fields), *pieces, chunk(b"x"), chunk(b""))
+    fields = [*customer.headers.items(), ("Transfer-Encoding", "chunked")]
+
+    def heard() -> list[Record]:
+        return [each for each in strict.gateway.requests if each.header("x-tollgate-app") == customer.app]
+
+    async with await Wire.open(strict.address) as wire:
+        await wire.send(request("PUT", "/live/m/0.ts", fields) + chunk(b"x" * BODY_LIMIT))
+        await eventually(lambda: sum(each.body_length for each in heard()) == BODY_LIMIT)
+        await wire.send(chunk(b"x") + chunk(b""))
+        answer = await wire.answer()
     assert (answer.status, answer.code) == (413, "body_too_large")
-    sent = [each for each in strict.gateway.requests if each.header("x-tollgate-app") == customer.app]
-    assert not any(each.body_complete for each in sent)
-    for event in await strict.events(customer.app):
-        assert (event["status"], event["units"]) == (413, {})
+    [event] = await strict.settled(1, customer.app)
+    assert (event["status"], event["outcome"], event["error"]) == (413, "refused", "body_too_large")
+    await eventually(lambda: [each.outcome for each in heard()] == ["aborted"])
+    assert not heard()[0].body_complete
 
 
 @pytest.mark.parametrize("route", ["/text-to-image", "/llm", "/text-to-speech", "/api/v1/inference/llm"])
