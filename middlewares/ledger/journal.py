@@ -11,6 +11,7 @@ import fcntl
 import os
 import zlib
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -45,12 +46,32 @@ def read(data: bytes) -> tuple[list[Record], bytes]:
     records: list[Record] = []
     corrupt: list[bytes] = []
     for line in data.splitlines(keepends=True):
-        text = line[9:-1]
-        if line[8:9] == b" " and line[-1:] == b"\n" and line[:8] == b"%08x" % zlib.crc32(text):
-            records.append(_DECODE(text))
+        record = _unframe(line)
+        if record:
+            records.append(record)
         else:
             corrupt.append(line)
     return records, b"".join(corrupt)
+
+
+def _unframe(line: bytes) -> Record | None:
+    text = line[9:-1]
+    if line[8:9] == b" " and line[-1:] == b"\n" and line[:8] == b"%08x" % zlib.crc32(text):
+        with suppress(msgspec.MsgspecError):  # of another version
+            return _DECODE(text)
+    return None
+
+
+def keep_corrupt(journal: Path, corrupt: bytes) -> Path | None:
+    """Keep what cannot be read of a journal as `<name>.corrupt`; the path of it, or None where all is well."""
+    if not corrupt:
+        return None
+    aside = journal.with_suffix(".corrupt")
+    with aside.open("wb") as file:
+        file.write(corrupt)
+        file.flush()
+        os.fsync(file.fileno())
+    return aside
 
 
 class Journal:
@@ -58,10 +79,12 @@ class Journal:
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{ULID()}.journal"
         self._limit = limit_bytes
-        self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            self.path = folder / f"{ULID()}.journal"
+            self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+            if _lock(self._file, self.path):
+                break  # else it was adopted before it was locked
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.size = 0
@@ -69,7 +92,7 @@ class Journal:
     async def append(self, record: Record) -> None:
         """Return once the record is on disk. Records that arrive together share one fsync.
 
-        Raises `JournalFull` where it would pass its limit, `OSError` where the disk fails.
+        Raises `JournalFull` where it would pass its limit, `OSError` where the disk fails: then it is not there.
         """
         line = frame(record)
         if self.size + len(line) > self._limit:
@@ -87,25 +110,31 @@ class Journal:
             try:
                 await asyncio.to_thread(self._flush, b"".join(line for line, _ in batch))
             except OSError as error:
+                self.size -= sum(len(line) for line, _ in batch)
                 _resolve(batch, error)
             else:
                 _resolve(batch, None)
         self._writer = None
 
     def _flush(self, data: bytes) -> None:
+        end = os.fstat(self._file).st_size
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
-        os.fsync(self._file)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, end)  # half a line would spoil the next one
+            raise
 
     async def flushed(self) -> None:
         """Return once everything appended so far is in the file."""
         while self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def records(self) -> list[Record]:
-        """What is in the file."""
-        return read(self.path.read_bytes())[0]
+    def read(self) -> tuple[list[Record], bytes]:
+        """What is in the file: its records, and what is none."""
+        return read(self.path.read_bytes())
 
     def clear(self) -> None:
         """Everything in it has been written to Redis."""
@@ -148,17 +177,6 @@ class Adopted:
         self._file = file
         self.records, self.corrupt = read(path.read_bytes())
 
-    def set_aside(self) -> Path | None:
-        """Keep what cannot be read as `<name>.corrupt`; the path of it, or None where all is well."""
-        if not self.corrupt:
-            return None
-        aside = self.path.with_suffix(".corrupt")
-        with aside.open("wb") as file:
-            file.write(self.corrupt)
-            file.flush()
-            os.fsync(file.fileno())
-        return aside
-
     def remove(self) -> None:
         """All of it has been written to Redis."""
         self.path.unlink(missing_ok=True)
@@ -177,13 +195,16 @@ def adopt(folder: Path) -> list[Adopted]:
             file = os.open(path, os.O_RDWR)
         except FileNotFoundError:
             continue
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            continue
-        if path.exists():
+        if _lock(file, path):
             found.append(Adopted(path, file))
-        else:
-            os.close(file)
     return found
+
+
+def _lock(file: int, path: Path) -> bool:
+    """Whether the file is ours now; closed where it is another's, or was one that is done with it."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return True
+    os.close(file)
+    return False

@@ -207,7 +207,6 @@ class Ledger:
 
     def _submit(self, settlement: Settlement) -> None:
         hold = settlement.hold
-        self._living.pop(hold.request_id, None)
         if hold.local:
             self._local.release(_leases(hold), hold.request_id)
         task = asyncio.create_task(self._write(settlement))
@@ -221,6 +220,8 @@ class Ledger:
             await self._journal(settlement)
         else:
             self._remember(settlement)
+        finally:
+            self._living.pop(settlement.hold.request_id, None)
 
     async def _journal(self, settlement: Settlement) -> None:
         settlement.attempted_ms = settlement.time_ms
@@ -259,9 +260,11 @@ class Ledger:
         while True:
             await asyncio.sleep(period)
             await self._renew()
-            replayed = await empty_journal(self.journal, self._living.keys(), self._settler, self.clock)
+            replayed, aside = await empty_journal(self.journal, self._living.keys(), self._settler)
             if replayed:
                 self._observer.replayed(replayed)
+            if aside:
+                self._observer.lost(f"a part of the journal cannot be read and is kept as {aside}")
 
     async def _renew(self) -> None:
         due = self.clock.now_ms() - self._ttl_ms // 3

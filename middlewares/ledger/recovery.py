@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 from pathlib import Path
 
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.journal import Adopted, Journal, Record, adopt
+from middlewares.ledger.journal import Adopted, Journal, adopt, keep_corrupt
 from middlewares.ledger.model import Hold, Settlement
 from middlewares.ledger.port import StoreError
 from middlewares.ledger.settler import Settler, orphan
 
 
-async def empty_journal(journal: Journal, living: Set[str], settler: Settler, clock: RedisClock) -> int:
-    """Write this worker's own journal; how many records. Redis still being away is no error: 0.
+async def empty_journal(journal: Journal, living: Set[str], settler: Settler) -> tuple[int, Path | None]:
+    """Write the settlements in this worker's own journal: how many, and what had to be set aside.
 
-    Requests in `living` still run: their hold records stay until they have ended.
+    Requests in `living` still run, or their end is on its way to Redis: their hold records stay until then. Holds of
+    other requests have ended. Redis still being away is no error.
     """
     if journal.size == 0:
-        return 0
+        return 0, None
     await journal.flushed()
     size = journal.size
-    records = journal.records()
+    records, corrupt = journal.read()
     try:
-        written = await _replay(records, living, settler, clock)
+        written = await settler.settle_again(record.settlement for record in records if record.settlement)
     except StoreError:
-        return 0
-    waiting = any(record.hold and record.hold.request_id in living for record in records)
-    if journal.size == size and not waiting:
-        journal.clear()
-    return written
+        return 0, None
+    if journal.size != size or any(record.hold and record.hold.request_id in living for record in records):
+        return written, None
+    aside = keep_corrupt(journal.path, corrupt)
+    journal.clear()
+    return written, aside
 
 
 async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> tuple[int, list[Path]]:
@@ -51,19 +53,16 @@ async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> t
 
 
 async def _take_over(journal: Adopted, aside: list[Path], settler: Settler, clock: RedisClock) -> int:
-    set_aside = journal.set_aside()
-    if set_aside:
-        aside.append(set_aside)
-    written = await _replay(journal.records, frozenset(), settler, clock)
+    corrupt = keep_corrupt(journal.path, journal.corrupt)
+    if corrupt:
+        aside.append(corrupt)
+    settlements = [record.settlement for record in journal.records if record.settlement]
+    ended = {settlement.hold.request_id for settlement in settlements}
+    holds = [record.hold for record in journal.records if record.hold]
+    orphans = [_orphan(hold, clock) for hold in holds if hold.request_id not in ended]
+    written = await settler.settle_again(settlements + orphans)
     journal.remove()
     return written
-
-
-async def _replay(records: Sequence[Record], living: Set[str], settler: Settler, clock: RedisClock) -> int:
-    settlements = [record.settlement for record in records if record.settlement]
-    ended = living | {settlement.hold.request_id for settlement in settlements}
-    orphans = [_orphan(record.hold, clock) for record in records if record.hold and record.hold.request_id not in ended]
-    return await settler.settle_again(settlements + orphans)
 
 
 def _orphan(hold: Hold, clock: RedisClock) -> Settlement:

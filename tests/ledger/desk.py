@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+import msgspec
 from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
-from middlewares.ledger.event import Event
+from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Settlement, Usage
@@ -96,6 +97,14 @@ class Desk:
         used = {Unit.REQUESTS: 1, **units}
         _, amount = self.ledger.price(policy, hold.workload, hold.model, used)
         self.ledger.settle(hold, event_of(hold, used, at or self.ledger.clock.now_ms()), Usage(used), amount)
+
+    def settlement(self, hold: Hold, policy: Policy, units: Mapping[Unit, int]) -> Settlement:
+        """The end of a request now, as the ledger makes it of `settle`."""
+        used = {Unit.REQUESTS: 1, **units}
+        now = self.ledger.clock.now_ms()
+        event = msgspec.Raw(ENCODER.encode(event_of(hold, used, now)))
+        amount = str(self.ledger.price(policy, hold.workload, hold.model, used)[1])
+        return Settlement(hold=hold, event=event, time_ms=now, units=used, amount=amount)
 
     async def request(
         self,

@@ -33,9 +33,10 @@ async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: K
     spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
     await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
     for policy in (spoilt, sound):
-        await desk.ledger.journal.append(Record(hold=await desk.hold(policy, UNITS)))
-    settler = desk.ledger._settler
-    assert await empty_journal(desk.ledger.journal, set(), settler, desk.ledger.clock) == 1
+        settlement = desk.settlement(await desk.hold(policy, UNITS), policy, UNITS)
+        settlement.attempted_ms = settlement.time_ms
+        await desk.ledger.journal.append(Record(settlement=settlement))
+    assert await empty_journal(desk.ledger.journal, set(), desk.ledger._settler) == (1, None)
     assert desk.ledger.journal.size == 0
     assert len(desk.reports.losses) == 1
     desk.ledger.close()

@@ -16,14 +16,14 @@ from ulid import ULID
 from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.credit import grant
-from middlewares.ledger.event import DECODER, ENCODER
+from middlewares.ledger.event import DECODER
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Hold, Settlement
+from middlewares.ledger.model import Settlement
 from middlewares.ledger.reaper import Reaper
 from middlewares.ledger.settler import Settler, released
 from middlewares.ledger.verify import verify
 from proxy.store.store import Store
-from tests.ledger.desk import Desk, event_of, never_rejected
+from tests.ledger.desk import Desk, never_rejected
 from tests.store.servers import RedisServer, binaries
 
 REQUESTS = 250
@@ -57,20 +57,6 @@ def settler(store: Store, keys: Keys) -> Settler:
     return Settler(store, keys, never_rejected)
 
 
-def settled(desk: Desk, hold: Hold, tokens: int) -> Settlement:
-    """The settlement of a request that used so many tokens."""
-    units = {Unit.REQUESTS: 1, Unit.OUTPUT_TOKENS: tokens}
-    policy = desk.ledger.policy(hold.app, hold.user, hold.key, "plan", PLAN)
-    now = desk.ledger.clock.now_ms()
-    return Settlement(
-        hold=hold,
-        event=msgspec.Raw(ENCODER.encode(event_of(hold, units, now))),
-        time_ms=now,
-        units=units,
-        amount=str(desk.ledger.price(policy, hold.workload, hold.model, units)[1]),
-    )
-
-
 async def every_kind(store: Store, keys: Keys, folder: Path) -> list[Settlement]:
     """Ends of requests that have a hold, have lost it, were taken for dead, or were never forwarded."""
     settlements = []
@@ -85,8 +71,9 @@ async def every_kind(store: Store, keys: Keys, folder: Path) -> list[Settlement]
             hold = await one.hold(policy, {Unit.OUTPUT_TOKENS: 50})
             if number % 5 == 1:
                 hold = msgspec.structs.replace(hold, request_id=str(ULID()))
-            tokens = number % 90
-            settlements.append(released(hold, hold.started_ms) if number % 11 == 3 else settled(desk, hold, tokens))
+            used = {Unit.OUTPUT_TOKENS: number % 90}
+            forwarded = number % 11 != 3
+            settlements.append(one.settlement(hold, policy, used) if forwarded else released(hold, hold.started_ms))
         reaper = Reaper(store, keys, Settler(store, keys, never_rejected), lambda _: None)
         reaped = 0
         while reaped < REQUESTS // 5:
