@@ -1,0 +1,145 @@
+"""Admissions that do not come to their end: what Redis may have reserved for them is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from config.plans import Plan
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.journal import read
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.ledger import LedgerUnavailable
+from middlewares.ledger.model import Admitted, Denied
+from middlewares.ledger.policy import Policy
+from proxy.store.store import Store
+from tests.ledger.desk import Desk
+from tests.store.servers import RedisServer, binaries, eventually
+
+DEADLINE = 0.2
+LIMITS = {"app": {"concurrent": 2}}
+LOCAL = Plan.model_validate({"limits": LIMITS, "on_store_loss": "local", "on_orphan": "estimate"})
+REFUSE = Plan.model_validate({"limits": LIMITS, "on_store_loss": "refuse", "on_orphan": "estimate"})
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """One for each test: it is hurt."""
+    started = RedisServer(binaries(tmp_path)[0], tmp_path / "redis").start()
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+async def store(server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(server.url, tmp_path, deadline=DEADLINE) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def desk(store: Store, keys: Keys, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with Desk(store, keys, tmp_path, deadline=DEADLINE) as opened:
+        yield opened
+
+
+class Newcomer(RedisClock):
+    """A worker that has not heard of Redis's time yet, so that Redis cannot find an admission too late by itself."""
+
+    known = False
+
+
+async def nothing_is_reserved(store: Store, desk: Desk, policy: Policy) -> None:
+    """Once the journal is empty: no hold, no lease, no event."""
+    redis: Any = store.redis
+    shared = desk.keys.shared(desk.keys.tag(policy.app))
+    names = [shared.holds, shared.bodies, shared.events, *(key for rule in policy.rules for key in rule.keys)]
+    upkeep = asyncio.create_task(desk.ledger.run())
+    try:
+        await desk.ledger.drain()
+        await eventually(lambda: desk.ledger.journal.size == 0)
+        assert await redis.exists(*names) == 0
+    finally:
+        upkeep.cancel()
+        await asyncio.gather(upkeep, return_exceptions=True)
+
+
+@pytest.mark.parametrize("plan", [LOCAL, REFUSE])
+async def test_what_ran_unheard_is_given_back(server: RedisServer, store: Store, desk: Desk, plan: Plan) -> None:
+    """Redis runs the admissions after their deadline, when each was refused or admitted without it."""
+    desk.ledger.clock = Newcomer()
+    policy = desk.policy(f"app_{ULID()}", plan)
+    server.freeze()
+    ends = await asyncio.gather(*(desk.admit(policy) for _ in range(3)), return_exceptions=True)
+    server.thaw()
+    if plan is REFUSE:
+        assert [type(end) for end in ends] == [LedgerUnavailable] * 3
+    admitted = [end for end in ends if isinstance(end, Admitted)]
+    if plan is LOCAL:
+        assert (len(admitted), sum(isinstance(end, Denied) for end in ends)) == (2, 1)
+    for each in admitted:
+        desk.ledger.release(each.hold)
+    await nothing_is_reserved(store, desk, policy)
+
+
+async def test_an_admission_that_is_cancelled_leaves_no_hold(server: RedisServer, store: Store, desk: Desk) -> None:
+    policy = desk.policy(f"app_{ULID()}", REFUSE)
+    server.freeze()
+    admissions = [asyncio.create_task(desk.admit(policy)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for admission in admissions:
+        admission.cancel()
+    server.thaw()
+    ends = await asyncio.gather(*admissions, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 3
+    await nothing_is_reserved(store, desk, policy)
+
+
+async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan(
+    server: RedisServer, store: Store, desk: Desk
+) -> None:
+    policy = desk.policy(f"app_{ULID()}", LOCAL)
+    server.kill()
+    while not desk.reports.local:
+        desk.ledger.release(await desk.hold(policy))
+    for turns in range(10):  # at each of its steps
+        admission = asyncio.create_task(desk.admit(policy))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        admission.cancel()
+        [end] = await asyncio.gather(admission, return_exceptions=True)
+        if isinstance(end, Admitted):  # it was done already
+            desk.ledger.release(end.hold)
+    decisions = [await desk.admit(policy) for _ in range(3)]
+    assert [type(each) for each in decisions] == [Admitted, Admitted, Denied]
+    for each in decisions:
+        if isinstance(each, Admitted):
+            desk.ledger.release(each.hold)
+    server.start()
+    await nothing_is_reserved(store, desk, policy)
+
+
+async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_back(
+    server: RedisServer, store: Store, keys: Keys, tmp_path: Path
+) -> None:
+    async with Desk(store, keys, tmp_path, deadline=DEADLINE, journal_bytes=1_500) as desk:
+        policy = desk.policy(f"app_{ULID()}", LOCAL)
+        server.kill()
+        admitted = 0
+        with pytest.raises(LedgerUnavailable):  # noqa: PT012 - the one that finds it full
+            while True:
+                desk.ledger.release(await desk.hold(policy))
+                await desk.ledger.drain()
+                admitted += 1
+        assert admitted > 0
+        assert len(read(desk.ledger.journal.path.read_bytes())[0]) >= admitted
+        for _ in range(5):
+            with pytest.raises(LedgerUnavailable):
+                await desk.admit(policy)
+        assert desk.ledger._local._leases == {}
+        server.start()
+        await nothing_is_reserved(store, desk, policy)

@@ -1,0 +1,121 @@
+"""Redis is killed, frozen, demoted, filled up or wiped under a stream of requests: each plan does as it declares,
+nobody waits longer than the deadline, and what was admitted has its event and its units exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ledger.scene import HOLD_SECONDS, Scene, scene
+from tests.store.servers import RedisServer, binaries, eventually
+
+Start = Callable[..., RedisServer]
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    servers: list[RedisServer] = []
+
+    def start_one(*options: str) -> RedisServer:
+        servers.append(RedisServer(binaries(tmp_path)[0], tmp_path / f"redis{len(servers)}", *options).start())
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.kill()
+
+
+async def audit(here: Scene) -> None:
+    await here.end()
+    await here.check()
+    await here.check_events()
+
+
+async def test_killed_and_restarted_with_its_data(start: Start, tmp_path: Path) -> None:
+    server = start(*DURABLE)
+    async with scene(server, tmp_path) as here:
+        server.kill()
+        await here.lost()
+        server.start()
+        await here.served()
+        await audit(here)
+
+
+async def test_restarted_without_its_last_writes(start: Start, tmp_path: Path) -> None:
+    """Without any of them, here: whatever was settled lately is written again."""
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.kill()
+        await here.lost()
+        server.start()
+        await eventually(here.paid)
+        await here.served()
+        await audit(here)
+
+
+async def test_frozen(start: Start, tmp_path: Path) -> None:
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.freeze()
+        await here.lost()
+        server.thaw()
+        await here.served()
+        await audit(here)
+
+
+async def test_away_for_longer_than_holds_live(start: Start, tmp_path: Path) -> None:
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.freeze()
+        await asyncio.gather(here.lost(), asyncio.sleep(2 * HOLD_SECONDS))
+        server.thaw()
+        await here.served()
+        await audit(here)
+
+
+async def test_demoted_to_a_replica(start: Start, tmp_path: Path) -> None:
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.ask("REPLICAOF", "127.0.0.1", "1")
+        await here.lost()
+        server.ask("REPLICAOF", "NO", "ONE")
+        await here.served()
+        await audit(here)
+
+
+async def test_out_of_memory(start: Start, tmp_path: Path) -> None:
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        await here.lost()
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        await here.served()
+        await audit(here)
+
+
+async def test_scripts_flushed_all_the_time(start: Start, tmp_path: Path) -> None:
+    server = start()
+    async with scene(server, tmp_path) as here:
+        for _ in range(20):
+            server.ask("SCRIPT", "FLUSH")
+            await here.served()
+        await audit(here)
+        assert [client.refused for client in here.clients.values()] == [0, 0]
+
+
+async def test_wiped(start: Start, tmp_path: Path) -> None:
+    """What was counted is gone. Nothing counts twice because of it, and what begins from then on is all there."""
+    server = start()
+    async with scene(server, tmp_path) as here:
+        server.ask("FLUSHALL")
+        wiped = set(here.admitted)
+        await eventually(here.paid)
+        await here.served()
+        await here.end()
+        await here.check()
+        await here.check_events(wiped=wiped)
