@@ -21,8 +21,6 @@ from proxy.control.authentication import Authentication
 from proxy.forwarder import Forwarder
 from proxy.observer import LedgerObserver
 from proxy.store.address import Address, Topology
-from proxy.store.breaker import BreakerState
-from proxy.store.node import NodeChange
 from proxy.store.store import Store
 from proxy.upstream import Pool
 
@@ -89,14 +87,9 @@ class _Hooks:
     """What the store tells the ledger, which comes into being after it."""
 
     def __init__(self, observer: LedgerObserver) -> None:
-        self._observer = observer
+        self.observer = observer
         self._replays: set[asyncio.Task[None]] = set()
         self.ledger: Ledger | None = None
-
-    def changed(self, change: NodeChange) -> None:
-        self._observer.node_changed(change)
-        if change.state is BreakerState.CLOSED and self.ledger is not None:
-            self.ledger.back()
 
     def replaced(self) -> None:
         """Redis was restarted or failed over."""
@@ -117,7 +110,7 @@ async def open_store(settings: Settings, hooks: _Hooks | None = None) -> Store:
         settings.data_dir,
         deadline=settings.store.deadline_seconds,
         control_timeout=settings.store.control_timeout_seconds,
-        on_state=hooks.changed if hooks else lambda _: None,
+        on_state=hooks.observer.node_changed if hooks else lambda _: None,
         on_new_server=hooks.replaced if hooks else lambda: None,
     )
 

@@ -66,7 +66,7 @@ def keep_corrupt(journal: Path, corrupt: bytes) -> Path | None:
     """Keep what cannot be read of a journal as `<name>.corrupt`; the path of it, or None where all is well."""
     if not corrupt:
         return None
-    aside = journal.with_suffix(".corrupt")
+    aside = journal.with_suffix(journal.suffix.removesuffix(".journal") + ".corrupt")
     with aside.open("wb") as file:
         file.write(corrupt)
         file.flush()
@@ -88,6 +88,11 @@ class Journal:
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.size = 0
+        """Bytes that are on disk or on their way."""
+        self.replayed = 0
+        """Bytes, from the start, that have been written to Redis."""
+        self.holds: set[str] = set()
+        """Requests whose hold is in it."""
 
     async def append(self, record: Record) -> None:
         """Return once the record is on disk. Records that arrive together share one fsync.
@@ -100,6 +105,8 @@ class Journal:
         self.size += len(line)
         written = asyncio.get_running_loop().create_future()
         self._queue.append((line, written))
+        if record.hold is not None:
+            self.holds.add(record.hold.request_id)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write())
         await asyncio.shield(written)
@@ -132,15 +139,18 @@ class Journal:
         while self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def read(self) -> tuple[list[Record], bytes]:
-        """What is in the file: its records, and what is none."""
-        return read(self.path.read_bytes())
+    def unreplayed(self) -> tuple[list[Record], bytes]:
+        """What is in the file and not yet in Redis: its records, and what is none."""
+        with self.path.open("rb") as file:
+            file.seek(self.replayed)
+            return read(file.read())
 
     def clear(self) -> None:
         """Everything in it has been written to Redis."""
         os.ftruncate(self._file, 0)
         os.fsync(self._file)
-        self.size = 0
+        self.size = self.replayed = 0
+        self.holds.clear()
 
     def close(self) -> None:
         """Leave the file for the next start, or remove it when nothing is in it."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,15 +21,17 @@ from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.journal import Journal, JournalFull, Record
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.local import LocalLimits
-from middlewares.ledger.model import Admitted, Denied, Entry, Hold, Settlement, Usage
+from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import ScriptRunner, StoreError, StoreRejected, StoreUnavailable
 from middlewares.ledger.pricing import amount_of, estimate
 from middlewares.ledger.recovery import empty_journal
 from middlewares.ledger.scripts import ADMIT, RENEW
-from middlewares.ledger.settler import Settler, released
+from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
+from middlewares.ledger.turns import in_turns
 
 REMEMBERED_POLICIES = 100_000
+REPLAY_SECONDS = 1.0
 REMEMBERED_SETTLEMENTS = 10_000
 """Of those, at the most, are written again after a failover; replication runs behind by far less."""
 
@@ -84,7 +89,8 @@ class Ledger:
         self.clock = RedisClock()
         self.journal = Journal(folder, journal_bytes)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
-        self._living: dict[str, tuple[Hold, int]] = {}
+        self._living: dict[str, tuple[Hold, float]] = {}
+        """Holds whose end is not written yet, and when each was admitted or renewed last; oldest first."""
         self._recent: deque[Settlement] = deque()
         self._replay_ms = int(replay_window * 1000)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,6 +147,15 @@ class Ledger:
         latest = now + int(left * 1000) if self.clock.known else 0
         args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
         try:
+            return await self._ask(policy, hold, args, left)
+        except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
+            self.release(hold)
+            raise
+
+    async def _ask(
+        self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int], left: float
+    ) -> Admitted | Denied:
+        try:
             reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=left)
         except StoreError as error:
             return await self._without_store(policy, hold, error)
@@ -162,25 +177,25 @@ class Ledger:
                 shadow.append(rule.policy)
         for name in shadow:
             self._observer.shadow_refusal(name)
-        self._living[hold.request_id] = hold, self.clock.now_ms()
+        self._living[hold.request_id] = hold, time.monotonic()
         return Admitted(hold, tuple(standings), tuple(shadow))
 
     async def _without_store(self, policy: Policy, hold: Hold, error: StoreError) -> Admitted | Denied:
-        if policy.refuses_without_store:
+        denied = None if policy.refuses_without_store else self._local.admit(policy, hold.request_id)
+        if policy.refuses_without_store or denied:
             if error.may_have_run:
                 self.release(hold)
+            if denied:
+                return denied
             raise LedgerUnavailable from error
-        denied = self._local.admit(policy, hold.request_id)
-        if denied:
-            return denied
         hold.local = True
+        self._living[hold.request_id] = hold, time.monotonic()
         try:
             await self.journal.append(Record(hold=hold))
         except (JournalFull, OSError) as failure:
-            self._local.release(_leases(hold), hold.request_id)
+            self.release(hold)
             raise LedgerUnavailable from failure
         self._observer.admitted_locally()
-        self._living[hold.request_id] = hold, self.clock.now_ms()
         return Admitted(hold, ())
 
     def price(self, policy: Policy, workload: Workload, model: str, units: Mapping[Unit, int]) -> tuple[int, int]:
@@ -214,23 +229,28 @@ class Ledger:
         task.add_done_callback(self._tasks.discard)
 
     async def _write(self, settlement: Settlement) -> None:
+        local = settlement.hold.local
         try:
-            await self._settler.settle(settlement)
-        except StoreError:
-            await self._journal(settlement)
-        else:
-            self._remember(settlement)
+            # What began in the journal ends there, so that nobody who reads it later takes the hold for an orphan's.
+            if local and await self._journal(settlement):
+                return
+            try:
+                await self._settler.settle(settlement)
+                self._remember(settlement)
+            except StoreError as error:
+                if (local or not await self._journal(settlement)) and settlement.forwarded:
+                    self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
         finally:
             self._living.pop(settlement.hold.request_id, None)
 
-    async def _journal(self, settlement: Settlement) -> None:
+    async def _journal(self, settlement: Settlement) -> bool:
         settlement.attempted_ms = settlement.time_ms
         try:
             await self.journal.append(Record(settlement=settlement))
-        except (JournalFull, OSError) as failure:
-            self._observer.lost(str(failure))
-        else:
-            self._observer.journaled()
+        except (JournalFull, OSError):
+            return False
+        self._observer.journaled()
+        return True
 
     def _remember(self, settlement: Settlement) -> None:
         if not self._replay_ms or not settlement.forwarded:
@@ -248,39 +268,32 @@ class Ledger:
         try:
             await self._settler.settle_again(recent)
         except StoreError:
-            await asyncio.gather(*map(self._journal, recent))
-
-    def back(self) -> None:
-        """Redis answers again."""
-        self._local.forget()
+            await in_turns(self._journal, recent)
 
     async def run(self) -> None:
         """Renew the holds of long requests and empty the journal, until cancelled."""
-        period = min(self._ttl_ms / 6000, 1.0)
-        while True:
-            await asyncio.sleep(period)
-            await self._renew()
-            replayed, aside = await empty_journal(self.journal, self._living.keys(), self._settler)
-            if replayed:
-                self._observer.replayed(replayed)
-            if aside:
-                self._observer.lost(f"a part of the journal cannot be read and is kept as {aside}")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_every(min(self._ttl_ms / 6000, 1.0), self._renew))
+            group.create_task(_every(REPLAY_SECONDS, self._replay))
 
     async def _renew(self) -> None:
-        due = self.clock.now_ms() - self._ttl_ms // 3
-        old = []
-        for identity, (hold, since) in self._living.items():
-            if since > due:
-                break  # in order of admission or last renewal
-            old.append((identity, hold))
-        for identity, hold in old:
-            keys: list[str | bytes] = [self._keys.shared(self._keys.tag(hold.app)).holds, *_leases(hold)]
-            try:
-                await self._runner.run(RENEW, keys, [hold.request_id, self._ttl_ms])
-            except StoreError:
-                return  # asked again in a moment
-            if self._living.pop(identity, None):
-                self._living[identity] = hold, self.clock.now_ms()
+        due = time.monotonic() - self._ttl_ms / 3000
+        old = [hold for hold, _ in takewhile(lambda entry: entry[1] < due, self._living.values())]
+
+        async def renew(hold: Hold) -> None:
+            keys = [self._keys.shared(self._keys.tag(hold.app)).holds, *_leases(hold)]
+            await self._runner.run(RENEW, keys, [hold.request_id, self._ttl_ms], deadline=SETTLE_SECONDS)
+            if self._living.pop(hold.request_id, None):
+                self._living[hold.request_id] = hold, time.monotonic()
+
+        await in_turns(renew, old)
+
+    async def _replay(self) -> None:
+        replayed, aside = await empty_journal(self.journal, self._living.keys(), self._settler)
+        if replayed:
+            self._observer.replayed(replayed)
+        if aside:
+            self._observer.lost(f"a part of the journal cannot be read and is kept as {aside}")
 
     async def drain(self) -> None:
         """Wait until every settlement is in Redis or in the journal."""
@@ -293,8 +306,12 @@ class Ledger:
 
 
 def _leases(hold: Hold) -> tuple[str, ...]:
-    return tuple(entry.keys[0] for entry in hold.entries if _is_lease(entry))
+    return tuple(entry.keys[0] for entry in hold.entries if entry.kind == "c")
 
 
-def _is_lease(entry: Entry) -> bool:
-    return entry.kind == "c"
+async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do it again and again; a store or a disk that is away is simply asked again."""
+    while True:
+        await asyncio.sleep(seconds)
+        with suppress(StoreError, OSError):
+            await work()

@@ -14,7 +14,7 @@ class LocalLimits:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
-        self._windows: dict[str, SlidingWindow] = {}
+        self._windows: dict[tuple[str, int], SlidingWindow] = {}
         self._leases: dict[str, set[str]] = {}
 
     def admit(self, policy: Policy, request_id: str) -> Denied | None:
@@ -41,10 +41,6 @@ class LocalLimits:
                 if not leases:
                     del self._leases[key]
 
-    def forget(self) -> None:
-        """Redis is back: start anew the next time it goes. Leases of running requests stay until they end."""
-        self._windows.clear()
-
     def _fits(self, rule: Rule, now: int) -> bool:
         if rule.kind == "w":
             window = self._window(rule)
@@ -52,11 +48,12 @@ class LocalLimits:
         return len(self._leases.get(rule.keys[0], ())) < self._share(rule)
 
     def _window(self, rule: Rule) -> SlidingWindow:
-        window = self._windows.get(rule.keys[0])
+        identity = rule.keys[0], self._share(rule)
+        window = self._windows.get(identity)
         if window is None:
             if len(self._windows) >= REMEMBERED:
                 self._windows.pop(next(iter(self._windows)))
-            window = self._windows[rule.keys[0]] = SlidingWindow(self._share(rule), rule.parameter)
+            window = self._windows[identity] = SlidingWindow(identity[1], rule.parameter)
         return window
 
     def _share(self, rule: Rule) -> int:

@@ -4,54 +4,92 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import msgspec
 
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Hold
-from middlewares.ledger.port import ScriptRunner, StoreError
-from middlewares.ledger.scripts import EXPIRED
-from middlewares.ledger.settler import Settler, orphan
+from middlewares.ledger.port import ScriptRunner, StoreError, StoreRejected
+from middlewares.ledger.scripts import EXPIRED, RENEW
+from middlewares.ledger.settler import SETTLE_SECONDS, Settler, orphan
+from middlewares.ledger.turns import in_turns
 
 BATCH = 200
 PERIOD_SECONDS = 0.25
+GRACE_SECONDS = 3.0
+"""After Redis was away, the living get this long to renew their holds and to write what they have journaled."""
+POSTPONE_MS = 60_000
 _DECODE = msgspec.json.Decoder(Hold).decode
 
 
 class Reaper:
     """Looks for expired holds a few times a second and settles each at its plan's declared policy."""
 
-    def __init__(self, runner: ScriptRunner, keys: Keys, settler: Settler, on_orphan: Callable[[Hold], None]) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        keys: Keys,
+        settler: Settler,
+        on_orphan: Callable[[Hold], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        """`on_orphan` hears of every hold that was ended, `on_lost` why one cannot be: a person has to look at it."""
         self._runner = runner
         self._keys = keys
         self._settler = settler
         self._on_orphan = on_orphan
+        self._on_lost = on_lost
 
     async def run(self) -> None:
         """Reap until cancelled. A store that is away is simply asked again."""
+        away = False
         while True:
-            with suppress(StoreError):  # the breaker has logged it
+            try:
+                if away:
+                    await in_turns(self._expired, self._keys.tags)
+                    await asyncio.sleep(GRACE_SECONDS)
                 await self.sweep()
+                away = False
+            except StoreError:  # the breaker has logged it
+                away = True
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def sweep(self) -> int:
         """End every hold that has expired; how many. Raises `StoreError`."""
-        return sum(await asyncio.gather(*(self._sweep(tag) for tag in self._keys.tags)))
+        return sum(await in_turns(self._sweep, self._keys.tags))
 
     async def _sweep(self, tag: str) -> int:
-        shared = self._keys.shared(tag)
-        ended = 0
+        total = 0
         while True:
-            now, *pairs = await self._runner.run(EXPIRED, [shared.holds, shared.bodies], [BATCH])
-            for body in pairs[1::2]:
-                ended += await self._end(body, now)
-            if len(pairs) < 2 * BATCH:
-                return ended
+            now, *pairs = await self._expired(tag)
+            found = list(zip(pairs[::2], pairs[1::2], strict=True))
+            total += sum(await in_turns(partial(self._end, tag, now), found))
+            if len(found) < BATCH:
+                return total
 
-    async def _end(self, body: bytes, now: int) -> bool:
-        hold = _DECODE(body)
-        if not await self._settler.reap(orphan(hold, now)):
+    async def _expired(self, tag: str) -> list[Any]:
+        shared = self._keys.shared(tag)
+        reply: list[Any] = await self._runner.run(
+            EXPIRED, [shared.holds, shared.bodies], [BATCH], deadline=SETTLE_SECONDS
+        )
+        return reply
+
+    async def _end(self, tag: str, now: int, expired: tuple[bytes, bytes]) -> bool:
+        request_id, body = expired
+        try:
+            hold = _DECODE(body)
+            if not await self._settler.reap(orphan(hold, now)):
+                return False
+        except (msgspec.DecodeError, StoreRejected) as error:
+            self._on_lost(f"the expired hold of request {request_id.decode()} cannot be ended: {error}")
+            await self._postpone(tag, request_id)
             return False
         self._on_orphan(hold)
         return True
+
+    async def _postpone(self, tag: str, request_id: bytes) -> None:
+        """Out of the way of the others, but not forgotten."""
+        holds = self._keys.shared(tag).holds
+        await self._runner.run(RENEW, [holds], [request_id, POSTPONE_MS], deadline=SETTLE_SECONDS)

@@ -13,24 +13,24 @@ from middlewares.ledger.settler import Settler, orphan
 
 
 async def empty_journal(journal: Journal, living: Set[str], settler: Settler) -> tuple[int, Path | None]:
-    """Write the settlements in this worker's own journal: how many, and what had to be set aside.
+    """Write what is new in this worker's own journal: how many settlements, and what had to be set aside.
 
-    Requests in `living` still run, or their end is on its way to Redis: their hold records stay until then. Holds of
-    other requests have ended. Redis still being away is no error.
+    Requests in `living` still run, or their end is on its way: the file stays for their holds, but is not read again.
+    Holds of other requests have ended, in this journal or elsewhere. Redis still being away is no error.
     """
-    if journal.size == 0:
-        return 0, None
+    written, aside = 0, None
     await journal.flushed()
-    size = journal.size
-    records, corrupt = journal.read()
-    try:
-        written = await settler.settle_again(record.settlement for record in records if record.settlement)
-    except StoreError:
-        return 0, None
-    if journal.size != size or any(record.hold and record.hold.request_id in living for record in records):
-        return written, None
-    aside = keep_corrupt(journal.path, corrupt)
-    journal.clear()
+    end = journal.size
+    if journal.replayed < end:
+        records, corrupt = journal.unreplayed()
+        try:
+            written = await settler.settle_again(record.settlement for record in records if record.settlement)
+        except StoreError:
+            return 0, None
+        aside = keep_corrupt(journal.path.with_suffix(f".{journal.replayed}"), corrupt)
+        journal.replayed = end
+    if 0 < journal.size == journal.replayed and not journal.holds & living:
+        journal.clear()
     return written, aside
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import gather
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,21 +15,23 @@ from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.port import ScriptRunner, StoreRejected
 from middlewares.ledger.pricing import counted
 from middlewares.ledger.scripts import FIND, SETTLE
+from middlewares.ledger.turns import in_turns
 
 MARKER_LIFE_MS = 30 * 86_400_000
 """How long a late settlement of a reaped request is still recognised."""
 SETTLE_SECONDS = 2.0
 """A settlement waits this long for Redis before it goes to the journal: no client waits for it."""
-SCAN_SLACK_MS = 2_000
+SCAN_SLACK_MS = 60_000
+"""How far the clocks of a worker and of Redis may differ when an event is looked for by its time."""
 SCAN_STRIDE = 1_000
-BATCH = 100
 NOTHING = msgspec.Raw(b"null")
 OnRejected = Callable[[Settlement, StoreRejected], None]
 
 
 class Marker(msgspec.Struct):
-    """What the reaper has counted for a request, so that a late settlement can be taken as a difference."""
+    """What the reaper has counted for a request and when, so that a late settlement can be taken as a difference."""
 
+    time_ms: int
     units: dict[Unit, int]
     amount: str
 
@@ -71,7 +71,7 @@ class Settler:
         """
         done = await self._end(settlement)
         if done is None and settlement.forwarded:
-            return _done(await self._call(settlement, "record"))
+            return await self._record(settlement)
         return done or False
 
     async def settle_again(self, settlements: Iterable[Settlement]) -> int:
@@ -80,35 +80,42 @@ class Settler:
         A missing hold is ambiguous then: the attempt may have run. What has an event in the stream is left alone. The
         stream is read after every hold was asked for, when no late attempt can find one any more. Raises `StoreError`.
         """
-        written = 0
+        batch = list(settlements)
+        ended = await in_turns(self._end, batch)
         doubtful: dict[str, list[Settlement]] = {}
-        for batch in _batches(settlements):
-            for settlement, done in zip(batch, await gather(*map(self._end, batch)), strict=True):
-                written += done or False
-                if done is None and settlement.forwarded:
-                    doubtful.setdefault(self._keys.tag(settlement.hold.app), []).append(settlement)
+        for settlement, done in zip(batch, ended, strict=True):
+            if done is None and settlement.forwarded:
+                doubtful.setdefault(self._keys.tag(settlement.hold.app), []).append(settlement)
+        written = sum(map(bool, ended))
         for tag, group in doubtful.items():
             known = await self._known(tag, group)
-            for settlement in group:
-                if settlement.hold.request_id not in known:
-                    written += _done(await self._call(settlement, "record"))
+            lost = [settlement for settlement in group if settlement.hold.request_id not in known]
+            written += sum(await in_turns(self._record, lost))
         return written
 
     async def reap(self, settlement: Settlement) -> bool:
         """End an expired hold for its dead owner; False where it is no longer there or was renewed."""
-        marker = ENCODER.encode(Marker(settlement.units, settlement.amount))
+        marker = ENCODER.encode(Marker(settlement.time_ms, settlement.units, settlement.amount))
         return _done(await self._call(settlement, "reap", marker))
 
     async def _end(self, settlement: Settlement) -> bool | None:
         """Settle by the hold, or adjust what the reaper made of it; None where there is neither."""
         try:
             reply = await self._call(settlement, "settle")
+            if reply[0] == 2:
+                return await self._adjust(settlement, reply[1])
         except StoreRejected as error:
             self._on_rejected(settlement, error)
             return False
-        if reply[0] == 2:
-            return await self._adjust(settlement, reply[1])
         return True if reply[0] == 1 else None
+
+    async def _record(self, settlement: Settlement) -> bool:
+        """Count a request that has no hold."""
+        try:
+            return _done(await self._call(settlement, "record"))
+        except StoreRejected as error:
+            self._on_rejected(settlement, error)
+            return False
 
     async def _known(self, tag: str, settlements: Iterable[Settlement]) -> set[str]:
         """Which of these requests have an event in the stream already."""
@@ -117,12 +124,14 @@ class Settler:
         start: str | bytes = str(max(0, oldest - SCAN_SLACK_MS))
         known: set[str] = set()
         while start:
-            start, *found = await self._runner.run(FIND, [self._keys.shared(tag).events], [start, SCAN_STRIDE])
+            start, *found = await self._runner.run(
+                FIND, [self._keys.shared(tag).events], [start, SCAN_STRIDE], deadline=SETTLE_SECONDS
+            )
             known.update(wanted.intersection(map(bytes.decode, found)))
         return known
 
     async def _adjust(self, settlement: Settlement, marker: bytes) -> bool:
-        """The reaper was here first: count only the difference, if any, under an event of its own."""
+        """The reaper was here first: count only the difference, if any, on its day, under an event of its own."""
         _, _, text = marker.partition(b" ")
         counted_before = msgspec.json.decode(text, type=Marker)
         units = {
@@ -132,13 +141,14 @@ class Settler:
         amount = int(settlement.amount) - int(counted_before.amount)
         if not amount and not any(units.values()):
             return False
-        hold, now = settlement.hold, settlement.time_ms
-        event = DECODER.decode(settlement.event) if settlement.forwarded else orphaned(hold, now)
+        hold, then = settlement.hold, counted_before.time_ms
+        event = DECODER.decode(settlement.event) if settlement.forwarded else orphaned(hold, then)
+        event.time = then
         event.id += "-adjustment"
         event.type = "adjustment"
         event.units = units
         encoded = msgspec.Raw(ENCODER.encode(event))
-        difference = Settlement(hold=hold, event=encoded, time_ms=now, units=units, amount=str(amount))
+        difference = Settlement(hold=hold, event=encoded, time_ms=then, units=units, amount=str(amount))
         return _done(await self._call(difference, "adjust"))
 
     async def _call(self, settlement: Settlement, mode: str, marker: bytes = b"") -> Any:
@@ -188,9 +198,3 @@ def orphan(hold: Hold, time_ms: int) -> Settlement:
 
 def _done(reply: Any) -> bool:
     return bool(reply[0] == 1)
-
-
-def _batches(settlements: Iterable[Settlement]) -> Iterator[list[Settlement]]:
-    remaining = iter(settlements)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch

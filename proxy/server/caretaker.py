@@ -33,7 +33,7 @@ class Caretaker:
         self._observer = LedgerObserver()
         keys = keys_of(settings)
         self._settler = Settler(store, keys, partial(self._observer.rejected, settings.data_dir / "journal"))
-        self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned)
+        self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned, self._observer.lost)
 
     @classmethod
     @contextlib.asynccontextmanager

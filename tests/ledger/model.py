@@ -109,6 +109,7 @@ class Model:
     references: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     holds: dict[str, Holding] = field(default_factory=dict)
     reaped: dict[str, tuple[Units, int, Holding]] = field(default_factory=dict)
+    reaped_at: dict[str, int] = field(default_factory=dict)
     events: list[tuple[str, str, int, dict[Unit, int], str | None]] = field(default_factory=list)
     """Id, type, amount, units, whose wallet."""
     usage: defaultdict[tuple[str, str, str, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -228,11 +229,10 @@ class Model:
             holding = self._give_back(identity)
             self._count(identity, "usage", units, fixed, user, key, holding.wallet)
         elif identity in self.reaped:
-            before, counted, holding = self.reaped.pop(identity)
+            before, counted, _ = self.reaped[identity]
             difference = {unit: units.get(unit, 0) - before.get(unit, 0) for unit in {**units, **before}}
             if any(difference.values()) or fixed != counted:
-                name = f"{identity}-adjustment"
-                self._count(name, "adjustment", difference, fixed - counted, user, key, holding.wallet)
+                self._correct(identity, difference, fixed - counted)
         else:
             self._count(identity, "usage", units, fixed, user, key, self.purse(user))
 
@@ -241,11 +241,9 @@ class Model:
         if identity in self.holds:
             self._give_back(identity)
         elif identity in self.reaped:
-            units, counted, holding = self.reaped.pop(identity)
+            units, counted, _ = self.reaped[identity]
             if any(units.values()) or counted:
-                back = {unit: -number for unit, number in units.items()}
-                name = f"{identity}-adjustment"
-                self._count(name, "adjustment", back, -counted, holding.user, holding.key, holding.wallet)
+                self._correct(identity, {unit: -number for unit, number in units.items()}, -counted)
 
     def renew(self, identity: str) -> None:
         if identity in self.holds:
@@ -262,7 +260,15 @@ class Model:
             units = holding.bound if charged else {}
             amount = holding.fixed if charged else 0
             self.reaped[identity] = units, amount, holding
+            self.reaped_at[identity] = self.now
             self._count(identity, "usage", units, amount, holding.user, holding.key, holding.wallet)
+
+    def _correct(self, identity: str, units: Units, amount: int) -> None:
+        """What the reaper has counted, on the day on which it did."""
+        _, _, holding = self.reaped.pop(identity)
+        now, self.now = self.now, self.reaped_at.pop(identity)
+        self._count(f"{identity}-adjustment", "adjustment", units, amount, holding.user, holding.key, holding.wallet)
+        self.now = now
 
     def _give_back(self, identity: str) -> Holding:
         holding = self.holds.pop(identity)

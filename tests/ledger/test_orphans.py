@@ -38,7 +38,9 @@ class Case:
         self.desk = desk
         self._redis: Any = store.redis
         self.runner = clocked
-        self._reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None)
+        self._reaper = Reaper(
+            clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None, desk.reports.lost
+        )
         self.shared = desk.keys.shared(desk.keys.tag(self.app))
 
     def policy(self, chosen: Plan) -> Policy:

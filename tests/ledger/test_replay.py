@@ -74,7 +74,7 @@ async def every_kind(store: Store, keys: Keys, folder: Path) -> list[Settlement]
             used = {Unit.OUTPUT_TOKENS: number % 90}
             forwarded = number % 11 != 3
             settlements.append(one.settlement(hold, policy, used) if forwarded else released(hold, hold.started_ms))
-        reaper = Reaper(store, keys, Settler(store, keys, never_rejected), lambda _: None)
+        reaper = Reaper(store, keys, Settler(store, keys, never_rejected), lambda _: None, desk.reports.lost)
         reaped = 0
         while reaped < REQUESTS // 5:
             reaped += await reaper.sweep()

@@ -147,7 +147,9 @@ class World:
         self.runner = clocked
         self.plan = chosen
         self.model = Model(chosen, HOLD_MS, clocked.now_ms)
-        self.reaper = Reaper(clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None)
+        self.reaper = Reaper(
+            clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None, desk.reports.lost
+        )
         self.holds: list[Hold] = []
         self.numbers = itertools.count()
 
@@ -195,8 +197,7 @@ class World:
             workload=WORKLOAD,
             model=MODEL,
             started_ms=self.runner.now_ms,
-            entries=policy.reserve({}, 0, prices)[1],
-            local=True,
+            entries=policy.reserve({Unit.REQUESTS: 1, Unit.OUTPUT_TOKENS: 5}, 7, prices)[1],
         )
         await self._end(hold, units)
 

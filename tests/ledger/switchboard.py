@@ -1,0 +1,36 @@
+"""A store that fails at the test's word, in front of a real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from middlewares.ledger.port import Script, StoreTimeout, StoreUnavailable
+from proxy.store.store import Store
+
+
+class Switchboard:
+    """A script runner that passes calls on to the store it points at, or loses them on the way there or back."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.away = False
+        """Nothing gets through."""
+        self.deaf = False
+        """Calls are run, but nobody hears the answers."""
+
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int],
+        *,
+        deadline: float | None = None,
+    ) -> Any:
+        """As `ScriptRunner.run`."""
+        if self.away:
+            raise StoreUnavailable("nobody there")
+        reply = await self.store.run(script, keys, args, deadline=deadline)
+        if self.deaf:
+            raise StoreTimeout("no answer", may_have_run=True)
+        return reply

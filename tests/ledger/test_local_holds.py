@@ -1,0 +1,135 @@
+"""Requests admitted while Redis was away: their hold is in the journal, and ends there exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.ledger import LedgerUnavailable
+from middlewares.ledger.model import Denied
+from middlewares.ledger.recovery import adopt_journals
+from middlewares.ledger.settler import Settler
+from proxy.store.store import Store
+from tests.ledger.desk import Desk, never_rejected
+from tests.ledger.switchboard import Switchboard
+from tests.ledger.test_journal import outcomes
+
+ONE_A_MINUTE = Plan.model_validate({"limits": {"app": {"requests_per_minute": 1}}})
+PREPAID = {"billing": "credits", "prices": [{"unit": "requests", "amount": 1}]}
+
+
+@pytest.fixture
+def switchboard(store: Store) -> Switchboard:
+    return Switchboard(store)
+
+
+@pytest.fixture
+async def desk(switchboard: Switchboard, keys: Keys, tmp_path: Path) -> AsyncIterator[Desk]:
+    """Its upkeep runs only when the test says so."""
+    async with Desk(switchboard, keys, tmp_path) as desk:
+        yield desk
+
+
+@pytest.fixture
+def app() -> str:
+    return f"app_{ULID()}"
+
+
+async def test_settled_once_redis_is_back(
+    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+) -> None:
+    switchboard.away = True
+    request = await desk.request(desk.policy(app, Plan()), {})
+    switchboard.away = False
+    for _ in range(3):
+        await desk.ledger._replay()
+    assert await outcomes(store, keys, app) == {request: "complete"}
+    assert desk.reports.replays == 1
+
+
+async def test_one_that_ends_while_the_journal_is_emptied_is_no_orphan(
+    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+) -> None:
+    policy = desk.policy(app, Plan())
+    switchboard.away = True
+    hold = await desk.hold(policy)
+    switchboard.away = False
+    await desk.ledger._replay()
+    desk.settle(hold, policy, {})
+    await asyncio.gather(desk.ledger.drain(), *(desk.ledger._replay() for _ in range(3)))
+    await desk.ledger._replay()
+    assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
+    assert desk.ledger.journal.size == 0
+
+
+async def test_one_that_was_never_forwarded_is_no_orphan_of_a_worker_that_dies_next(
+    switchboard: Switchboard, store: Store, keys: Keys, app: str, tmp_path: Path
+) -> None:
+    switchboard.away = True
+    async with Desk(switchboard, keys, tmp_path) as desk:
+        desk.ledger.release(await desk.hold(desk.policy(app, Plan(on_orphan="estimate"))))
+    settler = Settler(store, keys, never_rejected)
+    assert await adopt_journals(tmp_path / "journal", settler, RedisClock()) == (0, [])
+    assert await outcomes(store, keys, app) == {}
+
+
+async def test_a_journal_with_a_running_hold_is_not_replayed_again_and_again(
+    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+) -> None:
+    policy = desk.policy(app, Plan())
+    switchboard.away = True
+    hold = await desk.hold(policy)
+    for _ in range(10):
+        await desk.request(policy, {})
+    switchboard.away = False
+    await desk.ledger._replay()
+    assert desk.ledger.journal.replayed == desk.ledger.journal.size > 0, "it still holds the running request"
+    desk.settle(hold, policy, {})
+    await desk.ledger.drain()
+    await desk.ledger._replay()
+    assert desk.ledger.journal.size == 0
+    assert desk.reports.replays == 11
+    assert len(await outcomes(store, keys, app)) == 11
+
+
+async def test_an_admission_that_ran_although_nobody_heard_counts_once(
+    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+) -> None:
+    """Its hold is in Redis and in the journal."""
+    switchboard.deaf = True
+    request = await desk.request(desk.policy(app, Plan()), {})
+    switchboard.deaf = False
+    await desk.ledger._replay()
+    assert await outcomes(store, keys, app) == {request: "complete"}
+    redis: Any = store.redis
+    assert not await redis.hexists(keys.shared(keys.tag(app)).bodies, request)
+
+
+async def test_prepaid_plans_are_not_guessed_at_unless_they_say_so(
+    desk: Desk, switchboard: Switchboard, app: str
+) -> None:
+    switchboard.away = True
+    with pytest.raises(LedgerUnavailable):
+        await desk.admit(desk.policy(app, Plan.model_validate(PREPAID)))
+    await desk.hold(desk.policy(app, Plan.model_validate(PREPAID | {"on_store_loss": "local"})), {Unit.PIXELS: 1})
+
+
+async def test_a_redis_that_comes_and_goes_grants_no_new_share_each_time(
+    desk: Desk, switchboard: Switchboard, app: str
+) -> None:
+    policy = desk.policy(app, ONE_A_MINUTE)
+    switchboard.away = True
+    await desk.hold(policy)
+    switchboard.away = False
+    await desk.hold(policy)
+    switchboard.away = True
+    assert isinstance(await desk.admit(policy), Denied)
