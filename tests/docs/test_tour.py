@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from middlewares.auth.keys import pepper_of
+from middlewares.response.metrics import FLUSH_SECONDS
 from proxy.control.apps import Apps
 from proxy.control.keys import Keys
 from tests.docs.pages import section
@@ -17,6 +18,16 @@ from tests.support.deployment import Deployment, deployed
 SHELL = """
 set -o pipefail
 tollgate() {{ {python} -m proxy.cli.main "$@"; }}
+steady() {{
+  local before now
+  for _ in $(seq 40); do
+    now=$("$@")
+    [ "$now" = "$before" ] && break
+    before=$now
+    sleep {flush}
+  done
+  echo "$now"
+}}
 {commands}
 """
 VARIABLE = [
@@ -43,6 +54,11 @@ def steps() -> list[tuple[str, list[str]]]:
             else:
                 found[-1][1].append(line)
     return found
+
+
+def settled(command: str) -> str:
+    """Metrics are flushed a few times a second: the command as a reader runs it, a moment after the one before."""
+    return command.replace("curl", "steady curl", 1) if "/metrics" in command else command
 
 
 def alike(line: str) -> str:
@@ -74,7 +90,7 @@ async def test_the_tour(tmp_path: Path) -> None:
     assert len(commands) > 10
     async with deployed(tmp_path) as gate:
         marker = "--- end of a step ---"
-        text = "\n".join(f"{command}\necho '{marker}'" for command, _ in commands)
+        text = "\n".join(f"{settled(command)}\necho '{marker}'" for command, _ in commands)
         text = text.replace("http://127.0.0.1:8080", gate.public).replace("http://127.0.0.1:9090", gate.private)
         environment = {
             **gate.environment,
@@ -86,7 +102,7 @@ async def test_the_tour(tmp_path: Path) -> None:
         process = await asyncio.create_subprocess_exec(
             "bash",
             "-c",
-            SHELL.format(python=sys.executable, commands=text),
+            SHELL.format(python=sys.executable, commands=text, flush=2 * FLUSH_SECONDS),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
