@@ -39,8 +39,11 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-async def desk(clocked: Clocked, tmp_path: Path) -> AsyncIterator[Desk]:
-    """A worker at that time. All of its keys are under one tag."""
-    async with Desk(clocked, Keys(1, cluster=False), tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
+async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[Desk]:
+    """A worker at that time. All of its keys are under one tag, which has no holds and no events of other tests."""
+    keys = Keys(1, cluster=False)
+    shared = keys.shared(keys.tags[0])
+    await store.redis.delete(shared.holds, shared.bodies, shared.events)
+    async with Desk(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
         opened.ledger.clock = ClockOf(clocked)
         yield opened

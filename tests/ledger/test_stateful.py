@@ -70,7 +70,7 @@ PLANS = [
     plan(limits=LEASES),
     plan(limits=CAPS, on_orphan="estimate"),
     plan(billing="usage", prices=PRICES, limits=MONEY, on_orphan="estimate"),
-    plan(billing="credits", prices=PRICES, limits=MONEY),
+    plan(billing="credits", prices=PRICES[1:], limits=MONEY),
     plan(billing="credits", prices=PRICES, holds={"default": HUGE // 2}, on_orphan="estimate"),
     plan(billing="credits", prices=PRICES, holds={"ceiling": HUGE // 3, "default": HUGE}, on_orphan="attention"),
     plan(billing="usage", prices=PRICES, allowances=INCLUDED, limits=MONEY, on_orphan="estimate"),

@@ -1,0 +1,126 @@
+"""Another server takes over and lacks what the old one acknowledged last: nothing of it is lost, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.credit import Balance, balance, grant
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.model import Hold
+from middlewares.ledger.policy import Policy
+from proxy.store.store import Store
+from tests.ledger.desk import Desk
+from tests.ledger.switchboard import Switchboard
+from tests.ledger.test_journal import outcomes
+from tests.store.servers import RedisServer, binaries, eventually
+
+PREPAID = Plan.model_validate({"billing": "credits", "prices": [{"unit": "pixels", "amount": 1}]})
+TEN = {Unit.PIXELS: 10}
+
+
+@dataclass
+class Pair:
+    """A master and its replica, and a worker whose calls go to the master."""
+
+    master: RedisServer
+    replica: RedisServer
+    promoted: Store
+    desk: Desk
+    switchboard: Switchboard
+    policy: Policy
+
+    async def cut_off(self) -> None:
+        """From now on nothing reaches the replica; everything before has."""
+        await eventually(lambda: offset(self.master, "master_repl_offset") == offset(self.replica, "slave_repl_offset"))
+        assert self.replica.ask("REPLICAOF", "NO", "ONE") == "+OK\r\n"
+
+    async def fail_over(self) -> None:
+        self.master.kill()
+        self.switchboard.store = self.promoted
+        await self.desk.ledger.after_failover()
+
+    async def end(self, hold: Hold) -> None:
+        self.desk.settle(hold, self.policy, TEN)
+        await self.desk.ledger.drain()
+
+    async def ended(self) -> str:
+        return await self.desk.request(self.policy, TEN, TEN)
+
+    async def check(self, requests: list[str]) -> None:
+        """These have one event each, paid for, at the server that took over."""
+        assert await outcomes(self.promoted, self.desk.keys, self.policy.app) == dict.fromkeys(requests, "complete")
+        found = await balance(self.promoted, self.desk.keys, self.policy.app, None)
+        assert found == Balance(1_000, 10 * len(requests), 0)
+
+
+def offset(server: RedisServer, kind: str) -> str:
+    """How far replication has come."""
+    lines = server.ask("INFO", "replication").splitlines()
+    return next(value for name, _, value in (line.partition(":") for line in lines) if name == kind)
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
+    binary = binaries(tmp_path)[0]
+    master = RedisServer(binary, tmp_path / "a", "--repl-diskless-sync-delay", "0", tcp=True).start()
+    replica = RedisServer(binary, tmp_path / "b", tcp=True).start()
+    yield master, replica
+    master.kill()
+    replica.kill()
+
+
+@pytest.fixture
+async def pair(servers: tuple[RedisServer, RedisServer], keys: Keys, tmp_path: Path) -> AsyncIterator[Pair]:
+    master, replica = servers
+    replica.ask("REPLICAOF", master.endpoint.host, str(master.endpoint.port))
+    await eventually(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
+    app = f"app_{ULID()}"
+    async with (
+        await Store.open(master.url, tmp_path, deadline=10) as store,
+        await Store.open(replica.url, tmp_path, deadline=10) as promoted,
+    ):
+        await grant(store, keys, app, None, 1_000, reference="in")
+        switchboard = Switchboard(store)
+        async with Desk(switchboard, keys, tmp_path) as desk:
+            yield Pair(master, replica, promoted, desk, switchboard, desk.policy(app, PREPAID))
+
+
+async def test_what_was_acknowledged_last_is_written_again(pair: Pair) -> None:
+    """What the replica has is left alone; of what it lacks, it may have the hold, or nothing at all."""
+    arrived = [await pair.ended() for _ in range(3)]
+    held = [await pair.desk.hold(pair.policy, TEN) for _ in range(3)]
+    await pair.cut_off()
+    for hold in held:
+        await pair.end(hold)
+    lost = [await pair.ended() for _ in range(3)]
+    await pair.fail_over()
+    requests = arrived + [hold.request_id for hold in held] + lost
+    await pair.check(requests)
+    await pair.desk.ledger.after_failover()
+    await pair.check(requests)
+
+
+async def test_a_running_request_whose_hold_was_lost_is_recorded(pair: Pair) -> None:
+    await pair.cut_off()
+    hold = await pair.desk.hold(pair.policy, TEN)
+    await pair.fail_over()
+    await pair.end(hold)
+    await pair.check([hold.request_id])
+
+
+async def test_a_server_that_fails_again_at_once_loses_nothing(pair: Pair) -> None:
+    """What could not be written again waits in the journal."""
+    await pair.cut_off()
+    lost = [await pair.ended() for _ in range(3)]
+    pair.switchboard.away = True
+    await pair.fail_over()
+    pair.switchboard.away = False
+    await pair.desk.ledger._replay()
+    await pair.check(lost)

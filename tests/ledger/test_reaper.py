@@ -1,0 +1,150 @@
+"""The reaper ends what the dead have left, whatever it finds, and spares the living."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.event import DECODER
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.periods import day_of
+from middlewares.ledger.port import ScriptRunner
+from middlewares.ledger.reaper import BATCH, Reaper
+from middlewares.ledger.settler import Settler
+from proxy.store.store import Store
+from tests.ledger.desk import Desk, Reports, never_rejected
+from tests.ledger.harness import HOLD_MS, Clocked
+from tests.ledger.switchboard import Switchboard
+from tests.ledger.test_journal import outcomes
+from tests.store.servers import eventually
+
+DAY_MS = 86_400_000
+CHARGED = Plan.model_validate(
+    {"billing": "usage", "prices": [{"unit": "pixels", "amount": 1}], "on_orphan": "estimate"}
+)
+
+
+@pytest.fixture
+def app() -> str:
+    return f"app_{ULID()}"
+
+
+def reaper_of(runner: ScriptRunner, keys: Keys, reports: Reports, orphans: list[str]) -> Reaper:
+    settler = Settler(runner, keys, never_rejected)
+    return Reaper(runner, keys, settler, lambda hold: orphans.append(hold.request_id), reports.lost)
+
+
+@asynccontextmanager
+async def running(*work: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_holds_that_cannot_be_read_do_not_hold_up_the_others(
+    store: Store, clocked: Clocked, desk: Desk, app: str
+) -> None:
+    """More of them than a batch, all older than the one that can be ended; each is reported, none is lost."""
+    redis: Any = store.redis
+    shared = desk.keys.shared(desk.keys.tag(app))
+    for number in range(BATCH + 5):
+        await redis.zadd(shared.holds, {f"spoilt{number}": number})
+        await redis.hset(shared.bodies, f"spoilt{number}", '{"of another": "version"}')
+    hold = await desk.hold(desk.policy(app, Plan()))
+    clocked.now_ms += HOLD_MS
+    orphans: list[str] = []
+    reaper = reaper_of(clocked, desk.keys, desk.reports, orphans)
+    assert await reaper.sweep() == 1
+    assert orphans == [hold.request_id]
+    assert len(desk.reports.losses) == BATCH + 5
+    assert await redis.hlen(shared.bodies) == await redis.zcard(shared.holds) == BATCH + 5
+    assert await reaper.sweep() == 0
+    assert len(desk.reports.losses) == BATCH + 5, "they are not looked at all the time"
+
+
+async def test_long_requests_of_the_living_are_renewed(store: Store, keys: Keys, app: str, tmp_path: Path) -> None:
+    orphans: list[str] = []
+    redis: Any = store.redis
+    async with Desk(store, keys, tmp_path, hold_ttl=0.6) as desk:
+        policy = desk.policy(app, Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
+        hold = await desk.hold(policy)
+        [lease] = policy.rules[0].keys
+        holds = keys.shared(keys.tag(app)).holds
+        first = await redis.zscore(holds, hold.request_id)
+
+        async def renewed_for_long() -> bool:
+            now = await redis.zscore(holds, hold.request_id)
+            return now is None or bool(now > first + 2_000)
+
+        async with running(desk.ledger.run(), reaper_of(store, keys, desk.reports, orphans).run()):
+            await eventually(renewed_for_long)
+        assert orphans == []
+        assert await redis.zscore(lease, hold.request_id) >= first + 2_000
+        desk.settle(hold, policy, {})
+    assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
+
+
+async def test_the_living_get_time_to_come_back_after_redis_was_away(
+    store: Store, keys: Keys, app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than a hold lasts nobody could renew, and nobody is dead."""
+    monkeypatch.setattr("middlewares.ledger.reaper.GRACE_SECONDS", 1.5)
+    redis: Any = store.redis
+    holds, orphans = keys.shared(keys.tag(app)).holds, list[str]()
+    switchboard = Switchboard(store)
+
+    async def expired() -> bool:
+        seconds, _ = await redis.time()
+        return bool(await redis.zcount(holds, "-inf", seconds * 1000))
+
+    async def alive_again() -> bool:
+        return not await expired()
+
+    async with Desk(switchboard, keys, tmp_path, hold_ttl=0.3) as desk:
+        policy = desk.policy(app, CHARGED)
+        hold = await desk.hold(policy, {Unit.PIXELS: 7})
+        switchboard.away = True
+        async with running(desk.ledger.run(), reaper_of(switchboard, keys, desk.reports, orphans).run()):
+            await eventually(expired)
+            switchboard.away = False
+            await eventually(alive_again)
+            desk.settle(hold, policy, {})
+            await desk.ledger.drain()
+    assert orphans == []
+    assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
+
+
+async def test_a_late_end_corrects_the_day_on_which_the_reaper_counted(
+    store: Store, clocked: Clocked, desk: Desk, app: str
+) -> None:
+    """Else one day would stay too high, and a cap of the next would be negative."""
+    policy = desk.policy(app, CHARGED)
+    hold = await desk.hold(policy, {Unit.PIXELS: 100})
+    clocked.now_ms += HOLD_MS
+    await reaper_of(clocked, desk.keys, desk.reports, []).sweep()
+    reaped = clocked.now_ms
+    clocked.now_ms += DAY_MS
+    desk.settle(hold, policy, {Unit.PIXELS: 30})
+    await desk.ledger.drain()
+    redis: Any = store.redis
+    entries = await redis.xrange(desk.keys.shared(desk.keys.tag(app)).events)
+    assert [DECODER.decode(fields[b"event"]).time for _, fields in entries] == [reaped, reaped]
+    usage = await redis.hgetall(desk.keys.usage(app, day_of(reaped)))
+    assert {name.rpartition(b"|")[2]: int(number) for name, number in usage.items()} == {
+        b"requests": 1,
+        b"pixels": 30,
+        b"amount": 30,
+    }
+    assert not await redis.exists(desk.keys.usage(app, day_of(clocked.now_ms)))
