@@ -46,23 +46,27 @@ class Held:
             await self.wire.close()
 
 
-async def spread(gate: Deployment, customers: list[Customer]) -> tuple[list[Held], psutil.Process]:
-    """Requests of each customer on both workers, and the worker that is to die."""
+async def spread(gate: Deployment, customers: list[Customer]) -> tuple[list[Held], psutil.Process, set[int]]:
+    """Requests of each customer on both workers; the worker that is to die, and the ports of its clients."""
     victim, other = gate.workers()
     held: list[Held] = []
-    while not all(
-        any(each.customer == one and serves(worker, each.wire) for each in held)
-        for one in customers
-        for worker in (victim, other)
-    ):
-        assert len(held) < AT_ONCE, "the kernel gives one worker everything"
-        held += [Held(await Wire.open(gate.address), customer) for customer in customers]
+    while True:
+        for _ in range(4):
+            held += [Held(await Wire.open(gate.address), customer) for customer in customers]
         await gate.gateway.wait_for(held=len(held))
-    return held, victim
+        doomed, safe = clients(victim), clients(other)
+        if all(
+            {each.wire.port for each in held if each.customer == one} & ports
+            for one in customers
+            for ports in (doomed, safe)
+        ):
+            return held, victim, doomed
+        assert len(held) < AT_ONCE, "the kernel gives one worker everything"
 
 
-def serves(worker: psutil.Process, wire: Wire) -> bool:
-    return any(each.raddr and each.raddr[1] == wire.port for each in worker.net_connections("tcp"))
+def clients(worker: psutil.Process) -> set[int]:
+    """The ports of a worker's peers."""
+    return {each.raddr[1] for each in worker.net_connections("tcp") if each.raddr}
 
 
 async def in_flight(gate: Deployment) -> tuple[int, int]:
@@ -84,8 +88,8 @@ async def one(gate: Deployment, customer: Customer) -> Answer:
 async def test_a_killed_worker_is_replaced_and_its_requests_become_orphans(tmp_path: Path) -> None:
     async with deployed(tmp_path, CONFIG) as gate:
         refund, estimate = await gate.customer("refund"), await gate.customer("estimate")
-        held, victim = await spread(gate, [refund, estimate])
-        lost = Counter(each.customer.app for each in held if serves(victim, each.wire))
+        held, victim, doomed = await spread(gate, [refund, estimate])
+        lost = Counter(each.customer.app for each in held if each.wire.port in doomed)
         victim.kill()
 
         answers = await asyncio.gather(*(one(gate, refund) for _ in range(10)))
