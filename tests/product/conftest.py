@@ -13,7 +13,7 @@ from tests.support.deployment import Customer, Deployment, deployed
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate with two workers and default settings."""
+    """A gate with two workers and nothing configured but the gateway."""
     async with deployed(tmp_path_factory.mktemp("gate"), {"workers": 2}) as deployment:
         yield deployment
 

@@ -36,7 +36,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
     )
     redis.start()
     try:
-        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS}) as gate:
+        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": {}}) as gate:
             yield Place(redis, gate)
     finally:
         redis.kill()

@@ -29,6 +29,11 @@ from proxy.standin import Standin
 from proxy.store.store import Store
 
 START_SECONDS = 30.0
+DEFAULTS: dict[str, Any] = {
+    "listen": "127.0.0.1:0",
+    "admin_listen": "127.0.0.1:0",
+    "store": {"deadline_seconds": 5},  # a Redis that waits its turn on a busy machine is not taken for a lost one
+}
 WORKER = "proxy.server.worker"
 TOLLGATE = (sys.executable, "-m", "proxy.cli.main")
 
@@ -56,7 +61,7 @@ class Deployment:
         self.gateway = gateway
         self.log = folder / "tollgate.log"
         self._file = folder / "tollgate.yaml"
-        settings = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "data_dir": str(folder / "data"), **config}
+        settings = {**DEFAULTS, "data_dir": str(folder / "data"), **config}
         if "routing" not in settings:
             settings["gateway_url"] = gateway.url
         self._file.write_text(yaml.safe_dump(settings))
