@@ -109,8 +109,8 @@ class Exchange:
     # auth
     principal: Principal | None = None
 
-    store_seconds: float = 0.0
-    """Spent waiting for Redis until here: looking up a credential and admission share one deadline."""
+    store_lost: bool = False
+    """Redis was asked about the credential and did not answer; it is not waited for again."""
 
     # rate_limit
     declared: Declared = NOTHING_DECLARED

@@ -51,13 +51,7 @@ class Gate:
                 observer=observer,
             )
             hooks.ledger = ledger
-            authentication = Authentication(
-                settings.auth,
-                settings.all_plans(),
-                store=store,
-                redis=store.redis,
-                deadline=settings.store.deadline_seconds,
-            )
+            authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {url: _connections(gateway) for url, gateway in gateways.items()}

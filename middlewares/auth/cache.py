@@ -5,11 +5,12 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 from middlewares.auth.ports import Credentials
 from middlewares.auth.records import RecordRef
-from middlewares.auth.verdict import Denial, Verdict
+from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.ledger.port import StoreError, StoreUnavailable
 
 NEGATIVE_SECONDS = 5.0
@@ -35,7 +36,6 @@ class CachedCredentials:
 
     Verdicts are kept by the SHA-256 of the credential, never under the credential itself. Grants and denials have
     separate space, so that a flood of bad keys pushes out no good one. Times are seconds.
-    `deadline` bounds each time that the source is asked, however many records it reads.
     """
 
     def __init__(
@@ -45,14 +45,12 @@ class CachedCredentials:
         seconds: float,
         entries: int,
         grace: float,
-        deadline: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._seconds = seconds
         self._grace = grace
-        self._deadline = deadline
         self._clock = clock
         self._wall = wall
         self._grants: OrderedDict[bytes, _Entry] = OrderedDict()
@@ -125,18 +123,15 @@ class CachedCredentials:
         now = self._clock()
         self._retry_at = now + RETRY_SECONDS
         if known is not None and known.usable_until > now and self._holds(known):
-            return known.verdict
+            return replace(cast("Grant", known.verdict), unconfirmed=True)  # denials have no grace
         raise StoreUnavailable(str(outcome))  # an exception of its own for each of those who wait
 
     async def _look_up(self, digest: bytes, credential: bytes, version: int) -> Verdict | StoreError:
         """Ask the source and remember its verdict. Errors are returned: nobody may be left to catch them."""
         try:
-            async with asyncio.timeout(self._deadline):
-                verdict = await self._source.judge(credential)
+            verdict = await self._source.judge(credential)
         except StoreError as error:
             return error
-        except TimeoutError:
-            return StoreUnavailable("the credential's records were not found in time")
         finally:
             if self._flights.get(digest, (-1, None))[0] == version:
                 del self._flights[digest]

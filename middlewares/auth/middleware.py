@@ -1,6 +1,5 @@
 """The auth stage: from the credential of a request to the principal that asks."""
 
-import time
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
@@ -27,7 +26,6 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
-        began = time.monotonic()
         try:
             verdict = await self.credentials.judge(presented(scope["headers"]))
         except StoreError:
@@ -40,7 +38,7 @@ class AuthMiddleware:
         if isinstance(verdict, Denial):
             raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
         check_narrowing(verdict, exchange)
-        exchange.store_seconds = time.monotonic() - began
+        exchange.store_lost = verdict.unconfirmed
         exchange.principal = verdict.principal
         await self.app(scope, receive, send)
 

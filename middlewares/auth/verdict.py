@@ -1,6 +1,6 @@
 """What auth finds out about a credential."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from middlewares.auth.records import RecordRef
@@ -20,6 +20,8 @@ class Grant:
     """Where it may be used from; None: anywhere."""
     expires_at: float | None = None
     """Unix seconds; None: never."""
+    unconfirmed: bool = field(default=False, compare=False)
+    """The store was asked whether this still holds, and did not answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from middlewares.ledger.turns import in_turns
 
 REMEMBERED_POLICIES = 100_000
 REPLAY_SECONDS = 1.0
+LATE_MS = 1_000
+"""How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
 REMEMBERED_SETTLEMENTS = 10_000
 """Of those, at the most, are written again after a failover; replication runs behind by far less."""
 
@@ -82,6 +84,7 @@ class Ledger:
         self._keys = keys
         self._ttl_ms = int(hold_ttl * 1000)
         self._deadline = deadline
+        self._deadline_ms = int(deadline * 1000)
         self._observer = observer
         folder = data_dir / "journal"
         self._settler = Settler(runner, keys, partial(observer.rejected, folder))
@@ -114,11 +117,11 @@ class Ledger:
         workload: Workload,
         model: str,
         units: Mapping[Unit, int],
-        waited: float = 0.0,
+        store_lost: bool = False,
     ) -> Admitted | Denied:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
-        One round trip, within the deadline less the seconds that the request has `waited` for Redis before. Raises
+        One round trip, and none where the request has waited for Redis in vain already (`store_lost`). Raises
         `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
         """
         prices = policy.prices(workload, model)
@@ -141,22 +144,19 @@ class Ledger:
             on_orphan=policy.plan.on_orphan,
             entries=entries,
         )
-        left = self._deadline - waited
-        if left <= 0:
-            return await self._without_store(policy, hold, StoreUnavailable("the credential took all the time"))
-        latest = now + int(left * 1000) if self.clock.known else 0
+        if store_lost:
+            return await self._without_store(policy, hold, StoreUnavailable("the credential was asked for in vain"))
+        latest = now + self._deadline_ms + LATE_MS if self.clock.known else 0
         args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
         try:
-            return await self._ask(policy, hold, args, left)
+            return await self._ask(policy, hold, args)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self.release(hold)
             raise
 
-    async def _ask(
-        self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int], left: float
-    ) -> Admitted | Denied:
+    async def _ask(self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int]) -> Admitted | Denied:
         try:
-            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=left)
+            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=self._deadline)
         except StoreError as error:
             return await self._without_store(policy, hold, error)
         if reply[0] == -1:

@@ -42,7 +42,7 @@ class RateLimitMiddleware:
                 workload=route.workload,
                 model=model,
                 units=declared.units,
-                waited=exchange.store_seconds,
+                store_lost=exchange.store_lost,
             )
         except LedgerUnavailable:
             raise unavailable() from None

@@ -21,15 +21,7 @@ from proxy.control.watch import ChangeWatcher
 class Authentication:
     """`credentials` for the auth stage, alive between `start` and `stop`."""
 
-    def __init__(
-        self,
-        settings: Auth,
-        plans: Mapping[str, Plan],
-        *,
-        store: ScriptRunner,
-        redis: Client,
-        deadline: float | None = None,
-    ) -> None:
+    def __init__(self, settings: Auth, plans: Mapping[str, Plan], *, store: ScriptRunner, redis: Client) -> None:
         self._http = httpx.AsyncClient()
         self._key_sets = KeySets(settings.issuers, HttpFetch(self._http))
         resolver = Resolver(
@@ -43,7 +35,6 @@ class Authentication:
             seconds=settings.cache_seconds,
             entries=settings.cache_entries,
             grace=settings.grace_seconds,
-            deadline=deadline,
         )
         self._watcher = ChangeWatcher(
             redis, changed=self.credentials.invalidate, missed=self.credentials.invalidate_all

@@ -295,10 +295,21 @@ async def test_the_credential_itself_is_not_kept(cache: CachedCredentials) -> No
     assert secret not in pickle.dumps(kept)
 
 
-async def test_a_lookup_has_one_deadline_however_many_records_it_reads(source: Source) -> None:
-    cache = CachedCredentials(source, seconds=SECONDS, entries=100, grace=GRACE, deadline=0.01)
-    source.gate.clear()
-    with pytest.raises(StoreUnavailable):
-        await cache.judge(b"key")
-    source.gate.set()
-    assert isinstance(await cache.judge(b"key"), Grant)
+async def test_who_waited_for_the_store_in_vain_is_told_apart(
+    cache: CachedCredentials, source: Source, clock: Clock
+) -> None:
+    """Else the same request would wait for it once more at its admission."""
+
+    async def unconfirmed() -> bool:
+        verdict = await cache.judge(b"key")
+        assert isinstance(verdict, Grant)
+        return verdict.unconfirmed
+
+    assert not await unconfirmed()
+    clock.now += SECONDS
+    source.away = True
+    assert await unconfirmed()
+    assert not await unconfirmed(), "it was not asked again so soon"
+    source.away = False
+    clock.now += RETRY_SECONDS
+    assert not await unconfirmed()
