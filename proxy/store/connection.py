@@ -7,8 +7,10 @@ of the event loop leave in one write, and any number of callers wait on the same
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import inf
+from time import monotonic
 from typing import Any, cast
 
 import hiredis
@@ -26,8 +28,21 @@ _SWEEP_SECONDS = 0.005
 _INCOMPLETE = object()
 
 
+@dataclass(slots=True)
+class _Call:
+    """A command on its way. Times are seconds of `time.monotonic`, and count from when it leaves."""
+
+    future: asyncio.Future[Reply] | None
+    deadline: float
+    sent: float = inf
+    expires: float = inf
+
+
 class Connection(asyncio.Protocol):
     """A connected socket. It lives until it is closed, lost, or silent for `stall` seconds with a command unanswered.
+
+    Time is counted from when a command leaves, and only while this process is there to read: one that is busy for long
+    must not take its own lateness for that of Redis.
 
     Redis answers in order, so a call that is given up keeps its place in the queue: its late reply is taken out and
     dropped, and never reaches another caller. At most `max_pending` commands wait at a time.
@@ -39,8 +54,9 @@ class Connection(asyncio.Protocol):
         self._max_pending = max_pending
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=partial(error_from, name), notEnoughData=_INCOMPLETE)
-        self._pending: deque[tuple[asyncio.Future[Reply] | None, float, float]] = deque()
+        self._pending: deque[_Call] = deque()
         self._out: list[bytes] = []
+        self._leaving: list[_Call] = []
         self._sweep_at = inf
         self._sweeper: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -52,17 +68,13 @@ class Connection(asyncio.Protocol):
 
         Raises `StoreUnavailable` at once when the connection is gone or too many commands wait already.
         """
-        now = self._loop.time()
         future = self._loop.create_future()
-        self._send(command, (future, now, now + deadline))
-        due = now + min(deadline, self._stall)
-        if due < self._sweep_at:
-            self._sweep_next(due)
+        self._send(command, _Call(future, deadline))
         return future
 
     def tell(self, command: Sequence[Word]) -> None:
         """Send `command` ahead of the next call and drop its reply."""
-        self._send(command, (None, self._loop.time(), inf))
+        self._send(command, _Call(None, inf))
 
     def close(self, reason: str = "is not needed any more") -> None:
         """End the connection; every pending call fails now with `StoreUnavailable`: "Redis at ... `reason`"."""
@@ -74,11 +86,12 @@ class Connection(asyncio.Protocol):
         if self._sweeper is not None:
             self._sweeper.cancel()
         unsent = len(self._pending) - len(self._out)
-        for position, (future, _, _) in enumerate(self._pending):
-            if future is not None and not future.done():
-                future.set_exception(StoreUnavailable(sentence, may_have_run=position < unsent))
+        for position, call in enumerate(self._pending):
+            if call.future is not None and not call.future.done():
+                call.future.set_exception(StoreUnavailable(sentence, may_have_run=position < unsent))
         self._pending.clear()
         self._out.clear()
+        self._leaving.clear()
         self.lost.set_result(sentence)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,7 +105,7 @@ class Connection(asyncio.Protocol):
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not _INCOMPLETE:
-                future = pending.popleft()[0]
+                future = pending.popleft().future
                 if future is None or future.done():
                     continue
                 if isinstance(reply, StoreError):
@@ -102,20 +115,30 @@ class Connection(asyncio.Protocol):
         except (hiredis.ProtocolError, IndexError):
             self.close("sent something that is no answer of a Redis server")
 
-    def _send(self, command: Sequence[Word], slot: tuple[asyncio.Future[Reply] | None, float, float]) -> None:
+    def _send(self, command: Sequence[Word], call: _Call) -> None:
         if self._transport is None:
             raise StoreUnavailable(self.lost.result())
         if len(self._pending) >= self._max_pending:
             raise StoreUnavailable(f"Redis at {self._name} leaves {self._max_pending} commands unanswered")
         self._out.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type] # its stub says one word
-        self._pending.append(slot)
+        self._pending.append(call)
+        self._leaving.append(call)
         if len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        if self._transport is not None:
-            self._transport.write(b"".join(self._out))
-            self._out.clear()
+        if self._transport is None:
+            return
+        self._transport.write(b"".join(self._out))
+        now, due = monotonic(), inf
+        for call in self._leaving:
+            call.sent, call.expires = now, now + call.deadline
+            due = min(due, call.expires)
+        self._out.clear()
+        self._leaving.clear()
+        due = min(due, now + self._stall)
+        if due < self._sweep_at:
+            self._sweep_next(due)
 
     def _sweep_next(self, when: float) -> None:
         if self._sweeper is not None:
@@ -125,19 +148,26 @@ class Connection(asyncio.Protocol):
 
     def _sweep(self) -> None:
         """End the calls whose time is up; end the connection when its oldest command is stalled."""
+        now = monotonic()
+        late = now - self._sweep_at
         self._sweep_at = inf
         if not self._pending:
             return
-        now = self._loop.time()
-        due = self._pending[0][1] + self._stall
+        if late > _SWEEP_SECONDS:  # busy with other things, while answers may have come: the next turn reads them
+            for call in self._pending:
+                call.sent += late + _SWEEP_SECONDS
+                call.expires += late + _SWEEP_SECONDS
+        due = self._pending[0].sent + self._stall
         if due <= now:
             self.close(f"has not answered for {self._stall:g} s")
             return
-        for future, _, expires in self._pending:
-            if future is None or future.done():
+        for call in self._pending:
+            if call.future is None or call.future.done():
                 continue
-            if expires <= now:
-                future.set_exception(StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True))
-            elif expires < due:
-                due = expires
-        self._sweep_next(max(due, now + _SWEEP_SECONDS))
+            if call.expires <= now:
+                timeout = StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True)
+                call.future.set_exception(timeout)
+            elif call.expires < due:
+                due = call.expires
+        if due < inf:  # else all that wait are only about to leave
+            self._sweep_next(max(due, now + _SWEEP_SECONDS))
