@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
+
 from middlewares.ledger.keys import Keys
+from middlewares.ledger.verify import verify
 from proxy.gate import keys_of
 from proxy.store.store import Store
-from tests.support.deployment import Deployment, eventually
+from tests.support.deployment import Deployment, eventually, gone
 
 PATIENCE = 30.0
 """Seconds after which what must happen counts as not happening."""
@@ -40,8 +43,8 @@ class Books:
 async def audit(gate: Deployment) -> Books:
     """Every request that the gateway saw has exactly one usage event; any other event is of an orphan.
 
-    An orphan whose owner was alive after all has one adjustment, which says something. Money spent from wallets and
-    running totals are what the events add up to.
+    An orphan whose owner was alive after all has one adjustment, which says something. Wallets and running totals are
+    what the events make them.
     """
     seen = Counter(record.request_id for record in gate.gateway.requests)
     events = await gate.events()
@@ -58,22 +61,15 @@ async def audit(gate: Deployment) -> Books:
         assert usage[event["id"].removesuffix("-adjustment")]["outcome"] == "orphaned"
         says = any(event["units"].values()) or event["amount"] != "0" or event["outcome"] != "orphaned"
         assert says, "an adjustment that changes nothing"
-    await _check_wallets(gate, events)
+    await _check_totals(gate)
     outcomes = Counter(str(event["outcome"]) for event in usage.values())
     return Books(len(seen), outcomes, len(unseen), len(adjustments))
 
 
-async def _check_wallets(gate: Deployment, events: list[dict[str, Any]]) -> None:
-    """Nothing is held, and what was spent is what the events of the wallet's app say."""
-    paid: Counter[str] = Counter()
-    for event in (event for event in events if event["type"] != "credit"):
-        paid[event["app"]] += int(event["amount"])
+async def _check_totals(gate: Deployment) -> None:
     async with gate.store() as store:
-        redis = cast("Any", store.redis)
-        async for name in redis.scan_iter(match="tollgate:*wallet:*", count=1_000):
-            wallet = {field.decode(): int(value) for field, value in (await redis.hgetall(name)).items()}
-            assert wallet.get("held", 0) == 0
-            assert wallet.get("spent", 0) == paid[name.decode().rpartition(":")[2]]
+        differences, _ = await verify(store.redis, keys_of(gate.settings), gate.settings.all_plans())
+        assert not differences
 
 
 async def quiet(gate: Deployment) -> int:
@@ -116,3 +112,14 @@ async def _reserved(store: Store, keys: Keys) -> int:
 async def _now(store: Store) -> int:
     seconds, microseconds = await cast("Any", store.redis).time()
     return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+
+async def slay(gate: Deployment) -> None:
+    """Kill everything, and whatever the dying have still started, until nothing is left."""
+
+    def survivors() -> list[psutil.Process]:
+        gate.kill()
+        return gate.processes()
+
+    await gone(survivors)
+    await gate.ended()

@@ -14,7 +14,7 @@ import pytest
 
 from middlewares.ledger.credit import grant
 from proxy.gate import keys_of
-from tests.chaos.books import audit, quiet
+from tests.chaos.books import audit, quiet, slay
 from tests.chaos.load import HELD, Load, post
 from tests.support.deployment import Customer, Deployment, deployed, eventually, gone
 
@@ -43,17 +43,6 @@ async def customers_of(gate: Deployment) -> list[Customer]:
     async with gate.store() as store:
         await grant(store, keys_of(gate.settings), customers[1].app, None, 10**26, reference="test")
     return customers
-
-
-async def slay(gate: Deployment) -> None:
-    """Kill everything, and whatever the dying have still started, until nothing is left."""
-
-    def survivors() -> list[psutil.Process]:
-        gate.kill()
-        return gate.processes()
-
-    await gone(survivors)
-    await gate.ended()
 
 
 async def start_and_slay(gate: Deployment, after: float) -> None:

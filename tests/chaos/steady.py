@@ -1,0 +1,95 @@
+"""A gentle, steady load, measured: every answer with its time, from clients that keep their connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.support.deployment import Customer, Deployment, eventually
+from tests.support.wire import Answer, Wire, request
+
+EACH = 8
+PERIOD = 0.2
+"""Seconds between two requests of one client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answer. Times in seconds of `time.monotonic`."""
+
+    customer: Customer | None
+    """None: a bystander's, who is told that there is no such route, which takes the gate no Redis."""
+    client: int
+    began: float
+    took: float
+    answer: Answer
+
+
+class Steady:
+    """`EACH` clients for every customer, with one request at a time for a route that the gateway answers at once.
+
+    As many bystanders show what an answer takes on this machine at this time.
+    """
+
+    def __init__(self, gate: Deployment, customers: Sequence[Customer]) -> None:
+        self._gate = gate
+        self._clients = list(enumerate(customer for customer in (*customers, None) for _ in range(EACH)))
+        self.samples: list[Sample] = []
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """For the time of the context, once every client was served."""
+        async with asyncio.TaskGroup() as group:
+            clients = [group.create_task(self._client(number, customer)) for number, customer in self._clients]
+            await self.all_served(0)
+            yield
+            for client in clients:
+                client.cancel()
+
+    async def all_served(self, since: float) -> float:
+        """Wait until every client was served (200) after that time; the seconds from then to the last one's first."""
+        first: dict[int, float] = {}
+
+        def served() -> bool:
+            for sample in self.samples:
+                if sample.began >= since and sample.answer.status == 200:
+                    first.setdefault(sample.client, sample.began + sample.took - since)
+            return len(first) == sum(customer is not None for _, customer in self._clients)
+
+        await eventually(served)
+        return max(first.values())
+
+    async def _client(self, number: int, customer: Customer | None) -> None:
+        asked = request("GET", "/no-such-route")
+        if customer:
+            asked = request("GET", "/stream/a.ts", [*customer.headers.items(), ("x-standin", "bytes=1")])
+        async with await Wire.open(self._gate.address) as wire:
+            due = time.monotonic() + PERIOD * number / len(self._clients)
+            while True:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                began = time.monotonic()
+                answer = await wire.ask(asked)
+                self.samples.append(Sample(customer, number, began, time.monotonic() - began, answer))
+                due = max(due + PERIOD, time.monotonic())
+
+
+class Figures:
+    """What answers took: p99 and the longest of customers, and the p99 of bystanders, in seconds."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        samples = list(samples)
+        self.p99, self.longest = _percentiles(sample.took for sample in samples if sample.customer)
+        self.normal, _ = _percentiles(sample.took for sample in samples if not sample.customer)
+        self._count = len(samples)
+
+    def __str__(self) -> str:
+        p99, longest, normal = (round(seconds * 1000) for seconds in (self.p99, self.longest, self.normal))
+        return f"p99 {p99} ms, longest {longest} ms of {self._count} answers (bystanders: p99 {normal} ms)"
+
+
+def _percentiles(seconds: Iterable[float]) -> tuple[float, float]:
+    ordered = sorted(seconds)
+    return ordered[-1 - len(ordered) // 100], ordered[-1]
