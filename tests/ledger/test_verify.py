@@ -99,6 +99,19 @@ async def test_nothing_differs_where_all_is_well(store: Store, keys: Keys, apps:
         assert counts.totals > 100
 
 
+async def test_it_reads_in_chunks(
+    store: Store, keys: Keys, apps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Desk(store, keys, tmp_path) as desk:
+        await busy(store, keys, desk, apps)
+    bent = keys.usage(apps[0], "20200520")
+    await store.redis.hincrby(bent, "|||m|requests", 1)
+    monkeypatch.setattr("middlewares.ledger.verify.CHUNK", 3)
+    differences, counts = await verify(store.redis, keys, PLANS)
+    assert [each.where for each in differences] == [f"{bent} |||m|requests"]
+    assert (counts.events, counts.holds) == (5 * 23, 10)
+
+
 async def test_every_bent_total_is_found(store: Store, keys: Keys, apps: list[str], tmp_path: Path) -> None:
     async with Desk(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
@@ -180,10 +193,10 @@ async def test_requests_that_go_on_meanwhile_are_no_difference(
             return number
 
         running = asyncio.create_task(go_on())
-        for _ in range(10):
+        for _ in range(5):
             assert (await verify(store.redis, keys, PLANS))[0] == []
         done.set()
-        assert await running > 10
+        assert await running > 5
         bent = keys.usage(apps[0], "20200520")
         await store.redis.hincrby(bent, "|||m|requests", 1)
         assert [each.where for each in (await verify(store.redis, keys, PLANS))[0]] == [f"{bent} |||m|requests"]
