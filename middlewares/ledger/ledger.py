@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,10 +21,11 @@ from middlewares.ledger.journal import Journal, JournalFull, Record
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.local import LocalLimits
 from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
+from middlewares.ledger.observer import Observer
+from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner, StoreError, StoreRejected, StoreUnavailable
+from middlewares.ledger.port import ScriptRunner, StoreError, StoreUnavailable
 from middlewares.ledger.pricing import amount_of, estimate
-from middlewares.ledger.recovery import empty_journal
 from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
 from middlewares.ledger.turns import in_turns
@@ -34,34 +34,10 @@ REMEMBERED_POLICIES = 100_000
 REPLAY_SECONDS = 1.0
 LATE_MS = 1_000
 """How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
-REMEMBERED_SETTLEMENTS = 10_000
-"""Of those, at the most, are written again after a failover; replication runs behind by far less."""
 
 
 class LedgerUnavailable(Exception):
     """Redis is away and the plan does not allow a guess: refuse and ask to come back."""
-
-
-class Observer(Protocol):
-    """What the ledger reports of itself; metrics and logs implement it."""
-
-    def admitted_locally(self) -> None:
-        """A request was admitted by this worker's share alone."""
-
-    def shadow_refusal(self, policy: str) -> None:
-        """A limit in shadow mode would have refused a request."""
-
-    def journaled(self) -> None:
-        """A settlement went to local disk."""
-
-    def replayed(self, records: int) -> None:
-        """Records of the journal are in Redis now."""
-
-    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
-        """Redis refuses a settlement for good: it is to be kept in `folder` for a person to look at."""
-
-    def lost(self, reason: str) -> None:
-        """A settlement could be written neither to Redis nor to disk."""
 
 
 class Ledger:
@@ -86,17 +62,15 @@ class Ledger:
         self._deadline = deadline
         self._deadline_ms = int(deadline * 1000)
         self._observer = observer
-        folder = data_dir / "journal"
-        self._settler = Settler(runner, keys, partial(observer.rejected, folder))
         self._local = LocalLimits(workers)
         self.clock = RedisClock()
+        folder = data_dir / "journal"
         self.journal = Journal(folder, journal_bytes)
+        settler = Settler(runner, keys, partial(observer.rejected, folder))
+        self.outbox = Outbox(settler, self.journal, observer, replay_window=replay_window)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
         self._living: dict[str, tuple[Hold, float]] = {}
         """Holds whose end is not written yet, and when each was admitted or renewed last; oldest first."""
-        self._recent: deque[Settlement] = deque()
-        self._replay_ms = int(replay_window * 1000)
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def policy(self, app: str, user: str | None, key: str | None, name: str, plan: Plan) -> Policy:
         """The compiled rules of a principal."""
@@ -224,57 +198,17 @@ class Ledger:
         hold = settlement.hold
         if hold.local:
             self._local.release(_leases(hold), hold.request_id)
-        task = asyncio.create_task(self._write(settlement))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _write(self, settlement: Settlement) -> None:
-        local = settlement.hold.local
-        try:
-            # What began in the journal ends there, so that nobody who reads it later takes the hold for an orphan's.
-            if local and await self._journal(settlement):
-                return
-            try:
-                await self._settler.settle(settlement)
-                self._remember(settlement)
-            except StoreError as error:
-                if (local or not await self._journal(settlement)) and settlement.forwarded:
-                    self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
-        finally:
-            self._living.pop(settlement.hold.request_id, None)
-
-    async def _journal(self, settlement: Settlement) -> bool:
-        settlement.attempted_ms = settlement.time_ms
-        try:
-            await self.journal.append(Record(settlement=settlement))
-        except (JournalFull, OSError):
-            return False
-        self._observer.journaled()
-        return True
-
-    def _remember(self, settlement: Settlement) -> None:
-        if not self._replay_ms or not settlement.forwarded:
-            return
-        self._recent.append(settlement)
-        oldest = settlement.time_ms - self._replay_ms
-        while self._recent[0].time_ms < oldest or len(self._recent) > REMEMBERED_SETTLEMENTS:
-            self._recent.popleft()
+        self.outbox.submit(settlement).add_done_callback(lambda _: self._living.pop(hold.request_id, None))
 
     async def after_failover(self) -> None:
-        """Another server took over, and may lack what the old one acknowledged last: write it again where missing."""
-        recent, self._recent = list(self._recent), deque()
-        for settlement in recent:
-            settlement.attempted_ms = settlement.time_ms
-        try:
-            await self._settler.settle_again(recent)
-        except StoreError:
-            await in_turns(self._journal, recent)
+        """Another server took over, and may lack what the old one acknowledged last."""
+        await self.outbox.after_failover()
 
     async def run(self) -> None:
         """Renew the holds of long requests and empty the journal, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(_every(min(self._ttl_ms / 6000, 1.0), self._renew))
-            group.create_task(_every(REPLAY_SECONDS, self._replay))
+            group.create_task(_every(REPLAY_SECONDS, partial(self.outbox.replay, self._living.keys())))
 
     async def _renew(self) -> None:
         due = time.monotonic() - self._ttl_ms / 3000
@@ -288,17 +222,9 @@ class Ledger:
 
         await in_turns(renew, old)
 
-    async def _replay(self) -> None:
-        replayed, aside = await empty_journal(self.journal, self._living.keys(), self._settler)
-        if replayed:
-            self._observer.replayed(replayed)
-        if aside:
-            self._observer.lost(f"a part of the journal cannot be read and is kept as {aside}")
-
     async def drain(self) -> None:
         """Wait until every settlement is in Redis or in the journal."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.outbox.drain()
 
     def close(self) -> None:
         """Let go of the journal."""

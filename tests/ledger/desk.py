@@ -120,6 +120,10 @@ class Desk:
         await self.ledger.drain()
         return hold.request_id
 
+    async def replay(self) -> None:
+        """Empty the journal, as the upkeep does from time to time."""
+        await self.ledger.outbox.replay(self.ledger._living.keys())
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -125,5 +125,5 @@ async def test_a_server_that_fails_again_at_once_loses_nothing(pair: Pair) -> No
     pair.switchboard.away = True
     await pair.fail_over()
     pair.switchboard.away = False
-    await pair.desk.ledger._replay()
+    await pair.desk.replay()
     await pair.check(lost)

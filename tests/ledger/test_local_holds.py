@@ -51,7 +51,7 @@ async def test_settled_once_redis_is_back(
     request = await desk.request(desk.policy(app, Plan()), {})
     switchboard.away = False
     for _ in range(3):
-        await desk.ledger._replay()
+        await desk.replay()
     assert await outcomes(store, keys, app) == {request: "complete"}
     assert desk.reports.replays == 1
 
@@ -63,10 +63,10 @@ async def test_one_that_ends_while_the_journal_is_emptied_is_no_orphan(
     switchboard.away = True
     hold = await desk.hold(policy)
     switchboard.away = False
-    await desk.ledger._replay()
+    await desk.replay()
     desk.settle(hold, policy, {})
-    await asyncio.gather(desk.ledger.drain(), *(desk.ledger._replay() for _ in range(3)))
-    await desk.ledger._replay()
+    await asyncio.gather(desk.ledger.drain(), *(desk.replay() for _ in range(3)))
+    await desk.replay()
     assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
     assert desk.ledger.journal.size == 0
 
@@ -91,11 +91,11 @@ async def test_a_journal_with_a_running_hold_is_not_replayed_again_and_again(
     for _ in range(10):
         await desk.request(policy, {})
     switchboard.away = False
-    await desk.ledger._replay()
+    await desk.replay()
     assert desk.ledger.journal.replayed == desk.ledger.journal.size > 0, "it still holds the running request"
     desk.settle(hold, policy, {})
     await desk.ledger.drain()
-    await desk.ledger._replay()
+    await desk.replay()
     assert desk.ledger.journal.size == 0
     assert desk.reports.replays == 11
     assert len(await outcomes(store, keys, app)) == 11
@@ -108,7 +108,7 @@ async def test_an_admission_that_ran_although_nobody_heard_counts_once(
     switchboard.deaf = True
     request = await desk.request(desk.policy(app, Plan()), {})
     switchboard.deaf = False
-    await desk.ledger._replay()
+    await desk.replay()
     assert await outcomes(store, keys, app) == {request: "complete"}
     redis: Any = store.redis
     assert not await redis.hexists(keys.shared(keys.tag(app)).bodies, request)

@@ -36,7 +36,7 @@ async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: K
         settlement = desk.settlement(await desk.hold(policy, UNITS), policy, UNITS)
         settlement.attempted_ms = settlement.time_ms
         await desk.ledger.journal.append(Record(settlement=settlement))
-    assert await empty_journal(desk.ledger.journal, set(), desk.ledger._settler) == (1, None)
+    assert await empty_journal(desk.ledger.journal, set(), desk.ledger.outbox._settler) == (1, None)
     assert desk.ledger.journal.size == 0
     assert len(desk.reports.losses) == 1
     desk.ledger.close()

@@ -23,10 +23,8 @@ end
 local function period_ends(kind, now_ms) -- Unix milliseconds
   local days = math.floor(now_ms / DAY_MS)
   if kind == 'd' then return (days + 1) * DAY_MS end
-  local _, month = civil(days)
-  repeat
-    days = days + 1
-    local _, next_month = civil(days)
-  until next_month ~= month
-  return days * DAY_MS
+  local _, _, day = civil(days)
+  local past = days - day + 32 -- the first of this month and 31 days: one of the first four days of the next
+  local _, _, day_of_next = civil(past)
+  return (past - day_of_next + 1) * DAY_MS
 end

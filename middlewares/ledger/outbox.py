@@ -1,0 +1,90 @@
+"""Carries the ends of requests to Redis in the background, by way of the journal where it must."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Set
+
+from middlewares.ledger.journal import Journal, JournalFull, Record
+from middlewares.ledger.model import Settlement
+from middlewares.ledger.observer import Observer
+from middlewares.ledger.port import StoreError
+from middlewares.ledger.recovery import empty_journal
+from middlewares.ledger.settler import Settler
+from middlewares.ledger.turns import in_turns
+
+REMEMBERED_SETTLEMENTS = 10_000
+"""Of those, at the most, are written again after a failover; replication runs behind by far less."""
+
+
+class Outbox:
+    """A settlement that was submitted is in Redis, or on disk, or on its way to one of them."""
+
+    def __init__(self, settler: Settler, journal: Journal, observer: Observer, *, replay_window: float) -> None:
+        """`replay_window` is how far back, in seconds, a failover may have lost what was acknowledged."""
+        self._settler = settler
+        self._journal = journal
+        self._observer = observer
+        self._replay_window = replay_window
+        self._recent: deque[tuple[float, Settlement]] = deque(maxlen=REMEMBERED_SETTLEMENTS)
+        """What was written last, and when."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def submit(self, settlement: Settlement) -> asyncio.Task[None]:
+        """Begin to write it; the task is done once it is in Redis or on disk, or reported as lost."""
+        task = asyncio.create_task(self._write(settlement))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _write(self, settlement: Settlement) -> None:
+        local = settlement.hold.local
+        # What began in the journal ends there, so that nobody who reads it later takes the hold for an orphan's.
+        if local and await self._to_journal(settlement):
+            return
+        try:
+            await self._settler.settle(settlement)
+        except StoreError as error:
+            if (local or not await self._to_journal(settlement)) and settlement.forwarded:
+                self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
+            return
+        if settlement.forwarded and self._replay_window:
+            now = time.monotonic()
+            self._recent.append((now, settlement))
+            while self._recent[0][0] < now - self._replay_window:
+                self._recent.popleft()
+
+    async def _to_journal(self, settlement: Settlement) -> bool:
+        settlement.attempted_ms = settlement.time_ms
+        try:
+            await self._journal.append(Record(settlement=settlement))
+        except (JournalFull, OSError):
+            return False
+        self._observer.journaled()
+        return True
+
+    async def after_failover(self) -> None:
+        """Another server took over, and may lack what the old one acknowledged last: write it again where missing."""
+        since = time.monotonic() - self._replay_window
+        recent = [settlement for at, settlement in self._recent if at >= since]
+        for settlement in recent:
+            settlement.attempted_ms = settlement.time_ms
+        try:
+            await self._settler.settle_again(recent)
+        except StoreError:
+            await in_turns(self._to_journal, recent)
+
+    async def replay(self, living: Set[str]) -> None:
+        """Write to Redis what is in the journal; see `empty_journal`. Raises `OSError` where the disk fails."""
+        replayed, aside = await empty_journal(self._journal, living, self._settler)
+        if replayed:
+            self._observer.replayed(replayed)
+        if aside:
+            self._observer.lost(f"a part of the journal cannot be read and is kept as {aside}")
+
+    async def drain(self) -> None:
+        """Wait until nothing is on its way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
