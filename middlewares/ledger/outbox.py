@@ -50,6 +50,10 @@ class Outbox:
             if (local or not await self._to_journal(settlement)) and settlement.forwarded:
                 self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
             return
+        self._remember(settlement)
+
+    def _remember(self, settlement: Settlement) -> None:
+        """It was written just now."""
         if settlement.forwarded and self._replay_window:
             now = time.monotonic()
             self._recent.append((now, settlement))
@@ -78,7 +82,7 @@ class Outbox:
 
     async def replay(self, living: Set[str]) -> None:
         """Write to Redis what is in the journal; see `empty_journal`. Raises `OSError` where the disk fails."""
-        replayed, aside = await empty_journal(self._journal, living, self._settler)
+        replayed, aside = await empty_journal(self._journal, living, self._settler, self._remember)
         if replayed:
             self._observer.replayed(replayed)
         if aside:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from middlewares.ledger.clock import RedisClock
@@ -12,8 +12,15 @@ from middlewares.ledger.port import StoreError
 from middlewares.ledger.settler import Settler, orphan
 
 
-async def empty_journal(journal: Journal, living: Set[str], settler: Settler) -> tuple[int, Path | None]:
+async def empty_journal(
+    journal: Journal,
+    living: Set[str],
+    settler: Settler,
+    on_written: Callable[[Settlement], None] = lambda _: None,
+) -> tuple[int, Path | None]:
     """Write what is new in this worker's own journal: how many settlements, and what had to be set aside.
+
+    `on_written` hears of each that is in Redis from now on.
 
     Requests in `living` still run, or their end is on its way: the file stays for their holds, but is not read again.
     Holds of other requests have ended, in this journal or elsewhere. Redis still being away is no error.
@@ -23,10 +30,13 @@ async def empty_journal(journal: Journal, living: Set[str], settler: Settler) ->
     end = journal.size
     if journal.replayed < end:
         records, corrupt = journal.unreplayed()
+        settlements = [record.settlement for record in records if record.settlement]
         try:
-            written = await settler.settle_again(record.settlement for record in records if record.settlement)
+            written = await settler.settle_again(settlements)
         except StoreError:
             return 0, None
+        for settlement in settlements:
+            on_written(settlement)
         aside = keep_corrupt(journal.path.with_suffix(f".{journal.replayed}"), corrupt)
         journal.replayed = end
     if 0 < journal.size == journal.replayed and not journal.holds & living:

@@ -127,3 +127,16 @@ async def test_a_server_that_fails_again_at_once_loses_nothing(pair: Pair) -> No
     pair.switchboard.away = False
     await pair.desk.replay()
     await pair.check(lost)
+
+
+async def test_what_came_out_of_the_journal_last_is_written_again(pair: Pair) -> None:
+    """A demoted master may take it, just before its data is replaced by the new master's."""
+    pair.switchboard.away = True
+    policy = pair.desk.policy(pair.policy.app, Plan())
+    waiting = {await pair.desk.request(policy, TEN) for _ in range(3)}
+    pair.switchboard.away = False
+    await pair.cut_off()
+    await pair.desk.replay()
+    assert pair.desk.reports.replays == 3
+    await pair.fail_over()
+    assert waiting <= (await outcomes(pair.promoted, pair.desk.keys, pair.policy.app)).keys()
