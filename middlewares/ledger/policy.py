@@ -170,7 +170,7 @@ class Policy:
             estimates = [rule.estimate(units, amount) for rule in self.rules]
             arguments, entries = self._arguments(estimates), self._entries(estimates)
         if self.allowed:
-            entries += tuple(self._allowance(each, prices) for each in self.plan.allowances)
+            entries = (*(self._allowance(each, prices) for each in self.plan.allowances), *entries)
         return arguments, entries
 
     def _arguments(self, estimates: list[int]) -> list[str | int]:

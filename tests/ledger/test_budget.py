@@ -23,6 +23,12 @@ WEI = 10**18
 PLAN = Plan.model_validate({"billing": "credits", "prices": [{"unit": "pixels", "amount": WEI}]})
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with a thousand requests at once is no lost Redis."""
+    monkeypatch.setattr("middlewares.ledger.settler.SETTLE_SECONDS", 60.0)
+
+
 async def ask(desk: Desk, app: str, user: str | None, reserved: int, used: int) -> bool:
     """One request that may cost `reserved` and does cost `used`; whether it was admitted."""
     policy = desk.policy(app, PLAN, user=user)

@@ -51,24 +51,22 @@ local function sign_of(a)
   return 1, a
 end
 
+local function signed(sign, magnitude)
+  return sign < 0 and magnitude ~= '0' and '-' .. magnitude or magnitude
+end
+
 local function negate(a)
-  if a == '0' then return a end
   local sign, magnitude = sign_of(a)
-  return sign < 0 and magnitude or '-' .. magnitude
+  return signed(-sign, magnitude)
 end
 
 local function add(a, b)
   if #a <= SMALL and #b <= SMALL then return string.format('%d', tonumber(a) + tonumber(b)) end
   local sign_a, x = sign_of(a)
   local sign_b, y = sign_of(b)
-  if sign_a == sign_b then
-    local sum = add_magnitudes(x, y)
-    return sign_a < 0 and '-' .. sum or sum
-  end
-  local order = compare_magnitudes(x, y)
-  if order == 0 then return '0' end
-  if order > 0 then return (sign_a < 0 and '-' or '') .. subtract_magnitudes(x, y) end
-  return (sign_b < 0 and '-' or '') .. subtract_magnitudes(y, x)
+  if sign_a == sign_b then return signed(sign_a, add_magnitudes(x, y)) end
+  if compare_magnitudes(x, y) >= 0 then return signed(sign_a, subtract_magnitudes(x, y)) end
+  return signed(sign_b, subtract_magnitudes(y, x))
 end
 
 local function subtract(a, b) return add(a, negate(b)) end
@@ -80,8 +78,10 @@ end
 
 local function maximum(a, b) return less(a, b) and b or a end
 
-local function multiply(a, b) -- both >= 0
-  local x, y, out = limbs(a), limbs(b), {}
+local function multiply(a, b)
+  local sign_a, magnitude_a = sign_of(a)
+  local sign_b, magnitude_b = sign_of(b)
+  local x, y, out = limbs(magnitude_a), limbs(magnitude_b), {}
   for i = 1, #x + #y do out[i] = 0 end
   for i = 1, #x do
     local carry = 0
@@ -90,18 +90,19 @@ local function multiply(a, b) -- both >= 0
       carry = math.floor(value / BASE)
       out[i + j - 1] = value - carry * BASE
     end
-    out[i + #y] = out[i + #y] + carry
+    out[i + #y] = carry
   end
-  return digits(out)
+  return signed(sign_a * sign_b, digits(out))
 end
 
-local function divide_up(a, by) -- a >= 0, 1 <= by <= 10^14 as a number; rounds up
+local function divide_up(a, by) -- 1 <= by <= 10^14 as a number; rounds away from zero
+  local sign, magnitude = sign_of(a)
   local out, rest = {}, 0
-  for i = 1, #a do -- digit by digit, so that rest * 10 stays exact for the largest divisor
-    local value = rest * 10 + string.byte(a, i) - 48
+  for i = 1, #magnitude do -- digit by digit, so that rest * 10 stays exact for the largest divisor
+    local value = rest * 10 + string.byte(magnitude, i) - 48
     out[i] = math.floor(value / by)
     rest = value - out[i] * by
   end
   local quotient = string.match(table.concat(out), '^0*(%d+)$')
-  return rest > 0 and add(quotient, '1') or quotient
+  return signed(sign, rest > 0 and add(quotient, '1') or quotient)
 end

@@ -9,8 +9,9 @@
 --       6 life of the marker, ms   7 number of usage fields, then that many pairs: field, increment
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
 --         'c' lease   'd' 'm' unit cap   'b' balance   (extra unused)
---         'a' allowance: used units, of which those past the included ones are priced; reserved = included units,
---             extra = "price per" (amount of `per` units, and `per`), or empty where the unit is money itself
+--         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
+--             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
+--             of money, then all else: each may change the amount that the next ones see.
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
 --         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
 local id, mode, amount = ARGV[1], ARGV[2], ARGV[4]
@@ -41,68 +42,51 @@ elseif not redis.call('SET', KEYS[3], 'recorded', 'NX', 'PX', ARGV[6]) then
   return { 0 }
 end
 
-local first_entry = 8 + 2 * tonumber(ARGV[7])
-local entries, key = {}, 6
-local wallet, gross -- whose wallet pays, and the price before included money; nil where there is none
+local function increase(key, field, number)
+  redis.call('HSET', key, field, add(redis.call('HGET', key, field) or '0', number))
+end
+
+local function after_allowance(key, field, included, used, price) -- the amount; less where usage is taken back
+  local before = redis.call('HGET', key, field) or '0'
+  local past = subtract(maximum(add(before, used), included), maximum(before, included))
+  if price == '' then return past end
+  local each, per = string.match(price, '^(%d+) (%d+)$')
+  return add(amount, divide_up(multiply(past, each), tonumber(per)))
+end
+
+local first_entry, key = 8 + 2 * tonumber(ARGV[7]), 6
+local event = { 'event', ARGV[3], 'amount', amount }
 for i = first_entry, #ARGV, 5 do
-  local entry = { kind = ARGV[i], held = ARGV[i + 1], used = ARGV[i + 2], period = ARGV[i + 3], extra = ARGV[i + 4],
-                  key = KEYS[key] }
-  if entry.kind == 'b' then
-    entry.user_key = KEYS[key + 1]
-    key = key + 1
-    if mode == 'record' then of_user = entry.user_key ~= entry.key and redis.call('EXISTS', entry.user_key) == 1 end
-    wallet = of_user and 'user' or 'app'
+  local kind, held, used, period, price = unpack(ARGV, i, i + 4)
+  local name, field = KEYS[key], 'used:' .. period
+  if used == 'amount' then used = amount end
+  if kind == 'c' then
+    redis.call('ZREM', name, id)
+  elseif kind == 'a' then
+    amount = after_allowance(name, field, held, used, price)
+    if price == '' then event[5], event[6] = 'gross', used end
+  else
+    if kind == 'b' then
+      key, field = key + 1, 'spent'
+      if mode == 'record' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
+      if of_user then name = KEYS[key] end
+      event[#event + 1] = 'wallet'
+      event[#event + 1] = of_user and 'user' or 'app'
+    end
+    if held ~= '0' and (mode == 'settle' or mode == 'reap') then increase(name, 'held', negate(held)) end
   end
+  if used ~= '0' then increase(name, field, used) end
   key = key + 1
-  entries[#entries + 1] = entry
 end
-
-for _, entry in ipairs(entries) do
-  if entry.kind == 'a' then -- first, since it decides the amount
-    local field = 'used:' .. entry.period
-    local before = redis.call('HGET', entry.key, field) or '0'
-    local used = entry.used == 'amount' and amount or entry.used
-    local after = add(before, used)
-    local past = subtract(maximum(after, entry.held), maximum(before, entry.held)) -- below zero for an adjustment
-    if entry.extra == '' then
-      gross = amount
-      amount = past
-    else
-      local price, per = string.match(entry.extra, '^(%d+) (%d+)$')
-      local extra = divide_up(multiply(maximum(past, negate(past)), price), tonumber(per))
-      amount = add(amount, less(past, '0') and negate(extra) or extra)
-    end
-    redis.call('HSET', entry.key, field, after)
-  end
-end
-
-for _, entry in ipairs(entries) do
-  local used = entry.used == 'amount' and amount or entry.used
-  if entry.kind == 'c' then
-    redis.call('ZREM', entry.key, id)
-  elseif entry.kind == 'd' or entry.kind == 'm' or entry.kind == 'b' then
-    local field = entry.kind == 'b' and 'spent' or 'used:' .. entry.period
-    if entry.kind == 'b' and of_user then entry.key = entry.user_key end
-    if mode ~= 'record' and mode ~= 'adjust' and entry.held ~= '0' then
-      redis.call('HSET', entry.key, 'held', subtract(redis.call('HGET', entry.key, 'held') or '0', entry.held))
-    end
-    if used ~= '0' then redis.call('HSET', entry.key, field, add(redis.call('HGET', entry.key, field) or '0', used)) end
-  end
-end
-
 if ARGV[3] == '' then return { 1, amount } end
 
-local event = { 'event', ARGV[3], 'amount', amount }
-for name, value in pairs({ wallet = wallet, gross = gross }) do
-  event[#event + 1] = name
-  event[#event + 1] = value
-end
+event[4] = amount
 redis.call('XADD', KEYS[4], '*', unpack(event))
 for i = 8, first_entry - 1, 2 do
   redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
 end
 if amount ~= '0' then
   local field = string.gsub(ARGV[8], '|[^|]*$', '|amount')
-  redis.call('HSET', KEYS[5], field, add(redis.call('HGET', KEYS[5], field) or '0', amount))
+  increase(KEYS[5], field, amount)
 end
 return { 1, amount }
