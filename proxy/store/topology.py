@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
 from middlewares.ledger.port import Script, StoreUnavailable
@@ -80,15 +80,25 @@ class Sentinels:
         await self._node.channel.close()
 
     async def _locate(self) -> Endpoint:
+        """The master as the sentinels know it that have heard of the latest failover; others may still name the last.
+
+        Such a one may be back, not know of its own fall yet, and take writes that are soon lost.
+        """
+        asked = await asyncio.gather(*map(self._ask, self._sentinel.sentinels))
+        known = [state for state in asked if state is not None]
+        latest = max((state["config-epoch"] for state in known), default=0)
+        for state in known:
+            if state["config-epoch"] == latest and self._sentinel.check_master_state(state, self._service):
+                return Endpoint(state["ip"], state["port"])
+        raise StoreUnavailable(f"no sentinel of {self._hosts} answers and names a master {self._service!r}")
+
+    async def _ask(self, sentinel: Any) -> dict[str, Any] | None:
+        """What one sentinel knows of the master; None where it does not answer or knows nothing."""
         try:
-            host, port = await self._sentinel.discover_master(self._service)
-        except MasterNotFoundError:
-            raise StoreUnavailable(
-                f"no sentinel of {self._hosts} answers and names a master {self._service!r}"
-            ) from None
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"the sentinels {self._hosts} cannot be asked: {error}") from None
-        return Endpoint(host, port)
+            masters: dict[str, dict[str, Any]] = await sentinel.sentinel_masters()
+        except (RedisError, OSError):
+            return None
+        return masters.get(self._service)
 
     async def _watch(self) -> None:
         while True:

@@ -123,15 +123,19 @@ class RedisServer:
 
 
 class Sentinel(RedisServer):
-    """A sentinel that watches `master` under the name `main`, together with one more at least."""
+    """A sentinel that watches `master` under the name `main`, together with one more at least.
 
-    def __init__(self, binary: str, directory: Path, master: RedisServer) -> None:
+    `epoch` counts the failovers that it has heard of.
+    """
+
+    def __init__(self, binary: str, directory: Path, master: RedisServer, epoch: int = 0) -> None:
         super().__init__(binary, directory, tcp=True)
         config = directory / "sentinel.conf"
         config.write_text(
             f"port {self.endpoint.port}\nbind 127.0.0.1\ndir {directory}\n"
             f"sentinel monitor main {master.endpoint.host} {master.endpoint.port} 2\n"
             "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n"
+            f"sentinel config-epoch main {epoch}\n"
         )
         self._command = [binary, str(config), "--sentinel"]
 

@@ -1,5 +1,6 @@
 """Real failovers: the store follows the sentinels to the new master, and says that writes may be missing."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from middlewares.ledger.port import Script, StoreError, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
+from proxy.store.topology import Sentinels
 from tests.store.conftest import StartServer
 from tests.store.servers import RedisServer, Sentinel, binaries, eventually, free_port
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-StartSentinel = Callable[[RedisServer], Sentinel]
+StartSentinel = Callable[..., Sentinel]
 
 COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
 
@@ -50,8 +52,8 @@ def start_sentinel(tmp_path: Path, nothing_left: None) -> Iterator[StartSentinel
     """Starts sentinels that end with the test."""
     sentinels: list[Sentinel] = []
 
-    def start(master: RedisServer) -> Sentinel:
-        sentinels.append(Sentinel(binaries(tmp_path)[0], tmp_path / f"sentinel{len(sentinels)}", master))
+    def start(master: RedisServer, epoch: int = 0) -> Sentinel:
+        sentinels.append(Sentinel(binaries(tmp_path)[0], tmp_path / f"sentinel{len(sentinels)}", master, epoch))
         sentinels[-1].start()
         return sentinels[-1]
 
@@ -129,6 +131,20 @@ async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_ans
             return other.ask("EXISTS", "k") == ":1\r\n"
 
         await eventually(on_the_other)
+
+
+async def test_the_sentinel_that_knows_of_the_latest_failover_is_believed(
+    start_server: StartServer, start_sentinel: StartSentinel, tmp_path: Path
+) -> None:
+    """Others may go on naming the old master for seconds, which takes writes that are lost as soon as it learns."""
+    old, new = start_server(tcp=True), start_server(tcp=True)
+    sentinels = start_sentinel(old, epoch=6), start_sentinel(new, epoch=7)
+    url = "redis+sentinel://" + ",".join(str(sentinel.endpoint) for sentinel in sentinels) + "/main"
+    async with await Store.open(url, tmp_path) as store:
+        assert await store.run(COUNT, ("k",), ()) == 1
+        await asyncio.sleep(Sentinels.WATCH_SECONDS)
+        assert await store.run(COUNT, ("k",), ()) == 2
+    assert new.ask("GET", "k") == "$1\r\n2\r\n"
 
 
 async def test_an_unknown_master_is_told(
