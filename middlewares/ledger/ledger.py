@@ -32,6 +32,8 @@ from middlewares.ledger.turns import in_turns
 
 REMEMBERED_POLICIES = 100_000
 REPLAY_SECONDS = 1.0
+DISK_SECONDS = 0.05
+"""An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
 LATE_MS = 1_000
 """How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
 
@@ -98,6 +100,7 @@ class Ledger:
         One round trip, and none where the request has waited for Redis in vain already (`store_lost`). Raises
         `LedgerUnavailable` where Redis did not answer in time and the plan forbids a guess.
         """
+        began = time.monotonic()
         prices = policy.prices(workload, model)
         upper_bound = {Unit.REQUESTS: 1, **units}
         amount = estimate(policy.plan, prices, upper_bound) if prices else 0
@@ -119,23 +122,26 @@ class Ledger:
             entries=entries,
         )
         if store_lost:
-            return await self._without_store(policy, hold, StoreUnavailable("the credential was asked for in vain"))
+            error = StoreUnavailable("the credential was asked for in vain")
+            return await self._without_store(policy, hold, error, began)
         latest = now + self._deadline_ms + LATE_MS if self.clock.known else 0
         args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
         try:
-            return await self._ask(policy, hold, args)
+            return await self._ask(policy, hold, args, began)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self.release(hold)
             raise
 
-    async def _ask(self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int]) -> Admitted | Denied:
+    async def _ask(
+        self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int], began: float
+    ) -> Admitted | Denied:
         try:
             reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=self._deadline)
         except StoreError as error:
-            return await self._without_store(policy, hold, error)
+            return await self._without_store(policy, hold, error, began)
         if reply[0] == -1:
             self.clock.reset_to(reply[1])
-            return await self._without_store(policy, hold, StoreUnavailable("the admission ran too late"))
+            return await self._without_store(policy, hold, StoreUnavailable("the admission ran too late"), began)
         self.clock.observe(reply[1])
         return self._decision(policy, hold, reply)
 
@@ -154,7 +160,7 @@ class Ledger:
         self._living[hold.request_id] = hold, time.monotonic()
         return Admitted(hold, tuple(standings), tuple(shadow))
 
-    async def _without_store(self, policy: Policy, hold: Hold, error: StoreError) -> Admitted | Denied:
+    async def _without_store(self, policy: Policy, hold: Hold, error: StoreError, began: float) -> Admitted | Denied:
         denied = None if policy.refuses_without_store else self._local.admit(policy, hold.request_id)
         if policy.refuses_without_store or denied:
             if error.may_have_run:
@@ -164,9 +170,11 @@ class Ledger:
             raise LedgerUnavailable from error
         hold.local = True
         self._living[hold.request_id] = hold, time.monotonic()
+        left = self._deadline - (time.monotonic() - began)
         try:
-            await self.journal.append(Record(hold=hold))
-        except (JournalFull, OSError) as failure:
+            async with asyncio.timeout(max(left, DISK_SECONDS)):
+                await self.journal.append(Record(hold=hold))
+        except (JournalFull, OSError) as failure:  # a timeout is an OSError, too
             self.release(hold)
             raise LedgerUnavailable from failure
         self._observer.admitted_locally()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.policy import Policy
 from proxy.store.store import Store
 from tests.ledger.desk import Desk
-from tests.store.servers import RedisServer, binaries, eventually
+from tests.store.servers import WITHIN, RedisServer, binaries, eventually
 
 DEADLINE = 0.2
 LIMITS = {"app": {"concurrent": 2}}
@@ -121,6 +122,25 @@ async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan
             desk.ledger.release(each.hold)
     server.start()
     await nothing_is_reserved(store, desk, policy)
+
+
+async def test_a_disk_that_hangs_is_not_waited_for(server: RedisServer, store: Store, desk: Desk) -> None:
+    policy = desk.policy(f"app_{ULID()}", LOCAL)
+    server.kill()
+    while not desk.reports.local:
+        desk.ledger.release(await desk.hold(policy))
+    await desk.ledger.drain()
+    answers = threading.Event()
+    busy = [asyncio.create_task(asyncio.to_thread(answers.wait)) for _ in range(64)]  # nobody is left to write
+    await asyncio.sleep(0)
+    async with asyncio.timeout(WITHIN):
+        ends = await asyncio.gather(*(desk.admit(policy) for _ in range(2)), return_exceptions=True)
+    assert [type(end) for end in ends] == [LedgerUnavailable] * 2
+    answers.set()
+    await asyncio.gather(*busy)
+    server.start()
+    await nothing_is_reserved(store, desk, policy)
+    assert desk.ledger._local._leases == {}
 
 
 async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_back(
