@@ -85,6 +85,11 @@ class Figures:
         self.normal, _ = _percentiles(sample.took for sample in samples if not sample.customer)
         self._count = len(samples)
 
+    @property
+    def slack(self) -> float:
+        """What a busy machine adds, in seconds: a customer's answer passes four hands (gate, Redis, disk, gateway)."""
+        return 4 * self.normal
+
     def __str__(self) -> str:
         p99, longest, normal = (round(seconds * 1000) for seconds in (self.p99, self.longest, self.normal))
         return f"p99 {p99} ms, longest {longest} ms of {self._count} answers (bystanders: p99 {normal} ms)"
