@@ -266,7 +266,7 @@ async def test_without_redis_it_does_not_start_and_says_so_in_one_line(
 ) -> None:
     where = f"127.0.0.1:{free_port()}" if address == "tcp" else str(tmp_path / "nobody")
     url = f"redis://:hush@{where}" if address == "tcp" else f"unix://:hush@{where}"
-    code, out, err = await Deployment(tmp_path, gate.gateway, {"redis_url": url}, {}).cli("serve")
+    code, out, err = await Deployment(tmp_path, gate.gateway, {"redis_url": url, "store": {}}, {}).cli("serve")
     assert code not in (0, 2)
     assert out == ""
     [line] = err.splitlines()
