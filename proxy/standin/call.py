@@ -138,6 +138,7 @@ class Call(Request):
             await self.drop()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._count(data)
+        await asyncio.sleep(0)  # a connection that was reset takes all writes at once; the loop has to learn of it
 
     async def finish(self) -> NoReturn:
         """End the answer."""
