@@ -195,7 +195,7 @@ asyncio.run(main())
 
 
 def test_what_was_acknowledged_survives_kill_nine(tmp_path: Path) -> None:
-    for turn in range(3):
+    for turn in range(2):
         folder = tmp_path / f"{turn}"
         command = [sys.executable, "-c", textwrap.dedent(WRITER), str(folder)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:

@@ -13,8 +13,10 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.credit import balance, grant
 from middlewares.ledger.event import DECODER, Event
+from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.reaper import Reaper
+from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settler import Settler, orphan
 from proxy.store.store import Store
 from tests.ledger.desk import Desk, never_rejected
@@ -144,6 +146,21 @@ async def test_a_hold_that_was_renewed_after_it_was_listed_is_not_reaped(case: C
     assert await settler.reap(orphan(hold, case.runner.now_ms))
     assert not await settler.reap(orphan(hold, case.runner.now_ms))
     assert await case.amounts() == [1_000]
+
+
+async def test_a_hold_that_is_renewed_late_takes_its_lease_back(case: Case) -> None:
+    policy = case.policy(Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
+    late = await case.desk.hold(policy)
+    case.runner.now_ms += HOLD_MS
+    other = await case.desk.hold(policy)  # finds the lease over, and removes it
+    [lease] = policy.rules[0].keys
+    await case.runner.run(RENEW, [case.shared.holds, lease], [late.request_id, HOLD_MS])
+    case.desk.settle(other, policy, {})
+    await case.desk.ledger.drain()
+    assert isinstance(await case.desk.admit(policy), Denied)
+    case.desk.settle(late, policy, {})
+    await case.desk.ledger.drain()
+    assert isinstance(await case.desk.admit(policy), Admitted)
 
 
 async def test_a_request_without_hold_and_user_is_paid_by_the_app(case: Case) -> None:

@@ -274,7 +274,16 @@ class World:
             identity: holding.expires for identity, holding in self.model.holds.items()
         }
         assert {name.decode().partition(":")[0] for name in bodies} == set(self.model.holds)
+        await self._compare_leases()
         await self._compare_totals()
+
+    async def _compare_leases(self) -> None:
+        now = self.model.now
+        for (name, subject), expected in self.model.leases.items():
+            found = await self.redis.zrange(self._key(name, subject), 0, -1, withscores=True)
+            assert {request.decode(): int(score) for request, score in found if score > now} == {
+                request: expiry for request, expiry in expected.items() if expiry > now
+            }
 
     def _event(self, fields: Mapping[bytes, bytes]) -> tuple[Any, ...]:
         event = DECODER.decode(fields[b"event"])
