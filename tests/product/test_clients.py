@@ -10,7 +10,6 @@ import pytest
 from livepeer_ai import Livepeer
 
 from proxy.standin.media import png, ts, wav
-from proxy.standin.record import Record
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.wire import Wire, chunk
 
@@ -133,7 +132,7 @@ def push(customer: Customer, *fields: str) -> bytes:
 async def check_push(gate: Deployment, customer: Customer, sha256: str, size: int) -> None:
     [event] = await gate.settled(1, customer.app)
     assert (event["workload"], event["outcome"], event["bytes_in"]) == ("transcoding", "complete", size)
-    [record] = [each for each in gate.gateway.requests if each.request_id == event["id"]]
+    record = gate.record(event["id"])
     assert (record.body_length, record.body_sha256, record.body_complete) == (size, sha256, True)
     assert (record.header("transfer-encoding") is None) != (record.header("content-length") is None)
     assert record.header("expect") is None
@@ -176,8 +175,8 @@ async def test_a_push_is_on_its_way_before_its_last_chunk_is_made(gate: Deployme
     customer = await gate.customer()
     async with await Wire.open(gate.address) as wire:
         await wire.send(push(customer) + chunk(SEGMENT))
-        await eventually(lambda: any(each.body_length == len(SEGMENT) for each in records(gate, customer)))
-        assert not records(gate, customer)[0].body_complete
+        await eventually(lambda: any(each.body_length == len(SEGMENT) for each in gate.heard(customer.app)))
+        assert not gate.heard(customer.app)[0].body_complete
         await wire.send(chunk(b""))
         assert (await wire.answer()).status == 200
 
@@ -201,15 +200,11 @@ async def test_an_encoder_that_hangs_up_before_its_last_byte_pushes_nothing(gate
     customer = await gate.customer()
     async with await Wire.open(gate.address) as wire:
         await wire.send(push(customer) + chunk(SEGMENT))
-        await eventually(lambda: any(each.body_length for each in records(gate, customer)))
+        await eventually(lambda: any(each.body_length for each in gate.heard(customer.app)))
     [event] = await gate.settled(1, customer.app)
     assert event["outcome"] == "client_disconnect"
-    await eventually(lambda: records(gate, customer)[0].outcome == "aborted")
-    assert not records(gate, customer)[0].body_complete
-
-
-def records(gate: Deployment, customer: Customer) -> list[Record]:
-    return [each for each in gate.gateway.requests if each.header("x-tollgate-app") == customer.app]
+    await eventually(lambda: gate.heard(customer.app)[0].outcome == "aborted")
+    assert not gate.heard(customer.app)[0].body_complete
 
 
 @needs_ffmpeg
@@ -226,6 +221,6 @@ async def test_ffmpeg_pushes_its_segments(gate: Deployment, tmp_path: Path) -> N
     assert (process.returncode, output.decode()) == (0, "")
     events = await gate.settled(3, customer.app)
     assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
-    pushed = records(gate, customer)
+    pushed = gate.heard(customer.app)
     assert sorted(each.target for each in pushed) == [f"/live/{customer.app}/{number}.ts" for number in range(3)]
     assert all(each.body_complete for each in pushed)

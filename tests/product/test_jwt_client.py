@@ -29,8 +29,7 @@ async def test_a_good_token_is_served_and_billed_to_its_app_and_user(crowd: Depl
     assert (answer.status, len(answer.body)) == (200, 3)
     [event] = await crowd.settled(1, customer.app)
     assert (event["id"], event["user"], event["key"]) == (answer.get("x-request-id"), "ann_1", None)
-    [record] = [each for each in crowd.gateway.requests if each.request_id == event["id"]]
-    assert record.header("authorization") is None
+    assert crowd.record(event["id"]).header("authorization") is None
 
 
 async def test_its_plan_and_its_user_are_what_is_limited(crowd: Deployment) -> None:

@@ -26,6 +26,7 @@ from proxy.control.keys import Keys
 from proxy.control.users import Users
 from proxy.gate import keys_of, open_store
 from proxy.standin import Standin
+from proxy.standin.record import Record
 from proxy.store.store import Store
 
 START_SECONDS = 30.0
@@ -62,7 +63,7 @@ class Deployment:
         self.log = folder / "tollgate.log"
         self._file = folder / "tollgate.yaml"
         settings = {**DEFAULTS, "data_dir": str(folder / "data"), **config}
-        if "routing" not in settings:
+        if "pools" not in settings.get("routing", {}):
             settings["gateway_url"] = gateway.url
         self._file.write_text(yaml.safe_dump(settings))
         self.environment = {
@@ -165,6 +166,15 @@ class Deployment:
                 if WORKER in process.cmdline():
                     mine.append(process)
         return mine
+
+    def heard(self, app: str) -> list[Record]:
+        """What the gateway was sent on behalf of an app."""
+        return [record for record in self.gateway.requests if record.header("x-tollgate-app") == app]
+
+    def record(self, request_id: str | None) -> Record:
+        """What the gateway was sent of one request."""
+        [record] = [record for record in self.gateway.requests if record.request_id == request_id]
+        return record
 
     @contextlib.asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
