@@ -15,7 +15,7 @@ from proxy.gate import keys_of
 from tests.chaos.books import audit, quiet
 from tests.chaos.slow_road import SlowRoad
 from tests.chaos.steady import Figures, Sample, Steady
-from tests.store.servers import RedisServer, binaries
+from tests.store.servers import DURABLE, RedisServer, binaries, eventually
 from tests.support.deployment import Customer, Deployment, deployed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,7 +52,7 @@ async def settle_in(gate: Deployment, redis: RedisServer, road: SlowRoad) -> Pla
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     folder = tmp_path_factory.mktemp("trouble")
-    redis = RedisServer(binaries(folder)[0], folder / "redis", "--appendonly", "yes", tcp=True).start()
+    redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True).start()
     road = SlowRoad((redis.endpoint.host, redis.endpoint.port))
     try:
         async with road.open(), deployed(folder, {**CONFIG, "redis_url": f"redis://127.0.0.1:{road.port}"}) as gate:
@@ -125,6 +125,7 @@ async def test_redis_is(place: Place, name: str) -> None:
         ended = time.monotonic()
         await asyncio.to_thread(trouble.end, place)
         recovery = await steady.all_served(time.monotonic())
+        await eventually(lambda: len(set(state_lines(gate, offset))) == 1, RECOVERY)  # the other worker, too
     await quiet(gate)
     books, changes = await audit(gate), state_lines(gate, offset)
     answers = [sample for sample in steady.samples if began <= sample.began < ended]

@@ -16,7 +16,7 @@ from middlewares.ledger.credit import grant
 from proxy.gate import keys_of
 from tests.chaos.books import audit, journals, quiet, slay
 from tests.chaos.load import HELD, post
-from tests.store.servers import RedisServer, binaries
+from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Deployment, deployed, eventually
 
 EACH = 20
@@ -31,7 +31,7 @@ CONFIG = {
 
 @pytest.fixture
 async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(binaries(tmp_path)[0], tmp_path / "redis", "--appendonly", "yes", tcp=True).start()
+    server = RedisServer(binaries(tmp_path)[0], tmp_path / "redis", *DURABLE, tcp=True).start()
     yield server
     server.kill()
 

@@ -7,13 +7,13 @@ import pytest
 
 from proxy.store.binary import find_server
 from proxy.store.store import Store
-from tests.store.servers import RedisServer
+from tests.store.servers import DURABLE, RedisServer
 
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that keeps its data when it is killed, in `tmp_path / "redis"`."""
-    server = RedisServer(find_server(tmp_path), tmp_path / "redis", "--appendonly", "yes")
+    server = RedisServer(find_server(tmp_path), tmp_path / "redis", *DURABLE)
     server.start()
     try:
         yield server

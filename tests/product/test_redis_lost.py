@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.store.servers import RedisServer, binaries
+from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Answer, Wire, request
 
@@ -31,9 +31,7 @@ class Place:
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     folder = tmp_path_factory.mktemp("lost")
-    redis = RedisServer(
-        binaries(folder)[0], folder / "redis", "--appendonly", "yes", "--appendfsync", "always", tcp=True
-    )
+    redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True)
     redis.start()
     try:
         async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": {}}) as gate:

@@ -20,6 +20,12 @@ from proxy.store.binary import find_server
 WITHIN = 15.0
 """Seconds after which something that must happen counts as not happening; nothing waits for it to pass."""
 
+DURABLE = ("--appendonly", "yes", "--appendfsync", "no")
+"""Every write is in the kernel before its reply is sent, so that `kill -9` loses none.
+
+Redis's default, `everysec`, holds writes back for up to two seconds while the disk syncs.
+"""
+
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], within: float = WITHIN) -> None:
     """Wait until `condition` holds."""

@@ -20,7 +20,7 @@ from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
 from tests.store.conftest import OpenChannel, StartServer
-from tests.store.servers import WITHIN, RedisServer, eventually
+from tests.store.servers import DURABLE, WITHIN, RedisServer, eventually
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -106,7 +106,7 @@ async def test_under_load_every_call_ends_and_service_resumes(
     start_server: StartServer,
     tmp_path: Path,
 ) -> None:
-    server = start_server("--appendonly", "yes", binary=binary)
+    server = start_server(*DURABLE, binary=binary)
     changes: list[NodeChange] = []
     replies: list[int] = []
     errors: set[type[StoreUnavailable]] = set()
