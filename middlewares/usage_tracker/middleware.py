@@ -25,8 +25,7 @@ class UsageTrackerMiddleware:
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
-        assert exchange.route is not None  # noqa: S101 - edge stands before this stage
-        meter = meter_for(exchange.route, exchange.declared)
+        meter = meter_for(exchange)
         tap = _Tap(exchange, meter, receive, send)
         try:
             await self._app(scope, tap.receive, tap.send)

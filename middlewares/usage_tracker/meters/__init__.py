@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.workloads import Workload
-from middlewares.exchange import Declared, Route
+from middlewares.exchange import Exchange
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.count import CountMeter
 from middlewares.usage_tracker.meters.images import ImagesMeter
@@ -26,8 +26,10 @@ ANSWERING_ROUTES = frozenset({"byoc-request"})
 """Workloads, and single routes, whose every success has a body; elsewhere an empty 200 can be all there is to say."""
 
 
-def meter_for(route: Route, declared: Declared) -> Meter:
-    """A fresh meter for one exchange on this route."""
+def meter_for(exchange: Exchange) -> Meter:
+    """A fresh meter for an exchange whose route is known and which was admitted."""
+    route, declared = exchange.route, exchange.declared
+    assert route is not None  # noqa: S101 - edge stands before this stage
     match route.workload:
         case Workload.TEXT_TO_IMAGE:
             return ImagesMeter(declared)

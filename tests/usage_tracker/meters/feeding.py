@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from config.workloads import Workload
-from middlewares.exchange import Declared, Headers, Route
+from middlewares.exchange import Declared, Exchange, Headers, Route
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.meters import Meter, meter_for
 
@@ -17,9 +17,14 @@ JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
+def exchange(route: Route, declared: Declared | None = None) -> Exchange:
+    """An exchange that was admitted to this route."""
+    return Exchange("id", 0.0, "POST", "/", route=route, declared=declared or Declared())
+
+
 def meter(workload: Workload, declared: Declared | None = None) -> Meter:
     """A meter of the workload's main route."""
-    return meter_for(Route(workload.value, workload), declared or Declared())
+    return meter_for(exchange(Route(workload.value, workload), declared))
 
 
 def usage(

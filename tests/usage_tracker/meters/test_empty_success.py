@@ -3,10 +3,10 @@
 import pytest
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Route
+from middlewares.exchange import Route
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.meters import meter_for
-from tests.usage_tracker.meters.feeding import EVENTS, JSON, usage
+from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange, meter, usage
 
 BATCH = [
     Workload.TEXT_TO_IMAGE,
@@ -29,9 +29,9 @@ def test_empty_200_is_no_work(workload: Workload, chunks: list[bytes]) -> None:
 
 
 def test_byoc_job_that_failed_everywhere() -> None:
-    meter = meter_for(Route("byoc-request", Workload.BYOC), Declared())
-    meter.response(200, [])
-    assert meter.usage() == Usage(complete=False)
+    fed = meter_for(exchange(Route("byoc-request", Workload.BYOC)))
+    fed.response(200, [])
+    assert fed.usage() == Usage(complete=False)
 
 
 @pytest.mark.parametrize("workload", [Workload.LIVE_VIDEO_TO_VIDEO, Workload.TRANSCODING, Workload.PLAYBACK])
@@ -96,4 +96,4 @@ def test_counted_successes(status: int) -> None:
 
 def test_exchange_that_never_had_an_answer() -> None:
     for workload in Workload:
-        assert meter_for(Route(workload.value, workload), Declared()).usage() == Usage(complete=False)
+        assert meter(workload).usage() == Usage(complete=False)
