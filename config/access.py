@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from config.base import Model
+from config.workloads import Workload
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -136,6 +137,19 @@ Network = Annotated[
 ]
 
 
+class Chats(Model):
+    """What a chat may hold. One that its runner cannot take ends the whole gateway when it is streamed."""
+
+    max_prompt_bytes: int = Field(
+        16_384,
+        ge=1,
+        description="UTF-8 text of all messages. A token has one byte or more, so the model's context length is safe.",
+    )
+    max_prompt_bytes_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        {}, description="The same for single models, by model id."
+    )
+
+
 class Edge(Model):
     """What is refused before anything else looks at it."""
 
@@ -150,6 +164,16 @@ class Edge(Model):
         le=64 * 1024 * 1024,
         description="Largest JSON body of a metered route; it is read whole before admission.",
     )
+    max_form_bytes: int = Field(
+        12 * 1024 * 1024,
+        ge=1_024,
+        le=64 * 1024 * 1024,
+        description="How much of a form is read to find its `model_id`; files before it have to fit.",
+    )
+    default_models: dict[Workload, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="Model of requests that name none, by workload; without one they are refused."
+    )
+    chats: Chats = Field(Chats(), description="Chats: `/llm` and `/v1/chat/completions`.")
     header_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request head.")
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."

@@ -139,6 +139,24 @@ class Holds(Model):
     )
 
 
+class MaxTokens(Model):
+    """How many tokens one chat may ask for. A gateway refuses a chat that does not say, and pays for all it says."""
+
+    default: Annotated[int, Field(ge=1, le=2**31 - 1), Whole] = Field(
+        1_024, description="Written into a chat that names none."
+    )
+    max: Annotated[int, Field(ge=1, le=2**31 - 1), Whole] = Field(
+        2**31 - 1, description="A chat that asks for more is refused."
+    )
+
+    @field_validator("max")
+    @classmethod
+    def _above_default(cls, most: int, info: ValidationInfo) -> int:
+        if most < info.data.get("default", 0):
+            raise ValueError(f"is below the default of {info.data['default']}; lower that, too")
+        return most
+
+
 SOLD = {Billing.PER_REQUEST: (SaleUnit.REQUESTS,), Billing.PER_MINUTE: (SaleUnit.MINUTES, SaleUnit.SECONDS)}
 """Billing models that sell nothing but these units."""
 
@@ -156,6 +174,7 @@ class Plan(Model):
     allowances: tuple[Allowance, ...] = Field((), description="Usage included in a period.")
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
     holds: Holds = Field(Holds(), description="What is reserved while a request runs.")
+    max_tokens: MaxTokens = Field(MaxTokens(), description="Length of the answers of chats.")
     on_disconnect: Literal["measured", "estimate", "free"] = Field(
         "measured",
         description="What a client that goes away pays: what was delivered, the estimate, or nothing.",

@@ -1,14 +1,15 @@
 """Reading request bodies within bounds."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 from starlette.types import Message, Receive
 
+from config.access import Edge
 from config.workloads import Workload
-from middlewares.edge.declared import declare
+from middlewares.edge.declared import declare, missing
 from middlewares.exchange import Declared, Exchange, Refusal
 
 
@@ -65,37 +66,42 @@ def to_its_end(receive: Receive, connection: Unread) -> Receive:
 
 
 class JsonBody:
-    """The body of a metered route: read ahead when a stage asks what it declares, then replayed byte for byte."""
+    """The body of a metered route: read ahead when a stage asks what it declares, then replayed.
 
-    __slots__ = ("_arrived", "_buffered", "_declared", "_exchange", "_idle_seconds", "_receive", "_workload")
+    Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
+    """
+
+    __slots__ = ("_arrived", "_buffered", "_declared", "_exchange", "_receive", "_settings", "_workload")
 
     def __init__(
-        self,
-        exchange: Exchange,
-        workload: Workload,
-        receive: Receive,
-        arrived: Callable[[], bool],
-        idle_seconds: float,
+        self, exchange: Exchange, workload: Workload, receive: Receive, arrived: Callable[[], bool], settings: Edge
     ) -> None:
-        """`arrived`: is the whole body here? Then reading it needs no timer. `idle_seconds`: longest wait for more."""
+        """`arrived`: is the whole body here? Then reading it needs no timer."""
         self._exchange = exchange
         self._workload = workload
         self._receive = receive
         self._arrived = arrived
-        self._idle_seconds = idle_seconds
+        self._settings = settings
         self._buffered: bytes | None = None
         self._declared: Declared | None = None
 
     async def declare(self) -> Declared:
-        """What the body declares.
+        """What the body declares. The principal has to be known.
 
         Raises `Refusal`: 400 for a body that is no JSON object, a wrong parameter or a client that left; 408 when
         the client stops sending; 413 over the limit.
         """
         if self._declared is None:
-            body = self._buffered = await self._read()
-            self._exchange.content_length = len(body)
-            self._declared = declare(self._workload, parse_object(body))
+            principal = self._exchange.principal
+            assert principal is not None  # noqa: S101 - strangers' bodies are not read
+            body = await self._read()
+            document = parse_object(body)
+            added = missing(self._workload, document, self._settings, principal.plan)
+            self._declared = declare(
+                self._workload, {**document, **added} if added else document, body, self._settings, principal.plan
+            )
+            self._buffered = with_members(body, added, first=not document) if added else body
+            self._exchange.content_length = len(self._buffered)
         return self._declared
 
     async def receive(self) -> Message:
@@ -109,21 +115,34 @@ class JsonBody:
         pieces = []
         more = True
         while more:
-            message = await self._next()
-            if message["type"] != "http.request":
-                raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+            message = await next_part(self._receive, self._arrived, self._settings.header_seconds)
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         return b"".join(pieces)
 
-    async def _next(self) -> Message:
-        if self._arrived():
-            return await self._receive()
+
+async def next_part(receive: Receive, arrived: Callable[[], bool], idle_seconds: float) -> Message:
+    """The next part of a body that is read ahead.
+
+    Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for `idle_seconds`.
+    """
+    if arrived():
+        message = await receive()
+    else:
         try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await self._receive()
+            async with asyncio.timeout(idle_seconds):
+                message = await receive()
         except TimeoutError:
             raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
+    if message["type"] != "http.request":
+        raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+    return message
+
+
+def with_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:
+    """`body`, a JSON object, with more members at its end; `first`: it has none yet. Go reads the last of a name."""
+    added = msgspec.json.encode(members)[1:]
+    return body.rstrip(b" \t\r\n")[:-1] + (added if first else b"," + added)
 
 
 def parse_object(body: bytes) -> dict[str, object]:

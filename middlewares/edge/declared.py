@@ -1,18 +1,18 @@
 """What the JSON body of a metered route says it will use. Pure; field names of gateway contract sections 1.1-1.2."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from config.access import Edge
+from config.plans import Plan
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Refusal
-
-Document = Mapping[str, Any]
+from middlewares.edge.ambiguous import check_repeated, check_spelling
+from middlewares.edge.chat import check_chat
+from middlewares.edge.fields import Document, integer, invalid, text
+from middlewares.exchange import Declared
 
 _MAX_SIDE = 65_535
 """Largest side and count: the product of three stays below 2^53, exact in every number type on the way."""
-_MAX_TOKENS = 2**31 - 1
-_FRAME_TOKENS = 16
-"""Tokens a chat template may put around one message."""
 
 _FIELDS = {
     Workload.TEXT_TO_IMAGE: frozenset(
@@ -33,78 +33,82 @@ _FIELDS = {
     Workload.LLM: frozenset({"max_tokens", "messages", "model", "stream", "temperature", "top_k", "top_p"}),
     Workload.TEXT_TO_SPEECH: frozenset({"description", "model_id", "text"}),
 }
+_ONCE = {
+    Workload.TEXT_TO_IMAGE: ("height", "model_id", "num_images_per_prompt", "width"),
+    Workload.LLM: (*sorted(_FIELDS[Workload.LLM]), "content", "role"),
+    Workload.TEXT_TO_SPEECH: ("model_id", "text"),
+}
+"""What units, model or safety depend on."""
 
 
-def declare(workload: Workload, document: Document) -> Declared:
-    """Model and upper bound of the units of one request.
+def missing(workload: Workload, document: Document, settings: Edge, plan: Plan) -> dict[str, Any]:
+    """Members that the gateway cannot do without and the body lacks (gateway contract sections 1.0 and 1.2).
 
-    Raises `Refusal` (400, `invalid_parameter`) for a field whose type or range the gateway or its runner refuses too.
+    Raises `Refusal` (400) where no model is named and none is configured, or where letter case hides a member.
     """
-    _check_spelling(document, _FIELDS[workload])
-    model = _text(document, "model" if workload is Workload.LLM else "model_id")
-    return Declared(model=model or None, units=_UNITS[workload](document), document=document)
+    check_spelling(document, _FIELDS[workload])
+    found: dict[str, Any] = {}
+    name = model_field(workload)
+    if not document.get(name):
+        found[name] = default_model(workload, settings)
+    if workload is Workload.LLM:
+        if document.get("max_tokens") is None:
+            found["max_tokens"] = plan.max_tokens.default
+        if document.get("stream") is None:
+            found["stream"] = False
+    return found
 
 
-def _check_spelling(document: Document, fields: frozenset[str]) -> None:
-    """The gateway's JSON decoder ignores letter case: it would read `Width` where every stage here sees no `width`."""
-    for name in document:
-        if name not in fields and name.casefold() in fields:
-            raise _invalid(name, f"must be spelled `{name.casefold()}`")
+def model_field(workload: Workload) -> str:
+    """The field that names the model of a batch request."""
+    return "model" if workload is Workload.LLM else "model_id"
 
 
-def _text_to_image(document: Document) -> dict[Unit, int]:
-    width = _integer(document, "width", _MAX_SIDE, 512)
-    height = _integer(document, "height", _MAX_SIDE, 512)
-    count = _integer(document, "num_images_per_prompt", _MAX_SIDE, 1)
-    return {Unit.PIXELS: width * height * count, Unit.GENERATIONS: count}
+def default_model(workload: Workload, settings: Edge) -> str:
+    """The configured model of requests that name none. Raises `Refusal` (400) where there is none."""
+    model = settings.default_models.get(workload)
+    if model is None:
+        raise invalid(model_field(workload), "is missing; name the model to use")
+    return model
 
 
-def _llm(document: Document) -> dict[Unit, int]:
-    units = {Unit.INPUT_TOKENS: _prompt_tokens(document.get("messages"))}
-    tokens = _integer(document, "max_tokens", _MAX_TOKENS, 0)
-    if tokens:
-        units[Unit.OUTPUT_TOKENS] = tokens
-    return units
+def declare(workload: Workload, document: Document, body: bytes, settings: Edge, plan: Plan) -> Declared:
+    """Model and upper bound of the units of one request whose members are all there; `body`: as the client sent it.
+
+    Raises `Refusal` (400, `invalid_parameter`) for a field whose type or range the gateway or its runner refuses too,
+    and for what two readers would read in two ways.
+    """
+    model = text(document, model_field(workload))
+    units, most = _UNITS[workload](document, settings, plan, model)
+    check_repeated(body, _ONCE[workload], most)
+    return Declared(model=model, units=units, document=document)
 
 
-def _prompt_tokens(messages: object) -> int:
-    """At most one token for each byte of text, and a few for the frame of each message."""
-    if not isinstance(messages, list):
-        return 0
-    texts = (message.get("content") for message in messages if isinstance(message, dict))
-    return sum(_FRAME_TOKENS + len(text.encode(errors="replace")) for text in texts if isinstance(text, str))
+_Bound = tuple[dict[Unit, int], Mapping[str, int]]
+"""Units at most, and how often a name may occur in the body where that is more than once."""
 
 
-def _text_to_speech(document: Document) -> dict[Unit, int]:
-    return {Unit.CHARACTERS: len(_text(document, "text"))}
+def _text_to_image(document: Document, settings: Edge, plan: Plan, model: str) -> _Bound:
+    width = integer(document, "width", 1, _MAX_SIDE) or 512
+    height = integer(document, "height", 1, _MAX_SIDE) or 512
+    count = integer(document, "num_images_per_prompt", 1, _MAX_SIDE) or 1
+    return {Unit.PIXELS: width * height * count, Unit.GENERATIONS: count}, {}
 
 
-_UNITS: dict[Workload, Callable[[Document], dict[Unit, int]]] = {
+def _llm(document: Document, settings: Edge, plan: Plan, model: str) -> _Bound:
+    tokens = integer(document, "max_tokens", 1, plan.max_tokens.max) or plan.max_tokens.default
+    prompt = check_chat(document, settings.chats, model)
+    messages = len(document["messages"])
+    units = {Unit.INPUT_TOKENS: prompt, Unit.OUTPUT_TOKENS: tokens}
+    return units, {"content": messages, "role": messages}
+
+
+def _text_to_speech(document: Document, settings: Edge, plan: Plan, model: str) -> _Bound:
+    return {Unit.CHARACTERS: len(text(document, "text"))}, {}
+
+
+_UNITS = {
     Workload.TEXT_TO_IMAGE: _text_to_image,
     Workload.LLM: _llm,
     Workload.TEXT_TO_SPEECH: _text_to_speech,
 }
-
-
-def _integer(document: Document, name: str, most: int, default: int) -> int:
-    """A whole number from 1 to `most`; `default` where it is missing or null."""
-    value = document.get(name)
-    if value is None:
-        return default
-    if type(value) is not int or not 1 <= value <= most:
-        raise _invalid(name, f"must be a whole number from 1 to {most}")
-    return value
-
-
-def _text(document: Document, name: str) -> str:
-    """A string; empty where it is missing or null."""
-    value = document.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise _invalid(name, "must be a string")
-    return value
-
-
-def _invalid(name: str, what: str) -> Refusal:
-    return Refusal(400, "invalid_parameter", f"`{name}` {what}.", members={"parameter": name})

@@ -14,8 +14,9 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Edge
+from config.plans import Plan
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Declared, Exchange, Refusal, exchange_of
+from middlewares.exchange import Declared, Exchange, Principal, Refusal, exchange_of
 from proxy.server.protocol import protocol_class
 
 DEADLINE = 10.0
@@ -259,6 +260,7 @@ def _recorder(log: Log, app: ASGIApp) -> ASGIApp:
         seen = Seen(scope["tollgate.connection"].link, exchange, scope)
         with log.changed:
             log.seen.append(seen)
+        exchange.principal = Principal("app", None, None, "unlimited", Plan())
         seen.declared = await exchange.declare()
 
         async def recorded() -> Message:

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from config.access import Edge
+from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.declared import declare
+from middlewares.edge.declared import declare, missing
 from middlewares.exchange import Refusal
 from tests.edge.harness import Answer, Server, serve
 
+USER = {"role": "user", "content": "hi"}
+CHAT: dict[str, object] = {"model": "m", "messages": [USER]}
 WRONG: tuple[object, ...] = ("a", "64", -1, 0, 64.0, True, [], {}, 65_536, 2**31 + 1, 10**30)
 
 
@@ -37,35 +40,32 @@ def post(path: str, body: bytes, *, chunks: int | None = None) -> tuple[bytes, .
 @pytest.mark.parametrize(
     ("workload", "document", "model", "units"),
     [
-        (Workload.TEXT_TO_IMAGE, {}, None, {Unit.PIXELS: 512 * 512, Unit.GENERATIONS: 1}),
+        (Workload.TEXT_TO_IMAGE, {}, "", {Unit.PIXELS: 512 * 512, Unit.GENERATIONS: 1}),
         (
             Workload.TEXT_TO_IMAGE,
             {"model_id": "m", "width": 64, "height": 32, "num_images_per_prompt": 3, "model": "other"},
             "m",
             {Unit.PIXELS: 64 * 32 * 3, Unit.GENERATIONS: 3},
         ),
-        (Workload.TEXT_TO_IMAGE, {"width": None}, None, {Unit.PIXELS: 512 * 512, Unit.GENERATIONS: 1}),
+        (Workload.TEXT_TO_IMAGE, {"width": None}, "", {Unit.PIXELS: 512 * 512, Unit.GENERATIONS: 1}),
         (
             Workload.LLM,
-            {"model": "m", "max_tokens": 7, "model_id": "other"},
+            {"model": "m", "max_tokens": 7, "model_id": "other", "messages": [USER]},
             "m",
-            {Unit.INPUT_TOKENS: 0, Unit.OUTPUT_TOKENS: 7},
+            {Unit.INPUT_TOKENS: 2 + 16, Unit.OUTPUT_TOKENS: 7},
         ),
         (
             Workload.LLM,
-            {"messages": [{"content": "h\u00e9"}, {"content": "a"}, {"content": 3}, 4]},
-            None,
-            {Unit.INPUT_TOKENS: 3 + 1 + 2 * 16},
+            {"messages": [{"role": "system", "content": "h\u00e9"}, USER, {"role": "assistant", "content": ""}]},
+            "",
+            {Unit.INPUT_TOKENS: 3 + 2 + 3 * 16, Unit.OUTPUT_TOKENS: 1_024},
         ),
-        (Workload.LLM, {"model": "", "max_tokens": None}, None, {Unit.INPUT_TOKENS: 0}),
         (Workload.TEXT_TO_SPEECH, {"model_id": "m", "text": "h\u00e9llo"}, "m", {Unit.CHARACTERS: 5}),
-        (Workload.TEXT_TO_SPEECH, {}, None, {Unit.CHARACTERS: 0}),
+        (Workload.TEXT_TO_SPEECH, {}, "", {Unit.CHARACTERS: 0}),
     ],
 )
-def test_model_and_units(
-    workload: Workload, document: dict[str, object], model: str | None, units: dict[Unit, int]
-) -> None:
-    declared = declare(workload, document)
+def test_model_and_units(workload: Workload, document: dict[str, object], model: str, units: dict[Unit, int]) -> None:
+    declared = declare(workload, document, b"", Edge(), Plan())
     assert (declared.model, declared.units, declared.document) == (model, units, document)
 
 
@@ -78,7 +78,7 @@ def test_model_and_units(
             for value in WRONG
         ),
         *((Workload.LLM, {"max_tokens": value}, "max_tokens") for value in ("9", 0, -1, 1.5, False, 2**31, [1])),
-        (Workload.LLM, {"model": 1}, "model"),
+        (Workload.LLM, {**CHAT, "model": 1}, "model"),
         (Workload.TEXT_TO_IMAGE, {"model_id": ["m"]}, "model_id"),
         (Workload.TEXT_TO_SPEECH, {"text": 1}, "text"),
         (Workload.TEXT_TO_IMAGE, {"Width": 64}, "Width"),
@@ -90,8 +90,12 @@ def test_model_and_units(
 def test_a_parameter_the_gateway_would_refuse_or_read_differently(
     workload: Workload, document: dict[str, object], parameter: str
 ) -> None:
+    def look() -> None:
+        missing(workload, document, Edge(default_models={workload: "m"}), Plan())
+        declare(workload, document, b"", Edge(), Plan())
+
     with pytest.raises(Refusal) as refused:
-        declare(workload, document)
+        look()
     assert (refused.value.status, refused.value.code) == (400, "invalid_parameter")
     assert refused.value.members == {"parameter": parameter}
     assert f"`{parameter}`" in refused.value.detail
@@ -165,7 +169,7 @@ def test_a_body_on_other_routes_is_not_read(server: Server) -> None:
 
 
 def test_a_client_that_leaves_before_its_body_is_complete(server: Server) -> None:
-    head, body = post("/llm", b'{"model":"m","max_tokens":5}')
+    head, body = post("/llm", b'{"model":"m","max_tokens":5,"messages":[]}')
     with server.connect() as client:
         client.send(head + body[:5])
         client.close()
@@ -184,6 +188,6 @@ async def wait_for_the_end(scope: Scope, receive: Receive, send: Send) -> None:
 def test_a_disconnect_is_seen_after_the_replayed_body() -> None:
     with serve(Edge(), wait_for_the_end) as server:
         with server.connect() as client:
-            client.send(b"".join(post("/llm", b'{"model":"m"}')))
+            client.send(b"".join(post("/text-to-image", b'{"model_id":"m"}')))
             assert server.log.wait(lambda: server.log.notes == ["http.request"])
         assert server.log.wait(lambda: server.log.notes == ["http.request", "http.disconnect"])

@@ -8,6 +8,7 @@ from config.access import Edge
 from tests.edge.harness import Server, serve
 
 CANARY = b"spoofed-canary"
+CHAT = b'{"model":"m","model_id":"m","messages":[{"role":"user","content":"hi"}]}'
 NAMES = """
     Authorization Cookie X-Api-Key Proxy-Authorization Proxy-Authenticate Proxy-Connection Keep-Alive TE Trailer
     HTTP2-Settings Forwarded Via X-Real-IP X-Forwarded-For X-Forwarded-Host X-Forwarded-Proto X-Forwarded-Port
@@ -86,7 +87,9 @@ def test_harmless_fields_pass_in_order_and_the_gates_own_are_added(server: Serve
 
 @pytest.mark.parametrize("path", [b"/llm", b"/text-to-image", b"/image-to-image", b"/audio-to-text"])
 def test_metered_answers_are_asked_for_unencoded(server: Server, path: bytes) -> None:
-    headers = headers_of(server, b"POST " + path, b"Accept-Encoding: gzip, br\r\nContent-Length: 2\r\n\r\n{}")
+    headers = headers_of(
+        server, b"POST " + path, b"Accept-Encoding: gzip, br\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT
+    )
     assert [value for name, value in headers if name == b"accept-encoding"] == [b"identity"]
 
 

@@ -1,0 +1,42 @@
+"""Members of a JSON body that the gateway would read differently from the gate. Pure.
+
+Go's decoder takes `Width` for `width`, lets a later member overwrite an earlier one, and merges a second list of
+objects into the first: what is left of a repeated member is no longer what any other reader sees. Such a body is
+refused; RFC 8259 section 4 calls its behaviour unpredictable.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from middlewares.edge.fields import Document, invalid
+from middlewares.exchange import Refusal
+
+
+def check_spelling(document: Document, names: frozenset[str]) -> None:
+    """Raise `Refusal` (400) for a member that is one of `names` in all but letter case."""
+    for name in document:
+        if name not in names and name.casefold() in names:
+            raise invalid(name, f"must be spelled `{name.casefold()}`")
+
+
+def check_repeated(body: bytes, names: Iterable[str], most: Mapping[str, int] | None = None) -> None:
+    """Raise `Refusal` (400) if an object in `body`, valid JSON, has one of `names` twice.
+
+    `most`: how often names may occur in an honest body; once, if not given. Only a body in which a name occurs more
+    often, be it in a text, or that may spell names by escapes, is read again to make sure.
+    """
+    allowed = most or {}
+    names = frozenset(names)
+    if b"\\u" in body or any(body.count(b'"%b"' % name.encode()) > allowed.get(name, 1) for name in names):
+
+        def unrepeated(members: Sequence[tuple[str, Any]]) -> None:
+            seen = [name for name, _ in members if name in names]
+            for name in seen:
+                if seen.count(name) > 1:
+                    raise invalid(name, "is given twice; keep one of them")
+
+        try:
+            json.loads(body, object_pairs_hook=unrepeated, parse_int=str, parse_float=str)
+        except RecursionError:
+            raise Refusal(400, "malformed_json", "The body must be a JSON object: nested too deeply.") from None
