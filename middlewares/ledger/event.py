@@ -18,7 +18,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """As it stands in the stream, beside its `amount` (a decimal string of atomic units)."""
 
     id: str
-    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`."""
+    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of a tick of a
+    live session `<session>-<part>`."""
     time: int
     """When it ended, Redis time in Unix milliseconds; decides its day and month."""
     started: int
@@ -47,6 +48,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     upstream_ms: int | None = None
     bytes_in: int = 0
     bytes_out: int = 0
+    part: int = 0
+    """The tick of a live session, from 1; 0: a request of its own. Only the first counts as a request."""
     attention: bool = False
     """The plan asks for a person to look at it."""
     reference: str = ""

@@ -64,6 +64,10 @@ class Keys:
         """What a reaped or recorded request leaves behind, so that nothing is counted twice."""
         return f"{self.tag(app)}marker:{request_id}"
 
+    def session(self, app: str, stream: str) -> str:
+        """The live session of a stream of this app, by its stream id at the gateway (JSON)."""
+        return f"{self.tag(app)}session:{stream}"
+
     def usage(self, app: str, day: str) -> str:
         """Running totals of an app on one UTC day (`20261121`)."""
         return f"{self.tag(app)}usage:{app}:{day}"

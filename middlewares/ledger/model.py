@@ -92,6 +92,8 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     entries: tuple[Entry, ...] = ()
     local: bool = False
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
+    part: int = 0
+    """The tick of a live session that ends it, from 1; 0: a request. One that expires ends without an event."""
 
 
 class Settlement(msgspec.Struct, omit_defaults=True, gc=False):

@@ -1,4 +1,4 @@
-"""Ends the holds of the dead: workers that were killed while a request ran."""
+"""Ends the holds of the dead: workers that were killed while a request ran, live streams that are not reported."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ class Reaper:
             self._on_lost(f"the expired hold of request {request_id.decode()} cannot be ended: {error}")
             await self._postpone(tag, request_id)
             return False
-        self._on_orphan(hold)
+        if not hold.part:
+            self._on_orphan(hold)
         return True
 
     async def _postpone(self, tag: str, request_id: bytes) -> None:

@@ -7,8 +7,12 @@ from middlewares.ledger.port import Script
 _LUA = files(__package__) / "lua"
 
 
+def _source(name: str) -> str:
+    return (_LUA / f"{name}.lua").read_text()
+
+
 def _load(name: str, *libraries: str, writes: bool = True) -> Script:
-    parts = [(_LUA / f"{part}.lua").read_text() for part in (*libraries, name)]
+    parts = [_source(part) for part in (*libraries, name)]
     return Script(name, "\n".join(parts).encode(), writes)
 
 
@@ -19,4 +23,14 @@ EXPIRED = _load("expired")
 FIND = _load("find", writes=False)
 CREDIT = _load("credit", "integer")
 BALANCE = _load("balance", writes=False)
+SESSION = _load("session", writes=False)
 MOMENT = _load("moment", writes=False)
+
+
+def _tick() -> Script:
+    """Settle and admit as functions, so that one script can do both."""
+    functions = [f"local function {name}(KEYS, ARGV)\n{_source(name)}\nend" for name in ("settle", "admit")]
+    return Script("tick", "\n".join([_source("integer"), _source("period"), *functions, _source("tick")]).encode())
+
+
+TICK = _tick()

@@ -40,7 +40,7 @@ def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment
     """Running totals these units add to: field, increment, field, increment, ... The first counts requests."""
     model = request.model.replace("%", "%25").replace("|", "%7C")
     head = f"{request.user or ''}|{request.key or ''}|{request.workload}|{model}|"
-    fields: list[str | int] = [head + "requests", 0 if adjustment else 1]
+    fields: list[str | int] = [head + "requests", 0 if adjustment or request.part > 1 else 1]
     for unit, number in units.items():
         if unit is not Unit.REQUESTS:
             fields += [head + unit, number]
@@ -152,30 +152,38 @@ class Settler:
         return _done(await self._call(difference, "adjust"))
 
     async def _call(self, settlement: Settlement, mode: str, marker: bytes = b"") -> Any:
-        hold = settlement.hold
-        shared = self._keys.shared(self._keys.tag(hold.app))
-        keys: list[str | bytes] = [
-            shared.holds,
-            shared.bodies,
-            self._keys.marker(hold.app, hold.request_id),
-            shared.events,
-            self._keys.usage(hold.app, day_of(settlement.time_ms)),
-        ]
-        fields = usage_fields(hold, settlement.units, adjustment=mode == "adjust")
-        event = bytes(settlement.event) if settlement.forwarded else b""
-        head: list[str | bytes | int] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
-        args = [*head, len(fields) // 2, *fields]
-        for entry in hold.entries:
-            keys += entry.keys
-            args += self._entry(entry, settlement)
+        keys, args = settle_call(self._keys, settlement, mode, marker)
         return await self._runner.run(SETTLE, keys, args, deadline=SETTLE_SECONDS)
 
-    @staticmethod
-    def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:
-        kind = entry.per if entry.kind == "a" else entry.kind
-        period = period_of(kind, settlement.time_ms) if kind in "dm" else ""
-        used = used_of(entry, settlement.units) if settlement.forwarded else "0"
-        return entry.kind, entry.held, used, period, entry.price
+
+def settle_call(
+    names: Keys, settlement: Settlement, mode: str, marker: bytes = b""
+) -> tuple[list[str | bytes], list[str | bytes | int]]:
+    """KEYS and ARGV of `lua/settle.lua`."""
+    hold = settlement.hold
+    shared = names.shared(names.tag(hold.app))
+    keys: list[str | bytes] = [
+        shared.holds,
+        shared.bodies,
+        names.marker(hold.app, hold.request_id),
+        shared.events,
+        names.usage(hold.app, day_of(settlement.time_ms)),
+    ]
+    fields = usage_fields(hold, settlement.units, adjustment=mode == "adjust")
+    event = bytes(settlement.event) if settlement.forwarded else b""
+    head: list[str | bytes | int] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
+    args = [*head, len(fields) // 2, *fields]
+    for entry in hold.entries:
+        keys += entry.keys
+        args += _entry(entry, settlement)
+    return keys, args
+
+
+def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:
+    kind = entry.per if entry.kind == "a" else entry.kind
+    period = period_of(kind, settlement.time_ms) if kind in "dm" else ""
+    used = used_of(entry, settlement.units) if settlement.forwarded else "0"
+    return entry.kind, entry.held, used, period, entry.price
 
 
 def released(hold: Hold, time_ms: int) -> Settlement:
@@ -184,7 +192,9 @@ def released(hold: Hold, time_ms: int) -> Settlement:
 
 
 def orphan(hold: Hold, time_ms: int) -> Settlement:
-    """The settlement of a hold whose owner died, by its plan's declared policy."""
+    """The settlement of an expired hold: its owner died, and its plan's declared policy counts, or its stream ended."""
+    if hold.part:
+        return released(hold, time_ms)
     event = orphaned(hold, time_ms)
     amount = hold.fixed or hold.estimate
     return Settlement(

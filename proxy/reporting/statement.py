@@ -121,7 +121,7 @@ class Tally:
             if unit is not Unit.REQUESTS:
                 total.add(unit, number)
         if kind is Kind.USAGE:
-            total.requests += 1
+            total.requests += event.part <= 1
             self.active.setdefault(event.plan.rpartition("@")[0], set()).add(event.user)
         self.plans.add(event.plan)
 

@@ -1,0 +1,5 @@
+-- Reads one live session.
+-- KEYS  1 session (string)
+-- Returns {now ms, session or nil}
+local clock = redis.call('TIME')
+return { clock[1] * 1000 + math.floor(clock[2] / 1000), redis.call('GET', KEYS[1]) }

@@ -1,0 +1,190 @@
+"""Admits live sessions and moves them on, tick by tick; all that is known of them is in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from ulid import ULID
+
+from config.workloads import Workload
+from middlewares.ledger.event import ENCODER, Event
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
+from middlewares.ledger.policy import Policy, Rule
+from middlewares.ledger.port import ScriptRunner
+from middlewares.ledger.scripts import SESSION, TICK
+from middlewares.ledger.session import Session, echoes, lived, price_of, rates_of, units_of
+from middlewares.ledger.settler import SETTLE_SECONDS, released, settle_call
+
+LIVE = Workload.LIVE_VIDEO_TO_VIDEO
+REMEMBERED_MS = 86_400_000
+"""A stream that is reported again within this time of its last tick goes on; later it has to be admitted anew."""
+HOLD_SLACK_MS = 5_000
+"""How much longer than the longest gap a hold lives, so that no tick within the gap finds it gone."""
+_DECODE = msgspec.json.Decoder(Session).decode
+_CHANGED, _REFUSED, _ADMITTED = -2, 0, 1
+
+Arguments = list[str | bytes | int]
+
+
+class Found(NamedTuple):
+    """A session as it was read at some moment."""
+
+    now: int
+    """Redis time, Unix milliseconds."""
+    text: bytes
+    session: Session
+
+
+class Sessions:
+    """The live sessions of all apps. `tick` is the heartbeat's interval, `gap` the longest silence that counts as life;
+    both in milliseconds."""
+
+    def __init__(self, runner: ScriptRunner, keys: Keys, *, tick: int, gap: int) -> None:
+        self._runner = runner
+        self._keys = keys
+        self._tick = tick
+        self._gap = gap
+
+    async def find(self, app: str, stream: str) -> Found | None:
+        """The session of that stream, living or paused; None where none was admitted. Raises `StoreError`."""
+        now, text = await self._read(self._keys.session(app, stream))
+        return Found(now, text, _DECODE(text)) if text else None
+
+    async def begin(self, stream: str, policy: Policy, model: str) -> Denied | None:
+        """Admit a stream, or say which limit refuses it. Raises `StoreError`.
+
+        One that lives already, for the same principal and model, goes on: its client has come back to it.
+        """
+        key = self._keys.session(policy.app, stream)
+        while True:
+            now, text = await self._read(key)
+            old = _DECODE(text) if text else None
+            if old and 0 <= now - old.seen_ms <= self._gap and _same(old.hold, policy, model):
+                return None
+            ends = self._left(old, now) if old else None
+            begins = self._next(str(ULID()), stream, policy, model, part=1, before=0, now=now)
+            reply = await self._move(key, text, ends, (begins, policy.rules))
+            if reply[0] == _ADMITTED:
+                return None
+            if reply[0] == _REFUSED:
+                rule = policy.rules[reply[2] - 1]
+                return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
+
+    async def tick(self, found: Found, policy: Policy | None) -> bool:
+        """The stream is reported: charge the time since it was last, and ask for the next tick. False: it must end.
+
+        `policy` is that of its principal, None where that may not use it any more. Raises `StoreError`: whether this
+        tick was charged is not known then, and the next one charges what it was not.
+        """
+        now, text, session = found
+        if policy and echoes(session.seen_ms, now, self._tick):
+            return True
+        hold = session.hold
+        elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=hold.part == 1)
+        ends = _end(session, now, elapsed, Provenance.UPSTREAM)
+        key = self._keys.session(hold.app, session.stream)
+        if policy is None:
+            await self._move(key, text, ends)
+            return False
+        part, before = hold.part + ends.forwarded, session.milliseconds + elapsed
+        goes_on = self._next(session.id, session.stream, policy, hold.model, part=part, before=before, now=now)
+        rules = tuple(rule for rule in policy.rules if rule.kind != "w")  # it was one request, at its beginning
+        reply = await self._move(key, text, ends, (goes_on, rules))
+        return reply[0] in (_ADMITTED, _CHANGED)
+
+    async def end(self, app: str, stream: str) -> None:
+        """Its client has ended the stream: charge what no tick has told yet. Raises `StoreError`."""
+        found = await self.find(app, stream)
+        if found:
+            key = self._keys.session(app, stream)
+            await self._move(key, found.text, self._left(found.session, found.now))
+
+    def _left(self, session: Session, now: int) -> Settlement:
+        """The end of a session between two ticks. What no tick has ever told of may not have lived at all."""
+        if session.hold.part == 1:
+            return released(session.hold, now)
+        elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=False)
+        return _end(session, now, elapsed, Provenance.MEASURED)
+
+    def _next(self, id_: str, stream: str, policy: Policy, model: str, *, part: int, before: int, now: int) -> Session:
+        """The session until its next tick, for which one tick's price is reserved."""
+        units = units_of(part, self._tick)
+        prices = policy.prices(LIVE, model)
+        rates = rates_of(prices)
+        amount = price_of(rates, part, before, self._tick)
+        _, entries = policy.reserve(units, amount, prices)
+        hold = Hold(
+            request_id=f"{id_}-{part}",
+            app=policy.app,
+            user=policy.user,
+            key=policy.key,
+            plan=policy.plan_id,
+            workload=LIVE,
+            model=model,
+            started_ms=now,
+            estimate=str(amount),
+            units=units,
+            entries=entries,
+            part=part,
+        )
+        charged = rates_of(policy.fixed(prices))
+        return Session(id_, stream, hold, charged, policy.plan.tier, seen_ms=now, milliseconds=before)
+
+    async def _read(self, key: str) -> tuple[int, bytes]:
+        now, text = await self._runner.run(SESSION, [key], [], deadline=SETTLE_SECONDS)
+        return now, text or b""
+
+    async def _move(
+        self, key: str, text: bytes, ends: Settlement | None, begins: tuple[Session, Sequence[Rule]] | None = None
+    ) -> Any:
+        """End one hold and open another under these rules, if the session still is as it was read, `text`.
+
+        Answers as `lua/tick.lua` does.
+        """
+        keys, args = settle_call(self._keys, ends, "settle") if ends else ([], [])
+        body = ENCODER.encode(begins[0]) if begins else b""
+        head: Arguments = [text, body, REMEMBERED_MS, len(keys), len(args)]
+        if begins:
+            hold, rules = begins[0].hold, begins[1]
+            shared = self._keys.shared(self._keys.tag(hold.app))
+            keys += [shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)]
+            args += [hold.request_id, self._gap + HOLD_SLACK_MS, ENCODER.encode(hold), 0]
+            for rule in rules:
+                held = rule.estimate(hold.units, int(hold.estimate))
+                args += [rule.kind, rule.limit, rule.parameter, held, int(rule.shadow)]
+        return await self._runner.run(TICK, [key, *keys], [*head, *args], deadline=SETTLE_SECONDS)
+
+
+def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Settlement:
+    """The end of the session's hold, after it has lived for `elapsed` milliseconds more."""
+    hold = session.hold
+    if not elapsed:
+        return released(hold, now)
+    units = units_of(hold.part, elapsed)
+    event = Event(
+        id=hold.request_id,
+        time=now,
+        started=hold.started_ms,
+        app=hold.app,
+        user=hold.user,
+        key=hold.key,
+        plan=hold.plan,
+        workload=hold.workload,
+        model=hold.model,
+        outcome="complete",
+        units=units,
+        provenance=dict.fromkeys(units, provenance),
+        tier=session.tier,
+        duration_ms=now - hold.started_ms,
+        part=hold.part,
+    )
+    amount = price_of(session.rates, hold.part, session.milliseconds, elapsed)
+    return Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=now, units=units, amount=str(amount))
+
+
+def _same(hold: Hold, policy: Policy, model: str) -> bool:
+    """Whether a hold is of that principal and model."""
+    return (hold.app, hold.user, hold.key, hold.model) == (policy.app, policy.user, policy.key, model)
