@@ -22,6 +22,7 @@ from config.base import Fault, Name, faults
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, Ledger, Log, Store
+from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
 DEFAULT_POOL = "default"
@@ -150,6 +151,15 @@ class Settings(BaseSettings):
     def all_plans(self) -> dict[str, Plan]:
         """Built-in plans, replaced or joined by the configured ones."""
         return {**BUILT_IN_PLANS, **self.plans}
+
+    def chat_models(self) -> set[str]:
+        """Chat models that the configuration names anywhere."""
+        named = {rule.model for rule in self.routing.rules if rule.workload in (None, Workload.LLM)}
+        named |= {
+            price.model for plan in self.plans.values() for price in plan.prices if price.workload is Workload.LLM
+        }
+        named |= {self.edge.default_models.get(Workload.LLM), *self.edge.chats.max_prompt_bytes_of}
+        return {model for model in named if model}
 
     def pools(self) -> dict[str, Pool]:
         """Configured pools, else the single pool of `gateway_url`."""

@@ -46,6 +46,8 @@ class Route:
     """The body is one JSON object that is read before admission, because units, model or safety depend on it."""
     outlives_client: bool = False
     """The gateway does the work once it has the whole body, whether its client waits for the answer or not."""
+    begins_work: bool = True
+    """It has a model, then, and a credential that is narrowed to models is good for these alone."""
 
 
 @dataclass(frozen=True, slots=True)

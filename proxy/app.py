@@ -46,7 +46,7 @@ def pipeline(
         # Right inside the hold it must end, whatever happens further in.
         partial(UsageTrackerMiddleware, ledger=ledger),
         # Last, so that the choice rests on health and load of this very moment.
-        partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet),
+        partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet, models=settings.chat_models()),
     ]
     app = forwarder
     for stage in reversed(stages):

@@ -31,6 +31,8 @@ PATHS = (
     "/upscale",
     "/audio-to-text",
     "/llm",
+    "/v1/chat/completions",
+    "/v1/models",
     "/segment-anything-2",
     "/image-to-text",
     "/text-to-speech",

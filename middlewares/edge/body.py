@@ -1,6 +1,7 @@
 """Reading request bodies within bounds."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from starlette.types import Message, Receive
 from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.declared import declare, missing
+from middlewares.edge.openai import chat_request
 from middlewares.exchange import Declared, Exchange, Refusal
 
 
@@ -71,13 +73,21 @@ class JsonBody:
     Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
     """
 
-    __slots__ = ("_arrived", "_buffered", "_declared", "_exchange", "_receive", "_settings", "_workload")
+    __slots__ = ("_arrived", "_buffered", "_declared", "_exchange", "_openai", "_receive", "_settings", "_workload")
 
     def __init__(
-        self, exchange: Exchange, workload: Workload, receive: Receive, arrived: Callable[[], bool], settings: Edge
+        self,
+        exchange: Exchange,
+        workload: Workload,
+        receive: Receive,
+        arrived: Callable[[], bool],
+        settings: Edge,
+        *,
+        openai: bool = False,
     ) -> None:
-        """`arrived`: is the whole body here? Then reading it needs no timer."""
+        """`arrived`: is the whole body here? Then reading it needs no timer. `openai`: it is written anew."""
         self._exchange = exchange
+        self._openai = openai
         self._workload = workload
         self._receive = receive
         self._arrived = arrived
@@ -96,6 +106,9 @@ class JsonBody:
             assert principal is not None  # noqa: S101 - strangers' bodies are not read
             body = await self._read()
             document = parse_object(body)
+            if self._openai:
+                document = chat_request(document)
+                body = json.dumps(document).encode()
             added = missing(self._workload, document, self._settings, principal.plan)
             self._declared = declare(
                 self._workload, {**document, **added} if added else document, body, self._settings, principal.plan

@@ -55,7 +55,7 @@ class EdgeMiddleware:
             raise too_large(limit)
         if route.metered_json:
             arrived = scope["tollgate.connection"].body_received
-            body = JsonBody(exchange, route.workload, receive, arrived, self.settings)
+            body = JsonBody(exchange, route.workload, receive, arrived, self.settings, openai=entry.openai)
             exchange.declare = body.declare
             receive = body.receive
         await self.app(scope, receive, send)

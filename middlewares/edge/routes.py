@@ -27,6 +27,8 @@ class Entry:
     """Path at the gateway where it is not the client's."""
     identity: bool = False
     """The gateway is asked for an unencoded answer, because a meter reads it."""
+    openai: bool = False
+    """The body is written as OpenAI clients write it."""
     job_header: bool = False
     """`Livepeer` carries the job (gateway contract section 1.7)."""
 
@@ -62,12 +64,13 @@ def _entry(
     *,
     metered_json: bool = False,
     outlives_client: bool = False,
+    begins_work: bool = True,
     identity: bool = False,
     job: bool = False,
 ) -> Entry:
     allowed = methods.split()
     return Entry(
-        Route(name, workload, metered_json, outlives_client),
+        Route(name, workload, metered_json, outlives_client, begins_work),
         frozenset(allowed),
         ", ".join(allowed).encode(),
         identity=identity,
@@ -100,13 +103,21 @@ _BATCH = {
 _EXACT: dict[bytes, Entry] = {
     **_BATCH,
     **{b"/api/v1/inference" + path: replace(entry, target=path) for path, entry in _BATCH.items()},
-    b"/image-to-video/result": _entry("image-to-video-result", Workload.IMAGE_TO_VIDEO, "GET POST", identity=True),
+    b"/v1/chat/completions": replace(
+        _entry("chat-completions", Workload.LLM, "POST", metered_json=True, identity=True), target=b"/llm", openai=True
+    ),
+    b"/v1/models": _entry("models", Workload.LLM, "GET", begins_work=False),
+    b"/image-to-video/result": _entry(
+        "image-to-video-result", Workload.IMAGE_TO_VIDEO, "GET POST", identity=True, begins_work=False
+    ),
     b"/process/stream/start": _entry("byoc-stream-start", Workload.BYOC, "POST OPTIONS", job=True),
-    b"/healthz": _entry("healthz", Workload.PLAYBACK, "GET HEAD"),
+    b"/healthz": _entry("healthz", Workload.PLAYBACK, "GET HEAD", begins_work=False),
 }
 
 _LIVE = {
-    operation: _entry(f"live-{operation.decode()}", Workload.LIVE_VIDEO_TO_VIDEO, methods)
+    operation: _entry(
+        f"live-{operation.decode()}", Workload.LIVE_VIDEO_TO_VIDEO, methods, begins_work=operation == b"whip"
+    )
     for operation, methods in (
         (b"update", "POST OPTIONS"),
         (b"status", "GET OPTIONS"),
@@ -115,7 +126,7 @@ _LIVE = {
     )
 }
 _BYOC_STREAM = {
-    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=True)
+    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=True, begins_work=False)
     for operation, methods in (
         (b"stop", "POST OPTIONS"),
         (b"update", "POST OPTIONS"),
@@ -127,8 +138,8 @@ _BYOC_STREAM = {
 _BYOC_REQUEST = _entry("byoc-request", Workload.BYOC, "POST", job=True)
 # Encoders hang up after the last byte of a segment; the gateway transcodes it all the same (section 1.5).
 _PUSH = _entry("live-push", Workload.TRANSCODING, "POST PUT", outlives_client=True)
-_STREAM = _entry("playback", Workload.PLAYBACK, "GET HEAD")
-_RECORDING = _entry("recording", Workload.PLAYBACK, "GET")
+_STREAM = _entry("playback", Workload.PLAYBACK, "GET HEAD", begins_work=False)
+_RECORDING = _entry("recording", Workload.PLAYBACK, "GET", begins_work=False)
 
 
 def _live(rest: bytes) -> Entry | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, Principal, Refusal, exchange_of
+from middlewares.exchange import Exchange, Refusal, exchange_of
 from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
 from middlewares.rate_limit.refusal import refusal_of, unavailable
@@ -31,7 +31,8 @@ class RateLimitMiddleware:
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         exchange.declared = declared = await exchange.declare()
         model = declared.model or ""
-        _check_model(principal, model)
+        if principal.models is not None and (model or route.begins_work):
+            _check_model(principal.models, model)
         exchange.policy = policy = self._ledger.policy(
             principal.app, principal.user, principal.key, principal.plan_name, principal.plan
         )
@@ -53,11 +54,11 @@ class RateLimitMiddleware:
         exchange.standings = decision.standings
 
 
-def _check_model(principal: Principal, model: str) -> None:
-    if principal.models is not None and model not in principal.models:
+def _check_model(allowed: frozenset[str], model: str) -> None:
+    if model not in allowed:
         raise Refusal(
             403,
             "insufficient_scope",
             f"This credential may not use model {model!r}." if model else "This credential needs a named model.",
-            members={"allowed_models": sorted(principal.models)},
+            members={"allowed_models": sorted(allowed)},
         )

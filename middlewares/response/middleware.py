@@ -17,6 +17,7 @@ from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_fields
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
+from middlewares.response.openai import CHAT_PATH, OpenAiAnswer
 from middlewares.response.problem import problem
 
 CLIENT_CLOSED = 499
@@ -63,7 +64,8 @@ class ResponseMiddleware:
             await answer.write(204, preflight)
             return
         try:
-            await self.app(scope, receive, answer.send)
+            send = OpenAiAnswer(answer.send).send if answer.exchange.path == CHAT_PATH else answer.send
+            await self.app(scope, receive, send)
         except Refusal as refusal:
             answer.verdict = REFUSED
             await self._refuse(answer, refusal)

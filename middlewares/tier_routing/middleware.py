@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.routing import RouteRule, Routing
 from middlewares.exchange import Refusal, exchange_of
 from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.models import send_models
 from middlewares.tier_routing.rules import choose_pools
 
 
 class TierRoutingMiddleware:
     """Chooses where a request goes. A stock gateway ignores the hints; ours to log and those of patched ones."""
 
-    def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet) -> None:
+    def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet, models: Iterable[str]) -> None:
+        """`models`: those that clients are told of."""
         self._app = app
+        self._models = frozenset(models)
         self._rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
         self._fleet = fleet
 
@@ -28,6 +32,9 @@ class TierRoutingMiddleware:
         exchange = exchange_of(scope)
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
+        if route.name == "models":
+            await send_models(self._models, principal, send)
+            return
         exchange.tier = principal.plan.tier
         pools = choose_pools(self._rules, exchange.tier, route.workload, exchange.declared.model)
         exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())

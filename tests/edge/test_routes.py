@@ -11,9 +11,11 @@ BATCH = """
     text-to-image image-to-image image-to-video upscale audio-to-text llm segment-anything-2 image-to-text
     text-to-speech
 """
-METERED_JSON = {"text-to-image", "llm", "text-to-speech"}
+METERED_JSON = {"text-to-image", "llm", "text-to-speech", "chat-completions"}
 
 ROUTES = [
+    ("POST", "/v1/chat/completions", "chat-completions", Workload.LLM),
+    ("GET", "/v1/models", "models", Workload.LLM),
     ("GET POST", "/image-to-video/result", "image-to-video-result", Workload.IMAGE_TO_VIDEO),
     ("POST OPTIONS", "/live/video-to-video/cam/update", "live-update", Workload.LIVE_VIDEO_TO_VIDEO),
     ("GET OPTIONS", "/live/video-to-video/str_1/status", "live-status", Workload.LIVE_VIDEO_TO_VIDEO),
@@ -53,7 +55,7 @@ UNREACHABLE = """
     /process/stream/start/ /capability/register /ai/stream/cam/control /generate-live-payment
     /sign-orchestrator-info /discover-orchestrators /api/v1/inference /api/v1/inference/
     /api/v1/inference/healthz /api/v1/inference/image-to-video/result /api/v1/inference/live-video-to-video
-    /v1/chat/completions /text%2Dto-image
+    /v1 /v1/completions /v1/chat /v1/chat/completions/ /v1/embeddings /v1/models/m /v1/llm /text%2Dto-image
 """
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")

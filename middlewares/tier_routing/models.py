@@ -1,0 +1,20 @@
+"""GET /v1/models: which chat models a client may name, in the shape OpenAI clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from starlette.types import Send
+
+from middlewares.exchange import Principal
+
+
+async def send_models(models: Iterable[str], principal: Principal, send: Send) -> None:
+    """Answer with those of `models` that the credential is good for. Nothing is forwarded."""
+    usable = sorted(models if principal.models is None else principal.models.intersection(models))
+    data = [{"id": model, "object": "model", "created": 0, "owned_by": "gateway"} for model in usable]
+    body = msgspec.json.encode({"object": "list", "data": data})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
