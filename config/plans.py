@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from config.base import Fault, Model, Whole, check_distinct, faults
+from config.transcoding import Transcoding
 from config.workloads import SaleUnit, Workload
 
 
@@ -157,6 +158,22 @@ class MaxTokens(Model):
         return most
 
 
+Disconnect = Literal["measured", "estimate", "free"]
+Failure = Literal["measured", "free"]
+
+
+class Outcomes(Model):
+    """What work costs that did not end well. What is not named is as the plan says for all workloads."""
+
+    on_disconnect: Disconnect | None = Field(
+        None, description="What a client that goes away pays: what was delivered, the estimate, or nothing."
+    )
+    on_upstream_error: Failure | None = Field(
+        None,
+        description="What a request costs that the gateway failed or broke off: what was delivered, or nothing.",
+    )
+
+
 SOLD = {Billing.PER_REQUEST: (SaleUnit.REQUESTS,), Billing.PER_MINUTE: (SaleUnit.MINUTES, SaleUnit.SECONDS)}
 """Billing models that sell nothing but these units."""
 
@@ -175,13 +192,15 @@ class Plan(Model):
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
     holds: Holds = Field(Holds(), description="What is reserved while a request runs.")
     max_tokens: MaxTokens = Field(MaxTokens(), description="Length of the answers of chats.")
-    on_disconnect: Literal["measured", "estimate", "free"] = Field(
+    on_disconnect: Disconnect = Field(
         "measured",
         description="What a client that goes away pays: what was delivered, the estimate, or nothing.",
     )
-    on_upstream_error: Literal["measured", "free"] = Field(
+    on_upstream_error: Failure = Field(
         "free", description="What a request that the gateway failed costs: what was delivered, or nothing."
     )
+    outcomes: dict[Workload, Outcomes] = Field({}, description="Other rules for single workloads.")
+    transcoding: Transcoding = Field(Transcoding(), description="What pushed segments are transcoded to.")
     on_orphan: Literal["estimate", "refund", "attention"] = Field(
         "refund",
         description="How a hold is resolved whose owner died: charged, released, or released and listed.",
@@ -196,6 +215,16 @@ class Plan(Model):
         """Eight hex digits that change whenever anything in the plan does."""
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def disconnect_rule(self, workload: Workload) -> Disconnect:
+        """What a client pays that goes away while this workload is done."""
+        special = self.outcomes.get(workload)
+        return (special and special.on_disconnect) or self.on_disconnect
+
+    def failure_rule(self, workload: Workload) -> Failure:
+        """What a request for this workload costs that the gateway failed."""
+        special = self.outcomes.get(workload)
+        return (special and special.on_upstream_error) or self.on_upstream_error
 
     @field_validator("prices")
     @classmethod

@@ -18,8 +18,8 @@ Formula = Callable[[Declared, Used], int | None]
 def network_units(workload: Workload, declared: Declared, used: Used) -> int | None:
     """Units of one request as the gateway multiplies them with an orchestrator's price; None: not known.
 
-    Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech. `declared` is what the
-    request said, `used` what its meter counted.
+    Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech, seconds for BYOC.
+    `declared` is what the request said, `used` what its meter counted.
     """
     formula = _FORMULAS.get(workload)
     return formula(declared, used) if formula else None
@@ -31,7 +31,7 @@ def _asked(unit: Unit) -> Formula:
 
 
 def _pixels(declared: Declared, used: Used) -> int | None:
-    """Width x height of the input, for each image made of it; of a video its 25 frames."""
+    """Width x height of the input, for each image made of it; of a video its 25 frames; of renditions all frames."""
     return used.get(Unit.PIXELS)
 
 
@@ -47,6 +47,21 @@ def _speech(declared: Declared, used: Used) -> int | None:
     return len(text.encode(errors="replace")) if isinstance(text, str) else None
 
 
+LIVE_PIXELS_PER_SECOND = 1280 * 720 * 30
+"""Of live video, whatever its real size and rate."""
+
+
+def _live(declared: Declared, used: Used) -> int | None:
+    milliseconds = used.get(Unit.MILLISECONDS)
+    return None if milliseconds is None else milliseconds * LIVE_PIXELS_PER_SECOND // 1000
+
+
+def _byoc(declared: Declared, used: Used) -> int | None:
+    """Seconds begun."""
+    milliseconds = used.get(Unit.MILLISECONDS)
+    return None if milliseconds is None else -(-milliseconds // 1000)
+
+
 _FORMULAS: dict[Workload, Formula] = {
     Workload.TEXT_TO_IMAGE: _asked(Unit.PIXELS),
     Workload.IMAGE_TO_IMAGE: _pixels,
@@ -57,4 +72,7 @@ _FORMULAS: dict[Workload, Formula] = {
     Workload.AUDIO_TO_TEXT: _audio,
     Workload.LLM: _asked(Unit.OUTPUT_TOKENS),
     Workload.TEXT_TO_SPEECH: _speech,
+    Workload.TRANSCODING: _pixels,
+    Workload.LIVE_VIDEO_TO_VIDEO: _live,
+    Workload.BYOC: _byoc,
 }

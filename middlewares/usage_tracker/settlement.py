@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.plans import Plan
-from config.workloads import Unit
+from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Outcome
 from middlewares.ledger.event import Event
 from middlewares.ledger.ledger import Ledger
@@ -28,7 +28,7 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
         return
     metered = believable(meter.usage())
     exchange.outcome = outcome_of(exchange, metered)
-    usage = charged_usage(policy.plan, exchange.outcome, metered, hold.units)
+    usage = charged_usage(policy.plan, route.workload, exchange.outcome, metered, hold.units)
     usage = with_duration(usage, round((now - exchange.started) * 1000))
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
@@ -53,15 +53,24 @@ def believable(usage: Usage) -> Usage:
     return Usage(units, provenance, usage.complete, usage.finish_reason)
 
 
-def charged_usage(plan: Plan, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int]) -> Usage:
-    """What counts of the measured usage, by the plan's rule for this outcome."""
-    if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN) and plan.on_upstream_error == "free":
+def charged_usage(
+    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int]
+) -> Usage:
+    """What counts of the measured usage, by the plan's rule for this workload and outcome.
+
+    `measured` charges for what was delivered of an answer that was broken off; an explicit zero stays a zero.
+    """
+    if outcome is Outcome.COMPLETE:
+        return usage
+    rule: str = "measured"
+    if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN):
+        rule = plan.failure_rule(workload)
+    elif outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
+        rule = plan.disconnect_rule(workload)
+    if rule == "free":
         return Usage(complete=False, finish_reason=usage.finish_reason)
-    if outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
-        if plan.on_disconnect == "free":
-            return Usage(complete=False, finish_reason=usage.finish_reason)
-        if plan.on_disconnect == "estimate":
-            return Usage(upper_bound, dict.fromkeys(upper_bound, Provenance.ESTIMATED), complete=False)
+    if rule == "estimate":
+        return Usage(upper_bound, dict.fromkeys(upper_bound, Provenance.ESTIMATED), complete=False)
     return usage
 
 

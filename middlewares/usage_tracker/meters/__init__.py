@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from config.transcoding import Transcoding
 from config.workloads import Workload
 from middlewares.exchange import Exchange
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.count import CountMeter
 from middlewares.usage_tracker.meters.images import ImagesMeter
 from middlewares.usage_tracker.meters.llm import LlmMeter
+from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
 
 __all__ = ["Meter", "meter_for"]
 
@@ -35,5 +37,8 @@ def meter_for(exchange: Exchange) -> Meter:
             return ImagesMeter(declared)
         case Workload.LLM:
             return LlmMeter(declared)
+        case Workload.TRANSCODING:
+            plan = exchange.principal.plan.transcoding if exchange.principal else Transcoding()
+            return TranscodingMeter(plan, exchange.headers)
         case workload:
             return CountMeter(answers=workload in ANSWERING or route.name in ANSWERING_ROUTES)

@@ -34,7 +34,7 @@ def test_byoc_job_that_failed_everywhere() -> None:
     assert fed.usage() == Usage(complete=False)
 
 
-@pytest.mark.parametrize("workload", [Workload.LIVE_VIDEO_TO_VIDEO, Workload.TRANSCODING, Workload.PLAYBACK])
+@pytest.mark.parametrize("workload", [Workload.LIVE_VIDEO_TO_VIDEO, Workload.PLAYBACK])
 def test_where_an_empty_200_says_all_there_is(workload: Workload) -> None:
     assert usage(workload, []).units == {Unit.REQUESTS: 1}
 

@@ -1,0 +1,125 @@
+"""Segment push: milliseconds of video per rendition, and the pixels that the network is paid by.
+
+The duration of a segment is what its own bytes say. Where they cannot be read it is what the gateway's renditions of
+it say, then the client's `Content-Duration` if the plan trusts that, and then what the gateway itself assumes (gateway
+contract section 1.5). The event tells which by its provenance.
+
+Renditions are the parts of a multipart answer. Any other answer does not name them (contract section 6.2): they are
+then those of the plan's profiles, else of the presets that a gateway has by default.
+"""
+
+from __future__ import annotations
+
+from config.transcoding import Transcoding
+from config.workloads import Unit
+from middlewares.exchange import Headers
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.meters.base import field, metered
+from middlewares.usage_tracker.meters.multipart import boundary_of
+from middlewares.usage_tracker.meters.renditions import Media, Rendition, RenditionsReader
+
+LONGEST_MS = 300_000
+"""The longest segment that orchestrators take; more is an error of whoever said so."""
+ASSUMED_MS = 2_000
+"""What the gateway takes a segment for that does not say."""
+DEFAULT_PRESETS = (b"P240p30fps16x9", b"P360p30fps16x9")
+"""A gateway's renditions where nobody asks for others."""
+ASSUMED = Rendition(1280, 720, (60, 1))
+"""Of a rendition whose size or rate nobody tells: it is not free."""
+
+FASTEST = 240
+"""Frames per second; a file that claims more is not believed."""
+
+_DOUBT = (Provenance.MEASURED, Provenance.UPSTREAM, Provenance.DECLARED, Provenance.ESTIMATED)
+
+
+class TranscodingMeter:
+    """A segment on its way in, its renditions on their way out."""
+
+    __slots__ = ("_declared_ms", "_multipart", "_renditions", "_segment", "_status", "_transcoding")
+
+    def __init__(self, transcoding: Transcoding, request_headers: Headers) -> None:
+        self._transcoding = transcoding
+        self._declared_ms = _whole(field(request_headers, b"content-duration"))
+        self._segment = Media()
+        self._status = 0
+        self._multipart = False
+        self._renditions: RenditionsReader | None = None
+
+    def request(self, chunk: bytes) -> None:
+        self._segment.feed(chunk)
+
+    def response(self, status: int, headers: Headers) -> None:
+        self._status = status
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        self._multipart = status == 200 and content_type.lower().startswith(b"multipart/")
+        encoded = field(headers, b"content-encoding") not in (b"", b"identity")
+        if self._multipart and not encoded:
+            self._renditions = RenditionsReader(boundary_of(content_type), self._transcoding.profiles)
+
+    def answer(self, chunk: bytes) -> None:
+        if self._renditions is not None:
+            self._renditions.feed(chunk)
+
+    def usage(self) -> Usage:
+        if self._status != 200:
+            return Usage(complete=400 <= self._status < 500)
+        if self._renditions is not None:
+            found, source, complete = self._renditions.found, Provenance.UPSTREAM, self._renditions.complete
+        else:
+            found, source = self._expected()
+            complete = True
+        if not found:
+            return Usage(complete=False)
+        milliseconds, clock = self._duration(found)
+        pixels = [self._pixels(rendition, milliseconds, clock, source) for rendition in found]
+        return metered(
+            {Unit.MILLISECONDS: milliseconds * len(found), Unit.PIXELS: sum(count for count, _ in pixels)},
+            {Unit.MILLISECONDS: clock, Unit.PIXELS: max((doubt for _, doubt in pixels), key=_DOUBT.index)},
+            complete=complete,
+        )
+
+    def _expected(self) -> tuple[list[Rendition], Provenance]:
+        """The renditions of an answer that does not name them."""
+        if self._transcoding.profiles:
+            return [Rendition.of_profile(profile) for profile in self._transcoding.profiles], Provenance.DECLARED
+        return [Rendition.named(name, ()) for name in DEFAULT_PRESETS], Provenance.ESTIMATED
+
+    def _duration(self, renditions: list[Rendition]) -> tuple[int, Provenance]:
+        """Milliseconds of the segment, and who says so."""
+        measured = self._segment.milliseconds()
+        if measured is not None:
+            return min(measured, LONGEST_MS), Provenance.MEASURED
+        told = max((rendition.media.milliseconds() or 0 for rendition in renditions), default=0)
+        if told:
+            return min(told, LONGEST_MS), Provenance.UPSTREAM
+        if self._transcoding.trust_content_duration and self._declared_ms:
+            return min(self._declared_ms, LONGEST_MS), Provenance.DECLARED
+        return ASSUMED_MS, Provenance.ESTIMATED
+
+    def _pixels(
+        self, rendition: Rendition, milliseconds: int, clock: Provenance, source: Provenance
+    ) -> tuple[int, Provenance]:
+        """Width x height x frames of a rendition, and the least certain of the three."""
+        width, height = rendition.media.size()
+        if not width:
+            width, height = rendition.width, rendition.height
+        if not width:
+            width, height, source = ASSUMED.width, ASSUMED.height, Provenance.ESTIMATED
+        frames = rendition.media.frames()
+        if not frames:
+            rate, divisor = rendition.rate
+            if rate:
+                frames = -(-milliseconds * rate // (1000 * divisor))
+                source = max(source, clock, key=_DOUBT.index)
+            elif self._segment.frames():
+                frames = min(self._segment.frames(), -(-milliseconds * FASTEST // 1000))
+            else:
+                frames = -(-milliseconds * ASSUMED.rate[0] // 1000)
+                source = Provenance.ESTIMATED
+        return width * height * frames, source
+
+
+def _whole(text: bytes) -> int:
+    """A number of milliseconds; 0 where it is none."""
+    return int(text) if text.isdigit() and len(text) < 12 else 0
