@@ -71,6 +71,18 @@ DEFAULT_TIMEOUTS: dict[Workload, Timeouts] = {
 """Where minutes of inference are normal the first byte may take that long."""
 
 
+class Stickiness(Model):
+    """How long after its last use the gate knows which gateway has something, in seconds."""
+
+    manifest_seconds: float = Field(
+        3_600, ge=60, le=604_800, description="Manifests of segment pushes; a gateway ends them after a minute idle."
+    )
+    stream_seconds: float = Field(86_400, ge=60, le=604_800, description="Live and BYOC streams.")
+    result_seconds: float = Field(
+        21_600, ge=60, le=604_800, description="Results and asynchronous requests; afterwards they are not found."
+    )
+
+
 class Routing(Model):
     """Pools, rules and timeouts."""
 
@@ -79,6 +91,7 @@ class Routing(Model):
         (), validate_default=True, description="Rules in order; none: everything goes to the only pool."
     )
     timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
+    stickiness: Stickiness = Field(Stickiness(), description="What has to return to the gateway that has it.")
 
     @field_validator("rules")
     @classmethod

@@ -99,7 +99,15 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".tollgate"), description="Folder of the embedded Redis, the journal and metric files.")
     listen: Address = Field("127.0.0.1:8080", description="Public listener.")
     admin_listen: Address = Field("127.0.0.1:9090", description="Private listener: metrics, health.")
-    public_url: Origin | None = Field(None, description="Origin under which clients reach the public listener.")
+    public_url: Origin | None = Field(
+        None,
+        description="Origin under which clients reach the public listener; unset: the `Host` each of them asked for.",
+    )
+    media_url: Origin | None = Field(
+        None,
+        description="Origin under which clients reach the media server that plays live streams; unset: they play "
+        "through the gate, from gateways that serve WHEP themselves.",
+    )
     workers: int = Field(1, ge=1, le=256, description="Worker processes that share the public listener.")
     hold_ttl: float = Field(
         60, ge=1, le=3600, description="Seconds after which a hold is an orphan unless its owner renews it."

@@ -6,10 +6,10 @@ stages before it. Nothing about a request lives on a middleware.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
@@ -83,6 +83,24 @@ async def nothing_declared() -> Declared:
     return NOTHING_DECLARED
 
 
+class Affinity(Protocol):
+    """The gateway a request belongs to, because what it names lives there (gateway contract section 9.6)."""
+
+    @property
+    def gateway(self) -> str:
+        """Its origin; empty: not chosen yet."""
+        ...
+
+    @property
+    def movable(self) -> bool:
+        """What the request names begins anew at another gateway where that one is not available."""
+        ...
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        """Choose one of `gateways`, best first, in place of `gateway`; returns what all workers agreed on."""
+        ...
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request from its first byte to its usage event. Times are seconds of `time.monotonic`."""
@@ -112,7 +130,7 @@ class Exchange:
     principal: Principal | None = None
 
     store_lost: bool = False
-    """Redis was asked about the credential and did not answer; it is not waited for again."""
+    """Redis was asked about this request and did not answer; it is not waited for again."""
 
     # rate_limit
     declared: Declared = NOTHING_DECLARED
@@ -121,6 +139,10 @@ class Exchange:
     hold: Hold | None = None
     standings: tuple[Standing, ...] = ()
     """Limits that apply to this request, as they stand after it was admitted."""
+
+    # tenancy
+    affinity: Affinity | None = None
+    """None: any gateway will do."""
 
     # tier_routing
     tier: str = ""

@@ -18,6 +18,8 @@ from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
 from middlewares.response.middleware import ResponseMiddleware
+from middlewares.tenancy.middleware import TenancyMiddleware
+from middlewares.tenancy.placements import Placements
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
@@ -30,6 +32,7 @@ def pipeline(
     *,
     credentials: Credentials,
     ledger: Ledger,
+    placements: Placements,
     fleet: Fleet,
     metrics: RequestMetrics,
 ) -> ASGIApp:
@@ -45,6 +48,15 @@ def pipeline(
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.
         partial(UsageTrackerMiddleware, ledger=ledger),
+        # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is
+        # chosen, for what a request names lives at one.
+        partial(
+            TenancyMiddleware,
+            placements=placements,
+            alone=len(fleet.gateways) == 1,
+            public_url=settings.public_url,
+            media_url=settings.media_url,
+        ),
         # Last, so that the choice rests on health and load of this very moment.
         partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet, models=settings.chat_models()),
     ]

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
-from config.routing import Gateway
+from config.routing import Gateway, Stickiness
 from config.settings import Settings
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
 from middlewares.response.metrics import RequestMetrics
+from middlewares.tenancy.placements import Kind, Placements
 from middlewares.tier_routing.fleet import Fleet
 from proxy.app import pipeline
 from proxy.control.authentication import Authentication
@@ -52,6 +53,7 @@ class Gate:
             )
             hooks.ledger = ledger
             authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
+            placements = Placements(store, keys_of(settings), _lives(settings.routing.stickiness))
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {url: _connections(gateway) for url, gateway in gateways.items()}
@@ -60,7 +62,13 @@ class Gate:
             )
             metrics = RequestMetrics()
             app = pipeline(
-                forwarder, settings, credentials=authentication.credentials, ledger=ledger, fleet=fleet, metrics=metrics
+                forwarder,
+                settings,
+                credentials=authentication.credentials,
+                ledger=ledger,
+                placements=placements,
+                fleet=fleet,
+                metrics=metrics,
             )
             await authentication.start()
             upkeep = [asyncio.create_task(ledger.run()), asyncio.create_task(metrics.keep_flushing())]
@@ -71,6 +79,7 @@ class Gate:
                 await hooks.settle()
                 await _cancel(upkeep)
                 metrics.flush()
+                await placements.drain()
                 await ledger.drain()
                 ledger.close()
                 for pool in pools.values():
@@ -114,6 +123,17 @@ def keys_of(settings: Settings) -> Keys:
     url = settings.redis_url.get_secret_value() if settings.redis_url else None
     cluster = url is not None and Address.parse(url).topology is Topology.CLUSTER
     return Keys(settings.store.hash_tags, cluster=cluster)
+
+
+def _lives(stickiness: Stickiness) -> dict[Kind, float]:
+    """Seconds for which each kind of placement is kept."""
+    return {
+        Kind.MANIFEST: stickiness.manifest_seconds,
+        Kind.LIVE: stickiness.stream_seconds,
+        Kind.BYOC: stickiness.stream_seconds,
+        Kind.VIDEO: stickiness.result_seconds,
+        Kind.RESULT: stickiness.result_seconds,
+    }
 
 
 def _connections(gateway: Gateway) -> Pool:

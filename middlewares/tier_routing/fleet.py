@@ -49,6 +49,15 @@ class Fleet:
             return "", ()
         return names[0], self._ordered(self.pools[names[0]])
 
+    def is_healthy(self, url: str, now: float) -> bool:
+        """Is this a gateway of any pool, and not ejected?"""
+        state = self.gateways.get(url)
+        return state is not None and state.ejected_until <= now
+
+    def pool_of(self, url: str) -> str:
+        """The first pool that the gateway is in."""
+        return next(name for name, states in self.pools.items() if self.gateways[url] in states)
+
     def _ordered(self, gateways: Iterable[GatewayState]) -> tuple[str, ...]:
         states = list(gateways)
         if len(states) > 1:

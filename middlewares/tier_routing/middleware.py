@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.routing import RouteRule, Routing
-from middlewares.exchange import Refusal, exchange_of
+from middlewares.exchange import Affinity, Exchange, Refusal, exchange_of
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.models import send_models
 from middlewares.tier_routing.rules import choose_pools
@@ -37,7 +37,10 @@ class TierRoutingMiddleware:
             return
         exchange.tier = principal.plan.tier
         pools = choose_pools(self._rules, exchange.tier, route.workload, exchange.declared.model)
-        exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
+        if exchange.affinity is None:
+            exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
+        else:
+            await self._stick(exchange, exchange.affinity, pools)
         if not exchange.gateways:
             raise Refusal(
                 503,
@@ -48,3 +51,16 @@ class TierRoutingMiddleware:
         exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
         await self._app(scope, receive, send)
+
+    async def _stick(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
+        """To the gateway that has what the request names, whatever its pool; elsewhere only what may begin anew."""
+        now = time.monotonic()
+        url = affinity.gateway
+        healthy = self._fleet.is_healthy(url, now)
+        pool, candidates = self._fleet.candidates(pools, now) if affinity.movable else ("", ())
+        if candidates and not healthy:
+            url = await affinity.settle_on(candidates)
+            healthy = url in self._fleet.gateways
+        if healthy:
+            exchange.pool = pool if url in candidates else self._fleet.pool_of(url)
+            exchange.gateways = (url, *(other for other in candidates if other != url))

@@ -1,0 +1,191 @@
+"""To each app its own names at the gateways, and each request to the gateway that has what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from middlewares.exchange import Exchange, Refusal, exchange_of
+from middlewares.ledger.port import StoreError
+from middlewares.tenancy.answers import noticing, with_public_document, with_public_headers
+from middlewares.tenancy.bodies import read_whole, replay, start_of, video_of
+from middlewares.tenancy.placements import Kind, Placements, Thing
+from middlewares.tenancy.public import PublicUrls
+from middlewares.tenancy.rules import PLACED_HERE, READERS, must_be_placed, not_found
+
+FOUNDING = frozenset({"live-push", "live-whip"})
+"""What their path names begins to exist with the first request."""
+MAKING = frozenset(
+    {"text-to-image", "image-to-image", "image-to-video", "image-to-video-result", "upscale", "text-to-speech"}
+)
+"""Their answers name what a gateway has made."""
+LINKING_HEADERS = frozenset({"live-whip", "byoc-stream-whip"})
+LINKING_DOCUMENTS = frozenset({"byoc-stream-start", "byoc-stream-status", "live-status"})
+VIDEO_RESULT = "image-to-video-result"
+STREAM_START = "byoc-stream-start"
+
+CONCERNED = READERS.keys() | FOUNDING | MAKING | LINKING_HEADERS | LINKING_DOCUMENTS
+"""Routes with names; all others pass untouched."""
+
+
+class TenancyMiddleware:
+    """Rewrites names of the request, sets its affinity, and looks after the ids and links of the answer.
+
+    Raises `Refusal`: 404 for what is another app's or does not exist, which the gateway does not hear of; 503 where
+    Redis is lost and only Redis knows.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        placements: Placements,
+        alone: bool,
+        public_url: str | None = None,
+        media_url: str | None = None,
+    ) -> None:
+        """`alone`: there is but one gateway, so that without Redis it is clear where things are."""
+        self._app = app
+        self._alone = alone
+        self._placements = placements
+        self._public_url = public_url
+        self._media_url = media_url
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass routes without names on at the cost of one look-up."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = exchange_of(scope)
+        assert exchange.route is not None and exchange.principal is not None  # noqa: S101, PT018 - edge, auth
+        route = exchange.route.name
+        if route in CONCERNED:
+            app = exchange.principal.app
+            if route in READERS:
+                await self._by_path(exchange, app, route)
+            elif route in (VIDEO_RESULT, STREAM_START) and exchange.method != "OPTIONS":
+                receive = await self._by_body(exchange, app, route, receive)
+            send = self._answering(scope, exchange, app, route, send)
+        await self._app(scope, receive, send)
+
+    async def _by_path(self, exchange: Exchange, app: str, route: str) -> None:
+        readings = READERS[route](app, exchange.target)
+        founding = route in FOUNDING and exchange.method != "OPTIONS"
+        found = await self._find(exchange, [reading.thing for reading in readings], founding=founding)
+        if found is None and must_be_placed(readings):
+            raise not_found()
+        reading = next((each for each in readings if found and each.thing == found.thing), readings[-1])
+        exchange.target = reading.target
+        if founding:
+            exchange.affinity = Claim(self._placements, reading.thing, found, store_lost=exchange.store_lost)
+        else:
+            exchange.affinity = found
+        if route == "live-whip":
+            exchange.target += (b"&" if b"?" in reading.target else b"?") + b"streamId=" + reading.thing.name.encode()
+
+    async def _by_body(self, exchange: Exchange, app: str, route: str, receive: Receive) -> Receive:
+        body = await read_whole(receive)
+        if route == VIDEO_RESULT:
+            exchange.affinity = await self._find(exchange, [video_of(app, body)])
+            if exchange.affinity is None:
+                raise not_found()
+        else:
+            thing, body = start_of(app, body)
+            found = await self._find(exchange, [thing])
+            exchange.affinity = Claim(self._placements, thing, found)
+        return replay(body, exchange, receive)
+
+    async def _find(self, exchange: Exchange, things: Sequence[Thing], *, founding: bool = False) -> Place | None:
+        """Where the first of `things` is that is anywhere. A gateway's own ids may be new to Redis for a moment."""
+        exchange.store_lost |= exchange.hold is not None and exchange.hold.local
+        patient = things[0].kind in (Kind.RESULT, Kind.VIDEO)
+        try:
+            found = await self._placements.find(things, patient=patient, store_lost=exchange.store_lost)
+        except StoreError:
+            exchange.store_lost = True
+            if things[0].kind in PLACED_HERE or not (founding or self._alone):
+                raise _unknown_now() from None
+            found = None  # of the app's own namespace, wherever it goes
+        return Place(*found) if found else None
+
+    def _answering(self, scope: Scope, exchange: Exchange, app: str, route: str, send: Send) -> Send:
+        if route in LINKING_HEADERS:
+            send = with_public_headers(send, self._urls(scope, exchange))
+        elif route in LINKING_DOCUMENTS:
+            send = with_public_document(send, self._urls(scope, exchange))
+        elif route in MAKING:
+
+            def notice(kind: Kind, names: set[str]) -> None:
+                self._placements.remember([Thing(app, kind, name) for name in names], exchange.gateway)
+
+            send = noticing(send, notice)
+        if isinstance(exchange.affinity, Claim):
+            send = exchange.affinity.following(exchange, send)
+        return send
+
+    def _urls(self, scope: Scope, exchange: Exchange) -> PublicUrls:
+        """Rewrites to the configured origin, else to the one that this client used."""
+        origin = self._public_url
+        if origin is None:
+            host: bytes = next(value for name, value in scope["headers"] if name == b"host")
+            origin = f"{exchange.scheme}://{host.decode('ascii')}"
+        return PublicUrls(origin, self._media_url)
+
+
+class Place:
+    """Something lives at a gateway, and nowhere else."""
+
+    __slots__ = ("gateway", "thing")
+    movable = False
+
+    def __init__(self, thing: Thing, gateway: str) -> None:
+        self.thing = thing
+        self.gateway = gateway
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        """It stays where it is."""
+        return self.gateway
+
+
+class Claim(Place):
+    """Something begins to live at a gateway, or goes on there; where that one is lost it begins anew at another."""
+
+    __slots__ = ("_placements", "_store_lost")
+    movable = True
+
+    def __init__(self, placements: Placements, thing: Thing, found: Place | None, *, store_lost: bool = False) -> None:
+        super().__init__(thing, found.gateway if found else "")
+        self._placements = placements
+        self._store_lost = store_lost
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        """The first of `gateways`, unless another worker was faster; without Redis all choose by the same hash."""
+        if not self._store_lost:
+            try:
+                self.gateway = await self._placements.claim(self.thing, gateways[0], replacing=self.gateway)
+            except StoreError:
+                self._store_lost = True
+        if self._store_lost:
+            self.gateway = max(gateways, key=lambda url: crc32(f"{self.thing.name} {url}".encode()))
+        return self.gateway
+
+    def following(self, exchange: Exchange, send: Send) -> Send:
+        """`send` that notes where the request really went, if its gateway took no connection."""
+
+        async def send_following(message: Message) -> None:
+            if message["type"] == "http.response.start" and exchange.gateway != self.gateway:
+                await self.settle_on([exchange.gateway])
+            await send(message)
+
+        return send_following
+
+
+def _unknown_now() -> Refusal:
+    return Refusal(
+        503,
+        "store_unavailable",
+        "The gate cannot find out at the moment which gateway has this. Nothing was forwarded; try again shortly.",
+        headers=[(b"retry-after", b"1")],
+    )

@@ -1,0 +1,146 @@
+"""Which gateway has what: kept in Redis for all workers, under the app that may ask for it.
+
+A gateway keeps manifests, streams and results in the memory of its process (gateway contract section 9.6). An id that
+it makes up itself is 32 bits of chance, known to whoever guesses it: its placement is also the proof of who owns it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.port import Script, ScriptRunner, StoreError, StoreUnavailable
+
+CACHE_SECONDS = 5.0
+"""How long a worker trusts what it knows. A manifest that another worker moved may be split for as long."""
+CACHE_ENTRIES = 50_000
+REMEMBER_SECONDS = 2.0
+"""Deadline of writing down what a gateway made, which no client waits for."""
+PATIENCE_SECONDS = (0.01, 0.04, 0.15)
+"""Pauses before an unknown id is asked for again: its owner may be here before the worker that saw it being made has
+written it down."""
+
+_LUA = files(__package__) / "lua"
+FIND = Script("find_placement", (_LUA / "find.lua").read_bytes())
+REMEMBER = Script("remember_placement", (_LUA / "remember.lua").read_bytes())
+
+
+class Kind(StrEnum):
+    """What lives at a gateway; each kind has names of its own."""
+
+    MANIFEST = "manifest"
+    LIVE = "live"
+    BYOC = "byoc"
+    VIDEO = "video"
+    """Request id of an asynchronous image-to-video."""
+    RESULT = "result"
+    """Folder of a result, below `/stream/`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that lives at one gateway; `name` is what the gateway calls it."""
+
+    app: str
+    kind: Kind
+    name: str
+
+
+class Placements:
+    """One per worker."""
+
+    def __init__(self, runner: ScriptRunner, keys: Keys, life: Mapping[Kind, float]) -> None:
+        """`life`: seconds after its last use for which a placement is kept."""
+        self._runner = runner
+        self._keys = keys
+        self._life_ms = {kind: round(life[kind] * 1000) for kind in Kind}
+        self._known: dict[Thing, tuple[str, float]] = {}
+        """Gateway, and until when it is trusted (`time.monotonic`); the longest unused first."""
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def find(
+        self, things: Sequence[Thing], *, patient: bool = False, store_lost: bool = False
+    ) -> tuple[Thing, str] | None:
+        """The first of `things` (of one app) that lives at a gateway, and its origin.
+
+        `patient`: none of them is asked for again for a moment. `store_lost`: Redis is not waited for once more.
+        Raises `StoreError` where Redis cannot tell and this worker does not know.
+        """
+        for thing in things:
+            if (gateway := self._trusted(thing)) is not None:
+                return thing, gateway
+        try:
+            if store_lost:
+                raise StoreUnavailable("Redis did not answer this request before")
+            found = await self._ask(things)
+            for pause in PATIENCE_SECONDS if patient else ():
+                if found is not None:
+                    break
+                await asyncio.sleep(pause)
+                found = await self._ask(things)
+        except StoreError:
+            for thing in things:
+                if thing in self._known:
+                    return thing, self._known[thing][0]
+            raise
+        return found
+
+    async def claim(self, thing: Thing, gateway: str, *, replacing: str = "") -> str:
+        """Where `thing` lives from now on: at `gateway`, unless some worker has placed it already.
+
+        A placement at `replacing` gives way. Raises `StoreError`.
+        """
+        found = await self._ask([thing], gateway, replacing)
+        return found[1] if found else gateway
+
+    def remember(self, things: Sequence[Thing], gateway: str) -> None:
+        """The gateway has just made `things` (of one app and kind). Returns at once.
+
+        The command leaves for Redis ahead of whatever happens after the present turn of the event loop. Where Redis
+        is lost, this worker alone knows of them.
+        """
+        for thing in things:
+            self._trust(thing, gateway)
+        task = asyncio.create_task(self._write(things, gateway))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def drain(self) -> None:
+        """Wait until everything is written down, or given up."""
+        await asyncio.gather(*self._writing)
+
+    async def _write(self, things: Sequence[Thing], gateway: str) -> None:
+        keys = [self._key(thing) for thing in things]
+        args = (gateway, self._life_ms[things[0].kind])
+        try:
+            await self._runner.run(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
+        except StoreError:  # the store says so itself, once; without it the result is found by this worker alone
+            return
+
+    async def _ask(self, things: Sequence[Thing], gateway: str = "", replacing: str = "") -> tuple[Thing, str] | None:
+        lives = [self._life_ms[thing.kind] for thing in things]
+        keys = [self._key(thing) for thing in things]
+        reply = await self._runner.run(FIND, keys, (gateway, replacing, *lives))
+        if reply is None:
+            return None
+        thing, found = things[reply[0] - 1], reply[1].decode()
+        self._trust(thing, found)
+        return thing, found
+
+    def _trusted(self, thing: Thing) -> str | None:
+        known = self._known.get(thing)
+        return known[0] if known is not None and known[1] > time.monotonic() else None
+
+    def _trust(self, thing: Thing, gateway: str) -> None:
+        self._known.pop(thing, None)
+        if len(self._known) >= CACHE_ENTRIES:
+            del self._known[next(iter(self._known))]
+        self._known[thing] = gateway, time.monotonic() + CACHE_SECONDS
+
+    def _key(self, thing: Thing) -> str:
+        return f"{self._keys.tag(thing.app)}place:{thing.app}:{thing.kind}:{thing.name}"
