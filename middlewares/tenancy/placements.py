@@ -99,11 +99,14 @@ class Placements:
         return found[1] if found else gateway
 
     def remember(self, things: Sequence[Thing], gateway: str) -> None:
-        """The gateway has just made `things` (of one app and kind). Returns at once.
+        """The gateway has made `things` (of one app and kind). Returns at once, and writes nothing known already.
 
         The command leaves for Redis ahead of whatever happens after the present turn of the event loop. Where Redis
         is lost, this worker alone knows of them.
         """
+        things = [thing for thing in things if self._trusted(thing) != gateway]
+        if not things:
+            return
         for thing in things:
             self._trust(thing, gateway)
         task = asyncio.create_task(self._write(things, gateway))
