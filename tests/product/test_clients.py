@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from livepeer_ai import Livepeer
 
+from middlewares.tenancy.names import at_gateway
 from proxy.standin.media import png, ts, wav
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.wire import Wire, chunk
@@ -214,7 +215,7 @@ async def test_ffmpeg_pushes_its_segments(gate: Deployment, tmp_path: Path) -> N
         *("ffmpeg", "-hide_banner", "-loglevel", "error"),
         *("-f", "lavfi", "-i", "testsrc=size=128x96:rate=10:duration=3", "-c:v", "mpeg2video", "-g", "10"),
         *("-f", "hls", "-hls_time", "1", "-method", "PUT", "-headers", f"X-Api-Key: {customer.key}\r\n"),
-        *("-hls_segment_filename", f"{gate.public}/live/{customer.app}/%d.ts", str(tmp_path / "list.m3u8")),
+        *("-hls_segment_filename", f"{gate.public}/live/movie/%d.ts", str(tmp_path / "list.m3u8")),
     )
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
@@ -222,5 +223,6 @@ async def test_ffmpeg_pushes_its_segments(gate: Deployment, tmp_path: Path) -> N
     events = await gate.settled(3, customer.app)
     assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
     pushed = gate.heard(customer.app)
-    assert sorted(each.target for each in pushed) == [f"/live/{customer.app}/{number}.ts" for number in range(3)]
+    movie = at_gateway(customer.app, "movie")
+    assert sorted(each.target for each in pushed) == [f"/live/{movie}/{number}.ts" for number in range(3)]
     assert all(each.body_complete for each in pushed)
