@@ -192,6 +192,9 @@ class Plan(Model):
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
     holds: Holds = Field(Holds(), description="What is reserved while a request runs.")
     max_tokens: MaxTokens = Field(MaxTokens(), description="Length of the answers of chats.")
+    byoc_timeout_seconds: int = Field(
+        900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is cut to it."
+    )
     on_disconnect: Disconnect = Field(
         "measured",
         description="What a client that goes away pays: what was delivered, the estimate, or nothing.",

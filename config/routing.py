@@ -83,6 +83,14 @@ class Stickiness(Model):
     )
 
 
+class Tier(Model):
+    """Which orchestrators serve a tier, as far as a stock gateway takes hints; clients have no say in it."""
+
+    byoc_include: tuple[str, ...] = Field((), description="BYOC: only these orchestrators, as the gateway knows them.")
+    byoc_exclude: tuple[str, ...] = Field((), description="BYOC: none of these orchestrators.")
+    live_orchestrator: str = Field("", description="Live: orchestrators whose URL has this in it; empty: any.")
+
+
 class Routing(Model):
     """Pools, rules and timeouts."""
 
@@ -90,6 +98,7 @@ class Routing(Model):
     rules: tuple[RouteRule, ...] = Field(
         (), validate_default=True, description="Rules in order; none: everything goes to the only pool."
     )
+    tiers: dict[Name, Tier] = Field({}, description="Orchestrators by tier.")
     timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
     stickiness: Stickiness = Field(Stickiness(), description="What has to return to the gateway that has it.")
 

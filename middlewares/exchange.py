@@ -75,6 +75,18 @@ class Declared:
     """The parsed JSON body of a metered route."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A BYOC job as its client describes it (gateway contract section 3)."""
+
+    capability: str
+    request: str
+    """JSON text of an object for the worker."""
+    parameters: Mapping[str, Any]
+    """Without any choice of orchestrators."""
+    timeout_seconds: int
+
+
 NOTHING_DECLARED = Declared()
 
 
@@ -125,6 +137,9 @@ class Exchange:
     scheme: str = "http"
     declare: Callable[[], Awaitable[Declared]] = nothing_declared
     """Reads what the request declares, at most once. May raise `Refusal` (400, 413)."""
+
+    job: Job | None = None
+    """Of a BYOC request that carries one, once it has been asked what it declares."""
 
     # auth
     principal: Principal | None = None

@@ -6,6 +6,7 @@ from config.access import Edge
 from middlewares.edge.body import JsonBody, limited, to_its_end, too_large
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
+from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.routes import Entry, find_entry
 from middlewares.edge.target import check_path, split_target, without_reserved
@@ -58,6 +59,8 @@ class EdgeMiddleware:
             body = JsonBody(exchange, route.workload, receive, arrived, self.settings, openai=entry.openai)
             exchange.declare = body.declare
             receive = body.receive
+        elif entry.job_header and b"livepeer" in read:  # without one the gateway refuses what needs one
+            exchange.declare = job_declaration(exchange, read[b"livepeer"])
         await self.app(scope, receive, send)
 
     def _client(self, scope: Scope, read: dict[bytes, bytes]) -> tuple[str, str]:
@@ -84,8 +87,6 @@ def _headers(fields: Headers, read: dict[bytes, bytes], entry: Entry, request_id
         fields.append((b"accept-encoding", b"identity"))
     elif b"accept-encoding" in read:
         fields.append((b"accept-encoding", read[b"accept-encoding"]))
-    if entry.job_header and b"livepeer" in read:
-        fields.append((b"livepeer", read[b"livepeer"]))
     fields.append((b"x-request-id", request_id))
     fields.append((b"x-forwarded-for", request_id))
     return fields

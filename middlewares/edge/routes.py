@@ -126,13 +126,13 @@ _LIVE = {
     )
 }
 _BYOC_STREAM = {
-    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=True, begins_work=False)
-    for operation, methods in (
-        (b"stop", "POST OPTIONS"),
-        (b"update", "POST OPTIONS"),
-        (b"status", "GET OPTIONS"),
-        (b"data", "GET OPTIONS"),
-        (b"whip", "POST OPTIONS"),
+    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=job, begins_work=False)
+    for operation, methods, job in (
+        (b"stop", "POST OPTIONS", True),
+        (b"update", "POST OPTIONS", True),
+        (b"status", "GET OPTIONS", False),
+        (b"data", "GET OPTIONS", False),
+        (b"whip", "POST OPTIONS", False),
     )
 }
 _BYOC_REQUEST = _entry("byoc-request", Workload.BYOC, "POST", job=True)

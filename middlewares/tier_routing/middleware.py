@@ -7,11 +7,16 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.routing import RouteRule, Routing
-from middlewares.exchange import Affinity, Exchange, Refusal, exchange_of
+from config.routing import RouteRule, Routing, Tier
+from config.workloads import Workload
+from middlewares.exchange import Affinity, Exchange, Refusal, Route, exchange_of
 from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.hints import job_header, live_target
 from middlewares.tier_routing.models import send_models
 from middlewares.tier_routing.rules import choose_pools
+
+HINTED = frozenset({Workload.BYOC, Workload.LIVE_VIDEO_TO_VIDEO})
+"""Workloads with hints for single requests (gateway contract section 4)."""
 
 
 class TierRoutingMiddleware:
@@ -22,6 +27,7 @@ class TierRoutingMiddleware:
         self._app = app
         self._models = frozenset(models)
         self._rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
+        self._tiers = routing.tiers
         self._fleet = fleet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,6 +54,8 @@ class TierRoutingMiddleware:
                 "No gateway can take this request right now. Nothing was forwarded and nothing is charged.",
                 headers=[(b"retry-after", b"%d" % self._fleet.retry_after(pools))],
             )
+        if route.workload in HINTED:
+            self._hint(exchange, route)
         exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
         await self._app(scope, receive, send)
@@ -64,3 +72,10 @@ class TierRoutingMiddleware:
         if healthy:
             exchange.pool = pool if url in candidates else self._fleet.pool_of(url)
             exchange.gateways = (url, *(other for other in candidates if other != url))
+
+    def _hint(self, exchange: Exchange, route: Route) -> None:
+        tier = self._tiers.get(exchange.tier, Tier())
+        if exchange.job is not None:
+            exchange.headers.append((b"livepeer", job_header(exchange.job, tier, exchange.request_id)))
+        elif route.name == "live-whip":
+            exchange.target = live_target(exchange.target, tier)

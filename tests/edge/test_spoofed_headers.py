@@ -1,5 +1,6 @@
 """Reserved names in every disguise: none of their values gets past the edge."""
 
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -93,13 +94,14 @@ def test_metered_answers_are_asked_for_unencoded(server: Server, path: bytes) ->
     assert [value for name, value in headers if name == b"accept-encoding"] == [b"identity"]
 
 
-def test_the_job_header_passes_on_byoc_routes_only(server: Server) -> None:
-    lines = b"Livepeer: am9i\r\nLivepeer-Orch-Search-Timeout: 1s\r\nContent-Length: 0\r\n"
-    for path in (b"/process/request/echo", b"/process/stream/start", b"/process/stream/a/stop"):
-        headers = headers_of(server, b"POST " + path, lines)
-        assert [field for field in headers if field[0].startswith(b"livepeer")] == [(b"livepeer", b"am9i")]
-    headers = headers_of(server, b"POST /upscale", lines)
-    assert not [field for field in headers if field[0].startswith(b"livepeer")]
+def test_the_job_header_is_read_and_never_passes(server: Server) -> None:
+    """It is written anew where the gateway is chosen."""
+    header = base64.b64encode(b'{"capability":"c","timeout_seconds":9,"sender":"0x0"}')
+    head = b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nLivepeer: " + header + b"\r\nContent-Length: 0\r\n\r\n"
+    for path in (b"/process/request/echo", b"/process/stream/start", b"/process/stream/a/stop", b"/upscale"):
+        [seen] = server.send(b"POST " + path + head).seen
+        assert not [name for name, _ in seen.exchange.headers if name.startswith(b"livepeer")]
+        assert (seen.exchange.job is not None) is (path != b"/upscale")
 
 
 def test_nominated_fields_are_the_connections_own(server: Server) -> None:

@@ -1,0 +1,70 @@
+"""The `Livepeer` header of BYOC requests, read (gateway contract sections 1.7 and 3). Pure.
+
+What a client may say: capability, request, parameters and a timeout. Orchestrators, sender, signature, worker URL and
+job id are not its business; the header for the gateway is written anew, from a `Job` and the tier's configuration.
+"""
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from config.workloads import Unit
+from middlewares.exchange import Declared, Exchange, Job, Refusal
+
+_SEARCH_SECONDS = 5
+"""What the gateway adds to the job's timeout when it calls an orchestrator."""
+
+
+class _Header(msgspec.Struct):
+    capability: str
+    timeout_seconds: int
+    request: str = "{}"
+    parameters: str = "{}"
+
+
+_HEADER = msgspec.json.Decoder(_Header)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_job(header: bytes, longest_seconds: int) -> Job:
+    """The job in a header: base64 of a JSON object. Its timeout is cut to `longest_seconds`.
+
+    Raises `Refusal` (400, `malformed_job`) that says what is wrong.
+    """
+    try:
+        text = base64.b64decode(header, validate=True)
+    except ValueError:
+        raise _malformed("it is not base64 (standard alphabet, padded)") from None
+    try:
+        read = _HEADER.decode(text)
+        _OBJECT.decode(read.request)
+        parameters = _OBJECT.decode(read.parameters)
+    except msgspec.ValidationError as error:
+        raise _malformed(f"{error}; `request` and `parameters` are JSON objects, written as strings") from None
+    except (ValueError, RecursionError):
+        raise _malformed("it, its `request` or its `parameters` is not valid JSON") from None
+    if not read.capability:
+        raise _malformed("`capability` is empty")
+    if read.timeout_seconds < 1:
+        raise _malformed("`timeout_seconds` must be a whole number from 1")
+    parameters = {name: value for name, value in parameters.items() if name.casefold() != "orchestrators"}
+    return Job(read.capability, read.request, parameters, min(read.timeout_seconds, longest_seconds))
+
+
+def job_declaration(exchange: Exchange, header: bytes) -> Callable[[], Awaitable[Declared]]:
+    """What a BYOC request declares: its capability is its model. The principal has to be known when it is asked."""
+
+    async def declare() -> Declared:
+        principal, route = exchange.principal, exchange.route
+        assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge come before
+        exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
+        longest = (job.timeout_seconds + _SEARCH_SECONDS) * 1000
+        return Declared(job.capability, {Unit.MILLISECONDS: longest} if route.name == "byoc-request" else {})
+
+    return declare
+
+
+def _malformed(what: str) -> Refusal:
+    return Refusal(400, "malformed_job", f"The `Livepeer` header must describe the job: {what}.")

@@ -1,0 +1,108 @@
+"""BYOC jobs: what of a client's header is read, and what the gateway is told."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.routing import Tier
+from middlewares.edge.job import read_job
+from middlewares.exchange import Job, Refusal
+from middlewares.tier_routing.hints import job_header, live_target
+
+JOB = {
+    "request": '{"run": "echo"}',
+    "parameters": '{"enable_video_ingress": true}',
+    "capability": "c",
+    "timeout_seconds": 30,
+}
+
+
+def encoded(**members: object) -> bytes:
+    return base64.b64encode(json.dumps({**JOB, **members}).encode())
+
+
+def authored(header: bytes, tier: Tier | None = None) -> dict[str, Any]:
+    """What the gateway reads."""
+    told: dict[str, Any] = json.loads(base64.b64decode(job_header(read_job(header, 60), tier or Tier(), "id-1")))
+    return told
+
+
+def test_a_job_keeps_what_is_the_clients_to_say() -> None:
+    assert read_job(encoded(), 60) == Job("c", '{"run": "echo"}', {"enable_video_ingress": True}, 30)
+    told = authored(encoded())
+    assert json.loads(told.pop("parameters")) == {"enable_video_ingress": True}
+    assert told == {"id": "id-1", "capability": "c", "request": '{"run": "echo"}', "timeout_seconds": 30}
+
+
+@pytest.mark.parametrize("name", ["sender", "sig", "capability_url", "id", "Sender", "Timeout_Seconds", "anything"])
+def test_what_is_not_the_clients_to_say_is_dropped(name: str) -> None:
+    told = authored(encoded(**{name: "spoofed"}))
+    assert "spoofed" not in json.dumps(told)
+
+
+@pytest.mark.parametrize("name", ["orchestrators", "Orchestrators", "ORCHE\u017fTRATORS"])
+def test_orchestrators_are_the_tiers_choice(name: str) -> None:
+    header = encoded(parameters=json.dumps({name: {"include": ["https://mine"]}, "x": 1}))
+    assert json.loads(authored(header)["parameters"]) == {"x": 1}
+    tier = Tier(byoc_include=("https://a:1", "https://b:1"), byoc_exclude=("https://b:1",))
+    chosen = {"include": ["https://a:1", "https://b:1"], "exclude": ["https://b:1"]}
+    assert json.loads(authored(header, tier)["parameters"]) == {"x": 1, "orchestrators": chosen}
+
+
+def test_a_timeout_is_cut_to_the_plans() -> None:
+    assert authored(encoded(timeout_seconds=10**9))["timeout_seconds"] == 60
+
+
+def test_what_the_gateway_needs_as_text_is_added() -> None:
+    told = authored(base64.b64encode(b'{"capability":"c","timeout_seconds":1}'))
+    assert (told["request"], told["parameters"]) == ("{}", "{}")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"{}",
+        b"e30",
+        base64.b64encode(b"{}") + b", " + base64.b64encode(b"{}"),
+        base64.b64encode(b"nope"),
+        base64.b64encode(b"[]"),
+        base64.b64encode(b'{"a":' * 50_000),
+        base64.b64encode(b'{"capability":"\xff","timeout_seconds":1}'),
+        encoded(capability=""),
+        encoded(capability=3),
+        encoded(capability=None),
+        encoded(timeout_seconds=0),
+        encoded(timeout_seconds=-1),
+        encoded(timeout_seconds=1.5),
+        encoded(timeout_seconds="30"),
+        encoded(timeout_seconds=None),
+        encoded(request={}),
+        encoded(request="nope"),
+        encoded(request="[]"),
+        encoded(parameters="[1]"),
+        encoded(parameters=None),
+        encoded(parameters='{"a":'),
+    ],
+)
+def test_a_malformed_job_is_refused(header: bytes) -> None:
+    with pytest.raises(Refusal) as refused:
+        read_job(header, 60)
+    assert (refused.value.status, refused.value.code) == (400, "malformed_job")
+
+
+@given(st.binary(max_size=40) | st.text(max_size=40).map(lambda text: base64.b64encode(text.encode())))
+def test_any_header_is_a_job_or_refused(header: bytes) -> None:
+    with pytest.raises(Refusal):
+        read_job(header, 60)
+
+
+def test_the_orchestrator_of_a_live_stream_is_the_tiers() -> None:
+    tier = Tier(live_orchestrator="orch.example:8935/a b")
+    assert live_target(b"/live/video-to-video/s/whip", Tier()) == b"/live/video-to-video/s/whip"
+    assert live_target(b"/whip", tier) == b"/whip?orchestrator=orch.example%3A8935%2Fa%20b"
+    assert live_target(b"/whip?a=1", tier) == b"/whip?a=1&orchestrator=orch.example%3A8935%2Fa%20b"
