@@ -158,6 +158,17 @@ class MaxTokens(Model):
         return most
 
 
+class Unreadable(Model):
+    """What an upload counts as whose own header says nothing. Events mark such units as `estimated`."""
+
+    image_pixels: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
+        1_048_576, description="Width times height of an image that is no PNG, JPEG, WebP or GIF."
+    )
+    audio_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
+        4_000, description="Bytes for a second of a sound that is no WAV, FLAC, MP3, Ogg or MP4."
+    )
+
+
 Disconnect = Literal["measured", "estimate", "free"]
 Failure = Literal["measured", "free"]
 
@@ -195,6 +206,7 @@ class Plan(Model):
     byoc_timeout_seconds: int = Field(
         900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is cut to it."
     )
+    unreadable: Unreadable = Field(Unreadable(), description="What uploads count as that cannot be measured.")
     on_disconnect: Disconnect = Field(
         "measured",
         description="What a client that goes away pays: what was delivered, the estimate, or nothing.",

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from config.transcoding import Transcoding
-from config.workloads import Workload
+from collections.abc import Callable
+
+from config.plans import Plan
 from middlewares.exchange import Exchange
+from middlewares.usage_tracker.meters.answers import images, masks, text
+from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.count import CountMeter
 from middlewares.usage_tracker.meters.images import ImagesMeter
 from middlewares.usage_tracker.meters.llm import LlmMeter
+from middlewares.usage_tracker.meters.pictures import PictureMeter
+from middlewares.usage_tracker.meters.speech import SpeechMeter
 from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
+from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 
 __all__ = ["Meter", "meter_for"]
-
-ANSWERING = frozenset(
-    {
-        Workload.IMAGE_TO_IMAGE,
-        Workload.IMAGE_TO_VIDEO,
-        Workload.UPSCALE,
-        Workload.AUDIO_TO_TEXT,
-        Workload.SEGMENT_ANYTHING_2,
-        Workload.IMAGE_TO_TEXT,
-        Workload.TEXT_TO_SPEECH,
-    }
-)
-ANSWERING_ROUTES = frozenset({"byoc-request"})
-"""Workloads, and single routes, whose every success has a body; elsewhere an empty 200 can be all there is to say."""
 
 
 def meter_for(exchange: Exchange) -> Meter:
     """A fresh meter for an exchange whose route is known and which was admitted."""
-    route, declared = exchange.route, exchange.declared
-    assert route is not None  # noqa: S101 - edge stands before this stage
-    match route.workload:
-        case Workload.TEXT_TO_IMAGE:
-            return ImagesMeter(declared)
-        case Workload.LLM:
-            return LlmMeter(declared)
-        case Workload.TRANSCODING:
-            plan = exchange.principal.plan.transcoding if exchange.principal else Transcoding()
-            return TranscodingMeter(plan, exchange.headers)
-        case workload:
-            return CountMeter(answers=workload in ANSWERING or route.name in ANSWERING_ROUTES)
+    assert exchange.route is not None  # noqa: S101 - edge stands before this stage
+    make = _METERS.get(exchange.route.name) or _METERS.get(exchange.route.workload)
+    return make(exchange) if make else CountMeter(answers=False)
+
+
+def _pictures(count: Callable[[bytearray], int]) -> Callable[[Exchange], Meter]:
+    return lambda exchange: PictureMeter(exchange.headers, _plan(exchange).unreadable.image_pixels, count)
+
+
+def _plan(exchange: Exchange) -> Plan:
+    assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
+    return exchange.principal.plan
+
+
+_METERS: dict[str, Callable[[Exchange], Meter]] = {
+    "text-to-image": lambda exchange: ImagesMeter(exchange.declared),
+    "image-to-image": _pictures(images),
+    "image-to-video": lambda exchange: VideoMeter(exchange.headers),
+    "image-to-video-result": lambda exchange: VideoResultMeter(),
+    "upscale": _pictures(images),
+    "audio-to-text": lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
+    "llm": lambda exchange: LlmMeter(exchange.declared),
+    "segment-anything-2": _pictures(masks),
+    "image-to-text": _pictures(text),
+    "text-to-speech": lambda exchange: SpeechMeter(exchange.declared),
+    "transcoding": lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
+    "byoc-request": lambda exchange: CountMeter(answers=True),
+}
+"""By the name of a route or of its workload. Where there is none the request itself is all that counts."""

@@ -6,6 +6,7 @@ nor changes a byte, keeps a bounded amount of memory, and takes whatever a clien
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -63,6 +64,32 @@ class Body:
             self.text = bytearray()
         else:
             self.text += chunk
+
+
+class AnswerKeeper:
+    """The part of a meter that keeps the answer of a 200, whose success shows only in what it says."""
+
+    __slots__ = ("_body",)
+
+    def __init__(self) -> None:
+        self._body: Body | None = None
+
+    def response(self, status: int, headers: Headers) -> None:
+        self._body = Body(headers) if status == 200 else None
+
+    def answer(self, chunk: bytes) -> None:
+        if self._body is not None:
+            self._body.add(chunk)
+
+    def results(self, count: Callable[[bytearray], int], asked: int) -> tuple[int, Provenance]:
+        """How many results the answer has; 0: it is no success.
+
+        An answer that cannot be read, being encoded or too long to keep, has as many as were asked for.
+        """
+        body = self._body
+        if body is None or not body.size:
+            return 0, Provenance.UPSTREAM
+        return (count(body.text), Provenance.UPSTREAM) if body.readable else (asked, Provenance.DECLARED)
 
 
 def field(headers: Headers, name: bytes) -> bytes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from config.transcoding import TranscodingProfile
 from middlewares.exchange import Headers
-from middlewares.usage_tracker.meters.mp4 import KINDS, Mp4
-from middlewares.usage_tracker.meters.mpegts import TransportStream
-from middlewares.usage_tracker.meters.multipart import MultipartReader
+from middlewares.usage_tracker.media.mp4 import KINDS, Mp4
+from middlewares.usage_tracker.media.mpegts import TransportStream
+from middlewares.usage_tracker.media.multipart import MultipartReader
 
 PARTS_KEPT = 32
 """No gateway makes more renditions of one segment; further parts are not counted."""

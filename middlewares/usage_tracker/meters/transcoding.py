@@ -14,8 +14,8 @@ from config.transcoding import Transcoding
 from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.media.multipart import boundary_of
 from middlewares.usage_tracker.meters.base import field, metered
-from middlewares.usage_tracker.meters.multipart import boundary_of
 from middlewares.usage_tracker.meters.renditions import Media, Rendition, RenditionsReader
 
 LONGEST_MS = 300_000

@@ -8,18 +8,20 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from config.plans import Plan
 from config.workloads import Workload
-from middlewares.exchange import Declared, Exchange, Headers, Route
+from middlewares.exchange import Declared, Exchange, Headers, Principal, Route
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.meters import Meter, meter_for
 
+SOMEBODY = Principal("app", None, None, "plan", Plan())
 JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
 def exchange(route: Route, declared: Declared | None = None) -> Exchange:
     """An exchange that was admitted to this route."""
-    return Exchange("id", 0.0, "POST", "/", route=route, declared=declared or Declared())
+    return Exchange("id", 0.0, "POST", "/", route=route, principal=SOMEBODY, declared=declared or Declared())
 
 
 def meter(workload: Workload, declared: Declared | None = None) -> Meter:

@@ -10,7 +10,7 @@ the longest other stream counts.
 
 from __future__ import annotations
 
-from middlewares.usage_tracker.meters.h264 import picture_size
+from middlewares.usage_tracker.media.h264 import picture_size
 
 PACKET = 188
 SYNC = 0x47

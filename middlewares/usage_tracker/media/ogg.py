@@ -1,0 +1,79 @@
+"""Ogg with Opus, Vorbis, FLAC or Speex: the last page says how many samples there are (RFC 3533 section 6)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from middlewares.usage_tracker.media.length import Length
+from middlewares.usage_tracker.media.peek import TO_END, File, Steps
+
+STREAMS = 16
+"""So many may be multiplexed; the first that is sound counts."""
+HEADER = 64
+"""Bytes of a first packet that are looked at."""
+TAIL_BYTES = 65_536
+"""The end of the file is remembered this far: a page is at most 65,307 bytes long."""
+
+
+class _Codec(NamedTuple):
+    rate: int
+    skip: int
+    """Samples at the start that are not played."""
+
+
+class _Tail:
+    """The last `TAIL_BYTES` of what it is fed; it keeps up to twice as much, so as not to move them for each chunk."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        self.kept += chunk[-TAIL_BYTES:]
+        if len(self.kept) > 2 * TAIL_BYTES:
+            del self.kept[:-TAIL_BYTES]
+
+
+def ogg(file: File) -> Steps[Length | None]:
+    """What follows `OggS`. A file of several streams one after the other is not understood."""
+    for number in range(STREAMS):
+        head = yield 27 if number else 23
+        head = head[-23:]  # without `OggS`
+        serial = head[10:14]
+        segments = yield head[22]
+        packet = yield min(sum(segments), HEADER)
+        yield len(packet) - sum(segments)
+        codec = _codec(packet)
+        if codec is None:
+            continue
+        tail = _Tail()
+        file.listener = tail.feed
+        try:
+            yield TO_END
+        except EOFError:
+            return _length(codec, bytes(tail.kept[-TAIL_BYTES:]), serial)
+    return None
+
+
+def _codec(packet: bytes) -> _Codec | None:
+    if packet.startswith(b"OpusHead"):  # RFC 7845 section 5.1
+        return _Codec(48_000, int.from_bytes(packet[10:12], "little"))
+    rate = 0
+    if packet.startswith(b"\x01vorbis"):  # Vorbis I section 4.2.2
+        rate = int.from_bytes(packet[12:16], "little")
+    elif packet.startswith(b"\x7fFLAC"):  # RFC 9639 section 10.1: STREAMINFO from byte 17 on
+        rate = int.from_bytes(packet[27:30], "big") >> 4
+    elif packet.startswith(b"Speex   "):
+        rate = int.from_bytes(packet[36:40], "little")
+    return _Codec(rate, 0) if rate else None
+
+
+def _length(codec: _Codec, tail: bytes, serial: bytes) -> Length | None:
+    """By the last page on which a packet ends; it must be of the same stream."""
+    place = tail.rfind(b"OggS")
+    while place >= 0:
+        page = tail[place : place + 27]
+        samples = int.from_bytes(page[6:14], "little", signed=True)
+        if len(page) == 27 and page[4] == 0 and samples >= 0 and page[14:18] == serial:
+            return Length(max(0, samples - codec.skip) * 1000 // codec.rate)
+        place = tail.rfind(b"OggS", 0, place)
+    return None

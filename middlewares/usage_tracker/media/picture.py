@@ -1,0 +1,79 @@
+"""Width and height of an image, from its own header: PNG, JPEG, WebP, GIF."""
+
+from __future__ import annotations
+
+from middlewares.usage_tracker.media.peek import File, Steps
+
+LARGEST_SIDE = 65_535
+"""Of an image that anything decodes; a header that says more is not believed."""
+JPEG_SEGMENTS = 1_000
+"""A frame header comes after tens of segments at most."""
+
+Size = tuple[int, int]
+
+
+def picture(file: File) -> Steps[Size | None]:
+    """Width and height in pixels; None where they cannot be read."""
+    magic = yield 4
+    size: Size | None = None
+    if magic == b"\x89PNG":
+        size = _png((yield 20))
+    elif magic == b"GIF8":
+        size = _gif((yield 6))
+    elif magic == b"RIFF":
+        size = _webp((yield 26))
+    elif magic.startswith(b"\xff\xd8\xff"):
+        size = yield from _jpeg(magic[3])
+    return size if size and 0 < size[0] <= LARGEST_SIDE and 0 < size[1] <= LARGEST_SIDE else None
+
+
+def _png(head: bytes) -> Size | None:
+    """The rest of the signature, then IHDR, which comes first (PNG specification section 5.6)."""
+    if head[:12] != b"\r\n\x1a\n\0\0\0\rIHDR":
+        return None
+    return int.from_bytes(head[12:16], "big"), int.from_bytes(head[16:20], "big")
+
+
+def _gif(head: bytes) -> Size | None:
+    """Version, then the logical screen (GIF89a section 18)."""
+    if head[:2] not in (b"7a", b"9a"):
+        return None
+    return _little(head[2:4]), _little(head[4:6])
+
+
+def _webp(head: bytes) -> Size | None:
+    """File size, `WEBP`, then the first chunk (RFC 9649 sections 2.5 to 2.7)."""
+    if head[4:8] != b"WEBP":
+        return None
+    kind, data = head[8:12], head[16:]
+    if kind == b"VP8X":
+        return _little(data[4:7]) + 1, _little(data[7:10]) + 1
+    if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
+        return _little(data[6:8]) & 0x3FFF, _little(data[8:10]) & 0x3FFF
+    if kind == b"VP8L" and data[0] == 0x2F:
+        bits = _little(data[1:5])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return None
+
+
+def _jpeg(marker: int) -> Steps[Size | None]:
+    """Segments up to the frame header (ITU-T T.81 annex B); `marker` is the code of the first one."""
+    for _ in range(JPEG_SEGMENTS):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            frame = yield 7
+            return int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[3:5], "big")
+        if marker in (0xD9, 0xDA):  # the end, or the scan, before any frame
+            return None
+        if marker not in (0x01, 0xFF) and not 0xD0 <= marker <= 0xD8:
+            length = int.from_bytes((yield 2), "big")
+            if length < 2:
+                return None
+            yield 2 - length
+        if marker != 0xFF and (yield 1) != b"\xff":
+            return None
+        [marker] = yield 1
+    return None
+
+
+def _little(digits: bytes) -> int:
+    return int.from_bytes(digits, "little")

@@ -1,0 +1,45 @@
+"""audio-to-text: how long the sound is that was sent."""
+
+from __future__ import annotations
+
+from config.workloads import Unit
+from middlewares.exchange import Headers
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.media.length import Length
+from middlewares.usage_tracker.media.peek import Peek
+from middlewares.usage_tracker.media.sound import sound
+from middlewares.usage_tracker.meters.answers import text
+from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.form import Form
+
+THRIFTIEST = 1_000
+"""Milliseconds of sound in one byte of its file: a header that says more is not believed."""
+
+
+class AudioMeter(AnswerKeeper):
+    """Milliseconds of sound, by the container's own header; the transcript would miss silence.
+
+    A sound that cannot be read lasts as long as its size suggests, at `bytes_per_second`.
+    """
+
+    __slots__ = ("_bytes_per_second", "_form", "_sound")
+
+    def __init__(self, headers: Headers, bytes_per_second: int) -> None:
+        super().__init__()
+        self._sound = Peek(sound)
+        self._form = Form(headers, file="audio", sink=self._sound.feed)
+        self._bytes_per_second = bytes_per_second
+
+    def request(self, chunk: bytes) -> None:
+        self._form.feed(chunk)
+
+    def usage(self) -> Usage:
+        count, _ = self.results(text, 1)
+        if not count:
+            return Usage(complete=False)
+        size = self._sound.size or self._form.size
+        length = self._sound.end()
+        if length is None or length.milliseconds > size * THRIFTIEST:
+            length = Length(size * 1000 // self._bytes_per_second, exact=False)
+        source = Provenance.MEASURED if length.exact else Provenance.ESTIMATED
+        return metered({Unit.MILLISECONDS: length.milliseconds}, {Unit.MILLISECONDS: source}, complete=True)

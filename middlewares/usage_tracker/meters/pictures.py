@@ -1,0 +1,55 @@
+"""image-to-image, upscale, segment-anything-2 and image-to-text: sold by the pixels of the image that was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from config.workloads import Unit
+from middlewares.exchange import Headers
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.media.peek import Peek
+from middlewares.usage_tracker.media.picture import picture
+from middlewares.usage_tracker.meters.answers import images
+from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.form import Form
+
+MOST_IMAGES = 65_535
+
+
+class PictureMeter(AnswerKeeper):
+    """Pixels are those of the input image, for each result that came out of it.
+
+    That is what the gateway pays for (gateway contract section 6.1). Images made of an image are of its size; by how
+    much an upscaler enlarges is its model's secret, so the pixels that went in count there, too. `count` says how many
+    results an answer has. Where they are `images`, they are generations as well.
+
+    The size is the one in the image's own header. A width or height in the form is not heeded, as the gateway does not
+    heed it either; an image whose header cannot be read has `unreadable_pixels`.
+    """
+
+    __slots__ = ("_count", "_form", "_picture", "_unreadable_pixels")
+
+    def __init__(self, headers: Headers, unreadable_pixels: int, count: Callable[[bytearray], int]) -> None:
+        super().__init__()
+        self._picture = Peek(picture)
+        self._form = Form(headers, ("num_images_per_prompt",), file="image", sink=self._picture.feed)
+        self._unreadable_pixels = unreadable_pixels
+        self._count = count
+
+    def request(self, chunk: bytes) -> None:
+        self._form.feed(chunk)
+
+    def usage(self) -> Usage:
+        generates = self._count is images
+        asked = self._form.number("num_images_per_prompt", 1, MOST_IMAGES) if generates else 1
+        count, source = self.results(self._count, asked)
+        if not count:
+            return Usage(complete=False)
+        size = self._picture.end()
+        pixels = size[0] * size[1] if size else self._unreadable_pixels
+        units = {Unit.PIXELS: pixels * count}
+        provenance = {Unit.PIXELS: Provenance.MEASURED if size else Provenance.ESTIMATED}
+        if generates:
+            units[Unit.GENERATIONS] = count
+            provenance[Unit.GENERATIONS] = source
+        return metered(units, provenance, complete=True)

@@ -1,0 +1,29 @@
+"""text-to-speech: the characters that were to be spoken."""
+
+from __future__ import annotations
+
+from config.workloads import Unit
+from middlewares.exchange import Declared
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.meters.answers import audio
+from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+
+
+class SpeechMeter(AnswerKeeper):
+    """Characters are the code points of the request's `text`, if the answer links to a sound."""
+
+    __slots__ = ("_declared",)
+
+    def __init__(self, declared: Declared) -> None:
+        super().__init__()
+        self._declared = declared
+
+    def request(self, chunk: bytes) -> None:
+        """The request was read before it was admitted: `Declared` holds it."""
+
+    def usage(self) -> Usage:
+        count, _ = self.results(audio, 1)
+        if not count:
+            return Usage(complete=False)
+        units = {Unit.CHARACTERS: self._declared.units.get(Unit.CHARACTERS, 0)}
+        return metered(units, {Unit.CHARACTERS: Provenance.DECLARED}, complete=True)
