@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from middlewares.exchange import Refusal
 from middlewares.tenancy.names import for_caller
@@ -74,6 +74,12 @@ def _stream(app: str, target: bytes) -> tuple[Reading, ...]:
     return readings
 
 
+def _viewed(app: str, target: bytes) -> tuple[Reading, ...]:
+    """The stream that WHEP plays, which may be a BYOC stream's, too."""
+    [reading] = _segment(Kind.LIVE, 3, _VIEWED)(app, target)
+    return reading, Reading(replace(reading.thing, kind=Kind.BYOC), reading.target)
+
+
 _live = _segment(Kind.LIVE, 3)
 _byoc = _segment(Kind.BYOC, 3)
 
@@ -84,7 +90,7 @@ READERS: dict[str, Reader] = {
     "live-whip": _live,
     "live-update": _live,
     "live-status": _live,
-    "live-whep": _segment(Kind.LIVE, 3, _VIEWED),
+    "live-whep": _viewed,
     "byoc-stream-stop": _byoc,
     "byoc-stream-update": _byoc,
     "byoc-stream-status": _byoc,

@@ -1,0 +1,109 @@
+"""All workers agree on where something is, remember it for as long as it is used, and survive the loss of Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.port import StoreError
+from middlewares.tenancy.placements import CACHE_ENTRIES, Kind, Placements, Thing
+from proxy.store.store import Store
+from tests.store.servers import RedisServer
+
+LIFE = dict.fromkeys(Kind, 600.0)
+MANIFEST = Thing("app_a", Kind.MANIFEST, "app_a_cam")
+RESULT = Thing("app_a", Kind.RESULT, "0a1b2c3d")
+FIRST, SECOND = "http://10.0.0.1:9935", "http://10.0.0.2:9935"
+
+
+@pytest.fixture
+async def stores(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[list[Store]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(await Store.open(redis_server.url, tmp_path, deadline=10)) for _ in range(2)
+        ]
+
+
+@pytest.fixture
+def workers(stores: list[Store]) -> list[Placements]:
+    return [Placements(store, Keys(4, cluster=False), LIFE) for store in stores]
+
+
+async def test_the_first_claim_holds_for_everybody(workers: list[Placements]) -> None:
+    one, other = workers
+    claims = await asyncio.gather(one.claim(MANIFEST, FIRST), other.claim(MANIFEST, SECOND))
+    assert len(set(claims)) == 1
+    assert await other.find([MANIFEST]) == (MANIFEST, claims[0])
+
+
+async def test_only_the_gateway_that_is_gone_gives_way(workers: list[Placements]) -> None:
+    """Of two workers that find it gone at the same time, one decides."""
+    one, other = workers
+    await one.claim(MANIFEST, FIRST)
+    assert await other.claim(MANIFEST, SECOND, replacing="http://elsewhere") == FIRST
+    assert await other.claim(MANIFEST, SECOND, replacing=FIRST) == SECOND
+    assert await one.claim(MANIFEST, "http://third", replacing=FIRST) == SECOND
+    assert await one.find([MANIFEST]) == (MANIFEST, SECOND)
+
+
+async def test_things_of_other_apps_and_kinds_are_other_things(workers: list[Placements]) -> None:
+    one, other = workers
+    one.remember([RESULT], FIRST)
+    await one.drain()
+    assert await other.find([RESULT]) == (RESULT, FIRST)
+    for stranger in (Thing("app_b", Kind.RESULT, RESULT.name), Thing("app_a", Kind.VIDEO, RESULT.name)):
+        assert await other.find([stranger]) is None
+
+
+async def test_the_first_reading_that_is_known_counts(workers: list[Placements]) -> None:
+    one, other = workers
+    await one.claim(MANIFEST, FIRST)
+    assert await other.find([RESULT, MANIFEST]) == (MANIFEST, FIRST)
+    one.remember([RESULT], SECOND)
+    await one.drain()
+    assert await Placements.find(one, [RESULT, MANIFEST]) == (RESULT, SECOND)
+
+
+async def test_an_unknown_id_is_waited_for_a_moment(workers: list[Placements]) -> None:
+    """Its owner can be faster than the worker that saw it being made."""
+    one, other = workers
+    looking = asyncio.create_task(other.find([RESULT], patient=True))
+    await asyncio.sleep(0)
+    one.remember([RESULT], FIRST)
+    assert await looking == (RESULT, FIRST)
+
+
+async def test_use_prolongs_and_disuse_ends_it(stores: list[Store]) -> None:
+    keys = Keys(4, cluster=False)
+    key = f"{keys.tag('app_a')}place:app_a:manifest:app_a_cam"
+    await Placements(stores[0], keys, LIFE).claim(MANIFEST, FIRST)
+    assert await stores[0].redis.pexpire(key, 50_000)
+    assert await Placements(stores[1], keys, LIFE).find([MANIFEST]) == (MANIFEST, FIRST)
+    assert 500_000 < await stores[0].redis.pttl(key) <= 600_000
+    assert await stores[0].redis.pexpire(key, 0)
+    assert await Placements(stores[1], keys, LIFE).find([MANIFEST]) is None
+
+
+async def test_what_a_worker_knows_outlives_redis(workers: list[Placements], redis_server: RedisServer) -> None:
+    one, other = workers
+    await one.claim(MANIFEST, FIRST)
+    redis_server.kill()
+    assert await one.find([MANIFEST]) == (MANIFEST, FIRST)
+    one.remember([RESULT], SECOND)
+    await one.drain()
+    assert await one.find([RESULT]) == (RESULT, SECOND)
+    with pytest.raises(StoreError):
+        await other.find([MANIFEST])
+    with pytest.raises(StoreError):
+        await one.find([Thing("app_a", Kind.VIDEO, "1")], store_lost=True)
+
+
+async def test_what_a_worker_knows_is_bounded(workers: list[Placements]) -> None:
+    one, _ = workers
+    for number in range(CACHE_ENTRIES + 10):
+        one._trust(Thing("app_a", Kind.RESULT, str(number)), FIRST)
+    assert len(one._known) == CACHE_ENTRIES
+    assert Thing("app_a", Kind.RESULT, "0") not in one._known

@@ -1,0 +1,93 @@
+"""What each route's path names, and how the gateway is asked for it."""
+
+import pytest
+
+from middlewares.edge import routes
+from middlewares.exchange import Refusal
+from middlewares.tenancy.middleware import CONCERNED
+from middlewares.tenancy.placements import Kind
+from middlewares.tenancy.rules import READERS
+
+APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
+OWN = f"{APP}_cam"
+
+NAMELESS = {
+    "audio-to-text",
+    "byoc-request",
+    "chat-completions",
+    "healthz",
+    "image-to-text",
+    "llm",
+    "models",
+    "segment-anything-2",
+}
+"""Neither they nor their answers name anything that lives on at a gateway."""
+
+READINGS = [
+    ("live-push", "/live/{}/0.ts", [(Kind.MANIFEST, OWN)]),
+    ("live-push", "/live/{}/12.mp4?x=%41", [(Kind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}.m3u8", [(Kind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}/P720p30fps16x9.m3u8?a=/b/c", [(Kind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}/source/7.ts", [(Kind.MANIFEST, OWN)]),
+    ("recording", "/recordings/{}/source/3.ts", [(Kind.MANIFEST, OWN)]),
+    ("live-whip", "/live/video-to-video/{}/whip?params=%7B%7D", [(Kind.LIVE, OWN)]),
+    ("live-update", "/live/video-to-video/{}/update", [(Kind.LIVE, OWN)]),
+    ("live-status", "/live/video-to-video/{}/status", [(Kind.LIVE, OWN)]),
+    ("live-whep", "/live/video-to-video/{}-out/whep", [(Kind.LIVE, OWN), (Kind.BYOC, OWN)]),
+    ("live-whep", "/live/video-to-video/{}-0a1b2c3d-out/whep", [(Kind.LIVE, OWN), (Kind.BYOC, OWN)]),
+    ("byoc-stream-stop", "/process/stream/{}/stop", [(Kind.BYOC, OWN)]),
+    ("byoc-stream-data", "/process/stream/{}/data", [(Kind.BYOC, OWN)]),
+]
+
+
+@pytest.mark.parametrize(("route", "path", "things"), READINGS)
+@pytest.mark.parametrize("said", ["cam", OWN])
+def test_a_name_is_read_bare_and_in_full(route: str, path: str, things: list[tuple[Kind, str]], said: str) -> None:
+    readings = READERS[route](APP, path.format(said).encode())
+    assert [(each.thing.kind, each.thing.name) for each in readings] == things
+    assert {each.target.decode() for each in readings} == {path.format(OWN)}
+    assert {each.thing.app for each in readings} == {APP}
+
+
+@pytest.mark.parametrize(("route", "path", "things"), READINGS)
+def test_a_name_of_another_app_is_not_found(route: str, path: str, things: list[tuple[Kind, str]]) -> None:
+    with pytest.raises(Refusal) as refused:
+        READERS[route](APP, path.format(f"{OTHER}_cam").encode())
+    assert (refused.value.status, refused.value.code) == (404, "unknown_id")
+
+
+def test_a_result_keeps_the_id_that_its_gateway_made_up() -> None:
+    """Unless a manifest of the app's own has that name: then its playlists are meant."""
+    result, manifest = READERS["playback"](APP, b"/stream/0a1b2c3d/result%20one.png?x")
+    assert (result.thing.kind, result.target) == (Kind.RESULT, b"/stream/0a1b2c3d/result%20one.png?x")
+    assert manifest.target == f"/stream/{APP}_0a1b2c3d/result%20one.png?x".encode()
+    [playlist] = READERS["playback"](APP, b"/stream/0a1b2c3d.m3u8")
+    assert playlist.thing.kind is Kind.MANIFEST
+
+
+@pytest.mark.parametrize(
+    "disguise", [f"%61{OTHER[1:]}_cam", OTHER.upper() + "_cam", f"{OTHER}%5Fcam", f"x/{OTHER}_cam"]
+)
+def test_a_disguised_name_stays_in_the_callers_namespace(disguise: str) -> None:
+    """Whatever the gateway makes of it after decoding, it begins with the caller's own app."""
+    readings = READERS["playback"](APP, f"/stream/{disguise}/source.m3u8".encode())
+    assert [each.target for each in readings] == [f"/stream/{APP}_{disguise}/source.m3u8".encode()]
+
+
+def test_a_name_has_room_for_its_app() -> None:
+    longest = "n" * 179
+    [reading] = READERS["live-push"](APP, f"/live/{longest}/0.ts".encode())
+    assert routes.is_name(reading.thing.name.encode())
+    with pytest.raises(Refusal) as refused:
+        READERS["live-push"](APP, f"/live/{longest}n/0.ts".encode())
+    assert refused.value.status == 400
+    assert "179" in refused.value.detail
+
+
+def test_every_route_is_known_to_have_names_or_none() -> None:
+    """A route that is new to the table must not slip through without a decision."""
+    table = [*routes._EXACT.values(), *routes._LIVE.values(), *routes._BYOC_STREAM.values()]
+    table += [routes._BYOC_REQUEST, routes._PUSH, routes._STREAM, routes._RECORDING]
+    names = {entry.route.name for entry in table}
+    assert names - CONCERNED == NAMELESS
+    assert names >= CONCERNED
