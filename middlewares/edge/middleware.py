@@ -1,16 +1,20 @@
 """The first stage: refuses what must not pass, recognises the route, and strips what a client may not say."""
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
-from middlewares.edge.body import JsonBody, limited, to_its_end, too_large
+from middlewares.edge.ahead import FormBody, JsonBody
+from middlewares.edge.body import limited, to_its_end, too_large
+from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.routes import Entry, find_entry
 from middlewares.edge.target import check_path, split_target, without_reserved
-from middlewares.exchange import Headers, exchange_of
+from middlewares.exchange import Exchange, Headers, exchange_of
 
 
 class EdgeMiddleware:
@@ -54,14 +58,31 @@ class EdgeMiddleware:
             receive = limited(receive, limit)
         elif length > limit:
             raise too_large(limit)
-        if route.metered_json:
-            arrived = scope["tollgate.connection"].body_received
-            body = JsonBody(exchange, route.workload, receive, arrived, self.settings, openai=entry.openai)
-            exchange.declare = body.declare
-            receive = body.receive
-        elif entry.job_header and b"livepeer" in read:  # without one the gateway refuses what needs one
-            exchange.declare = job_declaration(exchange, read[b"livepeer"])
+        if route.metered_json or entry.form or entry.job_header:
+            receive = self._declaring(exchange, entry, read, receive, scope["tollgate.connection"].body_received)
         await self.app(scope, receive, send)
+
+    def _declaring(
+        self,
+        exchange: Exchange,
+        entry: Entry,
+        read: dict[bytes, bytes],
+        receive: Receive,
+        arrived: Callable[[], bool],
+    ) -> Receive:
+        """`receive` that gives once more what is read to learn what the request declares."""
+        workload = entry.route.workload
+        body: JsonBody | FormBody
+        if entry.route.metered_json:
+            body = JsonBody(exchange, workload, receive, arrived, self.settings, openai=entry.openai)
+        elif entry.form and (boundary := boundary_of(exchange.headers)):
+            body = FormBody(exchange, workload, receive, arrived, self.settings, boundary=boundary)
+        else:
+            if entry.job_header and b"livepeer" in read:  # without one the gateway refuses what needs one
+                exchange.declare = job_declaration(exchange, read[b"livepeer"])
+            return receive
+        exchange.declare = body.declare
+        return body.receive
 
     def _client(self, scope: Scope, read: dict[bytes, bytes]) -> tuple[str, str]:
         client = scope["client"]

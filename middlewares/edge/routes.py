@@ -29,6 +29,8 @@ class Entry:
     """The gateway is asked for an unencoded answer, because a meter reads it."""
     openai: bool = False
     """The body is written as OpenAI clients write it."""
+    form: bool = False
+    """The body is a form that names a model."""
     job_header: bool = False
     """`Livepeer` carries the job (gateway contract section 1.7)."""
 
@@ -66,6 +68,7 @@ def _entry(
     outlives_client: bool = False,
     begins_work: bool = True,
     identity: bool = False,
+    form: bool = False,
     job: bool = False,
 ) -> Entry:
     allowed = methods.split()
@@ -74,16 +77,19 @@ def _entry(
         frozenset(allowed),
         ", ".join(allowed).encode(),
         identity=identity,
+        form=form,
         job_header=job,
     )
 
 
+_JSON = (Workload.TEXT_TO_IMAGE, Workload.LLM, Workload.TEXT_TO_SPEECH)
 _BATCH = {
     b"/" + workload.value.encode(): _entry(
         workload.value,
         workload,
         "POST",
-        metered_json=workload in (Workload.TEXT_TO_IMAGE, Workload.LLM, Workload.TEXT_TO_SPEECH),
+        metered_json=workload in _JSON,
+        form=workload not in _JSON,
         identity=True,
     )
     for workload in (
