@@ -1,5 +1,7 @@
 """What a pushed segment is transcoded to, and what of it is believed."""
 
+import json
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -57,3 +59,9 @@ class Transcoding(Model):
     def _different(cls, profiles: tuple[TranscodingProfile, ...]) -> tuple[TranscodingProfile, ...]:
         check_distinct([profile.name for profile in profiles], "has the same name")
         return profiles
+
+    @cached_property
+    def configuration(self) -> bytes:
+        """The value of `Livepeer-Transcode-Configuration` for these profiles (gateway contract section 3)."""
+        profiles = [profile.as_gateway() for profile in self.profiles]
+        return json.dumps({"profiles": profiles}, separators=(",", ":")).encode()

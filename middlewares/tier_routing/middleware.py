@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.routing import RouteRule, Routing, Tier
+from config.transcoding import Transcoding
 from config.workloads import Workload
 from middlewares.exchange import Affinity, Exchange, Refusal, Route, exchange_of
 from middlewares.tier_routing.fleet import Fleet
@@ -15,8 +16,8 @@ from middlewares.tier_routing.hints import job_header, live_target
 from middlewares.tier_routing.models import send_models
 from middlewares.tier_routing.rules import choose_pools
 
-HINTED = frozenset({Workload.BYOC, Workload.LIVE_VIDEO_TO_VIDEO})
-"""Workloads with hints for single requests (gateway contract section 4)."""
+HINTED = frozenset({Workload.BYOC, Workload.LIVE_VIDEO_TO_VIDEO, Workload.TRANSCODING})
+"""Workloads with hints or configuration for single requests (gateway contract sections 3 and 4)."""
 
 
 class TierRoutingMiddleware:
@@ -55,7 +56,7 @@ class TierRoutingMiddleware:
                 headers=[(b"retry-after", b"%d" % self._fleet.retry_after(pools))],
             )
         if route.workload in HINTED:
-            self._hint(exchange, route)
+            self._hint(exchange, route, principal.plan.transcoding)
         exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
         await self._app(scope, receive, send)
@@ -73,9 +74,11 @@ class TierRoutingMiddleware:
             exchange.pool = pool if url in candidates else self._fleet.pool_of(url)
             exchange.gateways = (url, *(other for other in candidates if other != url))
 
-    def _hint(self, exchange: Exchange, route: Route) -> None:
+    def _hint(self, exchange: Exchange, route: Route, transcoding: Transcoding) -> None:
         tier = self._tiers.get(exchange.tier, Tier())
         if exchange.job is not None:
             exchange.headers.append((b"livepeer", job_header(exchange.job, tier, exchange.request_id)))
         elif route.name == "live-whip":
             exchange.target = live_target(exchange.target, tier)
+        elif route.name == "live-push" and transcoding.profiles:
+            exchange.headers.append((b"livepeer-transcode-configuration", transcoding.configuration))

@@ -28,7 +28,8 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
         return
     metered = believable(meter.usage())
     exchange.outcome = outcome_of(exchange, metered)
-    usage = charged_usage(policy.plan, route.workload, exchange.outcome, metered, hold.units)
+    answered = exchange.upstream_seconds is not None
+    usage = charged_usage(policy.plan, route.workload, exchange.outcome, metered, hold.units, answered=answered)
     usage = with_duration(usage, round((now - exchange.started) * 1000))
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
@@ -54,17 +55,18 @@ def believable(usage: Usage) -> Usage:
 
 
 def charged_usage(
-    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int]
+    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int], *, answered: bool
 ) -> Usage:
     """What counts of the measured usage, by the plan's rule for this workload and outcome.
 
-    `measured` charges for what was delivered of an answer that was broken off; an explicit zero stays a zero.
+    `measured` charges for what was delivered of an answer that was broken off; a gateway that never `answered` has
+    delivered nothing. An explicit zero stays a zero.
     """
     if outcome is Outcome.COMPLETE:
         return usage
     rule: str = "measured"
     if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN):
-        rule = plan.failure_rule(workload)
+        rule = plan.failure_rule(workload) if answered else "free"
     elif outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
         rule = plan.disconnect_rule(workload)
     if rule == "free":

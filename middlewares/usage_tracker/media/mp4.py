@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 BOX_BYTES = 256 * 1024
 """The longest box that is read: a table of 16,000 samples. What a file with a longer one lasts is not known."""
 
+MOST_BOXES = 100_000
+"""What a file with more boxes lasts is not known either: reading them takes time. A fragment needs six."""
+
 KINDS = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx", b"free", b"skip", b"wide", b"emsg", b"prft"))
 """Boxes that a file can begin with."""
 
@@ -47,6 +50,7 @@ class Mp4:
     _kept: bytearray = field(default_factory=bytearray)
     _skip: int = 0
     """Bytes of a box nobody reads that are still to come."""
+    _boxes: int = 0
     _over: bool = False
     """No box can follow: one goes on to the end of the file, or is none."""
     _tracks: dict[int, _Track] = field(default_factory=dict)
@@ -103,13 +107,14 @@ class Mp4:
         if len(view) < header:
             return 0
         size, kind = int.from_bytes(view[8:16] if header == _LARGE_HEADER_BYTES else view[:4]), bytes(view[4:8])
-        if kind in _CONTAINERS:  # what is in it follows
+        self._boxes += 1
+        if kind in _CONTAINERS and self._boxes <= MOST_BOXES:  # what is in it follows
             if kind in (b"trak", b"traf"):
                 self._track, self._sample_duration = _Track(), 0
             return header
         read = _READERS.get(kind)
-        if size < header or (read and size > BOX_BYTES):
-            self._give_up(known=read is None)
+        if size < header or (read and size > BOX_BYTES) or self._boxes > MOST_BOXES:
+            self._give_up(known=size < header)
             return 0
         if read is None:
             return size
@@ -120,7 +125,7 @@ class Mp4:
         return size
 
     def _give_up(self, *, known: bool) -> None:
-        """Nothing can be read from here on. A box of size 0 is the last one: what came before it is `known`."""
+        """Nothing can be read from here on. What is no box, or has no end, is the last: all before it is `known`."""
         self._over = True
         if not known:
             self._movie = (0, 0)

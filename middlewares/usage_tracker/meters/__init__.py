@@ -9,6 +9,7 @@ from middlewares.exchange import Exchange
 from middlewares.usage_tracker.meters.answers import images, masks, text
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
+from middlewares.usage_tracker.meters.byoc import ByocMeter
 from middlewares.usage_tracker.meters.count import CountMeter
 from middlewares.usage_tracker.meters.images import ImagesMeter
 from middlewares.usage_tracker.meters.llm import LlmMeter
@@ -18,13 +19,27 @@ from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
 from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 
 __all__ = ["Meter", "meter_for"]
+STREAM_ROUTES = (
+    "live-update",
+    "live-status",
+    "live-whip",
+    "live-whep",
+    "byoc-stream-start",
+    "byoc-stream-stop",
+    "byoc-stream-update",
+    "byoc-stream-status",
+    "byoc-stream-data",
+    "byoc-stream-whip",
+)
+"""They serve a stream that is paid for by the time it lives. A WHIP offer is accepted even where no stream comes of it
+(gateway contract section 2)."""
 
 
 def meter_for(exchange: Exchange) -> Meter:
     """A fresh meter for an exchange whose route is known and which was admitted."""
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
     make = _METERS.get(exchange.route.name) or _METERS.get(exchange.route.workload)
-    return make(exchange) if make else CountMeter(answers=False)
+    return make(exchange) if make else CountMeter()
 
 
 def _pictures(count: Callable[[bytearray], int]) -> Callable[[Exchange], Meter]:
@@ -48,6 +63,7 @@ _METERS: dict[str, Callable[[Exchange], Meter]] = {
     "image-to-text": _pictures(text),
     "text-to-speech": lambda exchange: SpeechMeter(exchange.declared),
     "transcoding": lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
-    "byoc-request": lambda exchange: CountMeter(answers=True),
+    "byoc-request": lambda exchange: ByocMeter(),
+    **dict.fromkeys(STREAM_ROUTES, lambda exchange: CountMeter(counts=False)),
 }
 """By the name of a route or of its workload. Where there is none the request itself is all that counts."""

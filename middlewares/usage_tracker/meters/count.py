@@ -10,17 +10,15 @@ from middlewares.usage_tracker.meters.base import metered
 class CountMeter:
     """Counts one request if the gateway answered it with a success; bytes are counted by the stage itself.
 
-    `answers`: a success of this route has a body. A gateway says 200 with an empty body to the wrong method on a batch
-    route, and when every orchestrator of a BYOC job failed (gateway contract sections 1.0 and 1.7): such a 200 is no
-    work. A refusal (4xx) is a whole exchange in which nothing was used; a 5xx, or no answer, is not whole.
+    `counts`: a success is something that is sold. A refusal (4xx) is a whole exchange in which nothing was used; a
+    5xx, or no answer, is not whole.
     """
 
-    __slots__ = ("_answers", "_empty", "_status")
+    __slots__ = ("_counts", "_status")
 
-    def __init__(self, *, answers: bool) -> None:
-        self._answers = answers
+    def __init__(self, *, counts: bool = True) -> None:
+        self._counts = counts
         self._status = 0
-        self._empty = True
 
     def request(self, chunk: bytes) -> None:
         """Nothing of it is counted."""
@@ -29,11 +27,10 @@ class CountMeter:
         self._status = status
 
     def answer(self, chunk: bytes) -> None:
-        if chunk:
-            self._empty = False
+        """Nothing of it is counted."""
 
     def usage(self) -> Usage:
-        if 400 <= self._status < 500:
+        done = 200 <= self._status < 400
+        if 400 <= self._status < 500 or (done and not self._counts):
             return Usage()
-        done = 200 <= self._status < 400 and not (self._answers and self._empty and self._status == 200)
         return metered({}, {}, complete=done)

@@ -15,7 +15,7 @@ from middlewares.usage_tracker.media.multipart import MultipartReader
 PARTS_KEPT = 32
 """No gateway makes more renditions of one segment; further parts are not counted."""
 
-_PRESET = re.compile(rb"P(\d{3,4})p(\d{2,3})fps(\d{1,2})x(\d{1,2})")
+_PRESET = re.compile(rb"P(\d{3,4})p(\d{2,3})fps(\d{1,2})x([1-9]\d?)")
 """Presets are named by height, rate and aspect ratio."""
 _UNNAMED = re.compile(rb"webhook_(\d{2,4})x(\d{2,4})_\d+")
 """What the gateway calls a profile without a name."""
@@ -76,7 +76,7 @@ class Rendition:
                 return cls.of_profile(profile)
         if preset := _PRESET.fullmatch(name):
             height, rate, across, down = map(int, preset.groups())
-            width = _WIDTHS.get((height, across, down)) or (height * across // down if down else 0)
+            width = _WIDTHS.get((height, across, down)) or height * across // down
             return cls(width, height, (rate, 1))
         if unnamed := _UNNAMED.fullmatch(name):
             return cls(int(unnamed[1]), int(unnamed[2]))

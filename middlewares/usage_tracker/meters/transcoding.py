@@ -36,14 +36,13 @@ _DOUBT = (Provenance.MEASURED, Provenance.UPSTREAM, Provenance.DECLARED, Provena
 class TranscodingMeter:
     """A segment on its way in, its renditions on their way out."""
 
-    __slots__ = ("_declared_ms", "_multipart", "_renditions", "_segment", "_status", "_transcoding")
+    __slots__ = ("_declared_ms", "_renditions", "_segment", "_status", "_transcoding")
 
     def __init__(self, transcoding: Transcoding, request_headers: Headers) -> None:
         self._transcoding = transcoding
         self._declared_ms = _whole(field(request_headers, b"content-duration"))
         self._segment = Media()
         self._status = 0
-        self._multipart = False
         self._renditions: RenditionsReader | None = None
 
     def request(self, chunk: bytes) -> None:
@@ -52,10 +51,9 @@ class TranscodingMeter:
     def response(self, status: int, headers: Headers) -> None:
         self._status = status
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
-        self._multipart = status == 200 and content_type.lower().startswith(b"multipart/")
-        encoded = field(headers, b"content-encoding") not in (b"", b"identity")
-        if self._multipart and not encoded:
-            self._renditions = RenditionsReader(boundary_of(content_type), self._transcoding.profiles)
+        boundary = boundary_of(content_type)
+        if status == 200 and boundary and field(headers, b"content-encoding") in (b"", b"identity"):
+            self._renditions = RenditionsReader(boundary, self._transcoding.profiles)
 
     def answer(self, chunk: bytes) -> None:
         if self._renditions is not None:

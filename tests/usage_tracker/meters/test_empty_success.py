@@ -95,5 +95,5 @@ def test_counted_successes(status: int) -> None:
 
 
 def test_exchange_that_never_had_an_answer() -> None:
-    for workload in Workload:
+    for workload in set(Workload) - {Workload.BYOC}:  # whose clock runs from the start
         assert meter(workload).usage() == Usage(complete=False)

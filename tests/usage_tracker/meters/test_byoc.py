@@ -1,0 +1,102 @@
+"""BYOC requests: wall time, and 200s that are failures (gateway contract section 1.7)."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.workloads import Unit, Workload
+from middlewares.exchange import Route
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.meters import meter_for
+from middlewares.usage_tracker.meters.byoc import ByocMeter
+from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange
+
+BODY = b'{"result": 1}'
+DONE = b'data: {"balance": 1}\n\ndata: [DONE]\n'
+
+
+class Clock:
+    """Seconds, as many as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ran(*pieces: tuple[float, bytes], status: int = 200, events: bool = False, until: float | None = None) -> Usage:
+    """Usage of an answer whose pieces come after so many seconds."""
+    clock = Clock()
+    meter = ByocMeter(clock)
+    if status:
+        meter.response(status, EVENTS if events else JSON)
+    for seconds, piece in pieces:
+        clock.now = 1_000 + seconds
+        meter.answer(piece)
+    clock.now = 1_000 + (until or clock.now - 1_000)
+    return meter.usage()
+
+
+def test_seconds_of_a_plain_answer() -> None:
+    used = ran((1.5, BODY[:4]), (2.25, BODY[4:]), until=9)
+    assert used.units == {Unit.MILLISECONDS: 2_250, Unit.REQUESTS: 1}
+    assert used.provenance == dict.fromkeys(used.units, Provenance.MEASURED)
+    assert used.complete
+
+
+def test_every_orchestrator_failed() -> None:
+    assert ran(until=5) == Usage(complete=False)
+    assert ran((5, b""), (6, b"\n")) == Usage(complete=False)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 429])
+def test_a_refusal_by_gateway_or_worker_uses_nothing(status: int) -> None:
+    assert ran((1, b"No orchestrators found"), status=status) == Usage()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_failure_uses_nothing(status: int) -> None:
+    assert ran((1, b"oops"), status=status) == Usage(complete=False)
+
+
+def test_an_event_stream_that_says_it_is_done() -> None:
+    used = ran((1, b"data: a\n\n"), (3, DONE), events=True, until=4)
+    assert used.complete
+    assert used.units == {Unit.MILLISECONDS: 3_000, Unit.REQUESTS: 1}
+
+
+@pytest.mark.parametrize("cut", range(len(DONE)))
+def test_the_end_is_seen_however_it_is_cut(cut: int) -> None:
+    assert ran((1, DONE[:cut]), (2, DONE[cut:]), events=True).complete
+
+
+def test_a_flood_of_line_ends_is_no_work() -> None:
+    flood = [(2 + seconds, b"\n" * 1_000) for seconds in range(60)]
+    used = ran((1, b"data: a\n\n"), *flood, events=True)
+    assert used == Usage({Unit.MILLISECONDS: 1_000}, {Unit.MILLISECONDS: Provenance.MEASURED}, complete=False)
+
+
+def test_an_event_stream_without_funds_is_not_complete() -> None:
+    assert not ran((1, b"event: insufficient bal"), (2, b"ance\ndata: {}\n\n" + DONE), events=True).complete
+
+
+def test_a_client_that_leaves_before_the_answer_has_kept_a_worker_busy() -> None:
+    assert ran(status=0, until=7).units == {Unit.MILLISECONDS: 7_000}
+
+
+@pytest.mark.parametrize(
+    ("route", "workload", "status"),
+    [
+        ("live-whip", Workload.LIVE_VIDEO_TO_VIDEO, 201),
+        ("live-status", Workload.LIVE_VIDEO_TO_VIDEO, 200),
+        ("byoc-stream-whip", Workload.BYOC, 201),
+        ("byoc-stream-data", Workload.BYOC, 200),
+        ("byoc-stream-status", Workload.BYOC, 200),
+    ],
+)
+def test_a_stream_is_paid_by_its_time_not_by_what_is_asked_of_it(route: str, workload: Workload, status: int) -> None:
+    meter = meter_for(exchange(Route(route, workload)))
+    meter.response(status, [])
+    meter.answer(b"v=0")
+    assert meter.usage() == Usage()
