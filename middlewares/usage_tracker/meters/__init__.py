@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from config.plans import Plan
 from middlewares.exchange import Exchange
-from middlewares.usage_tracker.meters.answers import images, masks, text
+from middlewares.usage_tracker.meters import answers
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.byoc import ByocMeter
@@ -53,14 +53,14 @@ def _plan(exchange: Exchange) -> Plan:
 
 _METERS: dict[str, Callable[[Exchange], Meter]] = {
     "text-to-image": lambda exchange: ImagesMeter(exchange.declared),
-    "image-to-image": _pictures(images),
+    "image-to-image": _pictures(answers.images),
     "image-to-video": lambda exchange: VideoMeter(exchange.headers),
     "image-to-video-result": lambda exchange: VideoResultMeter(),
-    "upscale": _pictures(images),
+    "upscale": _pictures(answers.images),
     "audio-to-text": lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
     "llm": lambda exchange: LlmMeter(exchange.declared),
-    "segment-anything-2": _pictures(masks),
-    "image-to-text": _pictures(text),
+    "segment-anything-2": _pictures(answers.masks),
+    "image-to-text": _pictures(answers.text),
     "text-to-speech": lambda exchange: SpeechMeter(exchange.declared),
     "transcoding": lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
     "byoc-request": lambda exchange: ByocMeter(),
