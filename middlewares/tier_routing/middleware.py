@@ -64,15 +64,19 @@ class TierRoutingMiddleware:
     async def _stick(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
         """To the gateway that has what the request names, whatever its pool; elsewhere only what may begin anew."""
         now = time.monotonic()
-        url = affinity.gateway
-        healthy = self._fleet.is_healthy(url, now)
-        pool, candidates = self._fleet.candidates(pools, now) if affinity.movable else ("", ())
-        if candidates and not healthy:
-            url = await affinity.settle_on(candidates)
-            healthy = url in self._fleet.gateways
-        if healthy:
-            exchange.pool = pool if url in candidates else self._fleet.pool_of(url)
-            exchange.gateways = (url, *(other for other in candidates if other != url))
+        url, pool = affinity.gateway, ""
+        others: tuple[str, ...] = ()
+        if affinity.movable:
+            pool, others = self._fleet.candidates(pools, now)
+            if others and not self._fleet.is_healthy(url, now):
+                url = await affinity.settle_on(others)
+        elif url not in self._fleet.gateways:
+            raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
+        elif not self._fleet.is_healthy(url, now):
+            return
+        if url in self._fleet.gateways:
+            exchange.pool = pool if url in others else self._fleet.pool_of(url)
+            exchange.gateways = (url, *(other for other in others if other != url))
 
     def _hint(self, exchange: Exchange, route: Route, transcoding: Transcoding) -> None:
         tier = self._tiers.get(exchange.tier, Tier())

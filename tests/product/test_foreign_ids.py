@@ -16,7 +16,7 @@ from tests.support.gateways import OFFER, SDP, SEGMENT, Town, job, made_image, m
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Belongings:
             f"/recordings/{self.manifest}/source.mp4",
             self.result,
             f"{live}/whip",
+            f"{live}/whip/0a1b2c3d0a1b2c3d",
             f"{live}/update",
             f"{live}/status",
             f"/live/video-to-video/{self.whep}/whep",

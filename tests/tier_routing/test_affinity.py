@@ -1,0 +1,93 @@
+"""What lives at one gateway goes there; what can begin anew goes elsewhere when that gateway is gone."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from config.plans import BUILT_IN_PLANS
+from config.routing import Gateway, Health, Pool, RouteRule, Routing
+from config.workloads import Workload
+from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.middleware import TierRoutingMiddleware
+
+A, B, C = (f"http://10.0.0.{number}:9935" for number in (1, 2, 3))
+POOLS = {
+    "pictures": Pool(gateways=(Gateway(url=A),), health=Health(failures=1)),
+    "videos": Pool(gateways=(Gateway(url=B), Gateway(url=C)), health=Health(failures=1)),
+}
+RULES = (RouteRule(workload=Workload.TEXT_TO_IMAGE, pool="pictures"), RouteRule(pool="videos"))
+
+
+@dataclass
+class Stuck:
+    """An affinity that settles on `agreed`, or on the best one offered."""
+
+    gateway: str
+    movable: bool
+    agreed: str = ""
+    offered: list[Sequence[str]] = field(default_factory=list)
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        self.offered.append(gateways)
+        return self.agreed or gateways[0]
+
+
+async def routed(affinity: Stuck, *ejected: str) -> Exchange:
+    """A playback request past the stage. Raises `Refusal`."""
+    fleet = Fleet(POOLS)
+    for url in ejected:
+        fleet.failed(url, time.monotonic())
+    exchange = Exchange("id", 0.0, "GET", "/stream/x", route=Route("playback", Workload.PLAYBACK), affinity=affinity)
+    exchange.principal = Principal("app", None, None, "standard", BUILT_IN_PLANS["standard"])
+
+    async def forward(scope: Scope, receive: Receive, send: Send) -> None:
+        pass
+
+    async def receive() -> Message:
+        return {}
+
+    async def send(message: Message) -> None:
+        pass
+
+    stage = TierRoutingMiddleware(forward, routing=Routing(pools=POOLS, rules=RULES), fleet=fleet, models=())
+    await stage({"type": "http", "tollgate.exchange": exchange}, receive, send)
+    return exchange
+
+
+async def test_a_result_goes_to_its_gateway_whatever_the_rules_say() -> None:
+    exchange = await routed(Stuck(A, movable=False))
+    assert (exchange.pool, exchange.gateways) == ("pictures", (A,))
+
+
+@pytest.mark.parametrize(("home", "status"), [(A, 503), ("http://removed", 404)])
+async def test_a_result_whose_gateway_is_gone_is_nowhere_else(home: str, status: int) -> None:
+    """For a while, or for good."""
+    with pytest.raises(Refusal) as refused:
+        await routed(Stuck(home, movable=False), A)
+    assert refused.value.status == status
+    assert (b"retry-after" in dict(refused.value.headers)) is (status == 503)
+
+
+async def test_a_manifest_stays_while_its_gateway_lives() -> None:
+    affinity = Stuck(C, movable=True)
+    exchange = await routed(affinity)
+    assert (exchange.pool, exchange.gateways) == ("videos", (C, B))
+    assert affinity.offered == []
+
+
+@pytest.mark.parametrize("home", ["", C, "http://removed"])
+async def test_a_manifest_without_a_living_gateway_is_placed(home: str) -> None:
+    affinity = Stuck(home, movable=True)
+    exchange = await routed(affinity, C)
+    assert (exchange.pool, exchange.gateways) == ("videos", (B,))
+    assert affinity.offered == [(B,)]
+
+
+async def test_workers_go_where_they_agreed_to() -> None:
+    exchange = await routed(Stuck("", movable=True, agreed=A))
+    assert (exchange.pool, exchange.gateways[0]) == ("pictures", A)
+    assert set(exchange.gateways) == {A, B, C}
