@@ -7,8 +7,6 @@ from typing import NamedTuple
 from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
-STREAMS = 16
-"""So many may be multiplexed; the first that is sound counts."""
 HEADER = 64
 """Bytes of a first packet that are looked at."""
 TAIL_BYTES = 65_536
@@ -34,23 +32,19 @@ class _Tail:
 
 
 def ogg(file: File) -> Steps[Length | None]:
-    """What follows `OggS`. A file of several streams one after the other is not understood."""
-    for number in range(STREAMS):
-        head = yield 27 if number else 23
-        head = head[-23:]  # without `OggS`
-        serial = head[10:14]
-        segments = yield head[22]
-        packet = yield min(sum(segments), HEADER)
-        yield len(packet) - sum(segments)
-        codec = _codec(packet)
-        if codec is None:
-            continue
-        tail = _Tail()
-        file.listener = tail.feed
-        try:
-            yield TO_END
-        except EOFError:
-            return _length(codec, bytes(tail.kept[-TAIL_BYTES:]), serial)
+    """What follows `OggS`. Several streams, beside or after each other, are not understood."""
+    head = yield 23
+    segments = yield head[22]
+    packet = yield min(sum(segments), HEADER)
+    codec = _codec(packet)
+    if codec is None:
+        return None
+    tail = _Tail()
+    file.listener = tail.feed
+    try:
+        yield TO_END
+    except EOFError:
+        return _length(codec, bytes(tail.kept[-TAIL_BYTES:]), serial=head[10:14])
     return None
 
 
@@ -68,12 +62,14 @@ def _codec(packet: bytes) -> _Codec | None:
 
 
 def _length(codec: _Codec, tail: bytes, serial: bytes) -> Length | None:
-    """By the last page on which a packet ends; it must be of the same stream."""
+    """By the last page on which a packet ends."""
     place = tail.rfind(b"OggS")
     while place >= 0:
         page = tail[place : place + 27]
         samples = int.from_bytes(page[6:14], "little", signed=True)
-        if len(page) == 27 and page[4] == 0 and samples >= 0 and page[14:18] == serial:
+        if len(page) == 27 and page[14:18] != serial:
+            return None
+        if len(page) == 27 and samples >= 0:
             return Length(max(0, samples - codec.skip) * 1000 // codec.rate)
         place = tail.rfind(b"OggS", 0, place)
     return None
