@@ -1,15 +1,15 @@
 """One real Redis for the placements of all workers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.store.servers import RedisServer, binaries
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(binaries(tmp_path)[0], tmp_path / "redis").start()
+@pytest.fixture(scope="package")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    server = RedisServer(binaries(folder)[0], folder / "redis").start()
     yield server
     server.kill()

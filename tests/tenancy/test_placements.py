@@ -21,6 +21,8 @@ FIRST, SECOND = "http://10.0.0.1:9935", "http://10.0.0.2:9935"
 
 @pytest.fixture
 async def stores(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[list[Store]]:
+    """Of two workers; Redis is empty."""
+    redis_server.ask("FLUSHALL")
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(await Store.open(redis_server.url, tmp_path, deadline=10)) for _ in range(2)
@@ -64,7 +66,7 @@ async def test_the_first_reading_that_is_known_counts(workers: list[Placements])
     assert await other.find([RESULT, MANIFEST]) == (MANIFEST, FIRST)
     one.remember([RESULT], SECOND)
     await one.drain()
-    assert await Placements.find(one, [RESULT, MANIFEST]) == (RESULT, SECOND)
+    assert await one.find([RESULT, MANIFEST]) == (RESULT, SECOND)
 
 
 async def test_an_unknown_id_is_waited_for_a_moment(workers: list[Placements]) -> None:
@@ -91,12 +93,15 @@ async def test_what_a_worker_knows_outlives_redis(workers: list[Placements], red
     one, other = workers
     await one.claim(MANIFEST, FIRST)
     redis_server.kill()
-    assert await one.find([MANIFEST]) == (MANIFEST, FIRST)
-    one.remember([RESULT], SECOND)
-    await one.drain()
-    assert await one.find([RESULT]) == (RESULT, SECOND)
-    with pytest.raises(StoreError):
-        await other.find([MANIFEST])
+    try:
+        assert await one.find([MANIFEST]) == (MANIFEST, FIRST)
+        one.remember([RESULT], SECOND)
+        await one.drain()
+        assert await one.find([RESULT]) == (RESULT, SECOND)
+        with pytest.raises(StoreError):
+            await other.find([MANIFEST])
+    finally:
+        redis_server.start()
     with pytest.raises(StoreError):
         await one.find([Thing("app_a", Kind.VIDEO, "1")], store_lost=True)
 
