@@ -1,0 +1,129 @@
+"""Whatever is sent as a file: never an exception, never more memory than the peek, and the event says what was used."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+
+import pytest
+
+from config.workloads import Unit, Workload
+from middlewares.ledger.model import Provenance
+from middlewares.usage_tracker.media.mp4 import BOX_BYTES
+from middlewares.usage_tracker.media.ogg import TAIL_BYTES
+from middlewares.usage_tracker.settlement import LARGEST_COUNT
+from tests.usage_tracker.media import made
+from tests.usage_tracker.meters.uploads import ANSWERS, PLAN, form, upload, upload_meter
+
+MUTATED = 10_000
+HEAD = 4_096
+"""Bytes at both ends of a file that are worth a mutation."""
+CHUNK = 65_536
+
+
+def _files() -> list[tuple[Workload, bytes]]:
+    pictures = made.pictures(64, 48).values()
+    return [
+        *((Workload.IMAGE_TO_TEXT, data[:20_000]) for data in pictures),
+        *((Workload.AUDIO_TO_TEXT, data[:20_000] + data[-2_000:]) for data in made.short_sounds().values()),
+    ]
+
+
+def _mutated(data: bytes, chance: random.Random) -> bytes:
+    """A few bytes of head or tail changed, or pieces of it cut out, doubled, or cut off."""
+    found = bytearray(data)
+    for _ in range(chance.randint(1, 6)):
+        place = chance.randrange(min(len(found), HEAD) or 1)
+        place = chance.choice((place, place, len(found) - 1 - place, chance.randrange(64) % (len(found) or 1)))
+        match chance.randrange(6):
+            case 0 | 1:
+                found[place : place + 1] = chance.randbytes(1)
+            case 2:
+                found[place : place + 4] = chance.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff"))
+            case 3:
+                del found[place : place + chance.randrange(64)]
+            case 4:
+                found[place:place] = found[place : place + chance.randrange(64)]
+            case _:
+                del found[max(place, 1) :]
+    return bytes(found)
+
+
+def _check(workload: Workload, file: bytes, chance: random.Random) -> None:
+    body = form(file, name="audio" if workload is Workload.AUDIO_TO_TEXT else "image", prompt="p")
+    cut = chance.randrange(len(body))
+    found = upload(workload, [body[:cut], body[cut:]])
+    unit = Unit.MILLISECONDS if workload is Workload.AUDIO_TO_TEXT else Unit.PIXELS
+    assert found.complete
+    assert 0 <= found.units[unit] <= LARGEST_COUNT
+    if found.provenance[unit] is Provenance.ESTIMATED and unit is Unit.PIXELS:
+        assert found.units[unit] == PLAN.unreadable.image_pixels
+    assert found.provenance[unit] in (Provenance.MEASURED, Provenance.ESTIMATED)
+
+
+def _campaign(count: int, seed: int) -> None:
+    chance = random.Random(seed)
+    files = _files()
+    for number in range(count):
+        workload, data = files[number % len(files)]
+        _check(workload, _mutated(data, chance), chance)
+
+
+def test_ten_thousand_mutated_files() -> None:
+    _campaign(MUTATED, seed=5)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("seed", range(100))
+def test_a_million_mutated_files(seed: int) -> None:
+    _campaign(MUTATED, seed=1_000 + seed)
+
+
+def test_files_cut_off_anywhere() -> None:
+    chance = random.Random(0)
+    for workload, data in _files():
+        for end in (*range(120), *range(120, len(data), 997)):
+            _check(workload, data[:end], chance)
+
+
+def test_mutated_files_that_never_end_are_not_kept() -> None:
+    chance = random.Random(7)
+    filler = chance.randbytes(CHUNK)
+    for workload, data in _files():
+        for _ in range(10):
+            start = form(_mutated(data, chance), name="audio" if workload is Workload.AUDIO_TO_TEXT else "image")
+            start = start[: start.rindex(b"\r\n--")]
+            tracemalloc.start()
+            try:
+                meter = upload_meter(workload)
+                meter.request(start)
+                for _ in range(16):
+                    meter.request(filler)
+                kept, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert kept < BOX_BYTES + 2 * TAIL_BYTES + len(start) + CHUNK
+            meter.response(200, [])
+            meter.answer(ANSWERS[workload])
+            assert meter.usage().complete
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"RIFF\0\0\0\0WAVE" + b"junk\0\0\0\0" * 10_000,
+        b"fLaC" + b"\0\0\0\x22" + bytes(34) + b"\1\0\0\0" * 20_000,
+        b"ID3\4\0\0\0\0\0\0" * 10_000,
+        b"\xff\xf3\x14\xc4" * 20_000,
+        b"OggS" * 20_000,
+        b"OggS\0\2" + bytes(20) + b"\1\x13OpusHead\1\1" + bytes(9) + b"OggS" * 20_000,
+        b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * 10_000,
+        b"\0\0\0\x08moov" * 10_000,
+        b"\0\0\0\1mdat" + b"\xff" * 8 + bytes(1_000),
+        b"\xff\xd8" + b"\xff\xe0\0\2" * 20_000,
+        b"\xff\xd8" + b"\xff" * 80_000,
+    ],
+)
+def test_files_made_to_keep_a_parser_busy(file: bytes) -> None:
+    for workload in (Workload.AUDIO_TO_TEXT, Workload.IMAGE_TO_TEXT):
+        _check(workload, file, random.Random(0))
