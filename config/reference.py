@@ -11,7 +11,7 @@ from typing import Any
 
 from config.markdown import fill, table
 from config.plans import BUILT_IN_PLANS, Limit
-from config.routing import DEFAULT_TIMEOUTS, Timeouts
+from config.routing import DEFAULT_ANSWERS, DEFAULT_TIMEOUTS, AnswerLimits, Timeouts
 from config.settings import PREFIX, Settings
 
 Schema = Mapping[str, Any]
@@ -30,7 +30,13 @@ class Reference:
 
     def render(self) -> str:
         """All sections, in the order in which the settings name them."""
-        sections = [*self._sections("", self._root, in_environment=True), *self._enums(), _timeouts(), _plans()]
+        sections = [
+            *self._sections("", self._root, in_environment=True),
+            *self._enums(),
+            _timeouts(),
+            _answers(),
+            _plans(),
+        ]
         return "\n\n".join(sections)
 
     def _sections(self, path: str, model: Schema, *, in_environment: bool) -> Iterator[str]:
@@ -186,6 +192,16 @@ def _timeouts() -> str:
     rows = [["every other", *_seconds(Timeouts())]]
     rows += [[f"`{workload}`", *_seconds(timeouts)] for workload, timeouts in DEFAULT_TIMEOUTS.items()]
     return "#### Default timeouts\n\nIn seconds.\n\n" + table(["Workload", "connect", "first_byte", "idle"], rows)
+
+
+def _answers() -> str:
+    rows = [["every other", *_limits(AnswerLimits())]]
+    rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_ANSWERS.items()]
+    return "#### Default limits of answers\n\n" + table(["Workload", "seconds", "bytes", "empty_lines"], rows)
+
+
+def _limits(limits: AnswerLimits) -> list[str]:
+    return [_number(limits.seconds), _default(limits.bytes), _number(limits.empty_lines)]
 
 
 def _seconds(timeouts: Timeouts) -> list[str]:

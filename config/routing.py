@@ -71,6 +71,24 @@ DEFAULT_TIMEOUTS: dict[Workload, Timeouts] = {
 """Where minutes of inference are normal the first byte may take that long."""
 
 
+class AnswerLimits(Model):
+    """When the gate ends an answer that does not end by itself. What was delivered until then counts."""
+
+    seconds: float = Field(3_600, gt=0, le=604_800, description="From its head on; the connection is then cut.")
+    bytes: int | None = Field(None, ge=1, description="Of its body; the connection is then cut. None: any number.")
+    empty_lines: int = Field(
+        4_096, ge=2, description="In a row in an event stream, which is then over: its worker has nothing more to say."
+    )
+
+
+DEFAULT_ANSWERS: dict[Workload, AnswerLimits] = {
+    Workload.LLM: AnswerLimits(seconds=3_600, bytes=64 * 1024 * 1024, empty_lines=4_096),
+    Workload.BYOC: AnswerLimits(seconds=86_400, bytes=None, empty_lines=4_096),
+    Workload.PLAYBACK: AnswerLimits(seconds=86_400, bytes=None, empty_lines=4_096),
+}
+"""Data of a live job comes for as long as it runs; recordings are long."""
+
+
 class Stickiness(Model):
     """How long after its last use the gate knows which gateway has something, in seconds."""
 
@@ -100,6 +118,9 @@ class Routing(Model):
     )
     tiers: dict[Name, Tier] = Field({}, description="Orchestrators by tier.")
     timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
+    answers: dict[Workload, AnswerLimits] = Field(
+        {}, description="Limits of answers by workload, in place of the defaults."
+    )
     stickiness: Stickiness = Field(Stickiness(), description="What has to return to the gateway that has it.")
 
     @field_validator("rules")
@@ -122,3 +143,7 @@ class Routing(Model):
     def timeouts_of(self, workload: Workload) -> Timeouts:
         """Timeouts of a workload: configured, else its default, else the general default."""
         return self.timeouts.get(workload) or DEFAULT_TIMEOUTS.get(workload) or Timeouts()
+
+    def answers_of(self, workload: Workload) -> AnswerLimits:
+        """Limits of answers of a workload: configured, else their default, else the general default."""
+        return self.answers.get(workload) or DEFAULT_ANSWERS.get(workload) or AnswerLimits()

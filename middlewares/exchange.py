@@ -29,7 +29,7 @@ class Outcome(StrEnum):
     CLIENT_DISCONNECT = "client_disconnect"
     UPSTREAM_ERROR = "upstream_error"
     REFUSED = "refused"
-    """The gate ended it, for its body grew too large or ceased to arrive."""
+    """The gate ended it: its body grew too large or ceased to arrive, or its answer did not end."""
     GATE_SHUTDOWN = "gate_shutdown"
     """The gate was stopped, and its drain's grace was over."""
     ORPHANED = "orphaned"

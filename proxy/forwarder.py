@@ -13,6 +13,7 @@ from config.routing import Routing
 from config.workloads import Workload
 from middlewares.exchange import Exchange, Outcome, Refusal, exchange_of
 from middlewares.tier_routing.fleet import Fleet
+from proxy.endless import FLOODED, AnswerWatch
 from proxy.failures import refusal_of
 from proxy.server.protocol import Connection
 from proxy.upstream import InvalidRequest, Pool, PoolExhausted, Response, Timeouts, UpstreamError
@@ -34,6 +35,7 @@ class Forwarder:
     def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
         self._pools = pools
         self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
+        self._answers = {workload: routing.answers_of(workload) for workload in Workload}
         self._hosts = hosts
         self._fleet = fleet
 
@@ -118,11 +120,15 @@ class Forwarder:
             self._fleet.succeeded(url)
         return response
 
-    @staticmethod
-    async def _relay(exchange: Exchange, response: Response, send: Send) -> None:
+    async def _relay(self, exchange: Exchange, response: Response, send: Send) -> None:
         body = response.buffered()
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        if not response.complete:
+            watch = AnswerWatch(self._answers[_workload(exchange)], response.headers, time.monotonic())
         while not response.complete:
+            if watch.flooded(body, time.monotonic()):
+                exchange.outcome, exchange.error = Outcome.REFUSED, FLOODED
+                break
             # Even an empty part: the head leaves with the first one, and a client may wait for it.
             await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()

@@ -59,6 +59,7 @@ TITLES: dict[str, str] = {
     "gateway_timeout": "The gateway did not answer in time",
     "gateway_stalled": "The gateway stopped answering",
     "gateway_truncated": "The gateway's answer was cut off",
+    "answer_too_long": "The answer is too long",
     "gateway_malformed": "The gateway's answer is not valid HTTP",
     "gateway_failed": "The gateway failed",
     "gate_shutdown": "The gate is being stopped",
