@@ -46,7 +46,7 @@ class TenancyMiddleware:
         public_url: str | None = None,
         media_url: str | None = None,
     ) -> None:
-        """`alone`: there is but one gateway, so that without Redis it is clear where things are."""
+        """`alone`: there is but one gateway, so that it is clear where named things are."""
         self._app = app
         self._alone = alone
         self._placements = placements
@@ -99,15 +99,17 @@ class TenancyMiddleware:
 
     async def _find(self, exchange: Exchange, things: Sequence[Thing], *, founding: bool = False) -> Place | None:
         """Where the first of `things` is that is anywhere. A gateway's own ids may be new to Redis for a moment."""
+        if self._alone and not founding and PLACED_HERE.isdisjoint(thing.kind for thing in things):
+            return None
         exchange.store_lost |= exchange.hold is not None and exchange.hold.local
         patient = things[0].kind in (Kind.RESULT, Kind.VIDEO)
         try:
             found = await self._placements.find(things, patient=patient, store_lost=exchange.store_lost)
         except StoreError:
             exchange.store_lost = True
-            if things[0].kind in PLACED_HERE or not (founding or self._alone):
+            if not founding:
                 raise _unknown_now() from None
-            found = None  # of the app's own namespace, wherever it goes
+            found = None
         return Place(*found) if found else None
 
     def _answering(self, scope: Scope, exchange: Exchange, app: str, route: str, send: Send) -> Send:

@@ -94,7 +94,8 @@ class Upstream(asyncio.Protocol):
             wanted = msgspec.json.decode(self._body, type=Chats)
             self._stream = asyncio.get_running_loop().create_task(self._events(wanted))
         elif self._path.startswith(b"/stream/"):
-            self._left = int(self._path.removeprefix(b"/stream/").removesuffix(b".ts"))
+            size = self._path.removesuffix(b".ts").rpartition(b"/")[2]
+            self._left = int(size.rpartition(b"_")[2])  # the gate puts the app in front of it
             self._transport.write(_OK + b"content-type: video/mp2t\r\ncontent-length: %d\r\n\r\n" % self._left)
             self._generate()
         else:
