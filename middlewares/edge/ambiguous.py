@@ -6,7 +6,7 @@ refused; RFC 8259 section 4 calls its behaviour unpredictable.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from middlewares.edge.fields import Document, invalid
@@ -20,23 +20,33 @@ def check_spelling(document: Document, names: frozenset[str]) -> None:
             raise invalid(name, f"must be spelled `{name.casefold()}`")
 
 
-def check_repeated(body: bytes, names: Iterable[str], most: Mapping[str, int] | None = None) -> None:
-    """Raise `Refusal` (400) if an object in `body`, valid JSON, has one of `names` twice.
+class Once:
+    """Names that an object may have once."""
 
-    `most`: how often names may occur in an honest body; once, if not given. Only a body in which a name occurs more
-    often, be it in a text, or that may spell names by escapes, is read again to make sure.
-    """
-    allowed = most or {}
-    names = frozenset(names)
-    if b"\\u" in body or any(body.count(b'"%b"' % name.encode()) > allowed.get(name, 1) for name in names):
+    def __init__(self, *names: str) -> None:
+        self._names = frozenset(names)
+        self._quoted = [(name, b'"%b"' % name.encode()) for name in names]
 
-        def unrepeated(members: Sequence[tuple[str, Any]]) -> None:
-            seen = [name for name, _ in members if name in names]
-            for name in seen:
-                if seen.count(name) > 1:
-                    raise invalid(name, "is given twice; keep one of them")
+    def check(self, body: bytes, most: Mapping[str, int]) -> None:
+        """Raise `Refusal` (400) if an object in `body`, valid JSON, has one of the names twice.
 
+        `most`: how often a name may occur in an honest body, where that is more than once. Only a body in which a
+        name occurs more often, be it in a text, or that may spell names by escapes, is read again to make sure.
+        """
+        count = body.count
+        for name, quoted in self._quoted:
+            if count(quoted) > 1 and count(quoted) > most.get(name, 1):
+                break
+        else:
+            if b"\\u" not in body:
+                return
         try:
-            json.loads(body, object_pairs_hook=unrepeated, parse_int=str, parse_float=str)
+            json.loads(body, object_pairs_hook=self._unrepeated, parse_int=str, parse_float=str)
         except RecursionError:
             raise Refusal(400, "malformed_json", "The body must be a JSON object: nested too deeply.") from None
+
+    def _unrepeated(self, members: Sequence[tuple[str, Any]]) -> None:
+        seen = [name for name, _ in members if name in self._names]
+        for name in seen:
+            if seen.count(name) > 1:
+                raise invalid(name, "is given twice; keep one of them")

@@ -6,7 +6,7 @@ from typing import Any
 from config.access import Edge
 from config.plans import Plan
 from config.workloads import Unit, Workload
-from middlewares.edge.ambiguous import check_repeated, check_spelling
+from middlewares.edge.ambiguous import Once, check_spelling
 from middlewares.edge.chat import check_chat
 from middlewares.edge.fields import Document, integer, invalid, text
 from middlewares.exchange import Declared
@@ -34,9 +34,9 @@ _FIELDS = {
     Workload.TEXT_TO_SPEECH: frozenset({"description", "model_id", "text"}),
 }
 _ONCE = {
-    Workload.TEXT_TO_IMAGE: ("height", "model_id", "num_images_per_prompt", "width"),
-    Workload.LLM: (*sorted(_FIELDS[Workload.LLM]), "content", "role"),
-    Workload.TEXT_TO_SPEECH: ("model_id", "text"),
+    Workload.TEXT_TO_IMAGE: Once("height", "model_id", "num_images_per_prompt", "width"),
+    Workload.LLM: Once(*sorted(_FIELDS[Workload.LLM]), "content", "role"),
+    Workload.TEXT_TO_SPEECH: Once("model_id", "text"),
 }
 """What units, model or safety depend on."""
 
@@ -80,7 +80,7 @@ def declare(workload: Workload, document: Document, body: bytes, settings: Edge,
     """
     model = text(document, model_field(workload))
     units, most = _UNITS[workload](document, settings, plan, model)
-    check_repeated(body, _ONCE[workload], most)
+    _ONCE[workload].check(body, most)
     return Declared(model=model, units=units, document=document)
 
 
