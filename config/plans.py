@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from config.base import Fault, Model, Whole, check_distinct, faults
+from config.live import Live
 from config.transcoding import Transcoding
 from config.workloads import SaleUnit, Workload
 
@@ -207,6 +208,7 @@ class Plan(Model):
         900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is cut to it."
     )
     unreadable: Unreadable = Field(Unreadable(), description="What uploads count as that cannot be measured.")
+    live: Live = Field(Live(), description="What live streams start with.")
     on_disconnect: Disconnect = Field(
         "measured",
         description="What a client that goes away pays: what was delivered, the estimate, or nothing.",

@@ -126,7 +126,8 @@ def _not_null(node: Schema) -> Schema:
 def _mapped(node: Schema) -> Schema | None:
     """What the values of a mapping are; None for anything else."""
     named: Iterable[Schema] = node.get("patternProperties", {}).values()
-    return next(iter(named), None) or node.get("additionalProperties") or None
+    rest = node.get("additionalProperties")
+    return next(iter(named), None) or (rest if isinstance(rest, Mapping) and rest else None)
 
 
 def _name(node: Schema) -> str:
@@ -159,6 +160,8 @@ def _scalar(node: Schema) -> str:
             return "whole number" + _bounds(node)
         case "number":
             return "number" + _bounds(node)
+        case "object":
+            return "mapping"
     if "pattern" in node:
         return f"text that matches `{node['pattern']}`"
     return "text, **secret**" if node.get("writeOnly") else str(node.get("format", "text"))

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
+from config.live import Webhooks
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, Ledger, Log, Store
@@ -98,7 +99,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path(".tollgate"), description="Folder of the embedded Redis, the journal and metric files.")
     listen: Address = Field("127.0.0.1:8080", description="Public listener.")
-    admin_listen: Address = Field("127.0.0.1:9090", description="Private listener: metrics, health.")
+    admin_listen: Address = Field("127.0.0.1:9090", description="Private listener: metrics, health, webhooks.")
     public_url: Origin | None = Field(
         None,
         description="Origin under which clients reach the public listener; unset: the `Host` each of them asked for.",
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     routing: Routing = Field(Routing(), description="Pools of gateways and the way to them.")
     edge: Edge = Field(Edge(), description="What is refused at the door.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
+    webhooks: Webhooks = Field(Webhooks(), description="What gateways ask.")
     store: Store = Field(Store(), description="How Redis is used.")
     ledger: Ledger = Field(Ledger(), description="Holds, journal and replay.")
     log: Log = Field(Log(), description="What is logged.")

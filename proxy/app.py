@@ -14,11 +14,15 @@ from middlewares.auth.ports import Credentials
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.sessions import Sessions
+from middlewares.live.middleware import LiveMiddleware
+from middlewares.live.passes import Passes
 from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
 from middlewares.response.middleware import ResponseMiddleware
 from middlewares.tenancy.middleware import TenancyMiddleware
+from middlewares.tenancy.names import for_caller
 from middlewares.tenancy.placements import Placements
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
@@ -32,11 +36,14 @@ def pipeline(
     *,
     credentials: Credentials,
     ledger: Ledger,
+    sessions: Sessions,
     placements: Placements,
     fleet: Fleet,
     metrics: RequestMetrics,
 ) -> ASGIApp:
     """The stages around `forwarder`, first to last."""
+    secret = settings.webhooks.secret
+    passes = Passes(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
         partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=metrics),
@@ -44,6 +51,8 @@ def pipeline(
         partial(EdgeMiddleware, settings=settings.edge),
         # Before a body is read: strangers cost a hash, not memory.
         partial(AuthMiddleware, credentials=credentials),
+        # Once it is known who publishes; before the limits, for whoever has used up theirs may still end a stream.
+        partial(LiveMiddleware, sessions=sessions, names=for_caller, passes=passes),
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.

@@ -24,6 +24,7 @@ from proxy.observer import LedgerObserver
 from proxy.store.address import Address, Topology
 from proxy.store.store import Store
 from proxy.upstream import Pool
+from proxy.webhooks.live import sessions_of
 
 
 class Gate:
@@ -66,6 +67,7 @@ class Gate:
                 settings,
                 credentials=authentication.credentials,
                 ledger=ledger,
+                sessions=sessions_of(settings.webhooks, store, keys_of(settings)),
                 placements=placements,
                 fleet=fleet,
                 metrics=metrics,

@@ -39,6 +39,7 @@ PATHS = (
     "/live/{manifest}/{sequence}.ts",
     "/live/{manifest}/{sequence}.mp4",
     "/live/video-to-video/{stream}/whip",
+    "/live/video-to-video/{stream}/whip/{session}",
     "/live/video-to-video/{stream}/whep",
     "/live/video-to-video/{stream}/update",
     "/live/video-to-video/{stream}/status",
@@ -61,7 +62,7 @@ PATHS = (
 def entry_of(path: str) -> Entry:
     """The route table's entry for a form of path; each is asked with a method it takes."""
     plain = path.replace("{", "").replace("}", "").encode()
-    for method in ("POST", "GET"):
+    for method in ("POST", "GET", "DELETE"):
         try:
             return find_entry(method, plain, lambda _: None)
         except Refusal as refusal:

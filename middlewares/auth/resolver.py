@@ -57,6 +57,20 @@ class Resolver:
         good = matches(key.secret, record.hash if record else _NO_SECRET, self._pepper)
         if record is None or not good:
             return replace(_INVALID, rests_on=(RecordRef("key", key.key_id),), memorable=True)
+        return await self._judge_record(record)
+
+    async def judge_again(self, app: str, user: str | None, key: str | None, plan: str | None) -> Verdict:
+        """Whether a principal that was proven before may go on: the bearer of a key, by its id, or of a token.
+
+        For work that outlasts its request. `plan` is the one that a token named. Raises as `judge` does.
+        """
+        if key is None:
+            return await self._judge_bearer(app, user, plan, None)
+        record = await self._directory.key(key)
+        return _INVALID if record is None else await self._judge_record(record)
+
+    async def _judge_record(self, record: KeyRecord) -> Verdict:
+        """The verdict on a key whose secret was shown."""
         expires_at = record.expires_at.timestamp() if record.expires_at else None
         if record.status != "active":
             return Denial(401, "key_revoked", "The key has been revoked.", (record.ref,))

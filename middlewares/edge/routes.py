@@ -131,6 +131,7 @@ _LIVE = {
         (b"whep", "POST OPTIONS"),
     )
 }
+_WHIP_SESSION = _entry("live-whip-session", Workload.LIVE_VIDEO_TO_VIDEO, "DELETE OPTIONS")
 _BYOC_STREAM = {
     operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=job, begins_work=False)
     for operation, methods, job in (
@@ -149,11 +150,15 @@ _RECORDING = _entry("recording", Workload.PLAYBACK, "GET", begins_work=False)
 
 
 def _live(rest: bytes) -> Entry | None:
-    """`{manifest}/{seq}.ts|.mp4`, or `video-to-video/{stream}/{operation}`."""
+    """`{manifest}/{seq}.ts|.mp4`, or `video-to-video/{stream}/{operation}`, or a session below its `whip`."""
     first, _, last = rest.partition(b"/")
     if first == b"video-to-video":
         stream, _, operation = last.partition(b"/")
-        return _LIVE.get(operation) if is_name(stream) else None
+        if not is_name(stream):
+            return None
+        if operation.startswith(b"whip/") and is_name(operation[5:]):
+            return _WHIP_SESSION
+        return _LIVE.get(operation)
     sequence, _, extension = last.rpartition(b".")
     return _PUSH if extension in (b"ts", b"mp4") and is_name(first) and is_name(sequence) else None
 

@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 
 from middlewares.edge.request import refuse
 
-RESERVED_PARAMETERS = frozenset({b"orchestrator", b"rtmpoutput", b"streamid", b"pipeline"})
+RESERVED_PARAMETERS = frozenset({b"orchestrator", b"rtmpoutput", b"streamid", b"pipeline", b"tollgate"})
 """With these a client chooses orchestrators, outputs and other tenants' streams (gateway contract section 3);
 compared without case, `_` and `-`."""
 

@@ -19,12 +19,12 @@ from proxy.control.watch import ChangeWatcher
 
 
 class Authentication:
-    """`credentials` for the auth stage, alive between `start` and `stop`."""
+    """`credentials` for the auth stage, alive between `start` and `stop`; `resolver` asks the records every time."""
 
     def __init__(self, settings: Auth, plans: Mapping[str, Plan], *, store: ScriptRunner, redis: Client) -> None:
         self._http = httpx.AsyncClient()
         self._key_sets = KeySets(settings.issuers, HttpFetch(self._http))
-        resolver = Resolver(
+        self.resolver = resolver = Resolver(
             RecordDirectory(store),
             plans,
             TokenVerifier(settings.issuers, self._key_sets),

@@ -1,8 +1,8 @@
-"""The private listener: metrics and health, for the operator's machines only."""
+"""The private listener: metrics, health and webhooks, for the operator's machines only."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,8 +16,8 @@ Readiness = Callable[[], Awaitable[str]]
 """Why the gate is not ready; empty when it is."""
 
 
-def admin_app(exposition: Exposition, readiness: Readiness) -> Starlette:
-    """`/metrics`, `/livez` (the process runs) and `/readyz` (it may be sent requests)."""
+def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[Route] = ()) -> Starlette:
+    """`/metrics`, `/livez` (the process runs), `/readyz` (it may be sent requests), and what gateways call."""
 
     def metrics(_: Request) -> Response:
         content_type, body = exposition()
@@ -32,4 +32,4 @@ def admin_app(exposition: Exposition, readiness: Readiness) -> Starlette:
             return JSONResponse({"status": "unready", "reason": reason}, 503)
         return JSONResponse({"status": "ready"})
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready)])
+    return Starlette(routes=[Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready), *webhooks])

@@ -15,10 +15,12 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.ledger.port import StoreError
 from middlewares.response.metrics import exposition
+from proxy.gate import keys_of
 from proxy.server.admin import admin_app
 from proxy.server.caretaker import Caretaker
 from proxy.server.http import bind, server, url_of
 from proxy.server.workers import Workers
+from proxy.webhooks.service import Webhooks
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
@@ -48,9 +50,14 @@ class Supervisor:
             self._public = public = stack.enter_context(_bind(settings.listen, "listen"))
             private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
             self._caretaker = await stack.enter_async_context(Caretaker.open(settings))
+            store = self._caretaker.store
+            self._webhooks = Webhooks(store, store.redis, keys_of(settings))
+            stack.push_async_callback(self._webhooks.close)
+            await self._webhooks.configure(settings)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
-            admin = server(admin_app(exposition, self._readiness), HttpToolsProtocol, grace_seconds=1)
+            private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
+            admin = server(private_app, HttpToolsProtocol, grace_seconds=1)
             answering = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
             log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
@@ -74,11 +81,12 @@ class Supervisor:
     def _reload(self) -> None:
         """SIGHUP: replace the workers one by one, on a configuration that was checked first."""
         try:
-            load()
+            settings = load()
         except ConfigError as error:
             log.error("reload_refused", problems=[str(problem) for problem in error.problems])
             return
         self._workers.restart()
+        self._reconfiguring = asyncio.create_task(self._webhooks.configure(settings))
 
     async def _drain(self) -> None:
         log.info("draining")

@@ -9,6 +9,7 @@ import signal
 
 import uvloop
 
+from proxy.standin.gateway import Hooks
 from proxy.standin.server import Standin
 
 
@@ -21,6 +22,14 @@ async def serve(arguments: argparse.Namespace) -> int:
         http_ingest=not arguments.no_http_ingest,
         external_store=arguments.external_store,
         gateway_host=arguments.gateway_host,
+        hooks=Hooks(
+            arguments.liveAIAuthWebhookUrl,
+            arguments.liveAIAuthApiKey,
+            arguments.liveAIHeartbeatURL,
+            dict(pair.split(":", 1) for pair in filter(None, arguments.liveAIHeartbeatHeaders.split(","))),
+            arguments.liveAIHeartbeatInterval,
+            arguments.authWebhookUrl,
+        ),
         crash=arguments.crash,
     )
     await standin.start(arguments.host, arguments.port)
@@ -42,6 +51,12 @@ def main() -> int:
     parser.add_argument("--external-store", action="store_true", help="as with -objectStore and -recordStore")
     parser.add_argument("--no-http-ingest", action="store_true", help="as a public listener without -httpIngest")
     parser.add_argument("--gateway-host", default="", help="as -gatewayHost: the host in BYOC stream URLs")
+    parser.add_argument("-liveAIAuthWebhookUrl", help="asked whether a live stream may begin")
+    parser.add_argument("-liveAIAuthApiKey", default="", help="sent with that as x-api-key and Authorization")
+    parser.add_argument("-liveAIHeartbeatURL", help="told which live streams run")
+    parser.add_argument("-liveAIHeartbeatHeaders", default="", help="sent with that: name:value,name:value")
+    parser.add_argument("-liveAIHeartbeatInterval", type=float, default=5.0, help="seconds; 0: only by control")
+    parser.add_argument("-authWebhookUrl", help="asked whether a stream may be pushed or a recording be read")
     return uvloop.run(serve(parser.parse_args()))
 
 

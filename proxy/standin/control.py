@@ -4,12 +4,14 @@
     GET  /__standin/wait?COUNTER=N[&...][&timeout=S]   long-poll until each counter is reached; 408 after S (10)
     POST /__standin/release?name=NAME            let requests held by that name go on
     POST /__standin/reset                        forget requests and sessions, let everything go on
+    GET  /__standin/live                         the live streams, and the ids of those that a webhook has ended
+    POST /__standin/heartbeat[?times=N][&ids=ID,...]   send the heartbeat at once, N times, or with these stream ids
     GET  /__standin/store/stream/...             the object store of `external_store`
 
-All but the last answer the counters `seen`, `finished`, `in_flight`, `peak`, `held`, `crashes` as JSON.
+All others answer the counters `seen`, `finished`, `in_flight`, `peak`, `held`, `crashes` as JSON.
 """
 
-from proxy.standin import playback
+from proxy.standin import playback, webhooks
 from proxy.standin.call import Call
 from proxy.standin.record import Log
 
@@ -30,6 +32,13 @@ async def control(call: Call) -> None:
             log.release(call.query("name"))
         case "POST", "reset":
             call.gateway.reset()
+        case "GET", "live":
+            streams = [live.stream_id for live in call.gateway.live.values()]
+            await call.json(200, {"streams": streams, "kicked": call.gateway.kicked})
+        case "POST", "heartbeat":
+            times, ids = call.query("times"), call.query("ids")
+            for _ in range(int(times) if times.isdecimal() else 1):
+                await webhooks.beat(call.gateway, ids.split(",") if ids else None)
         case "GET", path if path.startswith("store/stream/"):
             call.path = path.removeprefix("store")
             call.params = {"file": path.removeprefix("store/stream/")}

@@ -55,6 +55,26 @@ class LiveStream:
     whep_url: str = ""
     data_output: bool = False
     orchestrator: str = ""
+    authorised: bool = True
+    """False: its webhook has not answered yet, so that it is in no heartbeat."""
+
+
+@dataclass(slots=True)
+class Hooks:
+    """URLs that the gateway calls (gateway contract section 5), and how. None: it does not."""
+
+    live_auth_url: str | None = None
+    """`-liveAIAuthWebhookUrl`"""
+    live_auth_key: str = ""
+    """`-liveAIAuthApiKey`"""
+    heartbeat_url: str | None = None
+    """`-liveAIHeartbeatURL`"""
+    heartbeat_headers: dict[str, str] = field(default_factory=dict)
+    """`-liveAIHeartbeatHeaders`"""
+    heartbeat_interval: float = 5.0
+    """`-liveAIHeartbeatInterval` in seconds; 0: only as told by the control surface."""
+    auth_url: str | None = None
+    """`-authWebhookUrl`"""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,11 +84,13 @@ class Gateway:
     `http_ingest`: False removes the AI, live, BYOC and push routes, as a non-loopback listener without
     `-httpIngest` does. `external_store`: results, renditions and recordings live in an object store, as with
     `-objectStore` and `-recordStore`. `gateway_host`: `-gatewayHost`. `crash`: a crash is real, see `Standin`.
+    `hooks` may be changed while it runs.
     """
 
     http_ingest: bool = True
     external_store: bool = False
     gateway_host: str = ""
+    hooks: Hooks = field(default_factory=Hooks)
     log: Log = field(default_factory=Log)
     crash: Callable[[], None] = lambda: None
     url: str = ""
@@ -78,6 +100,10 @@ class Gateway:
     aliases: Newest[str, str] = field(default_factory=Newest)
     live: Newest[str, LiveStream] = field(default_factory=Newest)
     byoc: Newest[str, LiveStream] = field(default_factory=Newest)
+    readable: Newest[str, bool] = field(default_factory=Newest)
+    """Manifests whose recordings the webhook lets be read; asked once (section 1.6)."""
+    kicked: list[str] = field(default_factory=list)
+    """Stream ids of live streams that were ended because a webhook said so, in order."""
     jobs: set[asyncio.Task[None]] = field(default_factory=set)
 
     def publish(self, result: Result) -> str:
@@ -95,8 +121,9 @@ class Gateway:
     def reset(self) -> None:
         """As after a restart: no requests seen, no sessions."""
         self.log.reset()
-        for sessions in (self.results, self.videos, self.manifests, self.aliases, self.live, self.byoc):
+        for sessions in (self.results, self.videos, self.manifests, self.aliases, self.live, self.byoc, self.readable):
             sessions.clear()
+        self.kicked.clear()
 
 
 def short_id() -> str:

@@ -5,6 +5,7 @@ Media never passes here: a WHIP session stands as soon as it is answered, and en
 
 from urllib.parse import parse_qs, quote
 
+from proxy.standin import webhooks
 from proxy.standin.call import Call
 from proxy.standin.forms import decode_json, decode_multipart
 from proxy.standin.gateway import MAX_VIEWERS, LiveStream, short_id
@@ -35,6 +36,9 @@ async def whip(call: Call) -> None:
     stream.whep_url = playback_url(name, request_id)
     await take_offer(call)
     call.gateway.live[name] = stream
+    if call.gateway.hooks.live_auth_url:
+        stream.authorised = False
+        call.gateway.detach(webhooks.authorise_later(call.gateway, stream, call.query_string))
     await answer_whip(call, stream.whep_url)
 
 
@@ -129,6 +133,9 @@ async def start(call: Call) -> None:
         await call.obey(query.get("pipeline", ""))
         stream = LiveStream(name, query.get("streamId", ""), short_id(), query.get("pipeline", ""))
         stream.whep_url = playback_url(name, stream.request_id)
+        kind = "rtmp" if form["source_type"].lower() == "rtmpconn" else "whip"
+        if not await webhooks.authorise(call.gateway, stream, kind, form.get("query", "")):
+            await call.text(403, "AI stream auth failed")
         call.gateway.live[name] = stream
     await call.respond(200)
 

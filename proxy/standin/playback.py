@@ -1,5 +1,6 @@
 """Playlists, segments, results and recordings (gateway contract section 1.6)."""
 
+from proxy.standin import webhooks
 from proxy.standin.call import Call
 from proxy.standin.gateway import Manifest
 from proxy.standin.media import TS_PACKET, Result
@@ -36,6 +37,7 @@ async def recordings(call: Call) -> None:
         await call.respond(400)
     if session is None or not call.gateway.external_store:
         await call.text(404, "not found")
+    await _ask(call)
     match stem, extension:
         case "index", "m3u8":
             await _playlist(call, _master(session, ""))
@@ -52,6 +54,16 @@ async def recordings(call: Call) -> None:
             segment = Result("ts", size=4 * TS_PACKET)
             await call.respond(200, segment.render(), segment.content_type, OPEN)
     await call.text(404, "not found")
+
+
+async def _ask(call: Call) -> None:
+    """The webhook decides who reads a recording, once per manifest."""
+    gateway, manifest = call.gateway, call.params["manifest"]
+    if manifest not in gateway.readable:
+        answer = await webhooks.authorise_url(gateway, call.raw_path)
+        if isinstance(answer, str):
+            await call.text(404 if "not found" in answer else 403, answer)
+        gateway.readable[manifest] = True
 
 
 async def healthz(call: Call) -> None:

@@ -39,6 +39,11 @@ class Request:
         pairs = parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)
         return next((value for key, value in pairs if key == name), "")
 
+    @property
+    def query_string(self) -> str:
+        """The query as it came."""
+        return self._query.decode("latin-1")
+
     async def body(self) -> AsyncIterator[bytes]:
         """The body as it arrives, counted and hashed into the record."""
         if self._body_read:

@@ -7,8 +7,9 @@ from typing import Self
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from proxy.standin import webhooks
 from proxy.standin.app import App
-from proxy.standin.gateway import Gateway
+from proxy.standin.gateway import Gateway, Hooks
 from proxy.standin.record import KEEP, Log, Record
 from proxy.standin.wire import WireProtocol
 
@@ -19,7 +20,7 @@ NEVER = 10**6
 class Standin:
     """One gateway stand-in.
 
-    `http_ingest`, `external_store`, `gateway_host`: as in `Gateway`. `keep`: records kept. `crash`: whether a
+    `http_ingest`, `external_store`, `gateway_host`, `hooks`: as in `Gateway`. `keep`: records kept. `crash`: whether a
     crash is real: the listener closes, every connection drops, `crashed` is set, and `start` brings the stand-in
     back. By default a crash only drops the connection that caused it and counts.
     """
@@ -30,10 +31,11 @@ class Standin:
         http_ingest: bool = True,
         external_store: bool = False,
         gateway_host: str = "",
+        hooks: Hooks | None = None,
         crash: bool = False,
         keep: int = KEEP,
     ) -> None:
-        self._gateway = Gateway(http_ingest, external_store, gateway_host, Log(keep))
+        self._gateway = Gateway(http_ingest, external_store, gateway_host, hooks or Hooks(), Log(keep))
         if crash:
             self._gateway.crash = self._crash
         self._config = Config(
@@ -49,6 +51,7 @@ class Standin:
         self._config.load()
         self._state = ServerState()
         self._server: asyncio.Server | None = None
+        self._beating = False
         self.crashed = asyncio.Event()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -57,6 +60,9 @@ class Standin:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._protocol, host, port, backlog=2048)
         self._gateway.url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
+        if self._gateway.hooks.heartbeat_interval and not self._beating:
+            self._beating = True
+            self._gateway.detach(webhooks.keep_beating(self._gateway))
 
     def _protocol(self) -> WireProtocol:
         return WireProtocol(self._config, self._state, {})
@@ -112,6 +118,25 @@ class Standin:
     async def wait_for(self, *, timeout: float = 10.0, **at_least: int) -> dict[str, int]:
         """Wait until each named counter has reached its number; raises TimeoutError after `timeout` seconds."""
         return await self._gateway.log.wait_for(timeout=timeout, **at_least)
+
+    @property
+    def hooks(self) -> Hooks:
+        """What it calls; may be changed while it runs."""
+        return self._gateway.hooks
+
+    @property
+    def live(self) -> list[str]:
+        """Stream ids of the live streams that heartbeats tell of."""
+        return webhooks.living(self._gateway)
+
+    @property
+    def kicked(self) -> list[str]:
+        """Stream ids of live streams that a webhook has ended, in order."""
+        return list(self._gateway.kicked)
+
+    async def beat(self, ids: list[str] | None = None) -> None:
+        """Send one heartbeat now and do what its answer says; `ids` in place of the streams there are."""
+        await webhooks.beat(self._gateway, ids)
 
     def release(self, name: str) -> None:
         """Let requests held by this name go on."""

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
+from proxy.standin import webhooks
 from proxy.standin.call import Call
 from proxy.standin.forms import decode_json
 from proxy.standin.gateway import Gateway, Manifest, Newest
@@ -60,6 +61,8 @@ async def push(call: Call) -> None:
         await call.text(400, "Bad URL")
     if not is_segment(head):
         await call.text(422, "Error getting codec info")
+    if find(call.gateway, segment.manifest) is None:
+        config = await _authorised(call, config)
     session = _session(call.gateway, segment.manifest, config)
     session.segments[segment.sequence] = _integer(call.header("content-duration"), DEFAULT_DURATION)
     if call.behaviour.no_orchestrators:
@@ -80,6 +83,22 @@ async def _configuration(call: Call) -> dict[str, Any]:
     except ValueError:
         await call.text(400, "failed to parse transcode config header")
     return config
+
+
+async def _authorised(call: Call, config: dict[str, Any]) -> dict[str, Any]:
+    """What the webhook says of a new stream, once; a configuration that the client sent comes first."""
+    answer = await webhooks.authorise_url(call.gateway, f"http://{call.header('host')}{call.raw_path}")
+    if isinstance(answer, str):
+        await call.text(403, "Could not authenticate stream")
+    try:
+        asked = {name.lower(): value for name, value in answer.items() if name.lower() in CONFIGURATION}
+        profiles = config.get("profiles"), asked.get("profiles")
+        if all(profiles) and profiles[0] != profiles[1]:
+            await call.text(500, "Could not create stream: profiles do not match")
+        asked["renditions"] = _renditions(asked | config)
+    except ValueError:
+        await call.text(403, "Could not authenticate stream")
+    return asked | {name: value for name, value in config.items() if name != "renditions"}
 
 
 async def _read_segment(call: Call) -> bytes:

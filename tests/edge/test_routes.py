@@ -20,6 +20,7 @@ ROUTES = [
     ("POST OPTIONS", "/live/video-to-video/cam/update", "live-update", Workload.LIVE_VIDEO_TO_VIDEO),
     ("GET OPTIONS", "/live/video-to-video/str_1/status", "live-status", Workload.LIVE_VIDEO_TO_VIDEO),
     ("POST OPTIONS", "/live/video-to-video/cam/whip", "live-whip", Workload.LIVE_VIDEO_TO_VIDEO),
+    ("DELETE OPTIONS", "/live/video-to-video/cam/whip/0a1b", "live-whip-session", Workload.LIVE_VIDEO_TO_VIDEO),
     ("POST OPTIONS", "/live/video-to-video/cam-ab12-out/whep", "live-whep", Workload.LIVE_VIDEO_TO_VIDEO),
     ("POST PUT", "/live/movie/0.ts", "live-push", Workload.TRANSCODING),
     ("POST PUT", "/live/movie/12.mp4", "live-push", Workload.TRANSCODING),
@@ -48,7 +49,8 @@ UNREACHABLE = """
     /live/ /live/movie /live/movie/ /live/movie/0 /live/movie/0.m3u8 /live/movie/.ts /live/movie/a/0.ts
     /live/mo%20vie/0.ts /live/movie/0.ts/ /live/video-to-video /live/video-to-video/cam
     /live/video-to-video/0.ts /live/video-to-video/cam/start /live/video-to-video/smoketest
-    /live/video-to-video/prefix/cam/start /live/video-to-video/cam/whip/abc /prefix/cam/start
+    /live/video-to-video/prefix/cam/start /live/video-to-video/cam/whip/ /prefix/cam/start
+    /live/video-to-video/cam/whip/a/b
     /live/video-to-video/cam%20/update /stream /stream/ /vod/ /vod/movie.m3u8 /recordings /recordings/movie
     /recordings/movie/index.txt /process /process/ /process/request /process/token /process/stream
     /process/stream/ /process/stream/cam /process/stream/cam/rtmp /process/stream/cam/start

@@ -1,8 +1,8 @@
-"""A real Redis of its own for each test: its totals are verified as a whole."""
+"""A real Redis, empty for each test: its totals are verified as a whole."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,19 @@ from tests.live.scene import Books
 from tests.store.servers import RedisServer, binaries
 
 
+@pytest.fixture(scope="package")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    server = RedisServer(binaries(folder)[0], folder / "redis").start()
+    yield server
+    server.kill()
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    server = RedisServer(binaries(tmp_path)[0], tmp_path / "redis").start()
-    try:
-        async with await Store.open(server.url, tmp_path, deadline=10) as opened:
-            yield opened
-    finally:
-        server.kill()
+async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
+    async with await Store.open(redis_server.url, tmp_path, deadline=10) as opened:
+        await opened.redis.flushall()
+        yield opened
 
 
 @pytest.fixture

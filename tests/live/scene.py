@@ -39,6 +39,12 @@ PLANS = {
             "prices": [{"unit": "seconds", "amount": PER_SECOND}, {"unit": "requests", "amount": 3}],
             "allowances": [{"unit": "seconds", "per": "day", "included": 12}],
         },
+        "studio": {
+            "billing": "usage",
+            "prices": [{"unit": "seconds", "amount": PER_SECOND}],
+            "live": {"pipeline": "comfy", "parameters": {"prompt": "mist", "strength": 0.5}},
+            "transcoding": {"profiles": [{"name": "720p", "width": 1280, "height": 720, "bitrate": 3_000_000}]},
+        },
     }.items()
 }
 

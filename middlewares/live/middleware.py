@@ -1,0 +1,75 @@
+"""Signs WHIP requests, so that the gateway's question about them can be answered, and ends WHIP sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middlewares.exchange import Exchange, Refusal, exchange_of
+from middlewares.ledger.port import StoreError
+from middlewares.ledger.sessions import Sessions
+from middlewares.live.passes import LIFE_SECONDS, PARAMETER, Pass, Passes
+
+Names = Callable[[str, str], str | None]
+"""Client id of an app and a name in, what the gateway calls it out; None: it is another app's."""
+
+_STREAM = 3
+"""Of `/live/video-to-video/{stream}/whip`, the path segment that names the stream."""
+
+
+class LiveMiddleware:
+    """Adds a pass to WHIP requests; answers the DELETE of a WHIP session, for which gateways have no route."""
+
+    def __init__(self, app: ASGIApp, *, sessions: Sessions, names: Names, passes: Passes | None) -> None:
+        """`passes`: None where no gateway asks."""
+        self._app = app
+        self._sessions = sessions
+        self._names = names
+        self._passes = passes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """All other routes pass at the cost of a comparison."""
+        if scope["type"] == "http":
+            exchange = exchange_of(scope)
+            route = exchange.route.name if exchange.route else ""
+            if route == "live-whip-session":
+                await self._answer(exchange, send)
+                return
+            if route == "live-whip" and self._passes and exchange.method == "POST":
+                self._sign(exchange, scope["query_string"], self._passes)
+        await self._app(scope, receive, send)
+
+    def _sign(self, exchange: Exchange, query: bytes, passes: Passes) -> None:
+        principal = exchange.principal
+        assert principal is not None  # noqa: S101 - auth stands before this stage
+        pipeline = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
+        expires = time.time() + LIFE_SECONDS
+        stream = self._stream(exchange, principal.app)
+        given = Pass(principal.app, principal.user, principal.key, principal.plan_name, stream, pipeline, expires)
+        separator = b"&" if b"?" in exchange.target else b"?"
+        exchange.target += separator + f"{PARAMETER}={passes.sign(given)}".encode()
+
+    async def _answer(self, exchange: Exchange, send: Send) -> None:
+        """DELETE ends the session (RFC 9725 section 4.2); media ends by itself within seconds.
+
+        A store that is away is no reason to refuse: what is not reported any more ends there, too.
+        """
+        assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
+        app = exchange.principal.app
+        stream, status = self._stream(exchange, app), 204
+        if exchange.method == "DELETE":
+            status = 200
+            with suppress(StoreError):
+                await self._sessions.end(app, stream)
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _stream(self, exchange: Exchange, app: str) -> str:
+        name = self._names(app, exchange.path.split("/")[_STREAM])
+        if name is None:
+            raise Refusal(404, "unknown_id", "There is nothing of this name, or it has ended.")
+        return name

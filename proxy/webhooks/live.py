@@ -1,0 +1,125 @@
+"""Live video-to-video: whether a stream may begin, and the heartbeat by which it is charged and ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+from config.live import Webhooks
+from middlewares.exchange import Principal, Refusal
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.policy import Policy
+from middlewares.ledger.port import ScriptRunner
+from middlewares.ledger.sessions import LIVE, Found, Sessions
+from middlewares.ledger.turns import in_turns
+from middlewares.live.passes import PARAMETER, Pass, Passes
+from middlewares.rate_limit.refusal import refusal_of
+from middlewares.tenancy.names import for_caller, owner_and_name
+from proxy.webhooks.bearers import Bearers, check_model
+from proxy.webhooks.requests import NAME, StreamRequest, credential_of, query_of
+
+FORBIDDEN_PARAMETERS = ("orchestrator", "rtmpOutput")
+"""Of an ingest URL that did not pass the gate: no answer takes them back (gateway contract section 1.4)."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.live")
+
+Policies = Callable[[Principal], Policy]
+
+
+class LiveWebhooks:
+    """Answers about live streams. All methods raise `StoreError`."""
+
+    def __init__(self, bearers: Bearers, sessions: Sessions, policies: Policies, passes: Passes) -> None:
+        self._bearers = bearers
+        self._sessions = sessions
+        self._policies = policies
+        self._passes = passes
+
+    async def authorise(self, request: StreamRequest) -> dict[str, Any]:
+        """Let a stream begin: its id, which is its owner's alone, its pipeline and parameters. Raises `Refusal`."""
+        query = query_of(request.query_params)
+        principal, stream, asked = await self._publisher(request, query)
+        defaults = principal.plan.live
+        pipeline = asked or defaults.pipeline or ""
+        check_model(principal, pipeline)
+        parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
+        denied = await self._sessions.begin(stream, self._policies(principal), pipeline)
+        if denied:
+            raise refusal_of(denied)
+        log.info("live_began", app=principal.app, stream=stream, pipeline=pipeline)
+        answer: dict[str, Any] = {"stream_id": stream}
+        if pipeline:
+            answer["pipeline"] = pipeline
+        if parameters:
+            answer["pipeline_parameters"] = parameters
+        return answer
+
+    async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> tuple[Principal, str, str]:
+        """Who publishes, the stream's id, and the pipeline asked for."""
+        if PARAMETER in query:
+            given = self._passes.read(query[PARAMETER], time.time())
+            if given is None or given.stream != request.stream:
+                raise Refusal(401, "invalid_credentials", "The pass of this stream is wrong or has expired.")
+            return await self._holder(given), given.stream, given.pipeline
+        if taken := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
+            raise Refusal(403, "invalid_parameter", f"`{taken}` is not for clients to say.")
+        credential = credential_of(query) or (request.stream_key or request.stream).encode()
+        name = "" if credential == request.stream.encode() else request.stream  # no secret becomes an id
+        principal = await self._bearers.by_credential(credential, LIVE)
+        stream = for_caller(principal.app, name or principal.key or "live")
+        if stream is None or not NAME.fullmatch(stream):
+            raise Refusal(403, "invalid_parameter", "The name of the stream is another app's, or no name.")
+        return principal, stream, query.get("pipeline", "")
+
+    async def _holder(self, given: Pass) -> Principal:
+        return await self._bearers.again(given.app, given.user, given.key, given.plan, LIVE)
+
+    async def beat(self, streams: list[str]) -> list[str]:
+        """These streams live: charge each for the time since it was last told, and answer which must end.
+
+        One that nobody was let in for is among them.
+        """
+        known = [stream for stream in dict.fromkeys(streams) if stream]
+        go_on = await in_turns(self._tick, known)
+        return [stream for stream, goes in zip(known, go_on, strict=True) if not goes]
+
+    async def _tick(self, stream: str) -> bool:
+        owner = owner_and_name(stream)
+        found = await self._sessions.find(owner[0], stream) if owner else None
+        if found is None:
+            log.warning("live_ended", stream=stream, reason="unknown_stream")
+            return False
+        policy, reason = await self._standing(found)
+        if await self._sessions.tick(found, policy):
+            return True
+        log.info("live_ended", app=found.session.hold.app, stream=stream, reason=reason)
+        return False
+
+    async def _standing(self, found: Found) -> tuple[Policy | None, str]:
+        """The limits and prices its principal has now, or None and why it may not go on."""
+        hold = found.session.hold
+        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
+        try:
+            principal = await self._bearers.again(hold.app, hold.user, hold.key, plan, LIVE)
+            check_model(principal, hold.model)
+        except Refusal as refusal:
+            return None, refusal.code
+        return self._policies(principal), "limit_reached"
+
+
+def _parameters(text: str) -> dict[str, Any]:
+    """The pipeline parameters of an ingest URL's query. Raises `Refusal`."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    except (msgspec.DecodeError, RecursionError):
+        raise Refusal(400, "invalid_parameter", "`params` must be a JSON object.") from None
+
+
+def sessions_of(settings: Webhooks, runner: ScriptRunner, keys: Keys) -> Sessions:
+    """The live sessions, as these settings time them."""
+    tick, gap = round(settings.tick_seconds * 1000), round(settings.gap_seconds * 1000)
+    return Sessions(runner, keys, tick=tick, gap=gap)

@@ -1,0 +1,56 @@
+"""Transcoding and recordings: whether a stream may be pushed, or a recording be read (`-authWebhookUrl`)."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from config.workloads import Workload
+from middlewares.exchange import Principal, Refusal
+from middlewares.tenancy.names import at_gateway, for_caller, owner_and_name
+from proxy.webhooks.bearers import Bearers
+from proxy.webhooks.requests import NAME, credential_of, query_of
+
+
+class PushWebhooks:
+    """Answers about manifests. `rtmp`: customers may push by RTMP, which nobody meters."""
+
+    def __init__(self, bearers: Bearers, *, rtmp: bool) -> None:
+        self._bearers = bearers
+        self._rtmp = rtmp
+
+    async def authorise(self, url: str) -> dict[str, Any]:
+        """The manifest that this URL stands for. Raises `Refusal`, `StoreError`.
+
+        What was pushed or read through the gate carries its owner in its name and was paid for there: profiles came
+        with the request. RTMP does not pass the gate, so its URL carries an API key and gets its profiles here.
+        """
+        parts = urlsplit(url)
+        match parts.path.split("/"):
+            case ["", "live" | "recordings", manifest, _] if parts.scheme != "rtmp":
+                await self._check_owner(manifest)
+                return {"manifestID": manifest}
+            case [*_, name] if parts.scheme == "rtmp" and self._rtmp:
+                return await self._rtmp_stream(name, query_of(parts.query))
+        raise Refusal(403, "invalid_parameter", "Only what passed the gate may be pushed or read here.")
+
+    async def _check_owner(self, manifest: str) -> None:
+        owner = owner_and_name(manifest)
+        if owner is None or not NAME.fullmatch(manifest):
+            raise Refusal(403, "invalid_parameter", "The manifest is no customer's: push it through the gate.")
+        await self._bearers.again(owner[0], None, None, None, Workload.TRANSCODING)
+
+    async def _rtmp_stream(self, name: str, query: dict[str, str]) -> dict[str, Any]:
+        credential = credential_of(query)
+        principal = await self._bearers.by_credential(credential or name.encode(), Workload.TRANSCODING)
+        manifest = _manifest(principal, name if credential else "")
+        profiles = [profile.as_gateway() for profile in principal.plan.transcoding.profiles]
+        return {"manifestID": manifest} | ({"profiles": profiles} if profiles else {})
+
+
+def _manifest(principal: Principal, name: str) -> str:
+    """The stream's name in its owner's namespace; that of its key where the name was the key itself."""
+    manifest = for_caller(principal.app, name) if name else at_gateway(principal.app, principal.key or "rtmp")
+    if manifest is None or not NAME.fullmatch(manifest):
+        raise Refusal(403, "invalid_parameter", "The name of the stream is another app's, or no name.")
+    return manifest

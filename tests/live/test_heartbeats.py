@@ -1,0 +1,149 @@
+"""Live streams on the gateway stand-in, from their first webhook to their last heartbeat."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from config.plans import Plan
+from middlewares.auth.keys import parse_key
+from proxy.control.apps import Apps
+from proxy.control.keys import Keys
+from proxy.standin import Standin
+from tests.live.rig import Rig, hooks_of, rig, settings_of
+from tests.live.scene import GAP, PER_SECOND, PLANS, TICK, Books
+from tests.support.deployment import Customer
+
+PRICE = TICK // 1_000 * PER_SECOND
+
+
+@pytest.fixture
+async def live(books: Books) -> AsyncIterator[Rig]:
+    async with rig(books, settings_of()) as running:
+        yield running
+
+
+def key_id(customer: Customer) -> str:
+    key = parse_key(customer.key.encode())
+    assert key is not None
+    return key.key_id
+
+
+async def test_sixty_ticks_are_billed_as_three_hundred_seconds(live: Rig) -> None:
+    customer = await live.customer()
+    assert await live.publish(f"key={customer.key}") == 200
+    assert live.gateway.live == [f"{customer.app}_cam"]
+    for _ in range(60):
+        await live.beat()
+    assert await live.books.lived(customer.app) == 300_000
+    assert (await live.books.balance(customer.app)).spent == 300 * PER_SECOND
+    assert live.gateway.kicked == []
+    await live.books.check()
+
+
+async def test_a_balance_that_ends_at_tick_thirty_ends_the_stream_there(live: Rig) -> None:
+    customer = await live.customer(grant=30 * PRICE)
+    await live.publish(f"token={customer.key}")
+    for number in range(1, 41):
+        await live.beat()
+        assert live.gateway.kicked == ([] if number < 30 else [f"{customer.app}_cam"])
+    assert await live.books.lived(customer.app) == 150_000
+    wallet = await live.books.balance(customer.app)
+    assert (wallet.spent, wallet.held, wallet.available) == (30 * PRICE, 0, 0)
+    assert await live.publish(f"key={customer.key}") == 403, "and there is nothing left to begin another with"
+    await live.books.check()
+
+
+async def test_two_gateways_a_tick_lost_and_a_tick_twice(live: Rig) -> None:
+    customer = await live.customer()
+    await live.publish(f"key={customer.key}")
+    async with Standin(hooks=hooks_of(live.origin)) as other:
+        for number in range(1, 61):
+            await live.beat(after=2 * TICK if number == 20 else TICK, times=2 if number == 40 else 1)
+            await other.beat([f"{customer.app}_cam"])
+    assert await live.books.lived(customer.app) == 305_000
+    assert len(await live.books.recorded(customer.app)) == 60
+    await live.books.check()
+
+
+async def test_a_heartbeat_without_streams_charges_nobody(live: Rig) -> None:
+    customer = await live.customer()
+    await live.beat()
+    answer = await live.ask("/webhooks/live/heartbeat", {"ids": None})
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert await live.books.recorded(customer.app) == []
+
+
+async def test_a_stream_nobody_was_let_in_for_is_ended(live: Rig) -> None:
+    customer = await live.customer()
+    strangers = [f"{customer.app}_other", "app_aaaaaaaaaaaaaaaa_cam", "cam", ""]
+    answer = await live.ask("/webhooks/live/heartbeat", {"ids": strangers})
+    assert answer.json() == {"terminatedStreamIds": strangers[:3]}
+
+
+async def test_a_revoked_key_ends_the_stream_at_the_next_tick(live: Rig) -> None:
+    customer = await live.customer()
+    await live.publish(f"key={customer.key}")
+    await live.beat()
+    await Keys(live.books.store.redis, None).revoke(key_id(customer))
+    assert live.gateway.kicked == []
+    await live.beat()
+    assert live.gateway.kicked == [f"{customer.app}_cam"]
+    assert await live.books.lived(customer.app) == 2 * TICK
+    assert await live.books.holds() == 0
+    await live.books.check()
+
+
+async def test_a_suspended_app_ends_its_streams_at_the_next_tick(live: Rig) -> None:
+    customer, other = await live.customer(), await live.customer()
+    await live.publish(f"key={customer.key}")
+    await live.publish(f"key={other.key}", stream="theirs")
+    await Apps(live.books.store.redis, None).set_status(customer.app, "suspended")
+    await live.beat()
+    assert live.gateway.kicked == [f"{customer.app}_cam"]
+    assert live.gateway.live == [f"{other.app}_theirs"]
+    await live.books.check()
+
+
+async def test_a_plan_that_changes_counts_from_the_next_tick(live: Rig) -> None:
+    """Each event is priced under the version of the plan that it names."""
+    customer = await live.customer("included", grant=0)
+    await live.publish(f"key={customer.key}")
+    await live.beat()
+    dearer = Plan.model_validate({"billing": "usage", "prices": [{"unit": "seconds", "amount": 1_000}]})
+    await live.webhooks.configure(settings_of().model_copy(update={"plans": PLANS | {"included": dearer}}))
+    await live.beat()
+    await live.beat()
+    recorded = await live.books.recorded(customer.app)
+    versions = [event.plan for event, _ in recorded]
+    assert versions[0] == versions[1] != versions[2]
+    assert [amount for _, amount in recorded] == [3, 0, 5_000]
+    await live.books.check()
+
+
+async def test_a_gate_that_restarts_loses_nothing(books: Books) -> None:
+    async with rig(books, settings_of()) as before:
+        customer = await before.customer()
+        await before.publish(f"key={customer.key}")
+        for _ in range(3):
+            await before.beat()
+    async with rig(books, settings_of()) as after:
+        books.clocked.now_ms += 2 * TICK
+        answer = await after.ask("/webhooks/live/heartbeat", {"ids": [f"{customer.app}_cam"]})
+        assert answer.json() == {}
+    assert await books.lived(customer.app) == 5 * TICK
+    await books.check()
+
+
+async def test_a_stream_that_is_not_reported_any_more_lets_go_of_its_slot(live: Rig) -> None:
+    customer = await live.customer()
+    await live.publish(f"key={customer.key}")
+    await live.beat()
+    assert await live.publish(f"key={customer.key}", stream="second") == 403
+    live.gateway.reset()
+    live.books.clocked.now_ms += 2 * GAP
+    assert await live.books.reap() == []
+    assert await live.publish(f"key={customer.key}", stream="second") == 200
+    assert await live.books.lived(customer.app) == TICK
+    await live.books.check()

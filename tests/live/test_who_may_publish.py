@@ -1,0 +1,171 @@
+"""Who may begin a live stream, push a segment or read a recording: what gateways are answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from config.workloads import Workload
+from proxy.control.keys import Keys
+from tests.live.rig import SECRET, Rig, rig, settings_of
+from tests.live.scene import Books
+from tests.live.test_heartbeats import key_id
+
+AUTH = "/webhooks/live/auth"
+PUSH = "/webhooks/auth"
+
+
+@pytest.fixture
+async def live(books: Books) -> AsyncIterator[Rig]:
+    async with rig(books, settings_of(rtmp_transcoding=True)) as running:
+        yield running
+
+
+def question(query: str, stream: str = "cam") -> dict[str, str]:
+    return {"stream": stream, "stream_key": stream, "type": "rtmp", "query_params": query}
+
+
+async def refused(live: Rig, query: str, stream: str = "cam") -> tuple[int, str]:
+    answer = await live.ask(AUTH, question(query, stream))
+    return answer.status_code, answer.json()["code"]
+
+
+async def test_a_stream_gets_an_id_of_its_owner(live: Rig) -> None:
+    customer = await live.customer()
+    answer = await live.ask(AUTH, question(f"key={customer.key}"))
+    assert (answer.status_code, answer.json()) == (200, {"stream_id": f"{customer.app}_cam"})
+    own = await live.ask(AUTH, question(f"key={customer.key}", f"{customer.app}_cam"))
+    assert own.json() == {"stream_id": f"{customer.app}_cam"}, "also where the name says so itself"
+
+
+async def test_a_plan_has_defaults_and_a_client_the_last_word(live: Rig) -> None:
+    customer = await live.customer("studio")
+    key = f"key={customer.key}"
+    plain = (await live.ask(AUTH, question(key))).json()
+    assert plain["pipeline"] == "comfy"
+    assert plain["pipeline_parameters"] == {"prompt": "mist", "strength": 0.5}
+    params = httpx.QueryParams({"params": json.dumps({"strength": 1}), "pipeline": "noop"})
+    asked = (await live.ask(AUTH, question(f"{key}&{params}"))).json()
+    assert (asked["pipeline"], asked["pipeline_parameters"]) == ("noop", {"prompt": "mist", "strength": 1})
+    assert await refused(live, f"{key}&params=[1]") == (400, "invalid_parameter")
+
+
+async def test_the_stream_key_may_be_the_credential_and_never_becomes_an_id(live: Rig) -> None:
+    customer = await live.customer()
+    answer = await live.ask(AUTH, question("", customer.key))
+    assert answer.json() == {"stream_id": f"{customer.app}_{key_id(customer)}"}
+
+
+async def test_a_credential_is_needed(live: Rig) -> None:
+    for query in ("", "key=", "key=tgk_nonsense", "token=a.b.c", "tollgate=x", "tollgate=AAAA"):
+        status, code = await refused(live, query)
+        assert (status, code) in {(401, "invalid_credentials"), (401, "invalid_token")}
+
+
+async def test_a_revoked_or_expired_key_begins_nothing(live: Rig) -> None:
+    customer = await live.customer()
+    await Keys(live.books.store.redis, None).revoke(key_id(customer))
+    assert await refused(live, f"key={customer.key}") == (401, "key_revoked")
+    late = await live.customer(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert await refused(live, f"key={late.key}") == (401, "key_expired")
+
+
+async def test_a_key_for_other_work_begins_nothing(live: Rig) -> None:
+    images = await live.customer(workloads=[Workload.TEXT_TO_IMAGE])
+    assert await refused(live, f"key={images.key}") == (403, "insufficient_scope")
+    narrow = await live.customer(models=frozenset({"noop"}))
+    assert await refused(live, f"key={narrow.key}&pipeline=other") == (403, "insufficient_scope")
+    assert (await live.ask(AUTH, question(f"key={narrow.key}&pipeline=noop"))).status_code == 200
+
+
+async def test_a_key_bound_to_addresses_is_good_at_the_gate_alone(live: Rig) -> None:
+    customer = await live.customer(cidrs=("10.0.0.0/8",))
+    assert await refused(live, f"key={customer.key}") == (403, "address_not_allowed")
+
+
+async def test_no_balance_begins_nothing(live: Rig) -> None:
+    customer = await live.customer(grant=0)
+    assert await refused(live, f"key={customer.key}") == (402, "insufficient_balance")
+    assert await live.publish(f"key={customer.key}") == 403
+    assert live.gateway.live == []
+
+
+async def test_one_stream_too_many_does_not_begin(live: Rig) -> None:
+    customer = await live.customer()
+    assert (await live.ask(AUTH, question(f"key={customer.key}"))).status_code == 200
+    assert await refused(live, f"key={customer.key}", "second") == (429, "concurrency_limited")
+
+
+async def test_another_apps_name_and_no_name_begin_nothing(live: Rig) -> None:
+    customer = await live.customer()
+    for name in ("app_aaaaaaaaaaaaaaaa_cam", "a/b", "a b", "x" * 200):
+        assert await refused(live, f"key={customer.key}", name) == (403, "invalid_parameter")
+
+
+async def test_what_no_answer_takes_back_begins_nothing(live: Rig) -> None:
+    customer = await live.customer()
+    for parameter in ("orchestrator=https://mine", "rtmpOutput=rtmp://elsewhere"):
+        assert await refused(live, f"key={customer.key}&{parameter}") == (403, "invalid_parameter")
+
+
+async def test_who_does_not_know_the_secret_is_not_answered(live: Rig) -> None:
+    body: Any = {"url": "", "ids": []}
+
+    async def code(path: str, **headers: str) -> str:
+        answer = await live.ask(path, body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        return str(answer.json().get("code"))
+
+    for path in (AUTH, PUSH, "/webhooks/live/heartbeat"):
+        assert await code(path) == await code(path, x_api_key=SECRET + "x") == "missing_credentials"
+        assert await code(path, authorization="Bearer x") == await code(path + "?secret=") == "missing_credentials"
+        assert await code(f"{path}?secret={SECRET[:-1]}") == "missing_credentials"
+        assert await code(path, x_api_key=SECRET) != "missing_credentials"
+        assert await code(path, authorization=SECRET) != "missing_credentials"
+        assert await code(f"{path}?secret={SECRET}") != "missing_credentials"
+
+
+async def test_without_a_secret_no_webhook_is_answered(books: Books) -> None:
+    async with rig(books, settings_of(secret=None)) as closed:
+        assert (await closed.ask(AUTH, question(""))).status_code == 404
+
+
+async def test_a_body_no_gateway_sends_is_400(live: Rig) -> None:
+    bodies: list[object] = [[], "x", {"stream": 1}, {"query_params": None}]
+    for body in bodies:
+        assert (await live.ask(AUTH, body)).status_code == 400
+
+
+async def test_a_flood_is_cut_off(live: Rig) -> None:
+    answer = await live.ask("/webhooks/live/heartbeat", {"ids": ["x" * 1024] * 1024})
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+async def test_what_was_pushed_through_the_gate_is_its_owners(live: Rig) -> None:
+    customer = await live.customer()
+    manifest = f"{customer.app}_movie"
+    for url in (f"http://gw:9935/live/{manifest}/0.ts", f"/recordings/{manifest}/index.m3u8"):
+        answer = await live.ask(PUSH, {"url": url})
+        assert (answer.status_code, answer.json()) == (200, {"manifestID": manifest})
+    for url in ("http://gw/live/movie/0.ts", "http://gw/live/app_aaaaaaaaaaaaaaaa_movie/0.ts", "/recordings/x/y.ts"):
+        assert (await live.ask(PUSH, {"url": url})).status_code in {401, 403}
+
+
+async def test_rtmp_transcoding_has_its_plans_profiles(live: Rig) -> None:
+    customer = await live.customer("studio")
+    answer = await live.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})
+    assert answer.json()["manifestID"] == f"{customer.app}_{key_id(customer)}"
+    assert [each["name"] for each in answer.json()["profiles"]] == ["720p"]
+    named = await live.ask(PUSH, {"url": f"rtmp://gw/live/show?key={customer.key}"})
+    assert named.json()["manifestID"] == f"{customer.app}_show"
+    assert (await live.ask(PUSH, {"url": "rtmp://gw/live/show"})).status_code == 401
+
+
+async def test_rtmp_transcoding_is_refused_until_it_is_wanted(books: Books) -> None:
+    async with rig(books, settings_of()) as plain:
+        customer = await plain.customer()
+        assert (await plain.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})).status_code == 403

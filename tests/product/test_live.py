@@ -1,0 +1,148 @@
+"""A live stream through the whole product: WHIP at the gate, the gateway's webhooks, and a restart in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from middlewares.ledger.credit import grant
+from proxy.control.keys import Keys
+from proxy.gate import keys_of
+from proxy.standin.gateway import Hooks
+from tests.live.rig import SECRET, hooks_of
+from tests.live.test_heartbeats import key_id
+from tests.support.deployment import Customer, Deployment, deployed, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TICK_SECONDS = 0.05
+CONFIG = {
+    "plans": {"live": {"billing": "credits", "prices": [{"unit": "seconds", "amount": 1_000_000}]}},
+    "webhooks": {"tick_seconds": TICK_SECONDS, "gap_seconds": 600},
+}
+OFFER = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+WHIP = "/live/video-to-video/cam/whip"
+SDP = {"content-type": "application/sdp"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    folder: Path = tmp_path_factory.mktemp("live")
+    async with deployed(folder, CONFIG, {"TOLLGATE_WEBHOOKS__SECRET": SECRET}) as deployment:
+        listen(deployment)
+        yield deployment
+    assert SECRET not in deployment.log.read_text()
+
+
+def listen(gate: Deployment) -> None:
+    """Point the gateway at the private listener, whose port may be another one after a restart."""
+    for name in Hooks.__dataclass_fields__:
+        setattr(gate.gateway.hooks, name, getattr(hooks_of(gate.private), name))
+
+
+async def publish(gate: Deployment, customer: Customer, **query: str) -> httpx.Response:
+    """A WHIP offer; the answer is 201 whatever the webhook will say."""
+    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+        return await client.post(WHIP, params=query, content=OFFER, headers=SDP | customer.headers)
+
+
+async def ticks(gate: Deployment, count: int) -> None:
+    """So many heartbeats that are charged: each has half a tick's time behind it, or more."""
+    streams = [keys_of(gate.settings).shared(tag).events for tag in keys_of(gate.settings).tags]
+    async with gate.store() as store:
+
+        async def events() -> int:
+            return sum([await store.redis.xlen(stream) for stream in streams])
+
+        for _ in range(count):
+            before = await events()
+
+            async def charged(before: int = before) -> bool:
+                await gate.gateway.beat()
+                return await events() > before
+
+            await eventually(charged)
+
+
+async def prepaid(gate: Deployment) -> Customer:
+    """A customer with credits."""
+    customer = await gate.customer("live")
+    async with gate.store() as store:
+        await grant(store, keys_of(gate.settings), customer.app, None, 10**10, reference="first")
+    return customer
+
+
+async def usage(gate: Deployment, app: str) -> list[dict[str, Any]]:
+    """Usage events of an app, those of requests before those of its stream."""
+    events = [event for event in await gate.events(app) if event["type"] == "usage"]
+    return sorted(events, key=lambda event: event["part"])
+
+
+async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Deployment) -> None:
+    customer = await prepaid(gate)
+    answer = await publish(gate, customer, pipeline="noop", streamId="somebody-elses", orchestrator="mine")
+    assert answer.status_code == 201
+    stream = f"{customer.app}_cam"
+    await eventually(lambda: gate.gateway.live == [stream])
+    [sent] = gate.heard(customer.app)
+    assert customer.key not in sent.target
+    assert "orchestrator" not in sent.target
+    await ticks(gate, 2)
+    await gate.stop()
+    await gate.start()
+    listen(gate)
+    await ticks(gate, 2)
+    async with gate.store() as store:
+        await Keys(store.redis, None).revoke(key_id(customer))
+    await gate.gateway.beat()
+    assert gate.gateway.kicked == [stream]
+
+    whip, *told = await usage(gate, customer.app)
+    assert (whip["status"], whip["units"], whip["amount"]) == (201, {}, "0"), "201 is no proof of a stream"
+    assert [event["part"] for event in told] == list(range(1, len(told) + 1))
+    assert {event["model"] for event in told} == {"noop"}
+    milliseconds = [event["units"]["milliseconds"] for event in told]
+    assert milliseconds[0] <= 1_000 * TICK_SECONDS
+    assert milliseconds[1:] == [event["duration_ms"] for event in told[1:]], "no moment is missing, none counts twice"
+    assert sum(int(event["amount"]) for event in told) == sum(milliseconds) * 1_000
+    code, out, _ = await gate.cli("verify", "--json")
+    assert code == 0, out
+    assert json.loads(out)["differences"] == []
+
+
+async def test_a_refused_stream_is_closed_after_its_201(gate: Deployment) -> None:
+    """The gateway answers before it asks (gateway contract section 2), so nothing is charged for the answer."""
+    gate.gateway.reset()
+    customer = await gate.customer("live")
+    assert (await publish(gate, customer)).status_code == 402, "nothing in the wallet: the gate itself refuses"
+    other = await gate.customer()
+    gate.gateway.hooks.live_auth_key = "not the secret of webhooks"
+    assert (await publish(gate, other)).status_code == 201
+    await eventually(lambda: gate.gateway.kicked == [f"{other.app}_cam"])
+    listen(gate)
+
+
+async def test_delete_ends_the_stream_at_the_gate(gate: Deployment) -> None:
+    gate.gateway.reset()
+    customer = await prepaid(gate)
+    answer = await publish(gate, customer)
+    stream = f"{customer.app}_cam"
+    await eventually(lambda: gate.gateway.live == [stream])
+    await ticks(gate, 1)
+    session = httpx.URL(answer.headers["location"]).path
+    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+        assert (await client.delete(session)).status_code == 401
+        stranger = await gate.customer()
+        assert (await client.delete(session, headers=stranger.headers)).status_code in {200, 404}
+        assert (await client.delete(session, headers=customer.headers)).status_code == 200
+        assert (await client.delete(session, headers=customer.headers)).status_code == 200, "as often as one likes"
+    await gate.gateway.beat()
+    assert gate.gateway.kicked == [stream]
+    *_, last = await usage(gate, customer.app)
+    assert last["provenance"]["milliseconds"] == "measured", "the time between the last tick and the end"
