@@ -173,6 +173,11 @@ class Edge(Model):
     default_models: dict[Workload, Annotated[str, Field(min_length=1)]] = Field(
         {}, description="Model of requests that name none, by workload; without one they are refused."
     )
+    async_video: bool = Field(
+        False,
+        description="Let `/image-to-video` be asynchronous. Without an `-objectStore` at the gateway its result is "
+        "lost, and without an orchestrator the gateway ends. Otherwise it is answered when it is done.",
+    )
     chats: Chats = Field(Chats(), description="Chats: `/llm` and `/v1/chat/completions`.")
     header_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request head.")
     trusted_proxies: tuple[Network, ...] = Field(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
+from config.workloads import Workload
 from middlewares.edge.ahead import FormBody, JsonBody
 from middlewares.edge.body import limited, to_its_end, too_large
 from middlewares.edge.form import boundary_of
@@ -45,6 +46,8 @@ class EdgeMiddleware:
         entry = find_entry(scope["method"], path, check_path)
 
         exchange.route = route = entry.route
+        if route.workload is Workload.IMAGE_TO_VIDEO and not self.settings.async_video:
+            fields = [field for field in fields if field[0] != b"prefer"]  # a server may ignore it (RFC 7240 section 2)
         exchange.target = _target(entry.target or path, query)
         exchange.headers = _headers(fields, read, entry, exchange.request_id.encode())
         exchange.content_length = length

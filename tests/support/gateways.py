@@ -77,7 +77,9 @@ async def town(folder: Path, config: Mapping[str, Any] | None = None, **pool: An
         }
         rules = [{"workload": "image-to-video", "pool": "stored"}, {"pool": "plain"}]
         routing = {"pools": pools, "rules": rules}
-        async with deployed(folder, {"workers": 2, "routing": routing, **(config or {})}) as gate:
+        async with deployed(
+            folder, {"workers": 2, "edge": {"async_video": True}, "routing": routing, **(config or {})}
+        ) as gate:
             yield Town(gate, (first, second), (third, fourth))
 
 
