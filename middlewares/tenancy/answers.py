@@ -88,12 +88,13 @@ def _is_plain(message: Message) -> bool:
 
 
 def _public(text: bytes, urls: PublicUrls) -> bytes:
+    """`text` with its links rewritten; as it is where it has none, is no JSON, or cannot be written as it was read."""
     try:
         document = msgspec.json.decode(text)
+        public = urls.document(document)
+        return text if public == document else msgspec.json.encode(public)
     except (ValueError, RecursionError):
         return text
-    public = urls.document(document)
-    return text if public == document else msgspec.json.encode(public)
 
 
 def _with_length(headers: Headers, length: int) -> Headers:

@@ -86,7 +86,10 @@ def start_of(app: str, body: bytes) -> tuple[Thing, bytes]:
         raise Refusal(400, "invalid_parameter", "A stream name has only letters, digits, `.`, `_` and `-`.")
     name = own_name(app, "-".join(filter(None, (parts[0], parts[1] or secrets.token_hex(_ID_BYTES)))))
     document["stream_id"] = name
-    return Thing(app, Kind.BYOC, name), msgspec.json.encode(document)
+    try:
+        return Thing(app, Kind.BYOC, name), msgspec.json.encode(document)
+    except ValueError:  # half of a surrogate pair, which JSON can spell and Unicode does not have
+        raise Refusal(400, "malformed_json", "The body holds text that is not Unicode.") from None
 
 
 def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, Any]:

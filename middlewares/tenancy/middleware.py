@@ -78,10 +78,9 @@ class TenancyMiddleware:
             raise not_found()
         reading = next((each for each in readings if found and each.thing == found.thing), readings[-1])
         exchange.target = reading.target
+        exchange.affinity = found
         if founding:
             exchange.affinity = Claim(self._placements, reading.thing, found, store_lost=exchange.store_lost)
-        else:
-            exchange.affinity = found
         if route == "live-whip":
             exchange.target += (b"&" if b"?" in reading.target else b"?") + b"streamId=" + reading.thing.name.encode()
 

@@ -1,5 +1,6 @@
 """Nothing of one tenant can be read, changed or ended by another, whatever id it comes to know."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -161,6 +162,14 @@ async def test_an_id_that_no_gateway_made_is_not_asked_for(place: Town) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_id")
         assert (await client.get("/process/stream/cam-0a1b2c3d/status")).status_code == 404
     assert place.heard(customer.app) == []
+
+
+async def test_guessing_ids_is_limited_like_everything_else(place: Town) -> None:
+    customer = await place.gate.customer("free")
+    async with place.client(customer) as client:
+        guesses = [client.get(f"/stream/{number:08x}/file.png") for number in range(40)]
+        statuses = {answer.status_code for answer in await asyncio.gather(*guesses)}
+    assert statuses == {404, 429}
 
 
 @pytest.mark.parametrize(

@@ -59,18 +59,31 @@ async def test_what_counts(status: int, answer: bytes, noticed: list[tuple[Kind,
     assert found == noticed
 
 
-async def test_a_rewritten_document_has_its_own_length() -> None:
+LINK, PUBLIC = b'"stop_url":"http://g/process/stream/a/stop"', b'"stop_url":"https://ai.example/process/stream/a/stop"'
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"{%b}" % LINK, b"{%b}" % PUBLIC),
+        (b'{ "status" : "ok" }', b'{ "status" : "ok" }'),
+        (b'{"lone":"\\ud800",%b}' % LINK, b'{"lone":"\\ud800",%b}' % LINK),
+        (b"[" * 100_000, b"[" * 100_000),
+        (b"no JSON", b"no JSON"),
+        (b"", b""),
+    ],
+    ids=["link", "no link", "half a character", "deep", "no JSON", "empty"],
+)
+async def test_a_rewritten_document_has_its_own_length(answer: bytes, expected: bytes) -> None:
     messages: list[Message] = []
 
     async def send(message: Message) -> None:
         messages.append(message)
 
     public = with_public_document(send, PublicUrls("https://ai.example"))
-    answer = b'{"stop_url":"http://g/process/stream/a/stop"}'
     fields = [(b"content-length", b"%d" % len(answer))]
     await public({"type": "http.response.start", "status": 200, "headers": fields})
     assert messages == []
     await public({"type": "http.response.body", "body": answer, "more_body": False})
-    body = b'{"stop_url":"https://ai.example/process/stream/a/stop"}'
-    assert messages[0]["headers"] == [(b"content-length", b"%d" % len(body))]
-    assert messages[1]["body"] == body
+    assert messages[0]["headers"] == [(b"content-length", b"%d" % len(expected))]
+    assert messages[1]["body"] == expected

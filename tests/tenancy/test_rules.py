@@ -1,12 +1,14 @@
 """What each route's path names, and how the gateway is asked for it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from middlewares.edge import routes
 from middlewares.exchange import Refusal
 from middlewares.tenancy.middleware import CONCERNED
 from middlewares.tenancy.placements import Kind
-from middlewares.tenancy.rules import READERS
+from middlewares.tenancy.rules import READERS, must_be_placed
 
 APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 OWN = f"{APP}_cam"
@@ -75,6 +77,26 @@ def test_a_disguised_name_stays_in_the_callers_namespace(disguise: str) -> None:
     """Whatever the gateway makes of it after decoding, it begins with the caller's own app."""
     readings = READERS["playback"](APP, f"/stream/{disguise}/source.m3u8".encode())
     assert [each.target for each in readings] == [f"/stream/{APP}_{disguise}/source.m3u8".encode()]
+
+
+PATHS = {route: path for route, path, _ in READINGS}
+SEGMENTS = st.text("abAB01._-~%/;:@&=+$,", max_size=30) | st.sampled_from([OWN, f"{OTHER}_cam", "0a1b2c3d/x", "%61pp_"])
+NAMES = st.lists(SEGMENTS, min_size=1, max_size=3).map("".join)
+
+
+@given(st.sampled_from(sorted(PATHS)), NAMES)
+def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said: str) -> None:
+    """But for results, which must be placed under the caller's app."""
+    try:
+        readings = READERS[route](APP, PATHS[route].format(said).encode())
+    except Refusal:
+        return
+    for reading in readings:
+        assert reading.thing.app == APP
+        if reading.thing.kind is not Kind.RESULT:
+            assert reading.thing.name.startswith(f"{APP}_")
+            assert f"/{APP}_" in reading.target.decode()
+    assert must_be_placed(readings) is (readings[0].thing.kind in (Kind.RESULT, Kind.BYOC))
 
 
 def test_a_name_has_room_for_its_app() -> None:
