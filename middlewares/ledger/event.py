@@ -38,6 +38,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """What its amount is: the price of a request, a correction of it, or credits put in (negative: taken out)."""
     units: dict[Unit, int] = {}
     provenance: Mapping[Unit, str] = {}
+    network_units: int | None = None
+    """What the gateway pays orchestrators by, if the work was done and it is known; its unit is the workload's."""
     status: int = 0
     """HTTP status the client was sent; 0: none."""
     error: str = ""

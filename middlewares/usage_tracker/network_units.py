@@ -16,12 +16,12 @@ Formula = Callable[[Declared, Used], int | None]
 
 
 def network_units(workload: Workload, declared: Declared, used: Used) -> int | None:
-    """Units of one request as the gateway multiplies them with an orchestrator's price; None: not known.
+    """Units of one request as the gateway multiplies them with an orchestrator's price; None: not known, or no work.
 
     Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech, seconds for BYOC.
     `declared` is what the request said, `used` what its meter counted.
     """
-    formula = _FORMULAS.get(workload)
+    formula = _FORMULAS.get(workload) if Unit.REQUESTS in used else None
     return formula(declared, used) if formula else None
 
 

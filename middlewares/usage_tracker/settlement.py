@@ -9,6 +9,7 @@ from middlewares.ledger.event import Event
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold, Provenance, Usage
 from middlewares.usage_tracker.meters import Meter
+from middlewares.usage_tracker.network_units import network_units
 
 LARGEST_COUNT = 2**48
 """Of one unit by one request. Thirty thousand of them fit into a counter of Redis."""
@@ -104,6 +105,7 @@ def _event(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, now: fl
         outcome=exchange.outcome,
         units=dict(usage.units),
         provenance=dict(usage.provenance),
+        network_units=network_units(hold.workload, exchange.declared, usage.units),
         status=exchange.status,
         error=exchange.error,
         finish_reason=usage.finish_reason,

@@ -43,7 +43,8 @@ SECOND = wav(1_000)
 async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate whose plans sell pixels, seconds and characters; its gateway has an object store."""
     async with Standin(external_store=True) as gateway:
-        config = {"plans": PLANS, "routing": {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}}
+        routing = {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}
+        config = {"plans": PLANS, "edge": {"async_video": True}, "routing": routing}
         async with deployed(tmp_path_factory.mktemp("sold"), config) as gate:
             yield gate
 
@@ -109,6 +110,7 @@ async def test_work_on_an_image_is_sold_by_the_images_own_size(
     assert without_time(event["units"]) == {**units, "requests": 1}
     assert event["provenance"]["pixels"] == "measured"
     assert event["amount"] == str(amount)
+    assert event["network_units"] == units["pixels"]
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,7 @@ async def test_audio_is_sold_by_its_own_length(sold: Deployment, web: httpx.Asyn
     assert abs(milliseconds - 1000 * made.seconds(name)) < 50
     assert event["provenance"]["milliseconds"] == "measured"
     assert event["amount"] == str(milliseconds)
+    assert event["network_units"] == 7_000
 
 
 async def test_what_cannot_be_read_is_sold_by_the_plans_rule(sold: Deployment, web: httpx.AsyncClient) -> None:
@@ -171,6 +174,7 @@ async def test_speech_is_sold_by_its_characters(sold: Deployment, web: httpx.Asy
     assert without_time(event["units"]) == {"characters": 7, "requests": 1}
     assert event["provenance"]["characters"] == "declared"
     assert event["amount"] == "77"
+    assert event["network_units"] == len("çà va 👍".encode())
 
 
 @pytest.mark.parametrize("told", ["standin/empty", "standin/status=500", "standin/drop", "standin/status=400"])
@@ -181,7 +185,7 @@ async def test_failed_work_costs_nothing(
     sold: Deployment, web: httpx.AsyncClient, told: str, workload: str, name: str, data: bytes
 ) -> None:
     _, event = await billed(sold, web, f"/{workload}", **file(name, data, model_id=told))
-    assert (event["units"], event["amount"]) == ({}, "0")
+    assert (event["units"], event["amount"], event["network_units"]) == ({}, "0", None)
 
 
 async def test_speech_that_failed_costs_nothing(sold: Deployment, web: httpx.AsyncClient) -> None:

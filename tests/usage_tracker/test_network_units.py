@@ -27,9 +27,10 @@ SPEECH = Declared(units={Unit.CHARACTERS: 4}, document={"text": "çava"})
     ],
 )
 def test_formula(workload: Workload, declared: Declared, used: dict[Unit, int], paid: int) -> None:
-    assert network_units(workload, declared, used) == paid
+    assert network_units(workload, declared, {**used, Unit.REQUESTS: 1}) == paid
+    assert network_units(workload, declared, used) is None, "only work that was done is known to be paid"
 
 
 @pytest.mark.parametrize("workload", Workload)
 def test_nothing_known(workload: Workload) -> None:
-    assert network_units(workload, Declared(), {}) is None
+    assert network_units(workload, Declared(), {Unit.REQUESTS: 1}) is None
