@@ -21,7 +21,7 @@ CACHE_SECONDS = 5.0
 CACHE_ENTRIES = 50_000
 REMEMBER_SECONDS = 2.0
 """Deadline of writing down what a gateway made, which no client waits for."""
-PATIENCE_SECONDS = (0.01, 0.04, 0.15)
+PATIENCE_SECONDS = (0.01, 0.04, 0.1, 0.25)
 """Pauses before an unknown id is asked for again: its owner may be here before the worker that saw it being made has
 written it down."""
 

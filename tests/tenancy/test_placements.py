@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,18 @@ async def test_the_first_reading_that_is_known_counts(workers: list[Placements])
     one.remember([RESULT], SECOND)
     await one.drain()
     assert await one.find([RESULT, MANIFEST]) == (RESULT, SECOND)
+
+
+async def test_all_that_is_asked_for_at_once_is_in_one_slot_of_a_cluster(
+    workers: list[Placements], stores: list[Store]
+) -> None:
+    await workers[0].claim(MANIFEST, FIRST)
+    workers[0].remember([RESULT], FIRST)
+    await workers[0].drain()
+    tag = Keys(4, cluster=False).tag("app_a")
+    keys: Any = await stores[0].redis.keys("*")
+    assert len(keys) == 2
+    assert all(key.startswith(tag.encode()) for key in keys)
 
 
 async def test_an_unknown_id_is_waited_for_a_moment(workers: list[Placements]) -> None:
