@@ -64,7 +64,10 @@ class Town:
 
 @contextlib.asynccontextmanager
 async def town(folder: Path, config: Mapping[str, Any] | None = None, **pool: Any) -> AsyncIterator[Town]:
-    """Two workers in front of four gateways, for the time of a test; `pool` joins the settings of both pools."""
+    """Two workers in front of four gateways, for the time of a test; `pool` joins the settings of both pools.
+
+    Segments of tier `recorded` go to the pool with an object store.
+    """
     async with (
         Standin() as first,
         Standin() as second,
@@ -75,7 +78,8 @@ async def town(folder: Path, config: Mapping[str, Any] | None = None, **pool: An
             "plain": {"gateways": [{"url": first.url}, {"url": second.url}], **pool},
             "stored": {"gateways": [{"url": third.url}, {"url": fourth.url}], **pool},
         }
-        rules = [{"workload": "image-to-video", "pool": "stored"}, {"pool": "plain"}]
+        recorded = {"tier": "recorded", "workload": "transcoding", "pool": "stored"}
+        rules = [{"workload": "image-to-video", "pool": "stored"}, recorded, {"pool": "plain"}]
         routing = {"pools": pools, "rules": rules}
         async with deployed(
             folder, {"workers": 2, "edge": {"async_video": True}, "routing": routing, **(config or {})}
