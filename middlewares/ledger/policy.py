@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -74,16 +75,30 @@ class Policy:
         self.key = key
         self.plan = plan
         self.plan_id = f"{name}@{plan.version}"
-        self.rules = tuple(self._rules(name))
-        shared = keys.shared(keys.tag(app))
-        self.admit_keys = (shared.holds, shared.bodies, *(key for rule in self.rules for key in rule.keys))
-        """The KEYS of `lua/admit.lua`."""
         self.allowed = frozenset(allowance.unit for allowance in plan.allowances)
         """Units whose price depends on an allowance, which only the settle script can apply."""
-        self._counts = any(rule.sale_unit is not None for rule in self.rules)
-        self._nothing = self._arguments([0] * len(self.rules))
-        self._leases = self._entries([0] * len(self.rules))
         self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
+        self._take(tuple(self._rules(name)))
+
+    def _take(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        shared = self.keys.shared(self.keys.tag(self.app))
+        self.admit_keys = (shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys))
+        """The KEYS of `lua/admit.lua`."""
+        self._counts = any(rule.sale_unit is not None for rule in rules)
+        self._nothing = self._arguments([0] * len(rules))
+        self._leases = self._entries([0] * len(rules))
+
+    def without(self, kind: str) -> Policy:
+        """The same but for the rules of that kind (as in `Rule.kind`)."""
+        found = copy(self)
+        found._take(tuple(rule for rule in self.rules if rule.kind != kind))
+        return found
+
+    @cached_property
+    def beside_work(self) -> Policy:
+        """For requests about work that holds a slot of its concurrency already: they take none."""
+        return self.without("c")
 
     @cached_property
     def prepaid_or_capped(self) -> bool:

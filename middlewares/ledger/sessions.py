@@ -12,7 +12,7 @@ from config.workloads import Workload
 from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
-from middlewares.ledger.policy import Policy, Rule
+from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.session import Session, echoes, lived, price_of, rates_of, units_of
@@ -38,6 +38,16 @@ class Found(NamedTuple):
     session: Session
 
 
+class Slots(NamedTuple):
+    """A request that gives up its slots."""
+
+    request: str
+    leases: Sequence[str]
+
+
+NO_SLOTS = Slots("", ())
+
+
 class Sessions:
     """The live sessions of all apps. `tick` is the heartbeat's interval, `gap` the longest silence that counts as life;
     both in milliseconds."""
@@ -53,11 +63,16 @@ class Sessions:
         now, text = await self._read(self._keys.session(app, stream))
         return Found(now, text, _DECODE(text)) if text else None
 
-    async def begin(self, stream: str, policy: Policy, model: str) -> Denied | None:
+    async def begin(self, stream: str, policy: Policy, model: str, *, request: str = "") -> Denied | None:
         """Admit a stream, or say which limit refuses it. Raises `StoreError`.
 
-        One that lives already, for the same principal and model, goes on: its client has come back to it.
+        One that lives already, for the same principal and model, goes on: its client has come back to it. `request` is
+        the id of the request that began it, if there was one: the rate limits have counted that, and the stream takes
+        over its slot of the concurrency.
         """
+        if request:
+            policy = policy.without("w")
+        slots = Slots(request, [key for rule in policy.rules if rule.kind == "c" for key in rule.keys])
         key = self._keys.session(policy.app, stream)
         while True:
             now, text = await self._read(key)
@@ -66,7 +81,7 @@ class Sessions:
                 return None
             ends = self._left(old, now) if old else None
             begins = self._next(str(ULID()), stream, policy, model, part=1, before=0, now=now)
-            reply = await self._move(key, text, ends, (begins, policy.rules))
+            reply = await self._move(key, text, ends, (begins, policy), slots)
             if reply[0] == _ADMITTED:
                 return None
             if reply[0] == _REFUSED:
@@ -91,8 +106,7 @@ class Sessions:
             return False
         part, before = hold.part + ends.forwarded, session.milliseconds + elapsed
         goes_on = self._next(session.id, session.stream, policy, hold.model, part=part, before=before, now=now)
-        rules = tuple(rule for rule in policy.rules if rule.kind != "w")  # it was one request, at its beginning
-        reply = await self._move(key, text, ends, (goes_on, rules))
+        reply = await self._move(key, text, ends, (goes_on, policy.without("w")))  # it was a request at its beginning
         return reply[0] in (_ADMITTED, _CHANGED)
 
     async def end(self, app: str, stream: str) -> None:
@@ -138,24 +152,26 @@ class Sessions:
         return now, text or b""
 
     async def _move(
-        self, key: str, text: bytes, ends: Settlement | None, begins: tuple[Session, Sequence[Rule]] | None = None
+        self,
+        key: str,
+        text: bytes,
+        ends: Settlement | None,
+        begins: tuple[Session, Policy] | None = None,
+        slots: Slots = NO_SLOTS,
     ) -> Any:
-        """End one hold and open another under these rules, if the session still is as it was read, `text`.
+        """End one hold and open another under this policy, if the session still is as it was read, `text`.
 
         Answers as `lua/tick.lua` does.
         """
         keys, args = settle_call(self._keys, ends, "settle") if ends else ([], [])
         body = ENCODER.encode(begins[0]) if begins else b""
-        head: Arguments = [text, body, REMEMBERED_MS, len(keys), len(args)]
+        head: Arguments = [text, body, REMEMBERED_MS, len(slots.leases), slots.request, len(keys), len(args)]
         if begins:
-            hold, rules = begins[0].hold, begins[1]
-            shared = self._keys.shared(self._keys.tag(hold.app))
-            keys += [shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)]
-            args += [hold.request_id, self._gap + HOLD_SLACK_MS, ENCODER.encode(hold), 0]
-            for rule in rules:
-                held = rule.estimate(hold.units, int(hold.estimate))
-                args += [rule.kind, rule.limit, rule.parameter, held, int(rule.shadow)]
-        return await self._runner.run(TICK, [key, *keys], [*head, *args], deadline=SETTLE_SECONDS)
+            hold, policy = begins[0].hold, begins[1]
+            rules, _ = policy.reserve(hold.units, int(hold.estimate), ())
+            keys += policy.admit_keys
+            args += [hold.request_id, self._gap + HOLD_SLACK_MS, ENCODER.encode(hold), 0, *rules]
+        return await self._runner.run(TICK, [key, *slots.leases, *keys], [*head, *args], deadline=SETTLE_SECONDS)
 
 
 def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Settlement:

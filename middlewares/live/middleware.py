@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, Refusal, exchange_of
+from middlewares.exchange import Declared, Exchange, Refusal, exchange_of
 from middlewares.ledger.port import StoreError
 from middlewares.ledger.sessions import Sessions
 from middlewares.live.passes import LIFE_SECONDS, PARAMETER, Pass, Passes
@@ -39,19 +39,35 @@ class LiveMiddleware:
             if route == "live-whip-session":
                 await self._answer(exchange, send)
                 return
-            if route == "live-whip" and self._passes and exchange.method == "POST":
-                self._sign(exchange, scope["query_string"], self._passes)
+            if route == "live-whip" and exchange.method == "POST":
+                self._sign(exchange, scope["query_string"])
         await self._app(scope, receive, send)
 
-    def _sign(self, exchange: Exchange, query: bytes, passes: Passes) -> None:
+    def _sign(self, exchange: Exchange, query: bytes) -> None:
+        """The pipeline of a live stream is its model, which the limits look at."""
         principal = exchange.principal
         assert principal is not None  # noqa: S101 - auth stands before this stage
-        pipeline = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
-        expires = time.time() + LIFE_SECONDS
-        stream = self._stream(exchange, principal.app)
-        given = Pass(principal.app, principal.user, principal.key, principal.plan_name, stream, pipeline, expires)
+        asked = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
+        pipeline = asked or principal.plan.live.pipeline or ""
+
+        async def declare() -> Declared:
+            return Declared(model=pipeline or None)
+
+        exchange.declare = declare
+        if self._passes is None:
+            return
+        given = Pass(
+            exchange.request_id,
+            principal.app,
+            principal.user,
+            principal.key,
+            principal.plan_name,
+            self._stream(exchange, principal.app),
+            pipeline,
+            time.time() + LIFE_SECONDS,
+        )
         separator = b"&" if b"?" in exchange.target else b"?"
-        exchange.target += separator + f"{PARAMETER}={passes.sign(given)}".encode()
+        exchange.target += separator + f"{PARAMETER}={self._passes.sign(given)}".encode()
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
         """DELETE ends the session (RFC 9725 section 4.2); media ends by itself within seconds.

@@ -22,6 +22,8 @@ _MAC_BYTES = 32
 class Pass(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who may begin which stream."""
 
+    request: str
+    """Id of the WHIP request, which was counted by the rate limits, and may hold a slot of the concurrency still."""
     app: str
     user: str | None
     key: str | None
@@ -29,7 +31,7 @@ class Pass(msgspec.Struct, frozen=True, array_like=True, gc=False):
     stream: str
     """Its name at the gateway."""
     pipeline: str
-    """Asked for by the client; empty: none."""
+    """Asked for by the client, else the plan's; empty: none."""
     expires: float
     """Unix seconds."""
 

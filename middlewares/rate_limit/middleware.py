@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.workloads import Workload
 from middlewares.exchange import Exchange, Refusal, exchange_of
 from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
@@ -33,9 +34,10 @@ class RateLimitMiddleware:
         model = declared.model or ""
         if principal.models is not None and (model or route.begins_work):
             _check_model(principal.models, model)
-        exchange.policy = policy = self._ledger.policy(
-            principal.app, principal.user, principal.key, principal.plan_name, principal.plan
-        )
+        policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        if not route.begins_work and route.workload is Workload.LIVE_VIDEO_TO_VIDEO:
+            policy = policy.beside_work
+        exchange.policy = policy
         try:
             decision = await self._ledger.admit(
                 exchange.request_id,

@@ -42,12 +42,12 @@ class LiveWebhooks:
     async def authorise(self, request: StreamRequest) -> dict[str, Any]:
         """Let a stream begin: its id, which is its owner's alone, its pipeline and parameters. Raises `Refusal`."""
         query = query_of(request.query_params)
-        principal, stream, asked = await self._publisher(request, query)
+        principal, stream, asked, began_by = await self._publisher(request, query)
         defaults = principal.plan.live
         pipeline = asked or defaults.pipeline or ""
         check_model(principal, pipeline)
         parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
-        denied = await self._sessions.begin(stream, self._policies(principal), pipeline)
+        denied = await self._sessions.begin(stream, self._policies(principal), pipeline, request=began_by)
         if denied:
             raise refusal_of(denied)
         log.info("live_began", app=principal.app, stream=stream, pipeline=pipeline)
@@ -58,13 +58,13 @@ class LiveWebhooks:
             answer["pipeline_parameters"] = parameters
         return answer
 
-    async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> tuple[Principal, str, str]:
-        """Who publishes, the stream's id, and the pipeline asked for."""
+    async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> tuple[Principal, str, str, str]:
+        """Who publishes, the stream's id, the pipeline asked for, and the id of the request at the gate, if any."""
         if PARAMETER in query:
             given = self._passes.read(query[PARAMETER], time.time())
             if given is None or given.stream != request.stream:
                 raise Refusal(401, "invalid_credentials", "The pass of this stream is wrong or has expired.")
-            return await self._holder(given), given.stream, given.pipeline
+            return await self._holder(given), given.stream, given.pipeline, given.request
         if taken := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
             raise Refusal(403, "invalid_parameter", f"`{taken}` is not for clients to say.")
         credential = credential_of(query) or (request.stream_key or request.stream).encode()
@@ -73,7 +73,7 @@ class LiveWebhooks:
         stream = for_caller(principal.app, name or principal.key or "live")
         if stream is None or not NAME.fullmatch(stream):
             raise Refusal(403, "invalid_parameter", "The name of the stream is another app's, or no name.")
-        return principal, stream, query.get("pipeline", "")
+        return principal, stream, query.get("pipeline", ""), ""
 
     async def _holder(self, given: Pass) -> Principal:
         return await self._bearers.again(given.app, given.user, given.key, given.plan, LIVE)

@@ -18,7 +18,7 @@ from middlewares.tenancy.names import for_caller
 
 APP = "app_aaaaaaaaaaaaaaaa"
 PASSES = Passes(b"a secret of sixteen")
-GIVEN = Pass(APP, "user", "key", "plan", f"{APP}_cam", "noop", 1_000.0)
+GIVEN = Pass("request", APP, "user", "key", "plan", f"{APP}_cam", "noop", 1_000.0)
 
 
 def test_a_pass_is_good_until_it_expires() -> None:
@@ -89,7 +89,9 @@ async def test_a_whip_request_carries_a_pass_and_the_pipeline_it_asked_for(targe
     assert exchange.target.startswith(prefix)
     found = PASSES.read(exchange.target.removeprefix(prefix).decode(), 0)
     assert found is not None
-    assert (found.app, found.key, found.stream, found.pipeline) == (APP, "key", f"{APP}_cam", "noop")
+    assert (found.request, found.app, found.key) == ("id", APP, "key")
+    assert (found.stream, found.pipeline) == (f"{APP}_cam", "noop")
+    assert (await exchange.declare()).model == "noop", "the limits know the pipeline as the model"
     assert found.expires > LIFE_SECONDS
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from config.workloads import Unit
-from middlewares.ledger.model import Denied
+from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.sessions import REMEMBERED_MS, Sessions
+from tests.ledger.desk import Desk
 from tests.ledger.harness import Clocked
 from tests.live.scene import GAP, PER_SECOND, TICK, Books
 
@@ -187,6 +189,23 @@ async def test_ticks_are_no_requests_to_a_rate_limit(sessions: Sessions, books: 
     await sessions.begin(STREAM, policy, "noop")
     assert all([await tick(sessions, policy, after=2_500) for _ in range(20)])
     assert await sessions.begin("app_b", books.policy("prepaid", key="other"), "noop") is not None
+
+
+async def test_a_stream_takes_over_the_slot_of_the_request_that_began_it(
+    sessions: Sessions, books: Books, tmp_path: Path
+) -> None:
+    """The gateway asks while the request still runs: with one slot, the two would shut each other out."""
+    policy = books.policy("prepaid")
+    await books.grant(100 * PRICE)
+    async with Desk(books.clocked, books.keys, tmp_path) as desk:
+        decision = await desk.admit(policy)
+        assert isinstance(decision, Admitted)
+        assert isinstance(await sessions.begin(STREAM, policy, "noop"), Denied)
+        assert await sessions.begin(STREAM, policy, "noop", request=decision.hold.request_id) is None
+        desk.ledger.release(decision.hold)
+    assert isinstance(await sessions.begin("app_b", policy, "noop"), Denied), "the slot is the stream's now"
+    assert await books.holds() == 1
+    await books.check()
 
 
 async def test_a_client_that_comes_back_goes_on(sessions: Sessions, books: Books) -> None:

@@ -23,7 +23,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TICK_SECONDS = 0.05
 CONFIG = {
-    "plans": {"live": {"billing": "credits", "prices": [{"unit": "seconds", "amount": 1_000_000}]}},
+    "plans": {
+        "live": {
+            "billing": "credits",
+            "limits": {"app": {"concurrent": 1}, "key": {"requests_per_minute": 4}},
+            "prices": [{"unit": "seconds", "amount": 1_000_000}],
+        }
+    },
     "webhooks": {"tick_seconds": TICK_SECONDS, "gap_seconds": 600},
 }
 OFFER = b"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
@@ -90,9 +96,13 @@ async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Dep
     assert answer.status_code == 201
     stream = f"{customer.app}_cam"
     await eventually(lambda: gate.gateway.live == [stream])
-    [sent] = gate.heard(customer.app)
+    sent, *_ = gate.heard(customer.app)
     assert customer.key not in sent.target
     assert "orchestrator" not in sent.target
+    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+        status = await client.get("/live/video-to-video/cam/status", headers=customer.headers)
+    assert status.json()["pipeline"] == "noop", "asking takes no slot, of which the stream holds the only one"
+    assert (await publish(gate, customer)).status_code == 429
     await ticks(gate, 2)
     await gate.stop()
     await gate.start()
@@ -103,7 +113,8 @@ async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Dep
     await gate.gateway.beat()
     assert gate.gateway.kicked == [stream]
 
-    whip, *told = await usage(gate, customer.app)
+    whip, status_asked, *told = await usage(gate, customer.app)
+    assert (status_asked["units"], status_asked["amount"]) == ({}, "0")
     assert (whip["status"], whip["units"], whip["amount"]) == (201, {}, "0"), "201 is no proof of a stream"
     assert [event["part"] for event in told] == list(range(1, len(told) + 1))
     assert {event["model"] for event in told} == {"noop"}
