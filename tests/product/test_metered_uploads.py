@@ -146,9 +146,9 @@ async def test_a_detached_video_is_sold_once(sold: Deployment, web: httpx.AsyncC
     assert all(event["units"] == {} for event in others)
 
 
-@pytest.mark.parametrize("name", ["pcm.wav", "plain.flac", "counted.mp3", "opus.ogg", "times-last.m4a"])
+@pytest.mark.parametrize("name", made.FIVE)
 async def test_audio_is_sold_by_its_own_length(sold: Deployment, web: httpx.AsyncClient, name: str) -> None:
-    form = file("audio", made.sounds()[name], return_timestamps="false", metadata='{"duration":"0"}')
+    form = file("audio", made.five()[name], return_timestamps="false", metadata='{"duration":"0"}')
     answer, event = await billed(sold, web, "/audio-to-text", **form)
     assert answer.status_code == 200
     milliseconds = event["units"]["milliseconds"]

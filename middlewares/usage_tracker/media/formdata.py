@@ -16,7 +16,7 @@ from middlewares.exchange import Headers
 HEAD_BYTES = 8_192
 """Longest head of a part, with the line of its boundary."""
 MOST_PARTS = 1_000
-"""The gateway refuses a form of more; so many lines that only look like a boundary are no form either."""
+"""The gateway refuses a form of more. What only looks like a boundary counts, too: those of clients are random."""
 
 Sink = Callable[[bytes], None]
 Chooser = Callable[[str, bool], Sink | None]
@@ -42,7 +42,7 @@ class _State(Enum):
 class FormReader:
     """Cuts a body into parts. Never raises: what is no form has no parts."""
 
-    __slots__ = ("_choose", "_dashes", "_head_size", "_held", "_lines", "_newline", "_parts", "_sink", "_state")
+    __slots__ = ("_boundaries", "_choose", "_dashes", "_head_size", "_held", "_lines", "_newline", "_sink", "_state")
 
     def __init__(self, headers: Headers, choose: Chooser) -> None:
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
@@ -55,7 +55,7 @@ class FormReader:
         """Line end of boundaries; empty until the first one."""
         self._lines: list[bytes] = []
         self._head_size = 0
-        self._parts = 0
+        self._boundaries = 0
         self._sink: Sink | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -87,6 +87,10 @@ class FormReader:
         ends: bool | None = False
         place = data.find(delimiter, start)
         while place >= 0 and (ends := _ends(data, place + len(delimiter))) is False:
+            self._boundaries += 1
+            if self._boundaries > MOST_PARTS:
+                self._state = _State.END
+                return None
             place = data.find(delimiter, place + 1)
         if place < 0:
             place = _overlap(data, start, delimiter)
@@ -128,13 +132,13 @@ class FormReader:
         """A boundary's line was read up to its end. False: it was none after all, and the preamble goes on."""
         self._head_size = 0
         self._lines = []
-        self._parts += 1
+        self._boundaries += 1
         if not self._newline:
             if newline not in (b"\n", b"\r\n"):
-                self._state = _State.PREAMBLE if self._parts < MOST_PARTS else _State.END
+                self._state = _State.PREAMBLE if self._boundaries < MOST_PARTS else _State.END
                 return False
             self._newline = newline
-        good = newline == self._newline and self._parts <= MOST_PARTS
+        good = newline == self._newline and self._boundaries <= MOST_PARTS
         self._state = _State.HEAD if good else _State.END
         return True
 

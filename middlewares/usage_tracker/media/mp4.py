@@ -76,6 +76,7 @@ class Mp4:
         with memoryview(kept) as view:
             while not self._over and (size := self._box(view[at:])):
                 at += size
+                self._boxes += 1
         self._skip = max(0, at - len(kept))
         del kept[:at]
         if self._over:
@@ -107,7 +108,6 @@ class Mp4:
         if len(view) < header:
             return 0
         size, kind = int.from_bytes(view[8:16] if header == _LARGE_HEADER_BYTES else view[:4]), bytes(view[4:8])
-        self._boxes += 1
         if kind in _CONTAINERS and self._boxes <= MOST_BOXES:  # what is in it follows
             if kind in (b"trak", b"traf"):
                 self._track, self._sample_duration = _Track(), 0

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SECONDS = 7.3
+TONE = "sine=frequency=440:sample_rate=44100:duration=7.3"
 SOUNDS: dict[str, tuple[str, ...]] = {
     "pcm.wav": (),
     "float.wav": ("-c:a", "pcm_f32le"),
@@ -32,6 +32,8 @@ SOUNDS: dict[str, tuple[str, ...]] = {
     "sound.mov": (),
 }
 """Encoder options by file name."""
+FIVE = ("pcm.wav", "plain.flac", "counted.mp3", "opus.ogg", "times-last.m4a")
+"""One sound of each container."""
 STRANGERS: dict[str, tuple[str, ...]] = {"sound.webm": (), "sound.aac": ()}
 """Sounds whose container is none of ours."""
 PICTURES: dict[str, tuple[str, ...]] = {
@@ -70,7 +72,12 @@ def _encoded(source: str, once: bool, outputs: tuple[tuple[str, tuple[str, ...]]
 
 def sounds() -> dict[str, bytes]:
     """Every sound of `SOUNDS`, seven seconds long."""
-    return _encoded(f"sine=frequency=440:sample_rate=44100:duration={SECONDS}", False, tuple(SOUNDS.items()))
+    return _encoded(TONE, False, tuple(SOUNDS.items()))
+
+
+def five() -> dict[str, bytes]:
+    """The sounds of `FIVE`, where the others are not needed."""
+    return _encoded(TONE, False, tuple((name, SOUNDS[name]) for name in FIVE))
 
 
 def short_sounds() -> dict[str, bytes]:

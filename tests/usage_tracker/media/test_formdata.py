@@ -135,6 +135,8 @@ def test_a_head_without_end_and_parts_without_end() -> None:
     assert parts(b"--b\r\nX: " + b"y" * HEAD_BYTES + b"\r\n\r\n", PLAIN) == []
     assert len(parts(PLAIN * MOST_PARTS)) == MOST_PARTS
     assert parts(b"--b x\r\n" * (MOST_PARTS + 1) + PLAIN) == []
+    [[_, _, text]] = parts(part("form-data; name=a", b"\r\n--bx" * 2 * MOST_PARTS) + PLAIN)
+    assert len(text) < 6 * 2 * MOST_PARTS
 
 
 @pytest.mark.parametrize("piece", [b"x" * 65_536, b"\r\n--" * 16_000, b"\r\n--b" * 10_000, b"X: y\r\n" * 10_000])

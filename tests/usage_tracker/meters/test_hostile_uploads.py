@@ -9,7 +9,7 @@ import pytest
 
 from config.workloads import Unit, Workload
 from middlewares.ledger.model import Provenance
-from middlewares.usage_tracker.media.mp4 import BOX_BYTES
+from middlewares.usage_tracker.media.mp4 import BOX_BYTES, MOST_BOXES
 from middlewares.usage_tracker.media.ogg import TAIL_BYTES
 from middlewares.usage_tracker.settlement import LARGEST_COUNT
 from tests.usage_tracker.media import made
@@ -118,7 +118,7 @@ def test_mutated_files_that_never_end_are_not_kept() -> None:
         b"OggS" * 20_000,
         b"OggS\0\2" + bytes(20) + b"\1\x13OpusHead\1\1" + bytes(9) + b"OggS" * 20_000,
         b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * 10_000,
-        b"\0\0\0\x08moov" * 10_000,
+        b"\0\0\0\x08moov" * (MOST_BOXES + 100),
         b"\0\0\0\1mdat" + b"\xff" * 8 + bytes(1_000),
         b"\xff\xd8" + b"\xff\xe0\0\2" * 20_000,
         b"\xff\xd8" + b"\xff" * 80_000,
