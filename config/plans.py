@@ -207,6 +207,9 @@ class Plan(Model):
     byoc_timeout_seconds: int = Field(
         900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is cut to it."
     )
+    byoc_stream_seconds: int = Field(
+        14_400, ge=60, le=604_800, description="A BYOC stream that lives longer is stopped: it may have been forgotten."
+    )
     unreadable: Unreadable = Field(Unreadable(), description="What uploads count as that cannot be measured.")
     live: Live = Field(Live(), description="What live streams start with.")
     on_disconnect: Disconnect = Field(

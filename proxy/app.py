@@ -27,6 +27,7 @@ from middlewares.tenancy.placements import Placements
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
+from middlewares.usage_tracker.streams import Streams
 from proxy.request_id import RequestIds
 
 
@@ -37,6 +38,7 @@ def pipeline(
     credentials: Credentials,
     ledger: Ledger,
     sessions: Sessions,
+    streams: Streams,
     placements: Placements,
     fleet: Fleet,
     metrics: RequestMetrics,
@@ -56,7 +58,7 @@ def pipeline(
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.
-        partial(UsageTrackerMiddleware, ledger=ledger),
+        partial(UsageTrackerMiddleware, ledger=ledger, streams=streams),
         # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is
         # chosen, for what a request names lives at one.
         partial(

@@ -121,8 +121,8 @@ class Forwarder:
         return response
 
     async def _relay(self, exchange: Exchange, response: Response, send: Send) -> None:
-        body = response.buffered()
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+        body = response.buffered()  # not before: a stage may take its time over the head, and more arrive meanwhile
         if not response.complete:
             watch = AnswerWatch(self._answers[_workload(exchange)], response.headers, time.monotonic())
         while not response.complete:

@@ -17,12 +17,14 @@ from middlewares.ledger.ledger import Ledger
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.placements import Kind, Placements
 from middlewares.tier_routing.fleet import Fleet
+from middlewares.usage_tracker.streams import Streams
 from proxy.app import pipeline
 from proxy.control.authentication import Authentication
 from proxy.forwarder import Forwarder
 from proxy.observer import LedgerObserver
 from proxy.store.address import Address, Topology
 from proxy.store.store import Store
+from proxy.streams import StreamKeeper
 from proxy.upstream import Pool
 from proxy.webhooks.live import sessions_of
 
@@ -58,9 +60,10 @@ class Gate:
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {url: _connections(gateway) for url, gateway in gateways.items()}
-            forwarder = Forwarder(
-                pools, {url: urlsplit(url).netloc.encode() for url in gateways}, fleet, settings.routing
-            )
+            hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
+            forwarder = Forwarder(pools, hosts, fleet, settings.routing)
+            streams = Streams(store, keys_of(settings), ledger)
+            keeper = StreamKeeper(streams, ledger, settings.all_plans(), pools, hosts)
             metrics = RequestMetrics()
             app = pipeline(
                 forwarder,
@@ -68,12 +71,13 @@ class Gate:
                 credentials=authentication.credentials,
                 ledger=ledger,
                 sessions=sessions_of(settings.webhooks, store, keys_of(settings)),
+                streams=streams,
                 placements=placements,
                 fleet=fleet,
                 metrics=metrics,
             )
             await authentication.start()
-            upkeep = [asyncio.create_task(ledger.run()), asyncio.create_task(metrics.keep_flushing())]
+            upkeep = [asyncio.create_task(work) for work in (ledger.run(), metrics.keep_flushing(), keeper.run())]
             try:
                 yield cls(app, ledger)
             finally:

@@ -12,6 +12,7 @@ import msgspec
 
 from config.workloads import Unit
 from middlewares.exchange import Declared, Exchange, Job, Refusal
+from middlewares.ledger.session import STREAM_TICK_MS
 
 _SEARCH_SECONDS = 5
 """What the gateway adds to the job's timeout when it calls an orchestrator."""
@@ -61,7 +62,8 @@ def job_declaration(exchange: Exchange, header: bytes) -> Callable[[], Awaitable
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge come before
         exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
         longest = (job.timeout_seconds + _SEARCH_SECONDS) * 1000
-        return Declared(job.capability, {Unit.MILLISECONDS: longest} if route.name == "byoc-request" else {})
+        bounds = {"byoc-request": longest, "byoc-stream-start": STREAM_TICK_MS}
+        return Declared(job.capability, {Unit.MILLISECONDS: bounds[route.name]} if route.name in bounds else {})
 
     return declare
 

@@ -64,9 +64,13 @@ class Keys:
         """What a reaped or recorded request leaves behind, so that nothing is counted twice."""
         return f"{self.tag(app)}marker:{request_id}"
 
-    def session(self, app: str, stream: str) -> str:
-        """The live session of a stream of this app, by its stream id at the gateway (JSON)."""
-        return f"{self.tag(app)}session:{stream}"
+    def session(self, app: str, workload: str, stream: str) -> str:
+        """The session of a stream of this app, by its stream id at the gateway (JSON)."""
+        return f"{self.tag(app)}session:{workload}:{stream}"
+
+    def streams(self, tag: str) -> str:
+        """BYOC streams of all apps of a tag that the gate has to tick (hash: stream id -> JSON)."""
+        return f"{tag}streams"
 
     def usage(self, app: str, day: str) -> str:
         """Running totals of an app on one UTC day (`20261121`)."""

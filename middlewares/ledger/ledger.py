@@ -198,6 +198,10 @@ class Ledger:
             )
         )
 
+    def let_go(self, hold: Hold) -> None:
+        """The hold is ended elsewhere: it is not renewed any more."""
+        self._living.pop(hold.request_id, None)
+
     def release(self, hold: Hold) -> None:
         """End a request that never reached the gateway: nothing is counted, no event is written."""
         self._submit(released(hold, self.clock.now_ms()))

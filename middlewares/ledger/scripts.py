@@ -24,6 +24,7 @@ FIND = _load("find", writes=False)
 CREDIT = _load("credit", "integer")
 BALANCE = _load("balance", writes=False)
 SESSION = _load("session", writes=False)
+STREAMS = _load("streams")
 MOMENT = _load("moment", writes=False)
 
 

@@ -16,6 +16,9 @@ from config.workloads import COUNTED, SaleUnit, Unit
 from middlewares.ledger.model import Hold
 from middlewares.ledger.pricing import PriceLine, amount_of
 
+STREAM_TICK_MS = 30_000
+"""How often the gate ticks streams that no gateway tells of."""
+
 TIMED = frozenset({Unit.REQUESTS, Unit.MILLISECONDS})
 """All that a session uses: the time it lived, and being one."""
 

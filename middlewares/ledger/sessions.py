@@ -1,4 +1,4 @@
-"""Admits live sessions and moves them on, tick by tick; all that is known of them is in Redis."""
+"""Admits sessions of streams and moves them on, tick by tick; all that is known of them is in Redis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from config.workloads import Workload
 from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
-from middlewares.ledger.policy import Policy
+from middlewares.ledger.policy import Policy, Rule
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.session import Session, echoes, lived, price_of, rates_of, units_of
@@ -49,18 +49,23 @@ NO_SLOTS = Slots("", ())
 
 
 class Sessions:
-    """The live sessions of all apps. `tick` is the heartbeat's interval, `gap` the longest silence that counts as life;
-    both in milliseconds."""
+    """The sessions of all apps that are of one workload."""
 
-    def __init__(self, runner: ScriptRunner, keys: Keys, *, tick: int, gap: int) -> None:
+    def __init__(self, runner: ScriptRunner, keys: Keys, *, tick: int, gap: int, workload: Workload = LIVE) -> None:
+        """`tick` is the heartbeat's interval, `gap` the longest silence that counts as life; both in milliseconds.
+
+        Of live streams a gateway tells. Of others the gate itself knows when they began, and it ticks them itself.
+        """
         self._runner = runner
         self._keys = keys
         self._tick = tick
         self._gap = gap
+        self._workload = workload
+        self._told = workload is LIVE
 
     async def find(self, app: str, stream: str) -> Found | None:
         """The session of that stream, living or paused; None where none was admitted. Raises `StoreError`."""
-        now, text = await self._read(self._keys.session(app, stream))
+        now, text = await self._read(self._key(app, stream))
         return Found(now, text, _DECODE(text)) if text else None
 
     async def begin(self, stream: str, policy: Policy, model: str, *, request: str = "") -> Denied | None:
@@ -73,7 +78,7 @@ class Sessions:
         if request:
             policy = policy.without("w")
         slots = Slots(request, [key for rule in policy.rules if rule.kind == "c" for key in rule.keys])
-        key = self._keys.session(policy.app, stream)
+        key = self._key(policy.app, stream)
         while True:
             now, text = await self._read(key)
             old = _DECODE(text) if text else None
@@ -85,8 +90,23 @@ class Sessions:
             if reply[0] == _ADMITTED:
                 return None
             if reply[0] == _REFUSED:
-                rule = policy.rules[reply[2] - 1]
-                return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
+                return _denied(policy.rules, reply)
+
+    async def follow(self, request: Settlement, stream: str, policy: Policy) -> Denied | None:
+        """Let a session begin in the moment that `request` ends, whose hold it takes the place of.
+
+        None: it lives. Otherwise the limit that refuses it; the request has ended all the same. Raises `StoreError`.
+        """
+        hold = request.hold
+        key = self._key(hold.app, stream)
+        policy = policy.without("w")  # the request counted there
+        while True:
+            await self.end(hold.app, stream)  # of the same name, and forgotten by its client
+            now, text = await self._read(key)
+            begins = self._next(hold.request_id, stream, policy, hold.model, part=1, before=0, now=now)
+            reply = await self._move(key, text, request, (begins, policy))
+            if reply[0] != _CHANGED:
+                return None if reply[0] == _ADMITTED else _denied(policy.rules, reply)
 
     async def tick(self, found: Found, policy: Policy | None) -> bool:
         """The stream is reported: charge the time since it was last, and ask for the next tick. False: it must end.
@@ -98,9 +118,10 @@ class Sessions:
         if policy and echoes(session.seen_ms, now, self._tick):
             return True
         hold = session.hold
-        elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=hold.part == 1)
-        ends = _end(session, now, elapsed, Provenance.UPSTREAM)
-        key = self._keys.session(hold.app, session.stream)
+        first = self._told and hold.part == 1
+        elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=first)
+        ends = _end(session, now, elapsed, Provenance.UPSTREAM if self._told else Provenance.MEASURED)
+        key = self._key(hold.app, session.stream)
         if policy is None:
             await self._move(key, text, ends)
             return False
@@ -111,14 +132,14 @@ class Sessions:
 
     async def end(self, app: str, stream: str) -> None:
         """Its client has ended the stream: charge what no tick has told yet. Raises `StoreError`."""
-        found = await self.find(app, stream)
-        if found:
-            key = self._keys.session(app, stream)
-            await self._move(key, found.text, self._left(found.session, found.now))
+        while found := await self.find(app, stream):
+            reply = await self._move(self._key(app, stream), found.text, self._left(found.session, found.now))
+            if reply[0] != _CHANGED:
+                return
 
     def _left(self, session: Session, now: int) -> Settlement:
         """The end of a session between two ticks. What no tick has ever told of may not have lived at all."""
-        if session.hold.part == 1:
+        if self._told and session.hold.part == 1:
             return released(session.hold, now)
         elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=False)
         return _end(session, now, elapsed, Provenance.MEASURED)
@@ -126,7 +147,7 @@ class Sessions:
     def _next(self, id_: str, stream: str, policy: Policy, model: str, *, part: int, before: int, now: int) -> Session:
         """The session until its next tick, for which one tick's price is reserved."""
         units = units_of(part, self._tick)
-        prices = policy.prices(LIVE, model)
+        prices = policy.prices(self._workload, model)
         rates = rates_of(prices)
         amount = price_of(rates, part, before, self._tick)
         _, entries = policy.reserve(units, amount, prices)
@@ -136,7 +157,7 @@ class Sessions:
             user=policy.user,
             key=policy.key,
             plan=policy.plan_id,
-            workload=LIVE,
+            workload=self._workload,
             model=model,
             started_ms=now,
             estimate=str(amount),
@@ -146,6 +167,9 @@ class Sessions:
         )
         charged = rates_of(policy.fixed(prices))
         return Session(id_, stream, hold, charged, policy.plan.tier, seen_ms=now, milliseconds=before)
+
+    def _key(self, app: str, stream: str) -> str:
+        return self._keys.session(app, self._workload, stream)
 
     async def _read(self, key: str) -> tuple[int, bytes]:
         now, text = await self._runner.run(SESSION, [key], [], deadline=SETTLE_SECONDS)
@@ -199,6 +223,11 @@ def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Se
     )
     amount = price_of(session.rates, hold.part, session.milliseconds, elapsed)
     return Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=now, units=units, amount=str(amount))
+
+
+def _denied(rules: Sequence[Rule], reply: Any) -> Denied:
+    rule = rules[reply[2] - 1]
+    return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
 
 
 def _same(hold: Hold, policy: Policy, model: str) -> bool:

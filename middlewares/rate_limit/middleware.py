@@ -10,6 +10,9 @@ from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
 from middlewares.rate_limit.refusal import refusal_of, unavailable
 
+STREAMED = frozenset({Workload.LIVE_VIDEO_TO_VIDEO, Workload.BYOC})
+"""A stream has its place among the concurrent requests: what is asked of it, its stop above all, needs no other."""
+
 
 class RateLimitMiddleware:
     """Opens the hold of a request, or says which limit refuses it."""
@@ -35,7 +38,7 @@ class RateLimitMiddleware:
         if principal.models is not None and (model or route.begins_work):
             _check_model(principal.models, model)
         policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
-        if not route.begins_work and route.workload is Workload.LIVE_VIDEO_TO_VIDEO:
+        if not route.begins_work and route.workload in STREAMED:
             policy = policy.beside_work
         exchange.policy = policy
         try:

@@ -34,7 +34,7 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     usage = with_duration(usage, round((now - exchange.started) * 1000))
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
-    ledger.settle(hold, _event(ledger, exchange, hold, usage, now), usage, fixed)
+    ledger.settle(hold, event_of(ledger, exchange, hold, usage, now), usage, fixed)
 
 
 def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
@@ -89,7 +89,8 @@ def with_duration(usage: Usage, milliseconds: int) -> Usage:
     )
 
 
-def _event(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, now: float) -> Event:
+def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, now: float) -> Event:
+    """The usage event of an exchange; `now` is `time.monotonic`."""
     duration_ms = round((now - exchange.started) * 1000)
     upstream = exchange.upstream_seconds
     return Event(

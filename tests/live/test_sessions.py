@@ -263,7 +263,7 @@ async def test_a_principal_that_may_no_more_pays_to_its_last_tick(sessions: Sess
 
 async def test_a_session_is_forgotten_a_day_after_its_last_tick(sessions: Sessions, books: Books) -> None:
     await sessions.begin(STREAM, books.policy("included"), "noop")
-    remaining = await books.store.redis.pttl(books.keys.session("app", STREAM))
+    remaining = await books.store.redis.pttl(books.keys.session("app", "live-video-to-video", STREAM))
     assert 0 < remaining <= REMEMBERED_MS
 
 

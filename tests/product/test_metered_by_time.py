@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -11,6 +12,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from middlewares.ledger.credit import grant
+from middlewares.ledger.verify import verify
+from proxy.gate import keys_of
 from tests.support.deployment import Customer, Deployment, deployed
 from tests.usage_tracker.meters.segments import segment
 
@@ -30,6 +34,7 @@ PLANS: dict[str, Any] = {
     "plain": {"billing": "usage", "prices": PRICES},
     "ladder": {"billing": "usage", "prices": PRICES, "transcoding": {"profiles": PROFILES}},
     "believing": {"billing": "usage", "prices": PRICES, "transcoding": {"trust_content_duration": True}},
+    "prepaid": {"billing": "credits", "prices": PRICES, "limits": {"app": {"concurrent": 1}}},
     "strict": {
         "billing": "usage",
         "prices": PRICES,
@@ -43,7 +48,7 @@ P240_AND_P360 = (426 * 240 + 640 * 360) * 30
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def timed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate whose plans sell time."""
-    async with deployed(tmp_path_factory.mktemp("timed"), {"plans": PLANS}) as gate:
+    async with deployed(tmp_path_factory.mktemp("timed"), {"plans": PLANS, "workers": 2}) as gate:
         yield gate
 
 
@@ -217,3 +222,99 @@ async def test_a_client_that_leaves_pays_by_its_plans_rule(timed: Deployment, pl
     [event] = await timed.settled(1, customer.app)
     assert event["outcome"] == "client_disconnect"
     assert ("milliseconds" in event["units"]) is charged
+
+
+async def started(
+    gate: Deployment, web: httpx.AsyncClient, customer: Customer, name: str = "cam", told: str = ""
+) -> httpx.Response:
+    """A BYOC stream, asked for."""
+    headers = {**customer.headers, **job("cheap", enable_data_output=True), "x-standin": told}
+    return await web.post("/process/stream/start", json={"stream_name": name}, headers=headers)
+
+
+async def stopped(web: httpx.AsyncClient, customer: Customer, answer: httpx.Response) -> httpx.Response:
+    """The stream of that answer, stopped at the URL it names."""
+    return await web.post(httpx.URL(answer.json()["stop_url"]).path, headers=customer.headers)
+
+
+async def time_of(gate: Deployment, customer: Customer, events: int) -> list[dict[str, Any]]:
+    """The events of a customer that count time, once there are so many in all."""
+    return [event for event in await gate.settled(events, customer.app) if event["units"].get("milliseconds")]
+
+
+async def test_a_stream_is_sold_by_the_time_from_start_to_stop(timed: Deployment, web: httpx.AsyncClient) -> None:
+    customer = await timed.customer("plain")
+    answer = await started(timed, web, customer)
+    assert answer.status_code == 200
+    status = await web.get(httpx.URL(answer.json()["status_url"]).path, headers=customer.headers)
+    assert status.status_code == 200
+    assert (await stopped(web, customer, answer)).status_code == 200
+    [event] = await time_of(timed, customer, 4)
+    assert event["id"] == answer.headers["x-request-id"] + "-1"
+    assert (event["workload"], event["model"], event["outcome"]) == ("byoc", "cheap", "complete")
+    assert event["units"] == {"milliseconds": event["duration_ms"], "requests": 1}
+    assert event["provenance"]["milliseconds"] == "measured"
+    assert event["amount"] == str(event["duration_ms"])
+    async with timed.store() as store:
+        differences, _ = await verify(store.redis, keys_of(timed.settings), timed.settings.all_plans())
+    assert differences == []
+
+
+async def test_a_stream_that_is_stopped_again_and_at_once_is_charged_once(
+    timed: Deployment, web: httpx.AsyncClient
+) -> None:
+    customer = await timed.customer("plain")
+    answer = await started(timed, web, customer)
+    answers = await asyncio.gather(*(stopped(web, customer, answer) for _ in range(8)))
+    assert {each.status_code for each in answers} <= {200, 404}
+    assert len(await time_of(timed, customer, 10)) == 1
+
+
+async def test_a_stream_that_the_gateway_has_lost_ends_with_its_stop(timed: Deployment, web: httpx.AsyncClient) -> None:
+    customer = await timed.customer("plain")
+    answer = await started(timed, web, customer)
+    async with httpx.AsyncClient(base_url=timed.gateway.url, trust_env=False) as behind:
+        stream = answer.json()["stream_id"]
+        assert (await behind.post(f"/process/stream/{stream}/stop")).status_code == 200
+    assert (await stopped(web, customer, answer)).status_code == 404
+    assert len(await time_of(timed, customer, 3)) == 1
+
+
+async def test_a_stop_that_failed_leaves_the_stream_running(timed: Deployment, web: httpx.AsyncClient) -> None:
+    customer = await timed.customer("plain")
+    answer = await started(timed, web, customer)
+    path = httpx.URL(answer.json()["stop_url"]).path
+    failed = await web.post(path, headers={**customer.headers, "x-standin": "early,status=500"})
+    assert failed.status_code == 500
+    assert await time_of(timed, customer, 2) == []
+    assert (await stopped(web, customer, answer)).status_code == 200
+    assert len(await time_of(timed, customer, 4)) == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "status"), [("no-orchestrators", 400), ("status=500", 500), ("drop", 502), ("empty", 502)]
+)
+async def test_a_stream_that_did_not_start_costs_nothing(
+    timed: Deployment, web: httpx.AsyncClient, told: str, status: int
+) -> None:
+    customer = await timed.customer("plain")
+    answer = await started(timed, web, customer, told=told)
+    assert answer.status_code == status
+    [event] = await timed.settled(1, customer.app)
+    assert (event["units"], event["amount"]) == ({}, "0")
+
+
+async def test_a_stream_needs_credit_before_it_starts_and_takes_a_place_while_it_lives(
+    timed: Deployment, web: httpx.AsyncClient
+) -> None:
+    customer = await timed.customer("prepaid")
+    assert (await started(timed, web, customer)).status_code == 402
+    assert timed.heard(customer.app) == []
+    async with timed.store() as store:
+        keys = keys_of(timed.settings)
+        await grant(store, keys, customer.app, None, 1_000_000, reference="first")
+    answer = await started(timed, web, customer)
+    assert answer.status_code == 200
+    second = await started(timed, web, customer, "other")
+    assert (second.status_code, second.json()["code"]) == (429, "concurrency_limited")
+    assert (await stopped(web, customer, answer)).status_code == 200

@@ -19,10 +19,12 @@ from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
 from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 
 __all__ = ["Meter", "meter_for"]
+
 STREAM_ROUTES = (
     "live-update",
     "live-status",
     "live-whip",
+    "live-whip-session",
     "live-whep",
     "byoc-stream-start",
     "byoc-stream-stop",

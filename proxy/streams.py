@@ -1,0 +1,86 @@
+"""Ticks BYOC streams, and stops those at their gateways that may not go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from config.plans import Plan
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Hold
+from middlewares.ledger.policy import Policy
+from middlewares.ledger.port import StoreError
+from middlewares.ledger.turns import in_turns
+from middlewares.usage_tracker.streams import GRACE_MS, Living, Streams
+from proxy.upstream import Pool, Timeouts, UpstreamError
+
+FORGOTTEN_MS = 86_400_000
+"""A gateway that cannot be reached for so long is not asked to stop a stream any more."""
+STOP_TIMEOUTS = Timeouts(5.0, 5.0, 30.0, 10.0)
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.streams")
+
+
+class StreamKeeper:
+    """Runs in every worker. Two at once do no harm: a tick right after another one is passed over."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        ledger: Ledger,
+        plans: Mapping[str, Plan],
+        pools: Mapping[str, Pool],
+        hosts: Mapping[str, bytes],
+    ) -> None:
+        self._streams = streams
+        self._ledger = ledger
+        self._plans = plans
+        self._pools = pools
+        self._hosts = hosts
+
+    async def run(self) -> None:
+        """Until cancelled. A store that is away is simply asked again."""
+        while True:
+            await asyncio.sleep(self._streams.tick / 1000)
+            with contextlib.suppress(StoreError):  # the breaker has logged it
+                await self.sweep()
+
+    async def sweep(self) -> None:
+        """One tick for every stream. Raises `StoreError`."""
+        await in_turns(self._keep, list((await self._streams.living()).items()))
+
+    async def _keep(self, entry: tuple[str, Living]) -> None:
+        stream, living = entry
+        hold = await self._streams.hold_of(living.app, stream)
+        if hold and await self._streams.goes_on(living.app, stream, self._policy(hold)):
+            return
+        age = self._ledger.clock.now_ms() - living.since_ms
+        if hold is None and age < GRACE_MS:  # it is just being started
+            return
+        if await self._stop(living.gateway, stream) or age > FORGOTTEN_MS:
+            await self._streams.end(living.app, stream)
+            log.info("stream_stopped", app=living.app, stream=stream)
+
+    def _policy(self, hold: Hold) -> Policy | None:
+        """The limits and prices that its plan has now; None where there is no such plan any more."""
+        name = hold.plan.rpartition("@")[0]
+        plan = self._plans.get(name)
+        return self._ledger.policy(hold.app, hold.user, hold.key, name, plan) if plan else None
+
+    async def _stop(self, gateway: str, stream: str) -> bool:
+        """Tell the gateway to stop it. True: it does not run there any more."""
+        pool = self._pools.get(gateway)
+        if pool is None:  # not one of ours any more
+            return True
+        target = f"/process/stream/{stream}/stop".encode()
+        send = partial(pool.send, b"POST", target, [(b"host", self._hosts[gateway])], None)
+        try:
+            with await send(length=0, timeouts=STOP_TIMEOUTS, on_send=lambda: None) as response:
+                return response.status < 500
+        except UpstreamError as error:
+            log.warning("stream_not_stopped", stream=stream, gateway=gateway, error=str(error))
+            return False

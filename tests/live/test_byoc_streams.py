@@ -1,0 +1,237 @@
+"""BYOC streams over time: the gate keeps the time itself, and stops what may not go on at its gateway."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from config.plans import Plan
+from config.workloads import Unit, Workload
+from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Admitted
+from middlewares.usage_tracker.streams import GAP_MS, GRACE_MS, START, Streams
+from proxy.standin import Standin
+from proxy.streams import StreamKeeper
+from proxy.upstream import Pool
+from tests.ledger.desk import Reports
+from tests.ledger.harness import Clocked, ClockOf
+from tests.live.scene import Books
+
+TICK = 30_000
+STREAM = "app_cam"
+PRICES = [{"workload": "byoc", "unit": "seconds", "amount": 7}]
+PLANS = {
+    "postpaid": Plan.model_validate({"billing": "usage", "prices": PRICES}),
+    "prepaid": Plan.model_validate({"billing": "credits", "prices": PRICES, "limits": {"app": {"concurrent": 1}}}),
+    "short": Plan.model_validate({"billing": "usage", "prices": PRICES, "byoc_stream_seconds": 60}),
+}
+
+
+class Worker:
+    """What one worker has to do with streams, in front of a stand-in."""
+
+    def __init__(self, books: Books, folder: Path, gateway: str) -> None:
+        self.ledger = Ledger(
+            books.clocked,
+            books.keys,
+            data_dir=folder,
+            hold_ttl=60,
+            deadline=10,
+            workers=1,
+            journal_bytes=1 << 20,
+            replay_window=5,
+            observer=Reports(),
+        )
+        self.ledger.clock = ClockOf(books.clocked)
+        self.gateway = gateway
+        host, _, port = gateway.removeprefix("http://").rpartition(":")
+        self.pools = {gateway: Pool(host, int(port))}
+        self.streams = Streams(books.clocked, books.keys, self.ledger, tick=TICK)
+        self.keeper = self.keeping(PLANS)
+
+    def keeping(self, plans: dict[str, Plan]) -> StreamKeeper:
+        return StreamKeeper(self.streams, self.ledger, plans, self.pools, {self.gateway: b"gateway"})
+
+    async def start(self, plan: str, request_id: str = "r1") -> list[Message]:
+        """What the client is sent when a gateway says that it has started `STREAM`."""
+        policy = self.ledger.policy("app", None, "key", plan, PLANS[plan])
+        units = {Unit.MILLISECONDS: TICK}
+        admitted = await self.ledger.admit(request_id, policy, workload=Workload.BYOC, model="cap", units=units)
+        assert isinstance(admitted, Admitted), admitted
+        exchange = Exchange(request_id, 0.0, "POST", "/process/stream/start", route=Route(START, Workload.BYOC))
+        exchange.principal = Principal("app", None, "key", plan, PLANS[plan])
+        exchange.hold, exchange.policy, exchange.gateway = admitted.hold, policy, self.gateway
+        exchange.forwarded, exchange.status = True, 200
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        follow = self.streams.following(exchange, send)
+        answer = json.dumps({"stream_id": STREAM, "whip_url": ""}).encode()
+        await follow({"type": "http.response.start", "status": 200, "headers": []})
+        for at in range(len(answer)):
+            assert not sent
+            await follow({"type": "http.response.body", "body": answer[at : at + 1], "more_body": True})
+        await follow({"type": "http.response.body", "body": b"", "more_body": False})
+        assert exchange.hold is None
+        return sent
+
+    def close(self) -> None:
+        self.ledger.close()
+        for pool in self.pools.values():
+            pool.close()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Standin]:
+    """A stand-in on which `STREAM` runs."""
+    async with Standin() as standin:
+        job = {"request": "{}", "parameters": "{}", "capability": "cap", "timeout_seconds": 30}
+        headers = {"livepeer": base64.b64encode(json.dumps(job).encode()).decode()}
+        async with httpx.AsyncClient(base_url=standin.url, trust_env=False) as client:
+            answer = await client.post("/process/stream/start", json={"stream_id": STREAM}, headers=headers)
+            assert answer.json()["stream_id"] == STREAM
+        yield standin
+
+
+@pytest.fixture
+def worker(books: Books, tmp_path: Path, gateway: Standin) -> Iterator[Worker]:
+    made = Worker(books, tmp_path / "one", gateway.url)
+    yield made
+    made.close()
+
+
+async def runs(gateway: Standin) -> bool:
+    """Whether the gateway has the stream."""
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
+        return (await client.get(f"/process/stream/{STREAM}/status")).status_code == 200
+
+
+async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    sent = await worker.start("postpaid")
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    for _ in range(3):
+        clocked.now_ms += TICK
+        await worker.keeper.sweep()
+    clocked.now_ms += 12_345
+    await worker.streams.end("app", STREAM)
+    await worker.streams.end("app", STREAM)
+    events = [event for event, _ in await books.recorded()]
+    assert [event.id for event in events] == ["r1", "r1-1", "r1-2", "r1-3", "r1-4"]
+    assert [event.units.get(Unit.REQUESTS, 0) for event in events] == [0, 1, 0, 0, 0]
+    assert await books.lived() == 3 * TICK + 12_345
+    assert sum(amount for _, amount in await books.recorded()) == -(-(3 * TICK + 12_345) * 7 // 1000)
+    assert (await books.holds(), await worker.streams.living()) == (0, {})
+    await books.check(PLANS)
+
+
+async def test_a_stream_goes_on_until_its_credit_is_used_up(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await books.grant(7 * 100)  # seconds: three ticks and some
+    await worker.start("prepaid")
+    for _ in range(6):
+        clocked.now_ms += TICK
+        await worker.keeper.sweep()
+    assert await books.lived() == 3 * TICK
+    assert not await runs(gateway)
+    assert (await books.balance()).available == 7 * 10
+    assert await worker.streams.living() == {}
+    await books.check(PLANS)
+
+
+async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await worker.start("short")
+    for _ in range(5):
+        clocked.now_ms += TICK
+        await worker.keeper.sweep()
+    assert await books.lived() == 3 * TICK
+    assert not await runs(gateway)
+
+
+async def test_a_stream_whose_plan_is_gone_is_stopped(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await worker.start("postpaid")
+    clocked.now_ms += 1_000
+    await worker.keeping({}).sweep()
+    assert await books.lived() == 1_000
+    assert not await runs(gateway)
+
+
+async def test_two_workers_tick_it_as_one(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin, tmp_path: Path
+) -> None:
+    other = Worker(books, tmp_path / "two", gateway.url)
+    await worker.start("postpaid")
+    for _ in range(4):
+        clocked.now_ms += TICK // 2
+        await worker.keeper.sweep()
+        clocked.now_ms += TICK // 2
+        await other.keeper.sweep()
+    await other.streams.end("app", STREAM)
+    assert await books.lived() == 4 * TICK
+    other.close()
+    await books.check(PLANS)
+
+
+async def test_time_that_no_gate_was_there_for_is_not_charged(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await worker.start("postpaid")
+    clocked.now_ms += TICK
+    await worker.keeper.sweep()
+    clocked.now_ms += 2 * GAP_MS
+    await books.reap()
+    await worker.keeper.sweep()
+    clocked.now_ms += TICK
+    await worker.keeper.sweep()
+    assert await books.lived() == 2 * TICK
+    await books.check(PLANS)
+
+
+async def test_a_gateway_that_is_away_is_told_later(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await worker.start("short")
+    await gateway.stop()
+    for _ in range(5):
+        clocked.now_ms += TICK
+        await worker.keeper.sweep()
+    assert await books.lived() == 3 * TICK
+    assert list(await worker.streams.living()) == [STREAM]
+    host, _, port = gateway.url.removeprefix("http://").rpartition(":")
+    await gateway.start(host, int(port))
+    clocked.now_ms += GRACE_MS
+    await worker.keeper.sweep()
+    assert await worker.streams.living() == {}
+
+
+async def test_an_answer_that_names_no_stream_is_none(worker: Worker, books: Books, gateway: Standin) -> None:
+    policy = worker.ledger.policy("app", None, "key", "postpaid", PLANS["postpaid"])
+    admitted = await worker.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units={})
+    assert isinstance(admitted, Admitted)
+    exchange = Exchange("r1", 0.0, "POST", "/", route=Route(START, Workload.BYOC))
+    exchange.hold, exchange.policy = admitted.hold, policy
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    follow = worker.streams.following(exchange, send)
+    await follow({"type": "http.response.start", "status": 200, "headers": []})
+    with pytest.raises(Refusal) as refused:
+        await follow({"type": "http.response.body", "body": b"ok", "more_body": False})
+    assert (refused.value.status, refused.value.code) == (502, "gateway_malformed")
+    assert exchange.hold is not None
