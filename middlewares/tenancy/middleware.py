@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zlib import crc32
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Refusal, exchange_of
 from middlewares.ledger.port import StoreError
+from middlewares.tenancy.affinity import Claim, Place
 from middlewares.tenancy.answers import noticing, with_public_document, with_public_headers
 from middlewares.tenancy.bodies import read_whole, replay, start_of, video_of
 from middlewares.tenancy.placements import Kind, Placements, Thing
@@ -133,54 +133,6 @@ class TenancyMiddleware:
             host: bytes = next(value for name, value in scope["headers"] if name == b"host")
             origin = f"{exchange.scheme}://{host.decode('ascii')}"
         return PublicUrls(origin, self._media_url)
-
-
-class Place:
-    """Something lives at a gateway, and nowhere else."""
-
-    __slots__ = ("gateway", "thing")
-    movable = False
-
-    def __init__(self, thing: Thing, gateway: str) -> None:
-        self.thing = thing
-        self.gateway = gateway
-
-    async def settle_on(self, gateways: Sequence[str]) -> str:
-        """It stays where it is."""
-        return self.gateway
-
-
-class Claim(Place):
-    """Something begins to live at a gateway, or goes on there; where that one is lost it begins anew at another."""
-
-    __slots__ = ("_placements", "_store_lost")
-    movable = True
-
-    def __init__(self, placements: Placements, thing: Thing, found: Place | None, *, store_lost: bool = False) -> None:
-        super().__init__(thing, found.gateway if found else "")
-        self._placements = placements
-        self._store_lost = store_lost
-
-    async def settle_on(self, gateways: Sequence[str]) -> str:
-        """The first of `gateways`, unless another worker was faster; without Redis all choose by the same hash."""
-        if not self._store_lost:
-            try:
-                self.gateway = await self._placements.claim(self.thing, gateways[0], replacing=self.gateway)
-            except StoreError:
-                self._store_lost = True
-        if self._store_lost:
-            self.gateway = max(gateways, key=lambda url: crc32(f"{self.thing.name} {url}".encode()))
-        return self.gateway
-
-    def following(self, exchange: Exchange, send: Send) -> Send:
-        """`send` that notes where the request really went, if its gateway took no connection."""
-
-        async def send_following(message: Message) -> None:
-            if message["type"] == "http.response.start" and exchange.gateway != self.gateway:
-                await self.settle_on([exchange.gateway])
-            await send(message)
-
-        return send_following
 
 
 def _unknown_now() -> Refusal:

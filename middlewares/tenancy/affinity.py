@@ -1,0 +1,60 @@
+"""The gateway that a request belongs to, as tier routing asks for it (`middlewares.exchange.Affinity`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+from starlette.types import Message, Send
+
+from middlewares.exchange import Exchange
+from middlewares.ledger.port import StoreError
+from middlewares.tenancy.placements import Placements, Thing
+
+
+class Place:
+    """Something lives at a gateway, and nowhere else."""
+
+    __slots__ = ("gateway", "thing")
+    movable = False
+
+    def __init__(self, thing: Thing, gateway: str) -> None:
+        self.thing = thing
+        self.gateway = gateway
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        """It stays where it is."""
+        return self.gateway
+
+
+class Claim(Place):
+    """Something begins to live at a gateway, or goes on there; where that one is lost it begins anew at another."""
+
+    __slots__ = ("_placements", "_store_lost")
+    movable = True
+
+    def __init__(self, placements: Placements, thing: Thing, found: Place | None, *, store_lost: bool = False) -> None:
+        super().__init__(thing, found.gateway if found else "")
+        self._placements = placements
+        self._store_lost = store_lost
+
+    async def settle_on(self, gateways: Sequence[str]) -> str:
+        """The first of `gateways`, unless another worker was faster; without Redis all choose by the same hash."""
+        if not self._store_lost:
+            try:
+                self.gateway = await self._placements.claim(self.thing, gateways[0], replacing=self.gateway)
+            except StoreError:
+                self._store_lost = True
+        if self._store_lost:
+            self.gateway = max(gateways, key=lambda url: crc32(f"{self.thing.name} {url}".encode()))
+        return self.gateway
+
+    def following(self, exchange: Exchange, send: Send) -> Send:
+        """`send` that notes where the request really went, if its gateway took no connection."""
+
+        async def send_following(message: Message) -> None:
+            if message["type"] == "http.response.start" and exchange.gateway != self.gateway:
+                await self.settle_on([exchange.gateway])
+            await send(message)
+
+        return send_following
