@@ -216,7 +216,11 @@ async def test_a_route(household: Household, case: Case) -> None:
     assert event["amount"] == str(price)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method} {case.path}")
+PLAIN = [case for case in CASES if case.path != "/process/stream/start"]
+"""Where the gate itself has no use for the answer; elsewhere it has to name a stream."""
+
+
+@pytest.mark.parametrize("case", PLAIN, ids=lambda case: f"{case.method} {case.path}")
 async def test_any_answer_of_a_route_arrives_byte_for_byte(household: Household, case: Case) -> None:
     answer = await household.client.send(household.request(case, **{"x-standin": "bytes=70000,chunks=7"}))
     assert (answer.status_code, answer.content == b"".join(pattern(70_000))) == (200, True)
