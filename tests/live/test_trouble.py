@@ -1,0 +1,65 @@
+"""Live sessions where Redis is a cluster, or away for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from middlewares.ledger.keys import Keys
+from middlewares.ledger.sessions import Sessions
+from proxy.store.store import Store
+from tests.ledger.harness import NEW_YEAR, Clocked
+from tests.live.rig import rig, settings_of
+from tests.live.scene import GAP, PER_SECOND, TICK, Books
+from tests.store.clusters import RedisCluster
+from tests.store.conftest import servers_in
+from tests.store.servers import DURABLE, eventually
+
+
+async def test_each_session_keeps_to_one_slot_of_a_cluster(tmp_path: Path) -> None:
+    with servers_in(tmp_path) as start:
+        async with await Store.open(RedisCluster(start).url, tmp_path, deadline=10) as store:
+            clocked = Clocked(store, NEW_YEAR)
+            books = Books(store, clocked, Keys(8, cluster=True))
+            sessions = Sessions(clocked, books.keys, tick=TICK, gap=GAP)
+            apps = [f"app_{number}" for number in range(6)]
+            for app in apps:
+                await books.grant(3 * TICK // 1_000 * PER_SECOND, app)
+                assert await sessions.begin(app, books.policy("prepaid", app), "noop", request="r") is None
+            for number in range(1, 4):
+                clocked.now_ms += TICK
+                for app in apps:
+                    found = await sessions.find(app, app)
+                    assert found is not None
+                    assert await sessions.tick(found, books.policy("prepaid", app)) is (number < 3)
+            assert [await books.lived(app) for app in apps] == [3 * TICK] * 6
+            assert await books.holds() == 0
+            await books.check()
+
+
+async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_path: Path) -> None:
+    """The stream goes on meanwhile: a gateway listens to a success alone."""
+    with servers_in(tmp_path) as start:
+        server = start(*DURABLE)
+        async with await Store.open(server.url, tmp_path, deadline=10) as store:
+            books = Books(store, Clocked(store, NEW_YEAR), Keys(1, cluster=False))
+            async with rig(books, settings_of()) as live:
+                customer = await live.customer()
+                await live.publish(f"key={customer.key}")
+                await live.beat()
+                server.kill()
+                answer = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
+                assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+                await live.beat()
+                assert live.gateway.live == [f"{customer.app}_cam"]
+                server.start()
+                books.clocked.now_ms += TICK
+
+                async def charged() -> bool:
+                    await live.gateway.beat()
+                    answer = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
+                    return answer.status_code == 200
+
+                await eventually(charged)
+                assert await books.lived(customer.app) == 3 * TICK
+                assert live.gateway.kicked == []
+                await books.check()
