@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
@@ -25,11 +27,9 @@ def flac(file: File) -> Steps[Length | None]:
         if last:
             break
     start = file.position
-    try:
+    with suppress(EOFError):
         yield TO_END
-    except EOFError:
-        return _length(info, file.position - start)
-    return None
+    return _length(info, file.position - start)
 
 
 def _length(info: bytes, frames: int) -> Length | None:

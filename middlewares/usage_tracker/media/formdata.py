@@ -169,17 +169,13 @@ def _overlap(data: bytes, start: int, delimiter: bytes) -> int:
 
 def _named(lines: list[bytes]) -> tuple[str, bool] | None:
     """Name of a part, and whether it is a file, from its head."""
-    for line in lines:
-        field, _, value = line.partition(b":")
-        if field.lower() == b"content-disposition":
-            disposition = _DISPOSITION.fullmatch(value.strip())
-            parameters = (
-                [(each[1].lower(), each[2] or each[3] or b"") for each in _PARAMETER.finditer(disposition[1])]
-                if disposition
-                else []
-            )
-            found = dict(parameters)
-            if len(found) != len(parameters) or not found.get(b"name"):
-                return None
-            return found[b"name"].decode("latin-1"), bool(found.get(b"filename") or found.get(b"filename*"))
-    return None
+    fields = (line.partition(b":") for line in lines)
+    value = next((value for name, _, value in fields if name.lower() == b"content-disposition"), b"")
+    disposition = _DISPOSITION.fullmatch(value.strip())
+    if disposition is None:
+        return None
+    parameters = [(each[1].lower(), each[2] or each[3] or b"") for each in _PARAMETER.finditer(disposition[1])]
+    found = dict(parameters)
+    if len(found) != len(parameters) or not found.get(b"name"):
+        return None
+    return found[b"name"].decode("latin-1"), bool(found.get(b"filename") or found.get(b"filename*"))

@@ -10,8 +10,10 @@ from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
 WALKED = 4_000
 """Frames, some 100 seconds; a longer file without a count is as its first so many are on average."""
-TAGS = (b"TAG", b"APE", b"ID3", b"3DI", b"LYR")
-"""What may follow the last frame."""
+SLACK = 65_536
+"""Bytes of tags that may follow frames that were counted."""
+TAG_BYTES = 128
+"""An ID3v1 tag, the only thing that may follow the last frame without being taken for sound."""
 
 _RATES = (44_100, 48_000, 32_000)
 _KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -75,33 +77,36 @@ def _count(content: bytes, side: int) -> int:
 
 def _counted(file: File, start: int, frame: _Frame, frames: int) -> Steps[Length | None]:
     """A count that the size of the file does not allow is none."""
-    try:
+    with suppress(EOFError):
         yield TO_END
-    except EOFError:
-        if (frames + 1) * frame.largest + 65_536 < file.position - start:
-            return None
-    return Length(frames * frame.samples * 1000 // frame.rate)
+    possible = (frames + 1) * frame.largest + SLACK >= file.position - start
+    return _lasting(frames * frame.samples, frame) if possible else None
 
 
 def _walk(file: File, start: int, first: _Frame) -> Steps[Length]:
     """Counts frames up to the end, or goes by the average of the first of them."""
-    frames, kbits = 1, {first.kbits}
-    walked = file.position
+    frames, kbits, lost = 1, {first.kbits}, False
+    walked, head = file.position, b""
     try:
-        while frames < WALKED:
+        while frames < WALKED and not lost:
             head = yield 4
             frame = _frame(head)
             if frame is None or frame.rate != first.rate:
-                if head[:3] in TAGS:
-                    raise EOFError
-                break
-            yield 4 - frame.size
-            frames += 1
-            kbits.add(frame.kbits)
-            walked = file.position
+                lost = True
+            else:
+                yield 4 - frame.size
+                frames += 1
+                kbits.add(frame.kbits)
+                walked = file.position
     except EOFError:
-        return Length(frames * first.samples * 1000 // first.rate)
+        return _lasting(frames * first.samples, first)
     with suppress(EOFError):
         yield TO_END
-    samples = frames * first.samples * (file.position - start) // (walked - start)
-    return Length(samples * 1000 // first.rate, exact=len(kbits) == 1)
+    if head[:3] == b"TAG" and file.position - walked == TAG_BYTES:
+        return _lasting(frames * first.samples, first)
+    average = _lasting(frames * first.samples * (file.position - start) // (walked - start), first)
+    return average._replace(exact=not lost and len(kbits) == 1)
+
+
+def _lasting(samples: int, frame: _Frame) -> Length:
+    return Length(samples * 1000 // frame.rate)

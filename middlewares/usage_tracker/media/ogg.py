@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from middlewares.usage_tracker.media.length import Length
@@ -13,10 +14,15 @@ TAIL_BYTES = 65_536
 """The end of the file is remembered this far: a page is at most 65,307 bytes long."""
 
 
+LARGEST_SECOND = 250_000
+"""Bytes of a second of Opus, Vorbis or Speex: a file that is larger than its last page says is not believed."""
+
+
 class _Codec(NamedTuple):
     rate: int
-    skip: int
+    skip: int = 0
     """Samples at the start that are not played."""
+    largest_second: int = LARGEST_SECOND
 
 
 class _Tail:
@@ -37,39 +43,39 @@ def ogg(file: File) -> Steps[Length | None]:
     segments = yield head[22]
     packet = yield min(sum(segments), HEADER)
     codec = _codec(packet)
-    if codec is None:
+    if codec is None or not codec.rate:
         return None
     tail = _Tail()
     file.listener = tail.feed
-    try:
+    with suppress(EOFError):
         yield TO_END
-    except EOFError:
-        return _length(codec, bytes(tail.kept[-TAIL_BYTES:]), serial=head[10:14])
-    return None
+    samples = max(0, _last(bytes(tail.kept[-TAIL_BYTES:]), serial=head[10:14]) - codec.skip)
+    believed = (samples // codec.rate + 1) * codec.largest_second >= file.position
+    return Length(samples * 1000 // codec.rate) if samples and believed else None
 
 
 def _codec(packet: bytes) -> _Codec | None:
     if packet.startswith(b"OpusHead"):  # RFC 7845 section 5.1
         return _Codec(48_000, int.from_bytes(packet[10:12], "little"))
-    rate = 0
     if packet.startswith(b"\x01vorbis"):  # Vorbis I section 4.2.2
-        rate = int.from_bytes(packet[12:16], "little")
-    elif packet.startswith(b"\x7fFLAC"):  # RFC 9639 section 10.1: STREAMINFO from byte 17 on
+        return _Codec(int.from_bytes(packet[12:16], "little"))
+    if packet.startswith(b"Speex   "):
+        return _Codec(int.from_bytes(packet[36:40], "little"))
+    if packet.startswith(b"\x7fFLAC"):  # RFC 9639 section 10.1: STREAMINFO from byte 17 on
         rate = int.from_bytes(packet[27:30], "big") >> 4
-    elif packet.startswith(b"Speex   "):
-        rate = int.from_bytes(packet[36:40], "little")
-    return _Codec(rate, 0) if rate else None
+        return _Codec(rate, largest_second=rate * 32)
+    return None
 
 
-def _length(codec: _Codec, tail: bytes, serial: bytes) -> Length | None:
-    """By the last page on which a packet ends."""
+def _last(tail: bytes, serial: bytes) -> int:
+    """Samples up to the last page on which a packet ends; 0: unknown."""
     place = tail.rfind(b"OggS")
     while place >= 0:
         page = tail[place : place + 27]
         samples = int.from_bytes(page[6:14], "little", signed=True)
         if len(page) == 27 and page[14:18] != serial:
-            return None
+            return 0
         if len(page) == 27 and samples >= 0:
-            return Length(max(0, samples - codec.skip) * 1000 // codec.rate)
+            return samples
         place = tail.rfind(b"OggS", 0, place)
-    return None
+    return 0

@@ -6,6 +6,8 @@ looked at as the file goes by. The numbers taken are those that ffmpeg, hence th
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from middlewares.usage_tracker.media.flac import flac
 from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.mp3 import mp3
@@ -46,9 +48,7 @@ def _mp4(file: File, size: bytes) -> Steps[Length | None]:
     movie = Mp4()
     movie.feed(size + kind)
     file.listener = movie.feed
-    try:
+    with suppress(EOFError):
         yield TO_END
-    except EOFError:
-        milliseconds = movie.milliseconds()
-        return Length(milliseconds) if milliseconds else None
-    return None
+    milliseconds = movie.milliseconds()
+    return Length(milliseconds) if milliseconds else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
 CHUNKS = 100
-"""The samples come after fewer others."""
+"""A file has some ten at most."""
 PCM = (0x0001, 0x0003, 0x0006, 0x0007)
 """Formats whose blocks are one sample of each channel: integer, float, A-law, mu-law."""
 ADPCM = (0x0002, 0x0011)
@@ -28,21 +29,28 @@ class _Speed(NamedTuple):
 
 
 def wav(file: File) -> Steps[Length | None]:
-    """What follows `RIFF`. Samples that were announced but are not there do not count."""
+    """What follows `RIFF`. Samples may come in several chunks; those that were announced and never came are none."""
     if (yield 8)[4:] != b"WAVE":
         return None
     speed: _Speed | None = None
-    for _ in range(CHUNKS):
-        head = yield 8
-        size = int.from_bytes(head[4:], "little")
-        if head[:4] == b"data":
-            return (yield from _samples(file, size, speed)) if speed else None
-        taken = b""
-        if head[:4] == b"fmt ":
-            taken = yield min(size, 40)
-            speed = _speed(taken)
-        yield len(taken) - size - size % 2  # chunks begin at even places
-    return None
+    samples = 0
+    with suppress(EOFError):
+        for _ in range(CHUNKS):
+            head = yield 8
+            size = int.from_bytes(head[4:], "little")
+            taken = 0
+            if head[:4] == b"fmt ":
+                form = yield min(size, 40)
+                speed, taken = _speed(form), len(form)
+            elif head[:4] == b"data":
+                taken = yield from _passed(file, size)
+                samples += taken
+                if taken != size:
+                    break
+            yield taken - size - size % 2  # chunks begin at even places
+        else:
+            return None
+    return Length(samples // speed.block * speed.samples * 1000 // speed.rate) if speed and samples else None
 
 
 def _speed(form: bytes) -> _Speed | None:
@@ -61,10 +69,9 @@ def _speed(form: bytes) -> _Speed | None:
     return speed if all(speed) else None
 
 
-def _samples(file: File, size: int, speed: _Speed) -> Steps[Length]:
+def _passed(file: File, size: int) -> Steps[int]:
+    """How much there is of samples of that size. Less: the file has ended."""
     start = file.position
-    try:
+    with suppress(EOFError):
         yield TO_END if size in UNKNOWN_SIZES else -size
-    except EOFError:
-        size = file.position - start
-    return Length(size // speed.block * speed.samples * 1000 // speed.rate)
+    return file.position - start

@@ -89,11 +89,15 @@ def test_samples_of_a_wav_are_those_that_are_there(size: int) -> None:
     assert found == length(data)
 
 
-def test_a_wav_says_less_than_it_holds() -> None:
-    """Decoders stop where the samples end, so what follows is no sound."""
+def test_samples_of_a_wav_may_come_in_several_chunks() -> None:
+    """Decoders play them one after the other, so the first one alone would tell too little."""
     data = made.sounds()["pcm.wav"]
-    place = data.index(b"data") + 4
-    assert length(data[:place] + (88_200).to_bytes(4, "little") + data[place + 4 :]) == Length(1000)
+    place = data.index(b"data")
+    second = b"data" + (88_200).to_bytes(4, "little") + data[place + 8 : place + 8 + 88_200]
+    assert length(data[:place] + second) == Length(1000)
+    assert length(data[:place] + second + b"LIST\1\0\0\0x\0" + second + second) == Length(3000)
+    assert length(data[:place] + second[:-44_100]) == Length(500)
+    assert length(data[:place] + b"data\1\0\0\0x\0" * 200 + second) is None
 
 
 @pytest.mark.parametrize("samples", [0, 1, 1000])
@@ -110,6 +114,26 @@ def test_forged_count_of_an_mp3_is_not_believed() -> None:
     place = data.index(b"Info") + 8
     data[place : place + 4] = (1).to_bytes(4, "big")
     assert length(bytes(data) + bytes(data[-20_000:]) * 5) is None
+
+
+def test_a_tag_between_frames_is_not_the_end() -> None:
+    data = made.sounds()["uncounted.mp3"][45:]
+    frames = data[data.index(b"\xff\xfb") :]
+    tag = b"TAG" + bytes(125)
+    assert length(frames + tag) == length(frames)
+    found = length(frames[: frames.index(b"\xff\xfb", 4)] + tag + frames * 20)
+    assert found is not None
+    assert not found.exact
+    assert found.milliseconds > 100_000
+
+
+def test_forged_last_page_is_not_believed() -> None:
+    """Hours of sound cannot be a moment."""
+    data = made.sounds()["opus.ogg"]
+    place = data.rindex(b"OggS")
+    forged = data[place : place + 6] + (48_000).to_bytes(8, "little") + data[place + 14 :]
+    assert length(data[:place] + forged) == Length((48_000 - 312) // 48)
+    assert length(data[:place] * 10 + forged) is None
 
 
 def test_ogg_files_one_after_the_other() -> None:
