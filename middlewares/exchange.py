@@ -109,7 +109,10 @@ class Affinity(Protocol):
         ...
 
     async def settle_on(self, gateways: Sequence[str]) -> str:
-        """Choose one of `gateways`, best first, in place of `gateway`; returns what all workers agreed on."""
+        """`gateway` is not available: choose one of `gateways`, best first, if it is movable.
+
+        Returns what all workers have agreed on, and becomes `gateway`.
+        """
         ...
 
 

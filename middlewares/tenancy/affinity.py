@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from zlib import crc32
 
 from starlette.types import Message, Send
@@ -15,27 +16,30 @@ from middlewares.tenancy.placements import Placements, Thing
 class Place:
     """Something lives at a gateway, and nowhere else."""
 
-    __slots__ = ("gateway", "thing")
+    __slots__ = ("_placements", "gateway", "thing")
     movable = False
 
-    def __init__(self, thing: Thing, gateway: str) -> None:
+    def __init__(self, placements: Placements, thing: Thing, gateway: str) -> None:
+        self._placements = placements
         self.thing = thing
         self.gateway = gateway
 
     async def settle_on(self, gateways: Sequence[str]) -> str:
-        """It stays where it is."""
+        """Where it is by now: another worker may have moved it."""
+        with suppress(StoreError):
+            found = await self._placements.find([self.thing], fresh=True)
+            self.gateway = found[1] if found else self.gateway
         return self.gateway
 
 
 class Claim(Place):
     """Something begins to live at a gateway, or goes on there; where that one is lost it begins anew at another."""
 
-    __slots__ = ("_placements", "_store_lost")
+    __slots__ = ("_store_lost",)
     movable = True
 
     def __init__(self, placements: Placements, thing: Thing, found: Place | None, *, store_lost: bool = False) -> None:
-        super().__init__(thing, found.gateway if found else "")
-        self._placements = placements
+        super().__init__(placements, thing, found.gateway if found else "")
         self._store_lost = store_lost
 
     async def settle_on(self, gateways: Sequence[str]) -> str:

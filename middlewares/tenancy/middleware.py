@@ -109,7 +109,7 @@ class TenancyMiddleware:
             if not founding:
                 raise _unknown_now() from None
             found = None
-        return Place(*found) if found else None
+        return Place(self._placements, *found) if found else None
 
     def _answering(self, scope: Scope, exchange: Exchange, app: str, route: str, send: Send) -> Send:
         if route in LINKING_HEADERS:

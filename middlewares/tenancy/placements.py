@@ -64,15 +64,16 @@ class Placements:
         self._writing: set[asyncio.Task[None]] = set()
 
     async def find(
-        self, things: Sequence[Thing], *, patient: bool = False, store_lost: bool = False
+        self, things: Sequence[Thing], *, patient: bool = False, fresh: bool = False, store_lost: bool = False
     ) -> tuple[Thing, str] | None:
         """The first of `things` (of one app) that lives at a gateway, and its origin.
 
-        `patient`: none of them is asked for again for a moment. `store_lost`: Redis is not waited for once more.
+        `patient`: for a moment, what is unknown is asked for again. `fresh`: Redis is asked in any case. `store_lost`:
+        it is not waited for once more.
         Raises `StoreError` where Redis cannot tell and this worker does not know.
         """
         for thing in things:
-            if (gateway := self._trusted(thing)) is not None:
+            if not fresh and (gateway := self._trusted(thing)) is not None:
                 return thing, gateway
         try:
             if store_lost:

@@ -68,11 +68,11 @@ class TierRoutingMiddleware:
         others: tuple[str, ...] = ()
         if affinity.movable:
             pool, others = self._fleet.candidates(pools, now)
-            if others and not self._fleet.is_healthy(url, now):
-                url = await affinity.settle_on(others)
-        elif url not in self._fleet.gateways:
-            raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
-        elif not self._fleet.is_healthy(url, now):
+        if (others or not affinity.movable) and not self._fleet.is_healthy(url, now):
+            url = await affinity.settle_on(others)
+        if not affinity.movable and not self._fleet.is_healthy(url, now):
+            if url not in self._fleet.gateways:
+                raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
             return
         if url in self._fleet.gateways:
             exchange.pool = pool if url in others else self._fleet.pool_of(url)

@@ -52,6 +52,15 @@ async def test_only_the_gateway_that_is_gone_gives_way(workers: list[Placements]
     assert await one.find([MANIFEST]) == (MANIFEST, SECOND)
 
 
+async def test_what_another_worker_has_moved_is_found_when_asked_for_anew(workers: list[Placements]) -> None:
+    one, other = workers
+    await one.claim(MANIFEST, FIRST)
+    await other.claim(MANIFEST, SECOND, replacing=FIRST)
+    assert await one.find([MANIFEST]) == (MANIFEST, FIRST)
+    assert await one.find([MANIFEST], fresh=True) == (MANIFEST, SECOND)
+    assert await one.find([MANIFEST]) == (MANIFEST, SECOND)
+
+
 async def test_things_of_other_apps_and_kinds_are_other_things(workers: list[Placements]) -> None:
     one, other = workers
     one.remember([RESULT], FIRST)

@@ -33,7 +33,8 @@ class Stuck:
 
     async def settle_on(self, gateways: Sequence[str]) -> str:
         self.offered.append(gateways)
-        return self.agreed or gateways[0]
+        self.gateway = self.agreed or (gateways[0] if gateways else self.gateway)
+        return self.gateway
 
 
 async def routed(affinity: Stuck, *ejected: str) -> Exchange:
@@ -70,6 +71,11 @@ async def test_a_result_whose_gateway_is_gone_is_nowhere_else(home: str, status:
         await routed(Stuck(home, movable=False), A)
     assert refused.value.status == status
     assert (b"retry-after" in dict(refused.value.headers)) is (status == 503)
+
+
+async def test_what_another_worker_has_moved_is_found_where_it_is_now() -> None:
+    exchange = await routed(Stuck(C, movable=False, agreed=B), C)
+    assert (exchange.pool, exchange.gateways) == ("videos", (B,))
 
 
 async def test_a_manifest_stays_while_its_gateway_lives() -> None:
