@@ -20,7 +20,7 @@ import msgspec
 from starlette.types import Message, Send
 
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Outcome, Refusal
+from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.event import ENCODER
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
@@ -32,7 +32,7 @@ from middlewares.ledger.session import STREAM_TICK_MS
 from middlewares.ledger.sessions import Sessions
 from middlewares.ledger.settler import SETTLE_SECONDS
 from middlewares.ledger.turns import in_turns
-from middlewares.usage_tracker.meters.base import ANSWER_BYTES
+from middlewares.usage_tracker.meters.base import ANSWER_BYTES, decode
 from middlewares.usage_tracker.settlement import event_of
 
 GAP_MS = 300_000
@@ -89,7 +89,7 @@ class Streams:
         return self._starting(exchange, send)
 
     def _starting(self, exchange: Exchange, send: Send) -> Send:
-        """Holds the answer back until it is whole: it names the stream."""
+        """Holds the answer back until it is whole: it names the stream. What names none passes as it is."""
         head: Message | None = None
         body = bytearray()
 
@@ -102,22 +102,21 @@ class Streams:
                 await send(message)
                 return
             body.extend(message.get("body", b""))
-            if message.get("more_body") and len(body) <= ANSWER_BYTES:
+            more = message.get("more_body", False)
+            if more and len(body) <= ANSWER_BYTES:
                 return
-            await self._begin(exchange, bytes(body))
-            await send(head)
+            stream = None if more else decode(_STARTED, body)
+            if stream is not None:
+                await self._begin(exchange, stream.stream_id)
+            start, head = head, None
+            await send(start)
             await send({**message, "body": bytes(body)})
 
         return send_starting
 
-    async def _begin(self, exchange: Exchange, answer: bytes) -> None:
+    async def _begin(self, exchange: Exchange, stream: str) -> None:
         hold, policy = exchange.hold, exchange.policy
         assert hold is not None and policy is not None  # noqa: S101, PT018 - `following` has looked
-        try:
-            stream = _STARTED.decode(answer).stream_id
-        except (ValueError, RecursionError):
-            exchange.outcome, exchange.status = Outcome.UPSTREAM_ERROR, 502
-            raise Refusal(502, "gateway_malformed", "The gateway did not say which stream it has started.") from None
         event = event_of(self._ledger, exchange, hold, Usage(), time.monotonic())
         request = Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=event.time)
         living = Living(hold.app, exchange.gateway, event.time)
