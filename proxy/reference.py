@@ -21,6 +21,7 @@ from middlewares.response.metrics import RequestMetrics
 from middlewares.response.problem import TITLES
 from proxy.cli.main import app
 from proxy.observer import LedgerObserver
+from proxy.webhooks.metrics import LiveMetrics
 
 ALIAS = "/api/v1/inference"
 PATHS = (
@@ -90,6 +91,7 @@ def metrics() -> str:
     """What `/metrics` shows."""
     registry = CollectorRegistry()
     collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
+    collectors += vars(LiveMetrics(registry)).values()
     rows = []
     for collector in (each for each in collectors if isinstance(each, MetricWrapperBase)):
         [family] = collector.describe()

@@ -20,6 +20,7 @@ from proxy.server.admin import admin_app
 from proxy.server.caretaker import Caretaker
 from proxy.server.http import bind, server, url_of
 from proxy.server.workers import Workers
+from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
@@ -51,7 +52,7 @@ class Supervisor:
             private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
             self._caretaker = await stack.enter_async_context(Caretaker.open(settings))
             store = self._caretaker.store
-            self._webhooks = Webhooks(store, store.redis, keys_of(settings))
+            self._webhooks = Webhooks(store, store.redis, keys_of(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
             await self._webhooks.configure(settings)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)

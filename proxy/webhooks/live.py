@@ -20,6 +20,7 @@ from middlewares.live.passes import PARAMETER, Pass, Passes
 from middlewares.rate_limit.refusal import refusal_of
 from middlewares.tenancy.names import for_caller, owner_and_name
 from proxy.webhooks.bearers import Bearers, check_model
+from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.requests import NAME, StreamRequest, credential_of, query_of
 
 FORBIDDEN_PARAMETERS = ("orchestrator", "rtmpOutput")
@@ -33,14 +34,26 @@ Policies = Callable[[Principal], Policy]
 class LiveWebhooks:
     """Answers about live streams. All methods raise `StoreError`."""
 
-    def __init__(self, bearers: Bearers, sessions: Sessions, policies: Policies, passes: Passes) -> None:
+    def __init__(
+        self, bearers: Bearers, sessions: Sessions, policies: Policies, passes: Passes, metrics: LiveMetrics
+    ) -> None:
         self._bearers = bearers
         self._sessions = sessions
         self._policies = policies
         self._passes = passes
+        self._metrics = metrics
 
     async def authorise(self, request: StreamRequest) -> dict[str, Any]:
         """Let a stream begin: its id, which is its owner's alone, its pipeline and parameters. Raises `Refusal`."""
+        try:
+            answer = await self._begin(request)
+        except Refusal as refusal:
+            self._metrics.refused.labels(refusal.code).inc()
+            raise
+        self._metrics.begun.inc()
+        return answer
+
+    async def _begin(self, request: StreamRequest) -> dict[str, Any]:
         query = query_of(request.query_params)
         principal, stream, asked, began_by = await self._publisher(request, query)
         defaults = principal.plan.live
@@ -91,12 +104,13 @@ class LiveWebhooks:
         owner = owner_and_name(stream)
         found = await self._sessions.find(owner[0], stream) if owner else None
         if found is None:
-            log.warning("live_ended", stream=stream, reason="unknown_stream")
-            return False
+            return self._end(stream, "unknown_stream")
         policy, reason = await self._standing(found)
-        if await self._sessions.tick(found, policy):
-            return True
-        log.info("live_ended", app=found.session.hold.app, stream=stream, reason=reason)
+        return await self._sessions.tick(found, policy) or self._end(stream, reason)
+
+    def _end(self, stream: str, reason: str) -> bool:
+        self._metrics.ended.labels(reason).inc()
+        log.info("live_ended", stream=stream, reason=reason)
         return False
 
     async def _standing(self, found: Found) -> tuple[Policy | None, str]:

@@ -19,6 +19,7 @@ from proxy.control.authentication import Authentication
 from proxy.control.records import Client
 from proxy.webhooks.bearers import Bearers
 from proxy.webhooks.live import LiveWebhooks, sessions_of
+from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.push import PushWebhooks
 from proxy.webhooks.requests import Heartbeat, PushRequest, StreamRequest, body_of, denied, is_from_gateway
 
@@ -30,10 +31,11 @@ Answer = Callable[[Request], Awaitable[object]]
 class Webhooks:
     """Answers gateways, between `configure` and `close`."""
 
-    def __init__(self, runner: ScriptRunner, redis: Client, keys: Keys) -> None:
+    def __init__(self, runner: ScriptRunner, redis: Client, keys: Keys, metrics: LiveMetrics) -> None:
         self._runner = runner
         self._redis = redis
         self._keys = keys
+        self._metrics = metrics
         self._authentication: Authentication | None = None
         self._secret = b""
 
@@ -49,7 +51,7 @@ class Webhooks:
         bearers = Bearers(authentication.resolver)
         self._secret = secret.get_secret_value().encode()
         sessions = sessions_of(settings.webhooks, self._runner, self._keys)
-        self._live = LiveWebhooks(bearers, sessions, self._policy, Passes(self._secret))
+        self._live = LiveWebhooks(bearers, sessions, self._policy, Passes(self._secret), self._metrics)
         self._push = PushWebhooks(bearers, rtmp=settings.webhooks.rtmp_transcoding)
         if old:
             await old.stop()

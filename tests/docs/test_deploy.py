@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from middlewares.response.metrics import RequestMetrics
 from proxy.observer import LedgerObserver
+from proxy.webhooks.metrics import LiveMetrics
 from tests.docs.pages import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -26,7 +27,7 @@ def load(name: str) -> Any:
 def exposition() -> dict[str, set[str]]:
     """Every series of a live exposition, with its labels."""
     registry = CollectorRegistry()
-    for owner in (RequestMetrics(registry), LedgerObserver(registry)):
+    for owner in (RequestMetrics(registry), LedgerObserver(registry), LiveMetrics(registry)):
         for metric in vars(owner).values():
             if isinstance(metric, MetricWrapperBase) and metric._labelnames:
                 metric.labels(*metric._labelnames)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,6 +20,7 @@ from proxy.control.keys import Keys as KeyRecords
 from proxy.server.http import bind, server, url_of
 from proxy.standin import Standin
 from proxy.standin.gateway import Hooks
+from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
 from tests.live.scene import PLANS, TICK, Books
 from tests.support.deployment import Customer
@@ -90,7 +92,7 @@ class Rig:
 @contextlib.asynccontextmanager
 async def rig(books: Books, settings: Settings) -> AsyncIterator[Rig]:
     """Both run until the end of the test."""
-    webhooks = Webhooks(books.clocked, books.store.redis, books.keys)
+    webhooks = Webhooks(books.clocked, books.store.redis, books.keys, LiveMetrics(CollectorRegistry()))
     await webhooks.configure(settings)
     with contextlib.closing(bind("127.0.0.1:0")) as listener:
         http = server(Starlette(routes=webhooks.routes()), HttpToolsProtocol, grace_seconds=1)
