@@ -22,6 +22,9 @@ STREAM_TICK_MS = 30_000
 TIMED = frozenset({Unit.REQUESTS, Unit.MILLISECONDS})
 """All that a session uses: the time it lived, and being one."""
 
+NETWORK_PIXELS_PER_MILLISECOND = 1280 * 720 * 30 // 1_000
+"""What the gateway pays orchestrators by, whatever the real size and rate of a stream (gateway contract section 6.1)."""
+
 
 class Rate(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A price line as a session remembers it, so that a tick costs what the plan said that its event names."""

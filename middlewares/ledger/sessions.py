@@ -15,7 +15,15 @@ from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
 from middlewares.ledger.policy import Policy, Rule
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.scripts import SESSION, TICK
-from middlewares.ledger.session import Session, echoes, lived, price_of, rates_of, units_of
+from middlewares.ledger.session import (
+    NETWORK_PIXELS_PER_MILLISECOND,
+    Session,
+    echoes,
+    lived,
+    price_of,
+    rates_of,
+    units_of,
+)
 from middlewares.ledger.settler import SETTLE_SECONDS, released, settle_call
 
 LIVE = Workload.LIVE_VIDEO_TO_VIDEO
@@ -217,6 +225,7 @@ def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Se
         outcome="complete",
         units=units,
         provenance=dict.fromkeys(units, provenance),
+        network_units=elapsed * NETWORK_PIXELS_PER_MILLISECOND,
         tier=session.tier,
         duration_ms=now - hold.started_ms,
         part=hold.part,

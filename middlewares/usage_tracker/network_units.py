@@ -19,7 +19,8 @@ def network_units(workload: Workload, declared: Declared, used: Used) -> int | N
     """Units of one request as the gateway multiplies them with an orchestrator's price; None: not known, or no work.
 
     Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech, seconds for BYOC.
-    `declared` is what the request said, `used` what its meter counted.
+    `declared` is what the request said, `used` what its meter counted. Live video is paid by the ticks of its sessions
+    (`middlewares.ledger.session`), no request.
     """
     formula = _FORMULAS.get(workload) if Unit.REQUESTS in used else None
     return formula(declared, used) if formula else None
@@ -47,15 +48,6 @@ def _speech(declared: Declared, used: Used) -> int | None:
     return len(text.encode(errors="replace")) if isinstance(text, str) else None
 
 
-LIVE_PIXELS_PER_SECOND = 1280 * 720 * 30
-"""Of live video, whatever its real size and rate."""
-
-
-def _live(declared: Declared, used: Used) -> int | None:
-    milliseconds = used.get(Unit.MILLISECONDS)
-    return None if milliseconds is None else milliseconds * LIVE_PIXELS_PER_SECOND // 1000
-
-
 def _byoc(declared: Declared, used: Used) -> int | None:
     """Seconds begun."""
     milliseconds = used.get(Unit.MILLISECONDS)
@@ -73,6 +65,5 @@ _FORMULAS: dict[Workload, Formula] = {
     Workload.LLM: _asked(Unit.OUTPUT_TOKENS),
     Workload.TEXT_TO_SPEECH: _speech,
     Workload.TRANSCODING: _pixels,
-    Workload.LIVE_VIDEO_TO_VIDEO: _live,
     Workload.BYOC: _byoc,
 }

@@ -59,6 +59,7 @@ async def test_each_tick_is_one_event_and_the_session_one_request(sessions: Sess
     assert [event.id for event, _ in recorded] == [f"{session}-{number}" for number in (1, 2, 3)]
     assert [event.units.get(Unit.REQUESTS, 0) for event, _ in recorded] == [1, 0, 0]
     assert {event.provenance[Unit.MILLISECONDS] for event, _ in recorded} == {"upstream"}
+    assert {event.network_units for event, _ in recorded} == {5 * 27_648_000}
     assert sum(amount for _, amount in recorded) == 100 + 2, "15 seconds at 7 a minute: 1.75, rounded up once"
     await books.check()
 

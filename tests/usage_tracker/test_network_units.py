@@ -21,7 +21,6 @@ SPEECH = Declared(units={Unit.CHARACTERS: 4}, document={"text": "çava"})
         (Workload.AUDIO_TO_TEXT, Declared(), {Unit.MILLISECONDS: 12_999}, 12_000),
         (Workload.LLM, Declared(units={Unit.OUTPUT_TOKENS: 256}), {Unit.OUTPUT_TOKENS: 3}, 256),
         (Workload.TRANSCODING, Declared(), {Unit.PIXELS: 426 * 240 * 60}, 426 * 240 * 60),
-        (Workload.LIVE_VIDEO_TO_VIDEO, Declared(), {Unit.MILLISECONDS: 5_000}, 5 * 27_648_000),
         (Workload.BYOC, Declared(), {Unit.MILLISECONDS: 2_001}, 3),
         (Workload.TEXT_TO_SPEECH, SPEECH, {Unit.CHARACTERS: 4}, 5),
     ],
