@@ -23,7 +23,7 @@ TIMED = frozenset({Unit.REQUESTS, Unit.MILLISECONDS})
 """All that a session uses: the time it lived, and being one."""
 
 NETWORK_PIXELS_PER_MILLISECOND = 1280 * 720 * 30 // 1_000
-"""What the gateway pays orchestrators by, whatever the real size and rate of a stream (gateway contract section 6.1)."""
+"""What the gateway pays by, whatever the real size and rate of a stream (gateway contract section 6.1)."""
 
 
 class Rate(msgspec.Struct, frozen=True, array_like=True, gc=False):
