@@ -153,7 +153,7 @@ async def test_a_stream_that_floods_is_over(passage: Deployment, customer: Custo
 async def test_an_answer_past_its_limit_is_cut(
     passage: Deployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    chat = {**CHAT, "model": "standin/tokens=500", "max_tokens": 500, "stream": True}
+    chat = {**CHAT, "model": "standin/tokens=500,chunk-delay=0.001", "max_tokens": 500, "stream": True}
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/llm", json=chat)
     [event] = await passage.settled(1, customer.app)
