@@ -102,8 +102,8 @@ class Placements:
     def remember(self, things: Sequence[Thing], gateway: str) -> None:
         """The gateway has made `things` (of one app and kind). Returns at once, and writes nothing known already.
 
-        The command leaves for Redis ahead of whatever happens after the present turn of the event loop. Where Redis
-        is lost, this worker alone knows of them.
+        The command leaves for Redis in the next turn of the event loop, whence `patient`. Where Redis is lost, this
+        worker alone knows of them.
         """
         things = [thing for thing in things if self._trusted(thing) != gateway]
         if not things:
