@@ -49,7 +49,7 @@ def missing(workload: Workload, document: Document, settings: Edge, plan: Plan) 
     check_spelling(document, _FIELDS[workload])
     found: dict[str, Any] = {}
     name = model_field(workload)
-    if not document.get(name):
+    if document.get(name) in (None, ""):
         found[name] = default_model(workload, settings)
     if workload is Workload.LLM:
         if document.get("max_tokens") is None:

@@ -10,8 +10,9 @@ from middlewares.exchange import Headers, Refusal
 
 FIELD = b"model_id"
 _HEAD_BYTES = 8_192
-_LINE = re.compile(rb"([!#$%&'*+.^_`|~\w-]+):([^\r\n]*)")
-_PARAMETER = rb';[ \t]*([!#$&+.^_`{|}~\w-]+\*?)=("(?:[^"\\]|\\.)*"|[^\s";,]+)[ \t]*'
+_TOKEN = rb"[!#$%&'*+.^_`{|}~\w-]+"
+_LINE = re.compile(rb"(" + _TOKEN + rb"):([^\r\n]*)")
+_PARAMETER = rb";[ \t]*(" + _TOKEN + rb')=("(?:[^"\\]|\\.)*"|' + _TOKEN + rb")[ \t]*"
 _PARAMETERS = re.compile(_PARAMETER)
 _VALUE = re.compile(rb"([\w/-]+)[ \t]*((?:" + _PARAMETER + rb")*);?")
 _BOUNDARY = re.compile(rb"[\w'()+,./:=?-](?:[\w'()+,./:=? -]{0,68}[\w'()+,./:=?-])?")
@@ -126,8 +127,11 @@ def _names_model(head: bytes) -> bool:
     name = parameters.get(b"name", b"")
     if kind != b"form-data" or b"\\" in name or any(each.startswith(b"name*") for each in parameters):
         raise malformed("a part has no plain `form-data` name")
-    files = [each for each in parameters if each.startswith(b"filename")]
-    return name == FIELD and not any(parameters[each] for each in files)
+    if name != FIELD:
+        return False
+    if any(b"*" in each for each in parameters):
+        raise malformed("`model_id` has an encoded parameter")
+    return not parameters.get(b"filename")
 
 
 def _parsed(value: bytes, what: str) -> tuple[bytes, dict[bytes, bytes]]:

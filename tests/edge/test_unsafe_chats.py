@@ -50,6 +50,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "top_k": (0, -2, 1.5, "3", True, 2**31),
     "max_tokens": (0, -1, 1.0, "5", True, 2**31),
     "stream": (1, 0, "true", []),
+    "model": (0, False, [], {}, 3),
     "messages": ([], None, "hi", {}, 3),
     "messages[0]": ("hi", None, [], 3),
     "messages[0].role": ("tool", "User", "", None, 3, ["user"]),
