@@ -225,7 +225,7 @@ def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Se
         outcome="complete",
         units=units,
         provenance=dict.fromkeys(units, provenance),
-        network_units=elapsed * NETWORK_PIXELS_PER_MILLISECOND,
+        network_units=elapsed * NETWORK_PIXELS_PER_MILLISECOND if hold.workload is LIVE else None,
         tier=session.tier,
         duration_ms=now - hold.started_ms,
         part=hold.part,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -16,9 +16,9 @@ from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.sessions import LIVE, Found, Sessions
 from middlewares.ledger.turns import in_turns
-from middlewares.live.passes import PARAMETER, Pass, Passes
+from middlewares.live.passes import PARAMETER, Passes
 from middlewares.rate_limit.refusal import refusal_of
-from middlewares.tenancy.names import for_caller, owner_and_name
+from middlewares.tenancy.names import at_gateway, owner_and_name
 from proxy.webhooks.bearers import Bearers, check_model
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.requests import NAME, StreamRequest, credential_of, query_of
@@ -29,6 +29,18 @@ FORBIDDEN_PARAMETERS = ("orchestrator", "rtmpOutput")
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.live")
 
 Policies = Callable[[Principal], Policy]
+
+
+class Publisher(NamedTuple):
+    """Who begins a stream, and how."""
+
+    principal: Principal
+    stream: str
+    """Name and id of the stream at the gateway."""
+    pipeline: str
+    """Asked for; empty: none."""
+    request: str = ""
+    """Id of the request at the gate; empty: it did not pass there."""
 
 
 class LiveWebhooks:
@@ -55,9 +67,9 @@ class LiveWebhooks:
 
     async def _begin(self, request: StreamRequest) -> dict[str, Any]:
         query = query_of(request.query_params)
-        principal, stream, asked, began_by = await self._publisher(request, query)
+        principal, stream, pipeline, began_by = await self._publisher(request, query)
         defaults = principal.plan.live
-        pipeline = asked or defaults.pipeline or ""
+        pipeline = pipeline or defaults.pipeline or ""
         check_model(principal, pipeline)
         parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
         denied = await self._sessions.begin(stream, self._policies(principal), pipeline, request=began_by)
@@ -71,25 +83,18 @@ class LiveWebhooks:
             answer["pipeline_parameters"] = parameters
         return answer
 
-    async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> tuple[Principal, str, str, str]:
-        """Who publishes, the stream's id, the pipeline asked for, and the id of the request at the gate, if any."""
+    async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> Publisher:
         if PARAMETER in query:
             given = self._passes.read(query[PARAMETER], time.time())
             if given is None or given.stream != request.stream:
                 raise Refusal(401, "invalid_credentials", "The pass of this stream is wrong or has expired.")
-            return await self._holder(given), given.stream, given.pipeline, given.request
+            principal = await self._bearers.again(given.app, given.user, given.key, given.plan, LIVE)
+            return Publisher(principal, given.stream, given.pipeline, given.request)
         if taken := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
             raise Refusal(403, "invalid_parameter", f"`{taken}` is not for clients to say.")
         credential = credential_of(query) or (request.stream_key or request.stream).encode()
-        name = "" if credential == request.stream.encode() else request.stream  # no secret becomes an id
         principal = await self._bearers.by_credential(credential, LIVE)
-        stream = for_caller(principal.app, name or principal.key or "live")
-        if stream is None or not NAME.fullmatch(stream):
-            raise Refusal(403, "invalid_parameter", "The name of the stream is another app's, or no name.")
-        return principal, stream, query.get("pipeline", ""), ""
-
-    async def _holder(self, given: Pass) -> Principal:
-        return await self._bearers.again(given.app, given.user, given.key, given.plan, LIVE)
+        return Publisher(principal, _stream_id(principal, request.stream, credential), query.get("pipeline", ""))
 
     async def beat(self, streams: list[str]) -> list[str]:
         """These streams live: charge each for the time since it was last told, and answer which must end.
@@ -123,6 +128,23 @@ class LiveWebhooks:
         except Refusal as refusal:
             return None, refusal.code
         return self._policies(principal), "limit_reached"
+
+
+def _stream_id(principal: Principal, name: str, credential: bytes) -> str:
+    """The id of a stream that did not pass the gate. Raises `Refusal`.
+
+    Gateways know streams by their names (gateway contract section 9.7), so that one without its owner's is anybody's.
+    A name that is the credential itself is nobody else's, and never becomes an id.
+    """
+    if credential == name.encode():
+        return at_gateway(principal.app, principal.key or "live")
+    owner = owner_and_name(name)
+    if owner is None or owner[0] != principal.app or not NAME.fullmatch(name):
+        wanted = at_gateway(principal.app, "<name>")
+        raise Refusal(
+            403, "invalid_parameter", f"The stream must be called `{wanted}` here: letters, digits, `.`, `_`, `-`."
+        )
+    return name
 
 
 def _parameters(text: str) -> dict[str, Any]:

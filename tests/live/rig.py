@@ -70,11 +70,11 @@ class Rig:
         _, key = await KeyRecords(redis, None).create(app.client_id, **narrowed)
         return Customer(app.client_id, key)
 
-    async def publish(self, query: str, stream: str = "cam", kind: str = "rtmpconn") -> int:
+    async def publish(self, customer: Customer, name: str = "cam", parameter: str = "key") -> int:
         """Publish as MediaMTX tells the gateway of it; the gateway's answer: 200 or 403."""
-        form = {"source_id": "1", "source_type": kind, "query": query}
+        form = {"source_id": "1", "source_type": "rtmpconn", "query": f"{parameter}={customer.key}"}
         async with httpx.AsyncClient(base_url=self.gateway.url, trust_env=False, verify=False) as client:
-            return (await client.post(f"{LIVE}/{stream}/start", data=form)).status_code
+            return (await client.post(f"{LIVE}/{customer.app}_{name}/start", data=form)).status_code
 
     async def ask(self, path: str, body: object, **request: Any) -> httpx.Response:
         """Call a webhook by hand."""

@@ -32,7 +32,7 @@ def key_id(customer: Customer) -> str:
 
 async def test_sixty_ticks_are_billed_as_three_hundred_seconds(live: Rig) -> None:
     customer = await live.customer()
-    assert await live.publish(f"key={customer.key}") == 200
+    assert await live.publish(customer) == 200
     assert live.gateway.live == [f"{customer.app}_cam"]
     for _ in range(60):
         await live.beat()
@@ -44,20 +44,20 @@ async def test_sixty_ticks_are_billed_as_three_hundred_seconds(live: Rig) -> Non
 
 async def test_a_balance_that_ends_at_tick_thirty_ends_the_stream_there(live: Rig) -> None:
     customer = await live.customer(grant=30 * PRICE)
-    await live.publish(f"token={customer.key}")
+    await live.publish(customer, parameter="token")
     for number in range(1, 41):
         await live.beat()
         assert live.gateway.kicked == ([] if number < 30 else [f"{customer.app}_cam"])
     assert await live.books.lived(customer.app) == 150_000
     wallet = await live.books.balance(customer.app)
     assert (wallet.spent, wallet.held, wallet.available) == (30 * PRICE, 0, 0)
-    assert await live.publish(f"key={customer.key}") == 403, "and there is nothing left to begin another with"
+    assert await live.publish(customer) == 403, "and there is nothing left to begin another with"
     await live.books.check()
 
 
 async def test_two_gateways_a_tick_lost_and_a_tick_twice(live: Rig) -> None:
     customer = await live.customer()
-    await live.publish(f"key={customer.key}")
+    await live.publish(customer)
     async with Standin(hooks=hooks_of(live.origin)) as other:
         for number in range(1, 61):
             await live.beat(after=2 * TICK if number == 20 else TICK, times=2 if number == 40 else 1)
@@ -84,7 +84,7 @@ async def test_a_stream_nobody_was_let_in_for_is_ended(live: Rig) -> None:
 
 async def test_a_revoked_key_ends_the_stream_at_the_next_tick(live: Rig) -> None:
     customer = await live.customer()
-    await live.publish(f"key={customer.key}")
+    await live.publish(customer)
     await live.beat()
     await Keys(live.books.store.redis, None).revoke(key_id(customer))
     assert live.gateway.kicked == []
@@ -97,8 +97,8 @@ async def test_a_revoked_key_ends_the_stream_at_the_next_tick(live: Rig) -> None
 
 async def test_a_suspended_app_ends_its_streams_at_the_next_tick(live: Rig) -> None:
     customer, other = await live.customer(), await live.customer()
-    await live.publish(f"key={customer.key}")
-    await live.publish(f"key={other.key}", stream="theirs")
+    await live.publish(customer)
+    await live.publish(other, name="theirs")
     await Apps(live.books.store.redis, None).set_status(customer.app, "suspended")
     await live.beat()
     assert live.gateway.kicked == [f"{customer.app}_cam"]
@@ -109,7 +109,7 @@ async def test_a_suspended_app_ends_its_streams_at_the_next_tick(live: Rig) -> N
 async def test_a_plan_that_changes_counts_from_the_next_tick(live: Rig) -> None:
     """Each event is priced under the version of the plan that it names."""
     customer = await live.customer("included", grant=0)
-    await live.publish(f"key={customer.key}")
+    await live.publish(customer)
     await live.beat()
     dearer = Plan.model_validate({"billing": "usage", "prices": [{"unit": "seconds", "amount": 1_000}]})
     await live.webhooks.configure(settings_of().model_copy(update={"plans": PLANS | {"included": dearer}}))
@@ -125,7 +125,7 @@ async def test_a_plan_that_changes_counts_from_the_next_tick(live: Rig) -> None:
 async def test_a_gate_that_restarts_loses_nothing(books: Books) -> None:
     async with rig(books, settings_of()) as before:
         customer = await before.customer()
-        await before.publish(f"key={customer.key}")
+        await before.publish(customer)
         for _ in range(3):
             await before.beat()
     async with rig(books, settings_of()) as after:
@@ -138,12 +138,12 @@ async def test_a_gate_that_restarts_loses_nothing(books: Books) -> None:
 
 async def test_a_stream_that_is_not_reported_any_more_lets_go_of_its_slot(live: Rig) -> None:
     customer = await live.customer()
-    await live.publish(f"key={customer.key}")
+    await live.publish(customer)
     await live.beat()
-    assert await live.publish(f"key={customer.key}", stream="second") == 403
+    assert await live.publish(customer, name="second") == 403
     live.gateway.reset()
     live.books.clocked.now_ms += 2 * GAP
     assert await live.books.reap() == []
-    assert await live.publish(f"key={customer.key}", stream="second") == 200
+    assert await live.publish(customer, name="second") == 200
     assert await live.books.lived(customer.app) == TICK
     await live.books.check()

@@ -44,7 +44,7 @@ async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_pat
             books = Books(store, Clocked(store, NEW_YEAR), Keys(1, cluster=False))
             async with rig(books, settings_of()) as live:
                 customer = await live.customer()
-                await live.publish(f"key={customer.key}")
+                await live.publish(customer)
                 await live.beat()
                 server.kill()
                 answer = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})

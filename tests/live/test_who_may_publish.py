@@ -15,6 +15,7 @@ from proxy.control.keys import Keys
 from tests.live.rig import SECRET, Rig, rig, settings_of
 from tests.live.scene import Books
 from tests.live.test_heartbeats import key_id
+from tests.support.deployment import Customer
 
 AUTH = "/webhooks/live/auth"
 PUSH = "/webhooks/auth"
@@ -30,29 +31,31 @@ def question(query: str, stream: str = "cam") -> dict[str, str]:
     return {"stream": stream, "stream_key": stream, "type": "rtmp", "query_params": query}
 
 
-async def refused(live: Rig, query: str, stream: str = "cam") -> tuple[int, str]:
-    answer = await live.ask(AUTH, question(query, stream))
+def about(customer: Customer, query: str = "", name: str = "cam") -> dict[str, str]:
+    """The same for a stream in its owner's namespace, with the owner's key."""
+    return question(f"key={customer.key}{query}", f"{customer.app}_{name}")
+
+
+async def refused(live: Rig, asked: dict[str, str]) -> tuple[int, str]:
+    answer = await live.ask(AUTH, asked)
     return answer.status_code, answer.json()["code"]
 
 
-async def test_a_stream_gets_an_id_of_its_owner(live: Rig) -> None:
+async def test_a_stream_has_an_id_of_its_owner(live: Rig) -> None:
     customer = await live.customer()
-    answer = await live.ask(AUTH, question(f"key={customer.key}"))
+    answer = await live.ask(AUTH, about(customer))
     assert (answer.status_code, answer.json()) == (200, {"stream_id": f"{customer.app}_cam"})
-    own = await live.ask(AUTH, question(f"key={customer.key}", f"{customer.app}_cam"))
-    assert own.json() == {"stream_id": f"{customer.app}_cam"}, "also where the name says so itself"
 
 
 async def test_a_plan_has_defaults_and_a_client_the_last_word(live: Rig) -> None:
     customer = await live.customer("studio")
-    key = f"key={customer.key}"
-    plain = (await live.ask(AUTH, question(key))).json()
+    plain = (await live.ask(AUTH, about(customer))).json()
     assert plain["pipeline"] == "comfy"
     assert plain["pipeline_parameters"] == {"prompt": "mist", "strength": 0.5}
     params = httpx.QueryParams({"params": json.dumps({"strength": 1}), "pipeline": "noop"})
-    asked = (await live.ask(AUTH, question(f"{key}&{params}"))).json()
+    asked = (await live.ask(AUTH, about(customer, f"&{params}"))).json()
     assert (asked["pipeline"], asked["pipeline_parameters"]) == ("noop", {"prompt": "mist", "strength": 1})
-    assert await refused(live, f"{key}&params=[1]") == (400, "invalid_parameter")
+    assert await refused(live, about(customer, "&params=[1]")) == (400, "invalid_parameter")
 
 
 async def test_the_stream_key_may_be_the_credential_and_never_becomes_an_id(live: Rig) -> None:
@@ -63,54 +66,56 @@ async def test_the_stream_key_may_be_the_credential_and_never_becomes_an_id(live
 
 async def test_a_credential_is_needed(live: Rig) -> None:
     for query in ("", "key=", "key=tgk_nonsense", "token=a.b.c", "tollgate=x", "tollgate=AAAA"):
-        status, code = await refused(live, query)
+        status, code = await refused(live, question(query))
         assert (status, code) in {(401, "invalid_credentials"), (401, "invalid_token")}
 
 
 async def test_a_revoked_or_expired_key_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
     await Keys(live.books.store.redis, None).revoke(key_id(customer))
-    assert await refused(live, f"key={customer.key}") == (401, "key_revoked")
+    assert await refused(live, about(customer)) == (401, "key_revoked")
     late = await live.customer(expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    assert await refused(live, f"key={late.key}") == (401, "key_expired")
+    assert await refused(live, about(late)) == (401, "key_expired")
 
 
 async def test_a_key_for_other_work_begins_nothing(live: Rig) -> None:
     images = await live.customer(workloads=[Workload.TEXT_TO_IMAGE])
-    assert await refused(live, f"key={images.key}") == (403, "insufficient_scope")
+    assert await refused(live, about(images)) == (403, "insufficient_scope")
     narrow = await live.customer(models=frozenset({"noop"}))
-    assert await refused(live, f"key={narrow.key}&pipeline=other") == (403, "insufficient_scope")
-    assert (await live.ask(AUTH, question(f"key={narrow.key}&pipeline=noop"))).status_code == 200
+    assert await refused(live, about(narrow, "&pipeline=other")) == (403, "insufficient_scope")
+    assert (await live.ask(AUTH, about(narrow, "&pipeline=noop"))).status_code == 200
 
 
 async def test_a_key_bound_to_addresses_is_good_at_the_gate_alone(live: Rig) -> None:
     customer = await live.customer(cidrs=("10.0.0.0/8",))
-    assert await refused(live, f"key={customer.key}") == (403, "address_not_allowed")
+    assert await refused(live, about(customer)) == (403, "address_not_allowed")
 
 
 async def test_no_balance_begins_nothing(live: Rig) -> None:
     customer = await live.customer(grant=0)
-    assert await refused(live, f"key={customer.key}") == (402, "insufficient_balance")
-    assert await live.publish(f"key={customer.key}") == 403
+    assert await refused(live, about(customer)) == (402, "insufficient_balance")
+    assert await live.publish(customer) == 403
     assert live.gateway.live == []
 
 
 async def test_one_stream_too_many_does_not_begin(live: Rig) -> None:
     customer = await live.customer()
-    assert (await live.ask(AUTH, question(f"key={customer.key}"))).status_code == 200
-    assert await refused(live, f"key={customer.key}", "second") == (429, "concurrency_limited")
+    assert (await live.ask(AUTH, about(customer))).status_code == 200
+    assert await refused(live, about(customer, name="second")) == (429, "concurrency_limited")
 
 
-async def test_another_apps_name_and_no_name_begin_nothing(live: Rig) -> None:
+async def test_another_apps_name_and_anybodys_name_begin_nothing(live: Rig) -> None:
+    """Who publishes under the name of a stream that runs takes its place at the gateway."""
     customer = await live.customer()
-    for name in ("app_aaaaaaaaaaaaaaaa_cam", "a/b", "a b", "x" * 200):
-        assert await refused(live, f"key={customer.key}", name) == (403, "invalid_parameter")
+    own = f"{customer.app}_"
+    for name in ("app_aaaaaaaaaaaaaaaa_cam", "cam", own, own + "a/b", own + "a b", own + "x" * 200):
+        assert await refused(live, question(f"key={customer.key}", name)) == (403, "invalid_parameter")
 
 
 async def test_what_no_answer_takes_back_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
     for parameter in ("orchestrator=https://mine", "rtmpOutput=rtmp://elsewhere"):
-        assert await refused(live, f"key={customer.key}&{parameter}") == (403, "invalid_parameter")
+        assert await refused(live, about(customer, f"&{parameter}")) == (403, "invalid_parameter")
 
 
 async def test_who_does_not_know_the_secret_is_not_answered(live: Rig) -> None:
