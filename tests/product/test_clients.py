@@ -82,6 +82,28 @@ async def test_the_official_client_uses_every_route(gate: Deployment) -> None:
     ]
 
 
+async def test_the_official_client_uses_every_route_asynchronously(gate: Deployment) -> None:
+    customer = await gate.customer()
+    picture = {"file_name": "a.png", "content": PNG}
+    sound = {"file_name": "a.wav", "content": wav(1000)}
+    async with Livepeer(server_url=gate.public, http_bearer=customer.key) as livepeer:
+        generate = livepeer.generate
+        answers = await asyncio.gather(
+            generate.text_to_image_async(request={"model_id": "m", "prompt": "p", "width": 64, "height": 64}),
+            generate.image_to_image_async(request={"model_id": "m", "prompt": "p", "image": picture}),
+            generate.llm_async(request={"model": "m", "messages": [{"role": "user", "content": "hello there"}]}),
+            generate.audio_to_text_async(request={"model_id": "m", "audio": sound}),
+            generate.image_to_video_async(request={"model_id": "m", "image": picture}),
+            generate.upscale_async(request={"model_id": "m", "prompt": "p", "image": picture}),
+            generate.segment_anything2_async(request={"model_id": "m", "image": picture}),
+            generate.image_to_text_async(request={"model_id": "m", "image": picture}),
+            generate.text_to_speech_async(request={"model_id": "m", "text": "hi"}),
+        )
+    assert {answer.http_meta.response.status_code for answer in answers} == {200}
+    events = await gate.settled(9, customer.app)
+    assert {(event["model"], event["outcome"]) for event in events} == {("m", "complete")}
+
+
 async def run(*command: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -198,3 +198,22 @@ async def test_a_json_request_gets_the_configured_model(
     assert event["model"] == "voice"
     sent = b'{"text":"hi","model_id":"voice"}'
     assert passage.record(event["id"]).body_length == len(sent)
+
+
+async def test_a_key_for_some_models_is_good_for_these_alone(passage: Deployment, customer: Customer) -> None:
+    """A BYOC capability counts as a model, and so does the model of a form, wherever it stands in it."""
+    _, created, _ = await passage.cli("keys", "create", "--app", customer.app, "--model", "mine", "--json")
+    files = {"image": ("a.png", png(8, 8), "image/png")}
+    async with httpx.AsyncClient(
+        base_url=passage.public, headers={"x-api-key": json.loads(created)["key"]}, trust_env=False
+    ) as narrow:
+        for model, status in (("mine", 200), ("other", 403)):
+            job = await narrow.post("/process/request/echo", headers=livepeer(capability=model), content=b"hi")
+            form = await narrow.post("/image-to-image", data={"model_id": model, "prompt": "p"}, files=files)
+            chat = await narrow.post("/v1/chat/completions", json={**CHAT, "model": model})
+            assert [answer.status_code for answer in (job, form, chat)] == [status] * 3
+            if status == 200:
+                result = await narrow.get(form.json()["images"][0]["url"])
+                assert result.status_code == 200
+        unnamed = await narrow.post("/process/request/echo", content=b"hi")
+        assert (unnamed.status_code, unnamed.json()["code"]) == (403, "insufficient_scope")
