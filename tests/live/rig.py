@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,19 +10,18 @@ import httpx
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.live import Webhooks as WebhookSettings
 from config.settings import Settings
 from proxy.control.apps import Apps
 from proxy.control.keys import Keys as KeyRecords
-from proxy.server.http import bind, server, url_of
 from proxy.standin import Standin
 from proxy.standin.gateway import Hooks
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
 from tests.live.scene import PLANS, TICK, Books
 from tests.support.deployment import Customer
+from tests.support.served import served
 
 SECRET = "a-secret-of-the-gateways"
 LIVE = "/live/video-to-video"
@@ -94,12 +92,6 @@ async def rig(books: Books, settings: Settings) -> AsyncIterator[Rig]:
     """Both run until the end of the test."""
     webhooks = Webhooks(books.clocked, books.store.redis, books.keys, LiveMetrics(CollectorRegistry()))
     await webhooks.configure(settings)
-    with contextlib.closing(bind("127.0.0.1:0")) as listener:
-        http = server(Starlette(routes=webhooks.routes()), HttpToolsProtocol, grace_seconds=1)
-        serving = asyncio.create_task(http.serve([listener]))
-        origin = url_of(listener)
-        async with Standin(hooks=hooks_of(origin)) as gateway:
-            yield Rig(books, webhooks, origin, gateway)
-        http.should_exit = True
-        await serving
+    async with served(Starlette(routes=webhooks.routes())) as origin, Standin(hooks=hooks_of(origin)) as gateway:
+        yield Rig(books, webhooks, origin, gateway)
     await webhooks.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -15,14 +13,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.server.http import bind, server, url_of
 from proxy.standin import Standin
 from proxy.standin.gateway import Hooks
 from proxy.standin.media import ts
 from tests.standin.conftest import connect, running
 from tests.store.servers import eventually
+from tests.support.served import served
 
 LIVE = "/live/video-to-video"
 SDP = {"content-type": "application/sdp"}
@@ -50,14 +47,8 @@ class Heard:
 @pytest.fixture
 async def heard() -> AsyncIterator[Heard]:
     told = Heard()
-    with contextlib.closing(bind("127.0.0.1:0")) as listener:
-        told.url = url_of(listener)
-        app = Starlette(routes=[Route("/{path}", told.hear, methods=["POST"])])
-        http = server(app, HttpToolsProtocol, grace_seconds=1)
-        serving = asyncio.create_task(http.serve([listener]))
+    async with served(Starlette(routes=[Route("/{path}", told.hear, methods=["POST"])])) as told.url:
         yield told
-        http.should_exit = True
-        await serving
 
 
 @pytest.fixture
