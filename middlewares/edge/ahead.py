@@ -123,11 +123,8 @@ class FormBody:
             while model is None:
                 if not more:
                     raise malformed("it ends before its last boundary")
-                if len(finder.body) > self._settings.max_form_bytes:
-                    detail = (
-                        f"Send `model_id` before the files, within the first {self._settings.max_form_bytes} bytes."
-                    )
-                    raise Refusal(400, "malformed_form", detail, close=True)
+                if len(finder.body) > (most := self._settings.max_form_bytes):
+                    raise malformed(f"its first {most} bytes name no model; send `model_id` before the files")
                 message = await next_part(self._receive, self._arrived, self._settings.header_seconds)
                 more = message.get("more_body", False)
                 model = finder.feed(message.get("body", b""))
