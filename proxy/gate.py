@@ -26,6 +26,7 @@ from proxy.store.address import Address, Topology
 from proxy.store.store import Store
 from proxy.streams import StreamKeeper
 from proxy.upstream import Pool
+from proxy.webhooks.bearers import Bearers
 from proxy.webhooks.live import sessions_of
 
 
@@ -63,7 +64,7 @@ class Gate:
             hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
             forwarder = Forwarder(pools, hosts, fleet, settings.routing)
             streams = Streams(store, keys_of(settings), ledger)
-            keeper = StreamKeeper(streams, ledger, settings.all_plans(), pools, hosts)
+            keeper = StreamKeeper(streams, ledger, Bearers(authentication.resolver), pools, hosts)
             metrics = RequestMetrics()
             app = pipeline(
                 forwarder,

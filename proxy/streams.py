@@ -9,7 +9,8 @@ from functools import partial
 
 import structlog
 
-from config.plans import Plan
+from config.workloads import Workload
+from middlewares.exchange import Refusal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold
 from middlewares.ledger.policy import Policy
@@ -17,6 +18,7 @@ from middlewares.ledger.port import StoreError
 from middlewares.ledger.turns import in_turns
 from middlewares.usage_tracker.streams import GRACE_MS, Living, Streams
 from proxy.upstream import Pool, Timeouts, UpstreamError
+from proxy.webhooks.bearers import Bearers, check_model
 
 FORGOTTEN_MS = 86_400_000
 """A gateway that cannot be reached for so long is not asked to stop a stream any more."""
@@ -32,13 +34,13 @@ class StreamKeeper:
         self,
         streams: Streams,
         ledger: Ledger,
-        plans: Mapping[str, Plan],
+        bearers: Bearers,
         pools: Mapping[str, Pool],
         hosts: Mapping[str, bytes],
     ) -> None:
         self._streams = streams
         self._ledger = ledger
-        self._plans = plans
+        self._bearers = bearers
         self._pools = pools
         self._hosts = hosts
 
@@ -56,7 +58,8 @@ class StreamKeeper:
     async def _keep(self, entry: tuple[str, Living]) -> None:
         stream, living = entry
         hold = await self._streams.hold_of(living.app, stream)
-        if hold and await self._streams.goes_on(living.app, stream, self._policy(hold)):
+        policy = await self._standing(hold) if hold else None
+        if hold and await self._streams.goes_on(living.app, stream, policy):
             return
         age = self._ledger.clock.now_ms() - living.since_ms
         if hold is None and age < GRACE_MS:  # it is just being started
@@ -65,11 +68,15 @@ class StreamKeeper:
             await self._streams.end(living.app, stream)
             log.info("stream_stopped", app=living.app, stream=stream)
 
-    def _policy(self, hold: Hold) -> Policy | None:
-        """The limits and prices that its plan has now; None where there is no such plan any more."""
-        name = hold.plan.rpartition("@")[0]
-        plan = self._plans.get(name)
-        return self._ledger.policy(hold.app, hold.user, hold.key, name, plan) if plan else None
+    async def _standing(self, hold: Hold) -> Policy | None:
+        """The limits and prices that its principal has now; None where that may not go on. Raises `StoreError`."""
+        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
+        try:
+            who = await self._bearers.again(hold.app, hold.user, hold.key, plan, Workload.BYOC)
+            check_model(who, hold.model)
+        except Refusal:
+            return None
+        return self._ledger.policy(who.app, who.user, who.key, who.plan_name, who.plan)
 
     async def _stop(self, gateway: str, stream: str) -> bool:
         """Tell the gateway to stop it. True: it does not run there any more."""

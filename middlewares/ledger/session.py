@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from config.workloads import COUNTED, SaleUnit, Unit
+from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.model import Hold
 from middlewares.ledger.pricing import PriceLine, amount_of
 
@@ -76,6 +76,16 @@ def price_of(rates: Iterable[Rate], part: int, before: int, lived: int) -> int:
     lines = [rate.line for rate in rates]
     after = amount_of(lines, {Unit.REQUESTS: 1, Unit.MILLISECONDS: before + lived})
     return after if part == 1 else after - amount_of(lines, {Unit.REQUESTS: 1, Unit.MILLISECONDS: before})
+
+
+def network_units(workload: Workload, before: int, lived: int) -> int:
+    """What the network is paid for a tick (gateway contract section 6.1), after `before` milliseconds that were told.
+
+    Live video by the pixel, whatever its real size; BYOC by the second that was begun.
+    """
+    if workload is Workload.LIVE_VIDEO_TO_VIDEO:
+        return lived * NETWORK_PIXELS_PER_MILLISECOND
+    return -(-(before + lived) // 1000) + -before // 1000
 
 
 def lived(since: int, now: int, *, tick: int, gap: int, first: bool) -> int:

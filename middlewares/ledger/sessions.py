@@ -16,10 +16,10 @@ from middlewares.ledger.policy import Policy, Rule
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.session import (
-    NETWORK_PIXELS_PER_MILLISECOND,
     Session,
     echoes,
     lived,
+    network_units,
     price_of,
     rates_of,
     units_of,
@@ -225,7 +225,7 @@ def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Se
         outcome="complete",
         units=units,
         provenance=dict.fromkeys(units, provenance),
-        network_units=elapsed * NETWORK_PIXELS_PER_MILLISECOND if hold.workload is LIVE else None,
+        network_units=network_units(hold.workload, session.milliseconds, elapsed),
         tier=session.tier,
         duration_ms=now - hold.started_ms,
         part=hold.part,

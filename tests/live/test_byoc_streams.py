@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 from starlette.types import Message
 
+from config.access import Auth
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Principal, Route
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted
 from middlewares.usage_tracker.streams import GAP_MS, GRACE_MS, START, Streams
+from proxy.control.apps import Apps
+from proxy.control.authentication import Authentication
+from proxy.control.keys import Keys
 from proxy.standin import Standin
 from proxy.streams import StreamKeeper
 from proxy.upstream import Pool
+from proxy.webhooks.bearers import Bearers
 from tests.ledger.desk import Reports
 from tests.ledger.harness import Clocked, ClockOf
 from tests.live.scene import Books
@@ -54,19 +59,33 @@ class Worker:
         host, _, port = gateway.removeprefix("http://").rpartition(":")
         self.pools = {gateway: Pool(host, int(port))}
         self.streams = Streams(books.clocked, books.keys, self.ledger, tick=TICK)
+        self.books = books
+        self.app = self.key = ""
+        self._authentications: list[Authentication] = []
         self.keeper = self.keeping(PLANS)
 
     def keeping(self, plans: dict[str, Plan]) -> StreamKeeper:
-        return StreamKeeper(self.streams, self.ledger, plans, self.pools, {self.gateway: b"gateway"})
+        """A keeper under these plans."""
+        store = self.books.store
+        authentication = Authentication(Auth(), plans, store=store, redis=store.redis)
+        self._authentications.append(authentication)
+        bearers = Bearers(authentication.resolver)
+        return StreamKeeper(self.streams, self.ledger, bearers, self.pools, {self.gateway: b"gateway"})
 
-    async def start(self, plan: str, request_id: str = "r1") -> list[Message]:
-        """What the client is sent when a gateway says that it has started `STREAM`."""
-        policy = self.ledger.policy("app", None, "key", plan, PLANS[plan])
+    async def start(self, plan: str, credit: int = 0) -> list[Message]:
+        """What a new customer is sent when a gateway says that it has started `STREAM`."""
+        redis = self.books.store.redis
+        app, _ = await Apps(redis, None).create("test", plan)
+        key, _ = await Keys(redis, None).create(app.client_id)
+        self.app, self.key = app.client_id, key.key_id
+        if credit:
+            await self.books.grant(credit, self.app)
+        policy = self.ledger.policy(self.app, None, self.key, plan, PLANS[plan])
         units = {Unit.MILLISECONDS: TICK}
-        admitted = await self.ledger.admit(request_id, policy, workload=Workload.BYOC, model="cap", units=units)
+        admitted = await self.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units=units)
         assert isinstance(admitted, Admitted), admitted
-        exchange = Exchange(request_id, 0.0, "POST", "/process/stream/start", route=Route(START, Workload.BYOC))
-        exchange.principal = Principal("app", None, "key", plan, PLANS[plan])
+        exchange = Exchange("r1", 0.0, "POST", "/process/stream/start", route=Route(START, Workload.BYOC))
+        exchange.principal = Principal(self.app, None, self.key, plan, PLANS[plan])
         exchange.hold, exchange.policy, exchange.gateway = admitted.hold, policy, self.gateway
         exchange.forwarded, exchange.status = True, 200
         sent: list[Message] = []
@@ -84,7 +103,12 @@ class Worker:
         assert exchange.hold is None
         return sent
 
-    def close(self) -> None:
+    async def lived(self) -> int:
+        return await self.books.lived(self.app)
+
+    async def close(self) -> None:
+        for authentication in self._authentications:
+            await authentication.stop()
         self.ledger.close()
         for pool in self.pools.values():
             pool.close()
@@ -103,10 +127,10 @@ async def gateway() -> AsyncIterator[Standin]:
 
 
 @pytest.fixture
-def worker(books: Books, tmp_path: Path, gateway: Standin) -> Iterator[Worker]:
+async def worker(books: Books, tmp_path: Path, gateway: Standin) -> AsyncIterator[Worker]:
     made = Worker(books, tmp_path / "one", gateway.url)
     yield made
-    made.close()
+    await made.close()
 
 
 async def runs(gateway: Standin) -> bool:
@@ -124,13 +148,14 @@ async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
         clocked.now_ms += TICK
         await worker.keeper.sweep()
     clocked.now_ms += 12_345
-    await worker.streams.end("app", STREAM)
-    await worker.streams.end("app", STREAM)
-    events = [event for event, _ in await books.recorded()]
+    await worker.streams.end(worker.app, STREAM)
+    await worker.streams.end(worker.app, STREAM)
+    events = [event for event, _ in await books.recorded(worker.app)]
     assert [event.id for event in events] == ["r1", "r1-1", "r1-2", "r1-3", "r1-4"]
     assert [event.units.get(Unit.REQUESTS, 0) for event in events] == [0, 1, 0, 0, 0]
-    assert await books.lived() == 3 * TICK + 12_345
-    assert sum(amount for _, amount in await books.recorded()) == -(-(3 * TICK + 12_345) * 7 // 1000)
+    assert [event.network_units for event in events] == [None, 30, 30, 30, 13], "seconds that were begun"
+    assert await worker.lived() == 3 * TICK + 12_345
+    assert sum(amount for _, amount in await books.recorded(worker.app)) == -(-(3 * TICK + 12_345) * 7 // 1000)
     assert (await books.holds(), await worker.streams.living()) == (0, {})
     await books.check(PLANS)
 
@@ -138,14 +163,13 @@ async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
 async def test_a_stream_goes_on_until_its_credit_is_used_up(
     worker: Worker, books: Books, clocked: Clocked, gateway: Standin
 ) -> None:
-    await books.grant(7 * 100)  # seconds: three ticks and some
-    await worker.start("prepaid")
+    await worker.start("prepaid", credit=7 * 100)  # seconds: three ticks and some
     for _ in range(6):
         clocked.now_ms += TICK
         await worker.keeper.sweep()
-    assert await books.lived() == 3 * TICK
+    assert await worker.lived() == 3 * TICK
     assert not await runs(gateway)
-    assert (await books.balance()).available == 7 * 10
+    assert (await books.balance(worker.app)).available == 7 * 10
     assert await worker.streams.living() == {}
     await books.check(PLANS)
 
@@ -157,7 +181,7 @@ async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
     for _ in range(5):
         clocked.now_ms += TICK
         await worker.keeper.sweep()
-    assert await books.lived() == 3 * TICK
+    assert await worker.lived() == 3 * TICK
     assert not await runs(gateway)
 
 
@@ -167,7 +191,18 @@ async def test_a_stream_whose_plan_is_gone_is_stopped(
     await worker.start("postpaid")
     clocked.now_ms += 1_000
     await worker.keeping({}).sweep()
-    assert await books.lived() == 1_000
+    assert await worker.lived() == 1_000
+    assert not await runs(gateway)
+
+
+async def test_a_stream_whose_key_is_revoked_is_stopped(
+    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+) -> None:
+    await worker.start("postpaid")
+    await Keys(books.store.redis, None).revoke(worker.key)
+    clocked.now_ms += 1_000
+    await worker.keeper.sweep()
+    assert await worker.lived() == 1_000
     assert not await runs(gateway)
 
 
@@ -181,9 +216,9 @@ async def test_two_workers_tick_it_as_one(
         await worker.keeper.sweep()
         clocked.now_ms += TICK // 2
         await other.keeper.sweep()
-    await other.streams.end("app", STREAM)
-    assert await books.lived() == 4 * TICK
-    other.close()
+    await other.streams.end(worker.app, STREAM)
+    assert await worker.lived() == 4 * TICK
+    await other.close()
     await books.check(PLANS)
 
 
@@ -198,7 +233,7 @@ async def test_time_that_no_gate_was_there_for_is_not_charged(
     await worker.keeper.sweep()
     clocked.now_ms += TICK
     await worker.keeper.sweep()
-    assert await books.lived() == 2 * TICK
+    assert await worker.lived() == 2 * TICK
     await books.check(PLANS)
 
 
@@ -210,7 +245,7 @@ async def test_a_gateway_that_is_away_is_told_later(
     for _ in range(5):
         clocked.now_ms += TICK
         await worker.keeper.sweep()
-    assert await books.lived() == 3 * TICK
+    assert await worker.lived() == 3 * TICK
     assert list(await worker.streams.living()) == [STREAM]
     host, _, port = gateway.url.removeprefix("http://").rpartition(":")
     await gateway.start(host, int(port))
