@@ -12,7 +12,7 @@ from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware
 from middlewares.auth.ports import Credentials
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Exchange
+from middlewares.exchange import Exchange, nothing_declared
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions import Sessions
 from middlewares.live.middleware import LiveMiddleware
@@ -87,10 +87,16 @@ class Entrance:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Everything that follows finds the exchange in the scope."""
         if scope["type"] == "http":
-            scope["tollgate.exchange"] = Exchange(
+            scope["tollgate.exchange"] = exchange = Exchange(
                 request_id=self._ids.mint(),
                 started=time.monotonic(),
                 method=scope["method"],
                 path=scope["path"],
             )
-        await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                # The only way round in a circle: what a request leaves behind goes at once, without a collector.
+                exchange.declare = nothing_declared
+        else:
+            await self._app(scope, receive, send)

@@ -13,15 +13,18 @@
 --         {-1, now ms}                                     too late: nobody waits for the answer any more
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, ttl, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
+local id, latest = ARGV[1], tonumber(ARGV[4])
 if latest > 0 and now > latest then return { -1, now } end
-
-redis.call('ZADD', KEYS[1], 'XX', 0, '') -- changes nothing; a full server refuses it, and with it the whole script
 
 local SLOTS = 60
 local rules, answer, key = {}, { 1, now }, 3
 
+local function whole(number) -- Redis spells a Lua number with 17 digits, several times slower
+  return string.format('%d', number)
+end
+
 local function prune(key, count, first) -- forgets slots before the first; what is left, and the oldest slot of it
+  redis.call('HSET', key, 'count', count) -- changes nothing; a full server refuses it, and with it the whole script
   local state, oldest = redis.call('HGETALL', key), nil
   for i = 1, #state, 2 do
     local slot = tonumber(state[i])
@@ -39,20 +42,20 @@ end
 
 local function window(rule) -- what stands in a later slot counts, too: the clock may have been set back
   local slot = math.floor(now / rule.parameter)
-  local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', slot)
+  rule.field = whole(slot)
+  local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', rule.field)
   local count, oldest = tonumber(state[1] or 0), tonumber(state[2])
   if count > 0 and oldest < slot - SLOTS then count, oldest = prune(rule.key, count, slot - SLOTS) end
   if count == 0 then oldest = slot end
-  rule.count, rule.slot, rule.in_slot = count, slot, tonumber(state[4] or 0)
+  rule.count, rule.in_slot = count, tonumber(state[4] or 0)
   rule.oldest, rule.newest = math.min(oldest, slot), math.max(tonumber(state[3] or slot), slot)
   local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
-  return count < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - count)), reset
+  return count < tonumber(rule.limit), whole(math.max(0, tonumber(rule.limit) - count)), reset
 end
 
 local function concurrency(rule)
-  redis.call('ZREMRANGEBYSCORE', rule.key, '-inf', now)
-  local leases = redis.call('ZCARD', rule.key)
-  return leases < tonumber(rule.limit), string.format('%d', math.max(0, tonumber(rule.limit) - leases)), 0
+  local leases = redis.call('ZCOUNT', rule.key, '(' .. whole(now), '+inf')
+  return leases < tonumber(rule.limit), whole(math.max(0, tonumber(rule.limit) - leases)), 0
 end
 
 local function cap(rule)
@@ -88,17 +91,20 @@ for i = 5, #ARGV, 5 do
   rule.remaining, rule.reset, rule.refused = remaining, reset, fits and 0 or 1
 end
 
+local expiry = whole(now + tonumber(ARGV[2]))
 for _, rule in ipairs(rules) do
   local remaining = rule.remaining
   if rule.kind == 'w' then
-    redis.call('HSET', rule.key, rule.slot, rule.in_slot + 1, 'count', rule.count + 1, 'oldest', rule.oldest,
-               'newest', rule.newest)
-    if rule.in_slot == 0 then redis.call('PEXPIREAT', rule.key, (rule.newest + SLOTS + 2) * rule.parameter) end
-    remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
+    redis.call('HSET', rule.key, rule.field, whole(rule.in_slot + 1), 'count', whole(rule.count + 1))
+    if rule.in_slot == 0 then
+      redis.call('HSET', rule.key, 'oldest', whole(rule.oldest), 'newest', whole(rule.newest))
+      redis.call('PEXPIREAT', rule.key, (rule.newest + SLOTS + 2) * rule.parameter)
+    end
+    remaining = whole(math.max(0, tonumber(remaining) - 1))
     rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now
   elseif rule.kind == 'c' then
-    redis.call('ZADD', rule.key, now + ttl, id)
-    remaining = string.format('%d', math.max(0, tonumber(remaining) - 1))
+    redis.call('ZADD', rule.key, expiry, id)
+    remaining = whole(math.max(0, tonumber(remaining) - 1))
   elseif rule.estimate ~= '0' then
     redis.call('HSET', rule.key, 'held', add(redis.call('HGET', rule.key, 'held') or '0', rule.estimate))
     remaining = maximum(subtract(remaining, rule.estimate), '0')
@@ -109,6 +115,6 @@ for _, rule in ipairs(rules) do
   answer[#answer + 1] = rule.refused
 end
 
-redis.call('ZADD', KEYS[1], now + ttl, id)
+redis.call('ZADD', KEYS[1], expiry, id)
 redis.call('HSET', KEYS[2], id, ARGV[3])
 return answer

@@ -14,8 +14,10 @@
 --             of money, then all else: each may change the amount that the next ones see.
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
 --         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
+--
+-- A full server (maxmemory) still takes the end of what has a hold, for the hold goes with it: the first command to
+-- write is one that it never refuses, and then it refuses none. Otherwise it refuses the first, and so the script.
 local id, mode, amount = ARGV[1], ARGV[2], ARGV[4]
-redis.call('ZADD', KEYS[1], 'XX', 0, '') -- changes nothing; a full server refuses it, and with it the whole script
 local of_user = false -- the balance reserved from was the user's own wallet
 
 if mode == 'settle' or mode == 'reap' then
@@ -42,8 +44,13 @@ elseif not redis.call('SET', KEYS[3], 'recorded', 'NX', 'PX', ARGV[6]) then
   return { 0 }
 end
 
-local function increase(key, field, number)
-  redis.call('HSET', key, field, add(redis.call('HGET', key, field) or '0', number))
+local function increase(key, fields, numbers) -- each field of a hash by the number at its place
+  if #fields == 0 then return end
+  local state, changed = redis.call('HMGET', key, unpack(fields)), {}
+  for i = 1, #fields do
+    changed[2 * i - 1], changed[2 * i] = fields[i], add(state[i] or '0', numbers[i])
+  end
+  redis.call('HSET', key, unpack(changed))
 end
 
 local function after_allowance(key, field, included, used, price) -- the amount; less where usage is taken back
@@ -55,10 +62,12 @@ local function after_allowance(key, field, included, used, price) -- the amount;
 end
 
 local first_entry, key = 8 + 2 * tonumber(ARGV[7]), 6
+local reserves = mode == 'settle' or mode == 'reap'
 local event = { 'event', ARGV[3], 'amount', amount }
 for i = first_entry, #ARGV, 5 do
   local kind, held, used, period, price = unpack(ARGV, i, i + 4)
   local name, field = KEYS[key], 'used:' .. period
+  local fields, numbers = {}, {}
   if used == 'amount' then used = amount end
   if kind == 'c' then
     redis.call('ZREM', name, id)
@@ -73,20 +82,22 @@ for i = first_entry, #ARGV, 5 do
       event[#event + 1] = 'wallet'
       event[#event + 1] = of_user and 'user' or 'app'
     end
-    if held ~= '0' and (mode == 'settle' or mode == 'reap') then increase(name, 'held', negate(held)) end
+    if held ~= '0' and reserves then fields[1], numbers[1] = 'held', negate(held) end
   end
-  if used ~= '0' then increase(name, field, used) end
+  if used ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = field, used end
+  increase(name, fields, numbers)
   key = key + 1
 end
 if ARGV[3] == '' then return { 1, amount } end
 
 event[4] = amount
 redis.call('XADD', KEYS[4], '*', unpack(event))
+local fields, numbers = {}, {}
 for i = 8, first_entry - 1, 2 do
-  redis.call('HINCRBY', KEYS[5], ARGV[i], ARGV[i + 1])
+  fields[#fields + 1], numbers[#numbers + 1] = ARGV[i], ARGV[i + 1]
 end
 if amount ~= '0' then
-  local field = string.gsub(ARGV[8], '|[^|]*$', '|amount')
-  increase(KEYS[5], field, amount)
+  fields[#fields + 1], numbers[#numbers + 1] = string.gsub(ARGV[8], '|[^|]*$', '|amount'), amount
 end
+increase(KEYS[5], fields, numbers)
 return { 1, amount }
