@@ -24,7 +24,7 @@ from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner, StoreError, StoreUnavailable
+from middlewares.ledger.port import Constant, ScriptRunner, StoreError, StoreUnavailable, Word
 from middlewares.ledger.pricing import amount_of, estimate
 from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
@@ -125,18 +125,18 @@ class Ledger:
             error = StoreUnavailable("the credential was asked for in vain")
             return await self._without_store(policy, hold, error, began)
         latest = now + self._deadline_ms + LATE_MS if self.clock.known else 0
-        args = [request_id, self._ttl_ms, ENCODER.encode(hold), latest, *rules]
+        args = (request_id, self._ttl_ms, ENCODER.encode(hold), latest)
         try:
-            return await self._ask(policy, hold, args, began)
+            return await self._ask(policy, hold, args, rules, began)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self.release(hold)
             raise
 
     async def _ask(
-        self, policy: Policy, hold: Hold, args: Sequence[str | bytes | int], began: float
+        self, policy: Policy, hold: Hold, args: Sequence[Word], rules: Constant, began: float
     ) -> Admitted | Denied:
         try:
-            reply = await self._runner.run(ADMIT, policy.admit_keys, args, deadline=self._deadline)
+            reply = await self._reply(policy, args, rules)
         except StoreError as error:
             return await self._without_store(policy, hold, error, began)
         if reply[0] == -1:
@@ -144,6 +144,17 @@ class Ledger:
             return await self._without_store(policy, hold, StoreUnavailable("the admission ran too late"), began)
         self.clock.observe(reply[1])
         return self._decision(policy, hold, reply)
+
+    async def _reply(self, policy: Policy, args: Sequence[Word], rules: Constant) -> Any:
+        started = self._runner.begin(ADMIT, policy.admit_keys, args, rules, deadline=self._deadline)
+        if started is not None:
+            try:
+                return await started
+            except StoreUnavailable:
+                raise
+            except StoreError:  # the node does not know the script, or the slot: nothing ran, and `run` knows more
+                pass
+        return await self._runner.run(ADMIT, policy.admit_keys, [*args, *rules], deadline=self._deadline)
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
         if reply[0] == 0:
@@ -210,7 +221,7 @@ class Ledger:
         hold = settlement.hold
         if hold.local:
             self._local.release(_leases(hold), hold.request_id)
-        self.outbox.submit(settlement).add_done_callback(lambda _: self._living.pop(hold.request_id, None))
+        self.outbox.submit(settlement, partial(self._living.pop, hold.request_id, None))
 
     async def after_failover(self) -> None:
         """Another server took over, and may lack what the old one acknowledged last."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Set
+from collections.abc import Callable, Coroutine, Set
+from functools import partial
+from typing import Any
 
 from middlewares.ledger.journal import Journal, JournalFull, Record
 from middlewares.ledger.model import Settlement
@@ -30,27 +32,50 @@ class Outbox:
         self._replay_window = replay_window
         self._recent: deque[tuple[float, Settlement]] = deque(maxlen=REMEMBERED_SETTLEMENTS)
         """What was written last, and when."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
-    def submit(self, settlement: Settlement) -> asyncio.Task[None]:
-        """Begin to write it; the task is done once it is in Redis or on disk, or reported as lost."""
-        task = asyncio.create_task(self._write(settlement))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def submit(self, settlement: Settlement, ended: Callable[[], object]) -> None:
+        """Begin to write it; `ended` is called once it is in Redis or on disk, or reported as lost."""
+        reply = None if settlement.hold.local else self._settler.begin(settlement)
+        if reply is None:
+            self._spawn(self._write(settlement), ended)
+        else:
+            self._under_way.add(reply)
+            reply.add_done_callback(partial(self._replied, settlement, ended))
+
+    def _replied(self, settlement: Settlement, ended: Callable[[], object], reply: asyncio.Future[Any]) -> None:
+        """Nearly always it is written now, without a task of its own; the rest is for one."""
+        self._under_way.discard(reply)
+        error = reply.exception()
+        if error is None and reply.result()[0] == 1:
+            self._remember(settlement)
+            ended()
+        elif isinstance(error, StoreError) and error.may_have_run:
+            self._spawn(self._keep(settlement, error), ended)
+        else:
+            self._spawn(self._write(settlement), ended)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(lambda _: ended())
 
     async def _write(self, settlement: Settlement) -> None:
-        local = settlement.hold.local
         # What began in the journal ends there, so that nobody who reads it later takes the hold for an orphan's.
-        if local and await self._to_journal(settlement):
+        if settlement.hold.local and await self._to_journal(settlement):
             return
         try:
             await self._settler.settle(settlement)
         except StoreError as error:
-            if (local or not await self._to_journal(settlement)) and settlement.forwarded:
-                self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
-            return
-        self._remember(settlement)
+            await self._keep(settlement, error)
+        else:
+            self._remember(settlement)
+
+    async def _keep(self, settlement: Settlement, error: StoreError) -> None:
+        """Redis did not take it: the journal does, unless that was tried first."""
+        if (settlement.hold.local or not await self._to_journal(settlement)) and settlement.forwarded:
+            self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
 
     def _remember(self, settlement: Settlement) -> None:
         """It was written just now."""
@@ -90,5 +115,5 @@ class Outbox:
 
     async def drain(self) -> None:
         """Wait until nothing is on its way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._under_way:
+            await asyncio.wait(self._under_way)

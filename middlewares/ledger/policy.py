@@ -11,6 +11,7 @@ from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Standing
+from middlewares.ledger.port import Constant, Word
 from middlewares.ledger.pricing import PriceLine, counted, prices_for
 
 MINUTE = 60
@@ -83,7 +84,7 @@ class Policy:
     def _take(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         shared = self.keys.shared(self.keys.tag(self.app))
-        self.admit_keys = (shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys))
+        self.admit_keys = Constant((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
         """The KEYS of `lua/admit.lua`."""
         self._counts = any(rule.sale_unit is not None for rule in rules)
         self._nothing = self._arguments([0] * len(rules))
@@ -177,7 +178,7 @@ class Policy:
 
     def reserve(
         self, units: Mapping[Unit, int], amount: int, prices: tuple[PriceLine, ...]
-    ) -> tuple[list[str | int], tuple[Entry, ...]]:
+    ) -> tuple[Constant, tuple[Entry, ...]]:
         """For these estimates: the rules as ARGV of `lua/admit.lua`, and what settlement must give back and count."""
         if not self._counts:
             arguments, entries = self._nothing, self._leases
@@ -188,11 +189,11 @@ class Policy:
             entries = (*(self._allowance(each, prices) for each in self.plan.allowances), *entries)
         return arguments, entries
 
-    def _arguments(self, estimates: list[int]) -> list[str | int]:
-        found: list[str | int] = []
+    def _arguments(self, estimates: list[int]) -> Constant:
+        found: list[Word] = []
         for rule, held in zip(self.rules, estimates, strict=True):
             found += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
-        return found
+        return Constant(found)
 
     def _entries(self, estimates: list[int]) -> tuple[Entry, ...]:
         return tuple(

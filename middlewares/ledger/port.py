@@ -4,9 +4,23 @@ The ledger sees only this file; `proxy.store` implements it. So the stages stay 
 """
 
 import hashlib
+from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+Word = str | bytes | int
+"""One word of a command."""
+
+
+class Constant(tuple[Word, ...]):
+    """Words that many calls have in common."""
+
+    wire = b""
+    """What the store has made of them for the wire; its own business."""
+
+
+NOTHING = Constant()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +46,8 @@ class ScriptRunner(Protocol):
     async def run(
         self,
         script: Script,
-        keys: Sequence[str | bytes],
-        args: Sequence[str | bytes | int],
+        keys: Sequence[Word],
+        args: Sequence[Word],
         *,
         deadline: float | None = None,
     ) -> Any:
@@ -43,6 +57,22 @@ class ScriptRunner(Protocol):
         now and bounds the whole call; None takes the runner's default.
 
         Raises `StoreUnavailable` when the store cannot serve now, `StoreRejected` when it refuses the call itself.
+        """
+        ...
+
+    def begin(
+        self,
+        script: Script,
+        keys: Sequence[Word],
+        args: Sequence[Word],
+        constant: Constant = NOTHING,
+        *,
+        deadline: float,
+    ) -> "Future[Any] | None":
+        """Begin the call `run(script, keys, [*args, *constant])`, where that takes neither waiting nor a decision.
+
+        None where it does, or where the store is troubled: then `run` knows what to do. The reply may be an error that
+        `run` would have dealt with; where `may_have_run` of it is False, nothing has happened yet.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from middlewares.ledger.event import DECODER, ENCODER, Event, orphaned
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Hold, Settlement
 from middlewares.ledger.periods import day_of, period_of
-from middlewares.ledger.port import ScriptRunner, StoreRejected
+from middlewares.ledger.port import ScriptRunner, StoreRejected, Word
 from middlewares.ledger.pricing import counted
 from middlewares.ledger.scripts import FIND, SETTLE
 from middlewares.ledger.turns import in_turns
@@ -73,6 +74,14 @@ class Settler:
         if done is None and settlement.forwarded:
             return await self._record(settlement)
         return done or False
+
+    def begin(self, settlement: Settlement) -> Future[Any] | None:
+        """Begin `settle`, as `ScriptRunner.begin` says: a first reply item of 1 means that it is written.
+
+        After any other reply, and after an error that is not `may_have_run`, `settle` still has everything to do.
+        """
+        keys, args = settle_call(self._keys, settlement, "settle")
+        return self._runner.begin(SETTLE, keys, args, deadline=SETTLE_SECONDS)
 
     async def settle_again(self, settlements: Iterable[Settlement]) -> int:
         """Write settlements whose first attempt got no answer; how many were not yet written.
@@ -156,13 +165,11 @@ class Settler:
         return await self._runner.run(SETTLE, keys, args, deadline=SETTLE_SECONDS)
 
 
-def settle_call(
-    names: Keys, settlement: Settlement, mode: str, marker: bytes = b""
-) -> tuple[list[str | bytes], list[str | bytes | int]]:
+def settle_call(names: Keys, settlement: Settlement, mode: str, marker: bytes = b"") -> tuple[list[Word], list[Word]]:
     """KEYS and ARGV of `lua/settle.lua`."""
     hold = settlement.hold
     shared = names.shared(names.tag(hold.app))
-    keys: list[str | bytes] = [
+    keys: list[Word] = [
         shared.holds,
         shared.bodies,
         names.marker(hold.app, hold.request_id),
@@ -171,7 +178,7 @@ def settle_call(
     ]
     fields = usage_fields(hold, settlement.units, adjustment=mode == "adjust")
     event = bytes(settlement.event) if settlement.forwarded else b""
-    head: list[str | bytes | int] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
+    head: list[Word] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
     args = [*head, len(fields) // 2, *fields]
     for entry in hold.entries:
         keys += entry.keys

@@ -41,6 +41,7 @@ WITHHELD_PREFIXES = (
 )
 
 _NEVER = HOP_BY_HOP | WITHHELD
+_NOMINATES_NOTHING = frozenset({b"keep-alive", b"close"})
 _LENGTHLESS = (204, 304)
 
 
@@ -52,7 +53,7 @@ def client_headers(headers: Headers, status: int) -> Headers:
     """
     never = _NEVER
     for name, value in headers:
-        if name == b"connection":
+        if name == b"connection" and value not in _NOMINATES_NOTHING:
             never = never | _nominated(value)
     if status in _LENGTHLESS:
         never = never | {b"content-length"}

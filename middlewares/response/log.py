@@ -73,7 +73,8 @@ class RequestLog:
         if _LEVELS[level] < self._threshold:
             return
         line = to_json(_line(exchange, level, outcome, seconds))
-        if b"eyJ" in line or b"tgk_" in line or b"tgs_" in line:  # far cheaper than the expression they stand for
+        told = f"{exchange.method} {exchange.path} {exchange.declared.model} {exchange.error}"
+        if "eyJ" in told or "tg" in told:  # only clients' words may hold a credential, and few of them look like it
             line = mask(line.decode()).encode()
         try:
             os.write(self._fd, line + b"\n")
@@ -107,10 +108,15 @@ def _line(exchange: Exchange, level: str, outcome: str, seconds: float) -> Reque
         amount=str(exchange.amount),
         bytes_in=exchange.bytes_in,
         bytes_out=exchange.bytes_out,
-        duration_ms=round(seconds * 1000, 3),
-        upstream_ms=None if upstream is None else round(upstream * 1000, 3),
+        duration_ms=_milliseconds(seconds),
+        upstream_ms=None if upstream is None else _milliseconds(upstream),
         client=exchange.client_address,
     )
+
+
+def _milliseconds(seconds: float) -> float:
+    """To the microsecond; rounding would cost as much as all the rest of a line's numbers."""
+    return int(seconds * 1e6) / 1000
 
 
 def _name(text: str | None) -> str | None:

@@ -48,7 +48,8 @@ def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
 
 def believable(usage: Usage) -> Usage:
     """Without numbers that no request can have used: a gateway's answer may claim any, and counters are finite."""
-    if all(0 <= count <= LARGEST_COUNT for count in usage.units.values()):
+    counts = usage.units.values()
+    if not counts or (min(counts) >= 0 and max(counts) <= LARGEST_COUNT):
         return usage
     units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
     provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}

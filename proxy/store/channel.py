@@ -3,10 +3,13 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
-from middlewares.ledger.port import Script, StoreReadOnly, StoreUnavailable
+import hiredis
+
+from middlewares.ledger.port import Constant, Script, StoreReadOnly, StoreUnavailable, Word
 from proxy.store.address import Endpoint
-from proxy.store.connection import Connection, Reply, Word
+from proxy.store.connection import Connection, Reply
 from proxy.store.dial import Dialer, Server
 from proxy.store.replies import NoScript
 
@@ -24,6 +27,25 @@ def fixed(endpoint: Endpoint) -> Locate:
         return endpoint
 
     return locate
+
+
+def _spell(words: Sequence[Word]) -> bytes:
+    """The words as RESP bulk strings."""
+    command: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type] # its stub says one word
+    return command[command.index(b"\n") + 1 :]
+
+
+def _wire(words: Sequence[Word]) -> bytes:
+    if not isinstance(words, Constant):
+        return _spell(words)
+    if not words.wire:
+        words.wire = _spell(words)
+    return words.wire
+
+
+@lru_cache
+def _evalsha(sha: bytes, keys: int) -> bytes:
+    return _spell((b"EVALSHA", sha, keys))
 
 
 class Channel:
@@ -73,6 +95,21 @@ class Channel:
         if self._connection is None:
             raise StoreUnavailable(self._reason)
         return self._connection.call(command, deadline)
+
+    def begin(
+        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
+    ) -> asyncio.Future[Reply] | None:
+        """As `ScriptRunner.begin`; None while there is no connection that takes it."""
+        connection = self._connection
+        if connection is None:
+            return None
+        words = 3 + len(keys) + len(args) + len(constant)
+        head = _evalsha(script.sha, len(keys))
+        command = b"*%d\r\n%b%b%b%b" % (words, head, _wire(keys), _spell(args), _wire(constant))
+        try:
+            return connection.call_spelled(command, deadline)
+        except StoreUnavailable:  # it has just gone, or its queue is full
+            return None
 
     async def run(
         self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False

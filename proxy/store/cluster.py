@@ -5,15 +5,16 @@ import random
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from middlewares.ledger.port import Script, StoreError, StoreRejected, StoreTimeout, StoreUnavailable
+from middlewares.ledger.port import Constant, Script, StoreError, StoreRejected, StoreTimeout, StoreUnavailable, Word
 from proxy.store.address import Address, Endpoint
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
-from proxy.store.connection import Reply, Word
+from proxy.store.connection import Reply
 from proxy.store.node import Node, Wiring
 from proxy.store.replies import Redirected, TryAgain
 
@@ -63,8 +64,7 @@ class Cluster:
         """Run `script` where `keys[0]` lives; redirections are followed, since they mean that nothing ran."""
         loop = asyncio.get_running_loop()
         expires = loop.time() + deadline
-        key = keys[0]
-        slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
+        slot = _slot_of(keys[0])
         node, asking = self._slots[slot], False
         if node is None:
             self._stale.set()
@@ -78,6 +78,13 @@ class Cluster:
             except TryAgain:
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
         raise StoreTimeout(f"slot {slot} of the cluster did not settle on a node in time")
+
+    def begin(
+        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
+    ) -> asyncio.Future[Reply] | None:
+        """As `ScriptRunner.begin`; a redirection is a reply that `run` knows to follow."""
+        node = self._slots[_slot_of(keys[0])]
+        return node.begin(script, keys, args, constant, deadline) if node is not None else None
 
     def _follow(self, redirection: Redirected, asked: Node) -> Node:
         endpoint = redirection.endpoint
@@ -147,6 +154,11 @@ class Cluster:
     async def _close_retired(self) -> None:
         retired, self._retired = self._retired, []
         await asyncio.gather(*(node.channel.close() for node in retired))
+
+
+@lru_cache(maxsize=4096)
+def _slot_of(key: Word) -> int:
+    return int(key_slot(key if isinstance(key, bytes) else str(key).encode()))
 
 
 def _endpoint(node: list[Any], asked: Endpoint) -> Endpoint:

@@ -15,10 +15,9 @@ from typing import Any, cast
 
 import hiredis
 
-from middlewares.ledger.port import StoreError, StoreTimeout, StoreUnavailable
+from middlewares.ledger.port import StoreError, StoreTimeout, StoreUnavailable, Word
 from proxy.store.replies import error_from
 
-Word = str | bytes | int
 Reply = Any
 """What RESP2 carries: bytes, int, None, and lists of these (in which errors are `StoreError` values)."""
 
@@ -68,13 +67,17 @@ class Connection(asyncio.Protocol):
 
         Raises `StoreUnavailable` at once when the connection is gone or too many commands wait already.
         """
+        return self.call_spelled(hiredis.pack_command(tuple(command)), deadline)  # type: ignore[arg-type] # its stub says one word
+
+    def call_spelled(self, command: bytes, deadline: float) -> asyncio.Future[Reply]:
+        """As `call`, with a command that is in RESP already."""
         future = self._loop.create_future()
         self._send(command, _Call(future, deadline))
         return future
 
     def tell(self, command: Sequence[Word]) -> None:
         """Send `command` ahead of the next call and drop its reply."""
-        self._send(command, _Call(None, inf))
+        self._send(hiredis.pack_command(tuple(command)), _Call(None, inf))  # type: ignore[arg-type] # as above
 
     def close(self, reason: str = "is not needed any more") -> None:
         """End the connection; every pending call fails now with `StoreUnavailable`: "Redis at ... `reason`"."""
@@ -115,12 +118,12 @@ class Connection(asyncio.Protocol):
         except (hiredis.ProtocolError, IndexError):
             self.close("sent something that is no answer of a Redis server")
 
-    def _send(self, command: Sequence[Word], call: _Call) -> None:
+    def _send(self, command: bytes, call: _Call) -> None:
         if self._transport is None:
             raise StoreUnavailable(self.lost.result())
         if len(self._pending) >= self._max_pending:
             raise StoreUnavailable(f"Redis at {self._name} leaves {self._max_pending} commands unanswered")
-        self._out.append(hiredis.pack_command(tuple(command)))  # type: ignore[arg-type] # its stub says one word
+        self._out.append(command)
         self._pending.append(call)
         self._leaving.append(call)
         if len(self._out) == 1:

@@ -1,12 +1,14 @@
 """One Redis node as the topologies use it: a channel behind a circuit breaker."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from middlewares.ledger.port import Script, StoreError, StoreUnavailable
+from middlewares.ledger.port import Constant, Script, StoreError, StoreUnavailable, Word
 from proxy.store.breaker import Breaker, BreakerState
 from proxy.store.channel import Channel, Locate
-from proxy.store.connection import Reply, Word
+from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
 
 
@@ -59,6 +61,17 @@ class Node:
             await self.channel.close()
             raise
 
+    def begin(
+        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
+    ) -> asyncio.Future[Reply] | None:
+        """As `ScriptRunner.begin`; None unless the breaker is closed."""
+        if self.breaker.state is not BreakerState.CLOSED:
+            return None
+        reply = self.channel.begin(script, keys, args, constant, deadline)
+        if reply is not None:
+            reply.add_done_callback(partial(self._report, script.name if script.writes else ""))
+        return reply
+
     async def run(
         self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False
     ) -> Reply:
@@ -69,14 +82,24 @@ class Node:
         try:
             reply = await self.channel.run(script, keys, args, deadline, asking=asking)
         except StoreUnavailable as error:
-            self.breaker.failed(str(error), write)
-            self._on_failure()
+            self._failed(error, write)
             raise
         except StoreError:  # an answer, if not the one that was hoped for
             self.breaker.succeeded(write)
             raise
         self.breaker.succeeded(write)
         return reply
+
+    def _report(self, write: str, reply: asyncio.Future[Reply]) -> None:
+        error = None if reply.cancelled() else reply.exception()
+        if isinstance(error, StoreUnavailable):
+            self._failed(error, write)
+        elif not reply.cancelled():
+            self.breaker.succeeded(write)
+
+    def _failed(self, error: StoreUnavailable, write: str) -> None:
+        self.breaker.failed(str(error), write)
+        self._on_failure()
 
     async def ping(self, deadline: float) -> None:
         """Raise `StoreError` unless the node answers within `deadline` seconds, whatever the breaker thinks."""

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from middlewares.ledger.port import Script, StoreUnavailable
+from middlewares.ledger.port import Constant, Script, StoreUnavailable, Word
 from proxy.store.address import Address, Endpoint
 from proxy.store.channel import Locate
-from proxy.store.connection import Reply, Word
+from proxy.store.connection import Reply
 from proxy.store.node import Node, Wiring
 
 
@@ -34,6 +34,12 @@ class Servers(Protocol):
         """Run `script` on the node that holds `keys`."""
         ...
 
+    def begin(
+        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
+    ) -> asyncio.Future[Reply] | None:
+        """As `ScriptRunner.begin`, on the node that holds `keys`."""
+        ...
+
 
 class Single:
     """One server, found by `locate` (which, for the embedded one, also sees to it that it runs)."""
@@ -42,6 +48,7 @@ class Single:
         self._node = Node(name, locate, wiring)
         self.nodes = (self._node,)
         self.run = self._node.run
+        self.begin = self._node.begin
 
     async def open(self) -> None:
         await self._node.open()
@@ -68,6 +75,7 @@ class Sentinels:
         self._watcher: asyncio.Task[None] | None = None
         self.nodes = (self._node,)
         self.run = self._node.run
+        self.begin = self._node.begin
 
     async def open(self) -> None:
         await self._node.open()

@@ -13,6 +13,9 @@ CONTENT_LENGTH = b"content-length: %d\r\n"
 # RFC 9110 section 5.6.2: token.
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REFUSED = frozenset((b"", b"content-length", b"transfer-encoding"))
+_KNOWN: set[bytes] = set()
+"""Names that were found good before; most requests bring no other."""
+_MOST_KNOWN = 4096
 _UNSAFE_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 
 
@@ -29,18 +32,25 @@ def request_head(method: bytes, target: bytes, headers: Headers, framing: bytes)
         InvalidRequest: the head would not be read as the request it was made from: a separator or control character
             where none may stand, or framing headers among ``headers``. The message never repeats a value.
     """
-    lines = [b": ".join(field) for field in headers]
+    lines = [name + b": " + value for name, value in headers]
     block = b"\r\n".join([b"", *lines])
     # One pass over the whole block: it must hold the line ends just written, and no more.
     if len(block.translate(None, b"\r\n\0")) != len(block) - 2 * len(lines):
         raise InvalidRequest("a header contains CR, LF or NUL")
     names = [name for name, _ in headers]
-    if b"".join(names).translate(None, _TOKEN):
-        raise InvalidRequest("a header name is not a token (RFC 9110 section 5.6.2)")
-    if not _REFUSED.isdisjoint(map(bytes.lower, names)):
-        raise InvalidRequest("a header has no name, or is content-length or transfer-encoding, the client's to write")
+    if not _KNOWN.issuperset(names):
+        _check(names)
     if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
         raise InvalidRequest("the method is CONNECT or not a token (RFC 9110 section 9)")
     if not target or _UNSAFE_IN_TARGET.search(target):
         raise InvalidRequest("the request target is empty or contains a space or control character")
     return b"%b %b HTTP/1.1%b\r\n%b\r\n" % (method, target, block, framing)
+
+
+def _check(names: list[bytes]) -> None:
+    if b"".join(names).translate(None, _TOKEN):
+        raise InvalidRequest("a header name is not a token (RFC 9110 section 5.6.2)")
+    if not _REFUSED.isdisjoint(map(bytes.lower, names)):
+        raise InvalidRequest("a header has no name, or is content-length or transfer-encoding, the client's to write")
+    if len(_KNOWN) < _MOST_KNOWN:
+        _KNOWN.update(names)

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.port import Script
+from middlewares.ledger.port import Script, Word
 from proxy.store.store import Store
 
 NEW_YEAR = 4_102_444_800_000
@@ -70,8 +70,8 @@ class Clocked:
     async def run(
         self,
         script: Script,
-        keys: Sequence[str | bytes],
-        args: Sequence[str | bytes | int],
+        keys: Sequence[Word],
+        args: Sequence[Word],
         *,
         deadline: float | None = None,
     ) -> Any:
@@ -82,6 +82,9 @@ class Clocked:
             clocked = self._scripts[script] = Script(script.name, source)
         seconds, milliseconds = divmod(self.now_ms, 1000)
         return await self._store.run(clocked, keys, [*args, seconds, milliseconds * 1000], deadline=deadline)
+
+    def begin(self, *_args: object, **_options: object) -> None:
+        """As `ScriptRunner.begin`: every call goes through `run`."""
 
 
 class ClockOf(RedisClock):

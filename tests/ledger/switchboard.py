@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from middlewares.ledger.port import Script, StoreTimeout, StoreUnavailable
+from middlewares.ledger.port import Script, StoreTimeout, StoreUnavailable, Word
 from proxy.store.store import Store
 
 
@@ -22,8 +22,8 @@ class Switchboard:
     async def run(
         self,
         script: Script,
-        keys: Sequence[str | bytes],
-        args: Sequence[str | bytes | int],
+        keys: Sequence[Word],
+        args: Sequence[Word],
         *,
         deadline: float | None = None,
     ) -> Any:
@@ -34,3 +34,6 @@ class Switchboard:
         if self.deaf:
             raise StoreTimeout("no answer", may_have_run=True)
         return reply
+
+    def begin(self, *_args: object, **_options: object) -> None:
+        """As `ScriptRunner.begin`: every call goes through `run`."""

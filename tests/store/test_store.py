@@ -189,3 +189,19 @@ def _certificate(folder: Path) -> tuple[str, str]:
     plain = serialization.NoEncryption()
     (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+async def test_a_call_that_begins_as_its_connection_goes_is_left_to_run(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """Hazard: until the loss is noticed everywhere, the connection raised into whoever began a call."""
+    server = start_server()
+    async with await Store.open(server.url, tmp_path) as store:
+        assert await store.run(COUNT, ("k",), ()) == 1
+        begun = store.begin(COUNT, ("k",), (), deadline=WITHIN)
+        assert begun is not None
+        assert await begun == 2
+        server.kill()
+        while (begun := store.begin(COUNT, ("k",), (), deadline=WITHIN)) is not None:
+            with pytest.raises(StoreUnavailable):
+                await begun

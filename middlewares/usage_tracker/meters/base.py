@@ -94,7 +94,10 @@ class AnswerKeeper:
 
 def field(headers: Headers, name: bytes) -> bytes:
     """The first value of a header field in lower case; empty where it is not sent."""
-    return next((value.strip().lower() for key, value in headers if key == name), b"")
+    for key, value in headers:
+        if key == name:
+            return value.strip().lower()
+    return b""
 
 
 def decode(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | None:
