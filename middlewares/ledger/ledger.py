@@ -24,7 +24,7 @@ from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import Constant, ScriptRunner, StoreError, StoreUnavailable, Word
+from middlewares.ledger.port import Constant, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
 from middlewares.ledger.pricing import amount_of, estimate
 from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
@@ -148,12 +148,8 @@ class Ledger:
     async def _reply(self, policy: Policy, args: Sequence[Word], rules: Constant) -> Any:
         started = self._runner.begin(ADMIT, policy.admit_keys, args, rules, deadline=self._deadline)
         if started is not None:
-            try:
+            with suppress(StoreDeferred):
                 return await started
-            except StoreUnavailable:
-                raise
-            except StoreError:  # the node does not know the script, or the slot: nothing ran, and `run` knows more
-                pass
         return await self._runner.run(ADMIT, policy.admit_keys, [*args, *rules], deadline=self._deadline)
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:

@@ -12,7 +12,7 @@ from typing import Any
 from middlewares.ledger.journal import Journal, JournalFull, Record
 from middlewares.ledger.model import Settlement
 from middlewares.ledger.observer import Observer
-from middlewares.ledger.port import StoreError
+from middlewares.ledger.port import StoreError, StoreRejected, StoreUnavailable
 from middlewares.ledger.recovery import empty_journal
 from middlewares.ledger.settler import Settler
 from middlewares.ledger.turns import in_turns
@@ -50,7 +50,10 @@ class Outbox:
         if error is None and reply.result()[0] == 1:
             self._remember(settlement)
             ended()
-        elif isinstance(error, StoreError) and error.may_have_run:
+        elif isinstance(error, StoreRejected):
+            self._settler.refused(settlement, error)
+            ended()
+        elif isinstance(error, StoreUnavailable) and error.may_have_run:
             self._spawn(self._keep(settlement, error), ended)
         else:
             self._spawn(self._write(settlement), ended)

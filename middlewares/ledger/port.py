@@ -71,8 +71,8 @@ class ScriptRunner(Protocol):
     ) -> "Future[Any] | None":
         """Begin the call `run(script, keys, [*args, *constant])`, where that takes neither waiting nor a decision.
 
-        None where it does, or where the store is troubled: then `run` knows what to do. The reply may be an error that
-        `run` would have dealt with; where `may_have_run` of it is False, nothing has happened yet.
+        None where it does, or where the store is troubled: then `run` knows what to do, as it does after a reply that
+        is `StoreDeferred`.
         """
         ...
 
@@ -107,6 +107,10 @@ class StoreOutOfMemory(StoreUnavailable):
 
 class StoreLoading(StoreUnavailable):
     """The node is still loading its data set (`-LOADING`)."""
+
+
+class StoreDeferred(StoreError):
+    """Nothing ran yet: the node does not know the script, or another one serves the keys. `run` deals with that."""
 
 
 class StoreRejected(StoreError):

@@ -78,10 +78,14 @@ class Settler:
     def begin(self, settlement: Settlement) -> Future[Any] | None:
         """Begin `settle`, as `ScriptRunner.begin` says: a first reply item of 1 means that it is written.
 
-        After any other reply, and after an error that is not `may_have_run`, `settle` still has everything to do.
+        After any other reply `settle` still has everything to do.
         """
         keys, args = settle_call(self._keys, settlement, "settle")
         return self._runner.begin(SETTLE, keys, args, deadline=SETTLE_SECONDS)
+
+    def refused(self, settlement: Settlement, error: StoreRejected) -> None:
+        """What was begun met an error that it would meet again."""
+        self._on_rejected(settlement, error)
 
     async def settle_again(self, settlements: Iterable[Settlement]) -> int:
         """Write settlements whose first attempt got no answer; how many were not yet written.

@@ -3,6 +3,7 @@
 import re
 
 from middlewares.ledger.port import (
+    StoreDeferred,
     StoreError,
     StoreLoading,
     StoreOutOfMemory,
@@ -13,11 +14,11 @@ from middlewares.ledger.port import (
 from proxy.store.address import Endpoint
 
 
-class NoScript(StoreRejected):
+class NoScript(StoreDeferred):
     """`-NOSCRIPT`: the node does not know the script, so nothing ran."""
 
 
-class Redirected(StoreError):
+class Redirected(StoreDeferred):
     """`-MOVED` and `-ASK`: another node serves `slot`, so nothing ran here.
 
     An ASK holds for this call only (the slot is on its way to `endpoint`), a MOVED from now on. A host that the node
@@ -32,7 +33,7 @@ class Redirected(StoreError):
         self.endpoint = Endpoint(host, int(port))
 
 
-class TryAgain(StoreError):
+class TryAgain(StoreDeferred):
     """`-TRYAGAIN`: the keys of one call are on both sides of a slot migration for a moment, so nothing ran."""
 
 

@@ -95,7 +95,7 @@ def requests_of(gate: Deployment, customer: Customer) -> list[Record]:
 
 def sockets(gate: Deployment) -> int:
     """Sockets of the worker, its connections to the gateway excepted: idle ones are kept for the next request."""
-    [worker] = [each for each in gate.processes() if "proxy.server.worker" in " ".join(each.cmdline())]
+    [worker] = gate.workers()
     upstream = [each for each in worker.net_connections("tcp") if each.raddr and each.raddr.port == gate.gateway.port]
     assert {each.status for each in upstream} <= {psutil.CONN_ESTABLISHED}
     opened = Path(f"/proc/{worker.pid}/fd").iterdir()

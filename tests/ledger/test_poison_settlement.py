@@ -23,6 +23,7 @@ async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: 
     refused = await desk.request(spoilt, UNITS)
     assert [reason.partition(":")[0] for reason in desk.reports.losses] == [refused]
     assert desk.reports.journal == 0, "what can never be written does not wait in the journal"
+    assert await _events(store, keys, spoilt.app) <= 1, "it was written again"
     await desk.request(sound, UNITS)
     assert len(desk.reports.losses) == 1
     desk.ledger.close()
@@ -40,3 +41,7 @@ async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: K
     assert desk.ledger.journal.size == 0
     assert len(desk.reports.losses) == 1
     desk.ledger.close()
+
+
+async def _events(store: Store, keys: Keys, app: str) -> int:
+    return int(await store.redis.xlen(keys.shared(keys.tag(app)).events))

@@ -1,11 +1,13 @@
 """The embedded Redis: one per data directory, there while it is owned, back when it dies, gone with its last owner."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -34,11 +36,20 @@ def ask(redis: EmbeddedRedis, command: str) -> str:
 
 
 def servers(data_dir: Path) -> list[psutil.Process]:
-    return [process for process in processes_of(data_dir) if process.name() == "redis-server"]
+    return _those_of(data_dir, lambda process: process.name() == "redis-server")
 
 
 def guardians(data_dir: Path) -> list[psutil.Process]:
-    return [process for process in processes_of(data_dir) if "guardian.py" in " ".join(process.cmdline())]
+    return _those_of(data_dir, lambda process: "guardian.py" in " ".join(process.cmdline()))
+
+
+def _those_of(data_dir: Path, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    found = []
+    for process in processes_of(data_dir):
+        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+            if wanted(process):
+                found.append(process)
+    return found
 
 
 def append_only_file(data_dir: Path) -> Path:
