@@ -15,6 +15,7 @@ from middlewares.ledger.credit import grant
 from proxy.control.keys import Keys
 from proxy.gate import keys_of
 from proxy.standin.gateway import Hooks
+from proxy.webhooks.live import sessions_of
 from tests.live.rig import SECRET, hooks_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer, Deployment, deployed, eventually
@@ -58,22 +59,23 @@ async def publish(gate: Deployment, customer: Customer, **query: str) -> httpx.R
         return await client.post(WHIP, params=query, content=OFFER, headers=SDP | customer.headers)
 
 
-async def ticks(gate: Deployment, count: int) -> None:
+async def ticks(gate: Deployment, customer: Customer, count: int) -> None:
     """So many heartbeats that are charged: each has half a tick's time behind it, or more."""
-    streams = [keys_of(gate.settings).shared(tag).events for tag in keys_of(gate.settings).tags]
     async with gate.store() as store:
+        sessions = sessions_of(gate.settings.webhooks, store, keys_of(gate.settings))
 
-        async def events() -> int:
-            return sum([await store.redis.xlen(stream) for stream in streams])
+        async def part() -> int:
+            found = await sessions.find(customer.app, f"{customer.app}_cam")
+            assert found is not None
+            return found.session.hold.part
 
-        for _ in range(count):
-            before = await events()
+        wanted = await part() + count
 
-            async def charged(before: int = before) -> bool:
-                await gate.gateway.beat()
-                return await events() > before
+        async def charged() -> bool:
+            await gate.gateway.beat()
+            return await part() >= wanted
 
-            await eventually(charged)
+        await eventually(charged)
 
 
 async def prepaid(gate: Deployment) -> Customer:
@@ -103,11 +105,11 @@ async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Dep
         status = await client.get("/live/video-to-video/cam/status", headers=customer.headers)
     assert status.json()["pipeline"] == "noop", "asking takes no slot, of which the stream holds the only one"
     assert (await publish(gate, customer)).status_code == 429
-    await ticks(gate, 2)
+    await ticks(gate, customer, 2)
     await gate.stop()
     await gate.start()
     listen(gate)
-    await ticks(gate, 2)
+    await ticks(gate, customer, 2)
     async with gate.store() as store:
         await Keys(store.redis, None).revoke(key_id(customer))
     await gate.gateway.beat()
@@ -145,7 +147,7 @@ async def test_delete_ends_the_stream_at_the_gate(gate: Deployment) -> None:
     answer = await publish(gate, customer)
     stream = f"{customer.app}_cam"
     await eventually(lambda: gate.gateway.live == [stream])
-    await ticks(gate, 1)
+    await ticks(gate, customer, 1)
     session = httpx.URL(answer.headers["location"]).path
     async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
         assert (await client.delete(session)).status_code == 401
