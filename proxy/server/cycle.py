@@ -1,14 +1,22 @@
-"""One answer on its way to the client: uvicorn's request-response cycle, with a `send` of its own.
+"""One request and its answer, as the ASGI application sees them: `receive` and `send`.
 
 Head and first part of the body leave in one write, which ASGI asks for anyway: a head is not sent before there is
 body. Header fields come from a parser or from the gate itself, so one look at the whole block replaces uvicorn's two
 pattern matches for each field. Answers to HTTP/1.0 are never chunked (RFC 9112 section 6.1).
 """
 
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
 from enum import Enum, auto
 
-from uvicorn._types import ASGISendEvent, HTTPResponseStartEvent
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from starlette.types import ASGIApp, Message, Scope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+logger = logging.getLogger("uvicorn.error")
 
 COPIED = 16_384
 """Below this many bytes, joining head, body and chunk framing is cheaper than writing them one after the other."""
@@ -27,19 +35,141 @@ class InvalidAnswer(RuntimeError):
     """An application broke ASGI, or a header field would break the answer's framing. The connection is closed."""
 
 
-class Cycle(RequestResponseCycle):
-    """Reads as its base class does, and writes the answer."""
+class Cycle:
+    """From the head of a request to the end of its answer. The connection feeds it; the application empties it."""
 
-    _head = b""
-    """Not yet written."""
-    _framing = Framing.CHUNKED
-    _left = 0
-    """Bytes of the body still owed, where its length was announced."""
+    __slots__ = (
+        "_answered",
+        "_default_headers",
+        "_flow",
+        "_framing",
+        "_head",
+        "_left",
+        "_news",
+        "_parts",
+        "_reader",
+        "_scope",
+        "_size",
+        "_transport",
+        "disconnected",
+        "keep_alive",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "waiting_for_100_continue",
+    )
 
-    async def send(self, message: ASGISendEvent) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        default_headers: list[tuple[bytes, bytes]],
+        *,
+        expect_100_continue: bool,
+        keep_alive: bool,
+        answered: Callable[[], None],
+    ) -> None:
+        """`answered` is called once the answer is complete."""
+        self._scope = scope
+        self._transport = transport
+        self._flow = flow
+        self._default_headers = default_headers
+        self._answered = answered
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = expect_100_continue
+        self.disconnected = False
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._news = False
+        """Something has happened since `receive` returned last."""
+        self._reader: asyncio.Future[None] | None = None
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self._head = b""
+        """Not yet written."""
+        self._framing = Framing.CHUNKED
+        self._left = 0
+        """Bytes of the body still owed, where its length was announced."""
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the request's body that wait for their reader."""
+        return self._size
+
+    def feed(self, body: bytes) -> None:
+        """A part of the request's body has arrived. Beyond a bound, no more is read until this is."""
+        self._parts.append(body)
+        self._size += len(body)
+        if self._size > HIGH_WATER_LIMIT:
+            self._flow.pause_reading()
+        self._wake()
+
+    def feed_end(self) -> None:
+        """The request's body has arrived to its end."""
+        self.more_body = False
+        self._wake()
+
+    def disconnect(self) -> None:
+        """The client is gone, or nothing it sends can be trusted any more."""
+        self.disconnected = True
+        self._wake()
+
+    def take(self) -> bytes:
+        """What has arrived of the body and was not read."""
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._parts, self._size = [], 0
+        return body
+
+    def _wake(self) -> None:
+        self._news = True
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def run(self, app: ASGIApp) -> None:
+        """Let the application answer; whatever it leaves undone or raises ends with the connection."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except BaseException as error:  # also a cancellation: nobody waits for this task, but a client does
+            logger.error("Exception in ASGI application\n", exc_info=error)
+            await self._fail()
+        else:
+            if not self.response_complete and not self.disconnected:
+                logger.error("ASGI callable returned without completing its answer.")
+                await self._fail()
+
+    async def _fail(self) -> None:
+        if self.response_started:
+            self._transport.close()
+            return
+        self.keep_alive = False
+        await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
+        await self.send({"type": "http.response.body"})
+
+    async def receive(self) -> Message:
+        """The ASGI `receive`: waits until there is something to tell. One reader at a time."""
+        if self.waiting_for_100_continue and not self._transport.is_closing():
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self._flow.resume_reading()
+            if not self._news:
+                self._reader = asyncio.get_running_loop().create_future()
+                try:
+                    await self._reader
+                finally:
+                    self._reader = None
+            self._news = False
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": self.take(), "more_body": self.more_body}
+
+    async def send(self, message: Message) -> None:
         """The ASGI `send`: waits while the client does not take what was written before."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
         if self.disconnected:
             return
         if message["type"] == "http.response.body":
@@ -49,13 +179,13 @@ class Cycle(RequestResponseCycle):
         else:
             raise InvalidAnswer(f"{message['type']} does not belong here")
 
-    def _begin(self, message: HTTPResponseStartEvent) -> None:
+    def _begin(self, message: Message) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
         status = message["status"]
         length: int | None = None
         lines = []
-        for name, value in (*self.default_headers, *message["headers"]):
+        for name, value in (*self._default_headers, *message["headers"]):
             if name == b"content-length":
                 length = int(value)
             elif name == b"connection":
@@ -73,11 +203,11 @@ class Cycle(RequestResponseCycle):
         self._head = STATUS_LINE[status] + block + b"\r\n\r\n"
 
     def _frame(self, status: int, length: int | None) -> None:
-        if self.scope["method"] == "HEAD" or status in (204, 304):
+        if self._scope["method"] == "HEAD" or status in (204, 304):
             self._framing = Framing.BODILESS
         elif length is not None:
             self._framing, self._left = Framing.LENGTH, length
-        elif self.scope["http_version"] == "1.0":
+        elif self._scope["http_version"] == "1.0":
             self._framing, self.keep_alive = Framing.UNTIL_CLOSE, False
 
     def _write(self, body: bytes, *, more: bool) -> None:
@@ -97,15 +227,15 @@ class Cycle(RequestResponseCycle):
         elif framing is Framing.BODILESS:
             body = b""
         if len(body) < COPIED:
-            self.transport.write(before + body + after)
+            self._transport.write(before + body + after)
         else:
-            self.transport.writelines([part for part in (before, body, after) if part])
+            self._transport.writelines([part for part in (before, body, after) if part])
         if not more:
             self._end()
 
     def _end(self) -> None:
         self.response_complete = True
-        self.message_event.set()
+        self._wake()
         if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+            self._transport.close()
+        self._answered()

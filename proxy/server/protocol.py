@@ -6,14 +6,14 @@ write its 400 into the middle of another answer, and writes an answer in two ste
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
 import msgspec
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from config.access import Edge
 from proxy.server.cycle import Cycle
@@ -63,8 +63,9 @@ class Connection(HttpToolsProtocol):
     draining = False
     """Each answer is the last of its connection. Set on the class: it holds for connections yet to come, too."""
 
-    _answering: RequestResponseCycle | None = None
-    """The request in the application's hands; `cycle` is the newest, maybe still queued behind it."""
+    _answering: Cycle | None = None
+    """The request in the application's hands; `_newest` may still be queued behind it."""
+    _newest: Cycle | None = None
     _in_head = False
     _first_read_bytes = 0
     """Size of the read the head began in, which may hold other bytes before it."""
@@ -74,6 +75,9 @@ class Connection(HttpToolsProtocol):
     _unseen_bytes = 0
     """Bytes in a row that were trailers, chunk extensions, or the rest of a body whose request is answered."""
     _timer: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    """Runs on while requests come and go; when it fires it sees how long the connection has been idle."""
+    _idle_since = 0.0
     _callback: Callable[[], None] | None = None
     _lost = False
     _last_words: bytes | None = None
@@ -99,10 +103,12 @@ class Connection(HttpToolsProtocol):
 
     def unread_body(self) -> bytes:
         """What has arrived of that body and was not read, also when its client has left since."""
-        return bytes(self._answering.body) if self._answering is not None else b""
+        return self._answering.take() if self._answering is not None else b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._queue: deque[Cycle] = deque()
+        """Pipelined requests that wait for the answers before theirs."""
         self._await_head()
         if self.draining:
             self.shutdown()
@@ -111,15 +117,19 @@ class Connection(HttpToolsProtocol):
         """Called by a server that drains. A client that is just about to ask still gets its answer."""
         if self._idle:
             self.loop.call_later(_FAREWELL_SECONDS, self._close_if_idle)
-        else:
-            super().shutdown()
+        elif self._newest is not None:
+            self._newest.keep_alive = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
         self._lost = True
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        self.parser = None  # type: ignore[assignment] # it holds this object in turn
         self._stop_timer()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         if self._answering is not None and not self._answering.response_complete:
-            self._disconnect(self._answering)
+            self._answering.disconnect()
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
@@ -127,12 +137,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._last_words is not None:
             return
-        self._unset_keepalive_if_required()
         self._read_bytes = len(data)
         if self._in_head:
             self._head_bytes += self._read_bytes
-        cycle = self.cycle
-        body_bytes = len(cycle.body) if cycle is not None else 0
+        cycle = self._newest
+        body_bytes = cycle.unread if cycle is not None else 0
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -144,7 +153,7 @@ class Connection(HttpToolsProtocol):
             self._await_head()
             if self._head_bytes > self.limits.max_header_bytes:
                 self._give_up(_TOO_LARGE)
-        elif self.cycle is cycle and (cycle is None or (cycle.more_body and len(cycle.body) == body_bytes)):
+        elif self._newest is cycle and (cycle is None or (cycle.more_body and cycle.unread == body_bytes)):
             self._count_unseen()
         else:
             self._unseen_bytes = 0
@@ -178,40 +187,66 @@ class Connection(HttpToolsProtocol):
         scope["raw_path"] = path
         scope["path"] = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
         scope["query_string"] = query
-        newest = self.cycle
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue and version != "1.0",
-            keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
+        before, cycle = (
+            self._newest,
+            Cycle(
+                scope,
+                self.transport,
+                self.flow,
+                self.server_state.default_headers,
+                expect_100_continue=self.expect_100_continue and version != "1.0",
+                keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
+                answered=self._answered,
+            ),
         )
-        if newest is None or newest.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+        self._newest = cycle
+        if before is None or before.response_complete:
+            self._start(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self._queue.append(cycle)
 
-    def on_response_complete(self) -> None:
-        self._callback = None
-        was_last = not self.pipeline
-        super().on_response_complete()
-        if was_last and self._last_words is not None and not self.transport.is_closing():
-            self._close(self._last_words)
+    def on_body(self, body: bytes) -> None:
+        if self._newest is not None and not self._newest.response_complete:
+            self._newest.feed(body)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def on_message_complete(self) -> None:
+        if self._newest is not None and not self._newest.response_complete:
+            self._newest.feed_end()
+
+    def _start(self, cycle: Cycle) -> None:
         self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        task = self.loop.create_task(cycle.run(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _answered(self) -> None:
+        self._callback = None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._queue:
+            self._start(self._queue.popleft())
+        elif self._last_words is not None:
+            self._close(self._last_words)
+        else:
+            self._idle_since = self.loop.time()
+            if self._idle_timer is None:
+                self._idle_timer = self.loop.call_later(self.config.timeout_keep_alive, self._idle_too_long)
+
+    def _idle_too_long(self) -> None:
+        self._idle_timer = None
+        left = self._idle_since + self.config.timeout_keep_alive - self.loop.time()
+        if not self._idle:
+            return  # the end of the next answer sets it again
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._idle_too_long)
+        else:
+            self.transport.close()
 
     @property
     def _idle(self) -> bool:
-        return not self._in_head and (self.cycle is None or self.cycle.response_complete)
+        return not self._in_head and (self._newest is None or self._newest.response_complete)
 
     def _close_if_idle(self) -> None:
         if self._idle:
@@ -222,7 +257,7 @@ class Connection(HttpToolsProtocol):
 
     def _count_unseen(self) -> None:
         self._unseen_bytes += self._read_bytes
-        if self.cycle is None or self.cycle.response_complete:
+        if self._newest is None or self._newest.response_complete:
             self._await_head()
         if self._unseen_bytes > _UNSEEN_LIMIT:
             self._give_up(_TOO_LARGE)
@@ -230,9 +265,9 @@ class Connection(HttpToolsProtocol):
     def _give_up(self, words: bytes) -> None:
         """Trust nothing that arrives from here on; requests that arrived whole are still answered."""
         self._stop_timer()
-        cycle = self.cycle
+        cycle = self._newest
         in_body = cycle is not None and cycle.more_body and not self._in_head
-        if in_body and cycle.response_complete:
+        if in_body and cycle is not None and cycle.response_complete:
             words = b""  # the request at fault has its answer already
         self._last_words = words
         if cycle is None or cycle.response_complete:
@@ -240,22 +275,17 @@ class Connection(HttpToolsProtocol):
         elif in_body:
             self._abandon(cycle, words)
 
-    def _abandon(self, cycle: RequestResponseCycle, words: bytes) -> None:
+    def _abandon(self, cycle: Cycle, words: bytes) -> None:
         """The fault is inside the body of `cycle`: whoever reads it meets a disconnect, never its end."""
         if cycle is not self._answering:
-            self.pipeline.popleft()
+            self._queue.pop()
             return
         started = cycle.response_started
-        self._disconnect(cycle)
+        cycle.disconnect()
         if started:
             self.transport.abort()
         else:
             self._close(words)
-
-    @staticmethod
-    def _disconnect(cycle: RequestResponseCycle) -> None:
-        cycle.disconnected = True
-        cycle.message_event.set()
 
     def _close(self, words: bytes) -> None:
         self.transport.write(words)
