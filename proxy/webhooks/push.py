@@ -19,17 +19,18 @@ class PushWebhooks:
         self._bearers = bearers
         self._rtmp = rtmp
 
-    async def authorise(self, url: str) -> dict[str, Any]:
-        """The manifest that this URL stands for. Raises `Refusal`, `StoreError`.
+    async def authorise(self, url: str) -> dict[str, Any] | None:
+        """The manifest that this URL stands for; None: the one it names, as it is. Raises `Refusal`, `StoreError`.
 
-        What was pushed or read through the gate carries its owner in its name and was paid for there: profiles came
-        with the request. RTMP does not pass the gate, so its URL carries an API key and gets its profiles here.
+        What was pushed or read through the gate carries its owner in its name and was paid for there. A push has
+        brought its profiles, and an answer with others would be an error (gateway contract section 3). RTMP does not
+        pass the gate, so its URL carries an API key and gets its profiles here.
         """
         parts = urlsplit(url)
         match parts.path.split("/"):
             case ["", "live" | "recordings", manifest, _] if parts.scheme != "rtmp":
                 await self._check_owner(manifest)
-                return {"manifestID": manifest}
+                return {"manifestID": manifest} if parts.path.startswith("/recordings/") else None
             case [*_, name] if parts.scheme == "rtmp" and self._rtmp:
                 return await self._rtmp_stream(name, query_of(parts.query))
         raise Refusal(403, "invalid_parameter", "Only what passed the gate may be pushed or read here.")

@@ -89,7 +89,8 @@ class Webhooks:
             if not is_from_gateway(request, self._secret):
                 return denied(Refusal(401, "missing_credentials", "Show the secret of `webhooks.secret`."))
             try:
-                return JSONResponse(await answer(request))
+                said = await answer(request)
+                return Response() if said is None else JSONResponse(said)
             except Refusal as refusal:
                 log.info("webhook_denied", path=path, code=refusal.code, detail=refusal.detail)
                 return denied(refusal)

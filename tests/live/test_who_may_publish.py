@@ -153,9 +153,10 @@ async def test_a_flood_is_cut_off(live: Rig) -> None:
 async def test_what_was_pushed_through_the_gate_is_its_owners(live: Rig) -> None:
     customer = await live.customer()
     manifest = f"{customer.app}_movie"
-    for url in (f"http://gw:9935/live/{manifest}/0.ts", f"/recordings/{manifest}/index.m3u8"):
-        answer = await live.ask(PUSH, {"url": url})
-        assert (answer.status_code, answer.json()) == (200, {"manifestID": manifest})
+    pushed = await live.ask(PUSH, {"url": f"http://gw:9935/live/{manifest}/0.ts"})
+    assert (pushed.status_code, pushed.content) == (200, b""), "its profiles are those of the push"
+    read = await live.ask(PUSH, {"url": f"/recordings/{manifest}/index.m3u8"})
+    assert (read.status_code, read.json()) == (200, {"manifestID": manifest})
     for url in ("http://gw/live/movie/0.ts", "http://gw/live/app_aaaaaaaaaaaaaaaa_movie/0.ts", "/recordings/x/y.ts"):
         assert (await live.ask(PUSH, {"url": url})).status_code in {401, 403}
 
