@@ -55,14 +55,10 @@ class Rule:
 
     def standing(self, remaining: int, reset_ms: int) -> Standing:
         """How it stands, in the units the operator declared."""
+        factor, reset_seconds = self.factor, -(-reset_ms // 1000)
+        limit = self.limit // factor
         return Standing(
-            policy=self.policy,
-            unit=self.unit,
-            limit=self.limit // self.factor,
-            remaining=remaining // self.factor,
-            reset_seconds=-(-reset_ms // 1000),
-            window_seconds=self.window_seconds,
-            shadow=self.shadow,
+            self.policy, self.unit, limit, remaining // factor, reset_seconds, self.window_seconds, self.shadow
         )
 
 

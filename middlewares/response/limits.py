@@ -15,36 +15,35 @@ from middlewares.ledger.model import Standing
 REQUESTS = "requests"
 CONCURRENT_REQUESTS = "concurrent-requests"
 
+_TOLD = (REQUESTS, CONCURRENT_REQUESTS)
+
 INTEGER_CEILING = 10**15 - 1
 """The largest Integer of a structured field (RFC 9651 section 3.3.1)."""
 
 
 def limit_fields(standings: Iterable[Standing]) -> Headers:
     """Both fields for the limits of a request; none where it has none."""
-    policies: list[bytes] = []
-    states: list[bytes] = []
+    policies: list[str] = []
+    states: list[str] = []
     for standing in standings:
-        if standing.shadow or standing.unit not in (REQUESTS, CONCURRENT_REQUESTS):
+        if standing.shadow or standing.unit not in _TOLD:
             continue
-        policy, prefix = _constant(standing.policy, standing.unit, standing.limit, standing.window_seconds)
-        policies.append(policy)
+        name = standing.policy
+        policies.append(_item(name, standing.unit, standing.limit, standing.window_seconds))
         remaining = min(max(standing.remaining, 0), INTEGER_CEILING)
-        if standing.reset_seconds > 0:
-            states.append(b"%b%d;t=%d" % (prefix, remaining, standing.reset_seconds))
-        else:
-            states.append(b"%b%d" % (prefix, remaining))
+        reset = standing.reset_seconds
+        states.append(f'"{name}";r={remaining};t={reset}' if reset > 0 else f'"{name}";r={remaining}')
     if not policies:
         return []
-    return [(b"ratelimit-policy", b", ".join(policies)), (b"ratelimit", b", ".join(states))]
+    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
 
 
 @lru_cache(maxsize=4096)
-def _constant(policy: str, unit: str, limit: int, window: int | None) -> tuple[bytes, bytes]:
-    """What does not change from request to request: the policy's item, and its state up to the remaining quota."""
-    name = f'"{policy}"'
-    item = f"{name};q={min(limit, INTEGER_CEILING)}"
+def _item(policy: str, unit: str, limit: int, window: int | None) -> str:
+    """The policy's item of `RateLimit-Policy`, which does not change from request to request."""
+    item = f'"{policy}";q={min(limit, INTEGER_CEILING)}'
     if window is not None:
         item += f";w={window}"
     if unit != REQUESTS:  # the default of `qu`
         item += f';qu="{unit}"'
-    return item.encode(), f"{name};r=".encode()
+    return item
