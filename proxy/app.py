@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -45,10 +46,11 @@ def pipeline(
 ) -> ASGIApp:
     """The stages around `forwarder`, first to last."""
     secret = settings.webhooks.secret
+    log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
     passes = Passes(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
-        partial(ResponseMiddleware, cors=settings.edge.cors, log=RequestLog(settings.log), metrics=metrics),
+        partial(ResponseMiddleware, cors=settings.edge.cors, log=log, metrics=metrics),
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
         partial(EdgeMiddleware, settings=settings.edge),
         # Before a body is read: strangers cost a hash, not memory.

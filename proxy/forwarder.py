@@ -49,7 +49,7 @@ class Forwarder:
         connection: Connection = scope["tollgate.connection"]
         route = exchange.route
         unmissed = connection.body_received if route is not None and route.outlives_client else None
-        departure = _Departure(asyncio.current_task(), unmissed)
+        departure = _Departure(asyncio.current_task(connection.loop), unmissed)
         connection.on_disconnect(departure)
         try:
             await self._forward(exchange, connection, receive, send)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,9 +19,11 @@ from middlewares.exchange import Exchange
 from middlewares.response.encode import to_json
 from middlewares.response.redaction import mask, redact
 
+PIPE_BUF = 4096
+"""Bytes that are written to a pipe in one piece (POSIX), so that the lines of several workers never mix."""
 PATH_CHARACTERS = 300
 NAME_CHARACTERS = 100
-"""What clients choose is cut, so that a line stays below 4096 bytes (PIPE_BUF) and workers' lines never mix."""
+"""What clients choose is cut, so that a line stays below `PIPE_BUF`."""
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -58,34 +62,61 @@ class RequestLine(msgspec.Struct):
     client: str
 
 
+def _at_once(work: Callable[[], None]) -> None:
+    work()
+
+
 class RequestLog:
-    """Writes the line of each request with one system call."""
+    """Writes a line for each request; those that end in one turn of the event loop are written together."""
 
-    __slots__ = ("_fd", "_threshold")
+    __slots__ = ("_ended", "_fd", "_soon", "_threshold")
 
-    def __init__(self, config: Log, *, fd: int = 2) -> None:
+    def __init__(self, config: Log, *, fd: int = 2, soon: Callable[[Callable[[], None]], object] = _at_once) -> None:
+        """`soon` calls back when the present turn is over, as `loop.call_soon` does."""
         self._threshold = _LEVELS[config.level] if config.requests else sys.maxsize
         self._fd = fd
+        self._soon = soon
+        self._ended: list[tuple[Exchange, str, str, float]] = []
 
     def write(self, exchange: Exchange, *, outcome: str, seconds: float) -> None:
         """Log a finished request. A server error is a warning; a log that cannot be written to fails no request."""
         level = "warning" if exchange.status >= 500 else "info"
         if _LEVELS[level] < self._threshold:
             return
-        line = to_json(_line(exchange, level, outcome, seconds))
-        told = f"{exchange.method} {exchange.path} {exchange.declared.model} {exchange.error}"
-        if "eyJ" in told or "tg" in told:  # only clients' words may hold a credential, and few of them look like it
-            line = mask(line.decode()).encode()
-        try:
-            os.write(self._fd, line + b"\n")
-        except OSError:
-            return
+        self._ended.append((exchange, level, outcome, seconds))
+        if len(self._ended) == 1:
+            self._soon(self._flush)
+
+    def _flush(self) -> None:
+        now = datetime.now(UTC)
+        lines = b""
+        for ended in self._ended:
+            line = _told(*ended, now)
+            if len(lines) + len(line) > PIPE_BUF:
+                self._put(lines)
+                lines = b""
+            lines += line
+        self._put(lines)
+        self._ended.clear()
+
+    def _put(self, lines: bytes) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._fd, lines)
 
 
-def _line(exchange: Exchange, level: str, outcome: str, seconds: float) -> RequestLine:
+def _told(exchange: Exchange, level: str, outcome: str, seconds: float, now: datetime) -> bytes:
+    line = to_json(_line(exchange, level, outcome, seconds, now))
+    user = exchange.principal.user if exchange.principal else None
+    words = f"{exchange.method} {exchange.path} {exchange.declared.model} {exchange.error} {user}"
+    if "eyJ" in words or "tg" in words:  # only clients' words may hold a credential, and few of them look like it
+        line = mask(line.decode()).encode()
+    return line + b"\n"
+
+
+def _line(exchange: Exchange, level: str, outcome: str, seconds: float, now: datetime) -> RequestLine:
     route, principal, upstream = exchange.route, exchange.principal, exchange.upstream_seconds
     return RequestLine(
-        timestamp=datetime.now(UTC),
+        timestamp=now,
         level=level,
         event="request",
         request_id=exchange.request_id,

@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_deadline",
         "_keep_alive",
+        "_loop",
         "_on_idle",
         "_on_lost",
         "_parser",
@@ -70,7 +71,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport  # from connection_made on
         self.dialled = False
         self._parser = ResponseParser()
-        self._deadline = Deadline(self._expired)
+        self._loop = asyncio.get_running_loop()  # asking for it costs a system call each time, so once
+        self._deadline = Deadline(self._expired, self._loop)
         self._timeouts = Timeouts()
         self._response: Response | None = None
         self._upload: Upload | None = None
@@ -87,7 +89,7 @@ class Connection(asyncio.Protocol):
     def exchange(self, head: bytes, body: Body, length: int | None, timeouts: Timeouts, *, bodiless: bool) -> Response:
         """Sends a request and returns its response, of which nothing has arrived yet."""
         transport = self._transport
-        self._response = response = Response(self)
+        self._response = response = Response(self, self._loop)
         self._parser.expect(response, bodiless=bodiless)
         self._timeouts = timeouts
         if body is None:

@@ -41,6 +41,7 @@ class Response:
     __slots__ = (
         "_connection",
         "_error",
+        "_loop",
         "_waiter",
         "chunked",
         "complete",
@@ -51,7 +52,7 @@ class Response:
         "status",
     )
 
-    def __init__(self, connection: Feeder | None = None) -> None:
+    def __init__(self, connection: Feeder | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length: int | None = None
@@ -61,6 +62,7 @@ class Response:
         self.size = 0
         self._connection = connection
         self._error: Exception | None = None
+        self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
     # -- for the reader -----------------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ class Response:
             raise self._error
         if self._waiter is not None:
             raise RuntimeError("a response has one reader at a time")
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = (self._loop or asyncio.get_running_loop()).create_future()
         try:
             await self._waiter
         except BaseException:

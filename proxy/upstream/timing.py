@@ -33,8 +33,8 @@ class Deadline:
 
     __slots__ = ("_at", "_expired", "_fires_at", "_loop", "_timer")
 
-    def __init__(self, expired: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, expired: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._expired = expired
         self._at = 0.0
         self._fires_at = 0.0

@@ -193,7 +193,7 @@ async def test_a_limit_shorter_than_a_tick_of_the_loop_still_strikes(serve: Serv
 async def test_a_deadline_moves_both_ways_and_strikes_once() -> None:
     struck: asyncio.Queue[float] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    deadline = Deadline(lambda: struck.put_nowait(loop.time()))
+    deadline = Deadline(lambda: struck.put_nowait(loop.time()), loop)
     started = loop.time()
     deadline.start(1000)
     deadline.start(SHORT)
