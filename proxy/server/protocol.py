@@ -12,10 +12,10 @@ from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
-import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.access import Edge
+from proxy.server.canned import LATE, MALFORMED, TOO_LARGE
 from proxy.server.cycle import Cycle
 
 _FAREWELL_SECONDS = 0.5
@@ -27,20 +27,6 @@ _UNSEEN_LIMIT = 262_144
 
 class HeadTooLarge(Exception):
     """The request head exceeds its bounds."""
-
-
-def _answer(status: int, title: str, code: str, detail: str) -> bytes:
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    body = msgspec.json.encode(problem)
-    fields = b"content-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-    return STATUS_LINE[status] + fields + body
-
-
-_MALFORMED = _answer(400, "Bad Request", "malformed_request", "The bytes sent are not a well-formed HTTP/1.1 request.")
-_LATE = _answer(408, "Request Timeout", "request_timeout", "The request head did not arrive in time.")
-_TOO_LARGE = _answer(
-    431, "Request Header Fields Too Large", "header_too_large", "The header fields are too large or too many."
-)
 
 
 def protocol_class(edge: Edge) -> type["Connection"]:
@@ -147,12 +133,12 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             pass  # its request is on the way to be refused; the rest of this read is not HTTP
         except httptools.HttpParserError as error:
-            self._give_up(_TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else _MALFORMED)
+            self._give_up(TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else MALFORMED)
             return
         if self._in_head:
             self._await_head()
             if self._head_bytes > self.limits.max_header_bytes:
-                self._give_up(_TOO_LARGE)
+                self._give_up(TOO_LARGE)
         elif self._newest is cycle and (cycle is None or (cycle.more_body and cycle.unread == body_bytes)):
             self._count_unseen()
         else:
@@ -260,7 +246,7 @@ class Connection(HttpToolsProtocol):
         if self._newest is None or self._newest.response_complete:
             self._await_head()
         if self._unseen_bytes > _UNSEEN_LIMIT:
-            self._give_up(_TOO_LARGE)
+            self._give_up(TOO_LARGE)
 
     def _give_up(self, words: bytes) -> None:
         """Trust nothing that arrives from here on; requests that arrived whole are still answered."""
@@ -303,6 +289,6 @@ class Connection(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         self._timer = None
         if self._in_head:
-            self._give_up(_LATE)
+            self._give_up(LATE)
         else:
             self.transport.close()
