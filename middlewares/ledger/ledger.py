@@ -148,8 +148,10 @@ class Ledger:
     async def _reply(self, policy: Policy, args: Sequence[Word], rules: Constant) -> Any:
         started = self._runner.begin(ADMIT, policy.admit_keys, args, rules, deadline=self._deadline)
         if started is not None:
-            with suppress(StoreDeferred):
+            try:
                 return await started
+            except StoreDeferred:
+                pass
         return await self._runner.run(ADMIT, policy.admit_keys, [*args, *rules], deadline=self._deadline)
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,13 +40,17 @@ class Marker(msgspec.Struct):
 
 def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment: bool) -> list[str | int]:
     """Running totals these units add to: field, increment, field, increment, ... The first counts requests."""
-    model = request.model.replace("%", "%25").replace("|", "%7C")
-    head = f"{request.user or ''}|{request.key or ''}|{request.workload}|{model}|"
+    head = _whose(request.user or "", request.key or "", request.workload or "", request.model)
     fields: list[str | int] = [head + "requests", 0 if adjustment or request.part > 1 else 1]
     for unit, number in units.items():
         if unit is not Unit.REQUESTS:
             fields += [head + unit, number]
     return fields
+
+
+@lru_cache(maxsize=4096)
+def _whose(user: str, key: str, workload: str, model: str) -> str:
+    return f"{user}|{key}|{workload}|{model.replace('%', '%25').replace('|', '%7C')}|"
 
 
 def used_of(entry: Entry, units: Mapping[Unit, int]) -> str:

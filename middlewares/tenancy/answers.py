@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 from starlette.types import Message, Send
@@ -30,7 +30,7 @@ def noticing(send: Send, notice: Callable[[Kind, set[str]], None]) -> Send:
     kind = Kind.RESULT
     before = b""
 
-    async def send_noticing(message: Message) -> None:
+    def send_noticing(message: Message) -> Awaitable[None]:
         nonlocal made, kind, before
         if message["type"] == "http.response.start":
             kind = Kind.VIDEO if message["status"] == 202 else Kind.RESULT
@@ -40,7 +40,7 @@ def noticing(send: Send, notice: Callable[[Kind, set[str]], None]) -> Send:
             if found := made.findall(text):
                 notice(kind, {name.decode("ascii") for name in found})
             before = text[-LONGEST_LINK:] if message.get("more_body") else b""
-        await send(message)
+        return send(message)
 
     return send_noticing
 

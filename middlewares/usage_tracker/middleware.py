@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -56,10 +57,10 @@ class _Tap:
             self._meter.request(body)
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self._exchange.status = message["status"]
             self._meter.response(message["status"], message["headers"])
         elif body := message.get("body"):
             self._meter.answer(body)
-        await self._send(message)
+        return self._send(message)

@@ -214,7 +214,9 @@ async def test_10_what_the_gateway_compares_exactly_arrives_exactly(
     whip = await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
     assert whip.status_code == 201
     await eventually(lambda: len(place.heard(customer.app)) == 2)
-    pushed, offered = (record for _, record in place.heard(customer.app))
+    heard = [record for _, record in place.heard(customer.app)]
+    [pushed] = [record for record in heard if record.method == "PUT"]
+    [offered] = [record for record in heard if record.method == "POST"]
     assert [value for name, value in pushed.headers if name.lower() == "accept"] == ["multipart/mixed"]
     assert [value for name, value in offered.headers if name.lower() == "content-type"] == ["application/sdp"]
     for record, answer in ((pushed, push), (offered, whip)):
