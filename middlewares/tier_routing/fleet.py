@@ -17,6 +17,12 @@ class GatewayState:
     failures: int = 0
     """In a row."""
     ejected_until: float = 0.0
+    turn: int = 0
+    """When it was chosen last, counted in choices."""
+
+
+def _busyness(state: GatewayState) -> tuple[int, int]:
+    return state.in_flight, state.turn
 
 
 class Fleet:
@@ -37,7 +43,7 @@ class Fleet:
     def candidates(self, pools: Iterable[str], now: float) -> tuple[str, tuple[str, ...]]:
         """The first pool with a healthy gateway and its healthy gateways, least busy first; ("", ()) if none has.
 
-        Equally busy gateways take turns. A pool whose gateways are all ejected is tried all the same where there is
+        Of equally busy gateways the one that was chosen longest ago. A pool whose gateways are all ejected is tried all the same where there is
         no other: an ejection is a guess, a refusal is certain.
         """
         names = tuple(pools)
@@ -61,10 +67,10 @@ class Fleet:
     def _ordered(self, gateways: Iterable[GatewayState]) -> tuple[str, ...]:
         states = list(gateways)
         if len(states) > 1:
+            states.sort(key=_busyness)
             self._turn += 1
-            turn = self._turn % len(states)
-            states = sorted(states[turn:] + states[:turn], key=lambda each: each.in_flight)
-        return tuple(state.url for state in states)
+            states[0].turn = self._turn
+        return tuple([state.url for state in states])
 
     def succeeded(self, url: str) -> None:
         """The gateway answered."""
