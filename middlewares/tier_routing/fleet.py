@@ -43,8 +43,8 @@ class Fleet:
     def candidates(self, pools: Iterable[str], now: float) -> tuple[str, tuple[str, ...]]:
         """The first pool with a healthy gateway and its healthy gateways, least busy first; ("", ()) if none has.
 
-        Of equally busy gateways the one that was chosen longest ago. A pool whose gateways are all ejected is tried all the same where there is
-        no other: an ejection is a guess, a refusal is certain.
+        Of equally busy gateways the one that was chosen longest ago. A pool whose gateways are all ejected is tried all
+        the same where there is no other: an ejection is a guess, a refusal is certain.
         """
         names = tuple(pools)
         for name in names:
