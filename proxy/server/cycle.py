@@ -35,6 +35,10 @@ class InvalidAnswer(RuntimeError):
     """An application broke ASGI, or a header field would break the answer's framing. The connection is closed."""
 
 
+def _nothing() -> None:
+    """Nobody waits for the answer any more."""
+
+
 class Cycle:
     """From the head of a request to the end of its answer. The connection feeds it; the application empties it."""
 
@@ -139,6 +143,9 @@ class Cycle:
             if not self.response_complete and not self.disconnected:
                 logger.error("ASGI callable returned without completing its answer.")
                 await self._fail()
+        finally:  # no way back to the connection is left, so that both go at once, without a collector
+            self._answered = _nothing
+            self._scope = {}
 
     async def _fail(self) -> None:
         if self.response_started:

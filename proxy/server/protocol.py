@@ -160,6 +160,7 @@ class Connection(HttpToolsProtocol):
         scope["tollgate.target"] = self.url
         scope["tollgate.connection"] = self
         self._begin_request(scope)
+        self.scope = None  # type: ignore[assignment] # the request's from now on
         self.headers = []  # trailers end up here, not among the fields of the request
         self._in_head = False
         self._stop_timer()
