@@ -18,8 +18,11 @@ class Breaker:
 
     `on_change(state, cause)` hears once that the node is lost (open) and once that it is back (closed). An answer alone
     does not bring it back: a node that is full, read-only or slow still serves some calls, and would be lost and found
-    again with each of them. Where writes have failed, one of that name must succeed.
+    again with each of them. Where writes have failed of late, one of that name must succeed.
     """
+
+    LATELY = 2.0
+    """Seconds. Some writes are rare: one that failed long ago must not keep a node lost until its next time."""
 
     def __init__(
         self,
@@ -36,7 +39,8 @@ class Breaker:
         self._retry_after = retry_after
         self._clock = clock
         self._failures = 0
-        self._failed_writes: set[str] = set()
+        self._failed_writes: dict[str, float] = {}
+        """When writes of a name failed last."""
         self._lost = False
         self._probe_at = 0.0
 
@@ -63,7 +67,9 @@ class Breaker:
             return
         self.state = BreakerState.CLOSED
         if self._failed_writes and write not in self._failed_writes:
-            return
+            since = self._clock() - self.LATELY
+            if any(failed > since for failed in self._failed_writes.values()):
+                return
         self._failures = 0
         self._failed_writes.clear()
         if self._lost:
@@ -74,7 +80,7 @@ class Breaker:
         """A call could not be served, for the reason `cause`; `write` is its name if it writes."""
         self._failures += 1
         if write:
-            self._failed_writes.add(write)
+            self._failed_writes[write] = self._clock()
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.OPEN
         elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:

@@ -139,3 +139,18 @@ def test_any_answer_brings_a_node_back_on_which_no_write_has_failed(
     assert breaker.allows()
     breaker.succeeded("admit")
     assert [state for state, _ in heard] == [BreakerState.OPEN, BreakerState.CLOSED]
+
+
+def test_a_rare_write_that_failed_does_not_keep_a_node_lost_until_its_next_time(
+    breaker: Breaker, clock: Clock, heard: list[tuple[BreakerState, str]]
+) -> None:
+    breaker.failed("restarting", "renew")
+    for _ in range(2):
+        breaker.failed("restarting", "admit")
+    clock.now += 0.5
+    assert breaker.allows()
+    breaker.succeeded("settle")
+    assert len(heard) == 1
+    clock.now += Breaker.LATELY
+    breaker.succeeded("settle")
+    assert heard[1:] == [(BreakerState.CLOSED, "restarting")]

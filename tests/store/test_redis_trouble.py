@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,13 +34,23 @@ async def slow_road(target: str, socket: str) -> AsyncIterator[dict[str, float]]
     road, tasks = {"seconds": 0.0}, set()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(65_536):
-            await asyncio.sleep(road["seconds"])
-            writer.write(piece)
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                await asyncio.sleep(road["seconds"])
+                writer.write(piece)
+        await leave(writer)
+
+    async def leave(writer: asyncio.StreamWriter) -> None:
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        theirs, ours = await asyncio.open_unix_connection(target)
+        try:
+            theirs, ours = await asyncio.open_unix_connection(target)
+        except OSError:
+            await leave(writer)
+            return
         for way in (carry(reader, ours), carry(theirs, writer)):
             tasks.add(asyncio.create_task(way))
 
