@@ -25,8 +25,8 @@ check: $(READY)  ## validate the configuration named by TOLLGATE_CONFIG
 soak: $(READY)  ## the long crash and load campaigns
 	$(BIN)/pytest -m soak --timeout=3600
 
-fuzz: $(READY)  ## the long property campaigns
-	$(BIN)/pytest -m fuzz --timeout=3600
+fuzz: $(READY)  ## the long property campaigns, and every property test on examples not tried before
+	$(BIN)/pytest -m "fuzz or (hypothesis and not soak)" --hypothesis-profile=explore --timeout=3600
 
 bench: $(READY)  ## the figures of the README, as ratios measured side by side
 	$(BIN)/python -m tests.benchmarks

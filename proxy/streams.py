@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from functools import partial
 
 import structlog
 
-from config.workloads import Workload
 from middlewares.exchange import Refusal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold
@@ -18,7 +16,7 @@ from middlewares.ledger.port import StoreError
 from middlewares.ledger.turns import in_turns
 from middlewares.usage_tracker.streams import GRACE_MS, Living, Streams
 from proxy.upstream import Pool, Timeouts, UpstreamError
-from proxy.webhooks.bearers import Bearers, check_model
+from proxy.webhooks.bearers import Bearers
 
 FORGOTTEN_MS = 86_400_000
 """A gateway that cannot be reached for so long is not asked to stop a stream any more."""
@@ -57,12 +55,11 @@ class StreamKeeper:
 
     async def _keep(self, entry: tuple[str, Living]) -> None:
         stream, living = entry
-        hold = await self._streams.hold_of(living.app, stream)
-        policy = await self._standing(hold) if hold else None
-        if hold and await self._streams.goes_on(living.app, stream, policy):
+        found = await self._streams.find(living.app, stream)
+        if found and await self._streams.goes_on(found, await self._standing(found.session.hold)):
             return
         age = self._ledger.clock.now_ms() - living.since_ms
-        if hold is None and age < GRACE_MS:  # it is just being started
+        if found is None and age < GRACE_MS:  # it is just being started
             return
         if await self._stop(living.gateway, stream) or age > FORGOTTEN_MS:
             await self._streams.end(living.app, stream)
@@ -70,10 +67,8 @@ class StreamKeeper:
 
     async def _standing(self, hold: Hold) -> Policy | None:
         """The limits and prices that its principal has now; None where that may not go on. Raises `StoreError`."""
-        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
         try:
-            who = await self._bearers.again(hold.app, hold.user, hold.key, plan, Workload.BYOC)
-            check_model(who, hold.model)
+            who = await self._bearers.standing(hold)
         except Refusal:
             return None
         return self._ledger.policy(who.app, who.user, who.key, who.plan_name, who.plan)
@@ -84,9 +79,9 @@ class StreamKeeper:
         if pool is None:  # not one of ours any more
             return True
         target = f"/process/stream/{stream}/stop".encode()
-        send = partial(pool.send, b"POST", target, [(b"host", self._hosts[gateway])], None)
+        headers = [(b"host", self._hosts[gateway])]
         try:
-            with await send(length=0, timeouts=STOP_TIMEOUTS, on_send=lambda: None) as response:
+            with await pool.send(b"POST", target, headers, length=0, timeouts=STOP_TIMEOUTS) as response:
                 return response.status < 500
         except UpstreamError as error:
             log.warning("stream_not_stopped", stream=stream, gateway=gateway, error=str(error))

@@ -16,13 +16,59 @@ from middlewares.edge.openai import chat_request
 from middlewares.exchange import Declared, Exchange, Refusal
 
 
-class JsonBody:
+class _BodyAhead:
+    """A body of which a part is read before it is forwarded, and then given to the stages that follow."""
+
+    __slots__ = ("_arrived", "_declared", "_exchange", "_first", "_receive", "_settings", "_workload")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        workload: Workload,
+        receive: Receive,
+        arrived: Callable[[], bool],
+        settings: Edge,
+    ) -> None:
+        """`arrived`: is the whole body here? Then reading it needs no timer."""
+        self._exchange = exchange
+        self._workload = workload
+        self._receive = receive
+        self._arrived = arrived
+        self._settings = settings
+        self._first: Message | None = None
+        """What was read, and is still to be given."""
+        self._declared: Declared | None = None
+
+    async def receive(self) -> Message:
+        """The ASGI `receive` of the stages that follow."""
+        first, self._first = self._first, None
+        return await self._receive() if first is None else first
+
+    async def _next(self) -> Message:
+        """The next part of the body.
+
+        Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for as long as a head may take.
+        """
+        if self._arrived():
+            message = await self._receive()
+        else:
+            try:
+                async with asyncio.timeout(self._settings.header_seconds):
+                    message = await self._receive()
+            except TimeoutError:
+                raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
+        if message["type"] != "http.request":
+            raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+        return message
+
+
+class JsonBody(_BodyAhead):
     """The body of a metered route: read ahead when a stage asks what it declares, then replayed.
 
     Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
     """
 
-    __slots__ = ("_arrived", "_buffered", "_declared", "_exchange", "_openai", "_receive", "_settings", "_workload")
+    __slots__ = ("_openai",)
 
     def __init__(
         self,
@@ -34,15 +80,9 @@ class JsonBody:
         *,
         openai: bool = False,
     ) -> None:
-        """`arrived`: is the whole body here? Then reading it needs no timer. `openai`: it is written anew."""
-        self._exchange = exchange
+        """As of `_BodyAhead`. `openai`: it is written anew."""
+        super().__init__(exchange, workload, receive, arrived, settings)
         self._openai = openai
-        self._workload = workload
-        self._receive = receive
-        self._arrived = arrived
-        self._settings = settings
-        self._buffered: bytes | None = None
-        self._declared: Declared | None = None
 
     async def declare(self) -> Declared:
         """What the body declares. The principal has to be known.
@@ -62,34 +102,29 @@ class JsonBody:
             self._declared = declare(
                 self._workload, {**document, **added} if added else document, body, self._settings, principal.plan
             )
-            self._buffered = with_members(body, added, first=not document) if added else body
-            self._exchange.content_length = len(self._buffered)
+            if added:
+                body = with_members(body, added, first=not document)
+            self._first = {"type": "http.request", "body": body, "more_body": False}
+            self._exchange.content_length = len(body)
         return self._declared
-
-    async def receive(self) -> Message:
-        """The ASGI `receive` of the stages that follow."""
-        body, self._buffered = self._buffered, None
-        if body is None:
-            return await self._receive()
-        return {"type": "http.request", "body": body, "more_body": False}
 
     async def _read(self) -> bytes:
         pieces = []
         more = True
         while more:
-            message = await next_part(self._receive, self._arrived, self._settings.header_seconds)
+            message = await self._next()
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         return b"".join(pieces)
 
 
-class FormBody:
+class FormBody(_BodyAhead):
     """The body of a form: read as far as the field that names its model, then replayed and passed on.
 
     Byte for byte, but for the configured model of a form that names none: it is put in front.
     """
 
-    __slots__ = ("_arrived", "_boundary", "_declared", "_exchange", "_first", "_receive", "_settings", "_workload")
+    __slots__ = ("_boundary",)
 
     def __init__(
         self,
@@ -101,15 +136,9 @@ class FormBody:
         *,
         boundary: bytes,
     ) -> None:
-        """`arrived`: as of `JsonBody`. `boundary`: of the multipart body."""
-        self._exchange = exchange
-        self._workload = workload
-        self._receive = receive
-        self._arrived = arrived
-        self._settings = settings
+        """As of `_BodyAhead`. `boundary`: of the multipart body."""
+        super().__init__(exchange, workload, receive, arrived, settings)
         self._boundary = boundary
-        self._first: Message | None = None
-        self._declared: Declared | None = None
 
     async def declare(self) -> Declared:
         """The model of the form.
@@ -125,7 +154,7 @@ class FormBody:
                     raise malformed("it ends before its last boundary")
                 if len(finder.body) > (most := self._settings.max_form_bytes):
                     raise malformed(f"its first {most} bytes name no model; send `model_id` before the files")
-                message = await next_part(self._receive, self._arrived, self._settings.header_seconds)
+                message = await self._next()
                 more = message.get("more_body", False)
                 model = finder.feed(message.get("body", b""))
             added = b""
@@ -137,29 +166,6 @@ class FormBody:
             self._first = {"type": "http.request", "body": added + finder.body, "more_body": more}
             self._declared = Declared(model=model)
         return self._declared
-
-    async def receive(self) -> Message:
-        """The ASGI `receive` of the stages that follow."""
-        first, self._first = self._first, None
-        return await self._receive() if first is None else first
-
-
-async def next_part(receive: Receive, arrived: Callable[[], bool], idle_seconds: float) -> Message:
-    """The next part of a body that is read ahead.
-
-    Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for `idle_seconds`.
-    """
-    if arrived():
-        message = await receive()
-    else:
-        try:
-            async with asyncio.timeout(idle_seconds):
-                message = await receive()
-        except TimeoutError:
-            raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
-    if message["type"] != "http.request":
-        raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
-    return message
 
 
 def with_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:

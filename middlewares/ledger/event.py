@@ -64,9 +64,8 @@ ENCODER = msgspec.json.Encoder()
 DECODER = msgspec.json.Decoder(Event)
 
 
-def orphaned(hold: Hold, time_ms: int) -> Event:
-    """The event of a hold whose owner died before it could say what was used."""
-    charged = hold.on_orphan == "estimate"
+def of_hold(hold: Hold, time_ms: int, outcome: str) -> Event:
+    """The event that ends a hold: to whom it is accounted, and for what. What was used is its caller's to add."""
     return Event(
         id=hold.request_id,
         time=time_ms,
@@ -77,12 +76,19 @@ def orphaned(hold: Hold, time_ms: int) -> Event:
         plan=hold.plan,
         workload=hold.workload,
         model=hold.model,
-        outcome="orphaned",
-        units=dict(hold.units) if charged else {},
-        provenance=dict.fromkeys(hold.units, "estimated") if charged else {},
-        duration_ms=max(0, time_ms - hold.started_ms),
-        attention=hold.on_orphan == "attention",
+        outcome=outcome,
+        part=hold.part,
     )
+
+
+def orphaned(hold: Hold, time_ms: int) -> Event:
+    """The event of a hold whose owner died before it could say what was used."""
+    event = of_hold(hold, time_ms, "orphaned")
+    if hold.on_orphan == "estimate":
+        event.units, event.provenance = dict(hold.units), dict.fromkeys(hold.units, "estimated")
+    event.duration_ms = max(0, time_ms - hold.started_ms)
+    event.attention = hold.on_orphan == "attention"
+    return event
 
 
 def cloud_event(event: Event, amount: str, currency: str) -> dict[str, Any]:

@@ -156,8 +156,7 @@ class Ledger:
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
         if reply[0] == 0:
-            rule = policy.rules[reply[2] - 1]
-            return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
+            return policy.denied(reply)
         standings = []
         shadow = []
         for rule, at in zip(policy.rules, range(2, len(reply), 3), strict=True):

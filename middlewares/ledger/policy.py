@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Entry, Standing
+from middlewares.ledger.model import Denied, Entry, Standing
 from middlewares.ledger.port import Constant, Word
 from middlewares.ledger.pricing import PriceLine, counted, prices_for
 
@@ -91,6 +92,11 @@ class Policy:
         found = copy(self)
         found._take(tuple(rule for rule in self.rules if rule.kind != kind))
         return found
+
+    def denied(self, reply: Sequence[Any]) -> Denied:
+        """What the refusing reply of `lua/admit.lua` says."""
+        rule = self.rules[reply[2] - 1]
+        return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
 
     @cached_property
     def beside_work(self) -> Policy:

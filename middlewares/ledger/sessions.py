@@ -9,10 +9,10 @@ import msgspec
 from ulid import ULID
 
 from config.workloads import Workload
-from middlewares.ledger.event import ENCODER, Event
+from middlewares.ledger.event import ENCODER, of_hold
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
-from middlewares.ledger.policy import Policy, Rule
+from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import ScriptRunner
 from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.session import (
@@ -98,7 +98,7 @@ class Sessions:
             if reply[0] == _ADMITTED:
                 return None
             if reply[0] == _REFUSED:
-                return _denied(policy.rules, reply)
+                return policy.denied(reply)
 
     async def follow(self, request: Settlement, stream: str, policy: Policy) -> Denied | None:
         """Let a session begin in the moment that `request` ends, whose hold it takes the place of.
@@ -114,7 +114,7 @@ class Sessions:
             begins = self._next(hold.request_id, stream, policy, hold.model, part=1, before=0, now=now)
             reply = await self._move(key, text, request, (begins, policy))
             if reply[0] != _CHANGED:
-                return None if reply[0] == _ADMITTED else _denied(policy.rules, reply)
+                return None if reply[0] == _ADMITTED else policy.denied(reply)
 
     async def tick(self, found: Found, policy: Policy | None) -> bool:
         """The stream is reported: charge the time since it was last, and ask for the next tick. False: it must end.
@@ -212,31 +212,13 @@ def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Se
     if not elapsed:
         return released(hold, now)
     units = units_of(hold.part, elapsed)
-    event = Event(
-        id=hold.request_id,
-        time=now,
-        started=hold.started_ms,
-        app=hold.app,
-        user=hold.user,
-        key=hold.key,
-        plan=hold.plan,
-        workload=hold.workload,
-        model=hold.model,
-        outcome="complete",
-        units=units,
-        provenance=dict.fromkeys(units, provenance),
-        network_units=network_units(hold.workload, session.milliseconds, elapsed),
-        tier=session.tier,
-        duration_ms=now - hold.started_ms,
-        part=hold.part,
-    )
+    event = of_hold(hold, now, "complete")
+    event.units, event.provenance = units, dict.fromkeys(units, provenance)
+    event.network_units = network_units(hold.workload, session.milliseconds, elapsed)
+    event.tier = session.tier
+    event.duration_ms = now - hold.started_ms
     amount = price_of(session.rates, hold.part, session.milliseconds, elapsed)
     return Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=now, units=units, amount=str(amount))
-
-
-def _denied(rules: Sequence[Rule], reply: Any) -> Denied:
-    rule = rules[reply[2] - 1]
-    return Denied(rule.standing(int(reply[3]), int(reply[4])), rule.code)
 
 
 def _same(hold: Hold, policy: Policy, model: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Outcome
-from middlewares.ledger.event import Event
+from middlewares.ledger.event import Event, of_hold
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold, Provenance, Usage
 from middlewares.usage_tracker.meters import Meter
@@ -92,29 +92,13 @@ def with_duration(usage: Usage, milliseconds: int) -> Usage:
 
 def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, now: float) -> Event:
     """The usage event of an exchange; `now` is `time.monotonic`."""
-    duration_ms = round((now - exchange.started) * 1000)
+    event = of_hold(hold, max(hold.started_ms, ledger.clock.now_ms()), exchange.outcome)
+    event.units, event.provenance = dict(usage.units), dict(usage.provenance)
+    event.network_units = network_units(hold.workload, exchange.declared, usage.units)
+    event.status, event.error, event.finish_reason = exchange.status, exchange.error, usage.finish_reason
+    event.gateway, event.tier = exchange.gateway, exchange.tier
+    event.duration_ms = round((now - exchange.started) * 1000)
     upstream = exchange.upstream_seconds
-    return Event(
-        id=hold.request_id,
-        time=max(hold.started_ms, ledger.clock.now_ms()),
-        started=hold.started_ms,
-        app=hold.app,
-        user=hold.user,
-        key=hold.key,
-        plan=hold.plan,
-        workload=hold.workload,
-        model=hold.model,
-        outcome=exchange.outcome,
-        units=dict(usage.units),
-        provenance=dict(usage.provenance),
-        network_units=network_units(hold.workload, exchange.declared, usage.units),
-        status=exchange.status,
-        error=exchange.error,
-        finish_reason=usage.finish_reason,
-        gateway=exchange.gateway,
-        tier=exchange.tier,
-        duration_ms=duration_ms,
-        upstream_ms=None if upstream is None else round(upstream * 1000),
-        bytes_in=exchange.bytes_in,
-        bytes_out=exchange.bytes_out,
-    )
+    event.upstream_ms = None if upstream is None else round(upstream * 1000)
+    event.bytes_in, event.bytes_out = exchange.bytes_in, exchange.bytes_out
+    return event

@@ -24,12 +24,12 @@ from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.event import ENCODER
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.model import Denied, Hold, Settlement, Usage
+from middlewares.ledger.model import Denied, Settlement, Usage
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import ScriptRunner, StoreError
 from middlewares.ledger.scripts import STREAMS
 from middlewares.ledger.session import STREAM_TICK_MS
-from middlewares.ledger.sessions import Sessions
+from middlewares.ledger.sessions import Found, Sessions
 from middlewares.ledger.settler import SETTLE_SECONDS
 from middlewares.ledger.turns import in_turns
 from middlewares.usage_tracker.meters.base import ANSWER_BYTES, decode
@@ -159,19 +159,15 @@ class Streams:
             found |= {stream.decode(): _LIVING.decode(text) for stream, text in pairs}
         return found
 
-    async def hold_of(self, app: str, stream: str) -> Hold | None:
-        """To whom it is accounted; None where it has no session. Raises `StoreError`."""
-        found = await self._sessions.find(app, stream)
-        return found.session.hold if found else None
+    async def find(self, app: str, stream: str) -> Found | None:
+        """Its session; None where it has none. Raises `StoreError`."""
+        return await self._sessions.find(app, stream)
 
-    async def goes_on(self, app: str, stream: str, policy: Policy | None) -> bool:
-        """Charge it until now. False: it must be stopped, by its limits or because it has no session.
+    async def goes_on(self, found: Found, policy: Policy | None) -> bool:
+        """Charge it until it was found. False: it must be stopped, by its limits.
 
         `policy` is that of its principal, None where that may not use it any more. Raises `StoreError`.
         """
-        found = await self._sessions.find(app, stream)
-        if found is None:
-            return False
         over = policy is None or found.session.milliseconds >= policy.plan.byoc_stream_seconds * 1000
         return await self._sessions.tick(found, None if over else policy)
 

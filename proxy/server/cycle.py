@@ -53,13 +53,13 @@ class Cycle:
         "_parts",
         "_reader",
         "_scope",
-        "_size",
         "_transport",
         "disconnected",
         "keep_alive",
         "more_body",
         "response_complete",
         "response_started",
+        "unread",
         "waiting_for_100_continue",
     )
 
@@ -84,7 +84,8 @@ class Cycle:
         self.waiting_for_100_continue = expect_100_continue
         self.disconnected = False
         self._parts: list[bytes] = []
-        self._size = 0
+        self.unread = 0
+        """Bytes of the request's body that wait for their reader."""
         self._news = False
         """Something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
@@ -97,16 +98,11 @@ class Cycle:
         self._left = 0
         """Bytes of the body still owed, where its length was announced."""
 
-    @property
-    def unread(self) -> int:
-        """Bytes of the request's body that wait for their reader."""
-        return self._size
-
     def feed(self, body: bytes) -> None:
         """A part of the request's body has arrived. Beyond a bound, no more is read until this is."""
         self._parts.append(body)
-        self._size += len(body)
-        if self._size > HIGH_WATER_LIMIT:
+        self.unread += len(body)
+        if self.unread > HIGH_WATER_LIMIT:
             self._flow.pause_reading()
         self._wake()
 
@@ -124,7 +120,7 @@ class Cycle:
         """What has arrived of the body and was not read."""
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts, self._size = [], 0
+        self._parts, self.unread = [], 0
         return body
 
     def _wake(self) -> None:

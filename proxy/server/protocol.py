@@ -174,19 +174,16 @@ class Connection(HttpToolsProtocol):
         scope["raw_path"] = path
         scope["path"] = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
         scope["query_string"] = query
-        before, cycle = (
-            self._newest,
-            Cycle(
-                scope,
-                self.transport,
-                self.flow,
-                self.server_state.default_headers,
-                expect_100_continue=self.expect_100_continue and version != "1.0",
-                keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
-                answered=self._answered,
-            ),
+        before = self._newest
+        self._newest = cycle = Cycle(
+            scope,
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            expect_100_continue=self.expect_100_continue and version != "1.0",
+            keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
+            answered=self._answered,
         )
-        self._newest = cycle
         if before is None or before.response_complete:
             self._start(cycle)
         else:

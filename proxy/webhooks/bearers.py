@@ -6,6 +6,7 @@ from config.workloads import Workload
 from middlewares.auth.resolver import Resolver
 from middlewares.auth.verdict import Denial, Verdict
 from middlewares.exchange import Principal, Refusal
+from middlewares.ledger.model import Hold
 
 
 class Bearers:
@@ -30,6 +31,13 @@ class Bearers:
     ) -> Principal:
         """A principal that was let in before, as it stands now. Raises `Refusal`."""
         return _allowed(await self._resolver.judge_again(app, user, key, plan), workload)
+
+    async def standing(self, hold: Hold) -> Principal:
+        """The principal of a hold, as it stands now. Raises `Refusal` where it may not go on with that work."""
+        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
+        principal = await self.again(hold.app, hold.user, hold.key, plan, hold.workload)
+        check_model(principal, hold.model)
+        return principal
 
 
 def check_model(principal: Principal, model: str) -> None:

@@ -120,11 +120,8 @@ class LiveWebhooks:
 
     async def _standing(self, found: Found) -> tuple[Policy | None, str]:
         """The limits and prices its principal has now, or None and why it may not go on."""
-        hold = found.session.hold
-        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
         try:
-            principal = await self._bearers.again(hold.app, hold.user, hold.key, plan, LIVE)
-            check_model(principal, hold.model)
+            principal = await self._bearers.standing(found.session.hold)
         except Refusal as refusal:
             return None, refusal.code
         return self._policies(principal), "limit_reached"

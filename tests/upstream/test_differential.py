@@ -22,6 +22,7 @@ STRICTER = {
     "Invalid header field char": "nor is it the empty line",
     "Unexpected whitespace after header value": "a proxy rejects or unfolds folded lines (RFC 9112 section 5.2)",
     "Invalid header value char": "a control character has no place in a value (RFC 9110 section 5.5)",
+    "Invalid character in chunk size": "nothing but an extension follows a chunk's size (RFC 9112 section 7.1)",
 }
 """Where we refuse what both others take: what the refusal says, and why it is right."""
 
