@@ -8,6 +8,8 @@ import os
 import time
 
 _ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [chr(first) + chr(second) for first in _ALPHABET for second in _ALPHABET]
+"""Two digits, by the ten bits they stand for."""
 _DIGITS = bytes(_ALPHABET[byte % 32] for byte in range(256))
 """Any byte as a digit: 256 is a multiple of 32, so random bytes make evenly random digits."""
 _RANDOM = 16
@@ -30,7 +32,13 @@ class RequestIds:
         now = time.time_ns() // 1_000_000
         if now != self._millisecond:
             self._millisecond = now
-            self._time = "".join([chr(_ALPHABET[(now >> shift) & 31]) for shift in range(45, -1, -5)])
+            self._time = (
+                _PAIRS[now >> 40]
+                + _PAIRS[(now >> 30) & 1023]
+                + _PAIRS[(now >> 20) & 1023]
+                + _PAIRS[(now >> 10) & 1023]
+                + _PAIRS[now & 1023]
+            )
         start = self._next
         if start == len(self._random):
             self._random = os.urandom(_RANDOM * _POOL).translate(_DIGITS).decode()

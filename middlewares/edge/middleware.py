@@ -29,6 +29,8 @@ class EdgeMiddleware:
     def __init__(self, app: ASGIApp, settings: Edge) -> None:
         self.app = app
         self.settings = settings
+        self._most_json, self._most_body = settings.max_json_bytes, settings.max_body_bytes
+        self._trusted = settings.trusted_proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -56,7 +58,7 @@ class EdgeMiddleware:
 
         if route.outlives_client:
             receive = to_its_end(receive, scope["tollgate.connection"])
-        limit = self.settings.max_json_bytes if route.metered_json else self.settings.max_body_bytes
+        limit = self._most_json if route.metered_json else self._most_body
         if length is None:
             receive = limited(receive, limit)
         elif length > limit:
@@ -94,7 +96,7 @@ class EdgeMiddleware:
             scope["scheme"],
             read.get(b"x-forwarded-for", b""),
             read.get(b"x-forwarded-proto", b""),
-            self.settings.trusted_proxies,
+            self._trusted,
         )
 
 

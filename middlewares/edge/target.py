@@ -17,7 +17,7 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     if not target.startswith(b"/"):
         raise refuse("The request target must be a path that starts with `/`.")
     path, _, query = target.partition(b"?")
-    if b"#" in target or not target.isascii():
+    if target.find(b"#") >= 0 or not target.isascii():  # `in` takes bytes for a number first, and fails at that
         raise refuse("The request target holds a character that must be percent-encoded.")
     return path, query
 

@@ -25,7 +25,7 @@ from middlewares.ledger.observer import Observer
 from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
 from middlewares.ledger.port import Constant, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
-from middlewares.ledger.pricing import amount_of, estimate
+from middlewares.ledger.pricing import amount_of
 from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
 from middlewares.ledger.turns import in_turns
@@ -103,7 +103,7 @@ class Ledger:
         began = time.monotonic()
         prices = policy.prices(workload, model)
         upper_bound = {Unit.REQUESTS: 1, **units}
-        amount = estimate(policy.plan, prices, upper_bound) if prices else 0
+        amount = policy.estimate(prices, upper_bound) if prices else 0
         rules, entries = policy.reserve(upper_bound, amount, prices)
         now = self.clock.now_ms()
         hold = Hold(
@@ -116,9 +116,9 @@ class Ledger:
             model=model,
             started_ms=now,
             estimate=str(amount),
-            fixed=str(estimate(policy.plan, policy.fixed(prices), upper_bound)) if policy.allowed else "",
+            fixed=str(policy.estimate(policy.fixed(prices), upper_bound)) if policy.allowed else "",
             units=upper_bound,
-            on_orphan=policy.plan.on_orphan,
+            on_orphan=policy.on_orphan,
             entries=entries,
         )
         if store_lost:

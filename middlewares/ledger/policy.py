@@ -13,7 +13,7 @@ from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Denied, Entry, Standing
 from middlewares.ledger.port import Constant, Word
-from middlewares.ledger.pricing import PriceLine, counted, prices_for
+from middlewares.ledger.pricing import PriceLine, counted, estimate, prices_for
 
 MINUTE = 60
 DAY = 86_400
@@ -75,6 +75,8 @@ class Policy:
         self.plan_id = f"{name}@{plan.version}"
         self.allowed = frozenset(allowance.unit for allowance in plan.allowances)
         """Units whose price depends on an allowance, which only the settle script can apply."""
+        self.on_orphan = plan.on_orphan
+        self._default, self._ceiling = plan.holds.default, plan.holds.ceiling
         self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
         self._take(tuple(self._rules(name)))
 
@@ -126,6 +128,10 @@ class Policy:
     def fixed(self, prices: tuple[PriceLine, ...]) -> tuple[PriceLine, ...]:
         """Those of the price lines that no allowance can change."""
         return tuple(line for line in prices if line.unit not in self.allowed)
+
+    def estimate(self, prices: tuple[PriceLine, ...], upper_bound: Mapping[Unit, int]) -> int:
+        """What to reserve at these prices, in atomic units."""
+        return estimate(prices, upper_bound, default=self._default, ceiling=self._ceiling)
 
     def _rules(self, name: str) -> Iterator[Rule]:
         limits = self.plan.limits

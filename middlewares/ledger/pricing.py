@@ -57,7 +57,9 @@ def amount_of(lines: Iterable[PriceLine], units: Mapping[Unit, int]) -> int:
     return total
 
 
-def estimate(plan: Plan, lines: tuple[PriceLine, ...], upper_bound: Mapping[Unit, int]) -> int:
+def estimate(
+    lines: tuple[PriceLine, ...], upper_bound: Mapping[Unit, int], *, default: int, ceiling: int | None
+) -> int:
     """What to reserve for a request: its price at the upper bound, else the plan's default.
 
     Where a priced unit has no upper bound the default stands in for it; the plan's ceiling caps the result.
@@ -65,5 +67,5 @@ def estimate(plan: Plan, lines: tuple[PriceLine, ...], upper_bound: Mapping[Unit
     amount = amount_of(lines, upper_bound)
     for line in lines:
         if not upper_bound.keys() >= set(line.counted):
-            amount = max(amount, plan.holds.default)
-    return amount if plan.holds.ceiling is None else min(amount, plan.holds.ceiling)
+            amount = max(amount, default)
+    return amount if ceiling is None else min(amount, ceiling)

@@ -30,8 +30,9 @@ def limit_fields(standings: Iterable[Standing]) -> Headers:
             continue
         name = standing.policy
         policies.append(_item(name, standing.unit, standing.limit, standing.window_seconds))
-        remaining = min(max(standing.remaining, 0), INTEGER_CEILING)
-        reset = standing.reset_seconds
+        remaining, reset = standing.remaining, standing.reset_seconds
+        if not 0 <= remaining <= INTEGER_CEILING:
+            remaining = 0 if remaining < 0 else INTEGER_CEILING
         states.append(f'"{name}";r={remaining};t={reset}' if reset > 0 else f'"{name}";r={remaining}')
     if not policies:
         return []

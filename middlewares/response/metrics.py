@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import os
 from bisect import bisect_left
-from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -39,16 +38,18 @@ NO_ROUTE = "none"
 
 
 class _Tally:
-    """What has happened on one route since the last flush."""
+    """What has happened since the last flush to requests of one route, status and outcome."""
 
-    __slots__ = ("bytes_in", "bytes_out", "disconnects", "duration", "first_byte")
+    __slots__ = ("bytes_in", "bytes_out", "disconnects", "duration", "first_byte", "requests", "units")
 
     def __init__(self) -> None:
+        self.requests = 0
         self.duration = _Observations()
         self.first_byte = _Observations()
         self.bytes_in = 0
         self.bytes_out = 0
         self.disconnects = 0
+        self.units: dict[tuple[str, str], int] = {}
 
 
 class _Observations:
@@ -110,9 +111,7 @@ class RequestMetrics:
             "tollgate_disconnects", "Requests whose client went away.", ("route",), registry=registry
         )
         self._active = 0
-        self._routes: dict[str, _Tally] = {}
-        self._requests: dict[tuple[str, int, str], int] = {}
-        self._units: dict[tuple[str, str], int] = {}
+        self._ended: dict[tuple[str, int, str], _Tally] = {}
         self._refusals: dict[str, int] = {}
 
     def begin(self) -> None:
@@ -123,12 +122,11 @@ class RequestMetrics:
         """A request that `begin` counted has ended after `seconds`."""
         self._active -= 1
         route = exchange.route
-        name = route.name if route else NO_ROUTE
-        tally = self._routes.get(name)
+        ended = (route.name if route else NO_ROUTE, exchange.status, outcome)
+        tally = self._ended.get(ended)
         if tally is None:
-            tally = self._routes[name] = _Tally()
-        key = (name, exchange.status, outcome)
-        self._requests[key] = self._requests.get(key, 0) + 1
+            tally = self._ended[ended] = _Tally()
+        tally.requests += 1
         tally.duration.observe(seconds)
         if exchange.upstream_seconds is not None:
             tally.first_byte.observe(exchange.upstream_seconds)
@@ -137,9 +135,10 @@ class RequestMetrics:
         if exchange.outcome is Outcome.CLIENT_DISCONNECT:
             tally.disconnects += 1
         if route is not None:
+            units = tally.units
             for unit, count in exchange.units.items():
                 used = (route.workload, unit)
-                self._units[used] = self._units.get(used, 0) + count
+                units[used] = units.get(used, 0) + count
 
     def refuse(self, code: str) -> None:
         """The gate itself answered, with the problem `code`."""
@@ -148,29 +147,25 @@ class RequestMetrics:
     def flush(self) -> None:
         """Add what was tallied to the metrics."""
         self.in_flight.set(self._active)
-        _add(self.requests, self._requests)
-        _add(self.units, self._units)
-        _add(self.refusals, {(code,): count for code, count in self._refusals.items()})
+        for code, count in self._refusals.items():
+            self.refusals.labels(code).inc(count)
         self._refusals.clear()
-        for name, tally in self._routes.items():
-            tally.duration.add_to(self.duration.labels(name))
-            tally.first_byte.add_to(self.first_byte.labels(name))
-            self.bytes_in.labels(name).inc(tally.bytes_in)
-            self.bytes_out.labels(name).inc(tally.bytes_out)
-            self.disconnects.labels(name).inc(tally.disconnects)
-        self._routes.clear()
+        for (route, status, outcome), tally in self._ended.items():
+            self.requests.labels(route, status, outcome).inc(tally.requests)
+            tally.duration.add_to(self.duration.labels(route))
+            tally.first_byte.add_to(self.first_byte.labels(route))
+            self.bytes_in.labels(route).inc(tally.bytes_in)
+            self.bytes_out.labels(route).inc(tally.bytes_out)
+            self.disconnects.labels(route).inc(tally.disconnects)
+            for (workload, unit), count in tally.units.items():
+                self.units.labels(workload, unit).inc(count)
+        self._ended.clear()
 
     async def keep_flushing(self) -> None:
         """Flush until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             self.flush()
-
-
-def _add(counter: Counter, tallied: dict[Any, int]) -> None:
-    for labels, count in tallied.items():
-        counter.labels(*labels).inc(count)
-    tallied.clear()
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[str, bytes]:

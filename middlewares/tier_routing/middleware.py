@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,6 +19,8 @@ from middlewares.tier_routing.rules import choose_pools
 
 HINTED = frozenset({Workload.BYOC, Workload.LIVE_VIDEO_TO_VIDEO, Workload.TRANSCODING})
 """Workloads with hints or configuration for single requests (gateway contract sections 3 and 4)."""
+REMEMBERED_CHOICES = 4096
+"""Of pools by tier, workload and model. Models are the client's words, so their number is bounded."""
 
 
 class TierRoutingMiddleware:
@@ -27,7 +30,8 @@ class TierRoutingMiddleware:
         """`models`: those that clients are told of."""
         self._app = app
         self._models = frozenset(models)
-        self._rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
+        rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
+        self._pools = lru_cache(REMEMBERED_CHOICES)(partial(choose_pools, rules))
         self._tiers = routing.tiers
         self._fleet = fleet
 
@@ -43,7 +47,7 @@ class TierRoutingMiddleware:
             await send_models(self._models, principal, send)
             return
         exchange.tier = principal.plan.tier
-        pools = choose_pools(self._rules, exchange.tier, route.workload, exchange.declared.model)
+        pools = self._pools(exchange.tier, route.workload, exchange.declared.model)
         if exchange.affinity is None:
             exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
         else:

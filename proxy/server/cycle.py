@@ -31,6 +31,10 @@ class Framing(Enum):
     UNTIL_CLOSE = auto()
 
 
+# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
+_BODILESS, _LENGTH, _CHUNKED, _UNTIL_CLOSE = Framing.BODILESS, Framing.LENGTH, Framing.CHUNKED, Framing.UNTIL_CLOSE
+
+
 class InvalidAnswer(RuntimeError):
     """An application broke ASGI, or a header field would break the answer's framing. The connection is closed."""
 
@@ -94,7 +98,7 @@ class Cycle:
         self.response_complete = False
         self._head = b""
         """Not yet written."""
-        self._framing = Framing.CHUNKED
+        self._framing = _CHUNKED
         self._left = 0
         """Bytes of the body still owed, where its length was announced."""
 
@@ -185,18 +189,15 @@ class Cycle:
     def _begin(self, message: Message) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        status = message["status"]
-        length: int | None = None
-        lines = []
-        for name, value in (*self._default_headers, *message["headers"]):
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"connection":
-                self.keep_alive = self.keep_alive and b"close" not in value.lower()
-                continue
-            lines.append(name + b": " + value)
-        self._frame(status, length)
-        if self._framing is Framing.CHUNKED:
+        status, headers = message["status"], [*self._default_headers, *message["headers"]]
+        fields = dict(headers)
+        if b"connection" in fields:
+            options = [value.lower() for name, value in headers if name == b"connection"]
+            headers = [field for field in headers if field[0] != b"connection"]
+            self.keep_alive = self.keep_alive and not any(b"close" in option for option in options)
+        self._frame(status, fields.get(b"content-length"))
+        lines = list(map(b": ".join, headers))
+        if self._framing is _CHUNKED:
             lines.append(b"transfer-encoding: chunked")
         if not self.keep_alive:
             lines.append(b"connection: close")
@@ -205,29 +206,29 @@ class Cycle:
             raise InvalidAnswer("a header field of the answer contains CR, LF or NUL")
         self._head = STATUS_LINE[status] + block + b"\r\n\r\n"
 
-    def _frame(self, status: int, length: int | None) -> None:
+    def _frame(self, status: int, length: bytes | None) -> None:
         if self._scope["method"] == "HEAD" or status in (204, 304):
-            self._framing = Framing.BODILESS
+            self._framing = _BODILESS
         elif length is not None:
-            self._framing, self._left = Framing.LENGTH, length
+            self._framing, self._left = _LENGTH, int(length)
         elif self._scope["http_version"] == "1.0":
-            self._framing, self.keep_alive = Framing.UNTIL_CLOSE, False
+            self._framing, self.keep_alive = _UNTIL_CLOSE, False
 
     def _write(self, body: bytes, *, more: bool) -> None:
         if not self.response_started or self.response_complete:
             raise InvalidAnswer("a body belongs between the head of an answer and its end")
         framing, before, after = self._framing, self._head, b""
         self._head = b""
-        if framing is Framing.CHUNKED:
+        if framing is _CHUNKED:
             if body:
                 before, after = before + b"%x\r\n" % len(body), b"\r\n"
             if not more:
                 after += b"0\r\n\r\n"
-        elif framing is Framing.LENGTH:
+        elif framing is _LENGTH:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise InvalidAnswer("the body is not as long as announced")
-        elif framing is Framing.BODILESS:
+        elif framing is _BODILESS:
             body = b""
         if len(body) < COPIED:
             self._transport.write(before + body + after)

@@ -33,7 +33,9 @@ def protocol_class(edge: Edge) -> type["Connection"]:
     """The class to hand to uvicorn as `http=`, bound to these settings."""
 
     class BoundConnection(Connection):
-        limits = edge
+        max_header_fields = edge.max_header_fields
+        max_header_bytes = edge.max_header_bytes
+        header_seconds = edge.header_seconds
 
     return BoundConnection
 
@@ -45,7 +47,9 @@ class Connection(HttpToolsProtocol):
     for `on_disconnect`, `abort` and `body_received`.
     """
 
-    limits: Edge
+    max_header_fields: int
+    max_header_bytes: int
+    header_seconds: float
     draining = False
     """Each answer is the last of its connection. Set on the class: it holds for connections yet to come, too."""
 
@@ -137,7 +141,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head:
             self._await_head()
-            if self._head_bytes > self.limits.max_header_bytes:
+            if self._head_bytes > self.max_header_bytes:
                 self._give_up(TOO_LARGE)
         elif self._newest is cycle and (cycle is None or (cycle.more_body and cycle.unread == body_bytes)):
             self._count_unseen()
@@ -151,9 +155,9 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        if len(self.headers) > self.limits.max_header_fields or (
-            self._first_read_bytes + self._head_bytes > self.limits.max_header_bytes
-            and self._head_size() > self.limits.max_header_bytes
+        if len(self.headers) > self.max_header_fields or (
+            self._first_read_bytes + self._head_bytes > self.max_header_bytes
+            and self._head_size() > self.max_header_bytes
         ):
             raise HeadTooLarge
         scope = cast("dict[str, Any]", self.scope)
@@ -172,7 +176,8 @@ class Connection(HttpToolsProtocol):
         scope["http_version"] = version
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["raw_path"] = path
-        scope["path"] = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
+        text = path.decode("latin-1")
+        scope["path"] = unquote(text) if "%" in text else text
         scope["query_string"] = query
         before = self._newest
         self._newest = cycle = Cycle(
@@ -277,7 +282,7 @@ class Connection(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+            self._timer = self.loop.call_later(self.header_seconds, self._head_is_late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -13,6 +13,10 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
+# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
+_CLOSED, _OPEN = BreakerState.CLOSED, BreakerState.OPEN
+
+
 class Breaker:
     """Opens after `threshold` failures in a row; every `retry_after` seconds one call may pass as a probe.
 
@@ -32,7 +36,7 @@ class Breaker:
         retry_after: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = BreakerState.CLOSED
+        self.state = _CLOSED
         self.cause = ""
         self._on_change = on_change
         self._threshold = threshold
@@ -49,7 +53,7 @@ class Breaker:
 
         A probe that never reports (its caller went away) is replaced by another after `retry_after`.
         """
-        if self.state is BreakerState.CLOSED:
+        if self.state is _CLOSED:
             return True
         now = self._clock()
         if now < self._probe_at:
@@ -63,9 +67,9 @@ class Breaker:
 
         While open, that is news from before; only a probe's answer closes.
         """
-        if self.state is BreakerState.OPEN:
+        if self.state is _OPEN:
             return
-        self.state = BreakerState.CLOSED
+        self.state = _CLOSED
         if self._failed_writes and write not in self._failed_writes:
             since = self._clock() - self.LATELY
             if any(failed > since for failed in self._failed_writes.values()):
@@ -82,9 +86,9 @@ class Breaker:
         if write:
             self._failed_writes[write] = self._clock()
         if self.state is BreakerState.HALF_OPEN:
-            self.state = BreakerState.OPEN
-        elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:
-            self.state = BreakerState.OPEN
+            self.state = _OPEN
+        elif self.state is _CLOSED and self._failures >= self._threshold:
+            self.state = _OPEN
             self._probe_at = self._clock() + self._retry_after
             if not self._lost:
                 self._lost, self.cause = True, cause

@@ -136,19 +136,19 @@ class ResponseParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._response.status:  # a trailer: gateways send none, clients read none
             return
-        name = name.lower()
-        value = value.strip(b" \t")
-        self._headers.append((name, value))
-        if name == b"content-length":
-            self._length = int(value)
-        elif name == b"transfer-encoding":
-            # Anything but one plain "chunked" is read differently by different recipients.
-            if self._chunked or value.lower() != b"chunked" or self._parser.get_http_version() == "1.0":
-                raise FramingError("unsupported Transfer-Encoding")
-            self._chunked = True
+        self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
         headers = self._headers
+        fields = dict(headers)
+        if b"content-length" in fields:  # llhttp lets only one pass, and only digits
+            self._length = int(fields[b"content-length"])
+        if b"transfer-encoding" in fields:
+            # Anything but one plain "chunked" is read differently by different recipients.
+            codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+            if codings != [b"chunked"] or self._parser.get_http_version() == "1.0":
+                raise FramingError("unsupported Transfer-Encoding")
+            self._chunked = True
         if len(headers) > MAX_FIELDS:
             raise FramingError(f"the response has more than {MAX_FIELDS} header fields")
         if self._head_bytes > MAX_HEAD_BYTES and _size(headers) > MAX_HEAD_BYTES:

@@ -32,14 +32,13 @@ def request_head(method: bytes, target: bytes, headers: Headers, framing: bytes)
         InvalidRequest: the head would not be read as the request it was made from: a separator or control character
             where none may stand, or framing headers among ``headers``. The message never repeats a value.
     """
-    lines = [name + b": " + value for name, value in headers]
+    lines = list(map(b": ".join, headers))
     block = b"\r\n".join([b"", *lines])
     # One pass over the whole block: it must hold the line ends just written, and no more.
     if len(block.translate(None, b"\r\n\0")) != len(block) - 2 * len(lines):
         raise InvalidRequest("a header contains CR, LF or NUL")
-    names = [name for name, _ in headers]
-    if not _KNOWN.issuperset(names):
-        _check(names)
+    if not _KNOWN.issuperset(dict(headers)):
+        _check([name for name, _ in headers])
     if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
         raise InvalidRequest("the method is CONNECT or not a token (RFC 9110 section 9)")
     if not target or _UNSAFE_IN_TARGET.search(target):
