@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from proxy.turn import Outlet
+
 logger = logging.getLogger("uvicorn.error")
 
 COPIED = 16_384
@@ -54,10 +56,10 @@ class Cycle:
         "_head",
         "_left",
         "_news",
+        "_outlet",
         "_parts",
         "_reader",
         "_scope",
-        "_transport",
         "disconnected",
         "keep_alive",
         "more_body",
@@ -70,7 +72,7 @@ class Cycle:
     def __init__(
         self,
         scope: Scope,
-        transport: asyncio.Transport,
+        outlet: Outlet,
         flow: FlowControl,
         default_headers: list[tuple[bytes, bytes]],
         *,
@@ -80,7 +82,7 @@ class Cycle:
     ) -> None:
         """`answered` is called once the answer is complete."""
         self._scope = scope
-        self._transport = transport
+        self._outlet = outlet
         self._flow = flow
         self._default_headers = default_headers
         self._answered = answered
@@ -149,7 +151,7 @@ class Cycle:
 
     async def _fail(self) -> None:
         if self.response_started:
-            self._transport.close()
+            self._outlet.close()
             return
         self.keep_alive = False
         await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
@@ -157,8 +159,8 @@ class Cycle:
 
     async def receive(self) -> Message:
         """The ASGI `receive`: waits until there is something to tell. One reader at a time."""
-        if self.waiting_for_100_continue and not self._transport.is_closing():
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.waiting_for_100_continue:
+            self._outlet.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             self._flow.resume_reading()
@@ -231,9 +233,9 @@ class Cycle:
         elif framing is _BODILESS:
             body = b""
         if len(body) < COPIED:
-            self._transport.write(before + body + after)
+            self._outlet.write(before + body + after)
         else:
-            self._transport.writelines([part for part in (before, body, after) if part])
+            self._outlet.write_now([part for part in (before, body, after) if part])
         if not more:
             self._end()
 
@@ -241,5 +243,5 @@ class Cycle:
         self.response_complete = True
         self._wake()
         if not self.keep_alive:
-            self._transport.close()
+            self._outlet.close()
         self._answered()

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from config.access import Edge
 from proxy.server.canned import LATE, MALFORMED, TOO_LARGE
 from proxy.server.cycle import Cycle
+from proxy.turn import Outlet, Turn
 
 _FAREWELL_SECONDS = 0.5
 """How long a draining connection stays open for one more request, which may be on its way already."""
@@ -36,6 +37,7 @@ def protocol_class(edge: Edge) -> type["Connection"]:
         max_header_fields = edge.max_header_fields
         max_header_bytes = edge.max_header_bytes
         header_seconds = edge.header_seconds
+        turn = Turn()
 
     return BoundConnection
 
@@ -50,6 +52,7 @@ class Connection(HttpToolsProtocol):
     max_header_fields: int
     max_header_bytes: int
     header_seconds: float
+    turn: Turn
     draining = False
     """Each answer is the last of its connection. Set on the class: it holds for connections yet to come, too."""
 
@@ -85,7 +88,7 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """End the connection without another byte, so that the client sees that its answer is not whole."""
-        self.transport.abort()
+        self._outlet.abort()
 
     def body_received(self) -> bool:
         """Has the body of the request in the application's hands arrived to its end?"""
@@ -97,6 +100,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._outlet = Outlet(transport, self.turn)
         self._queue: deque[Cycle] = deque()
         """Pipelined requests that wait for the answers before theirs."""
         self._await_head()
@@ -182,7 +186,7 @@ class Connection(HttpToolsProtocol):
         before = self._newest
         self._newest = cycle = Cycle(
             scope,
-            self.transport,
+            self._outlet,
             self.flow,
             self.server_state.default_headers,
             expect_100_continue=self.expect_100_continue and version != "1.0",
@@ -231,7 +235,7 @@ class Connection(HttpToolsProtocol):
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._idle_too_long)
         else:
-            self.transport.close()
+            self._outlet.close()
 
     @property
     def _idle(self) -> bool:
@@ -239,7 +243,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         if self._idle:
-            self.transport.close()
+            self._outlet.close()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -272,13 +276,13 @@ class Connection(HttpToolsProtocol):
         started = cycle.response_started
         cycle.disconnect()
         if started:
-            self.transport.abort()
+            self._outlet.abort()
         else:
             self._close(words)
 
     def _close(self, words: bytes) -> None:
-        self.transport.write(words)
-        self.transport.close()
+        self._outlet.write(words)
+        self._outlet.close()
 
     def _await_head(self) -> None:
         if self._timer is None:
@@ -294,4 +298,4 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             self._give_up(LATE)
         else:
-            self.transport.close()
+            self._outlet.close()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import cast
 
+from proxy.turn import Outlet, Turn
 from proxy.upstream.errors import (
     ConnectionDropped,
     FirstByteTimeout,
@@ -35,6 +36,7 @@ class Connection(asyncio.Protocol):
     Args:
         origin: ``host:port``, for errors.
         keep_alive: seconds it may be idle.
+        turn: with whose other connections its requests leave.
         on_idle: called when it is ready for another exchange.
         on_lost: called once when its socket, if there ever was one, is gone.
     """
@@ -45,12 +47,14 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_idle",
         "_on_lost",
+        "_outlet",
         "_parser",
         "_paused",
         "_response",
         "_reused",
         "_timeouts",
         "_transport",
+        "_turn",
         "_upload",
         "dialled",
         "origin",
@@ -60,15 +64,18 @@ class Connection(asyncio.Protocol):
         self,
         origin: str,
         keep_alive: float,
+        turn: Turn,
         *,
         on_idle: Callable[["Connection"], None],
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self.origin = origin
         self._keep_alive = keep_alive
+        self._turn = turn
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport  # from connection_made on
+        self._outlet: Outlet
         self.dialled = False
         self._parser = ResponseParser()
         self._loop = asyncio.get_running_loop()  # asking for it costs a system call each time, so once
@@ -93,16 +100,15 @@ class Connection(asyncio.Protocol):
         self._parser.expect(response, bodiless=bodiless)
         self._timeouts = timeouts
         if body is None:
-            transport.write(head)
+            self._outlet.write(head)
         elif not isinstance(body, bytes):
             # Before the head, whose write may already pause it.
             self._upload = Upload(body, length, transport, self.origin, progress=self._restart, failed=self.fail)
             transport.write(head)
         elif len(body) <= _ONE_WRITE:
-            transport.write(head + body)
+            self._outlet.write(head + body)
         else:
-            transport.write(head)
-            transport.write(body)
+            self._outlet.write_now([head, body])
         self._deadline.start(timeouts.first_byte)
         return response
 
@@ -121,7 +127,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Closes the socket at once; ``on_lost`` follows."""
         if self.dialled:
-            self._transport.abort()
+            self._outlet.abort()
 
     def fail(self, error: Exception) -> None:
         """Ends the exchange with ``error`` for its reader, and the connection with it."""
@@ -131,9 +137,9 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _complete(self, response: Response) -> None:
-        transport, upload = self._transport, self._upload
+        upload = self._upload
         # A response to half a request leaves the other half in the way of the next one.
-        sent = (upload is None or upload.complete) and not transport.get_write_buffer_size()
+        sent = (upload is None or upload.complete) and self._outlet.empty
         self._detach()
         response.end()
         if sent and self._parser.reusable:
@@ -141,7 +147,7 @@ class Connection(asyncio.Protocol):
             self._deadline.start(self._keep_alive)
             self._on_idle(self)
         else:
-            transport.abort()
+            self._outlet.abort()
 
     def _detach(self) -> Response | None:
         response, self._response = self._response, None
@@ -176,6 +182,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._outlet = Outlet(self._transport, self._turn)
         self.dialled = True
 
     def data_received(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 
+from proxy.turn import Turn
 from proxy.upstream.connection import Body, Connection
 from proxy.upstream.errors import ConnectFailed, ConnectTimeout, PoolExhausted
 from proxy.upstream.request import CHUNKED, CONTENT_LENGTH, Headers, request_head
@@ -50,6 +51,7 @@ class Pool:
         self._max_idle = max_idle
         self._max_waiting = max_waiting
         self._keep_alive = keep_alive
+        self._writing = Turn()
         self._closed = False
         self._connections: set[Connection] = set()
         # Ordered sets: the values mean nothing.
@@ -192,7 +194,7 @@ class Pool:
     # -- connections come and go --------------------------------------------------------------------------------
 
     def _slot(self) -> Connection:
-        connection = Connection(self.origin, self._keep_alive, on_idle=self._ready, on_lost=self._lost)
+        connection = Connection(self.origin, self._keep_alive, self._writing, on_idle=self._ready, on_lost=self._lost)
         self._connections.add(connection)
         return connection
 
