@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable
 
@@ -34,6 +35,7 @@ class UsageTrackerMiddleware:
                 send = self._streams.following(exchange, send)
             tap = _Tap(exchange, meter, receive, send)
             await self._app(scope, tap.receive, tap.send)
+            await asyncio.sleep(0)  # the end of the answer leaves first
         finally:
             settle(self._ledger, exchange, meter, time.monotonic())
 
