@@ -22,8 +22,9 @@ class Turn:
         self._waiting: list[Outlet] = []
 
     def add(self, outlet: Outlet) -> None:
+        """Flush `outlet` at the end of the turn."""
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._end)
+            outlet.loop.call_soon(self._end)
         self._waiting.append(outlet)
 
     def _end(self) -> None:
@@ -35,9 +36,10 @@ class Turn:
 class Outlet:
     """The writing half of one connection. Whatever is written to its transport goes through here, and so in order."""
 
-    __slots__ = ("_parts", "_size", "_transport", "_turn")
+    __slots__ = ("_parts", "_size", "_transport", "_turn", "loop")
 
-    def __init__(self, transport: asyncio.Transport, turn: Turn) -> None:
+    def __init__(self, transport: asyncio.Transport, turn: Turn, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._transport = transport
         self._turn = turn
         self._parts: list[bytes] = []

@@ -100,7 +100,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._outlet = Outlet(transport, self.turn)
+        self._outlet = Outlet(transport, self.turn, self.loop)
         self._queue: deque[Cycle] = deque()
         """Pipelined requests that wait for the answers before theirs."""
         self._await_head()

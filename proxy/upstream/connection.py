@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._outlet = Outlet(self._transport, self._turn)
+        self._outlet = Outlet(self._transport, self._turn, self._loop)
         self.dialled = True
 
     def data_received(self, data: bytes) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.benchmarks import nginx
 from tests.benchmarks.express import express
+from tests.benchmarks.floor import NAME as FLOOR
+from tests.benchmarks.floor import floor
 from tests.benchmarks.gate import gate
 from tests.benchmarks.programs import Candidate, Missing
 from tests.benchmarks.report import Section, Target
@@ -33,7 +35,8 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct))
         ours = await stack.enter_async_context(gate(folder / "one", direct))
         two = await stack.enter_async_context(gate(folder / "two", direct, name=TWO, workers=2))
-        always = (direct, proxy, ours.candidate, two.candidate)
+        least = await stack.enter_async_context(floor(folder))
+        always = (direct, proxy, least, ours.candidate, two.candidate)
         candidates: dict[str, Serving] = {each.name: _as_it_is(each) for each in always}
         try:
             candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
@@ -65,6 +68,8 @@ def _figures(section: Section, peers: list[str]) -> None:
     section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
     section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, GATE, FEW))
     section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
+    section.figure(f"{FLOOR} / {NGINX}, {FEW} connections", compare(RATE, FLOOR, NGINX, FEW))
+    section.figure(f"tollgate / {FLOOR}, {FEW} connections", compare(RATE, GATE, FLOOR, FEW))
     for other in (NGINX, *peers):
         cost = compare(CPU, GATE, other, FEW)
         section.figure(f"CPU time per request, Redis included, tollgate / {other}", cost)

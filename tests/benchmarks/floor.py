@@ -1,0 +1,40 @@
+"""The least that a Python server costs here: uvicorn with one fixed answer, no upstream, no Redis.
+
+nginx and Python do not grow by the same factor from one machine to the next, nor from one build of Python to another.
+This tells which part of the distance to nginx is the interpreter's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.types import Receive, Scope, Send
+
+from tests.benchmarks.nginx import ANSWER
+from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, running
+
+NAME = "uvicorn, a fixed answer"
+_BODY = ANSWER.encode()
+_HEAD = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BODY))]
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Read the request, give the answer."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": _HEAD})
+    await send({"type": "http.response.body", "body": _BODY})
+
+
+@contextlib.asynccontextmanager
+async def floor(folder: Path) -> AsyncIterator[Candidate]:
+    """The server, in a process of its own."""
+    port = free_port()
+    settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", "off", "--no-access-log")
+    where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
+    command = (sys.executable, "-m", "uvicorn", "tests.benchmarks.floor:app", *settings, *where)
+    async with running(*command, port=port, log=folder / "floor.log") as process:
+        yield Candidate(NAME, port, processes={"worker": (process,)})
