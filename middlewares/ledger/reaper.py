@@ -18,8 +18,8 @@ from middlewares.ledger.turns import in_turns
 
 BATCH = 200
 PERIOD_SECONDS = 0.25
-GRACE_SECONDS = 3.0
-"""After Redis was away, the living get this long to renew their holds and to write what they have journaled."""
+GRACE_SECONDS = 2.0
+"""After Redis was away, the living get this long to be back, to renew their holds and to write what they journaled."""
 POSTPONE_MS = 60_000
 _DECODE = msgspec.json.Decoder(Hold).decode
 

@@ -88,6 +88,7 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """End the connection without another byte, so that the client sees that its answer is not whole."""
+        self._outlet.flush()  # the bytes before, which it was promised
         self._outlet.abort()
 
     def body_received(self) -> bool:
@@ -276,7 +277,7 @@ class Connection(HttpToolsProtocol):
         started = cycle.response_started
         cycle.disconnect()
         if started:
-            self._outlet.abort()
+            self.abort()
         else:
             self._close(words)
 

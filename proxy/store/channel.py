@@ -16,7 +16,7 @@ from proxy.store.replies import NoScript
 Locate = Callable[[], Awaitable[Endpoint]]
 """Says where the node is now; asked before every connection. Raises `StoreError` when nobody knows."""
 
-_BACKOFF_SECONDS = (0.05, 1.0)
+_BACKOFF_SECONDS = (0.05, 0.25)
 """First and longest pause between attempts to connect; each is shortened at random by up to half."""
 
 

@@ -32,7 +32,7 @@ LOG = "redis.log"
 _POLL_SECONDS = 0.02
 _STABLE_SECONDS = 1.0
 """A server that lived longer is started again at once, one that did not after a growing pause."""
-_LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 _SYNC_SECONDS = 1.0
 

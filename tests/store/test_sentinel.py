@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio.sentinel import MasterNotFoundError
 
 from middlewares.ledger.port import Script, StoreError, StoreUnavailable
 from proxy.store.breaker import BreakerState
@@ -110,7 +111,14 @@ async def test_the_new_master_is_found(
         assert store.state is BreakerState.CLOSED
         states = [change.state for change in changes]
         assert states == [BreakerState.OPEN, BreakerState.CLOSED] * (len(states) // 2)
-        assert int(await store.redis.get("k") or 0) > 1
+
+        async def followed() -> bool:
+            try:
+                return int(await store.redis.get("k") or 0) > 1
+            except MasterNotFoundError:  # the sentinels learn of it one after the other
+                return False
+
+        await eventually(followed)
 
 
 async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_answers(
