@@ -34,7 +34,7 @@ class Turn:
 
 
 class Outlet:
-    """The writing half of one connection. Whatever is written to its transport goes through here, and so in order."""
+    """The writing half of one connection. Nobody writes to the transport past what waits here, so order is kept."""
 
     __slots__ = ("_parts", "_size", "_transport", "_turn", "loop")
 
@@ -60,7 +60,7 @@ class Outlet:
             self.flush()
 
     def write_now(self, parts: list[bytes]) -> None:
-        """Write large parts, which are not copied, and what waits before them."""
+        """Write at once, after what waits: parts that are large, or that others follow at the transport itself."""
         self.flush()
         self._transport.writelines(parts)
 

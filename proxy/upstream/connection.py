@@ -95,7 +95,6 @@ class Connection(asyncio.Protocol):
 
     def exchange(self, head: bytes, body: Body, length: int | None, timeouts: Timeouts, *, bodiless: bool) -> Response:
         """Sends a request and returns its response, of which nothing has arrived yet."""
-        transport = self._transport
         self._response = response = Response(self, self._loop)
         self._parser.expect(response, bodiless=bodiless)
         self._timeouts = timeouts
@@ -103,8 +102,9 @@ class Connection(asyncio.Protocol):
             self._outlet.write(head)
         elif not isinstance(body, bytes):
             # Before the head, whose write may already pause it.
+            transport = self._transport
             self._upload = Upload(body, length, transport, self.origin, progress=self._restart, failed=self.fail)
-            transport.write(head)
+            self._outlet.write_now([head])  # the upload goes on at the transport itself
         elif len(body) <= _ONE_WRITE:
             self._outlet.write(head + body)
         else:
