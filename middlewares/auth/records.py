@@ -70,6 +70,8 @@ class KeyRecord:
     models: frozenset[str] | None = None
     cidrs: tuple[str, ...] | None = None
     """Networks it may be used from, for example `10.0.0.0/8`."""
+    replaced_by: str | None = None
+    """Id of the key it was rotated to; until `expires_at` both work."""
 
     @property
     def ref(self) -> RecordRef:

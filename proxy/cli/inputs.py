@@ -56,17 +56,22 @@ def network(text: str) -> str:
         bad_input(f"--cidr: {error}")
 
 
+def duration(what: str, text: str) -> timedelta:
+    """A length of time such as 30d."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        bad_input(f"{what} must be a whole number and one of s, m, h, d, w, for example 30d")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
 def expiry(within: str | None, at: str | None) -> datetime | None:
     """When something expires, by `--expires-in` or `--expires-at`; None: never."""
     if within is not None and at is not None:
         bad_input("give either --expires-in or --expires-at, not both")
     now = datetime.now(UTC)
     if within is not None:
-        match = _DURATION.fullmatch(within)
-        if match is None:
-            bad_input("--expires-in must be a whole number and one of s, m, h, d, w, for example 30d")
         try:
-            return now + timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+            return now + duration("--expires-in", within)
         except OverflowError:
             bad_input("--expires-in is too far away")
     if at is None:

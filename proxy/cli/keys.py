@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
-from proxy.cli.inputs import AppOption, client_id, expiry, free_text, key_id, network, user_id
-from proxy.cli.output import Json, print_many, print_one
+from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
+from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
 from proxy.cli.session import run
+
+_LONGEST_OVERLAP = timedelta(days=365)
 
 app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users.")
 
@@ -56,8 +58,42 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
     """List the keys of an app and its users, oldest first."""
     owner = client_id(app_id)
     records = run(lambda session: session.keys.list(owner))
-    columns = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "workloads", "models", "cidrs")
+    columns = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
+    columns += ("workloads", "models", "cidrs")
     print_many(columns, map(view, records), as_json)
+
+
+@app.command()
+def rotate(
+    rotated: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, not the key itself.")],
+    *,
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="For how long the old key works beside the new one; 0 ends it now.")
+    ] = "24h",
+    expires_in: Annotated[str | None, typer.Option(metavar="DURATION", help="Of the new key, for example 30d.")] = None,
+    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Of the new key, ISO 8601.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Replace a key by a new one that may do the same, and end the old one after a while. The new one is shown once.
+
+    The new key expires when the old one would have, unless you say when.
+    """
+    from proxy.control.keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
+
+    wanted = key_id(rotated)
+    both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
+    if both_work > _LONGEST_OVERLAP:
+        bad_input(
+            f"--overlap may be {_LONGEST_OVERLAP.days} days at the most: an old key that need not end needs no new one"
+        )
+    ends = expiry(expires_in, expires_at)
+    try:
+        old, new, key = run(lambda session: session.keys.rotate(wanted, both_work, expires_at=ends))
+    except KeyEnded as error:
+        fail(str(error), Exit.FAILED)
+    assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
+    old_ends = old.expires_at.isoformat(timespec="seconds")
+    print_one({"key": key, **view(new), "replaces": old.key_id, "replaced_key_ends_at": old_ends}, as_json)
 
 
 @app.command()
@@ -85,4 +121,5 @@ def view(record: KeyRecord) -> dict[str, Any]:
         "workloads": sorted(record.workloads) if record.workloads is not None else None,
         "models": sorted(record.models) if record.models is not None else None,
         "cidrs": list(record.cidrs) if record.cidrs is not None else None,
+        "replaced_by": record.replaced_by,
     }

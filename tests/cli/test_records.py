@@ -71,6 +71,24 @@ def test_a_key_is_created_listed_and_revoked(tollgate: Tollgate, client_id: str)
     assert key[21:] not in listed.out
 
 
+def test_a_key_is_rotated_and_the_old_one_ends(tollgate: Tollgate, client_id: str) -> None:
+    made = tollgate("keys", "create", "--app", client_id, "--name", "laptop", "--workload", "llm", "--json").json
+    rotated = tollgate("keys", "rotate", made["key_id"], "--overlap", "2h", "--json").json
+    assert re.fullmatch(rf"tgk_{rotated['key_id']}_[0-9A-Za-z]{{49}}", rotated["key"])
+    assert rotated["replaces"] == made["key_id"]
+    left = datetime.fromisoformat(rotated["replaced_key_ends_at"]) - datetime.now(UTC)
+    assert timedelta(hours=1) < left <= timedelta(hours=2)
+    old, new = tollgate("keys", "list", "--app", client_id, "--json").json
+    assert (old["replaced_by"], old["expires_at"]) == (new["key_id"], rotated["replaced_key_ends_at"])
+    assert (new["name"], new["workloads"], new["expires_at"]) == ("laptop", ["llm"], None)
+    again = tollgate("keys", "rotate", made["key_id"])
+    assert (again.code, again.out) == (1, "")
+    assert f"the key to rotate now is {new['key_id']}" in again.err
+    assert tollgate("keys", "rotate", new["key_id"], "--overlap", "0", "--json").code == 0
+    statuses = [key["status"] for key in tollgate("keys", "list", "--app", client_id, "--json").json]
+    assert statuses == ["active", "expired", "active"]
+
+
 def test_a_new_key_stands_on_a_line_of_its_own(tollgate: Tollgate, client_id: str) -> None:
     out = tollgate("keys", "create", "--app", client_id).out
     assert re.search(r"^key: +tgk_[a-z2-7]{16}_[0-9A-Za-z]{49}$", out, re.MULTILINE)
@@ -151,6 +169,7 @@ async def test_a_running_worker_obeys_the_command_line_at_once(tollgate: Tollgat
         (("keys", "create", "--app", "app_aaaaaaaaaaaaaaaa"), "there is no app app_aaaaaaaaaaaaaaaa"),
         (("keys", "list", "--app", "app_aaaaaaaaaaaaaaaa"), "there is no app app_aaaaaaaaaaaaaaaa"),
         (("users", "list", "--app", "app_aaaaaaaaaaaaaaaa"), "there is no app app_aaaaaaaaaaaaaaaa"),
+        (("keys", "rotate", "aaaaaaaaaaaaaaaa"), "there is no key aaaaaaaaaaaaaaaa"),
         (("keys", "revoke", "aaaaaaaaaaaaaaaa"), "there is no key aaaaaaaaaaaaaaaa"),
     ],
 )

@@ -200,6 +200,19 @@ async def test_a_revocation_reaches_another_worker_at_once(gate: Gate, store: St
         await eventually_refused(gate, key, "key_revoked")
 
 
+async def test_a_rotation_reaches_another_worker_at_once(gate: Gate, store: Store, tmp_path: Path) -> None:
+    app, _ = await gate.apps.create("Acme", "free")
+    first, key = await gate.keys.create(app.client_id)
+    async with _gate(store, tmp_path) as other:
+        await other.ask(key)
+        _, second, successor = await gate.keys.rotate(first.key_id, timedelta(hours=1))
+        await other.ask(key)
+        await other.ask(successor)
+        await gate.keys.rotate(second.key_id, timedelta(0))
+        await eventually_refused(other, successor, "key_expired")
+        await other.ask(key)
+
+
 async def test_a_plan_that_is_gone_is_403_and_one_log_line(gate: Gate) -> None:
     app, _ = await gate.apps.create("Acme", "enterprise-2019")
     _, key = await gate.keys.create(app.client_id)

@@ -13,7 +13,7 @@ from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
 from middlewares.ledger.port import StoreRejected
 from proxy.control.apps import Apps
 from proxy.control.directory import RecordDirectory
-from proxy.control.keys import Keys
+from proxy.control.keys import KeyEnded, Keys
 from proxy.control.records import APPS, Records, UnknownRecord, keys_of, name_of
 from proxy.control.users import Users
 from proxy.store.store import Store
@@ -121,6 +121,62 @@ async def test_a_revoked_key_stays_listed(apps: Apps, keys: Keys) -> None:
     revoked = await keys.revoke(record.key_id)
     assert revoked == replace(record, status="revoked")
     assert await keys.list(app.client_id) == [revoked]
+
+
+async def test_a_rotated_key_ends_after_the_overlap_and_its_successor_may_do_the_same(
+    apps: Apps, keys: Keys, users: Users
+) -> None:
+    app, _ = await apps.create("Acme", "free")
+    user, _ = await users.create(app.client_id, "ann")
+    before = datetime.now(UTC)
+    narrowed = {"user": user.user_id, "name": "laptop", "workloads": [Workload.LLM], "models": ["m"]}
+    record, text = await keys.create(app.client_id, cidrs=["10.0.0.0/8"], **narrowed)  # type: ignore[arg-type]
+    old, new, new_text = await keys.rotate(record.key_id, timedelta(hours=24))
+    assert old.expires_at is not None
+    assert timedelta(hours=24) <= old.expires_at - before < timedelta(hours=25)
+    assert old == replace(record, expires_at=old.expires_at, replaced_by=new.key_id)
+    own = {"key_id": new.key_id, "hash": new.hash, "last4": new.last4, "created_at": new.created_at}
+    assert new == replace(record, **own)  # type: ignore[arg-type]
+    assert {new.key_id, new.hash, new_text}.isdisjoint({record.key_id, record.hash, text})
+    assert await keys.list(app.client_id) == [old, new]
+
+
+async def test_a_rotation_makes_no_key_live_longer(apps: Apps, keys: Keys) -> None:
+    app, _ = await apps.create("Acme", "free")
+    soon, later = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
+    record, _ = await keys.create(app.client_id, expires_at=soon)
+    old, new, _ = await keys.rotate(record.key_id, timedelta(days=7))
+    assert (old.expires_at, new.expires_at) == (soon, soon)
+    old, new, _ = await keys.rotate(new.key_id, timedelta(0), expires_at=later)
+    assert old.expires_at is not None
+    assert old.expires_at <= datetime.now(UTC)
+    assert new.expires_at == later
+
+
+async def test_a_key_that_has_ended_or_was_rotated_is_not_rotated(apps: Apps, keys: Keys) -> None:
+    app, _ = await apps.create("Acme", "free")
+    revoked, _ = await keys.create(app.client_id)
+    await keys.revoke(revoked.key_id)
+    expired, _ = await keys.create(app.client_id, expires_at=datetime.now(UTC))
+    rotated, _ = await keys.create(app.client_id)
+    _, successor, _ = await keys.rotate(rotated.key_id, timedelta(hours=1))
+    for record, said in ((revoked, "has ended"), (expired, "has ended"), (rotated, successor.key_id)):
+        with pytest.raises(KeyEnded, match=said):
+            await keys.rotate(record.key_id, timedelta(hours=1))
+    with pytest.raises(UnknownRecord):
+        await keys.rotate("a" * 16, timedelta(hours=1))
+    assert len(await keys.list(app.client_id)) == 4
+
+
+async def test_a_key_rotated_by_many_at_once_has_one_successor(apps: Apps, keys: Keys) -> None:
+    app, _ = await apps.create("Acme", "free")
+    record, _ = await keys.create(app.client_id)
+    attempts = (keys.rotate(record.key_id, timedelta(hours=1)) for _ in range(10))
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    (won,) = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert sum(isinstance(outcome, KeyEnded) for outcome in outcomes) == 9
+    alive = [key for key in await keys.list(app.client_id) if key.status == "active"]
+    assert alive == [won[0], won[1]]
 
 
 async def test_users_are_unique_by_external_id_within_their_app(apps: Apps, users: Users) -> None:
