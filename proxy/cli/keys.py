@@ -58,8 +58,8 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
     """List the keys of an app and its users, oldest first."""
     owner = client_id(app_id)
     records = run(lambda session: session.keys.list(owner))
-    columns = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
-    columns += ("workloads", "models", "cidrs")
+    identity = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
+    columns = (*identity, "workloads", "models", "cidrs")
     print_many(columns, map(view, records), as_json)
 
 
