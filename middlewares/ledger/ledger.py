@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import takewhile
@@ -24,7 +24,7 @@ from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import Constant, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
+from middlewares.ledger.port import Call, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
 from middlewares.ledger.pricing import amount_of
 from middlewares.ledger.scripts import ADMIT, RENEW
 from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
@@ -69,7 +69,7 @@ class Ledger:
         folder = data_dir / "journal"
         self.journal = Journal(folder, journal_bytes)
         settler = Settler(runner, keys, partial(observer.rejected, folder))
-        self.outbox = Outbox(settler, self.journal, observer, replay_window=replay_window)
+        self.outbox = Outbox(settler, self.journal, observer, self.let_go, replay_window=replay_window)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
         self._living: dict[str, tuple[Hold, float]] = {}
         """Holds whose end is not written yet, and when each was admitted or renewed last; oldest first."""
@@ -126,17 +126,22 @@ class Ledger:
             return await self._without_store(policy, hold, error, began)
         latest = now + self._deadline_ms + LATE_MS if self.clock.known else 0
         args = (request_id, self._ttl_ms, ENCODER.encode(hold), latest)
+        call = Call(ADMIT, (), args, policy.admit_keys, rules)
         try:
-            return await self._ask(policy, hold, args, rules, began)
+            return await self._ask(policy, hold, call, began)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self.release(hold)
             raise
 
-    async def _ask(
-        self, policy: Policy, hold: Hold, args: Sequence[Word], rules: Constant, began: float
-    ) -> Admitted | Denied:
+    async def _ask(self, policy: Policy, hold: Hold, call: Call, began: float) -> Admitted | Denied:
+        reply: Any = asyncio.get_running_loop().create_future()
         try:
-            reply = await self._reply(policy, args, rules)
+            try:
+                if not self._runner.begin(call, reply, self._deadline):
+                    raise StoreDeferred("it takes a decision")
+                reply = await reply
+            except StoreDeferred:
+                reply = await self._runner.run(call.script, call.all_keys, call.all_args, deadline=self._deadline)
         except StoreError as error:
             return await self._without_store(policy, hold, error, began)
         if reply[0] == -1:
@@ -144,15 +149,6 @@ class Ledger:
             return await self._without_store(policy, hold, StoreUnavailable("the admission ran too late"), began)
         self.clock.observe(reply[1])
         return self._decision(policy, hold, reply)
-
-    async def _reply(self, policy: Policy, args: Sequence[Word], rules: Constant) -> Any:
-        started = self._runner.begin(ADMIT, policy.admit_keys, args, rules, deadline=self._deadline)
-        if started is not None:
-            try:
-                return await started
-            except StoreDeferred:
-                pass
-        return await self._runner.run(ADMIT, policy.admit_keys, [*args, *rules], deadline=self._deadline)
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
         if reply[0] == 0:
@@ -218,7 +214,7 @@ class Ledger:
         hold = settlement.hold
         if hold.local:
             self._local.release(_leases(hold), hold.request_id)
-        self.outbox.submit(settlement, partial(self._living.pop, hold.request_id, None))
+        self.outbox.submit(settlement)
 
     async def after_failover(self) -> None:
         """Another server took over, and may lack what the old one acknowledged last."""

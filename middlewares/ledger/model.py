@@ -96,6 +96,9 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """The tick of a live session that ends it, from 1; 0: a request. One that expires ends without an event."""
 
 
+NO_EVENT = msgspec.Raw(b"null")
+
+
 class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     """The end of one request, complete enough to be written again from a journal."""
 
@@ -113,7 +116,7 @@ class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     @property
     def forwarded(self) -> bool:
         """Whether there is anything to count."""
-        return bytes(self.event) != b"null"
+        return self.event != NO_EVENT
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):

@@ -4,10 +4,11 @@ The ledger sees only this file; `proxy.store` implements it. So the stages stay 
 """
 
 import hashlib
-from asyncio import Future
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import msgspec
 
 Word = str | bytes | int
 """One word of a command."""
@@ -34,10 +35,51 @@ class Script:
     source: bytes = field(repr=False)
     writes: bool = True
     sha: bytes = field(init=False, repr=False)
+    write: str = field(init=False, repr=False)
+    """Its name if it writes, else empty."""
 
     def __post_init__(self) -> None:
         digest = hashlib.sha1(self.source, usedforsecurity=False).hexdigest()
         object.__setattr__(self, "sha", digest.encode())
+        object.__setattr__(self, "write", self.name if self.writes else "")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call of a script. `run` takes the same as plain `all_keys` and `all_args`."""
+
+    script: Script
+    keys: Sequence[Word]
+    args: Sequence[Word]
+    common_keys: Constant = NOTHING
+    """KEYS before `keys` that many calls have in common."""
+    common_args: Constant = NOTHING
+    """ARGV behind `args`, likewise."""
+
+    @property
+    def all_keys(self) -> list[Word]:
+        """KEYS."""
+        return [*self.common_keys, *self.keys]
+
+    @property
+    def all_args(self) -> list[Word]:
+        """ARGV."""
+        return [*self.args, *self.common_args]
+
+
+class Receiver(Protocol):
+    """Waits for a reply: a future, or whatever is quicker than one. It must not raise."""
+
+    def done(self) -> bool:
+        """Whether it waits no more."""
+        ...
+
+    def set_result(self, reply: Any, /) -> None:
+        """Take the reply."""
+        ...
+
+    def set_exception(self, error: "StoreError", /) -> None:
+        """Take the error that is there in place of one."""
+        ...
 
 
 class ScriptRunner(Protocol):
@@ -60,19 +102,11 @@ class ScriptRunner(Protocol):
         """
         ...
 
-    def begin(
-        self,
-        script: Script,
-        keys: Sequence[Word],
-        args: Sequence[Word],
-        constant: Constant = NOTHING,
-        *,
-        deadline: float,
-    ) -> "Future[Any] | None":
-        """Begin the call `run(script, keys, [*args, *constant])`, where that takes neither waiting nor a decision.
+    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
+        """Begin a call for `receiver`, where that takes neither waiting nor a decision.
 
-        None where it does, or where the store is troubled: then `run` knows what to do, as it does after a reply that
-        is `StoreDeferred`.
+        False where it does, or where the store is troubled: then `run` knows what to do, as it does after an error
+        that is `StoreDeferred`.
         """
         ...
 

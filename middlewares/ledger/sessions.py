@@ -195,7 +195,11 @@ class Sessions:
 
         Answers as `lua/tick.lua` does.
         """
-        keys, args = settle_call(self._keys, ends, "settle") if ends else ([], [])
+        keys: Arguments = []
+        args: Arguments = []
+        if ends:
+            settle = settle_call(self._keys, ends, "settle")
+            keys, args = settle.all_keys, settle.all_args
         body = ENCODER.encode(begins[0]) if begins else b""
         head: Arguments = [text, body, REMEMBERED_MS, len(slots.leases), slots.request, len(keys), len(args)]
         if begins:

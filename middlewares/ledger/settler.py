@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -12,26 +11,25 @@ import msgspec
 from config.workloads import SaleUnit, Unit
 from middlewares.ledger.event import DECODER, ENCODER, Event, orphaned
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Entry, Hold, Settlement
-from middlewares.ledger.periods import day_of, period_of
-from middlewares.ledger.port import ScriptRunner, StoreRejected, Word
+from middlewares.ledger.model import NO_EVENT, Entry, Hold, Settlement
+from middlewares.ledger.periods import DAY_MS, day_of, period_of
+from middlewares.ledger.port import Call, Constant, Receiver, ScriptRunner, StoreRejected, Word
 from middlewares.ledger.pricing import counted
 from middlewares.ledger.scripts import FIND, SETTLE
 from middlewares.ledger.turns import in_turns
 
-MARKER_LIFE_MS = 30 * 86_400_000
-"""How long a late settlement of a reaped request is still recognised."""
 SETTLE_SECONDS = 2.0
 """A settlement waits this long for Redis before it goes to the journal: no client waits for it."""
 SCAN_SLACK_MS = 60_000
 """How far the clocks of a worker and of Redis may differ when an event is looked for by its time."""
 SCAN_STRIDE = 1_000
-NOTHING = msgspec.Raw(b"null")
+Whose = tuple[str | None, str | None, str, str]
+"""User, key, workload and model."""
 OnRejected = Callable[[Settlement, StoreRejected], None]
 
 
-class Marker(msgspec.Struct):
-    """What the reaper has counted for a request and when, so that a late settlement can be taken as a difference."""
+class Marker(msgspec.Struct, gc=False):
+    """What is counted for a request and when: what the reaper leaves, for a late settlement to be a difference to."""
 
     time_ms: int
     units: dict[Unit, int]
@@ -40,7 +38,7 @@ class Marker(msgspec.Struct):
 
 def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment: bool) -> list[str | int]:
     """Running totals these units add to: field, increment, field, increment, ... The first counts requests."""
-    head = _whose(request.user or "", request.key or "", request.workload or "", request.model)
+    head = _head(request.user, request.key, request.workload, request.model)
     fields: list[str | int] = [head + "requests", 0 if adjustment or request.part > 1 else 1]
     for unit, number in units.items():
         if unit is not Unit.REQUESTS:
@@ -48,15 +46,12 @@ def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment
     return fields
 
 
-@lru_cache(maxsize=4096)
-def _whose(user: str, key: str, workload: str, model: str) -> str:
-    return f"{user}|{key}|{workload}|{model.replace('%', '%25').replace('|', '%7C')}|"
+def _head(user: str | None, key: str | None, workload: str | None, model: str) -> str:
+    return f"{user or ''}|{key or ''}|{workload or ''}|{model.replace('%', '%25').replace('|', '%7C')}|"
 
 
 def used_of(entry: Entry, units: Mapping[Unit, int]) -> str:
-    """What an entry counts of these units, as `lua/settle.lua` takes it."""
-    if not entry.unit:
-        return "0"
+    """What an entry that is no lease counts of these units, as `lua/settle.lua` takes it."""
     return "amount" if entry.unit == SaleUnit.AMOUNT else str(counted(SaleUnit(entry.unit), units))
 
 
@@ -80,13 +75,12 @@ class Settler:
             return await self._record(settlement)
         return done or False
 
-    def begin(self, settlement: Settlement) -> Future[Any] | None:
+    def begin(self, settlement: Settlement, receiver: Receiver) -> bool:
         """Begin `settle`, as `ScriptRunner.begin` says: a first reply item of 1 means that it is written.
 
         After any other reply `settle` still has everything to do.
         """
-        keys, args = settle_call(self._keys, settlement, "settle")
-        return self._runner.begin(SETTLE, keys, args, deadline=SETTLE_SECONDS)
+        return self._runner.begin(settle_call(self._keys, settlement, "settle"), receiver, SETTLE_SECONDS)
 
     def refused(self, settlement: Settlement, error: StoreRejected) -> None:
         """What was begun met an error that it would meet again."""
@@ -113,8 +107,7 @@ class Settler:
 
     async def reap(self, settlement: Settlement) -> bool:
         """End an expired hold for its dead owner; False where it is no longer there or was renewed."""
-        marker = ENCODER.encode(Marker(settlement.time_ms, settlement.units, settlement.amount))
-        return _done(await self._call(settlement, "reap", marker))
+        return _done(await self._call(settlement, "reap"))
 
     async def _end(self, settlement: Settlement) -> bool | None:
         """Settle by the hold, or adjust what the reaper made of it; None where there is neither."""
@@ -169,33 +162,50 @@ class Settler:
         difference = Settlement(hold=hold, event=encoded, time_ms=then, units=units, amount=str(amount))
         return _done(await self._call(difference, "adjust"))
 
-    async def _call(self, settlement: Settlement, mode: str, marker: bytes = b"") -> Any:
-        keys, args = settle_call(self._keys, settlement, mode, marker)
-        return await self._runner.run(SETTLE, keys, args, deadline=SETTLE_SECONDS)
+    async def _call(self, settlement: Settlement, mode: str) -> Any:
+        call = settle_call(self._keys, settlement, mode)
+        return await self._runner.run(SETTLE, call.all_keys, call.all_args, deadline=SETTLE_SECONDS)
 
 
-def settle_call(names: Keys, settlement: Settlement, mode: str, marker: bytes = b"") -> tuple[list[Word], list[Word]]:
-    """KEYS and ARGV of `lua/settle.lua`."""
+def settle_call(names: Keys, settlement: Settlement, mode: str) -> Call:
+    """A call of `lua/settle.lua`."""
     hold = settlement.hold
-    shared = names.shared(names.tag(hold.app))
-    keys: list[Word] = [
-        shared.holds,
-        shared.bodies,
-        names.marker(hold.app, hold.request_id),
-        shared.events,
-        names.usage(hold.app, day_of(settlement.time_ms)),
-    ]
-    fields = usage_fields(hold, settlement.units, adjustment=mode == "adjust")
+    leases: list[Word] = []
+    keys: list[Word] = []
     event = bytes(settlement.event) if settlement.forwarded else b""
-    head: list[Word] = [hold.request_id, mode, event, settlement.amount, marker, MARKER_LIFE_MS]
-    args = [*head, len(fields) // 2, *fields]
+    used = ENCODER.encode(Marker(settlement.time_ms, settlement.units, settlement.amount))
+    args: list[Word] = [hold.request_id, event, used]
     for entry in hold.entries:
-        keys += entry.keys
-        args += _entry(entry, settlement)
-    return keys, args
+        if entry.kind == "c":
+            leases += entry.keys
+        else:
+            keys += entry.keys
+            args += _entry(entry, settlement)
+    requests = 0 if mode == "adjust" or hold.part > 1 else 1
+    return Call(
+        SETTLE,
+        (names.marker(hold.app, hold.request_id), *leases, *keys),
+        args,
+        _common_keys(names, hold.app, settlement.time_ms // DAY_MS),
+        _common_args(mode, len(leases), requests, (hold.user, hold.key, hold.workload, hold.model)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _common_keys(names: Keys, app: str, day: int) -> Constant:
+    """KEYS of all settlements of an app on one day."""
+    shared = names.shared(names.tag(app))
+    return Constant((shared.holds, shared.bodies, shared.events, names.usage(app, day_of(day * DAY_MS))))
+
+
+@lru_cache(maxsize=4096)
+def _common_args(mode: str, leases: int, requests: int, whose: Whose) -> Constant:
+    """The last ARGV, the same for all settlements of a principal, workload and model."""
+    return Constant((mode, leases, requests, _head(*whose)))
 
 
 def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:
+    """ARGV about one that is no lease."""
     kind = entry.per if entry.kind == "a" else entry.kind
     period = period_of(kind, settlement.time_ms) if kind in "dm" else ""
     used = used_of(entry, settlement.units) if settlement.forwarded else "0"
@@ -204,7 +214,7 @@ def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:
 
 def released(hold: Hold, time_ms: int) -> Settlement:
     """The settlement of a request that never reached the gateway: give back, count nothing."""
-    return Settlement(hold=hold, event=NOTHING, time_ms=time_ms)
+    return Settlement(hold=hold, event=NO_EVENT, time_ms=time_ms)
 
 
 def orphan(hold: Hold, time_ms: int) -> Settlement:

@@ -7,9 +7,9 @@ from functools import lru_cache
 
 import hiredis
 
-from middlewares.ledger.port import Constant, Script, StoreReadOnly, StoreUnavailable, Word
+from middlewares.ledger.port import Call, Constant, Receiver, Script, StoreReadOnly, StoreUnavailable, Word
 from proxy.store.address import Endpoint
-from proxy.store.connection import Connection, Reply
+from proxy.store.connection import Connection, Pending, Reply, Report
 from proxy.store.dial import Dialer, Server
 from proxy.store.replies import NoScript
 
@@ -29,16 +29,14 @@ def fixed(endpoint: Endpoint) -> Locate:
     return locate
 
 
-def _spell(words: Sequence[Word]) -> bytes:
+def _spell(words: tuple[Word, ...]) -> bytes:
     """The words as RESP bulk strings."""
-    command: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type] # its stub says one word
+    command: bytes = hiredis.pack_command(words)  # type: ignore[arg-type] # its stub says one word
     return command[command.index(b"\n") + 1 :]
 
 
-def _wire(words: Sequence[Word]) -> bytes:
-    if not isinstance(words, Constant):
-        return _spell(words)
-    if not words.wire:
+def _wire(words: Constant) -> bytes:
+    if words and not words.wire:
         words.wire = _spell(words)
     return words.wire
 
@@ -96,20 +94,26 @@ class Channel:
             raise StoreUnavailable(self._reason)
         return self._connection.call(command, deadline)
 
-    def begin(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
-    ) -> asyncio.Future[Reply] | None:
-        """As `ScriptRunner.begin`; None while there is no connection that takes it."""
+    def begin(self, call: Call, receiver: Receiver, deadline: float, report: Report) -> bool:
+        """As `ScriptRunner.begin`; False while there is no connection that takes it. `report` as in `Connection`."""
         connection = self._connection
         if connection is None:
-            return None
-        words = 3 + len(keys) + len(args) + len(constant)
-        head = _evalsha(script.sha, len(keys))
-        command = b"*%d\r\n%b%b%b%b" % (words, head, _wire(keys), _spell(args), _wire(constant))
+            return False
+        script, common_keys, common_args = call.script, call.common_keys, call.common_args
+        own = (*call.keys, *call.args)
+        keys = len(common_keys) + len(call.keys)
+        command = b"*%d\r\n%b%b%b%b" % (
+            3 + len(common_keys) + len(own) + len(common_args),
+            _evalsha(script.sha, keys),
+            common_keys.wire or _wire(common_keys),
+            _spell(own),
+            common_args.wire or _wire(common_args),
+        )
         try:
-            return connection.call_spelled(command, deadline)
+            connection.send(command, Pending(receiver, deadline, report, script.write))
         except StoreUnavailable:  # it has just gone, or its queue is full
-            return None
+            return False
+        return True
 
     async def run(
         self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False

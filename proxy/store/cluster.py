@@ -10,7 +10,16 @@ from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from middlewares.ledger.port import Constant, Script, StoreError, StoreRejected, StoreTimeout, StoreUnavailable, Word
+from middlewares.ledger.port import (
+    Call,
+    Receiver,
+    Script,
+    StoreError,
+    StoreRejected,
+    StoreTimeout,
+    StoreUnavailable,
+    Word,
+)
 from proxy.store.address import Address, Endpoint
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
@@ -79,12 +88,10 @@ class Cluster:
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
         raise StoreTimeout(f"slot {slot} of the cluster did not settle on a node in time")
 
-    def begin(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
-    ) -> asyncio.Future[Reply] | None:
-        """As `ScriptRunner.begin`; a redirection is a reply that `run` knows to follow."""
-        node = self._slots[_slot_of(keys[0])]
-        return node.begin(script, keys, args, constant, deadline) if node is not None else None
+    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
+        """As `ScriptRunner.begin`; a redirection is an error that `run` knows to follow."""
+        node = self._slots[_slot_of((call.common_keys or call.keys)[0])]
+        return node is not None and node.begin(call, receiver, deadline)
 
     def _follow(self, redirection: Redirected, asked: Node) -> Node:
         endpoint = redirection.endpoint

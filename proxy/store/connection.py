@@ -6,16 +6,16 @@ of the event loop leave in one write, and any number of callers wait on the same
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from time import monotonic
 from typing import Any, cast
 
 import hiredis
+import msgspec
 
-from middlewares.ledger.port import StoreError, StoreTimeout, StoreUnavailable, Word
+from middlewares.ledger.port import Receiver, StoreError, StoreTimeout, StoreUnavailable, Word
 from proxy.store.replies import error_from
 
 Reply = Any
@@ -27,14 +27,32 @@ _SWEEP_SECONDS = 0.005
 _INCOMPLETE = object()
 
 
-@dataclass(slots=True)
-class _Call:
+Report = Callable[[str, StoreError | None], None]
+"""Hears how a call went, of the script it was (if that writes) and the error, if any, that it met."""
+
+
+class Pending(msgspec.Struct):
     """A command on its way. Times are seconds of `time.monotonic`, and count from when it leaves."""
 
-    future: asyncio.Future[Reply] | None
+    receiver: Receiver | None
     deadline: float
+    report: Report | None = None
+    write: str = ""
     sent: float = inf
     expires: float = inf
+
+    def end(self, reply: Reply) -> None:
+        """Hand over the reply or, in its place, the `StoreError`; unless nobody waits for it any more."""
+        receiver, self.receiver = self.receiver, None
+        if receiver is None or receiver.done():
+            return
+        error = reply if isinstance(reply, StoreError) else None
+        if self.report is not None:
+            self.report(self.write, error)
+        if error is None:
+            receiver.set_result(reply)
+        else:
+            receiver.set_exception(error)
 
 
 class Connection(asyncio.Protocol):
@@ -53,9 +71,9 @@ class Connection(asyncio.Protocol):
         self._max_pending = max_pending
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=partial(error_from, name), notEnoughData=_INCOMPLETE)
-        self._pending: deque[_Call] = deque()
+        self._pending: deque[Pending] = deque()
         self._out: list[bytes] = []
-        self._leaving: list[_Call] = []
+        self._leaving: list[Pending] = []
         self._sweep_at = inf
         self._sweeper: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -67,17 +85,13 @@ class Connection(asyncio.Protocol):
 
         Raises `StoreUnavailable` at once when the connection is gone or too many commands wait already.
         """
-        return self.call_spelled(hiredis.pack_command(tuple(command)), deadline)  # type: ignore[arg-type] # its stub says one word
-
-    def call_spelled(self, command: bytes, deadline: float) -> asyncio.Future[Reply]:
-        """As `call`, with a command that is in RESP already."""
         future = self._loop.create_future()
-        self._send(command, _Call(future, deadline))
+        self.send(hiredis.pack_command(tuple(command)), Pending(future, deadline))  # type: ignore[arg-type] # its stub says one word
         return future
 
     def tell(self, command: Sequence[Word]) -> None:
         """Send `command` ahead of the next call and drop its reply."""
-        self._send(hiredis.pack_command(tuple(command)), _Call(None, inf))  # type: ignore[arg-type] # as above
+        self.send(hiredis.pack_command(tuple(command)), Pending(None, inf))  # type: ignore[arg-type] # as above
 
     def close(self, reason: str = "is not needed any more") -> None:
         """End the connection; every pending call fails now with `StoreUnavailable`: "Redis at ... `reason`"."""
@@ -89,13 +103,12 @@ class Connection(asyncio.Protocol):
         if self._sweeper is not None:
             self._sweeper.cancel()
         unsent = len(self._pending) - len(self._out)
-        for position, call in enumerate(self._pending):
-            if call.future is not None and not call.future.done():
-                call.future.set_exception(StoreUnavailable(sentence, may_have_run=position < unsent))
-        self._pending.clear()
+        pending, self._pending = self._pending, deque()
         self._out.clear()
         self._leaving.clear()
         self.lost.set_result(sentence)
+        for position, call in enumerate(pending):
+            call.end(StoreUnavailable(sentence, may_have_run=position < unsent))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -108,17 +121,12 @@ class Connection(asyncio.Protocol):
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not _INCOMPLETE:
-                future = pending.popleft().future
-                if future is None or future.done():
-                    continue
-                if isinstance(reply, StoreError):
-                    future.set_exception(reply)
-                else:
-                    future.set_result(reply)
+                pending.popleft().end(reply)
         except (hiredis.ProtocolError, IndexError):
             self.close("sent something that is no answer of a Redis server")
 
-    def _send(self, command: bytes, call: _Call) -> None:
+    def send(self, command: bytes, call: Pending) -> None:
+        """Send a command that is in RESP already. Raises as `call`."""
         if self._transport is None:
             raise StoreUnavailable(self.lost.result())
         if len(self._pending) >= self._max_pending:
@@ -164,13 +172,13 @@ class Connection(asyncio.Protocol):
         if due <= now:
             self.close(f"has not answered for {self._stall:g} s")
             return
+        expired = []
         for call in self._pending:
-            if call.future is None or call.future.done():
-                continue
             if call.expires <= now:
-                timeout = StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True)
-                call.future.set_exception(timeout)
-            elif call.expires < due:
+                expired.append(call)
+            elif call.expires < due and call.receiver is not None and not call.receiver.done():
                 due = call.expires
+        for call in expired:
+            call.end(StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True))
         if due < inf:  # else all that wait are only about to leave
             self._sweep_next(max(due, now + _SWEEP_SECONDS))

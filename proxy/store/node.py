@@ -1,15 +1,15 @@
 """One Redis node as the topologies use it: a channel behind a circuit breaker."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from middlewares.ledger.port import Constant, Script, StoreError, StoreUnavailable, Word
+from middlewares.ledger.port import Call, Receiver, Script, StoreError, StoreUnavailable, Word
 from proxy.store.breaker import Breaker, BreakerState
 from proxy.store.channel import Channel, Locate
 from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
+
+_CLOSED = BreakerState.CLOSED  # bound once: before Python 3.12, naming a member of an enum costs as much as a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +61,9 @@ class Node:
             await self.channel.close()
             raise
 
-    def begin(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
-    ) -> asyncio.Future[Reply] | None:
-        """As `ScriptRunner.begin`; None unless the breaker is closed."""
-        if self.breaker.state is not BreakerState.CLOSED:
-            return None
-        reply = self.channel.begin(script, keys, args, constant, deadline)
-        if reply is not None:
-            reply.add_done_callback(partial(self._report, script.name if script.writes else ""))
-        return reply
+    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
+        """As `ScriptRunner.begin`; False unless the breaker is closed."""
+        return self.breaker.state is _CLOSED and self.channel.begin(call, receiver, deadline, self._report)
 
     async def run(
         self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False
@@ -78,7 +71,7 @@ class Node:
         """As `Channel.run`; fails at once while the breaker is open."""
         if not self.breaker.allows():
             raise StoreUnavailable(self.breaker.cause)
-        write = script.name if script.writes else ""
+        write = script.write
         try:
             reply = await self.channel.run(script, keys, args, deadline, asking=asking)
         except StoreUnavailable as error:
@@ -90,11 +83,10 @@ class Node:
         self.breaker.succeeded(write)
         return reply
 
-    def _report(self, write: str, reply: asyncio.Future[Reply]) -> None:
-        error = None if reply.cancelled() else reply.exception()
+    def _report(self, write: str, error: StoreError | None) -> None:
         if isinstance(error, StoreUnavailable):
             self._failed(error, write)
-        elif not reply.cancelled():
+        else:
             self.breaker.succeeded(write)
 
     def _failed(self, error: StoreUnavailable, write: str) -> None:

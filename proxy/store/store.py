@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis, RedisCluster
 
-from middlewares.ledger.port import NOTHING, Constant, Script, StoreUnavailable, Word
+from middlewares.ledger.port import Script, StoreUnavailable, Word
 from proxy.store.address import Address, AddressError, Topology
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
@@ -38,6 +38,8 @@ class Store:
         self._servers = servers
         self._deadline = deadline
         self._resources = resources
+        self.begin = servers.begin
+        """As `ScriptRunner.begin`."""
 
     @classmethod
     async def open(
@@ -110,18 +112,6 @@ class Store:
     ) -> Coroutine[Any, Any, Reply]:
         """As `ScriptRunner.run`."""
         return self._servers.run(script, keys, args, self._deadline if deadline is None else deadline)
-
-    def begin(
-        self,
-        script: Script,
-        keys: Sequence[Word],
-        args: Sequence[Word],
-        constant: Constant = NOTHING,
-        *,
-        deadline: float,
-    ) -> asyncio.Future[Reply] | None:
-        """As `ScriptRunner.begin`."""
-        return self._servers.begin(script, keys, args, constant, deadline)
 
     @property
     def state(self) -> BreakerState:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from middlewares.ledger.port import Constant, Script, StoreUnavailable, Word
+from middlewares.ledger.port import Call, Receiver, Script, StoreUnavailable, Word
 from proxy.store.address import Address, Endpoint
 from proxy.store.channel import Locate
 from proxy.store.connection import Reply
@@ -34,9 +34,7 @@ class Servers(Protocol):
         """Run `script` on the node that holds `keys`."""
         ...
 
-    def begin(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], constant: Constant, deadline: float
-    ) -> asyncio.Future[Reply] | None:
+    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
         """As `ScriptRunner.begin`, on the node that holds `keys`."""
         ...
 

@@ -83,8 +83,9 @@ class Clocked:
         seconds, milliseconds = divmod(self.now_ms, 1000)
         return await self._store.run(clocked, keys, [*args, seconds, milliseconds * 1000], deadline=deadline)
 
-    def begin(self, *_args: object, **_options: object) -> None:
+    def begin(self, *_args: object) -> bool:
         """As `ScriptRunner.begin`: every call goes through `run`."""
+        return False
 
 
 class ClockOf(RedisClock):

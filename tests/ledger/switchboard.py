@@ -35,5 +35,6 @@ class Switchboard:
             raise StoreTimeout("no answer", may_have_run=True)
         return reply
 
-    def begin(self, *_args: object, **_options: object) -> None:
+    def begin(self, *_args: object) -> bool:
         """As `ScriptRunner.begin`: every call goes through `run`."""
+        return False

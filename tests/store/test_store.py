@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from middlewares.ledger.port import Script, ScriptRunner, StoreError, StoreTimeout, StoreUnavailable
+from middlewares.ledger.port import Call, Script, ScriptRunner, StoreError, StoreTimeout, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.store import Store
 from tests.store.conftest import StartServer
@@ -198,10 +198,11 @@ async def test_a_call_that_begins_as_its_connection_goes_is_left_to_run(
     server = start_server()
     async with await Store.open(server.url, tmp_path) as store:
         assert await store.run(COUNT, ("k",), ()) == 1
-        begun = store.begin(COUNT, ("k",), (), deadline=WITHIN)
-        assert begun is not None
-        assert await begun == 2
+        call = Call(COUNT, ("k",), ())
+        reply: asyncio.Future[int] = asyncio.Future()
+        assert store.begin(call, reply, WITHIN)
+        assert await reply == 2
         server.kill()
-        while (begun := store.begin(COUNT, ("k",), (), deadline=WITHIN)) is not None:
+        while store.begin(call, reply := asyncio.Future(), WITHIN):
             with pytest.raises(StoreUnavailable):
-                await begun
+                await reply

@@ -1,23 +1,26 @@
 -- Ends one hold exactly once: gives back what was reserved, adds what was used, appends one event.
 --
--- KEYS  1 holds   2 bodies   3 marker of this request   4 events (stream)   5 usage of the app on the day (hash)
---       6.. the keys of the entries in order; a balance takes two: the app's wallet, then the user's.
--- ARGV  1 request id
---       2 mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
---         'record' is for requests that have no hold, needs that there is no marker, and leaves one
---       3 event without its amount (JSON; empty: only give back)   4 amount before allowances   5 marker text
---       6 life of the marker, ms   7 number of usage fields, then that many pairs: field, increment
+-- KEYS  1 holds   2 bodies   3 events (stream)   4 usage of the app on the day (hash)   5 marker of this request
+--       6.. its leases, then the keys of the entries in order; a balance takes two: the app's wallet, then the user's.
+-- ARGV  1 request id   2 event without its amount (JSON; empty: only give back)
+--       3 what is counted (JSON): `units`, and `amount` before allowances. It is the text of a marker, too
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
---         'c' lease   'd' 'm' unit cap   'b' balance   (extra unused)
+--         'd' 'm' unit cap   'b' balance   (extra unused)
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
 --             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
 --             of money, then all else: each may change the amount that the next ones see.
+--       the last four:
+--         mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
+--           'record' is for requests that have no hold, needs that there is no marker, and leaves one
+--         number of leases   requests to count: 1 or 0   how the fields of its running totals begin
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
 --         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
 --
 -- A full server (maxmemory) still takes the end of what has a hold, for the hold goes with it: the first command to
 -- write is one that it never refuses, and then it refuses none. Otherwise it refuses the first, and so the script.
-local id, mode, amount = ARGV[1], ARGV[2], ARGV[4]
+local MARKER_LIFE = '2592000000' -- ms: 30 days, in which a late settlement of a reaped request is recognised
+local id, amount = ARGV[1], string.match(ARGV[3], '"amount":"(%-?%d+)"')
+local mode, leases, requests, head = unpack(ARGV, #ARGV - 3)
 local of_user = false -- the balance reserved from was the user's own wallet
 
 if mode == 'settle' or mode == 'reap' then
@@ -29,18 +32,18 @@ if mode == 'settle' or mode == 'reap' then
   local removed = redis.call('HDEL', KEYS[2], id, id .. ':wallet')
   redis.call('ZREM', KEYS[1], id)
   if removed == 0 then
-    local marker = redis.call('GET', KEYS[3])
+    local marker = redis.call('GET', KEYS[5])
     if marker and marker ~= 'recorded' then return { 2, marker } end
     return { 0 }
   end
   of_user = removed == 2
-  if mode == 'reap' then redis.call('SET', KEYS[3], (of_user and 'user ' or 'app ') .. ARGV[5], 'PX', ARGV[6]) end
+  if mode == 'reap' then redis.call('SET', KEYS[5], (of_user and 'user ' or 'app ') .. ARGV[3], 'PX', MARKER_LIFE) end
 elseif mode == 'adjust' then
-  local marker = redis.call('GET', KEYS[3])
+  local marker = redis.call('GET', KEYS[5])
   if not marker or marker == 'recorded' then return { 0 } end
   of_user = string.sub(marker, 1, 5) == 'user '
-  redis.call('SET', KEYS[3], 'recorded', 'PX', ARGV[6])
-elseif not redis.call('SET', KEYS[3], 'recorded', 'NX', 'PX', ARGV[6]) then
+  redis.call('SET', KEYS[5], 'recorded', 'PX', MARKER_LIFE)
+elseif not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
   return { 0 }
 end
 
@@ -61,17 +64,16 @@ local function after_allowance(key, field, included, used, price) -- the amount;
   return add(amount, divide_up(multiply(past, each), tonumber(per)))
 end
 
-local first_entry, key = 8 + 2 * tonumber(ARGV[7]), 6
+local key = 6 + tonumber(leases)
+for i = 6, key - 1 do redis.call('ZREM', KEYS[i], id) end
 local reserves = mode == 'settle' or mode == 'reap'
-local event = { 'event', ARGV[3], 'amount', amount }
-for i = first_entry, #ARGV, 5 do
+local event = { 'event', ARGV[2], 'amount', amount }
+for i = 4, #ARGV - 4, 5 do
   local kind, held, used, period, price = unpack(ARGV, i, i + 4)
   local name, field = KEYS[key], 'used:' .. period
   local fields, numbers = {}, {}
   if used == 'amount' then used = amount end
-  if kind == 'c' then
-    redis.call('ZREM', name, id)
-  elseif kind == 'a' then
+  if kind == 'a' then
     amount = after_allowance(name, field, held, used, price)
     if price == '' then event[5], event[6] = 'gross', used end
   else
@@ -88,16 +90,14 @@ for i = first_entry, #ARGV, 5 do
   increase(name, fields, numbers)
   key = key + 1
 end
-if ARGV[3] == '' then return { 1, amount } end
+if ARGV[2] == '' then return { 1, amount } end
 
 event[4] = amount
-redis.call('XADD', KEYS[4], '*', unpack(event))
-local fields, numbers = {}, {}
-for i = 8, first_entry - 1, 2 do
-  fields[#fields + 1], numbers[#numbers + 1] = ARGV[i], ARGV[i + 1]
+redis.call('XADD', KEYS[3], '*', unpack(event))
+local fields, numbers = { head .. 'requests' }, { requests }
+for unit, number in string.gmatch(string.match(ARGV[3], '"units":(%b{})'), '"([^"]+)":(%-?%d+)') do
+  if unit ~= 'requests' then fields[#fields + 1], numbers[#numbers + 1] = head .. unit, number end
 end
-if amount ~= '0' then
-  fields[#fields + 1], numbers[#numbers + 1] = string.gsub(ARGV[8], '|[^|]*$', '|amount'), amount
-end
-increase(KEYS[5], fields, numbers)
+if amount ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = head .. 'amount', amount end
+increase(KEYS[4], fields, numbers)
 return { 1, amount }
