@@ -31,9 +31,9 @@ OnRejected = Callable[[Settlement, StoreRejected], None]
 class Marker(msgspec.Struct, gc=False):
     """What is counted for a request and when: what the reaper leaves, for a late settlement to be a difference to."""
 
-    time_ms: int
     units: dict[Unit, int]
     amount: str
+    time_ms: int
 
 
 def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment: bool) -> list[str | int]:
@@ -173,7 +173,7 @@ def settle_call(names: Keys, settlement: Settlement, mode: str) -> Call:
     leases: list[Word] = []
     keys: list[Word] = []
     event = bytes(settlement.event) if settlement.forwarded else b""
-    used = ENCODER.encode(Marker(settlement.time_ms, settlement.units, settlement.amount))
+    used = ENCODER.encode(Marker(settlement.units, settlement.amount, settlement.time_ms))
     args: list[Word] = [hold.request_id, event, used]
     for entry in hold.entries:
         if entry.kind == "c":

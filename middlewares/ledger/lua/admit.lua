@@ -41,7 +41,7 @@ local function prune(key, count, first) -- forgets slots before the first; what 
 end
 
 local function window(rule) -- what stands in a later slot counts, too: the clock may have been set back
-  local slot = math.floor(now / rule.parameter)
+  local limit, slot = tonumber(rule.limit), math.floor(now / rule.parameter)
   rule.field = whole(slot)
   local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', rule.field)
   local count, oldest = tonumber(state[1] or 0), tonumber(state[2])
@@ -50,12 +50,12 @@ local function window(rule) -- what stands in a later slot counts, too: the cloc
   rule.count, rule.in_slot = count, tonumber(state[4] or 0)
   rule.oldest, rule.newest = math.min(oldest, slot), math.max(tonumber(state[3] or slot), slot)
   local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
-  return count < tonumber(rule.limit), whole(math.max(0, tonumber(rule.limit) - count)), reset
+  return count < limit, math.max(0, limit - count), reset
 end
 
 local function concurrency(rule)
-  local leases = redis.call('ZCOUNT', rule.key, '(' .. whole(now), '+inf')
-  return leases < tonumber(rule.limit), whole(math.max(0, tonumber(rule.limit) - leases)), 0
+  local limit, leases = tonumber(rule.limit), redis.call('ZCOUNT', rule.key, '(' .. whole(now), '+inf')
+  return leases < limit, math.max(0, limit - leases), 0
 end
 
 local function cap(rule)
@@ -100,11 +100,11 @@ for _, rule in ipairs(rules) do
       redis.call('HSET', rule.key, 'oldest', whole(rule.oldest), 'newest', whole(rule.newest))
       redis.call('PEXPIREAT', rule.key, (rule.newest + SLOTS + 2) * rule.parameter)
     end
-    remaining = whole(math.max(0, tonumber(remaining) - 1))
+    remaining = math.max(0, remaining - 1)
     rule.reset = (rule.oldest + SLOTS + 1) * rule.parameter - now
   elseif rule.kind == 'c' then
     redis.call('ZADD', rule.key, expiry, id)
-    remaining = whole(math.max(0, tonumber(remaining) - 1))
+    remaining = math.max(0, remaining - 1)
   elseif rule.estimate ~= '0' then
     redis.call('HSET', rule.key, 'held', add(redis.call('HGET', rule.key, 'held') or '0', rule.estimate))
     remaining = maximum(subtract(remaining, rule.estimate), '0')

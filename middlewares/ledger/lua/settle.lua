@@ -3,7 +3,7 @@
 -- KEYS  1 holds   2 bodies   3 events (stream)   4 usage of the app on the day (hash)   5 marker of this request
 --       6.. its leases, then the keys of the entries in order; a balance takes two: the app's wallet, then the user's.
 -- ARGV  1 request id   2 event without its amount (JSON; empty: only give back)
---       3 what is counted (JSON): `units`, and `amount` before allowances. It is the text of a marker, too
+--       3 what is counted (JSON): `units`, then `amount` before allowances. It is the text of a marker, too
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
 --         'd' 'm' unit cap   'b' balance   (extra unused)
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
@@ -19,7 +19,7 @@
 -- A full server (maxmemory) still takes the end of what has a hold, for the hold goes with it: the first command to
 -- write is one that it never refuses, and then it refuses none. Otherwise it refuses the first, and so the script.
 local MARKER_LIFE = '2592000000' -- ms: 30 days, in which a late settlement of a reaped request is recognised
-local id, amount = ARGV[1], string.match(ARGV[3], '"amount":"(%-?%d+)"')
+local id, units, amount = ARGV[1], string.match(ARGV[3], '^{"units":(%b{}),"amount":"(%-?%d+)"')
 local mode, leases, requests, head = unpack(ARGV, #ARGV - 3)
 local of_user = false -- the balance reserved from was the user's own wallet
 
@@ -95,7 +95,7 @@ if ARGV[2] == '' then return { 1, amount } end
 event[4] = amount
 redis.call('XADD', KEYS[3], '*', unpack(event))
 local fields, numbers = { head .. 'requests' }, { requests }
-for unit, number in string.gmatch(string.match(ARGV[3], '"units":(%b{})'), '"([^"]+)":(%-?%d+)') do
+for unit, number in string.gmatch(units, '"(.-)":(%-?%d+)') do
   if unit ~= 'requests' then fields[#fields + 1], numbers[#numbers + 1] = head .. unit, number end
 end
 if amount ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = head .. 'amount', amount end
