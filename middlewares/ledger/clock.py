@@ -1,6 +1,6 @@
 """Redis time as a worker knows it between two answers."""
 
-import time
+from time import monotonic_ns, time_ns
 
 STEP_MS = 1_000
 
@@ -22,20 +22,16 @@ class RedisClock:
 
     def observe(self, redis_ms: int) -> None:
         """Take in the time (Unix milliseconds) of an answer that was read just now."""
-        offset = redis_ms - _monotonic_ms()
+        offset = redis_ms - monotonic_ns() // 1_000_000
         if self._offset is None or offset > self._offset or offset < self._offset - STEP_MS:
             self._offset = offset
 
     def reset_to(self, redis_ms: int) -> None:
         """Forget earlier answers: the server at the other end is another one."""
-        self._offset = redis_ms - _monotonic_ms()
+        self._offset = redis_ms - monotonic_ns() // 1_000_000
 
     def now_ms(self) -> int:
         """Unix milliseconds; the machine's own clock until Redis has answered once."""
         if self._offset is None:
-            return time.time_ns() // 1_000_000
-        return _monotonic_ms() + self._offset
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
+            return time_ns() // 1_000_000
+        return monotonic_ns() // 1_000_000 + self._offset

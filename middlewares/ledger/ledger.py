@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from itertools import takewhile
@@ -20,7 +20,7 @@ from middlewares.ledger.event import ENCODER, Event
 from middlewares.ledger.journal import Journal, JournalFull, Record
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.local import LocalLimits
-from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage
+from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Standing, Usage
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.outbox import Outbox
 from middlewares.ledger.policy import Policy
@@ -36,6 +36,7 @@ DISK_SECONDS = 0.05
 """An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
 LATE_MS = 1_000
 """How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
+_REQUESTS = Unit.REQUESTS  # bound once: before Python 3.12, naming a member of an enum costs as much as a call
 
 
 class LedgerUnavailable(Exception):
@@ -85,7 +86,7 @@ class Ledger:
             self._policies[identity] = found
         return found
 
-    async def admit(
+    def admit(
         self,
         request_id: str,
         policy: Policy,
@@ -94,7 +95,7 @@ class Ledger:
         model: str,
         units: Mapping[Unit, int],
         store_lost: bool = False,
-    ) -> Admitted | Denied:
+    ) -> Coroutine[Any, Any, Admitted | Denied]:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
         One round trip, and none where the request has waited for Redis in vain already (`store_lost`). Raises
@@ -102,7 +103,7 @@ class Ledger:
         """
         began = time.monotonic()
         prices = policy.prices(workload, model)
-        upper_bound = {Unit.REQUESTS: 1, **units}
+        upper_bound = {_REQUESTS: 1, **units}
         amount = policy.estimate(prices, upper_bound) if prices else 0
         rules, entries = policy.reserve(upper_bound, amount, prices)
         now = self.clock.now_ms()
@@ -123,15 +124,10 @@ class Ledger:
         )
         if store_lost:
             error = StoreUnavailable("the credential was asked for in vain")
-            return await self._without_store(policy, hold, error, began)
+            return self._without_store(policy, hold, error, began)
         latest = now + self._deadline_ms + LATE_MS if self.clock.known else 0
         args = (request_id, self._ttl_ms, ENCODER.encode(hold), latest)
-        call = Call(ADMIT, (), args, policy.admit_keys, rules)
-        try:
-            return await self._ask(policy, hold, call, began)
-        except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
-            self.release(hold)
-            raise
+        return self._ask(policy, hold, Call(ADMIT, (), args, policy.admit_keys, rules), began)
 
     async def _ask(self, policy: Policy, hold: Hold, call: Call, began: float) -> Admitted | Denied:
         reply: Any = asyncio.get_running_loop().create_future()
@@ -142,6 +138,9 @@ class Ledger:
                 reply = await reply
             except StoreDeferred:
                 reply = await self._runner.run(call.script, call.all_keys, call.all_args, deadline=self._deadline)
+        except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
+            self.release(hold)
+            raise
         except StoreError as error:
             return await self._without_store(policy, hold, error, began)
         if reply[0] == -1:
@@ -155,12 +154,12 @@ class Ledger:
             return policy.denied(reply)
         standings = []
         shadow = []
-        for rule, at in zip(policy.rules, range(2, len(reply), 3), strict=True):
-            standings.append(rule.standing(int(reply[at]), int(reply[at + 1])))
-            if reply[at + 2]:
-                shadow.append(rule.policy)
-        for name in shadow:
-            self._observer.shadow_refusal(name)
+        rules = zip(policy.terms, reply[2::3], reply[3::3], reply[4::3], strict=True)
+        for (terms, factor), remaining, reset_ms, refused in rules:
+            standings.append(Standing(terms, int(remaining) // factor, -(-reset_ms // 1000)))
+            if refused:
+                shadow.append(terms.policy)
+                self._observer.shadow_refusal(terms.policy)
         self._living[hold.request_id] = hold, time.monotonic()
         return Admitted(hold, tuple(standings), tuple(shadow))
 
@@ -178,6 +177,9 @@ class Ledger:
         try:
             async with asyncio.timeout(max(left, DISK_SECONDS)):
                 await self.journal.append(Record(hold=hold))
+        except asyncio.CancelledError:
+            self.release(hold)
+            raise
         except (JournalFull, OSError) as failure:  # a timeout is an OSError, too
             self.release(hold)
             raise LedgerUnavailable from failure
@@ -197,7 +199,7 @@ class Ledger:
                 hold=hold,
                 event=msgspec.Raw(ENCODER.encode(event)),
                 time_ms=event.time,
-                units=dict(usage.units),
+                units=usage.units,
                 amount=str(amount),
             )
         )

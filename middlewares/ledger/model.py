@@ -35,20 +35,33 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     finish_reason: str = ""
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
-    """One limit as it stands for a request."""
+class Terms(msgspec.Struct, gc=False):
+    """What one limit says, the same for each request."""
 
     policy: str
     """Stable name, `<scope>-<rule>`, for example `app-requests-per-minute`."""
     unit: str
     """`requests`, `concurrent-requests`, or a sale unit."""
     limit: int
-    remaining: int
-    reset_seconds: int
-    """Seconds until something of it is free again; 0: unknown."""
     window_seconds: int | None
     """None: not a window (concurrency, caps, balance)."""
     shadow: bool = False
+    told: str | None = None
+    """How clients are told of it; the response stage's own business."""
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """One limit as it stands for a request."""
+
+    terms: Terms
+    remaining: int
+    reset_seconds: int
+    """Seconds until something of it is free again; 0: unknown."""
+
+    @property
+    def policy(self) -> str:
+        """Name of the limit."""
+        return self.terms.policy
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -11,7 +11,7 @@ from typing import Any
 from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.model import Denied, Entry, Standing
+from middlewares.ledger.model import Denied, Entry, Standing, Terms
 from middlewares.ledger.port import Constant, Word
 from middlewares.ledger.pricing import PriceLine, counted, estimate, prices_for
 
@@ -54,13 +54,14 @@ class Rule:
             return 0
         return amount if self.sale_unit is SaleUnit.AMOUNT else counted(self.sale_unit, units)
 
+    @property
+    def terms(self) -> Terms:
+        """What it says, in the units the operator declared."""
+        return Terms(self.policy, self.unit, self.limit // self.factor, self.window_seconds, self.shadow)
+
     def standing(self, remaining: int, reset_ms: int) -> Standing:
         """How it stands, in the units the operator declared."""
-        factor, reset_seconds = self.factor, -(-reset_ms // 1000)
-        limit = self.limit // factor
-        return Standing(
-            self.policy, self.unit, limit, remaining // factor, reset_seconds, self.window_seconds, self.shadow
-        )
+        return Standing(self.terms, remaining // self.factor, -(-reset_ms // 1000))
 
 
 class Policy:
@@ -82,6 +83,8 @@ class Policy:
 
     def _take(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
+        self.terms = tuple((rule.terms, rule.factor) for rule in rules)
+        """Of the rules: what they say, and the counted units in one of what the operator declared."""
         shared = self.keys.shared(self.keys.tag(self.app))
         self.admit_keys = Constant((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
         """The KEYS of `lua/admit.lua`."""

@@ -49,11 +49,11 @@ def counted(unit: SaleUnit, units: Mapping[Unit, int]) -> int:
 def amount_of(lines: Iterable[PriceLine], units: Mapping[Unit, int]) -> int:
     """The sum of all lines: `units / per * amount` each, rounded up to the atomic unit."""
     total = 0
-    for line in lines:
+    for _, counted_units, amount, per in lines:
         count = 0
-        for unit in line.counted:
+        for unit in counted_units:
             count += units.get(unit, 0)
-        total -= -count * line.amount // line.per  # minus the floor of the negative: rounds up
+        total -= -count * amount // per  # minus the floor of the negative: rounds up
     return total
 
 
@@ -65,7 +65,6 @@ def estimate(
     Where a priced unit has no upper bound the default stands in for it; the plan's ceiling caps the result.
     """
     amount = amount_of(lines, upper_bound)
-    for line in lines:
-        if not upper_bound.keys() >= set(line.counted):
-            amount = max(amount, default)
+    if amount < default and not all(upper_bound.keys() >= set(line.counted) for line in lines):
+        amount = default
     return amount if ceiling is None else min(amount, ceiling)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Refusal, exchange_of
+from middlewares.exchange import Refusal, exchange_of
 from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
 from middlewares.rate_limit.refusal import refusal_of, unavailable
@@ -27,10 +27,6 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
             return
         exchange = exchange_of(scope)
-        await self._admit(exchange)
-        await self._app(scope, receive, send)
-
-    async def _admit(self, exchange: Exchange) -> None:
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         exchange.declared = declared = await exchange.declare()
@@ -57,6 +53,7 @@ class RateLimitMiddleware:
             raise refusal_of(decision)
         exchange.hold = decision.hold
         exchange.standings = decision.standings
+        await self._app(scope, receive, send)
 
 
 def _check_model(allowed: frozenset[str], model: str) -> None:

@@ -7,10 +7,9 @@ limits nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 from middlewares.exchange import Headers
-from middlewares.ledger.model import Standing
+from middlewares.ledger.model import Standing, Terms
 
 REQUESTS = "requests"
 CONCURRENT_REQUESTS = "concurrent-requests"
@@ -26,10 +25,13 @@ def limit_fields(standings: Iterable[Standing]) -> Headers:
     policies: list[str] = []
     states: list[str] = []
     for standing in standings:
-        if standing.shadow or standing.unit not in _TOLD:
+        terms = standing.terms
+        if terms.told is None:
+            terms.told = _item(terms)
+        if not terms.told:
             continue
-        name = standing.policy
-        policies.append(_item(name, standing.unit, standing.limit, standing.window_seconds))
+        policies.append(terms.told)
+        name = terms.policy
         remaining, reset = standing.remaining, standing.reset_seconds
         if not 0 <= remaining <= INTEGER_CEILING:
             remaining = 0 if remaining < 0 else INTEGER_CEILING
@@ -39,12 +41,13 @@ def limit_fields(standings: Iterable[Standing]) -> Headers:
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
 
 
-@lru_cache(maxsize=4096)
-def _item(policy: str, unit: str, limit: int, window: int | None) -> str:
-    """The policy's item of `RateLimit-Policy`, which does not change from request to request."""
-    item = f'"{policy}";q={min(limit, INTEGER_CEILING)}'
-    if window is not None:
-        item += f";w={window}"
-    if unit != REQUESTS:  # the default of `qu`
-        item += f';qu="{unit}"'
+def _item(terms: Terms) -> str:
+    """The limit's item of `RateLimit-Policy`; empty for one that is not told."""
+    if terms.shadow or terms.unit not in _TOLD:
+        return ""
+    item = f'"{terms.policy}";q={min(terms.limit, INTEGER_CEILING)}'
+    if terms.window_seconds is not None:
+        item += f";w={terms.window_seconds}"
+    if terms.unit != REQUESTS:  # the default of `qu`
+        item += f';qu="{terms.unit}"'
     return item

@@ -67,7 +67,7 @@ class Breaker:
 
         While open, that is news from before; only a probe's answer closes.
         """
-        if self.state is _OPEN:
+        if not self._failures or self.state is _OPEN:
             return
         self.state = _CLOSED
         if self._failed_writes and write not in self._failed_writes:
