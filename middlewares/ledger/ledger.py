@@ -154,12 +154,14 @@ class Ledger:
             return policy.denied(reply)
         standings = []
         shadow = []
-        rules = zip(policy.terms, reply[2::3], reply[3::3], reply[4::3], strict=True)
-        for (terms, factor), remaining, reset_ms, refused in rules:
-            standings.append(Standing(terms, int(remaining) // factor, -(-reset_ms // 1000)))
-            if refused:
+        at = 2
+        for terms, factor in policy.terms:
+            remaining = int(reply[at]) // factor if factor else reply[at]
+            standings.append(Standing(terms, remaining, (reply[at + 1] + 999) // 1000))
+            if reply[at + 2]:
                 shadow.append(terms.policy)
                 self._observer.shadow_refusal(terms.policy)
+            at += 3
         self._living[hold.request_id] = hold, time.monotonic()
         return Admitted(hold, tuple(standings), tuple(shadow))
 

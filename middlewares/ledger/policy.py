@@ -83,8 +83,8 @@ class Policy:
 
     def _take(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
-        self.terms = tuple((rule.terms, rule.factor) for rule in rules)
-        """Of the rules: what they say, and the counted units in one of what the operator declared."""
+        self.terms = tuple((rule.terms, rule.factor if rule.sale_unit else 0) for rule in rules)
+        """What the rules say, and the counted units in one of what the operator declared; 0: no units are counted."""
         shared = self.keys.shared(self.keys.tag(self.app))
         self.admit_keys = Constant((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
         """The KEYS of `lua/admit.lua`."""

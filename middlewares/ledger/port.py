@@ -17,7 +17,7 @@ Word = str | bytes | int
 class Constant(tuple[Word, ...]):
     """Words that many calls have in common."""
 
-    wire = b""
+    wire: tuple[bytes, ...] = ()
     """What the store has made of them for the wire; its own business."""
 
 
