@@ -90,10 +90,7 @@ class Entrance:
         """Everything that follows finds the exchange in the scope."""
         if scope["type"] == "http":
             scope["tollgate.exchange"] = exchange = Exchange(
-                request_id=self._ids.mint(),
-                started=time.monotonic(),
-                method=scope["method"],
-                path=scope["path"],
+                self._ids.mint(), time.monotonic(), scope["method"], scope["path"]
             )
             try:
                 await self._app(scope, receive, send)

@@ -22,26 +22,23 @@ class RequestIds:
     """Mints the ids of one worker."""
 
     def __init__(self) -> None:
-        self._millisecond = -1
+        self._era = -1
         self._time = ""
+        """The digits of an id that stay the same for 1,024 milliseconds."""
         self._random = ""
         self._next = 0
 
     def mint(self) -> str:
         """A new id."""
         now = time.time_ns() // 1_000_000
-        if now != self._millisecond:
-            self._millisecond = now
+        if now >> 10 != self._era:
+            self._era = era = now >> 10
             self._time = (
-                _PAIRS[now >> 40]
-                + _PAIRS[(now >> 30) & 1023]
-                + _PAIRS[(now >> 20) & 1023]
-                + _PAIRS[(now >> 10) & 1023]
-                + _PAIRS[now & 1023]
+                _PAIRS[era >> 30] + _PAIRS[(era >> 20) & 1023] + _PAIRS[(era >> 10) & 1023] + _PAIRS[era & 1023]
             )
         start = self._next
         if start == len(self._random):
             self._random = os.urandom(_RANDOM * _POOL).translate(_DIGITS).decode()
             start = 0
         self._next = end = start + _RANDOM
-        return self._time + self._random[start:end]
+        return self._time + _PAIRS[now & 1023] + self._random[start:end]
