@@ -2,38 +2,30 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Mapping
 
 import msgspec
 from starlette.types import Message, Receive
 
 from config.access import Edge
-from config.workloads import Workload
-from middlewares.edge.body import parse_object
+from middlewares.edge.body import Unread, parse_object
 from middlewares.edge.declared import declare, default_model, missing
 from middlewares.edge.form import ModelFinder, malformed, model_part
 from middlewares.edge.openai import chat_request
+from middlewares.edge.routes import Entry
 from middlewares.exchange import Declared, Exchange, Refusal
 
 
 class _BodyAhead:
     """A body of which a part is read before it is forwarded, and then given to the stages that follow."""
 
-    __slots__ = ("_arrived", "_declared", "_exchange", "_first", "_receive", "_settings", "_workload")
+    __slots__ = ("_connection", "_declared", "_entry", "_exchange", "_first", "_receive", "_settings")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        workload: Workload,
-        receive: Receive,
-        arrived: Callable[[], bool],
-        settings: Edge,
-    ) -> None:
-        """`arrived`: is the whole body here? Then reading it needs no timer."""
+    def __init__(self, exchange: Exchange, entry: Entry, receive: Receive, connection: Unread, settings: Edge) -> None:
         self._exchange = exchange
-        self._workload = workload
+        self._entry = entry
         self._receive = receive
-        self._arrived = arrived
+        self._connection = connection
         self._settings = settings
         self._first: Message | None = None
         """What was read, and is still to be given."""
@@ -44,22 +36,17 @@ class _BodyAhead:
         first, self._first = self._first, None
         return await self._receive() if first is None else first
 
-    async def _next(self) -> Message:
-        """The next part of the body.
+    def _next(self) -> Awaitable[Message]:
+        """The next part of the body, or that the client left. One that is all here needs no timer."""
+        return self._receive() if self._connection.body_received() else self._in_time()
 
-        Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for as long as a head may take.
-        """
-        if self._arrived():
-            message = await self._receive()
-        else:
-            try:
-                async with asyncio.timeout(self._settings.header_seconds):
-                    message = await self._receive()
-            except TimeoutError:
-                raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
-        if message["type"] != "http.request":
-            raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
-        return message
+    async def _in_time(self) -> Message:
+        """Raises `Refusal` (408) for a client that sends nothing for as long as a head may take."""
+        try:
+            async with asyncio.timeout(self._settings.header_seconds):
+                return await self._receive()
+        except TimeoutError:
+            raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
 
 
 class JsonBody(_BodyAhead):
@@ -68,21 +55,7 @@ class JsonBody(_BodyAhead):
     Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
     """
 
-    __slots__ = ("_openai",)
-
-    def __init__(
-        self,
-        exchange: Exchange,
-        workload: Workload,
-        receive: Receive,
-        arrived: Callable[[], bool],
-        settings: Edge,
-        *,
-        openai: bool = False,
-    ) -> None:
-        """As of `_BodyAhead`. `openai`: it is written anew."""
-        super().__init__(exchange, workload, receive, arrived, settings)
-        self._openai = openai
+    __slots__ = ()
 
     async def declare(self) -> Declared:
         """What the body declares. The principal has to be known.
@@ -93,15 +66,14 @@ class JsonBody(_BodyAhead):
         if self._declared is None:
             principal = self._exchange.principal
             assert principal is not None  # noqa: S101 - strangers' bodies are not read
+            workload = self._entry.route.workload
             body = await self._read()
             document = parse_object(body)
-            if self._openai:
+            if self._entry.openai:
                 document = chat_request(document)
                 body = json.dumps(document).encode()
-            added = missing(self._workload, document, self._settings, principal.plan)
-            self._declared = declare(
-                self._workload, {**document, **added} if added else document, body, self._settings, principal.plan
-            )
+            added = missing(workload, document, self._settings, principal.plan)
+            self._declared = declare(workload, document, body, self._settings, principal.plan, added=added)
             if added:
                 body = with_members(body, added, first=not document)
             self._first = {"type": "http.request", "body": body, "more_body": False}
@@ -113,6 +85,8 @@ class JsonBody(_BodyAhead):
         more = True
         while more:
             message = await self._next()
+            if message["type"] != "http.request":
+                raise _client_left()
             pieces.append(message.get("body", b""))
             more = message.get("more_body", False)
         return b"".join(pieces)
@@ -129,15 +103,15 @@ class FormBody(_BodyAhead):
     def __init__(
         self,
         exchange: Exchange,
-        workload: Workload,
+        entry: Entry,
         receive: Receive,
-        arrived: Callable[[], bool],
+        connection: Unread,
         settings: Edge,
         *,
         boundary: bytes,
     ) -> None:
         """As of `_BodyAhead`. `boundary`: of the multipart body."""
-        super().__init__(exchange, workload, receive, arrived, settings)
+        super().__init__(exchange, entry, receive, connection, settings)
         self._boundary = boundary
 
     async def declare(self) -> Declared:
@@ -155,17 +129,23 @@ class FormBody(_BodyAhead):
                 if len(finder.body) > (most := self._settings.max_form_bytes):
                     raise malformed(f"its first {most} bytes name no model; send `model_id` before the files")
                 message = await self._next()
+                if message["type"] != "http.request":
+                    raise _client_left()
                 more = message.get("more_body", False)
                 model = finder.feed(message.get("body", b""))
             added = b""
             if not model:
-                model = default_model(self._workload, self._settings)
+                model = default_model(self._entry.route.workload, self._settings)
                 added = model_part(self._boundary, model)
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
             self._first = {"type": "http.request", "body": added + finder.body, "more_body": more}
             self._declared = Declared(model=model)
         return self._declared
+
+
+def _client_left() -> Refusal:
+    return Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
 
 
 def with_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:

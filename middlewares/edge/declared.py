@@ -1,6 +1,7 @@
 """What the JSON body of a metered route says it will use. Pure; field names of gateway contract sections 1.1-1.2."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from config.access import Edge
@@ -18,43 +19,17 @@ _MAX_SIDE = 65_535
 _PIXELS, _GENERATIONS = Unit.PIXELS, Unit.GENERATIONS
 _LLM = Workload.LLM
 
-_FIELDS = {
-    Workload.TEXT_TO_IMAGE: frozenset(
-        {
-            "guidance_scale",
-            "height",
-            "loras",
-            "model_id",
-            "negative_prompt",
-            "num_images_per_prompt",
-            "num_inference_steps",
-            "prompt",
-            "safety_check",
-            "seed",
-            "width",
-        }
-    ),
-    Workload.LLM: frozenset({"max_tokens", "messages", "model", "stream", "temperature", "top_k", "top_p"}),
-    Workload.TEXT_TO_SPEECH: frozenset({"description", "model_id", "text"}),
-}
-_ONCE = {
-    Workload.TEXT_TO_IMAGE: Once("height", "model_id", "num_images_per_prompt", "width"),
-    Workload.LLM: Once(*sorted(_FIELDS[Workload.LLM]), "content", "role"),
-    Workload.TEXT_TO_SPEECH: Once("model_id", "text"),
-}
-"""What units, model or safety depend on."""
-
 
 def missing(workload: Workload, document: Document, settings: Edge, plan: Plan) -> dict[str, Any]:
     """Members that the gateway cannot do without and the body lacks (gateway contract sections 1.0 and 1.2).
 
     Raises `Refusal` (400) where no model is named and none is configured, or where letter case hides a member.
     """
-    check_spelling(document, _FIELDS[workload])
+    shape = _SHAPES[workload]
+    check_spelling(document, shape.members)
     found: dict[str, Any] = {}
-    name = model_field(workload)
-    if document.get(name) in (None, ""):
-        found[name] = default_model(workload, settings)
+    if document.get(shape.model) in (None, ""):
+        found[shape.model] = default_model(workload, settings)
     if workload is _LLM:
         if document.get("max_tokens") is None:
             found["max_tokens"] = plan.max_tokens.default
@@ -63,29 +38,30 @@ def missing(workload: Workload, document: Document, settings: Edge, plan: Plan) 
     return found
 
 
-def model_field(workload: Workload) -> str:
-    """The field that names the model of a batch request."""
-    return "model" if workload is _LLM else "model_id"
-
-
 def default_model(workload: Workload, settings: Edge) -> str:
     """The configured model of requests that name none. Raises `Refusal` (400) where there is none."""
     model = settings.default_models.get(workload)
     if model is None:
-        raise invalid(model_field(workload), "is missing; name the model to use")
+        raise invalid("model" if workload is _LLM else "model_id", "is missing; name the model to use")
     return model
 
 
-def declare(workload: Workload, document: Document, body: bytes, settings: Edge, plan: Plan) -> Declared:
-    """Model and upper bound of the units of one request whose members are all there; `body`: as the client sent it.
+def declare(
+    workload: Workload, document: Document, body: bytes, settings: Edge, plan: Plan, *, added: Document
+) -> Declared:
+    """Model and upper bound of the units of one request.
 
-    Raises `Refusal` (400, `invalid_parameter`) for a field whose type or range the gateway or its runner refuses too,
-    and for what two readers would read in two ways.
+    `document`: what `body` says, as the client sent it; `added`: its `missing` members. Raises `Refusal` (400,
+    `invalid_parameter`) for a field whose type or range the gateway or its runner refuses too, and for what two readers
+    would read in two ways.
     """
-    model = text(document, model_field(workload))
-    units, most = _UNITS[workload](document, settings, plan, model)
-    _ONCE[workload].check(body, most)
-    return Declared(model=model, units=units, document=document)
+    shape = _SHAPES[workload]
+    whole = {**document, **added} if added else document
+    model = text(whole, shape.model)
+    units, most = shape.units(whole, settings, plan, model)
+    if body.count(b":") != len(document):  # as many colons as names: there are no other members, hence none is repeated
+        shape.once.check(body, most)
+    return Declared(model=model, units=units, document=whole)
 
 
 _Bound = tuple[dict[Unit, int], Mapping[str, int]]
@@ -111,8 +87,45 @@ def _text_to_speech(document: Document, settings: Edge, plan: Plan, model: str) 
     return {Unit.CHARACTERS: len(text(document, "text"))}, {}
 
 
-_UNITS = {
-    Workload.TEXT_TO_IMAGE: _text_to_image,
-    Workload.LLM: _llm,
-    Workload.TEXT_TO_SPEECH: _text_to_speech,
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the gate looks at in the body of a workload."""
+
+    model: str
+    """The member that names the model."""
+    members: frozenset[str]
+    once: Once
+    """What units, model or safety depend on."""
+    units: Callable[[Document, Edge, Plan, str], _Bound]
+
+
+_CHAT = ("max_tokens", "messages", "model", "stream", "temperature", "top_k", "top_p")
+_SHAPES = {
+    Workload.TEXT_TO_IMAGE: _Shape(
+        model="model_id",
+        members=frozenset(
+            {
+                "guidance_scale",
+                "height",
+                "loras",
+                "model_id",
+                "negative_prompt",
+                "num_images_per_prompt",
+                "num_inference_steps",
+                "prompt",
+                "safety_check",
+                "seed",
+                "width",
+            }
+        ),
+        once=Once("height", "model_id", "num_images_per_prompt", "width"),
+        units=_text_to_image,
+    ),
+    Workload.LLM: _Shape(model="model", members=frozenset(_CHAT), once=Once(*_CHAT, "content", "role"), units=_llm),
+    Workload.TEXT_TO_SPEECH: _Shape(
+        model="model_id",
+        members=frozenset({"description", "model_id", "text"}),
+        once=Once("model_id", "text"),
+        units=_text_to_speech,
+    ),
 }

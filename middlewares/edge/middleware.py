@@ -1,13 +1,13 @@
 """The first stage: refuses what must not pass, recognises the route, and strips what a client may not say."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.ahead import FormBody, JsonBody
-from middlewares.edge.body import limited, to_its_end, too_large
+from middlewares.edge.body import Unread, limited, to_its_end, too_large
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
@@ -15,7 +15,9 @@ from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.routes import Entry, find_entry
 from middlewares.edge.target import check_path, split_target, without_reserved
-from middlewares.exchange import Exchange, Headers, exchange_of
+from middlewares.exchange import Exchange, Headers
+
+_IMAGE_TO_VIDEO = Workload.IMAGE_TO_VIDEO
 
 
 class EdgeMiddleware:
@@ -32,29 +34,35 @@ class EdgeMiddleware:
         self._most_json, self._most_body = settings.max_json_bytes, settings.max_body_bytes
         self._trusted = settings.trusted_proxies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
+            return send({"type": "websocket.close", "code": 1008})
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
-        exchange = exchange_of(scope)
+        exchange: Exchange = scope["tollgate.exchange"]
+        method, http_version = scope["method"], scope["http_version"]
         fields, read = sort_fields(scope["headers"])
-        check_request(scope["method"], scope["http_version"], read)
-        length = body_length(scope["http_version"], read)
+        check_request(method, http_version, read)
+        length = body_length(http_version, read)
         path, query = split_target(scope["tollgate.target"])
-        entry = find_entry(scope["method"], path, check_path)
+        entry = find_entry(method, path, check_path)
 
         exchange.route = route = entry.route
-        if route.workload is Workload.IMAGE_TO_VIDEO and not self.settings.async_video:
+        if route.workload is _IMAGE_TO_VIDEO and not self.settings.async_video:
             fields = [field for field in fields if field[0] != b"prefer"]  # a server may ignore it (RFC 7240 section 2)
         exchange.target = _target(entry.target or path, query)
         exchange.headers = _headers(fields, read, entry, exchange.request_id.encode())
         exchange.content_length = length
         exchange.has_body = length != 0
-        exchange.client_address, exchange.scheme = self._client(scope, read)
+        client = scope["client"]
+        exchange.client_address, exchange.scheme = client_of(
+            client[0] if client else "",
+            scope["scheme"],
+            read.get(b"x-forwarded-for", b""),
+            read.get(b"x-forwarded-proto", b""),
+            self._trusted,
+        )
 
         if route.outlives_client:
             receive = to_its_end(receive, scope["tollgate.connection"])
@@ -64,24 +72,18 @@ class EdgeMiddleware:
         elif length > limit:
             raise too_large(limit)
         if route.metered_json or entry.form or entry.job_header:
-            receive = self._declaring(exchange, entry, read, receive, scope["tollgate.connection"].body_received)
-        await self.app(scope, receive, send)
+            receive = self._declaring(exchange, entry, read, receive, scope["tollgate.connection"])
+        return self.app(scope, receive, send)
 
     def _declaring(
-        self,
-        exchange: Exchange,
-        entry: Entry,
-        read: dict[bytes, bytes],
-        receive: Receive,
-        arrived: Callable[[], bool],
+        self, exchange: Exchange, entry: Entry, read: dict[bytes, bytes], receive: Receive, connection: Unread
     ) -> Receive:
         """`receive` that gives once more what is read to learn what the request declares."""
-        workload = entry.route.workload
         body: JsonBody | FormBody
         if entry.route.metered_json:
-            body = JsonBody(exchange, workload, receive, arrived, self.settings, openai=entry.openai)
+            body = JsonBody(exchange, entry, receive, connection, self.settings)
         elif entry.form and (boundary := boundary_of(exchange.headers)):
-            body = FormBody(exchange, workload, receive, arrived, self.settings, boundary=boundary)
+            body = FormBody(exchange, entry, receive, connection, self.settings, boundary=boundary)
         else:
             if entry.job_header and b"livepeer" in read:  # without one the gateway refuses what needs one
                 exchange.declare = job_declaration(exchange, read[b"livepeer"])
@@ -89,19 +91,10 @@ class EdgeMiddleware:
         exchange.declare = body.declare
         return body.receive
 
-    def _client(self, scope: Scope, read: dict[bytes, bytes]) -> tuple[str, str]:
-        client = scope["client"]
-        return client_of(
-            client[0] if client else "",
-            scope["scheme"],
-            read.get(b"x-forwarded-for", b""),
-            read.get(b"x-forwarded-proto", b""),
-            self._trusted,
-        )
-
 
 def _target(path: bytes, query: bytes) -> bytes:
-    query = without_reserved(query) if query else query
+    if query:
+        query = without_reserved(query)
     return path + b"?" + query if query else path
 
 

@@ -44,7 +44,10 @@ def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:
     coding = read.get(b"transfer-encoding")
     length = read.get(b"content-length")
     if coding is None:
-        return 0 if length is None else _number(length)
+        digits = b"0" if length is None else length.strip(b" \t")
+        if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
+            raise refuse("Content-Length must be one decimal number.")
+        return int(digits)
     if length is not None:
         raise refuse("A request has either Content-Length or Transfer-Encoding, not both.")
     if http_version == "1.0":
@@ -56,10 +59,3 @@ def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:
             code="transfer_coding_not_implemented",
         )
     return None
-
-
-def _number(length: bytes) -> int:
-    digits = length.strip(b" \t")
-    if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
-        raise refuse("Content-Length must be one decimal number.")
-    return int(digits)

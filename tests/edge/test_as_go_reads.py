@@ -99,9 +99,8 @@ def admitted_chat(body: bytes) -> tuple[bytes, dict[str, Any]]:
     """What the gateway gets, and what the edge knows of it."""
     document = parse_object(body)
     added = missing(Workload.LLM, document, SETTINGS, Plan())
-    document |= added
-    declare(Workload.LLM, document, body, SETTINGS, Plan())
-    return with_members(body, added, first=len(document) == len(added)) if added else body, document
+    declare(Workload.LLM, document, body, SETTINGS, Plan(), added=added)
+    return with_members(body, added, first=not document) if added else body, {**document, **added}
 
 
 def as_go_reads(bodies: list[tuple[str, bytes]], folder: Path) -> list[dict[str, Any]]:

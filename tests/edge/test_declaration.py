@@ -65,7 +65,7 @@ def post(path: str, body: bytes, *, chunks: int | None = None) -> tuple[bytes, .
     ],
 )
 def test_model_and_units(workload: Workload, document: dict[str, object], model: str, units: dict[Unit, int]) -> None:
-    declared = declare(workload, document, b"", Edge(), Plan())
+    declared = declare(workload, document, b"", Edge(), Plan(), added={})
     assert (declared.model, declared.units, declared.document) == (model, units, document)
 
 
@@ -92,13 +92,32 @@ def test_a_parameter_the_gateway_would_refuse_or_read_differently(
 ) -> None:
     def look() -> None:
         missing(workload, document, Edge(default_models={workload: "m"}), Plan())
-        declare(workload, document, b"", Edge(), Plan())
+        declare(workload, document, b"", Edge(), Plan(), added={})
 
     with pytest.raises(Refusal) as refused:
         look()
     assert (refused.value.status, refused.value.code) == (400, "invalid_parameter")
     assert refused.value.members == {"parameter": parameter}
     assert f"`{parameter}`" in refused.value.detail
+
+
+@pytest.mark.parametrize("model", [b'"model_id":"a:b",', b'"model_id":null,', b""])
+@pytest.mark.parametrize(
+    "members",
+    [
+        b'"width":64,"width":512',
+        b'"width":64,"\\u0077idth":512',
+        b'"width":64,"width":null',
+        b'"loras":{"width":64,"width":512}',
+    ],
+)
+def test_a_member_that_is_given_twice_is_refused_whatever_is_added(members: bytes, model: bytes) -> None:
+    body = b"{" + model + members + b"}"
+    document, settings = parse_object(body), Edge(default_models={Workload.TEXT_TO_IMAGE: "m"})
+    added = missing(Workload.TEXT_TO_IMAGE, document, settings, Plan())
+    with pytest.raises(Refusal) as refused:
+        declare(Workload.TEXT_TO_IMAGE, document, body, settings, Plan(), added=added)
+    assert refused.value.members == {"parameter": "width"}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def admit(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -
     settings, plan = settings or Edge(), plan or Plan()
     document = parse_object(body)
     added = missing(Workload.LLM, document, settings, plan)
-    declared = declare(Workload.LLM, {**document, **added}, body, settings, plan)
+    declared = declare(Workload.LLM, document, body, settings, plan, added=added)
     return with_members(body, added, first=not document) if added else body, declared
 
 
