@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Declared, Exchange, Refusal, exchange_of
+from middlewares.exchange import Declared, Exchange, Refusal
 from middlewares.ledger.port import StoreError
 from middlewares.ledger.sessions import Sessions
 from middlewares.live.passes import LIFE_SECONDS, PARAMETER, Pass, Passes
@@ -31,17 +31,16 @@ class LiveMiddleware:
         self._names = names
         self._passes = passes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """All other routes pass at the cost of a comparison."""
         if scope["type"] == "http":
-            exchange = exchange_of(scope)
+            exchange: Exchange = scope["tollgate.exchange"]
             route = exchange.route.name if exchange.route else ""
             if route == "live-whip-session":
-                await self._answer(exchange, send)
-                return
+                return self._answer(exchange, send)
             if route == "live-whip" and exchange.method == "POST":
                 self._sign(exchange, scope["query_string"])
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _sign(self, exchange: Exchange, query: bytes) -> None:
         """The pipeline of a live stream is its model, which the limits look at."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.routing import Health, Pool
@@ -40,20 +40,19 @@ class Fleet:
         }
         self._turn = 0
 
-    def candidates(self, pools: Iterable[str], now: float) -> tuple[str, tuple[str, ...]]:
+    def candidates(self, pools: Sequence[str], now: float) -> tuple[str, tuple[str, ...]]:
         """The first pool with a healthy gateway and its healthy gateways, least busy first; ("", ()) if none has.
 
         Of equally busy gateways the one that was chosen longest ago. A pool whose gateways are all ejected is tried all
         the same where there is no other: an ejection is a guess, a refusal is certain.
         """
-        names = tuple(pools)
-        for name in names:
+        for name in pools:
             healthy = [gateway for gateway in self.pools[name] if gateway.ejected_until <= now]
             if healthy:
                 return name, self._ordered(healthy)
-        if not names:
+        if not pools:
             return "", ()
-        return names[0], self._ordered(self.pools[names[0]])
+        return pools[0], self._ordered(list(self.pools[pools[0]]))
 
     def is_healthy(self, url: str, now: float) -> bool:
         """Is this a gateway of any pool, and not ejected?"""
@@ -64,12 +63,12 @@ class Fleet:
         """The first pool that the gateway is in."""
         return next(name for name, states in self.pools.items() if self.gateways[url] in states)
 
-    def _ordered(self, gateways: Iterable[GatewayState]) -> tuple[str, ...]:
-        states = list(gateways)
-        if len(states) > 1:
-            states.sort(key=_busyness)
-            self._turn += 1
-            states[0].turn = self._turn
+    def _ordered(self, states: list[GatewayState]) -> tuple[str, ...]:
+        if len(states) == 1:
+            return (states[0].url,)
+        states.sort(key=_busyness)
+        self._turn += 1
+        states[0].turn = self._turn
         return tuple([state.url for state in states])
 
     def succeeded(self, url: str) -> None:

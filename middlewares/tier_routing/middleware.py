@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from config.routing import RouteRule, Routing, Tier
 from config.transcoding import Transcoding
 from config.workloads import Workload
-from middlewares.exchange import Affinity, Exchange, Refusal, Route, exchange_of
+from middlewares.exchange import Affinity, Exchange, Refusal, Route
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.hints import job_header, live_target
 from middlewares.tier_routing.models import send_models
@@ -35,23 +35,35 @@ class TierRoutingMiddleware:
         self._tiers = routing.tiers
         self._fleet = fleet
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Set the exchange's gateways, best first, or refuse where none is healthy (503)."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        exchange = exchange_of(scope)
+            return self._app(scope, receive, send)
+        exchange: Exchange = scope["tollgate.exchange"]
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         if route.name == "models":
-            await send_models(self._models, principal, send)
-            return
+            return send_models(self._models, principal, send)
         exchange.tier = principal.plan.tier
         pools = self._pools(exchange.tier, route.workload, exchange.declared.model)
-        if exchange.affinity is None:
-            exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
-        else:
-            await self._stick(exchange, exchange.affinity, pools)
+        if exchange.affinity is not None:
+            return self._to_its_own(exchange.affinity, pools, scope, receive, send)
+        exchange.pool, exchange.gateways = self._fleet.candidates(pools, time.monotonic())
+        self._instruct(exchange, pools)
+        return self._app(scope, receive, send)
+
+    async def _to_its_own(
+        self, affinity: Affinity, pools: tuple[str, ...], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        exchange: Exchange = scope["tollgate.exchange"]
+        await self._stick(exchange, affinity, pools)
+        self._instruct(exchange, pools)
+        await self._app(scope, receive, send)
+
+    def _instruct(self, exchange: Exchange, pools: tuple[str, ...]) -> None:
+        """Add what the chosen gateway is told. Raises `Refusal` (503) where there is none."""
+        principal, route = exchange.principal, exchange.route
+        assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         if not exchange.gateways:
             raise Refusal(
                 503,
@@ -63,7 +75,6 @@ class TierRoutingMiddleware:
             self._hint(exchange, route, principal.plan.transcoding)
         exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
-        await self._app(scope, receive, send)
 
     async def _stick(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
         """To the gateway that has what the request names, whatever its pool; elsewhere only what may begin anew."""
