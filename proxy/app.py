@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware
-from middlewares.auth.ports import Credentials
+from middlewares.auth.ports import RememberedCredentials
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange, nothing_declared
 from middlewares.ledger.ledger import Ledger
@@ -36,7 +36,7 @@ def pipeline(
     forwarder: ASGIApp,
     settings: Settings,
     *,
-    credentials: Credentials,
+    credentials: RememberedCredentials,
     ledger: Ledger,
     sessions: Sessions,
     streams: Streams,

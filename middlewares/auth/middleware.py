@@ -1,13 +1,13 @@
 """The auth stage: from the credential of a request to the principal that asks."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.auth.ports import Credentials
-from middlewares.auth.verdict import Denial, Grant, Network
-from middlewares.exchange import Exchange, Headers, Refusal, exchange_of
+from middlewares.auth.ports import RememberedCredentials
+from middlewares.auth.verdict import Denial, Grant, Network, Verdict
+from middlewares.exchange import Exchange, Headers, Refusal
 from middlewares.ledger.port import StoreError
 
 _CHALLENGE = b'Bearer realm="tollgate"'
@@ -20,14 +20,21 @@ class AuthMiddleware:
     The credential is read from the client's own header fields; those for the gateway have lost it at the edge.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: Credentials) -> None:
+    def __init__(self, app: ASGIApp, *, credentials: RememberedCredentials) -> None:
         self.app = app
         self.credentials = credentials
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        credential = presented(scope["headers"])
+        verdict = self.credentials.remembered(credential)
+        if verdict is None:
+            return self._ask(credential, scope, receive, send)
+        admit(verdict, scope["tollgate.exchange"])
+        return self.app(scope, receive, send)
+
+    async def _ask(self, credential: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            verdict = await self.credentials.judge(presented(scope["headers"]))
+            verdict = await self.credentials.judge(credential)
         except StoreError:
             raise Refusal(
                 503,
@@ -35,23 +42,21 @@ class AuthMiddleware:
                 "Credentials cannot be checked at the moment; try again shortly.",
                 headers=[(b"retry-after", _RETRY_SECONDS)],
             ) from None
-        if isinstance(verdict, Denial):
-            raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
-        check_narrowing(verdict, exchange)
-        exchange.store_lost = verdict.unconfirmed
-        exchange.principal = verdict.principal
+        admit(verdict, scope["tollgate.exchange"])
         await self.app(scope, receive, send)
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The one credential of a request: `Authorization: Bearer` (RFC 6750 2.1) or `X-Api-Key`. Raises `Refusal`."""
-    given: dict[bytes, bytes] = {}
+    authorization = key = None
     for name, value in headers:
         if name in {b"authorization", b"x-api-key"}:
-            if name in given:
+            if (key if name == b"x-api-key" else authorization) is not None:
                 raise _unauthorized("ambiguous_credentials", f"More than one {name.decode()} header was sent.")
-            given[name] = value.strip(b" \t")
-    authorization, key = given.get(b"authorization"), given.get(b"x-api-key")
+            if name == b"x-api-key":
+                key = value.strip(b" \t")
+            else:
+                authorization = value.strip(b" \t")
     if authorization is None:
         if key is None:
             raise Refusal(
@@ -68,6 +73,15 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     if key is not None and key != token:
         raise _unauthorized("ambiguous_credentials", "Authorization and X-Api-Key hold different credentials.")
     return token
+
+
+def admit(verdict: Verdict, exchange: Exchange) -> None:
+    """Note who asks, or raise `Refusal`."""
+    if isinstance(verdict, Denial):
+        raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
+    check_narrowing(verdict, exchange)
+    exchange.store_lost = verdict.unconfirmed
+    exchange.principal = verdict.principal
 
 
 def check_narrowing(grant: Grant, exchange: Exchange) -> None:

@@ -33,6 +33,14 @@ class Credentials(Protocol):
         ...
 
 
+class RememberedCredentials(Credentials, Protocol):
+    """A `Credentials` that often needs to ask nobody."""
+
+    def remembered(self, credential: bytes) -> Verdict | None:
+        """What `judge` would say without asking; None: it has to ask."""
+        ...
+
+
 class Fetch(Protocol):
     """Gets a small document by https."""
 

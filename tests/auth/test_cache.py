@@ -73,6 +73,14 @@ async def test_a_known_credential_is_not_asked_for_again(cache: CachedCredential
     assert source.asked == 1
 
 
+async def test_what_is_remembered_is_known_without_asking(cache: CachedCredentials, clock: Clock) -> None:
+    assert cache.remembered(b"key") is None
+    first = await cache.judge(b"key")
+    assert cache.remembered(b"key") is first
+    clock.now += SECONDS
+    assert cache.remembered(b"key") is None, "fresh no longer, though it would hold its grace"
+
+
 async def test_its_time_ends_no_later_than_configured(cache: CachedCredentials, source: Source, clock: Clock) -> None:
     for number in range(100):
         await cache.judge(b"%d" % number)
