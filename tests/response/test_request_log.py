@@ -37,7 +37,7 @@ def fill(exchange: Exchange) -> None:
     exchange.route = Route("text-to-image", Workload.TEXT_TO_IMAGE, metered_json=True)
     exchange.principal = Principal("app1", "user1", "key1", "premium", BUILT_IN_PLANS["premium"])
     exchange.declared = Declared(model="m")
-    exchange.tier, exchange.pool, exchange.gateway = "premium", "default", "http://127.0.0.1:9935"
+    exchange.tier, exchange.pool, exchange.gateway = "gold", "default", "http://127.0.0.1:9935"
     exchange.forwarded, exchange.upstream_seconds = True, 0.25
     exchange.units, exchange.amount = {Unit.PIXELS: 262_144, Unit.REQUESTS: 1}, 10**27
     exchange.bytes_in, exchange.client_address = 150, "203.0.113.9"
@@ -67,7 +67,7 @@ async def test_every_field(tmp_path: Path) -> None:
         "user": "user1",
         "key": "key1",
         "plan": "premium",
-        "tier": "premium",
+        "tier": "gold",
         "pool": "default",
         "gateway": "http://127.0.0.1:9935",
         "workload": "text-to-image",
