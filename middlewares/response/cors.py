@@ -16,12 +16,11 @@ METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 
 
 class CorsRules:
-    """The configured rules, rendered once."""
+    """The configured rules, rendered once. At least one origin is configured."""
 
-    __slots__ = ("_allowed", "_any", "_expose", "_preflight", "enabled")
+    __slots__ = ("_allowed", "_any", "_expose", "_preflight")
 
     def __init__(self, config: Cors) -> None:
-        self.enabled = bool(config.allow_origins)
         self._any = "*" in config.allow_origins
         self._allowed = frozenset(origin.encode() for origin in config.allow_origins)
         self._expose = _joined(b"access-control-expose-headers", config.expose_headers)
@@ -33,7 +32,7 @@ class CorsRules:
 
     def preflight(self, scope: Mapping[str, Any]) -> Headers | None:
         """What a preflight's answer says beside `fields`; None: this is none, or not the gate's to answer."""
-        if scope["method"] != "OPTIONS" or not self.enabled:
+        if scope["method"] != "OPTIONS":
             return None
         asked = dict(scope["headers"])
         if b"origin" not in asked or b"access-control-request-method" not in asked:
@@ -42,8 +41,6 @@ class CorsRules:
 
     def fields(self, scope: Mapping[str, Any]) -> Headers:
         """The fields of the answer to this request."""
-        if not self.enabled:
-            return []
         asking = next((value for name, value in scope["headers"] if name == b"origin"), b"")
         origin = self._origin(asking)
         # Where answers differ by origin caches must know it, also from those that name none.

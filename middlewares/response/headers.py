@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from middlewares.exchange import Headers
 
 HOP_BY_HOP = frozenset(
@@ -42,22 +44,27 @@ WITHHELD_PREFIXES = (
 
 _NEVER = HOP_BY_HOP | WITHHELD
 _NOMINATES_NOTHING = frozenset({b"keep-alive", b"close"})
+_NOTHING: frozenset[bytes] = frozenset()
+_LENGTH = frozenset({b"content-length"})
 _LENGTHLESS = (204, 304)
 
 
-def client_headers(headers: Headers, status: int) -> Headers:
+def client_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> Headers:
     """The fields a client may see, in order; names are in lower case, values untouched.
 
     `Content-Length` stays, for it frames the same body; but not on answers without one (RFC 9110 section 8.6), where
     the server would wait for that many bytes.
     """
-    never = _NEVER
-    for name, value in headers:
-        if name == b"connection" and value not in _NOMINATES_NOTHING:
-            never = never | _nominated(value)
-    if status in _LENGTHLESS:
-        never = never | {b"content-length"}
-    return [item for item in headers if item[0] not in never and not item[0].startswith(WITHHELD_PREFIXES)]
+    kept: Headers = []
+    nominated = _LENGTH if status in _LENGTHLESS else _NOTHING
+    for item in headers:
+        name = item[0]
+        if name in _NEVER:
+            if name == b"connection" and item[1] not in _NOMINATES_NOTHING:
+                nominated = nominated | _nominated(item[1])
+        elif not name.startswith(WITHHELD_PREFIXES):
+            kept.append(item)
+    return [item for item in kept if item[0] not in nominated] if nominated else kept
 
 
 def client_status(status: int) -> int:

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Cors
-from middlewares.exchange import Exchange, Headers, Outcome, Refusal, exchange_of
+from middlewares.exchange import Exchange, Headers, Outcome, Refusal
 from middlewares.response.cors import CorsRules
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_fields
@@ -27,6 +27,8 @@ REFUSED = Outcome.REFUSED.value
 INTERNAL_ERROR = "internal_error"
 """Outcomes of requests that the gate itself answered, beside those of `Outcome`."""
 
+_COMPLETE = Outcome.COMPLETE  # bound once: before Python 3.12, naming a member of an enum costs as much as a call
+
 logger = structlog.get_logger(__name__)
 
 
@@ -39,7 +41,7 @@ class ResponseMiddleware:
 
     def __init__(self, app: ASGIApp, *, cors: Cors, log: RequestLog, metrics: RequestMetrics) -> None:
         self.app = app
-        self.cors = CorsRules(cors)
+        self.cors = CorsRules(cors) if cors.allow_origins else None
         self.log = log
         self.metrics = metrics
 
@@ -47,43 +49,40 @@ class ResponseMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        exchange = exchange_of(scope)
-        answer = Answer(exchange, send, self.cors.fields(scope))
+        exchange: Exchange = scope["tollgate.exchange"]
+        cors = self.cors
+        answer = Answer(exchange, send, cors.fields(scope) if cors else [])
         self.metrics.begin()
         try:
-            await self._serve(scope, receive, answer)
+            if cors and (preflight := cors.preflight(scope)) is not None:
+                await answer.write(204, preflight)
+                return
+            try:
+                send = OpenAiAnswer(answer.send).send if exchange.path == CHAT_PATH else answer.send
+                await self.app(scope, receive, send)
+            except (Exception, asyncio.CancelledError) as error:
+                await self._refuse(answer, error)
+            if answer.started and not answer.complete:
+                await _abort(scope, receive)
         finally:
             seconds = time.monotonic() - exchange.started
             exchange.status = exchange.status or CLIENT_CLOSED
-            self.metrics.end(exchange, outcome=answer.outcome, seconds=seconds)
-            self.log.write(exchange, outcome=answer.outcome, seconds=seconds)
+            outcome = answer.outcome
+            self.metrics.end(exchange, outcome=outcome, seconds=seconds)
+            self.log.write(exchange, outcome=outcome, seconds=seconds)
 
-    async def _serve(self, scope: Scope, receive: Receive, answer: Answer) -> None:
-        preflight = self.cors.preflight(scope)
-        if preflight is not None:
-            await answer.write(204, preflight)
-            return
-        try:
-            send = OpenAiAnswer(answer.send).send if answer.exchange.path == CHAT_PATH else answer.send
-            await self.app(scope, receive, send)
-        except Refusal as refusal:
-            answer.verdict = REFUSED
-            await self._refuse(answer, refusal)
-        except asyncio.CancelledError:  # what comes now is brief, and nobody waits for this task any longer
-            answer.verdict = REFUSED
-            await self._refuse(answer, _stopped())
-        except Exception:
-            logger.exception(INTERNAL_ERROR, request_id=answer.exchange.request_id)
-            answer.verdict = INTERNAL_ERROR
-            await self._refuse(
-                answer, Refusal(500, INTERNAL_ERROR, "The gate failed; its operator finds why in the log.")
-            )
-        if answer.started and not answer.complete:
-            await _abort(scope, receive)
-
-    async def _refuse(self, answer: Answer, refusal: Refusal) -> None:
+    async def _refuse(self, answer: Answer, error: BaseException) -> None:
         """Answer with a problem document, unless an answer is already under way."""
         exchange = answer.exchange
+        answer.verdict = REFUSED
+        if isinstance(error, Refusal):
+            refusal = error
+        elif isinstance(error, asyncio.CancelledError):  # what comes now is brief, and nobody waits for this task
+            refusal = _stopped()
+        else:
+            logger.exception(INTERNAL_ERROR, request_id=exchange.request_id)
+            answer.verdict = INTERNAL_ERROR
+            refusal = Refusal(500, INTERNAL_ERROR, "The gate failed; its operator finds why in the log.")
         exchange.error = exchange.error or refusal.code
         self.metrics.refuse(refusal.code)
         if not answer.started:
@@ -108,7 +107,7 @@ class Answer:
     def outcome(self) -> str:
         """How the request ended: what the gate made of it, unless the gateway's part says more."""
         exchange = self.exchange
-        if self.verdict == REFUSED and (exchange.forwarded or exchange.outcome is not Outcome.COMPLETE):
+        if self.verdict == REFUSED and (exchange.forwarded or exchange.outcome is not _COMPLETE):
             return exchange.outcome
         return self.verdict or exchange.outcome
 
@@ -119,7 +118,7 @@ class Answer:
             self.complete = not message.get("more_body", False)
         elif message["type"] == "http.response.start":
             status = client_status(message["status"])
-            return self._start(status, client_headers(list(message.get("headers", ())), status))
+            return self._start(status, client_headers(message.get("headers", ()), status))
         return self._send(message)
 
     async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:
@@ -131,12 +130,8 @@ class Answer:
         exchange = self.exchange
         exchange.status = status
         self.started = True
-        headers = [
-            *headers,
-            (b"x-request-id", exchange.request_id.encode()),
-            *limit_fields(exchange.standings),
-            *self._cors,
-        ]
+        request_id = b"x-request-id", exchange.request_id.encode()
+        headers = [*headers, request_id, *limit_fields(exchange.standings), *self._cors]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 

@@ -38,14 +38,14 @@ class OpenAiAnswer:
         self._send = send
         self._map: Callable[[bytes, bool], bytes] = _unchanged
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Pass on head and body of a gateway's answer, in OpenAI's words."""
         if message["type"] == "http.response.start":
             message = self._head(message)
         elif message["type"] == "http.response.body":
             body = self._map(message.get("body", b""), not message.get("more_body", False))
             message = {**message, "body": body}
-        await self._send(message)
+        return self._send(message)
 
     def _head(self, message: Message) -> Message:
         status, headers = message["status"], list(message.get("headers", ()))
