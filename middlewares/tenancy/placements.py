@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from importlib.resources import files
+from typing import Any
+
+import msgspec
 
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.port import Script, ScriptRunner, StoreError, StoreUnavailable
+from middlewares.ledger.port import Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
 
 CACHE_SECONDS = 5.0
 """How long a worker trusts what it knows. A manifest that another worker moved may be split for as long."""
@@ -42,8 +45,7 @@ class Kind(StrEnum):
     """Folder of a result, below `/stream/`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(msgspec.Struct, frozen=True, gc=False):
     """Something that lives at one gateway; `name` is what the gateway calls it."""
 
     app: str
@@ -61,7 +63,7 @@ class Placements:
         self._life_ms = {kind: round(life[kind] * 1000) for kind in Kind}
         self._known: dict[Thing, tuple[str, float]] = {}
         """Gateway, and until when it is trusted (`time.monotonic`); the longest unused first."""
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Future[Any]] = set()
 
     async def find(
         self, things: Sequence[Thing], *, patient: bool = False, fresh: bool = False, store_lost: bool = False
@@ -102,25 +104,40 @@ class Placements:
     def remember(self, things: Sequence[Thing], gateway: str) -> None:
         """The gateway has made `things` (of one app and kind). Returns at once, and writes nothing known already.
 
-        The command leaves for Redis in the next turn of the event loop, whence `patient`. Where Redis is lost, this
-        worker alone knows of them.
+        Nobody waits until they are written down, whence `patient`. Where Redis is lost, this worker alone knows of
+        them.
         """
         things = [thing for thing in things if self._trusted(thing) != gateway]
         if not things:
             return
         for thing in things:
             self._trust(thing, gateway)
-        task = asyncio.create_task(self._write(things, gateway))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        keys = [self._key(thing) for thing in things]
+        args = (gateway, self._life_ms[things[0].kind])
+        reply = self._runner.begin(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
+        if reply is None:
+            self._spawn(keys, args)
+        else:
+            self._writing.add(reply)
+            reply.add_done_callback(partial(self._replied, keys, args))
 
     async def drain(self) -> None:
         """Wait until everything is written down, or given up."""
-        await asyncio.gather(*self._writing)
+        while self._writing:
+            await asyncio.wait(self._writing)
 
-    async def _write(self, things: Sequence[Thing], gateway: str) -> None:
-        keys = [self._key(thing) for thing in things]
-        args = (gateway, self._life_ms[things[0].kind])
+    def _replied(self, keys: Sequence[Word], args: Sequence[Word], reply: asyncio.Future[Any]) -> None:
+        """Nearly always they are written down now, without a task of their own."""
+        self._writing.discard(reply)
+        if isinstance(reply.exception(), StoreDeferred):
+            self._spawn(keys, args)
+
+    def _spawn(self, keys: Sequence[Word], args: Sequence[Word]) -> None:
+        task = asyncio.create_task(self._write(keys, args))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, keys: Sequence[Word], args: Sequence[Word]) -> None:
         try:
             await self._runner.run(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
         except StoreError:  # the store says so itself, once; without it the result is found by this worker alone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from middlewares.exchange import Refusal
 from middlewares.tenancy.names import for_caller
@@ -77,7 +77,7 @@ def _stream(app: str, target: bytes) -> tuple[Reading, ...]:
 def _viewed(app: str, target: bytes) -> tuple[Reading, ...]:
     """The stream that WHEP plays, which may be a BYOC stream's, too."""
     [reading] = _segment(Kind.LIVE, 3, _VIEWED)(app, target)
-    return reading, Reading(replace(reading.thing, kind=Kind.BYOC), reading.target)
+    return reading, Reading(Thing(app, Kind.BYOC, reading.thing.name), reading.target)
 
 
 _live = _segment(Kind.LIVE, 3)
