@@ -17,28 +17,27 @@ LONGEST_LINK = 128
 REWRITTEN_BYTES = 1 << 20
 """A longer JSON answer is passed on as it is; the gateway's have a few KiB."""
 
-_MADE = {
-    Kind.RESULT: re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/'),
-    Kind.VIDEO: re.compile(rb'"request_id"\s*:\s*"([0-9a-f]{8})"'),
+_MADE: dict[int, tuple[Kind, re.Pattern[bytes]]] = {
+    200: (Kind.RESULT, re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/')),
+    202: (Kind.VIDEO, re.compile(rb'"request_id"\s*:\s*"([0-9a-f]{8})"')),
 }
-"""Ids made by the gateway (gateway contract sections 1.0 and 1.3)."""
+"""Ids made by the gateway, by the status of its answer (gateway contract sections 1.0 and 1.3)."""
 
 
 def noticing(send: Send, notice: Callable[[Kind, set[str]], None]) -> Send:
     """`send` that tells `notice` of the ids in a successful answer, before the part that completes them leaves."""
-    made: re.Pattern[bytes] | None = None
-    kind = Kind.RESULT
+    made: tuple[Kind, re.Pattern[bytes]] | None = None
     before = b""
 
     def send_noticing(message: Message) -> Awaitable[None]:
-        nonlocal made, kind, before
+        nonlocal made, before
         if message["type"] == "http.response.start":
-            kind = Kind.VIDEO if message["status"] == 202 else Kind.RESULT
-            made = _MADE[kind] if message["status"] in (200, 202) else None
+            made = _MADE.get(message["status"])
         elif made is not None and (body := message.get("body")):
+            kind, ids = made
             text = before + body
-            if found := made.findall(text):
-                notice(kind, {name.decode("ascii") for name in found})
+            if found := ids.findall(text):
+                notice(kind, set(map(bytes.decode, found)))
             before = text[-LONGEST_LINK:] if message.get("more_body") else b""
         return send(message)
 
@@ -48,10 +47,10 @@ def noticing(send: Send, notice: Callable[[Kind, set[str]], None]) -> Send:
 def with_public_headers(send: Send, urls: PublicUrls) -> Send:
     """`send` that rewrites the links in the head of a WHIP answer."""
 
-    async def send_public(message: Message) -> None:
+    def send_public(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             message = {**message, "headers": urls.headers(message["headers"])}
-        await send(message)
+        return send(message)
 
     return send_public
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, Refusal, exchange_of
+from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.port import StoreError
 from middlewares.tenancy.affinity import Claim, Place
 from middlewares.tenancy.answers import noticing, with_public_document, with_public_headers
@@ -25,8 +25,10 @@ LINKING_HEADERS = frozenset({"live-whip", "byoc-stream-whip"})
 LINKING_DOCUMENTS = frozenset({"byoc-stream-start", "byoc-stream-status", "live-status"})
 VIDEO_RESULT = "image-to-video-result"
 STREAM_START = "byoc-stream-start"
+NAMING = READERS.keys() | {VIDEO_RESULT, STREAM_START}
+"""They name something: in their path, or these two in their body."""
 
-CONCERNED = READERS.keys() | FOUNDING | MAKING | LINKING_HEADERS | LINKING_DOCUMENTS
+CONCERNED = NAMING | FOUNDING | MAKING | LINKING_HEADERS | LINKING_DOCUMENTS
 """Routes with names; all others pass untouched."""
 
 
@@ -53,22 +55,26 @@ class TenancyMiddleware:
         self._public_url = public_url
         self._media_url = media_url
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass routes without names on at the cost of one look-up."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        exchange = exchange_of(scope)
+            return self._app(scope, receive, send)
+        exchange: Exchange = scope["tollgate.exchange"]
         assert exchange.route is not None and exchange.principal is not None  # noqa: S101, PT018 - edge, auth
-        route = exchange.route.name
+        route, app = exchange.route.name, exchange.principal.app
+        if route in NAMING:
+            return self._named(scope, receive, send, app=app, route=route)
         if route in CONCERNED:
-            app = exchange.principal.app
-            if route in READERS:
-                await self._by_path(exchange, app, route)
-            elif route in (VIDEO_RESULT, STREAM_START) and exchange.method != "OPTIONS":
-                receive = await self._by_body(exchange, app, route, receive)
             send = self._answering(scope, exchange, app, route, send)
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
+
+    async def _named(self, scope: Scope, receive: Receive, send: Send, *, app: str, route: str) -> None:
+        exchange: Exchange = scope["tollgate.exchange"]
+        if route in READERS:
+            await self._by_path(exchange, app, route)
+        elif exchange.method != "OPTIONS":
+            receive = await self._by_body(exchange, app, route, receive)
+        await self._app(scope, receive, self._answering(scope, exchange, app, route, send))
 
     async def _by_path(self, exchange: Exchange, app: str, route: str) -> None:
         readings = READERS[route](app, exchange.target)
@@ -112,16 +118,16 @@ class TenancyMiddleware:
         return Place(self._placements, *found) if found else None
 
     def _answering(self, scope: Scope, exchange: Exchange, app: str, route: str, send: Send) -> Send:
-        if route in LINKING_HEADERS:
-            send = with_public_headers(send, self._urls(scope, exchange))
-        elif route in LINKING_DOCUMENTS:
-            send = with_public_document(send, self._urls(scope, exchange))
-        elif route in MAKING:
+        if route in MAKING:
 
             def notice(kind: Kind, names: set[str]) -> None:
                 self._placements.remember([Thing(app, kind, name) for name in names], exchange.gateway)
 
             send = noticing(send, notice)
+        elif route in LINKING_HEADERS:
+            send = with_public_headers(send, self._urls(scope, exchange))
+        elif route in LINKING_DOCUMENTS:
+            send = with_public_document(send, self._urls(scope, exchange))
         if isinstance(exchange.affinity, Claim):
             send = exchange.affinity.following(exchange, send)
         return send
