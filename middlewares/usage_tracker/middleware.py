@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, exchange_of
+from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.usage_tracker.meters import Meter, meter_for
 from middlewares.usage_tracker.settlement import settle
@@ -28,7 +28,7 @@ class UsageTrackerMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = exchange_of(scope)
+        exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange)
         try:
             if exchange.route is not None and exchange.route.name in NOTED:

@@ -117,7 +117,8 @@ class Streams:
     async def _begin(self, exchange: Exchange, stream: str) -> None:
         hold, policy = exchange.hold, exchange.policy
         assert hold is not None and policy is not None  # noqa: S101, PT018 - `following` has looked
-        event = event_of(self._ledger, exchange, hold, Usage(), time.monotonic())
+        milliseconds = round((time.monotonic() - exchange.started) * 1000)
+        event = event_of(self._ledger, exchange, hold, Usage(), milliseconds)
         request = Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=event.time)
         living = Living(hold.app, exchange.gateway, event.time)
         exchange.hold = None  # whatever comes of it: its fate would not be known

@@ -13,6 +13,7 @@ DEFAULT_SIDE = 512
 
 # Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
 _PIXELS, _GENERATIONS = Unit.PIXELS, Unit.GENERATIONS
+_DECLARED = Provenance.DECLARED
 
 
 class ImagesMeter(AnswerKeeper):
@@ -32,17 +33,16 @@ class ImagesMeter(AnswerKeeper):
         """The request was read before it was admitted: `Declared` holds it."""
 
     def usage(self) -> Usage:
-        count, source = self.results(images, self._asked("num_images_per_prompt", 1))
+        document = self._declared.document or {}
+        count, source = self.results(images, _asked(document.get("num_images_per_prompt"), 1))
         if not count:
             return Usage(complete=False)
-        pixels = self._asked("width", DEFAULT_SIDE) * self._asked("height", DEFAULT_SIDE) * count
+        pixels = _asked(document.get("width"), DEFAULT_SIDE) * _asked(document.get("height"), DEFAULT_SIDE) * count
         return metered(
-            {_PIXELS: pixels, _GENERATIONS: count},
-            {_PIXELS: Provenance.DECLARED, _GENERATIONS: source},
-            complete=True,
+            {_PIXELS: pixels, _GENERATIONS: count}, {_PIXELS: _DECLARED, _GENERATIONS: source}, complete=True
         )
 
-    def _asked(self, name: str, default: int) -> int:
-        """A positive number of the request; what is no such number the gateway would not have honoured either."""
-        value = (self._declared.document or {}).get(name)
-        return value if type(value) is int and value > 0 else default
+
+def _asked(value: object, default: int) -> int:
+    """A positive number of the request; what is no such number the gateway would not have honoured either."""
+    return value if type(value) is int and value > 0 else default
