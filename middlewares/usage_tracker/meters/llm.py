@@ -36,32 +36,46 @@ TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_CEILING)]
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, gc=False):
     content: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     finish_reason: str | None = None
     message: _Text | None = None
     delta: _Text | None = None
 
 
-class _Choices(msgspec.Struct):
-    choices: list[_Choice]
-
-
-class _Count(msgspec.Struct):
+class _Count(msgspec.Struct, gc=False):
     prompt_tokens: Tokens = 0
     completion_tokens: Tokens = 0
 
 
-class _Counted(msgspec.Struct):
-    usage: _Count
+class _Choices(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
 
 
-# Two decoders, so that nonsense in one member does not hide the other.
+class _Counted(msgspec.Struct, gc=False):
+    usage: _Count | None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Count | None = None
+
+
+_COMPLETION = msgspec.json.Decoder(_Completion)
 _CHOICES = msgspec.json.Decoder(_Choices)
 _COUNTED = msgspec.json.Decoder(_Counted)
+
+
+def _read(text: bytes | bytearray) -> tuple[list[_Choice] | None, _Count | None]:
+    """Choices and usage of an answer, or of a chunk of one. Nonsense in one of them does not hide the other."""
+    found = decode(_COMPLETION, text)
+    if found is not None:
+        return found.choices, found.usage
+    choices, counted = decode(_CHOICES, text), decode(_COUNTED, text)
+    return choices.choices if choices else None, counted.usage if counted else None
 
 
 class _Reader(Protocol):
@@ -116,14 +130,13 @@ class _Document:
         if not self._body.readable:
             units = {unit: self._declared.units[unit] for unit in TOKEN_UNITS if unit in self._declared.units}
             return metered(units, dict.fromkeys(units, Provenance.DECLARED), complete=True)
-        found = decode(_CHOICES, self._body.text)
-        if found is None or not found.choices:
+        choices, count = _read(self._body.text)
+        if not choices:
             return Usage(complete=False)
-        choice = found.choices[0]
+        choice = choices[0]
         reason = _reason(choice)
-        counted = decode(_COUNTED, self._body.text)
-        if counted is not None:
-            return _reported(counted.usage, complete=True, finish_reason=reason)
+        if count is not None:
+            return _reported(count, complete=True, finish_reason=reason)
         text = (choice.message and choice.message.content) or ""
         tokens = -(-len(text.encode()) // BYTES_PER_TOKEN)
         return _estimated(tokens, complete=True, finish_reason=reason)
@@ -142,16 +155,14 @@ class _Stream:
 
     def feed(self, chunk: bytes) -> None:
         for value in self._lines.feed(chunk):
-            found = decode(_CHOICES, value)
-            if found is not None and found.choices:
-                choice = found.choices[0]
+            choices, count = _read(value)
+            if choices:
+                choice = choices[0]
                 self._reason = self._reason or _reason(choice)
-                self._texts += bool(choice.delta and choice.delta.content)
-            counted = decode(_COUNTED, value)
-            if counted is not None:
-                count = counted.usage
-                if self._count is None or count.prompt_tokens or count.completion_tokens:
-                    self._count = count
+                if choice.delta and choice.delta.content:
+                    self._texts += 1
+            if count is not None and (self._count is None or count.prompt_tokens or count.completion_tokens):
+                self._count = count
 
     def usage(self) -> Usage:
         complete = bool(self._reason)

@@ -5,6 +5,8 @@ from __future__ import annotations
 LINE_BYTES = 256 * 1024
 """A longer line is passed over, not kept. The gateway itself cannot read lines beyond 64 KiB (contract section 1.2)."""
 
+_CR = ord("\r")
+
 
 class DataLines:
     """Incremental reader of `text/event-stream` (WHATWG HTML section 9.2.6): lines end in CR, LF or CRLF.
@@ -27,9 +29,11 @@ class DataLines:
             chunk = chunk.removeprefix(b"\n")
         if not chunk:
             return []
-        lines = chunk.splitlines()
-        self._after_cr = chunk.endswith(b"\r")
-        rest = b"" if chunk.endswith((b"\n", b"\r")) else lines.pop()
+        self._after_cr = chunk[-1] == _CR
+        if _CR in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
         if lines and (self._partial or self._oversize):
             self._keep(lines[0])
             lines[0] = bytes(self._partial)
@@ -37,7 +41,15 @@ class DataLines:
             self._oversize = False
         if rest:
             self._keep(rest)
-        return [_value(line) for line in lines if line.startswith(b"data:") and len(line) <= LINE_BYTES]
+        values = []
+        for line in lines:
+            if not line or len(line) > LINE_BYTES:
+                continue
+            if line.startswith(b"data: "):
+                values.append(line[6:])
+            elif line.startswith(b"data:"):
+                values.append(line[5:])
+        return values
 
     def _keep(self, part: bytes) -> None:
         self._oversize = self._oversize or len(self._partial) + len(part) > LINE_BYTES
@@ -45,7 +57,3 @@ class DataLines:
             self._partial.clear()
         else:
             self._partial += part
-
-
-def _value(line: bytes) -> bytes:
-    return line[6:] if line.startswith(b"data: ") else line[5:]
