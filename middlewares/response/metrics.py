@@ -66,6 +66,8 @@ def _observe(histogram: Histogram, seconds: list[float]) -> None:
         if within > below:
             bucket.inc(within - below)
         below = within
+        if below == len(seconds):
+            break
     histogram._sum.inc(sum(seconds))
 
 
