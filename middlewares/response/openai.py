@@ -107,8 +107,9 @@ class _Events:
         """Some choice has its `finish_reason`."""
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        text = b"".join(self._line(line) + b"\n" for line in lines)
+        lines = (self._partial + chunk).split(b"\n")
+        self._partial = lines.pop()
+        text = b"\n".join([*map(self._line, lines), b""])
         if len(self._partial) > LINE_BYTES:
             text, self._partial = text + self._partial, b""
         if lines:

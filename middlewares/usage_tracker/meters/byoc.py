@@ -50,8 +50,8 @@ class ByocMeter:
         self._end = self._clock()
         if self._events:
             text = self._tail + chunk
-            self._done = self._done or _DONE in text
-            self._failed = self._failed or _NO_FUNDS in text
+            self._done = self._done or text.find(_DONE) >= 0  # `in` would first try `_DONE` as a number, and raise
+            self._failed = self._failed or text.find(_NO_FUNDS) >= 0
             self._tail = text[-_TAIL:]
 
     def usage(self) -> Usage:

@@ -31,7 +31,9 @@ BYTES_PER_TOKEN = 4
 REASON_CHARACTERS = 64
 """A `finish_reason` is one word; what is longer is cut before it reaches an event."""
 
-TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
+# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
+_INPUT, _OUTPUT = TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
+_UPSTREAM = Provenance.UPSTREAM
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_CEILING)]
 
@@ -179,8 +181,8 @@ def _reason(choice: _Choice) -> str:
 
 
 def _reported(count: _Count, *, complete: bool, finish_reason: str) -> Usage:
-    units = {Unit.INPUT_TOKENS: count.prompt_tokens, Unit.OUTPUT_TOKENS: count.completion_tokens}
-    return metered(units, dict.fromkeys(units, Provenance.UPSTREAM), complete=complete, finish_reason=finish_reason)
+    units = {_INPUT: count.prompt_tokens, _OUTPUT: count.completion_tokens}
+    return metered(units, dict.fromkeys(units, _UPSTREAM), complete=complete, finish_reason=finish_reason)
 
 
 def _estimated(tokens: int, *, complete: bool, finish_reason: str) -> Usage:
