@@ -14,14 +14,11 @@ from proxy.upstream.errors import (
     UpstreamError,
 )
 from proxy.upstream.parser import FramingError, ResponseParser
-from proxy.upstream.response import Response
+from proxy.upstream.response import HIGH_WATER, Response
 from proxy.upstream.timing import Deadline, Timeouts
 from proxy.upstream.upload import Upload
 
 Body = bytes | AsyncIterable[bytes] | None
-
-HIGH_WATER = 64 * 1024
-"""Bytes of a response body that may wait for their reader before the gateway is no longer read."""
 
 # Up to here, copying a body behind its head costs less than a second write.
 _ONE_WRITE = 64 * 1024
@@ -191,7 +188,7 @@ class Connection(asyncio.Protocol):
             # An answer to nothing must not become the answer to the next request.
             self.abort()
             return
-        parser = self._parser
+        parser, begun = self._parser, response.status
         try:
             parser.feed(data)
         except FramingError as error:
@@ -203,7 +200,8 @@ class Connection(asyncio.Protocol):
         if response.size > HIGH_WATER and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        response.wake()
+        if response.parts or response.status != begun:
+            response.wake()
 
     def eof_received(self) -> None:
         response = self._response

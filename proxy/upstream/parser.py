@@ -85,27 +85,27 @@ class ResponseParser:
         Raises:
             FramingError: the response is malformed or beyond a limit. The parser is of no further use.
         """
-        response = self._response
-        size, parts = response.size, len(response.parts)
-        if response.status:
-            self._execute(data)
-            received = len(data)
+        if self._response.status:
+            self._overhead += len(data)
         else:
             read = self._head_bytes
             if read < len(_START) and data[: len(_START) - read] != _START[read : read + len(data)]:
                 raise FramingError("the answer is not HTTP/1.x")
             self._head_bytes = read + len(data)
-            self._execute(data)
-            if not response.status:
-                if self._head_bytes > MAX_HEAD_BYTES:
-                    raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
-                return
-            received = self._head_bytes - _size(response.headers) if self._chunked else 0
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as error:
+            if not self.complete:
+                cause = error.__context__
+                raise cause if isinstance(cause, FramingError) else FramingError(str(error)) from None
+            self.reusable = False
         if self._chunked:
-            honest = response.size - size + (len(response.parts) - parts) * _HONEST_CHUNK_OVERHEAD
-            self._overhead = max(0, self._overhead + received - honest)
-            if self._overhead > MAX_CHUNK_OVERHEAD:
+            overhead = self._overhead
+            if overhead > MAX_CHUNK_OVERHEAD:
                 raise FramingError(f"chunk extensions or trailers exceed {MAX_CHUNK_OVERHEAD} bytes")
+            self._overhead = overhead if overhead > 0 else 0
+        elif self._head_bytes > MAX_HEAD_BYTES and not self._response.status:
+            raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
 
     def end(self) -> bool:
         """Takes the end of input; whether it completes the response (one framed by the connection's end)."""
@@ -113,16 +113,6 @@ class ResponseParser:
         self.complete = self.complete or (status != 0 and self._length is None and not self._chunked)
         self.reusable = False
         return self.complete
-
-    def _execute(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except HttpParserError as error:
-            if self.complete:
-                self.reusable = False
-                return
-            cause = error.__context__
-            raise cause if isinstance(cause, FramingError) else FramingError(str(error)) from None
 
     # -- called by httptools ------------------------------------------------------------------------------------
 
@@ -134,8 +124,6 @@ class ResponseParser:
         self._chunked = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response.status:  # a trailer: gateways send none, clients read none
-            return
         self._headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -149,6 +137,7 @@ class ResponseParser:
             if codings != [b"chunked"] or self._parser.get_http_version() == "1.0":
                 raise FramingError("unsupported Transfer-Encoding")
             self._chunked = True
+            self._overhead = self._head_bytes - _size(headers)
         if len(headers) > MAX_FIELDS:
             raise FramingError(f"the response has more than {MAX_FIELDS} header fields")
         if self._head_bytes > MAX_HEAD_BYTES and _size(headers) > MAX_HEAD_BYTES:
@@ -164,6 +153,7 @@ class ResponseParser:
         response = self._response
         response.status = status
         response.headers = headers
+        self._headers = []  # trailers end up here: gateways send none, clients read none
         response.content_length = self._length
         response.chunked = self._chunked
         self.reusable = self._parser.should_keep_alive()
@@ -173,8 +163,10 @@ class ResponseParser:
         if self.complete:
             raise FramingError("a body after the answer to HEAD")
         response = self._response
+        size = len(data)
         response.parts.append(data)
-        response.size += len(data)
+        response.size += size
+        self._overhead -= size + _HONEST_CHUNK_OVERHEAD
 
     def on_message_complete(self) -> None:
         if self._interim:

@@ -120,8 +120,11 @@ class Pool:
         if on_send is not None:
             on_send()
         response = connection.exchange(head, body, length, timeouts, bodiless=method == b"HEAD")
-        while not response.status:
+        try:
             await response.change()
+        except BaseException:
+            response.close()
+            raise
         return response
 
     def close(self) -> None:
@@ -200,7 +203,7 @@ class Pool:
 
     def _ready(self, connection: Connection) -> None:
         """The connection is idle: it goes to the first in line, or into the pool."""
-        if self._hand_over(connection):
+        if self._waiters and self._hand_over(connection):
             return
         if self._closed or len(self._idle) >= self._max_idle:
             connection.abort()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 from proxy.upstream.errors import InvalidRequest
 
@@ -16,6 +17,9 @@ _REFUSED = frozenset((b"", b"content-length", b"transfer-encoding"))
 _KNOWN: set[bytes] = set()
 """Names that were found good before; most requests bring no other."""
 _MOST_KNOWN = 4096
+_COMMON_METHODS = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+_CR, _LF, _NUL = b"\r\n\0"
+_name = itemgetter(0)
 _UNSAFE_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 
 
@@ -32,18 +36,17 @@ def request_head(method: bytes, target: bytes, headers: Headers, framing: bytes)
         InvalidRequest: the head would not be read as the request it was made from: a separator or control character
             where none may stand, or framing headers among ``headers``. The message never repeats a value.
     """
-    lines = list(map(b": ".join, headers))
-    block = b"\r\n".join([b"", *lines])
-    # One pass over the whole block: it must hold the line ends just written, and no more.
-    if len(block.translate(None, b"\r\n\0")) != len(block) - 2 * len(lines):
-        raise InvalidRequest("a header contains CR, LF or NUL")
-    if not _KNOWN.issuperset(dict(headers)):
-        _check([name for name, _ in headers])
-    if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
+    if method not in _COMMON_METHODS and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise InvalidRequest("the method is CONNECT or not a token (RFC 9110 section 9)")
     if not target or _UNSAFE_IN_TARGET.search(target):
         raise InvalidRequest("the request target is empty or contains a space or control character")
-    return b"%b %b HTTP/1.1%b\r\n%b\r\n" % (method, target, block, framing)
+    lines = [b"%b %b HTTP/1.1" % (method, target), *map(b": ".join, headers)]
+    text = b"".join(lines)
+    if _CR in text or _LF in text or _NUL in text:
+        raise InvalidRequest("a header contains CR, LF or NUL")
+    if not _KNOWN.issuperset(map(_name, headers)):
+        _check([name for name, _ in headers])
+    return b"%b\r\n%b\r\n" % (b"\r\n".join(lines), framing)
 
 
 def _check(names: list[bytes]) -> None:

@@ -4,6 +4,9 @@ import asyncio
 from types import TracebackType
 from typing import Protocol, Self
 
+HIGH_WATER = 64 * 1024
+"""Bytes of a body that may wait for their reader before the gateway is no longer read."""
+
 
 class Feeder(Protocol):
     """What a response asks of the connection that fills it."""
@@ -12,7 +15,7 @@ class Feeder(Protocol):
         """The reader now waits for a part of the body: the idle limit runs."""
 
     def resume(self) -> None:
-        """The reader emptied the buffer: reading may go on."""
+        """The reader emptied a buffer that was too full: reading may go on."""
 
     def abandon(self) -> None:
         """The reader wants no more of it: the connection is dropped."""
@@ -72,11 +75,14 @@ class Response:
         parts = self.parts
         if not parts:
             return b""
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        self.size = 0
-        if self._connection is not None:
+        if len(parts) == 1:
+            data = parts.pop()
+        else:
+            data = b"".join(parts)
+            parts.clear()
+        if self.size > HIGH_WATER and self._connection is not None:
             self._connection.resume()
+        self.size = 0
         return data
 
     async def chunk(self) -> bytes:
@@ -88,10 +94,15 @@ class Response:
             UpstreamError: the rest of the body will not come; raised after all that did come was taken.
             Exception: whatever the source of the request body raised.
         """
-        if not self.parts and self._connection is not None:
-            self._connection.expect_chunk()
-        while not self.parts and not self.complete:
-            await self.change()
+        if not self.parts and not self.complete:
+            change = self.change()
+            if self._connection is not None:
+                self._connection.expect_chunk()
+            try:
+                await change
+            except BaseException:
+                self.close()
+                raise
         return self.buffered()
 
     def close(self) -> None:
@@ -114,29 +125,32 @@ class Response:
         """Whether the reader waits for the connection, and not the other way round."""
         return self._waiter is not None
 
-    async def change(self) -> None:
-        """Waits until something has happened to the response; raises what ended it. Closes it when not waited out."""
+    def change(self) -> asyncio.Future[None]:
+        """What the reader waits for: the head first, then a part of the body or its end. Raises what ended it before.
+
+        Who does not wait it out closes the response.
+        """
         if self._error is not None:
             raise self._error
         if self._waiter is not None:
             raise RuntimeError("a response has one reader at a time")
-        self._waiter = (self._loop or asyncio.get_running_loop()).create_future()
-        try:
-            await self._waiter
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self._waiter = None
+        self._waiter = waiter = (self._loop or asyncio.get_running_loop()).create_future()
+        return waiter
 
     def wake(self) -> None:
-        waiter = self._waiter
+        """What the reader waits for is there."""
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def end(self, error: Exception | None = None) -> None:
         """Nothing more will come: the response is complete, or failed with ``error``."""
         self._connection = None
+        if error is None:
+            self.complete = True
+            self.wake()
+            return
         self._error = error
-        self.complete = error is None
-        self.wake()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error)
