@@ -1,8 +1,8 @@
 """One request and its answer, as the ASGI application sees them: `receive` and `send`.
 
 Head and first part of the body leave in one write, which ASGI asks for anyway: a head is not sent before there is
-body. Header fields come from a parser or from the gate itself, so one look at the whole block replaces uvicorn's two
-pattern matches for each field. Answers to HTTP/1.0 are never chunked (RFC 9112 section 6.1).
+body. Header fields come from a parser or from the gate itself, so one look at all of them replaces uvicorn's two
+pattern matches for each. Answers to HTTP/1.0 are never chunked (RFC 9112 section 6.1).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ logger = logging.getLogger("uvicorn.error")
 
 COPIED = 16_384
 """Below this many bytes, joining head, body and chunk framing is cheaper than writing them one after the other."""
+
+
+_CR, _LF, _NUL = b"\r\n\0"
 
 
 class Framing(Enum):
@@ -60,6 +63,7 @@ class Cycle:
         "_parts",
         "_reader",
         "_scope",
+        "_task",
         "disconnected",
         "keep_alive",
         "more_body",
@@ -75,9 +79,6 @@ class Cycle:
         outlet: Outlet,
         flow: FlowControl,
         default_headers: list[tuple[bytes, bytes]],
-        *,
-        expect_100_continue: bool,
-        keep_alive: bool,
         answered: Callable[[], None],
     ) -> None:
         """`answered` is called once the answer is complete."""
@@ -86,8 +87,8 @@ class Cycle:
         self._flow = flow
         self._default_headers = default_headers
         self._answered = answered
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = expect_100_continue
+        self.keep_alive = True
+        self.waiting_for_100_continue = False
         self.disconnected = False
         self._parts: list[bytes] = []
         self.unread = 0
@@ -95,6 +96,7 @@ class Cycle:
         self._news = False
         """Something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None]  # from start on
         self.more_body = True
         self.response_started = False
         self.response_complete = False
@@ -131,11 +133,17 @@ class Cycle:
 
     def _wake(self) -> None:
         self._news = True
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
+        reader = self._reader
+        if reader is not None and not reader.done():
+            reader.set_result(None)
 
-    async def run(self, app: ASGIApp) -> None:
-        """Let the application answer; whatever it leaves undone or raises ends with the connection."""
+    def start(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
+        """Let the application answer, in a task that is one of `tasks` until it ends."""
+        self._task = task = self._outlet.loop.create_task(self._run(app, tasks))
+        tasks.add(task)
+
+    async def _run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
+        """Whatever the application leaves undone or raises ends with the connection."""
         try:
             await app(self._scope, self.receive, self.send)
         except BaseException as error:  # also a cancellation: nobody waits for this task, but a client does
@@ -148,6 +156,7 @@ class Cycle:
         finally:  # no way back to the connection is left, so that both go at once, without a collector
             self._answered = _nothing
             self._scope = {}
+            tasks.discard(self._task)
 
     async def _fail(self) -> None:
         if self.response_started:
@@ -163,9 +172,10 @@ class Cycle:
             self._outlet.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
-            self._flow.resume_reading()
+            if self._flow.read_paused:
+                self._flow.resume_reading()
             if not self._news:
-                self._reader = asyncio.get_running_loop().create_future()
+                self._reader = self._outlet.loop.create_future()
                 try:
                     await self._reader
                 finally:
@@ -181,49 +191,49 @@ class Cycle:
             await self._flow.drain()
         if self.disconnected:
             return
-        if message["type"] == "http.response.body":
-            self._write(message.get("body", b""), more=message.get("more_body", False))
-        elif message["type"] == "http.response.start" and not self.response_started:
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._write(message)
+        elif kind == "http.response.start" and not self.response_started:
             self._begin(message)
         else:
-            raise InvalidAnswer(f"{message['type']} does not belong here")
+            raise InvalidAnswer(f"{kind} does not belong here")
 
     def _begin(self, message: Message) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
-        status, headers = message["status"], [*self._default_headers, *message["headers"]]
+        status, headers = message["status"], message["headers"]
         fields = dict(headers)
         if b"connection" in fields:
             options = [value.lower() for name, value in headers if name == b"connection"]
             headers = [field for field in headers if field[0] != b"connection"]
             self.keep_alive = self.keep_alive and not any(b"close" in option for option in options)
-        self._frame(status, fields.get(b"content-length"))
-        lines = list(map(b": ".join, headers))
-        if self._framing is _CHUNKED:
-            lines.append(b"transfer-encoding: chunked")
-        if not self.keep_alive:
-            lines.append(b"connection: close")
-        block = b"\r\n".join(lines)
-        if len(block.translate(None, b"\r\n\0")) != len(block) - 2 * (len(lines) - 1):
-            raise InvalidAnswer("a header field of the answer contains CR, LF or NUL")
-        self._head = STATUS_LINE[status] + block + b"\r\n\r\n"
-
-    def _frame(self, status: int, length: bytes | None) -> None:
-        if self._scope["method"] == "HEAD" or status in (204, 304):
+        length = fields.get(b"content-length")
+        if status in (204, 304) or self._scope["method"] == "HEAD":
             self._framing = _BODILESS
         elif length is not None:
             self._framing, self._left = _LENGTH, int(length)
         elif self._scope["http_version"] == "1.0":
             self._framing, self.keep_alive = _UNTIL_CLOSE, False
+        lines = [*map(b": ".join, self._default_headers), *map(b": ".join, headers)]
+        if self._framing is _CHUNKED:
+            lines.append(b"transfer-encoding: chunked")
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        text = b"".join(lines)
+        if _CR in text or _LF in text or _NUL in text:
+            raise InvalidAnswer("a header field of the answer contains CR, LF or NUL")
+        self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
 
-    def _write(self, body: bytes, *, more: bool) -> None:
+    def _write(self, message: Message) -> None:
         if not self.response_started or self.response_complete:
             raise InvalidAnswer("a body belongs between the head of an answer and its end")
+        body, more = message.get("body", b""), message.get("more_body", False)
         framing, before, after = self._framing, self._head, b""
         self._head = b""
         if framing is _CHUNKED:
             if body:
-                before, after = before + b"%x\r\n" % len(body), b"\r\n"
+                before, after = b"%b%x\r\n" % (before, len(body)), b"\r\n"
             if not more:
                 after += b"0\r\n\r\n"
         elif framing is _LENGTH:
@@ -233,7 +243,7 @@ class Cycle:
         elif framing is _BODILESS:
             body = b""
         if len(body) < COPIED:
-            self._outlet.write(before + body + after)
+            self._outlet.write(b"".join((before, body, after)))
         else:
             self._outlet.write_now([part for part in (before, body, after) if part])
         if not more:

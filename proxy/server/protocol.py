@@ -8,7 +8,7 @@ write its 400 into the middle of another answer, and writes an answer in two ste
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -154,7 +154,9 @@ class Connection(HttpToolsProtocol):
             self._unseen_bytes = 0
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = True
         self._first_read_bytes = self._read_bytes
         self._head_bytes = 0
@@ -165,35 +167,41 @@ class Connection(HttpToolsProtocol):
             and self._head_size() > self.max_header_bytes
         ):
             raise HeadTooLarge
-        scope = cast("dict[str, Any]", self.scope)
-        scope["tollgate.target"] = self.url
-        scope["tollgate.connection"] = self
-        self._begin_request(scope)
-        self.scope = None  # type: ignore[assignment] # the request's from now on
+        self._begin_request()
         self.headers = []  # trailers end up here, not among the fields of the request
         self._in_head = False
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
 
-    def _begin_request(self, scope: dict[str, Any]) -> None:
+    def _begin_request(self) -> None:
         """As uvicorn does it, with our own cycle. The edge parses the target; nobody relies on the path before it."""
         version = self.parser.get_http_version()
         path, _, query = self.url.partition(b"?")
-        scope["http_version"] = version
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["raw_path"] = path
         text = path.decode("latin-1")
-        scope["path"] = unquote(text) if "%" in text else text
-        scope["query_string"] = query
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "scheme": self.scheme,
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": self.app_state.copy(),
+            "tollgate.target": self.url,
+            "tollgate.connection": self,
+        }
         before = self._newest
-        self._newest = cycle = Cycle(
-            scope,
-            self._outlet,
-            self.flow,
-            self.server_state.default_headers,
-            expect_100_continue=self.expect_100_continue and version != "1.0",
-            keep_alive=not self.draining and version != "1.0" and self.parser.should_keep_alive(),
-            answered=self._answered,
-        )
+        self._newest = cycle = Cycle(scope, self._outlet, self.flow, self.server_state.default_headers, self._answered)
+        if version == "1.0":
+            cycle.keep_alive = False
+        else:
+            cycle.keep_alive = not self.draining and self.parser.should_keep_alive()
+            cycle.waiting_for_100_continue = self.expect_100_continue
         if before is None or before.response_complete:
             self._start(cycle)
         else:
@@ -210,15 +218,14 @@ class Connection(HttpToolsProtocol):
 
     def _start(self, cycle: Cycle) -> None:
         self._answering = cycle
-        task = self.loop.create_task(cycle.run(self.app))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        cycle.start(self.app, self.tasks)
 
     def _answered(self) -> None:
         self._callback = None
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._queue:
             self._start(self._queue.popleft())
         elif self._last_words is not None:
