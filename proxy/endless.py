@@ -12,10 +12,10 @@ TOO_LONG = "answer_too_long"
 class AnswerWatch:
     """Watches the pieces of one answer pass. Times are seconds of `time.monotonic`."""
 
-    __slots__ = ("_blank", "_bytes", "_limits", "_most_blank", "_until")
+    __slots__ = ("_blank", "_bytes", "_most", "_most_blank", "_until")
 
     def __init__(self, limits: AnswerLimits, headers: Headers, now: float) -> None:
-        self._limits = limits
+        self._most = limits.bytes
         self._until = now + limits.seconds
         self._bytes = 0
         self._blank = 0
@@ -29,7 +29,7 @@ class AnswerWatch:
         whole. Raises `Refusal` for an answer that is longer than it may be, which is not.
         """
         self._bytes += len(piece)
-        most = self._limits.bytes
+        most = self._most
         if now > self._until or (most is not None and self._bytes > most):
             raise Refusal(502, TOO_LONG, "The answer is longer than the gate lets it be.")
         if self._most_blank is None:

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 import config.routing
 from config.routing import Routing
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Outcome, Refusal, exchange_of
+from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.tier_routing.fleet import Fleet
 from proxy.endless import FLOODED, AnswerWatch
 from proxy.failures import refusal_of
@@ -36,7 +36,7 @@ class Forwarder:
         self._pools = pools
         self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
         self._answers = {workload: routing.answers_of(workload) for workload in Workload}
-        self._hosts = hosts
+        self._hosts = {url: (b"host", host) for url, host in hosts.items()}
         self._fleet = fleet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +45,7 @@ class Forwarder:
         Raises `Refusal` when the gateway fails, also in the middle of its answer: the response stage then ends the
         client's connection, so that a cut answer never looks whole.
         """
-        exchange = exchange_of(scope)
+        exchange: Exchange = scope["tollgate.exchange"]
         connection: Connection = scope["tollgate.connection"]
         route = exchange.route
         unmissed = connection.body_received if route is not None and route.outlives_client else None
@@ -73,18 +73,39 @@ class Forwarder:
             departure.over = True
 
     async def _forward(self, exchange: Exchange, connection: Connection, receive: Receive, send: Send) -> None:
+        timeouts = self._timeouts[_workload(exchange)]
         body: bytes | AsyncIterator[bytes] | None = None
         if exchange.has_body:
-            idle = self._timeouts[_workload(exchange)].idle
-            first = await (receive() if connection.body_received() else _patiently(receive, idle))
-            body = _Upload(first, receive, idle) if first.get("more_body") else _part(first)
+            first = await (receive() if connection.body_received() else _patiently(receive, timeouts.idle))
+            body = _Upload(first, receive, timeouts.idle) if first.get("more_body") else _part(first)
+
+        def sending() -> None:
+            exchange.forwarded = True
+
         for url in exchange.gateways:
             state = self._fleet.gateways[url]
             state.in_flight += 1
             try:
-                response = await self._send(exchange, url, body)
-                with response:
+                exchange.gateway = url
+                started = time.monotonic()
+                response = await self._pools[url].send(
+                    exchange.method.encode(),
+                    exchange.target,
+                    [self._hosts[url], *exchange.headers],
+                    body,
+                    length=exchange.content_length,
+                    timeouts=timeouts,
+                    on_send=sending,
+                )
+                exchange.upstream_seconds = time.monotonic() - started
+                try:
+                    if response.status in FAILING:
+                        self._fleet.failed(url, time.monotonic())
+                    else:
+                        self._fleet.succeeded(url)
                     await self._relay(exchange, response, send)
+                finally:
+                    response.close()
                 return
             except UpstreamError as error:
                 if not isinstance(error, PoolExhausted):
@@ -97,28 +118,6 @@ class Forwarder:
                 raise refusal from error
             finally:
                 state.in_flight -= 1
-
-    async def _send(self, exchange: Exchange, url: str, body: bytes | AsyncIterator[bytes] | None) -> Response:
-        def sending() -> None:
-            exchange.forwarded = True
-
-        exchange.gateway = url
-        started = time.monotonic()
-        response = await self._pools[url].send(
-            exchange.method.encode(),
-            exchange.target,
-            [(b"host", self._hosts[url]), *exchange.headers],
-            body,
-            length=exchange.content_length,
-            timeouts=self._timeouts[_workload(exchange)],
-            on_send=sending,
-        )
-        exchange.upstream_seconds = time.monotonic() - started
-        if response.status in FAILING:
-            self._fleet.failed(url, time.monotonic())
-        else:
-            self._fleet.succeeded(url)
-        return response
 
     async def _relay(self, exchange: Exchange, response: Response, send: Send) -> None:
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
