@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from middlewares.ledger.keys import Keys
-from middlewares.ledger.port import Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
+from middlewares.ledger.port import Call, Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable, Word
 
 CACHE_SECONDS = 5.0
 """How long a worker trusts what it knows. A manifest that another worker moved may be split for as long."""
@@ -114,12 +114,12 @@ class Placements:
             self._trust(thing, gateway)
         keys = [self._key(thing) for thing in things]
         args = (gateway, self._life_ms[things[0].kind])
-        reply = self._runner.begin(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
-        if reply is None:
-            self._spawn(keys, args)
-        else:
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._runner.begin(Call(REMEMBER, keys, args), reply, REMEMBER_SECONDS):
             self._writing.add(reply)
             reply.add_done_callback(partial(self._replied, keys, args))
+        else:
+            self._spawn(keys, args)
 
     async def drain(self) -> None:
         """Wait until everything is written down, or given up."""
