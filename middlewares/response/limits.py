@@ -26,13 +26,13 @@ def limit_fields(standings: Iterable[Standing]) -> Headers:
     states: list[str] = []
     for standing in standings:
         terms = standing.terms
-        if terms.told is None:
-            terms.told = _item(terms)
-        if not terms.told:
+        told = terms.told
+        if told is None:
+            told = terms.told = _item(terms)
+        if not told:
             continue
-        policies.append(terms.told)
-        name = terms.policy
-        remaining, reset = standing.remaining, standing.reset_seconds
+        policies.append(told)
+        name, remaining, reset = terms.policy, standing.remaining, standing.reset_seconds
         if not 0 <= remaining <= INTEGER_CEILING:
             remaining = 0 if remaining < 0 else INTEGER_CEILING
         states.append(f'"{name}";r={remaining};t={reset}' if reset > 0 else f'"{name}";r={remaining}')

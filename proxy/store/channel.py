@@ -27,7 +27,9 @@ def fixed(endpoint: Endpoint) -> Locate:
     return locate
 
 
-_LENGTHS = [b"$%d" % length for length in range(2048)]
+_SHORT = 2048
+_LENGTHS = [b"$%d" % length for length in range(_SHORT)]
+"""How RESP says the length of a word that is shorter than that."""
 
 
 def _spell(words: Iterable[Word]) -> list[bytes]:
@@ -36,7 +38,7 @@ def _spell(words: Iterable[Word]) -> list[bytes]:
     for word in words:
         text = word if isinstance(word, bytes) else str(word).encode()
         length = len(text)
-        lines += (_LENGTHS[length] if length < 2048 else b"$%d" % length, text)
+        lines += (_LENGTHS[length] if length < _SHORT else b"$%d" % length, text)
     return lines
 
 
@@ -101,7 +103,7 @@ class Channel:
         return self._connection.call(command, deadline)
 
     def begin(self, call: Call, receiver: Receiver, deadline: float, report: Report) -> bool:
-        """As `ScriptRunner.begin`; False while there is no connection that takes it. `report` as in `Connection`."""
+        """As `ScriptRunner.begin`; False while there is no connection that takes it. `report` hears how it went."""
         connection = self._connection
         if connection is None:
             return False

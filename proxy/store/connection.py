@@ -28,7 +28,7 @@ _INCOMPLETE = object()
 
 
 Report = Callable[[str, StoreError | None], None]
-"""Hears how a call went, of the script it was (if that writes) and the error, if any, that it met."""
+"""Hears, before the receiver does, how a call went: the name of its script if that writes, and the error if any."""
 
 
 class Pending(msgspec.Struct):
