@@ -14,7 +14,6 @@ import asyncio
 import math
 import os
 from bisect import bisect_right
-from collections import defaultdict
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -54,7 +53,7 @@ class _Tally:
         self.bytes_in = 0
         self.bytes_out = 0
         self.disconnects = 0
-        self.units: defaultdict[str, int] = defaultdict(int)
+        self.units: dict[str, int] = {}
 
 
 def _observe(histogram: Histogram, seconds: list[float]) -> None:
@@ -133,7 +132,7 @@ class RequestMetrics:
         if route is not None:
             units = tally.units
             for unit, count in exchange.units.items():
-                units[unit] += count
+                units[unit] = units.get(unit, 0) + count
 
     def refuse(self, code: str) -> None:
         """The gate itself answered, with the problem `code`."""
