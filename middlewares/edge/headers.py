@@ -9,6 +9,7 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from middlewares.exchange import Headers, Refusal
+from middlewares.remembered import Remembered
 
 
 class Rule(Enum):
@@ -53,7 +54,6 @@ _DROP_PREFIXES = (b"livepeer", b"lp-", b"signer-", b"x-forwarded", b"x-tollgate-
 _PASS, _READ_RULE, _REFUSE = Rule.PASS, Rule.READ, Rule.REFUSE
 
 
-@lru_cache(maxsize=4096)
 def rule_of(name: bytes) -> Rule:
     """The rule for a field name (gateway contract section 3, RFC 9110 section 7.6.1)."""
     if b"_" in name:
@@ -61,6 +61,9 @@ def rule_of(name: bytes) -> Rule:
     if name in _READ:
         return Rule.READ
     return Rule.DROP if name in _DROP or name.startswith(_DROP_PREFIXES) else Rule.PASS
+
+
+_rules = Remembered(rule_of, room=4096)
 
 
 def sort_fields(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[bytes, bytes]]:
@@ -73,7 +76,7 @@ def sort_fields(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[by
     read: dict[bytes, bytes] = {}
     for field in fields:
         name, value = field
-        rule = rule_of(name)
+        rule = _rules[name]
         if rule is _PASS:
             passed.append(field)
         elif rule is _READ_RULE:

@@ -13,7 +13,7 @@ from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
-from middlewares.edge.routes import Entry, find_entry
+from middlewares.edge.routes import EXACT, Entry, find_entry
 from middlewares.edge.target import check_path, split_target, without_reserved
 from middlewares.exchange import Exchange, Headers
 
@@ -45,7 +45,8 @@ class EdgeMiddleware:
         fields, read = sort_fields(scope["headers"])
         check_request(method, http_version, read)
         length = body_length(http_version, read)
-        path, query = split_target(scope["tollgate.target"])
+        target = scope["tollgate.target"]
+        path, query = (target, b"") if target in EXACT else split_target(target)
         entry = find_entry(method, path, check_path)
 
         exchange.route = route = entry.route

@@ -5,9 +5,9 @@ Such a request is refused and its connection closed, so that nothing after it is
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 
 from middlewares.exchange import Refusal
+from middlewares.remembered import Remembered
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 _MAX_LENGTH_DIGITS = 18
@@ -24,16 +24,18 @@ def check_request(method: str, http_version: str, read: Mapping[bytes, bytes]) -
         raise refuse("Use HTTP/1.1.", status=505, code="http_version_not_supported")
     if method in ("CONNECT", "TRACE"):
         raise refuse(f"{method} is not served here.", status=501, code="method_not_implemented")
-    if not valid_host(read.get(b"host", b"")):
+    if not _valid_hosts[read.get(b"host", b"")]:
         raise refuse("The request needs exactly one Host field, with a host and optionally a port.")
     if b"upgrade" in read:
         raise refuse("The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused")
 
 
-@lru_cache(maxsize=1024)
 def valid_host(host: bytes) -> bool:
     """Is this value of Host one host with at most a port (RFC 9110 section 7.2)?"""
     return _HOST.fullmatch(host.strip(b" \t")) is not None
+
+
+_valid_hosts = Remembered(valid_host, room=1024)
 
 
 def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:

@@ -40,7 +40,7 @@ def find_entry(method: str, path: bytes, check_path: Callable[[bytes], None]) ->
 
     Raises `Refusal`: 404 for a path that is no client route, 405 for a method the route does not have.
     """
-    entry = _EXACT.get(path)
+    entry = EXACT.get(path)
     if entry is None:
         check_path(path)
         branch, _, rest = path[1:].partition(b"/")
@@ -106,7 +106,7 @@ _BATCH = {
 }
 
 
-_EXACT: dict[bytes, Entry] = {
+EXACT: dict[bytes, Entry] = {
     **_BATCH,
     **{b"/api/v1/inference" + path: replace(entry, target=path) for path, entry in _BATCH.items()},
     b"/v1/chat/completions": replace(
@@ -119,6 +119,7 @@ _EXACT: dict[bytes, Entry] = {
     b"/process/stream/start": _entry("byoc-stream-start", Workload.BYOC, "POST OPTIONS", job=True),
     b"/healthz": _entry("healthz", Workload.PLAYBACK, "GET HEAD", begins_work=False),
 }
+"""By path, where that is fixed. A target that is one of these needs no other look at its form."""
 
 _LIVE = {
     operation: _entry(
