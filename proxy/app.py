@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,7 +13,7 @@ from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware
 from middlewares.auth.ports import RememberedCredentials
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Exchange, nothing_declared
+from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions import Sessions
 from middlewares.live.middleware import LiveMiddleware
@@ -86,16 +86,8 @@ class Entrance:
         self._app = app
         self._ids = RequestIds()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Everything that follows finds the exchange in the scope."""
         if scope["type"] == "http":
-            scope["tollgate.exchange"] = exchange = Exchange(
-                self._ids.mint(), time.monotonic(), scope["method"], scope["path"]
-            )
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                # The only way round in a circle: what a request leaves behind goes at once, without a collector.
-                exchange.declare = nothing_declared
-        else:
-            await self._app(scope, receive, send)
+            scope["tollgate.exchange"] = Exchange(self._ids.mint(), time.monotonic(), scope["method"], scope["path"])
+        return self._app(scope, receive, send)

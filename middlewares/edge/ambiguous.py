@@ -40,7 +40,7 @@ class Once:
             if count(quoted) > 1 and count(quoted) > most.get(name, 1):
                 break
         else:
-            if b"\\u" not in body:
+            if body.find(b"\\u") < 0:  # `in` takes bytes for a number first, and fails at that
                 return
         try:
             json.loads(body, object_pairs_hook=self._unrepeated, parse_int=str, parse_float=str)

@@ -11,7 +11,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Cors
-from middlewares.exchange import Exchange, Headers, Outcome, Refusal
+from middlewares.exchange import Exchange, Headers, Outcome, Refusal, nothing_declared
 from middlewares.response.cors import CorsRules
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_fields
@@ -70,6 +70,8 @@ class ResponseMiddleware:
             outcome = answer.outcome
             self.metrics.end(exchange, outcome=outcome, seconds=seconds)
             self.log.write(exchange, outcome=outcome, seconds=seconds)
+            # The only way round in a circle: what a request leaves behind goes at once, without a collector.
+            exchange.declare = nothing_declared
 
     async def _refuse(self, answer: Answer, error: BaseException) -> None:
         """Answer with a problem document, unless an answer is already under way."""
