@@ -40,6 +40,7 @@ def server(app: ASGIApp, protocol: type[HttpToolsProtocol], *, grace_seconds: fl
     """
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         http=protocol,
         loop="none",
         ws="none",
