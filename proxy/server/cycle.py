@@ -139,7 +139,8 @@ class Cycle:
 
     def start(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
         """Let the application answer, in a task that is one of `tasks` until it ends."""
-        self._task = task = self._outlet.loop.create_task(self._run(app, tasks))
+        # Not by the loop's create_task, which makes up a name for each.
+        self._task = task = asyncio.Task(self._run(app, tasks), loop=self._outlet.loop, name="request")
         tasks.add(task)
 
     async def _run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
@@ -229,11 +230,12 @@ class Cycle:
         if not self.response_started or self.response_complete:
             raise InvalidAnswer("a body belongs between the head of an answer and its end")
         body, more = message.get("body", b""), message.get("more_body", False)
-        framing, before, after = self._framing, self._head, b""
-        self._head = b""
+        before, framing = self._head, self._framing
+        self._head = after = b""
         if framing is _CHUNKED:
             if body:
-                before, after = b"%b%x\r\n" % (before, len(body)), b"\r\n"
+                before = b"%b%x\r\n" % (before, len(body))
+                after = b"\r\n"
             if not more:
                 after += b"0\r\n\r\n"
         elif framing is _LENGTH:
