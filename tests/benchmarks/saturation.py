@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from pathlib import Path
 
 from tests.benchmarks import nginx
+from tests.benchmarks.bare import NAME as BARE
+from tests.benchmarks.bare import bare
 from tests.benchmarks.express import express
 from tests.benchmarks.floor import NAME as FLOOR
 from tests.benchmarks.floor import floor
@@ -36,7 +38,8 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
         ours = await stack.enter_async_context(gate(folder / "one", direct))
         two = await stack.enter_async_context(gate(folder / "two", direct, name=TWO, workers=2))
         least = await stack.enter_async_context(floor(folder))
-        always = (direct, proxy, least, ours.candidate, two.candidate)
+        chain = await stack.enter_async_context(bare(folder / "bare", direct))
+        always = (direct, proxy, least, chain, ours.candidate, two.candidate)
         candidates: dict[str, Serving] = {each.name: _as_it_is(each) for each in always}
         try:
             candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
@@ -68,8 +71,9 @@ def _figures(section: Section, peers: list[str]) -> None:
     section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
     section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, GATE, FEW))
     section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
-    section.figure(f"{FLOOR} / {NGINX}, {FEW} connections", compare(RATE, FLOOR, NGINX, FEW))
-    section.figure(f"tollgate / {FLOOR}, {FEW} connections", compare(RATE, GATE, FLOOR, FEW))
+    for less in (FLOOR, BARE):
+        section.figure(f"{less} / {NGINX}, {FEW} connections", compare(RATE, less, NGINX, FEW))
+        section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, GATE, less, FEW))
     for other in (NGINX, *peers):
         cost = compare(CPU, GATE, other, FEW)
         section.figure(f"CPU time per request, Redis included, tollgate / {other}", cost)

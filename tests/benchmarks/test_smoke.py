@@ -13,7 +13,9 @@ import pytest_asyncio
 
 from tests.benchmarks import nginx
 from tests.benchmarks.__main__ import PARTS, chosen
+from tests.benchmarks.bare import bare
 from tests.benchmarks.client import request
+from tests.benchmarks.floor import floor
 from tests.benchmarks.gate import gate
 from tests.benchmarks.keys import fill
 from tests.benchmarks.openloop import Generator, Orders, measure
@@ -131,6 +133,16 @@ async def test_the_whole_gate_is_measured_with_many_keys(direct: Candidate, tmp_
         [event] = await ours.deployment.settled(1)
         assert event["units"]["output_tokens"] == 5
         assert await ours.events() == 1
+
+
+async def test_the_least_that_a_server_and_a_chain_cost_is_measured_on_real_answers(
+    direct: Candidate, tmp_path: Path
+) -> None:
+    async with floor(tmp_path) as least, bare(tmp_path / "bare", direct) as chain:
+        assert set(chain.cpu()) == {"worker", "redis"}
+        for candidate in (least, chain):
+            result = await measure(candidate, "/text-to-image", BODY, rate=100, seconds=0.3)
+            assert result.p50 > 0
 
 
 async def test_wrk_saturates_nginx(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""The least that a gate costs here: our own clients of gateway and Redis in a chain with nothing in it.
+
+Stock uvicorn; one script call before the request is forwarded, one behind the last byte, which appends to a stream.
+No key is checked, nothing is limited, metered, priced or logged. What Tollgate takes beyond this is its features' cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from starlette.types import Message, Receive, Scope, Send
+
+from middlewares.ledger.port import Call, Script
+from proxy.store.store import Store
+from proxy.upstream import Pool, Timeouts
+from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running
+
+NAME = "a bare chain"
+_UPSTREAM, _REDIS, _FOLDER = "BARE_UPSTREAM", "BARE_REDIS", "BARE_FOLDER"
+_KEYS = ("{bare}held", "{bare}used", "{bare}events")
+_RESERVE = Script("reserve", b"redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) return {1}")
+_SETTLE = Script(
+    "settle",
+    b"""
+    if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return {0} end
+    redis.call('HINCRBY', KEYS[2], 'requests', 1)
+    redis.call('XADD', KEYS[3], '*', 'event', ARGV[2])
+    return {1}
+    """,
+)
+_EVENT = "." * 700
+"""About as long as a usage event."""
+_DEADLINE_SECONDS = 1.0
+_PASSED = frozenset((b"content-type", b"content-length"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    pool: Pool
+    store: Store
+    ids: count[int]
+    timeouts: Timeouts
+
+    async def call(self, script: Script, *args: str | int) -> None:
+        """Wait for the reply of one call."""
+        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if not self.store.begin(Call(script, _KEYS, args), reply, _DEADLINE_SECONDS):
+            raise RuntimeError("Redis is away")
+        await reply
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Reserve, forward, answer, settle."""
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        request_id = str(next(self.ids))
+        await self.call(_RESERVE, request_id, 0)
+        headers = [(b"host", b"upstream"), *(field for field in scope["headers"] if field[0] == b"content-type")]
+        target = scope["raw_path"]
+        with await self.pool.send(b"POST", target, headers, body, timeouts=self.timeouts) as response:
+            answer = response.buffered()
+            while not response.complete:
+                answer += await response.chunk()
+        fields = [field for field in response.headers if field[0] in _PASSED]
+        await send({"type": "http.response.start", "status": response.status, "headers": fields})
+        await send({"type": "http.response.body", "body": answer})
+        await self.call(_SETTLE, request_id, _EVENT)
+
+
+_chain: list[_Chain] = []
+"""The one of this process, while its server runs."""
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application for uvicorn."""
+    if scope["type"] == "lifespan":
+        await _live(receive, send)
+    else:
+        await _chain[0].forward(scope, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    await receive()
+    async with await Store.open(os.environ[_REDIS], Path(os.environ[_FOLDER])) as store:
+        for script, argument in ((_RESERVE, "0"), (_SETTLE, _EVENT)):
+            await store.run(script, _KEYS, ["0", argument])  # `begin` is for scripts that Redis knows
+        pool = Pool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
+        _chain.append(_Chain(pool, store, count(1), Timeouts()))
+        await send(_said("startup"))
+        await receive()
+        _chain.clear()
+        pool.close()
+    await send(_said("shutdown"))
+
+
+def _said(phase: str) -> Message:
+    return {"type": f"lifespan.{phase}.complete"}
+
+
+@contextlib.asynccontextmanager
+async def bare(folder: Path, upstream: Candidate) -> AsyncIterator[Candidate]:
+    """The chain in front of `upstream`, in a process of its own, with a Redis of its own."""
+    port = free_port()
+    settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", "on", "--no-access-log")
+    where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
+    command = (sys.executable, "-m", "uvicorn", "tests.benchmarks.bare:app", *settings, *where)
+    async with redis(folder) as (redis_port, server):
+        chosen = {
+            _UPSTREAM: str(upstream.port),
+            _REDIS: f"redis://{LOOPBACK}:{redis_port}",
+            _FOLDER: str(folder),
+        }
+        async with running(*command, port=port, log=folder / "bare.log", environment=chosen) as process:
+            yield Candidate(NAME, port, processes={"worker": (process,), "redis": (server,)})
