@@ -121,8 +121,10 @@ class Connection(asyncio.Protocol):
         reader.feed(data)
         try:
             while (reply := reader.gets()) is not _INCOMPLETE:
+                if not pending:  # not by its IndexError, which might be a receiver's
+                    raise hiredis.ProtocolError("a reply to nothing")
                 pending.popleft().end(reply)
-        except (hiredis.ProtocolError, IndexError):
+        except hiredis.ProtocolError:
             self.close("sent something that is no answer of a Redis server")
 
     def send(self, command: bytes, call: Pending) -> None:
