@@ -71,6 +71,8 @@ class Sentinels:
         self._sentinel = sentinel
         self._node = Node(str(address), self._locate, wiring, master_only=True)
         self._watcher: asyncio.Task[None] | None = None
+        self._epoch = 0
+        """Of the latest failover that any sentinel has told of."""
         self.nodes = (self._node,)
         self.run = self._node.run
         self.begin = self._node.begin
@@ -88,11 +90,16 @@ class Sentinels:
     async def _locate(self) -> Endpoint:
         """The master as the sentinels know it that have heard of the latest failover; others may still name the last.
 
-        Such a one may be back, not know of its own fall yet, and take writes that are soon lost.
+        Such a one may be back, not know of its own fall yet, and take writes that are soon lost. So a failover that was
+        heard of is not forgotten because those that know of it are silent for a moment; only all sentinels together,
+        set up anew, may name an earlier one.
         """
         asked = await asyncio.gather(*map(self._ask, self._sentinel.sentinels))
         known = [state for state in asked if state is not None]
         latest = max((state["config-epoch"] for state in known), default=0)
+        if latest < self._epoch and len(known) < len(asked):
+            raise StoreUnavailable(f"the sentinels of {self._hosts} that answer have not heard of the latest failover")
+        self._epoch = latest
         for state in known:
             if state["config-epoch"] == latest and self._sentinel.check_master_state(state, self._service):
                 return Endpoint(state["ip"], state["port"])
