@@ -81,6 +81,7 @@ async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -
             if how == "frozen":
                 replicated.master.thaw()
                 await steady.all_served(time.monotonic())
+            await eventually(lambda: len(set(state_lines(gate, 0))) == 1, RECOVERY)  # the other worker, too
         await quiet(gate)
         books, changes = await audit(gate), state_lines(gate, 0)
     answers = [sample for sample in steady.samples if began <= sample.began]

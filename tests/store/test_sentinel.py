@@ -158,7 +158,7 @@ async def test_the_sentinel_that_knows_of_the_latest_failover_is_believed(
 async def test_the_latest_failover_is_not_forgotten_while_those_that_know_of_it_are_silent(
     start_server: StartServer, start_sentinel: StartSentinel, tmp_path: Path
 ) -> None:
-    """Hazard: the old master thaws while the sentinel that has heard of its fall is busy; usage goes there and is lost."""
+    """Hazard: the old master thaws while the sentinel that knows of its fall is busy; usage goes there and is lost."""
     old, new = start_server(tcp=True), start_server(tcp=True)
     stale, informed = start_sentinel(old, epoch=6), start_sentinel(new, epoch=7)
     url = "redis+sentinel://" + ",".join(str(sentinel.endpoint) for sentinel in (stale, informed)) + "/main"
