@@ -188,12 +188,6 @@ class Exchange:
     bytes_out: int = 0
 
 
-def exchange_of(scope: Mapping[str, Any]) -> Exchange:
-    """The exchange the pipeline put into this ASGI scope."""
-    exchange: Exchange = scope["tollgate.exchange"]
-    return exchange
-
-
 class Refusal(Exception):
     """The request ends here with a problem document (RFC 9457); the response stage writes it.
 

@@ -69,7 +69,9 @@ class CachedCredentials:
 
     def remembered(self, credential: bytes) -> Verdict | None:
         """The verdict that needs no I/O and no task."""
-        digest = _hash(credential).digest()
+        return self._remembered(_hash(credential).digest())
+
+    def _remembered(self, digest: bytes) -> Verdict | None:
         now = self._clock()
         entry = self._grants.get(digest)
         if entry is not None:
@@ -89,9 +91,9 @@ class CachedCredentials:
 
     async def judge(self, credential: bytes) -> Verdict:
         """As `ports.Credentials` says."""
-        verdict = self.remembered(credential)
+        digest = _hash(credential).digest()
+        verdict = self._remembered(digest)
         if verdict is None:
-            digest = _hash(credential).digest()
             verdict = await self._ask(digest, credential, self._grants.get(digest))
         return verdict
 

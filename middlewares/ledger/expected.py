@@ -8,12 +8,13 @@ from collections.abc import Mapping
 import msgspec
 
 from config.plans import Plan
+from config.workloads import Unit
 from middlewares.ledger.event import Event
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Entry, Hold
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.policy import Policy
-from middlewares.ledger.settler import usage_fields, used_of
+from middlewares.ledger.settler import requests_of, totals_of, used_of
 
 Total = tuple[str, str]
 """A Redis hash and one of its fields."""
@@ -42,10 +43,12 @@ class Expected:
         if event.type == "credit":
             return
         usage = self._keys.usage(event.app, day_of(event.time))
-        fields = usage_fields(event, event.units, adjustment=event.type == "adjustment")
-        for field, number in zip(fields[::2], fields[1::2], strict=True):
-            self.totals[usage, str(field)] += int(number)
-        self.totals[usage, str(fields[0]).rpartition("|")[0] + "|amount"] += amount
+        head = totals_of(event.user, event.key, event.workload, event.model)
+        self.totals[usage, head + "requests"] += requests_of(event.part, adjustment=event.type == "adjustment")
+        for unit, number in event.units.items():
+            if unit is not Unit.REQUESTS:
+                self.totals[usage, head + unit] += number
+        self.totals[usage, head + "amount"] += amount
         for entry in self._entries_of(event):
             used = used_of(entry, event.units)
             money = gross if entry.kind == "a" else amount

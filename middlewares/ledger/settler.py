@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.event import DECODER, ENCODER, Event, orphaned
+from middlewares.ledger.event import DECODER, ENCODER, orphaned
 from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import NO_EVENT, Entry, Hold, Settlement
 from middlewares.ledger.periods import DAY_MS, day_of, period_of
@@ -36,17 +36,13 @@ class Marker(msgspec.Struct, gc=False):
     time_ms: int
 
 
-def usage_fields(request: Hold | Event, units: Mapping[Unit, int], *, adjustment: bool) -> list[str | int]:
-    """Running totals these units add to: field, increment, field, increment, ... The first counts requests."""
-    head = _head(request.user, request.key, request.workload, request.model)
-    fields: list[str | int] = [head + "requests", 0 if adjustment or request.part > 1 else 1]
-    for unit, number in units.items():
-        if unit is not Unit.REQUESTS:
-            fields += [head + unit, number]
-    return fields
+def requests_of(part: int, *, adjustment: bool) -> int:
+    """How many requests the running totals count for an event: of a live session its first tick alone."""
+    return 0 if adjustment or part > 1 else 1
 
 
-def _head(user: str | None, key: str | None, workload: str | None, model: str) -> str:
+def totals_of(user: str | None, key: str | None, workload: str | None, model: str) -> str:
+    """How the fields of these running totals begin."""
     return f"{user or ''}|{key or ''}|{workload or ''}|{model.replace('%', '%25').replace('|', '%7C')}|"
 
 
@@ -181,7 +177,7 @@ def settle_call(names: Keys, settlement: Settlement, mode: str) -> Call:
         else:
             keys += entry.keys
             args += _entry(entry, settlement)
-    requests = 0 if mode == "adjust" or hold.part > 1 else 1
+    requests = requests_of(hold.part, adjustment=mode == "adjust")
     return Call(
         SETTLE,
         (names.marker(hold.app, hold.request_id), *leases, *keys),
@@ -201,7 +197,7 @@ def _common_keys(names: Keys, app: str, day: int) -> Constant:
 @lru_cache(maxsize=4096)
 def _common_args(mode: str, leases: int, requests: int, whose: Whose) -> Constant:
     """The last ARGV, the same for all settlements of a principal, workload and model."""
-    return Constant((mode, leases, requests, _head(*whose)))
+    return Constant((mode, leases, requests, totals_of(*whose)))
 
 
 def _entry(entry: Entry, settlement: Settlement) -> Iterable[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.workloads import Workload
-from middlewares.exchange import Refusal, exchange_of
+from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
 from middlewares.rate_limit.refusal import refusal_of, unavailable
@@ -26,7 +26,7 @@ class RateLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = exchange_of(scope)
+        exchange: Exchange = scope["tollgate.exchange"]
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         exchange.declared = declared = await exchange.declare()

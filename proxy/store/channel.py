@@ -2,12 +2,12 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 from middlewares.ledger.port import Call, Constant, Receiver, Script, StoreReadOnly, StoreUnavailable, Word
 from proxy.store.address import Endpoint
-from proxy.store.connection import Connection, Pending, Reply, Report
+from proxy.store.connection import Connection, Pending, Reply, Report, spell
 from proxy.store.dial import Dialer, Server
 from proxy.store.replies import NoScript
 
@@ -27,31 +27,16 @@ def fixed(endpoint: Endpoint) -> Locate:
     return locate
 
 
-_SHORT = 2048
-_LENGTHS = [b"$%d" % length for length in range(_SHORT)]
-"""How RESP says the length of a word that is shorter than that."""
-
-
-def _spell(words: Iterable[Word]) -> list[bytes]:
-    """The words as lines of RESP. For a few of them this is quicker than hiredis."""
-    lines: list[bytes] = []
-    for word in words:
-        text = word if isinstance(word, bytes) else str(word).encode()
-        length = len(text)
-        lines += (_LENGTHS[length] if length < _SHORT else b"$%d" % length, text)
-    return lines
-
-
 def _wire(words: Constant) -> tuple[bytes, ...]:
     if words and not words.wire:
-        words.wire = (b"\r\n".join(_spell(words)),)
+        words.wire = (b"\r\n".join(spell(words)),)
     return words.wire
 
 
 @lru_cache(maxsize=1024)
 def _evalsha(sha: bytes, keys: int, words: int) -> bytes:
     """The lines that a call begins with, of so many keys and so many words behind them."""
-    return b"\r\n".join([b"*%d" % (3 + keys + words), *_spell((b"EVALSHA", sha, keys))])
+    return b"\r\n".join([b"*%d" % (3 + keys + words), *spell((b"EVALSHA", sha, keys))])
 
 
 class Channel:
@@ -111,7 +96,7 @@ class Channel:
         lines = [
             _evalsha(script.sha, len(common_keys) + len(call.keys), len(call.args) + len(common_args)),
             *(common_keys.wire or _wire(common_keys)),
-            *_spell((*call.keys, *call.args)),
+            *spell((*call.keys, *call.args)),
             *(common_args.wire or _wire(common_args)),
             b"",
         ]

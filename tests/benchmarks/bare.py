@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
@@ -20,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from middlewares.ledger.port import Call, Script
 from proxy.store.store import Store
 from proxy.upstream import Pool, Timeouts
-from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running
+from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running, uvicorn
 
 NAME = "a bare chain"
 _UPSTREAM, _REDIS, _FOLDER = "BARE_UPSTREAM", "BARE_REDIS", "BARE_FOLDER"
@@ -111,9 +110,7 @@ def _said(phase: str) -> Message:
 async def bare(folder: Path, upstream: Candidate) -> AsyncIterator[Candidate]:
     """The chain in front of `upstream`, in a process of its own, with a Redis of its own."""
     port = free_port()
-    settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", "on", "--no-access-log")
-    where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
-    command = (sys.executable, "-m", "uvicorn", "tests.benchmarks.bare:app", *settings, *where)
+    command = uvicorn("tests.benchmarks.bare:app", port, lifespan="on")
     async with redis(folder) as (redis_port, server):
         chosen = {
             _UPSTREAM: str(upstream.port),

@@ -7,14 +7,13 @@ This tells which part of the distance to nginx is the interpreter's.
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
 from tests.benchmarks.nginx import ANSWER
-from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, running
+from tests.benchmarks.programs import Candidate, free_port, running, uvicorn
 
 NAME = "uvicorn, a fixed answer"
 _BODY = ANSWER.encode()
@@ -33,8 +32,5 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def floor(folder: Path) -> AsyncIterator[Candidate]:
     """The server, in a process of its own."""
     port = free_port()
-    settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", "off", "--no-access-log")
-    where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
-    command = (sys.executable, "-m", "uvicorn", "tests.benchmarks.floor:app", *settings, *where)
-    async with running(*command, port=port, log=folder / "floor.log") as process:
+    async with running(*uvicorn("tests.benchmarks.floor:app", port), port=port, log=folder / "floor.log") as process:
         yield Candidate(NAME, port, processes={"worker": (process,)})

@@ -140,6 +140,13 @@ async def output_of(*command: str, stdin: bytes = b"", seconds: float) -> bytes:
     return output
 
 
+def uvicorn(app: str, port: int, *, lifespan: str = "off") -> tuple[str, ...]:
+    """The command of a stock server with the parser and the event loop that the gate uses."""
+    settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", lifespan, "--no-access-log")
+    where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
+    return (sys.executable, "-m", "uvicorn", app, *settings, *where)
+
+
 @contextlib.asynccontextmanager
 async def upstream(folder: Path) -> AsyncIterator[Candidate]:
     """The upstream of `upstream.py`, in a process of its own."""

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from config.access import Edge
 from config.plans import Plan
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Declared, Exchange, Principal, Refusal, exchange_of
+from middlewares.exchange import Declared, Exchange, Principal, Refusal
 from proxy.server.protocol import protocol_class
 
 DEADLINE = 10.0
@@ -256,7 +256,7 @@ def _recorder(log: Log, app: ASGIApp) -> ASGIApp:
     """Records each request the edge lets in, and of its body what `app` reads."""
 
     async def record(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+        exchange: Exchange = scope["tollgate.exchange"]
         seen = Seen(scope["tollgate.connection"].link, exchange, scope)
         with log.changed:
             log.seen.append(seen)
