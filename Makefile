@@ -32,7 +32,7 @@ bench: $(READY)  ## the figures of the README, as ratios measured side by side
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(READY)  ## renew the parts of README.md that are made from the code
-	$(BIN)/python -m proxy.reference
+	$(BIN)/python -m proxy.cli.reference
 
 lock: $(READY)  ## renew both lock files (hashes, no index address)
 	$(BIN)/pip install --quiet uv

@@ -11,7 +11,7 @@ from typing import Any
 
 from config.markdown import fill, table
 from config.plans import BUILT_IN_PLANS, Limit
-from config.routing import DEFAULT_ANSWERS, DEFAULT_TIMEOUTS, AnswerLimits, Timeouts
+from config.routing import DEFAULT_ANSWERS, DEFAULT_TIMEOUTS, ResponseLimits, Timeouts
 from config.settings import PREFIX, Settings
 
 Schema = Mapping[str, Any]
@@ -198,12 +198,12 @@ def _timeouts() -> str:
 
 
 def _answers() -> str:
-    rows = [["every other", *_limits(AnswerLimits())]]
+    rows = [["every other", *_limits(ResponseLimits())]]
     rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_ANSWERS.items()]
     return "#### Default limits of answers\n\n" + table(["Workload", "seconds", "bytes", "empty_lines"], rows)
 
 
-def _limits(limits: AnswerLimits) -> list[str]:
+def _limits(limits: ResponseLimits) -> list[str]:
     return [_number(limits.seconds), _default(limits.bytes), _number(limits.empty_lines)]
 
 

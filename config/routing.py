@@ -71,7 +71,7 @@ DEFAULT_TIMEOUTS: dict[Workload, Timeouts] = {
 """Where minutes of inference are normal the first byte may take that long."""
 
 
-class AnswerLimits(Model):
+class ResponseLimits(Model):
     """When the gate ends an answer that does not end by itself. What was delivered until then counts."""
 
     seconds: float = Field(3_600, gt=0, le=604_800, description="From its head on; the connection is then cut.")
@@ -81,10 +81,10 @@ class AnswerLimits(Model):
     )
 
 
-DEFAULT_ANSWERS: dict[Workload, AnswerLimits] = {
-    Workload.LLM: AnswerLimits(seconds=3_600, bytes=64 * 1024 * 1024, empty_lines=4_096),
-    Workload.BYOC: AnswerLimits(seconds=86_400, bytes=None, empty_lines=4_096),
-    Workload.PLAYBACK: AnswerLimits(seconds=86_400, bytes=None, empty_lines=4_096),
+DEFAULT_ANSWERS: dict[Workload, ResponseLimits] = {
+    Workload.LLM: ResponseLimits(seconds=3_600, bytes=64 * 1024 * 1024, empty_lines=4_096),
+    Workload.BYOC: ResponseLimits(seconds=86_400, bytes=None, empty_lines=4_096),
+    Workload.PLAYBACK: ResponseLimits(seconds=86_400, bytes=None, empty_lines=4_096),
 }
 """Data of a live job comes for as long as it runs; recordings are long."""
 
@@ -118,7 +118,7 @@ class Routing(Model):
     )
     tiers: dict[Name, Tier] = Field({}, description="Orchestrators by tier.")
     timeouts: dict[Workload, Timeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
-    answers: dict[Workload, AnswerLimits] = Field(
+    answers: dict[Workload, ResponseLimits] = Field(
         {}, description="Limits of answers by workload, in place of the defaults."
     )
     stickiness: Stickiness = Field(Stickiness(), description="What has to return to the gateway that has it.")
@@ -144,6 +144,6 @@ class Routing(Model):
         """Timeouts of a workload: configured, else its default, else the general default."""
         return self.timeouts.get(workload) or DEFAULT_TIMEOUTS.get(workload) or Timeouts()
 
-    def answers_of(self, workload: Workload) -> AnswerLimits:
+    def response_limits_of(self, workload: Workload) -> ResponseLimits:
         """Limits of answers of a workload: configured, else their default, else the general default."""
-        return self.answers.get(workload) or DEFAULT_ANSWERS.get(workload) or AnswerLimits()
+        return self.answers.get(workload) or DEFAULT_ANSWERS.get(workload) or ResponseLimits()

@@ -17,8 +17,8 @@ from config.plans import Plan
 from config.workloads import Unit, Workload
 
 if TYPE_CHECKING:
-    from middlewares.ledger.model import Hold, Standing
-    from middlewares.ledger.policy import Policy
+    from middlewares.ledger.admission.policy import Policy
+    from middlewares.ledger.model import Hold, LimitState
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields in order, names in lower case."""
@@ -156,7 +156,7 @@ class Exchange:
     policy: Policy | None = None
     """The compiled rules and prices of the principal."""
     hold: Hold | None = None
-    standings: tuple[Standing, ...] = ()
+    limit_states: tuple[LimitState, ...] = ()
     """Limits that apply to this request, as they stand after it was admitted."""
 
     # tenancy

@@ -11,43 +11,44 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware
-from middlewares.auth.ports import RememberedCredentials
+from middlewares.auth.ports import CredentialCache
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.sessions import Sessions
+from middlewares.ledger.sessions.sessions import Sessions
+from middlewares.live.byoc_middleware import ByocStreamMiddleware
+from middlewares.live.byoc_streams import Streams
 from middlewares.live.middleware import LiveMiddleware
-from middlewares.live.passes import Passes
+from middlewares.live.stream_tokens import StreamTokenSigner
 from middlewares.rate_limit.middleware import RateLimitMiddleware
+from middlewares.request_id import RequestIds
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
 from middlewares.response.middleware import ResponseMiddleware
+from middlewares.tenancy.affinity_table import AffinityTable
 from middlewares.tenancy.middleware import TenancyMiddleware
 from middlewares.tenancy.names import for_caller
-from middlewares.tenancy.placements import Placements
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
-from middlewares.usage_tracker.streams import Streams
-from proxy.request_id import RequestIds
 
 
 def pipeline(
     forwarder: ASGIApp,
     settings: Settings,
     *,
-    credentials: RememberedCredentials,
+    credentials: CredentialCache,
     ledger: Ledger,
     sessions: Sessions,
     streams: Streams,
-    placements: Placements,
+    affinity_table: AffinityTable,
     fleet: Fleet,
     metrics: RequestMetrics,
 ) -> ASGIApp:
     """The stages around `forwarder`, first to last."""
     secret = settings.webhooks.secret
     log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
-    passes = Passes(secret.get_secret_value().encode()) if secret else None
+    stream_tokens = StreamTokenSigner(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
         partial(ResponseMiddleware, cors=settings.edge.cors, log=log, metrics=metrics),
@@ -56,16 +57,18 @@ def pipeline(
         # Before a body is read: strangers cost a hash, not memory.
         partial(AuthMiddleware, credentials=credentials),
         # Once it is known who publishes; before the limits, for whoever has used up theirs may still end a stream.
-        partial(LiveMiddleware, sessions=sessions, names=for_caller, passes=passes),
+        partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
+        # Inside the hold that a stream's session takes over, and outside the stage that would settle it.
+        partial(ByocStreamMiddleware, streams=streams),
         # Right inside the hold it must end, whatever happens further in.
-        partial(UsageTrackerMiddleware, ledger=ledger, streams=streams),
+        partial(UsageTrackerMiddleware, ledger=ledger),
         # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is
         # chosen, for what a request names lives at one.
         partial(
             TenancyMiddleware,
-            placements=placements,
+            affinity_table=affinity_table,
             alone=len(fleet.gateways) == 1,
             public_url=settings.public_url,
             media_url=settings.media_url,
@@ -76,10 +79,10 @@ def pipeline(
     app = forwarder
     for stage in reversed(stages):
         app = stage(app)
-    return Entrance(app)
+    return ExchangeMiddleware(app)
 
 
-class Entrance:
+class ExchangeMiddleware:
     """Opens the exchange of each request."""
 
     def __init__(self, app: ASGIApp) -> None:

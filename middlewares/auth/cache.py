@@ -11,10 +11,10 @@ from typing import cast
 from middlewares.auth.ports import Credentials
 from middlewares.auth.records import RecordRef
 from middlewares.auth.verdict import Denial, Grant, Verdict
-from middlewares.ledger.port import StoreError, StoreUnavailable
+from middlewares.store import StoreError, StoreUnavailable
 
 NEGATIVE_SECONDS = 5.0
-"""How long a denial is remembered."""
+"""How long a denial is cached."""
 NEGATIVE_ENTRIES = 10_000
 RETRY_SECONDS = 1.0
 """How long credentials in their grace do without asking a store that has just failed."""
@@ -34,7 +34,7 @@ class _Entry:
 
 
 class CachedCredentials:
-    """A `RememberedCredentials` before another one: remembers verdicts, asks once for many, and bridges a lost store.
+    """A `CredentialCache` before another one: remembers verdicts, asks once for many, and bridges a lost store.
 
     Verdicts are kept by a hash of the credential, never under the credential itself. Grants and denials have
     separate space, so that a flood of bad keys pushes out no good one. Times are seconds.
@@ -67,7 +67,7 @@ class CachedCredentials:
         """Verdicts older than this version have to be asked for again, and hold while that cannot be done."""
         self._retry_at = 0.0
 
-    def remembered(self, credential: bytes) -> Verdict | None:
+    def cached(self, credential: bytes) -> Verdict | None:
         """The verdict that needs no I/O and no task."""
         return self._remembered(_hash(credential).digest())
 

@@ -5,10 +5,10 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.auth.ports import RememberedCredentials
+from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import Denial, Grant, Network, Verdict
 from middlewares.exchange import Exchange, Headers, Refusal
-from middlewares.ledger.port import StoreError
+from middlewares.store import StoreError
 
 _CHALLENGE = b'Bearer realm="tollgate"'
 _RETRY_SECONDS = b"1"
@@ -20,13 +20,13 @@ class AuthMiddleware:
     The credential is read from the client's own header fields; those for the gateway have lost it at the edge.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: RememberedCredentials) -> None:
+    def __init__(self, app: ASGIApp, *, credentials: CredentialCache) -> None:
         self.app = app
         self.credentials = credentials
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         credential = presented(scope["headers"])
-        verdict = self.credentials.remembered(credential)
+        verdict = self.credentials.cached(credential)
         if verdict is None:
             return self._ask(credential, scope, receive, send)
         admit(verdict, scope["tollgate.exchange"])

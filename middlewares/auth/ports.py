@@ -7,7 +7,7 @@ from middlewares.auth.verdict import Verdict
 
 
 class Directory(Protocol):
-    """Looks records up. Every method raises `middlewares.ledger.port.StoreError` when the store cannot answer."""
+    """Looks records up. Every method raises `middlewares.store.StoreError` when the store cannot answer."""
 
     async def key(self, key_id: str) -> KeyRecord | None:
         """The key of that id, None if there is none."""
@@ -28,15 +28,15 @@ class Credentials(Protocol):
     async def judge(self, credential: bytes) -> Verdict:
         """Who the credential speaks for, or why it speaks for nobody.
 
-        Raises `middlewares.ledger.port.StoreError` when that cannot be found out now.
+        Raises `middlewares.store.StoreError` when that cannot be found out now.
         """
         ...
 
 
-class RememberedCredentials(Credentials, Protocol):
+class CredentialCache(Credentials, Protocol):
     """A `Credentials` that often needs to ask nobody."""
 
-    def remembered(self, credential: bytes) -> Verdict | None:
+    def cached(self, credential: bytes) -> Verdict | None:
         """What `judge` would say without asking; None: it has to ask."""
         ...
 

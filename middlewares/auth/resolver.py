@@ -22,7 +22,7 @@ _NO_SECRET = hash_secret(b"", None)
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
 
-class Resolver:
+class CredentialResolver:
     """The `Credentials` that asks the directory about keys, and the verifier and the directory about tokens."""
 
     def __init__(

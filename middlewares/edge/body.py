@@ -1,22 +1,10 @@
 """Reading request bodies within bounds."""
 
-from typing import Protocol
-
 import msgspec
 from starlette.types import Message, Receive
 
+from middlewares.connection import ClientConnection
 from middlewares.exchange import Refusal
-
-
-class Unread(Protocol):
-    """What a connection tells of the body of its request."""
-
-    def body_received(self) -> bool:
-        """Has it arrived to its end?"""
-
-    def unread_body(self) -> bytes:
-        """What has arrived and was not read."""
-
 
 _decode = msgspec.json.Decoder().decode
 
@@ -45,7 +33,7 @@ def limited(receive: Receive, limit: int) -> Receive:
     return receive_limited
 
 
-def to_its_end(receive: Receive, connection: Unread) -> Receive:
+def to_its_end(receive: Receive, connection: ClientConnection) -> Receive:
     """`receive` that still gives a body which arrived whole when its client has left in the meantime."""
     ended = False
 

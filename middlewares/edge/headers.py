@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from functools import lru_cache
 
+from middlewares.bounded_cache import BoundedCache
 from middlewares.exchange import Headers, Refusal
-from middlewares.remembered import Remembered
 
 
 class Rule(Enum):
@@ -63,7 +63,7 @@ def rule_of(name: bytes) -> Rule:
     return Rule.DROP if name in _DROP or name.startswith(_DROP_PREFIXES) else Rule.PASS
 
 
-_rules = Remembered(rule_of, room=4096)
+_rules = BoundedCache(rule_of, room=4096)
 
 
 def sort_fields(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[bytes, bytes]]:

@@ -12,7 +12,7 @@ import msgspec
 
 from config.workloads import Unit
 from middlewares.exchange import Declared, Exchange, Job, Refusal
-from middlewares.ledger.session import STREAM_TICK_MS
+from middlewares.ledger.sessions.session import STREAM_TICK_MS
 
 _SEARCH_SECONDS = 5
 """What the gateway adds to the job's timeout when it calls an orchestrator."""

@@ -6,16 +6,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
 from config.workloads import Workload
-from middlewares.edge.ahead import FormBody, JsonBody
-from middlewares.edge.body import Unread, limited, to_its_end, too_large
+from middlewares.connection import ClientConnection
+from middlewares.edge.body import limited, to_its_end, too_large
+from middlewares.edge.body_peeking import FormBody, JsonBody
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import sort_fields, without_nominated
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
-from middlewares.edge.routes import EXACT, Entry, find_entry
 from middlewares.edge.target import check_path, split_target, without_reserved
 from middlewares.exchange import Exchange, Headers
+from middlewares.routes import EXACT, Entry, find_entry
 
 _IMAGE_TO_VIDEO = Workload.IMAGE_TO_VIDEO
 
@@ -77,7 +78,7 @@ class EdgeMiddleware:
         return self.app(scope, receive, send)
 
     def _declaring(
-        self, exchange: Exchange, entry: Entry, read: dict[bytes, bytes], receive: Receive, connection: Unread
+        self, exchange: Exchange, entry: Entry, read: dict[bytes, bytes], receive: Receive, connection: ClientConnection
     ) -> Receive:
         """`receive` that gives once more what is read to learn what the request declares."""
         body: JsonBody | FormBody

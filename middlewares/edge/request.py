@@ -6,8 +6,8 @@ Such a request is refused and its connection closed, so that nothing after it is
 import re
 from collections.abc import Mapping
 
+from middlewares.bounded_cache import BoundedCache
 from middlewares.exchange import Refusal
-from middlewares.remembered import Remembered
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 _MAX_LENGTH_DIGITS = 18
@@ -35,7 +35,7 @@ def valid_host(host: bytes) -> bool:
     return _HOST.fullmatch(host.strip(b" \t")) is not None
 
 
-_valid_hosts = Remembered(valid_host, room=1024)
+_valid_hosts = BoundedCache(valid_host, room=1024)
 
 
 def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:

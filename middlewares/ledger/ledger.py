@@ -15,20 +15,20 @@ import msgspec
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
+from middlewares.ledger.admission.local_limits import LocalLimits
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.admission.pricing import amount_of
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.event import ENCODER, Event
-from middlewares.ledger.journal import Journal, JournalFull, Record
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.local import LocalLimits
-from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Standing, Usage
+from middlewares.ledger.concurrency import gather_bounded
+from middlewares.ledger.model import Admitted, Denied, Hold, LimitState, Settlement, Usage
 from middlewares.ledger.observer import Observer
-from middlewares.ledger.outbox import Outbox
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import Call, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
-from middlewares.ledger.pricing import amount_of
+from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import ADMIT, RENEW
-from middlewares.ledger.settler import SETTLE_SECONDS, Settler, released
-from middlewares.ledger.turns import in_turns
+from middlewares.ledger.settlement.event import ENCODER, Event
+from middlewares.ledger.settlement.journal import Journal, JournalFull, Record
+from middlewares.ledger.settlement.outbox import Outbox
+from middlewares.ledger.settlement.settler import SETTLE_SECONDS, Settler, released
+from middlewares.store import Call, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
 
 REMEMBERED_POLICIES = 100_000
 REPLAY_SECONDS = 1.0
@@ -49,7 +49,7 @@ class Ledger:
     def __init__(
         self,
         runner: ScriptRunner,
-        keys: Keys,
+        keys: RedisKeys,
         *,
         data_dir: Path,
         hold_ttl: float,
@@ -70,7 +70,7 @@ class Ledger:
         folder = data_dir / "journal"
         self.journal = Journal(folder, journal_bytes)
         settler = Settler(runner, keys, partial(observer.rejected, folder))
-        self.outbox = Outbox(settler, self.journal, observer, self.let_go, replay_window=replay_window)
+        self.outbox = Outbox(settler, self.journal, observer, self.stop_renewing, replay_window=replay_window)
         self._policies: dict[tuple[str, str | None, str | None, str], Policy] = {}
         self._living: dict[str, tuple[Hold, float]] = {}
         """Holds whose end is not written yet, and when each was admitted or renewed last; oldest first."""
@@ -152,18 +152,18 @@ class Ledger:
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
         if reply[0] == 0:
             return policy.denied(reply)
-        standings = []
+        limit_states = []
         shadow = []
         at = 2
-        for terms, factor in policy.terms:
+        for limit_spec, factor in policy.limit_spec:
             remaining = int(reply[at]) // factor if factor else reply[at]
-            standings.append(Standing(terms, remaining, (reply[at + 1] + 999) // 1000))
+            limit_states.append(LimitState(limit_spec, remaining, (reply[at + 1] + 999) // 1000))
             if reply[at + 2]:
-                shadow.append(terms.policy)
-                self._observer.shadow_refusal(terms.policy)
+                shadow.append(limit_spec.policy)
+                self._observer.shadow_refusal(limit_spec.policy)
             at += 3
         self._living[hold.request_id] = hold, time.monotonic()
-        return Admitted(hold, tuple(standings), tuple(shadow))
+        return Admitted(hold, tuple(limit_states), tuple(shadow))
 
     async def _without_store(self, policy: Policy, hold: Hold, error: StoreError, began: float) -> Admitted | Denied:
         denied = None if policy.refuses_without_store else self._local.admit(policy, hold.request_id)
@@ -206,7 +206,7 @@ class Ledger:
             )
         )
 
-    def let_go(self, hold: Hold) -> None:
+    def stop_renewing(self, hold: Hold) -> None:
         """The hold is ended elsewhere: it is not renewed any more."""
         self._living.pop(hold.request_id, None)
 
@@ -240,7 +240,7 @@ class Ledger:
             if self._living.pop(hold.request_id, None):
                 self._living[hold.request_id] = hold, time.monotonic()
 
-        await in_turns(renew, old)
+        await gather_bounded(renew, old)
 
     async def drain(self) -> None:
         """Wait until every settlement is in Redis or in the journal."""

@@ -1,4 +1,4 @@
-"""What stages and ledger say to each other: standings, holds, usage, settlements.
+"""What stages and ledger say to each other: limit_states, holds, usage, settlements.
 
 None of these can be part of a reference cycle, so the garbage collector need not look at them (`gc=False`).
 """
@@ -35,7 +35,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     finish_reason: str = ""
 
 
-class Terms(msgspec.Struct, gc=False):
+class LimitSpec(msgspec.Struct, gc=False):
     """What one limit says, the same for each request."""
 
     policy: str
@@ -50,10 +50,10 @@ class Terms(msgspec.Struct, gc=False):
     """How clients are told of it; the response stage's own business."""
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class LimitState(msgspec.Struct, frozen=True, gc=False):
     """One limit as it stands for a request."""
 
-    terms: Terms
+    limit_spec: LimitSpec
     remaining: int
     reset_seconds: int
     """Seconds until something of it is free again; 0: unknown."""
@@ -61,7 +61,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     @property
     def policy(self) -> str:
         """Name of the limit."""
-        return self.terms.policy
+        return self.limit_spec.policy
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -136,7 +136,7 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
     """The request may pass."""
 
     hold: Hold
-    standings: tuple[Standing, ...]
+    limit_states: tuple[LimitState, ...]
     shadow_refusals: tuple[str, ...] = ()
     """Policies in shadow mode that would have refused it."""
 
@@ -144,6 +144,6 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 class Denied(msgspec.Struct, frozen=True, gc=False):
     """The first rule that refuses the request, and how it stands."""
 
-    standing: Standing
+    limit_state: LimitState
     code: str
     """`rate_limited`, `concurrency_limited`, `plan_limit` or `insufficient_balance`."""

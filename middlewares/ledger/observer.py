@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from middlewares.ledger.model import Settlement
-from middlewares.ledger.port import StoreRejected
+from middlewares.store import StoreRejected
 
 
 class Observer(Protocol):

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from middlewares.ledger.port import Script
+from middlewares.store import Script
 
 _LUA = files(__package__) / "lua"
 

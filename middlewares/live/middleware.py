@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Declared, Exchange, Refusal
-from middlewares.ledger.port import StoreError
-from middlewares.ledger.sessions import Sessions
-from middlewares.live.passes import LIFE_SECONDS, PARAMETER, Pass, Passes
+from middlewares.ledger.sessions.sessions import Sessions
+from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
+from middlewares.store import StoreError
 
 Names = Callable[[str, str], str | None]
 """Client id of an app and a name in, what the gateway calls it out; None: it is another app's."""
@@ -24,12 +24,19 @@ _STREAM = 3
 class LiveMiddleware:
     """Adds a pass to WHIP requests; answers the DELETE of a WHIP session, for which gateways have no route."""
 
-    def __init__(self, app: ASGIApp, *, sessions: Sessions, names: Names, passes: Passes | None) -> None:
-        """`passes`: None where no gateway asks."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        sessions: Sessions,
+        names: Names,
+        stream_tokens: StreamTokenSigner | None,
+    ) -> None:
+        """`stream_tokens`: None where no gateway asks."""
         self._app = app
         self._sessions = sessions
         self._names = names
-        self._passes = passes
+        self._stream_tokens = stream_tokens
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """All other routes pass at the cost of a comparison."""
@@ -53,9 +60,9 @@ class LiveMiddleware:
             return Declared(model=pipeline or None)
 
         exchange.declare = declare
-        if self._passes is None:
+        if self._stream_tokens is None:
             return
-        given = Pass(
+        given = StreamToken(
             exchange.request_id,
             principal.app,
             principal.user,
@@ -66,7 +73,7 @@ class LiveMiddleware:
             time.time() + LIFE_SECONDS,
         )
         separator = b"&" if b"?" in exchange.target else b"?"
-        exchange.target += separator + f"{PARAMETER}={self._passes.sign(given)}".encode()
+        exchange.target += separator + f"{PARAMETER}={self._stream_tokens.sign(given)}".encode()
 
     async def _answer(self, exchange: Exchange, send: Send) -> None:
         """DELETE ends the session (RFC 9725 section 4.2); media ends by itself within seconds.

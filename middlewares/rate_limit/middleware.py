@@ -49,10 +49,10 @@ class RateLimitMiddleware:
         except LedgerUnavailable:
             raise unavailable() from None
         if isinstance(decision, Denied):
-            exchange.standings = (decision.standing,)
+            exchange.limit_states = (decision.limit_state,)
             raise refusal_of(decision)
         exchange.hold = decision.hold
-        exchange.standings = decision.standings
+        exchange.limit_states = decision.limit_states
         await self._app(scope, receive, send)
 
 

@@ -1,7 +1,7 @@
 """Refusals by limit, in words and numbers a client can act on."""
 
 from middlewares.exchange import Headers, Refusal
-from middlewares.ledger.model import Denied, Standing
+from middlewares.ledger.model import Denied, LimitState
 
 STATUS = {"rate_limited": 429, "concurrency_limited": 429, "plan_limit": 402, "insufficient_balance": 402}
 UNAVAILABLE_RETRY_SECONDS = 2
@@ -10,38 +10,39 @@ CONCURRENCY_RETRY_SECONDS = 1
 
 def refusal_of(denied: Denied) -> Refusal:
     """The 429 or 402 for a rule that refuses: rule, limit, remaining, reset (RFC 9457 members)."""
-    standing, terms = denied.standing, denied.standing.terms
+    limit_state, limit_spec = denied.limit_state, denied.limit_state.limit_spec
     status = STATUS[denied.code]
     headers: Headers = []
     if status == 429:
-        wait = standing.reset_seconds or CONCURRENCY_RETRY_SECONDS
+        wait = limit_state.reset_seconds or CONCURRENCY_RETRY_SECONDS
         headers.append((b"retry-after", b"%d" % wait))
     members = {
-        "policy": terms.policy,
-        "unit": terms.unit,
-        "limit": str(terms.limit) if terms.unit == "amount" else terms.limit,
-        "remaining": str(standing.remaining) if terms.unit == "amount" else standing.remaining,
-        "reset": standing.reset_seconds,
-        "violated-policies": [terms.policy],
+        "policy": limit_spec.policy,
+        "unit": limit_spec.unit,
+        "limit": str(limit_spec.limit) if limit_spec.unit == "amount" else limit_spec.limit,
+        "remaining": str(limit_state.remaining) if limit_spec.unit == "amount" else limit_state.remaining,
+        "reset": limit_state.reset_seconds,
+        "violated-policies": [limit_spec.policy],
     }
-    return Refusal(status, denied.code, _detail(denied.code, standing), headers=headers, members=members)
+    return Refusal(status, denied.code, _detail(denied.code, limit_state), headers=headers, members=members)
 
 
-def _detail(code: str, standing: Standing) -> str:
-    terms = standing.terms
+def _detail(code: str, limit_state: LimitState) -> str:
+    limit_spec = limit_state.limit_spec
     if code == "rate_limited":
         return (
-            f"At most {terms.limit} requests are allowed in {terms.window_seconds} seconds "
-            f"({terms.policy}). Try again in {standing.reset_seconds} seconds."
+            f"At most {limit_spec.limit} requests are allowed in {limit_spec.window_seconds} seconds "
+            f"({limit_spec.policy}). Try again in {limit_state.reset_seconds} seconds."
         )
     if code == "concurrency_limited":
-        return f"At most {terms.limit} requests may run at once ({terms.policy}). Wait for one to finish."
+        return f"At most {limit_spec.limit} requests may run at once ({limit_spec.policy}). Wait for one to finish."
     if code == "plan_limit":
         return (
-            f"The plan includes {terms.limit} {terms.unit} per period ({terms.policy}); {standing.remaining} "
-            f"are left, which this request may exceed. The period ends in {standing.reset_seconds} seconds."
+            f"The plan includes {limit_spec.limit} {limit_spec.unit} per period ({limit_spec.policy}); "
+            f"{limit_state.remaining} are left, which this request may exceed. "
+            f"The period ends in {limit_state.reset_seconds} seconds."
         )
-    return f"The prepaid balance leaves {standing.remaining}, which this request may exceed. Add credit to go on."
+    return f"The prepaid balance leaves {limit_state.remaining}, which this request may exceed. Add credit to go on."
 
 
 def unavailable() -> Refusal:

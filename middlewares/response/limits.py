@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from middlewares.exchange import Headers
-from middlewares.ledger.model import Standing, Terms
+from middlewares.ledger.model import LimitSpec, LimitState
 
 REQUESTS = "requests"
 CONCURRENT_REQUESTS = "concurrent-requests"
@@ -20,19 +20,19 @@ INTEGER_CEILING = 10**15 - 1
 """The largest Integer of a structured field (RFC 9651 section 3.3.1)."""
 
 
-def limit_fields(standings: Iterable[Standing]) -> Headers:
+def limit_fields(limit_states: Iterable[LimitState]) -> Headers:
     """Both fields for the limits of a request; none where it has none."""
     policies: list[str] = []
     states: list[str] = []
-    for standing in standings:
-        terms = standing.terms
-        told = terms.told
+    for limit_state in limit_states:
+        limit_spec = limit_state.limit_spec
+        told = limit_spec.told
         if told is None:
-            told = terms.told = _item(terms)
+            told = limit_spec.told = _item(limit_spec)
         if not told:
             continue
         policies.append(told)
-        name, remaining, reset = terms.policy, standing.remaining, standing.reset_seconds
+        name, remaining, reset = limit_spec.policy, limit_state.remaining, limit_state.reset_seconds
         if not 0 <= remaining <= INTEGER_CEILING:
             remaining = 0 if remaining < 0 else INTEGER_CEILING
         states.append(f'"{name}";r={remaining};t={reset}' if reset > 0 else f'"{name}";r={remaining}')
@@ -41,13 +41,13 @@ def limit_fields(standings: Iterable[Standing]) -> Headers:
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
 
 
-def _item(terms: Terms) -> str:
+def _item(limit_spec: LimitSpec) -> str:
     """The limit's item of `RateLimit-Policy`; empty for one that is not told."""
-    if terms.shadow or terms.unit not in _TOLD:
+    if limit_spec.shadow or limit_spec.unit not in _TOLD:
         return ""
-    item = f'"{terms.policy}";q={min(terms.limit, INTEGER_CEILING)}'
-    if terms.window_seconds is not None:
-        item += f";w={terms.window_seconds}"
-    if terms.unit != REQUESTS:  # the default of `qu`
-        item += f';qu="{terms.unit}"'
+    item = f'"{limit_spec.policy}";q={min(limit_spec.limit, INTEGER_CEILING)}'
+    if limit_spec.window_seconds is not None:
+        item += f";w={limit_spec.window_seconds}"
+    if limit_spec.unit != REQUESTS:  # the default of `qu`
+        item += f';qu="{limit_spec.unit}"'
     return item

@@ -15,7 +15,7 @@ import structlog
 from config.runtime import Log
 from config.workloads import Unit
 from middlewares.exchange import Exchange
-from middlewares.response.encode import to_json
+from middlewares.json_codec import to_json
 from middlewares.response.redaction import mask, redact
 
 PIPE_BUF = 4096

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Cors
+from middlewares.connection import ClientConnection
 from middlewares.exchange import Exchange, Headers, Outcome, Refusal, nothing_declared
 from middlewares.response.cors import CorsRules
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_fields
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
-from middlewares.response.openai import CHAT_PATH, OpenAiAnswer
+from middlewares.response.openai import CHAT_PATH, OpenAiResponse
 from middlewares.response.problem import problem
 
 CLIENT_CLOSED = 499
@@ -51,14 +51,14 @@ class ResponseMiddleware:
             return
         exchange: Exchange = scope["tollgate.exchange"]
         cors = self.cors
-        answer = Answer(exchange, send, cors.fields(scope) if cors else [])
+        answer = ClientResponse(exchange, send, cors.fields(scope) if cors else [])
         self.metrics.begin()
         try:
             if cors and (preflight := cors.preflight(scope)) is not None:
                 await answer.write(204, preflight)
                 return
             try:
-                send = OpenAiAnswer(answer.send).send if exchange.path == CHAT_PATH else answer.send
+                send = OpenAiResponse(answer.send).send if exchange.path == CHAT_PATH else answer.send
                 await self.app(scope, receive, send)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(answer, error)
@@ -73,8 +73,8 @@ class ResponseMiddleware:
             # The only way round in a circle: what a request leaves behind goes at once, without a collector.
             exchange.declare = nothing_declared
 
-    async def _refuse(self, answer: Answer, error: BaseException) -> None:
-        """Answer with a problem document, unless an answer is already under way."""
+    async def _refuse(self, answer: ClientResponse, error: BaseException) -> None:
+        """ClientResponse with a problem document, unless an answer is already under way."""
         exchange = answer.exchange
         answer.verdict = REFUSED
         if isinstance(error, Refusal):
@@ -92,7 +92,7 @@ class ResponseMiddleware:
             await answer.write(refusal.status, headers, body)
 
 
-class Answer:
+class ClientResponse:
     """The answer to one request on its way to the client."""
 
     __slots__ = ("_cors", "_send", "complete", "exchange", "started", "verdict")
@@ -124,7 +124,7 @@ class Answer:
         return self._send(message)
 
     async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        """Answer in the gate's own words."""
+        """ClientResponse in the gate's own words."""
         await self._start(status, headers)
         await self.send({"type": "http.response.body", "body": body})
 
@@ -133,7 +133,7 @@ class Answer:
         exchange.status = status
         self.started = True
         request_id = b"x-request-id", exchange.request_id.encode()
-        headers = [*headers, request_id, *limit_fields(exchange.standings), *self._cors]
+        headers = [*headers, request_id, *limit_fields(exchange.limit_states), *self._cors]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
 
@@ -149,7 +149,7 @@ def _stopped() -> Refusal:
 
 async def _abort(scope: Scope, receive: Receive) -> None:
     """End the connection now, and return when it has ended: the server then knows why the answer is not whole."""
-    connection: Any = scope.get("tollgate.connection")
+    connection: ClientConnection | None = scope.get("tollgate.connection")
     if connection is None:
         return
     connection.abort()

@@ -31,7 +31,7 @@ _WHOLE = b'"object":"chat.completion",'
 _PIECE = b'data: {"object":"chat.completion.chunk",'
 
 
-class OpenAiAnswer:
+class OpenAiResponse:
     """An ASGI `send` for one exchange of the alias."""
 
     def __init__(self, send: Callable[[Message], Awaitable[None]]) -> None:

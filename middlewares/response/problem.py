@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from middlewares.exchange import Headers, Refusal
-from middlewares.response.encode import to_json
+from middlewares.json_codec import to_json
 
 TITLES: dict[str, str] = {
     # what was sent

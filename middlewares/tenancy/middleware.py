@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Refusal
-from middlewares.ledger.port import StoreError
-from middlewares.tenancy.affinity import Claim, Place
-from middlewares.tenancy.answers import noticing, with_public_document, with_public_headers
-from middlewares.tenancy.bodies import read_whole, replay, start_of, video_of
-from middlewares.tenancy.placements import Kind, Placements, Thing
-from middlewares.tenancy.public import PublicUrls
-from middlewares.tenancy.rules import PLACED_HERE, READERS, must_be_placed, not_found
+from middlewares.store import StoreError
+from middlewares.tenancy.affinity import ResourceLocation, StickyAssignment
+from middlewares.tenancy.affinity_table import AffinityTable, Resource, ResourceKind
+from middlewares.tenancy.public_urls import PublicUrls
+from middlewares.tenancy.request_bodies import read_whole, replay, start_of, video_of
+from middlewares.tenancy.resource_paths import PLACED_HERE, READERS, must_be_placed, not_found
+from middlewares.tenancy.responses import noticing, with_public_document, with_public_headers
 
 FOUNDING = frozenset({"live-push", "live-whip"})
 """What their path names begins to exist with the first request."""
@@ -43,15 +43,15 @@ class TenancyMiddleware:
         self,
         app: ASGIApp,
         *,
-        placements: Placements,
+        affinity_table: AffinityTable,
         alone: bool,
         public_url: str | None = None,
         media_url: str | None = None,
     ) -> None:
-        """`alone`: there is but one gateway, so that it is clear where named things are."""
+        """`alone`: there is but one gateway, so that it is clear where named resources are."""
         self._app = app
         self._alone = alone
-        self._placements = placements
+        self._affinity_table = affinity_table
         self._public_url = public_url
         self._media_url = media_url
 
@@ -79,16 +79,20 @@ class TenancyMiddleware:
     async def _by_path(self, exchange: Exchange, app: str, route: str) -> None:
         readings = READERS[route](app, exchange.target)
         founding = route in FOUNDING and exchange.method != "OPTIONS"
-        found = await self._find(exchange, [reading.thing for reading in readings], founding=founding)
+        found = await self._find(exchange, [reading.resource for reading in readings], founding=founding)
         if found is None and must_be_placed(readings):
             raise not_found()
-        reading = next((each for each in readings if found and each.thing == found.thing), readings[-1])
+        reading = next((each for each in readings if found and each.resource == found.resource), readings[-1])
         exchange.target = reading.target
         exchange.affinity = found
         if founding:
-            exchange.affinity = Claim(self._placements, reading.thing, found, store_lost=exchange.store_lost)
+            exchange.affinity = StickyAssignment(
+                self._affinity_table, reading.resource, found, store_lost=exchange.store_lost
+            )
         if route == "live-whip":
-            exchange.target += (b"&" if b"?" in reading.target else b"?") + b"streamId=" + reading.thing.name.encode()
+            exchange.target += (
+                (b"&" if b"?" in reading.target else b"?") + b"streamId=" + reading.resource.name.encode()
+            )
 
     async def _by_body(self, exchange: Exchange, app: str, route: str, receive: Receive) -> Receive:
         body = await read_whole(receive)
@@ -97,38 +101,40 @@ class TenancyMiddleware:
             if exchange.affinity is None:
                 raise not_found()
         else:
-            thing, body = start_of(app, body)
-            found = await self._find(exchange, [thing])
-            exchange.affinity = Claim(self._placements, thing, found)
+            resource, body = start_of(app, body)
+            found = await self._find(exchange, [resource])
+            exchange.affinity = StickyAssignment(self._affinity_table, resource, found)
         return replay(body, exchange, receive)
 
-    async def _find(self, exchange: Exchange, things: Sequence[Thing], *, founding: bool = False) -> Place | None:
-        """Where the first of `things` is that is anywhere. A gateway's own ids may be new to Redis for a moment."""
-        if self._alone and not founding and PLACED_HERE.isdisjoint(thing.kind for thing in things):
+    async def _find(
+        self, exchange: Exchange, resources: Sequence[Resource], *, founding: bool = False
+    ) -> ResourceLocation | None:
+        """Where the first of `resources` is that is anywhere. A gateway's own ids may be new to Redis for a moment."""
+        if self._alone and not founding and PLACED_HERE.isdisjoint(resource.kind for resource in resources):
             return None
         exchange.store_lost |= exchange.hold is not None and exchange.hold.local
-        patient = things[0].kind in (Kind.RESULT, Kind.VIDEO)
+        patient = resources[0].kind in (ResourceKind.RESULT, ResourceKind.VIDEO)
         try:
-            found = await self._placements.find(things, patient=patient, store_lost=exchange.store_lost)
+            found = await self._affinity_table.find(resources, patient=patient, store_lost=exchange.store_lost)
         except StoreError:
             exchange.store_lost = True
             if not founding:
                 raise _unknown_now() from None
             found = None
-        return Place(self._placements, *found) if found else None
+        return ResourceLocation(self._affinity_table, *found) if found else None
 
     def _answering(self, scope: Scope, exchange: Exchange, app: str, route: str, send: Send) -> Send:
         if route in MAKING:
 
-            def notice(kind: Kind, names: set[str]) -> None:
-                self._placements.remember([Thing(app, kind, name) for name in names], exchange.gateway)
+            def notice(kind: ResourceKind, names: set[str]) -> None:
+                self._affinity_table.remember([Resource(app, kind, name) for name in names], exchange.gateway)
 
             send = noticing(send, notice)
         elif route in LINKING_HEADERS:
             send = with_public_headers(send, self._urls(scope, exchange))
         elif route in LINKING_DOCUMENTS:
             send = with_public_document(send, self._urls(scope, exchange))
-        if isinstance(exchange.affinity, Claim):
+        if isinstance(exchange.affinity, StickyAssignment):
             send = exchange.affinity.following(exchange, send)
         return send
 

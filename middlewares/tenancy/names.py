@@ -23,7 +23,7 @@ def owner_and_name(gateway_name: str) -> tuple[str, str] | None:
 
 
 def for_caller(app: str, name: str) -> str | None:
-    """What the gateway calls the thing that a client of `app` calls `name`; None: it is another app's.
+    """What the gateway calls the resource that a client of `app` calls `name`; None: it is another app's.
 
     Clients say their own names, or what playlists and URLs of the gateway show them: those carry the app's id already.
     """

@@ -12,16 +12,14 @@ from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.usage_tracker.meters import Meter, meter_for
 from middlewares.usage_tracker.settlement import settle
-from middlewares.usage_tracker.streams import NOTED, Streams
 
 
 class UsageTrackerMiddleware:
     """Meters what passes, prices it, and hands it to the ledger."""
 
-    def __init__(self, app: ASGIApp, *, ledger: Ledger, streams: Streams) -> None:
+    def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
         self._app = app
         self._ledger = ledger
-        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward through the taps; settle in every case, also when this task is cancelled."""
@@ -31,8 +29,6 @@ class UsageTrackerMiddleware:
         exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange)
         try:
-            if exchange.route is not None and exchange.route.name in NOTED:
-                send = self._streams.following(exchange, send)
             tap = _Tap(exchange, meter, receive, send)
             await self._app(scope, tap.receive, tap.send)
             await asyncio.sleep(0)  # the end of the answer leaves first

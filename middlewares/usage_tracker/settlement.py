@@ -5,11 +5,10 @@ from __future__ import annotations
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Outcome
-from middlewares.ledger.event import Event
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.model import Hold, Provenance, Usage
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.ledger.settlement.request_event import event_of
 from middlewares.usage_tracker.meters import Meter
-from middlewares.usage_tracker.network_units import network_units
 
 LARGEST_COUNT = 2**48
 """Of one unit by one request. Thirty thousand of them fit into a counter of Redis."""
@@ -87,34 +86,3 @@ def charged_usage(
     if rule == "estimate":
         return Usage(dict(upper_bound), dict.fromkeys(upper_bound, Provenance.ESTIMATED), complete=False)
     return usage
-
-
-def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, milliseconds: int) -> Event:
-    """The usage event of an exchange that took this long."""
-    upstream = exchange.upstream_seconds
-    return Event(  # by position: to find so many by name would take longer than all the rest
-        hold.request_id,
-        max(hold.started_ms, ledger.clock.now_ms()),
-        hold.started_ms,
-        hold.app,
-        hold.user,
-        hold.key,
-        hold.plan,
-        hold.workload,
-        hold.model,
-        exchange.outcome,
-        "usage",
-        usage.units,
-        usage.provenance,
-        network_units(hold.workload, exchange.declared, usage.units),
-        exchange.status,
-        exchange.error,
-        usage.finish_reason,
-        exchange.gateway,
-        exchange.tier,
-        milliseconds,
-        None if upstream is None else round(upstream * 1000),
-        exchange.bytes_in,
-        exchange.bytes_out,
-        hold.part,
-    )

@@ -11,17 +11,17 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli import apps, keys, users
-from proxy.cli.check import check
-from proxy.cli.credits import app as credits_app
-from proxy.cli.demo import demo
-from proxy.cli.events import events
-from proxy.cli.export import export
+from proxy.cli.commands import apps, keys, users
+from proxy.cli.commands.check import check
+from proxy.cli.commands.credits import app as credits_app
+from proxy.cli.commands.demo import demo
+from proxy.cli.commands.events import events
+from proxy.cli.commands.export import export
+from proxy.cli.commands.serve import serve
+from proxy.cli.commands.statements import statements
+from proxy.cli.commands.usage import usage
+from proxy.cli.commands.verify import verify
 from proxy.cli.output import Exit
-from proxy.cli.serve import serve
-from proxy.cli.statements import statements
-from proxy.cli.usage import usage
-from proxy.cli.verify import verify
 
 app = typer.Typer(
     name="tollgate",

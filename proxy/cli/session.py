@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 from config.loader import load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
-from middlewares.ledger.port import StoreError
+from middlewares.store import StoreError
 from proxy.cli.output import Exit, fail
 
 if TYPE_CHECKING:
+    from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
-    from proxy.control.keys import Keys
     from proxy.control.users import Users
     from proxy.store.store import Store
 
@@ -32,7 +32,7 @@ class Session:
     settings: Settings
     store: Store
     apps: Apps
-    keys: Keys
+    keys: ApiKeys
     users: Users
 
 
@@ -55,8 +55,8 @@ def run(work: Callable[[Session], Awaitable[Result]], settings: Settings | None 
 
 
 async def _run(work: Callable[[Session], Awaitable[Result]], settings: Settings) -> Result:
+    from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
-    from proxy.control.keys import Keys  # noqa: PLC0415
     from proxy.control.users import Users  # noqa: PLC0415
     from proxy.store.store import Store  # noqa: PLC0415
 
@@ -68,4 +68,4 @@ async def _run(work: Callable[[Session], Awaitable[Result]], settings: Settings)
         control_timeout=settings.store.control_timeout_seconds,
     ) as store:
         redis = store.redis
-        return await work(Session(settings, store, Apps(redis, pepper), Keys(redis, pepper), Users(redis)))
+        return await work(Session(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))

@@ -20,7 +20,7 @@ import msgspec
 from redis.asyncio import Redis, RedisCluster
 
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from middlewares.ledger.port import StoreRejected
+from middlewares.store import StoreRejected
 
 Client = Redis | RedisCluster
 Record = TypeVar("Record", AppRecord, UserRecord, KeyRecord)

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from redis.asyncio import RedisCluster
 
-from config.settings import Settings
-from middlewares.ledger.event import DECODER, ENCODER, Event
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import DECODER, ENCODER, Event
 from proxy.control.records import Client
 from proxy.reporting.dates import Days
 
@@ -42,11 +40,6 @@ class Recorded:
     """Whose prepaid credits it changed, `app` or `user`; empty: nobody's."""
 
 
-def keys_of(settings: Settings, client: Client) -> Keys:
-    """Names of the ledger's keys in the store that `client` is connected to."""
-    return Keys(settings.store.hash_tags, cluster=isinstance(client, RedisCluster))
-
-
 def decode(stream: str, entry: bytes, fields: Fields) -> Recorded:
     """The event in one entry. Raises `UnreadableEvent`, which names stream and entry."""
     amount = fields.get(b"amount", b"")
@@ -66,7 +59,7 @@ class AppEvents:
     journal comes late. So a span is read to the end of the stream.
     """
 
-    def __init__(self, client: Client, keys: Keys, app: str) -> None:
+    def __init__(self, client: Client, keys: RedisKeys, app: str) -> None:
         self._client = client
         self._app = app
         self._needle = b'"app":' + ENCODER.encode(app)
@@ -94,7 +87,7 @@ class AppEvents:
                 return
 
 
-async def events_of(client: Client, keys: Keys, app: str, days: Days) -> AsyncIterator[Recorded]:
+async def events_of(client: Client, keys: RedisKeys, app: str, days: Days) -> AsyncIterator[Recorded]:
     """Every event of these days, in the order of the stream. Raises `UnreadableEvent`."""
     events = AppEvents(client, keys, app)
     events.start_at(days.start_ms)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from config.workloads import Unit
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.reporting.dates import Days, compact
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class Breakdown:
         return sorted(self.groups.items()) if self.dimensions else []
 
 
-async def read_usage(client: Client, keys: Keys, app: str, days: Days, dimensions: Sequence[Dimension]) -> Breakdown:
+async def read_usage(
+    client: Client, keys: RedisKeys, app: str, days: Days, dimensions: Sequence[Dimension]
+) -> Breakdown:
     """The usage of an app over these days, broken down by these dimensions."""
     found = Breakdown(tuple(dict.fromkeys(dimensions)))
     for day in days.each():

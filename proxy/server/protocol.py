@@ -15,11 +15,11 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.access import Edge
-from proxy.server.canned import LATE, MALFORMED, TOO_LARGE
-from proxy.server.cycle import Cycle
-from proxy.turn import Outlet, Turn
+from proxy.network.write_batch import BufferedWriter, WriteBatch
+from proxy.server.request_response_cycle import RequestResponseCycle
+from proxy.server.static_responses import LATE, MALFORMED, TOO_LARGE
 
-_FAREWELL_SECONDS = 0.5
+_LINGER_SECONDS = 0.5
 """How long a draining connection stays open for one more request, which may be on its way already."""
 
 _UNSEEN_LIMIT = 262_144
@@ -30,19 +30,19 @@ class HeadTooLarge(Exception):
     """The request head exceeds its bounds."""
 
 
-def protocol_class(edge: Edge) -> type["Connection"]:
+def protocol_class(edge: Edge) -> type["HttpConnection"]:
     """The class to hand to uvicorn as `http=`, bound to these settings."""
 
-    class BoundConnection(Connection):
+    class BoundConnection(HttpConnection):
         max_header_fields = edge.max_header_fields
         max_header_bytes = edge.max_header_bytes
         header_seconds = edge.header_seconds
-        turn = Turn()
+        write_batch = WriteBatch()
 
     return BoundConnection
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """One client connection.
 
     Adds to the ASGI scope `tollgate.target`, the request target as received, and `tollgate.connection`, this object,
@@ -52,13 +52,13 @@ class Connection(HttpToolsProtocol):
     max_header_fields: int
     max_header_bytes: int
     header_seconds: float
-    turn: Turn
+    write_batch: WriteBatch
     draining = False
     """Each answer is the last of its connection. Set on the class: it holds for connections yet to come, too."""
 
-    _answering: Cycle | None = None
+    _answering: RequestResponseCycle | None = None
     """The request in the application's hands; `_newest` may still be queued behind it."""
-    _newest: Cycle | None = None
+    _newest: RequestResponseCycle | None = None
     _in_head = False
     _first_read_bytes = 0
     """Size of the read the head began in, which may hold other bytes before it."""
@@ -73,7 +73,7 @@ class Connection(HttpToolsProtocol):
     _idle_since = 0.0
     _callback: Callable[[], None] | None = None
     _lost = False
-    _last_words: bytes | None = None
+    _final_response: bytes | None = None
     """Not None: the bytes that arrive cannot be trusted any more. Said once all earlier requests are answered."""
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
@@ -88,8 +88,8 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """End the connection without another byte, so that the client sees that its answer is not whole."""
-        self._outlet.flush()  # the bytes before, which it was promised
-        self._outlet.abort()
+        self._writer.flush()  # the bytes before, which it was promised
+        self._writer.abort()
 
     def body_received(self) -> bool:
         """Has the body of the request in the application's hands arrived to its end?"""
@@ -101,7 +101,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._outlet = Outlet(transport, self.turn, self.loop)
+        self._writer = BufferedWriter(transport, self.write_batch, self.loop)
         self._scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
@@ -119,7 +119,7 @@ class Connection(HttpToolsProtocol):
             "tollgate.connection": None,
         }
         """What a scope has of its connection, and room for the rest: a copy costs less than to build one anew."""
-        self._queue: deque[Cycle] = deque()
+        self._queue: deque[RequestResponseCycle] = deque()
         """Pipelined requests that wait for the answers before theirs."""
         self._await_head()
         if self.draining:
@@ -128,7 +128,7 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Called by a server that drains. A client that is just about to ask still gets its answer."""
         if self._idle:
-            self.loop.call_later(_FAREWELL_SECONDS, self._close_if_idle)
+            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
         elif self._newest is not None:
             self._newest.keep_alive = False
 
@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
             callback()
 
     def data_received(self, data: bytes) -> None:
-        if self._last_words is not None:
+        if self._final_response is not None:
             return
         self._read_bytes = len(data)
         if self._in_head:
@@ -205,7 +205,9 @@ class Connection(HttpToolsProtocol):
         scope["tollgate.target"] = self.url
         scope["tollgate.connection"] = self
         before = self._newest
-        self._newest = cycle = Cycle(scope, self._outlet, self.flow, self.server_state.default_headers, self._answered)
+        self._newest = cycle = RequestResponseCycle(
+            scope, self._writer, self.flow, self.server_state.default_headers, self._answered
+        )
         if version == "1.0":
             cycle.keep_alive = False
         else:
@@ -225,7 +227,7 @@ class Connection(HttpToolsProtocol):
         if self._newest is not None and not self._newest.response_complete:
             self._newest.feed_end()
 
-    def _start(self, cycle: Cycle) -> None:
+    def _start(self, cycle: RequestResponseCycle) -> None:
         self._answering = cycle
         cycle.start(self.app, self.tasks)
 
@@ -237,8 +239,8 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
         if self._queue:
             self._start(self._queue.popleft())
-        elif self._last_words is not None:
-            self._close(self._last_words)
+        elif self._final_response is not None:
+            self._close(self._final_response)
         else:
             self._idle_since = self.loop.time()
             if self._idle_timer is None:
@@ -252,7 +254,7 @@ class Connection(HttpToolsProtocol):
         if left > 0:
             self._idle_timer = self.loop.call_later(left, self._idle_too_long)
         else:
-            self._outlet.close()
+            self._writer.close()
 
     @property
     def _idle(self) -> bool:
@@ -260,7 +262,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_if_idle(self) -> None:
         if self._idle:
-            self._outlet.close()
+            self._writer.close()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -279,13 +281,13 @@ class Connection(HttpToolsProtocol):
         in_body = cycle is not None and cycle.more_body and not self._in_head
         if in_body and cycle is not None and cycle.response_complete:
             words = b""  # the request at fault has its answer already
-        self._last_words = words
+        self._final_response = words
         if cycle is None or cycle.response_complete:
             self._close(words)
         elif in_body:
             self._abandon(cycle, words)
 
-    def _abandon(self, cycle: Cycle, words: bytes) -> None:
+    def _abandon(self, cycle: RequestResponseCycle, words: bytes) -> None:
         """The fault is inside the body of `cycle`: whoever reads it meets a disconnect, never its end."""
         if cycle is not self._answering:
             self._queue.pop()
@@ -298,8 +300,8 @@ class Connection(HttpToolsProtocol):
             self._close(words)
 
     def _close(self, words: bytes) -> None:
-        self._outlet.write(words)
-        self._outlet.close()
+        self._writer.write(words)
+        self._writer.close()
 
     def _await_head(self) -> None:
         if self._timer is None:
@@ -315,4 +317,4 @@ class Connection(HttpToolsProtocol):
         if self._in_head:
             self._give_up(LATE)
         else:
-            self._outlet.close()
+            self._writer.close()

@@ -13,13 +13,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.loader import ConfigError, load
 from config.settings import Settings
-from middlewares.ledger.port import StoreError
 from middlewares.response.metrics import exposition
-from proxy.gate import keys_of
-from proxy.server.admin import admin_app
-from proxy.server.caretaker import Caretaker
+from middlewares.store import StoreError
 from proxy.server.http import bind, server, url_of
+from proxy.server.ledger_maintenance import LedgerMaintenance
+from proxy.server.private_app import admin_app
 from proxy.server.workers import Workers
+from proxy.store.configured import redis_keys
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
 
@@ -50,9 +50,9 @@ class Supervisor:
         async with AsyncExitStack() as stack:
             self._public = public = stack.enter_context(_bind(settings.listen, "listen"))
             private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
-            self._caretaker = await stack.enter_async_context(Caretaker.open(settings))
-            store = self._caretaker.store
-            self._webhooks = Webhooks(store, store.redis, keys_of(settings), LiveMetrics())
+            self._maintenance = await stack.enter_async_context(LedgerMaintenance.open(settings))
+            store = self._maintenance.store
+            self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
             await self._webhooks.configure(settings)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
@@ -102,7 +102,7 @@ class Supervisor:
         if self._workers.running < 1:
             return "no worker is running"
         try:
-            await self._caretaker.store.health()
+            await self._maintenance.store.health()
         except StoreError as error:
             return f"Redis cannot serve: {error}"
         return ""

@@ -19,11 +19,11 @@ import uvloop
 
 from config.loader import ConfigError, load
 from config.settings import Settings
-from middlewares.ledger.port import StoreError
 from middlewares.response.log import configure_logging
-from proxy.gate import Gate
+from middlewares.store import StoreError
 from proxy.server.http import server
 from proxy.server.protocol import protocol_class
+from proxy.server.worker_application import WorkerApplication
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.worker")
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> None:
-    async with Gate.open(settings) as gate:
+    async with WorkerApplication.open(settings) as gate:
         protocol = protocol_class(settings.edge)
         http = server(gate.app, protocol, grace_seconds=settings.drain.grace_seconds)
         loop = asyncio.get_running_loop()

@@ -5,9 +5,9 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
-from middlewares.ledger.port import Call, Constant, Receiver, Script, StoreReadOnly, StoreUnavailable, Word
+from middlewares.store import Argument, Call, Receiver, Script, SharedArguments, StoreReadOnly, StoreUnavailable
 from proxy.store.address import Endpoint
-from proxy.store.connection import Connection, Pending, Reply, Report, spell
+from proxy.store.connection import Pending, RedisConnection, Reply, Report, encode
 from proxy.store.dial import Dialer, Server
 from proxy.store.replies import NoScript
 
@@ -27,16 +27,16 @@ def fixed(endpoint: Endpoint) -> Locate:
     return locate
 
 
-def _wire(words: Constant) -> tuple[bytes, ...]:
+def _wire(words: SharedArguments) -> tuple[bytes, ...]:
     if words and not words.wire:
-        words.wire = (b"\r\n".join(spell(words)),)
+        words.wire = (b"\r\n".join(encode(words)),)
     return words.wire
 
 
 @lru_cache(maxsize=1024)
 def _evalsha(sha: bytes, keys: int, words: int) -> bytes:
     """The lines that a call begins with, of so many keys and so many words behind them."""
-    return b"\r\n".join([b"*%d" % (3 + keys + words), *spell((b"EVALSHA", sha, keys))])
+    return b"\r\n".join([b"*%d" % (3 + keys + words), *encode((b"EVALSHA", sha, keys))])
 
 
 class Channel:
@@ -54,7 +54,7 @@ class Channel:
         self._dialer = dialer
         self._on_new_server = on_new_server
         self._master_only = master_only
-        self._connection: Connection | None = None
+        self._connection: RedisConnection | None = None
         self._reason = "Redis is not connected yet"
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -81,8 +81,8 @@ class Channel:
         except TimeoutError:
             raise StoreUnavailable(self._reason) from None
 
-    def call(self, command: Sequence[Word], deadline: float) -> asyncio.Future[Reply]:
-        """As `Connection.call`."""
+    def call(self, command: Sequence[Argument], deadline: float) -> asyncio.Future[Reply]:
+        """As `RedisConnection.call`."""
         if self._connection is None:
             raise StoreUnavailable(self._reason)
         return self._connection.call(command, deadline)
@@ -96,7 +96,7 @@ class Channel:
         lines = [
             _evalsha(script.sha, len(common_keys) + len(call.keys), len(call.args) + len(common_args)),
             *(common_keys.wire or _wire(common_keys)),
-            *spell((*call.keys, *call.args)),
+            *encode((*call.keys, *call.args)),
             *(common_args.wire or _wire(common_args)),
             b"",
         ]
@@ -107,7 +107,13 @@ class Channel:
         return True
 
     async def run(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False
+        self,
+        script: Script,
+        keys: Sequence[Argument],
+        args: Sequence[Argument],
+        deadline: float,
+        *,
+        asking: bool = False,
     ) -> Reply:
         """Run `script` by its hash, or by its source where the node does not know it (then nothing ran before).
 
@@ -152,7 +158,7 @@ class Channel:
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads reconnects, guards nothing
             pause = min(2 * pause, longest)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> RedisConnection:
         endpoint = await self._locate()
         connection, server = await self._dialer.dial(endpoint)
         if self._master_only and server.role != "master":

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from middlewares.ledger.port import StoreUnavailable
+from middlewares.store import StoreUnavailable
 from proxy.store.address import Address, Credentials, Topology
 from proxy.store.dial import CLIENT_NAME
 

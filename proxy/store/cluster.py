@@ -10,7 +10,8 @@ from typing import Any
 
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
-from middlewares.ledger.port import (
+from middlewares.store import (
+    Argument,
     Call,
     Receiver,
     Script,
@@ -18,7 +19,6 @@ from middlewares.ledger.port import (
     StoreRejected,
     StoreTimeout,
     StoreUnavailable,
-    Word,
 )
 from proxy.store.address import Address, Endpoint
 from proxy.store.breaker import BreakerState
@@ -69,7 +69,7 @@ class Cluster:
         await self._close_retired()
         await asyncio.gather(*(node.channel.close() for node in self.nodes))
 
-    async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float) -> Reply:
+    async def run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], deadline: float) -> Reply:
         """Run `script` where `keys[0]` lives; redirections are followed, since they mean that nothing ran."""
         loop = asyncio.get_running_loop()
         expires = loop.time() + deadline
@@ -164,7 +164,7 @@ class Cluster:
 
 
 @lru_cache(maxsize=4096)
-def _slot_of(key: Word) -> int:
+def _slot_of(key: Argument) -> int:
     return int(key_slot(key if isinstance(key, bytes) else str(key).encode()))
 
 

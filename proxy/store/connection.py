@@ -15,7 +15,7 @@ from typing import Any, cast
 import hiredis
 import msgspec
 
-from middlewares.ledger.port import Receiver, StoreError, StoreTimeout, StoreUnavailable, Word
+from middlewares.store import Argument, Receiver, StoreError, StoreTimeout, StoreUnavailable
 from proxy.store.replies import error_from
 
 Reply = Any
@@ -31,7 +31,7 @@ _LENGTHS = [b"$%d" % length for length in range(_SHORT)]
 """How RESP says the length of a word that is shorter than that."""
 
 
-def spell(words: Iterable[Word]) -> list[bytes]:
+def encode(words: Iterable[Argument]) -> list[bytes]:
     """The words as lines of RESP. For a few of them this is quicker than hiredis, which prints each length anew."""
     lines: list[bytes] = []
     for word in words:
@@ -41,8 +41,8 @@ def spell(words: Iterable[Word]) -> list[bytes]:
     return lines
 
 
-def _command(words: Sequence[Word]) -> bytes:
-    return b"\r\n".join([b"*%d" % len(words), *spell(words), b""])
+def _command(words: Sequence[Argument]) -> bytes:
+    return b"\r\n".join([b"*%d" % len(words), *encode(words), b""])
 
 
 Report = Callable[[str, StoreError | None], None]
@@ -73,7 +73,7 @@ class Pending(msgspec.Struct):
             receiver.set_exception(error)
 
 
-class Connection(asyncio.Protocol):
+class RedisConnection(asyncio.Protocol):
     """A connected socket. It lives until it is closed, lost, or silent for `stall` seconds with a command unanswered.
 
     Time is counted from when a command leaves, and only while this process is there to read: one that is busy for long
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[str] = self._loop.create_future()
         """Resolves once the connection is gone: a sentence that says why."""
 
-    def call(self, command: Sequence[Word], deadline: float) -> asyncio.Future[Reply]:
+    def call(self, command: Sequence[Argument], deadline: float) -> asyncio.Future[Reply]:
         """Send `command`; the future gets its reply, or a `StoreError` after at most `deadline` seconds.
 
         Raises `StoreUnavailable` at once when the connection is gone or too many commands wait already.
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         self.send(_command(command), Pending(future, deadline))
         return future
 
-    def tell(self, command: Sequence[Word]) -> None:
+    def tell(self, command: Sequence[Argument]) -> None:
         """Send `command` ahead of the next call and drop its reply."""
         self.send(_command(command), Pending(None, inf))
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Self
 
-from middlewares.ledger.port import StoreRejected, StoreUnavailable
+from middlewares.store import StoreRejected, StoreUnavailable
 from proxy.store.address import Address, Credentials, Endpoint
-from proxy.store.connection import Connection
+from proxy.store.connection import RedisConnection
 
 CLIENT_NAME = "tollgate"
 
@@ -46,7 +46,7 @@ class Dialer:
             raise StoreUnavailable(f"the TLS options of {address} cannot be used: {error.strerror or error}") from None
         return cls(address.login, address.db, tls, timeout, stall, max_pending)
 
-    async def dial(self, endpoint: Endpoint) -> tuple[Connection, Server]:
+    async def dial(self, endpoint: Endpoint) -> tuple[RedisConnection, Server]:
         """A connection that is logged in and answers. Raises `StoreError`, after at most `timeout` seconds."""
         with ExitStack() as undo:
             try:
@@ -62,11 +62,11 @@ class Dialer:
             undo.pop_all()
             return connection, server
 
-    async def _connect(self, endpoint: Endpoint) -> Connection:
+    async def _connect(self, endpoint: Endpoint) -> RedisConnection:
         loop = asyncio.get_running_loop()
 
-        def protocol() -> Connection:
-            return Connection(str(endpoint), stall=self.stall, max_pending=self.max_pending)
+        def protocol() -> RedisConnection:
+            return RedisConnection(str(endpoint), stall=self.stall, max_pending=self.max_pending)
 
         if endpoint.path:
             return (await loop.create_unix_connection(protocol, endpoint.path))[1]
@@ -79,7 +79,7 @@ class Dialer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
         return connection
 
-    async def _greet(self, connection: Connection) -> Server:
+    async def _greet(self, connection: RedisConnection) -> Server:
         if self.login.password is not None:  # not within HELLO: servers too old for it repeat its words in their error
             user = (self.login.username,) if self.login.username else ()
             await connection.call((b"AUTH", *user, self.login.password), self.timeout)

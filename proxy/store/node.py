@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from middlewares.ledger.port import Call, Receiver, Script, StoreError, StoreUnavailable, Word
+from middlewares.store import Argument, Call, Receiver, Script, StoreError, StoreUnavailable
 from proxy.store.breaker import Breaker, BreakerState
 from proxy.store.channel import Channel, Locate
 from proxy.store.connection import Reply
@@ -66,7 +66,13 @@ class Node:
         return self.breaker.state is _CLOSED and self.channel.begin(call, receiver, deadline, self._report)
 
     async def run(
-        self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float, *, asking: bool = False
+        self,
+        script: Script,
+        keys: Sequence[Argument],
+        args: Sequence[Argument],
+        deadline: float,
+        *,
+        asking: bool = False,
     ) -> Reply:
         """As `Channel.run`; fails at once while the breaker is open."""
         if not self.breaker.allows():

@@ -2,7 +2,7 @@
 
 import re
 
-from middlewares.ledger.port import (
+from middlewares.store import (
     StoreDeferred,
     StoreError,
     StoreLoading,

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis, RedisCluster
 
-from middlewares.ledger.port import Script, StoreUnavailable, Word
+from middlewares.store import Argument, Script, StoreUnavailable
 from proxy.store.address import Address, AddressError, Topology
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
@@ -17,7 +17,7 @@ from proxy.store.clients import close_client, control_client, sentinels
 from proxy.store.cluster import Cluster
 from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded.redis_process import EmbeddedRedis
 from proxy.store.node import NodeChange, Wiring
 from proxy.store.topology import Sentinels, Servers, Single
 
@@ -105,8 +105,8 @@ class Store:
     def run(
         self,
         script: Script,
-        keys: Sequence[Word],
-        args: Sequence[Word],
+        keys: Sequence[Argument],
+        args: Sequence[Argument],
         *,
         deadline: float | None = None,
     ) -> Coroutine[Any, Any, Reply]:

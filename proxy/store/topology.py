@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from middlewares.ledger.port import Call, Receiver, Script, StoreUnavailable, Word
+from middlewares.store import Argument, Call, Receiver, Script, StoreUnavailable
 from proxy.store.address import Address, Endpoint
 from proxy.store.channel import Locate
 from proxy.store.connection import Reply
@@ -30,7 +30,7 @@ class Servers(Protocol):
         """Disconnect."""
         ...
 
-    async def run(self, script: Script, keys: Sequence[Word], args: Sequence[Word], deadline: float) -> Reply:
+    async def run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], deadline: float) -> Reply:
         """Run `script` on the node that holds `keys`."""
         ...
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import cast
 
-from proxy.turn import Outlet, Turn
+from proxy.network.write_batch import BufferedWriter, WriteBatch
 from proxy.upstream.errors import (
     ConnectionDropped,
     FirstByteTimeout,
@@ -24,7 +24,7 @@ Body = bytes | AsyncIterable[bytes] | None
 _ONE_WRITE = 64 * 1024
 
 
-class Connection(asyncio.Protocol):
+class UpstreamConnection(asyncio.Protocol):
     """A slot of the pool first, a socket once it is dialled; after each exchange idle again, or gone.
 
     An exchange ends in exactly one of ``_complete`` and ``fail``. Whatever leaves any doubt about where the next
@@ -44,15 +44,15 @@ class Connection(asyncio.Protocol):
         "_loop",
         "_on_idle",
         "_on_lost",
-        "_outlet",
         "_parser",
         "_paused",
         "_response",
         "_reused",
         "_timeouts",
         "_transport",
-        "_turn",
         "_upload",
+        "_write_batch",
+        "_writer",
         "dialled",
         "origin",
     )
@@ -61,18 +61,18 @@ class Connection(asyncio.Protocol):
         self,
         origin: str,
         keep_alive: float,
-        turn: Turn,
+        turn: WriteBatch,
         *,
-        on_idle: Callable[["Connection"], None],
-        on_lost: Callable[["Connection"], None],
+        on_idle: Callable[["UpstreamConnection"], None],
+        on_lost: Callable[["UpstreamConnection"], None],
     ) -> None:
         self.origin = origin
         self._keep_alive = keep_alive
-        self._turn = turn
+        self._write_batch = turn
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport  # from connection_made on
-        self._outlet: Outlet
+        self._writer: BufferedWriter
         self.dialled = False
         self._parser = ResponseParser()
         self._loop = asyncio.get_running_loop()  # asking for it costs a system call each time, so once
@@ -96,16 +96,16 @@ class Connection(asyncio.Protocol):
         self._parser.expect(response, bodiless=bodiless)
         self._timeouts = timeouts
         if body is None:
-            self._outlet.write(head)
+            self._writer.write(head)
         elif not isinstance(body, bytes):
             # Before the head, whose write may already pause it.
             transport = self._transport
             self._upload = Upload(body, length, transport, self.origin, progress=self._restart, failed=self.fail)
-            self._outlet.write_now([head])  # the upload goes on at the transport itself
+            self._writer.write_now([head])  # the upload goes on at the transport itself
         elif len(body) <= _ONE_WRITE:
-            self._outlet.write(head + body)
+            self._writer.write(head + body)
         else:
-            self._outlet.write_now([head, body])
+            self._writer.write_now([head, body])
         self._deadline.start(timeouts.first_byte)
         return response
 
@@ -124,7 +124,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Closes the socket at once; ``on_lost`` follows."""
         if self.dialled:
-            self._outlet.abort()
+            self._writer.abort()
 
     def fail(self, error: Exception) -> None:
         """Ends the exchange with ``error`` for its reader, and the connection with it."""
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
     def _complete(self, response: Response) -> None:
         upload = self._upload
         # A response to half a request leaves the other half in the way of the next one.
-        sent = (upload is None or upload.complete) and self._outlet.empty
+        sent = (upload is None or upload.complete) and self._writer.empty
         self._detach()
         response.end()
         if sent and self._parser.reusable:
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
             self._deadline.start(self._keep_alive)
             self._on_idle(self)
         else:
-            self._outlet.abort()
+            self._writer.abort()
 
     def _detach(self) -> Response | None:
         response, self._response = self._response, None
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._outlet = Outlet(self._transport, self._turn, self._loop)
+        self._writer = BufferedWriter(self._transport, self._write_batch, self._loop)
         self.dialled = True
 
     def data_received(self, data: bytes) -> None:

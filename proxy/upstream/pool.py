@@ -5,8 +5,8 @@ import ssl
 from collections import OrderedDict
 from collections.abc import Callable
 
-from proxy.turn import Turn
-from proxy.upstream.connection import Body, Connection
+from proxy.network.write_batch import WriteBatch
+from proxy.upstream.connection import Body, UpstreamConnection
 from proxy.upstream.errors import ConnectFailed, ConnectTimeout, PoolExhausted
 from proxy.upstream.request import CHUNKED, CONTENT_LENGTH, Headers, request_head
 from proxy.upstream.response import Response
@@ -51,12 +51,12 @@ class Pool:
         self._max_idle = max_idle
         self._max_waiting = max_waiting
         self._keep_alive = keep_alive
-        self._writing = Turn()
+        self._writing = WriteBatch()
         self._closed = False
-        self._connections: set[Connection] = set()
+        self._connections: set[UpstreamConnection] = set()
         # Ordered sets: the values mean nothing.
-        self._idle: dict[Connection, None] = {}
-        self._waiters: OrderedDict[asyncio.Future[Connection], None] = OrderedDict()
+        self._idle: dict[UpstreamConnection, None] = {}
+        self._waiters: OrderedDict[asyncio.Future[UpstreamConnection], None] = OrderedDict()
 
     @property
     def open(self) -> int:
@@ -140,14 +140,14 @@ class Pool:
 
     # -- a connection for a request -----------------------------------------------------------------------------
 
-    def _reuse(self) -> Connection | None:
+    def _reuse(self) -> UpstreamConnection | None:
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.usable:
                 return connection
         return None
 
-    async def _acquire(self, timeouts: Timeouts) -> Connection:
+    async def _acquire(self, timeouts: Timeouts) -> UpstreamConnection:
         try:
             async with asyncio.timeout(timeouts.queue):
                 connection = await self._turn()
@@ -155,7 +155,7 @@ class Pool:
             raise self._refusal(f"no connection became free within {timeouts.queue:g} s") from None
         return connection if connection.dialled else await self._dial(connection, timeouts.connect)
 
-    async def _turn(self) -> Connection:
+    async def _turn(self) -> UpstreamConnection:
         """An idle connection, or a slot to dial in, in the order of asking."""
         while True:
             if self._closed:
@@ -164,7 +164,7 @@ class Pool:
                 return self._slot()
             if len(self._waiters) >= self._max_waiting:
                 raise self._refusal(f"all {self._max_connections} connections are in use and the queue is full")
-            waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[UpstreamConnection] = asyncio.get_running_loop().create_future()
             self._waiters[waiter] = None
             try:
                 connection = await waiter
@@ -178,7 +178,7 @@ class Pool:
                 return connection
             # It was lost between the hand-over and this line.
 
-    async def _dial(self, connection: Connection, timeout: float) -> Connection:
+    async def _dial(self, connection: UpstreamConnection, timeout: float) -> UpstreamConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
@@ -196,12 +196,14 @@ class Pool:
 
     # -- connections come and go --------------------------------------------------------------------------------
 
-    def _slot(self) -> Connection:
-        connection = Connection(self.origin, self._keep_alive, self._writing, on_idle=self._ready, on_lost=self._lost)
+    def _slot(self) -> UpstreamConnection:
+        connection = UpstreamConnection(
+            self.origin, self._keep_alive, self._writing, on_idle=self._ready, on_lost=self._lost
+        )
         self._connections.add(connection)
         return connection
 
-    def _ready(self, connection: Connection) -> None:
+    def _ready(self, connection: UpstreamConnection) -> None:
         """The connection is idle: it goes to the first in line, or into the pool."""
         if self._waiters and self._hand_over(connection):
             return
@@ -210,7 +212,7 @@ class Pool:
         else:
             self._idle[connection] = None
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: UpstreamConnection) -> None:
         """The connection is gone, and its slot free. A second call for the same connection does nothing."""
         if connection not in self._connections:
             return
@@ -221,7 +223,7 @@ class Pool:
             if not self._hand_over(slot):
                 self._connections.discard(slot)
 
-    def _hand_over(self, connection: Connection) -> bool:
+    def _hand_over(self, connection: UpstreamConnection) -> bool:
         while self._waiters:
             waiter, _ = self._waiters.popitem(last=False)
             if not waiter.done():
@@ -229,7 +231,7 @@ class Pool:
                 return True
         return False
 
-    def _give_back(self, connection: Connection) -> None:
+    def _give_back(self, connection: UpstreamConnection) -> None:
         if connection.usable:
             self._ready(connection)
         elif not connection.dialled:

@@ -11,15 +11,15 @@ import structlog
 
 from config.live import Webhooks
 from middlewares.exchange import Principal, Refusal
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner
-from middlewares.ledger.sessions import LIVE, Found, Sessions
-from middlewares.ledger.turns import in_turns
-from middlewares.live.passes import PARAMETER, Passes
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.concurrency import gather_bounded
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.sessions.sessions import LIVE, Found, Sessions
+from middlewares.live.stream_tokens import PARAMETER, StreamTokenSigner
 from middlewares.rate_limit.refusal import refusal_of
+from middlewares.store import ScriptRunner
 from middlewares.tenancy.names import at_gateway, owner_and_name
-from proxy.webhooks.bearers import Bearers, check_model
+from proxy.identity.principal_resolver import PrincipalResolver, check_model
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.requests import NAME, StreamRequest, credential_of, query_of
 
@@ -47,12 +47,17 @@ class LiveWebhooks:
     """Answers about live streams. All methods raise `StoreError`."""
 
     def __init__(
-        self, bearers: Bearers, sessions: Sessions, policies: Policies, passes: Passes, metrics: LiveMetrics
+        self,
+        principals: PrincipalResolver,
+        sessions: Sessions,
+        policies: Policies,
+        stream_tokens: StreamTokenSigner,
+        metrics: LiveMetrics,
     ) -> None:
-        self._bearers = bearers
+        self._principals = principals
         self._sessions = sessions
         self._policies = policies
-        self._passes = passes
+        self._stream_tokens = stream_tokens
         self._metrics = metrics
 
     async def authorise(self, request: StreamRequest) -> dict[str, Any]:
@@ -85,15 +90,15 @@ class LiveWebhooks:
 
     async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> Publisher:
         if PARAMETER in query:
-            given = self._passes.read(query[PARAMETER], time.time())
+            given = self._stream_tokens.read(query[PARAMETER], time.time())
             if given is None or given.stream != request.stream:
                 raise Refusal(401, "invalid_credentials", "The pass of this stream is wrong or has expired.")
-            principal = await self._bearers.again(given.app, given.user, given.key, given.plan, LIVE)
+            principal = await self._principals.again(given.app, given.user, given.key, given.plan, LIVE)
             return Publisher(principal, given.stream, given.pipeline, given.request)
         if taken := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
             raise Refusal(403, "invalid_parameter", f"`{taken}` is not for clients to say.")
         credential = credential_of(query) or (request.stream_key or request.stream).encode()
-        principal = await self._bearers.by_credential(credential, LIVE)
+        principal = await self._principals.by_credential(credential, LIVE)
         return Publisher(principal, _stream_id(principal, request.stream, credential), query.get("pipeline", ""))
 
     async def beat(self, streams: list[str]) -> list[str]:
@@ -102,7 +107,7 @@ class LiveWebhooks:
         One that nobody was let in for is among them.
         """
         known = [stream for stream in dict.fromkeys(streams) if stream]
-        go_on = await in_turns(self._tick, known)
+        go_on = await gather_bounded(self._tick, known)
         return [stream for stream, goes in zip(known, go_on, strict=True) if not goes]
 
     async def _tick(self, stream: str) -> bool:
@@ -110,7 +115,7 @@ class LiveWebhooks:
         found = await self._sessions.find(owner[0], stream) if owner else None
         if found is None:
             return self._end(stream, "unknown_stream")
-        policy, reason = await self._standing(found)
+        policy, reason = await self._current_policy(found)
         return await self._sessions.tick(found, policy) or self._end(stream, reason)
 
     def _end(self, stream: str, reason: str) -> bool:
@@ -118,10 +123,10 @@ class LiveWebhooks:
         log.info("live_ended", stream=stream, reason=reason)
         return False
 
-    async def _standing(self, found: Found) -> tuple[Policy | None, str]:
+    async def _current_policy(self, found: Found) -> tuple[Policy | None, str]:
         """The limits and prices its principal has now, or None and why it may not go on."""
         try:
-            principal = await self._bearers.standing(found.session.hold)
+            principal = await self._principals.current(found.session.hold)
         except Refusal as refusal:
             return None, refusal.code
         return self._policies(principal), "limit_reached"
@@ -152,7 +157,7 @@ def _parameters(text: str) -> dict[str, Any]:
         raise Refusal(400, "invalid_parameter", "`params` must be a JSON object.") from None
 
 
-def sessions_of(settings: Webhooks, runner: ScriptRunner, keys: Keys) -> Sessions:
+def sessions_of(settings: Webhooks, runner: ScriptRunner, keys: RedisKeys) -> Sessions:
     """The live sessions, as these settings time them."""
     tick, gap = round(settings.tick_seconds * 1000), round(settings.gap_seconds * 1000)
     return Sessions(runner, keys, tick=tick, gap=gap)

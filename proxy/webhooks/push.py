@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 from config.workloads import Workload
 from middlewares.exchange import Principal, Refusal
 from middlewares.tenancy.names import at_gateway, for_caller, owner_and_name
-from proxy.webhooks.bearers import Bearers
+from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.webhooks.requests import NAME, credential_of, query_of
 
 
 class PushWebhooks:
     """Answers about manifests. `rtmp`: customers may push by RTMP, which nobody meters."""
 
-    def __init__(self, bearers: Bearers, *, rtmp: bool) -> None:
-        self._bearers = bearers
+    def __init__(self, principals: PrincipalResolver, *, rtmp: bool) -> None:
+        self._principals = principals
         self._rtmp = rtmp
 
     async def authorise(self, url: str) -> dict[str, Any] | None:
@@ -39,11 +39,11 @@ class PushWebhooks:
         owner = owner_and_name(manifest)
         if owner is None or not NAME.fullmatch(manifest):
             raise Refusal(403, "invalid_parameter", "The manifest is no customer's: push it through the gate.")
-        await self._bearers.again(owner[0], None, None, None, Workload.TRANSCODING)
+        await self._principals.again(owner[0], None, None, None, Workload.TRANSCODING)
 
     async def _rtmp_stream(self, name: str, query: dict[str, str]) -> dict[str, Any]:
         credential = credential_of(query)
-        principal = await self._bearers.by_credential(credential or name.encode(), Workload.TRANSCODING)
+        principal = await self._principals.by_credential(credential or name.encode(), Workload.TRANSCODING)
         manifest = _manifest(principal, name if credential else "")
         profiles = [profile.as_gateway() for profile in principal.plan.transcoding.profiles]
         return {"manifestID": manifest} | ({"profiles": profiles} if profiles else {})

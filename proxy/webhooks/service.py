@@ -11,13 +11,13 @@ from starlette.routing import Route
 
 from config.settings import Settings
 from middlewares.exchange import Principal, Refusal
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.port import ScriptRunner, StoreError
-from middlewares.live.passes import Passes
-from proxy.control.authentication import Authentication
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.live.stream_tokens import StreamTokenSigner
+from middlewares.store import ScriptRunner, StoreError
 from proxy.control.records import Client
-from proxy.webhooks.bearers import Bearers
+from proxy.identity.authentication import Authentication
+from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.webhooks.live import LiveWebhooks, sessions_of
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.push import PushWebhooks
@@ -31,7 +31,7 @@ Answer = Callable[[Request], Awaitable[object]]
 class Webhooks:
     """Answers gateways, between `configure` and `close`."""
 
-    def __init__(self, runner: ScriptRunner, redis: Client, keys: Keys, metrics: LiveMetrics) -> None:
+    def __init__(self, runner: ScriptRunner, redis: Client, keys: RedisKeys, metrics: LiveMetrics) -> None:
         self._runner = runner
         self._redis = redis
         self._keys = keys
@@ -48,11 +48,11 @@ class Webhooks:
         authentication = Authentication(settings.auth, settings.all_plans(), store=self._runner, redis=self._redis)
         await authentication.start()
         old, self._authentication = self._authentication, authentication
-        bearers = Bearers(authentication.resolver)
+        principals = PrincipalResolver(authentication.resolver)
         self._secret = secret.get_secret_value().encode()
         sessions = sessions_of(settings.webhooks, self._runner, self._keys)
-        self._live = LiveWebhooks(bearers, sessions, self._policy, Passes(self._secret), self._metrics)
-        self._push = PushWebhooks(bearers, rtmp=settings.webhooks.rtmp_transcoding)
+        self._live = LiveWebhooks(principals, sessions, self._policy, StreamTokenSigner(self._secret), self._metrics)
+        self._push = PushWebhooks(principals, rtmp=settings.webhooks.rtmp_transcoding)
         if old:
             await old.stop()
 

@@ -12,7 +12,7 @@ from middlewares.auth.cache import NEGATIVE_ENTRIES, NEGATIVE_SECONDS, RETRY_SEC
 from middlewares.auth.records import RecordRef
 from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.exchange import Principal
-from middlewares.ledger.port import StoreError, StoreUnavailable
+from middlewares.store import StoreError, StoreUnavailable
 
 SECONDS, GRACE = 30.0, 300.0
 APP, KEY, USER = RecordRef("app", "app_1"), RecordRef("key", "key1"), RecordRef("user", "app_1/ann")
@@ -74,11 +74,11 @@ async def test_a_known_credential_is_not_asked_for_again(cache: CachedCredential
 
 
 async def test_what_is_remembered_is_known_without_asking(cache: CachedCredentials, clock: Clock) -> None:
-    assert cache.remembered(b"key") is None
+    assert cache.cached(b"key") is None
     first = await cache.judge(b"key")
-    assert cache.remembered(b"key") is first
+    assert cache.cached(b"key") is first
     clock.now += SECONDS
-    assert cache.remembered(b"key") is None, "fresh no longer, though it would hold its grace"
+    assert cache.cached(b"key") is None, "fresh no longer, though it would hold its grace"
 
 
 async def test_its_time_ends_no_later_than_configured(cache: CachedCredentials, source: Source, clock: Clock) -> None:

@@ -15,7 +15,7 @@ from config.access import Issuer
 from middlewares.auth.jwks import KeySets
 from middlewares.auth.jwt import IssuerUnavailable, SigningKeyUnknown, TokenRefused, TokenVerifier
 from middlewares.auth.ports import FetchError
-from proxy.control.fetch import HttpFetch
+from proxy.identity.key_set_fetcher import HttpFetch
 from tests.auth.issuer import AUDIENCE, ISSUER, KeySetServer, jwk, key_set, rsa_key, token
 from tests.store.servers import eventually
 
@@ -154,7 +154,7 @@ async def test_a_document_over_one_mebibyte_is_not_read(server: KeySetServer, fe
 
 
 async def test_a_server_that_never_answers_is_given_up(fetch: HttpFetch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.control.fetch._SECONDS", 0.05)
+    monkeypatch.setattr("proxy.identity.key_set_fetcher._SECONDS", 0.05)
 
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from starlette.types import Message, Receive, Scope, Send
 
-from middlewares.ledger.port import Call, Script
+from middlewares.store import Call, Script
 from proxy.store.store import Store
 from proxy.upstream import Pool, Timeouts
 from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running, uvicorn

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks import nginx
-from tests.benchmarks.gate import gate
 from tests.benchmarks.programs import Candidate, rss, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import gate
 from tests.benchmarks.transfer import BLOCK, download, upload
 
 TITLE = "one large body, streamed"

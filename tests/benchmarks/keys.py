@@ -17,12 +17,12 @@ from middlewares.auth.keys import hash_secret, mint_key, new_id, pepper_of
 from middlewares.auth.records import KeyRecord
 from proxy.control.apps import Apps
 from proxy.control.records import keys_of, name_of
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.benchmarks import nginx
-from tests.benchmarks.gate import PLAN, Gate, gate
 from tests.benchmarks.programs import Failed
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import PLAN, Gate, gate
 from tests.benchmarks.wrk import saturate
 from tests.support.deployment import Deployment
 
@@ -79,7 +79,7 @@ async def fill(deployment: Deployment, count: int) -> list[str]:
 
 
 def _write(data_dir: Path, apps: list[str], count: int, pepper: bytes | None) -> list[str]:
-    """Records as `proxy.control.keys` makes them, a thousand at a time. Only the first app's can be used."""
+    """Records as `proxy.control.api_keys` makes them, a thousand at a time. Only the first app's can be used."""
     minted = [mint_key() for _ in range(min(count, KEYS_PER_APP))]
     first = KeyRecord("", apps[0], hash_secret(minted[0][1].secret, pepper), minted[0][0][-4:], datetime.now(UTC))
     usable = [

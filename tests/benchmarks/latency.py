@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks import nginx
-from tests.benchmarks.gate import gate
 from tests.benchmarks.openloop import measure
 from tests.benchmarks.programs import Candidate, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import gate
 from tests.benchmarks.upstream import chat
 from tests.benchmarks.wrk import BODY, saturate
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from proxy.store.binary import find_server
+from proxy.store.embedded.binary import find_server
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 20.0

@@ -12,10 +12,10 @@ from tests.benchmarks.bare import bare
 from tests.benchmarks.express import express
 from tests.benchmarks.floor import NAME as FLOOR
 from tests.benchmarks.floor import floor
-from tests.benchmarks.gate import gate
 from tests.benchmarks.programs import Candidate, Missing
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import gate
 from tests.benchmarks.wrk import saturate
 
 TITLE = "POST /text-to-image, a static upstream"

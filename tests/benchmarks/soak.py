@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.benchmarks import nginx
-from tests.benchmarks.gate import Gate, gate
 from tests.benchmarks.programs import rss
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import Gate, gate
 from tests.benchmarks.wrk import saturate
 
 TITLE = "memory of the worker after many requests"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tests.benchmarks import nginx
 from tests.benchmarks.client import Connection, request
-from tests.benchmarks.gate import gate
 from tests.benchmarks.programs import Candidate, Failed, Missing, cpu_seconds, rss, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
+from tests.benchmarks.tollgate import gate
 from tests.benchmarks.upstream import chat
 
 TITLE = "POST /llm with `stream`, the tokens metered"

@@ -16,13 +16,13 @@ from tests.benchmarks.__main__ import PARTS, chosen
 from tests.benchmarks.bare import bare
 from tests.benchmarks.client import request
 from tests.benchmarks.floor import floor
-from tests.benchmarks.gate import gate
 from tests.benchmarks.keys import fill
 from tests.benchmarks.openloop import Generator, Orders, measure
 from tests.benchmarks.programs import Candidate, Failed, Missing, find, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.streams import held, relayed
 from tests.benchmarks.timer import Timer
+from tests.benchmarks.tollgate import gate
 from tests.benchmarks.transfer import BLOCK, download, upload
 from tests.benchmarks.upstream import chat
 from tests.benchmarks.wrk import BODY, saturate

@@ -19,7 +19,7 @@ import httptools
 import msgspec
 import uvloop
 
-from proxy.standin.llm import Chat
+from proxy.mock_gateway.routes.llm import Chat
 from tests.benchmarks.nginx import ANSWER
 from tests.benchmarks.programs import LOOPBACK
 

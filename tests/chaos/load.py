@@ -13,13 +13,13 @@ import aiohttp
 from tests.support.deployment import Customer, Deployment, eventually
 
 IMAGE: dict[str, object] = {"model_id": "m", "prompt": "p", "width": 64, "height": 64}
-HELD: dict[str, object] = IMAGE | {"model_id": "standin/hold=for-ever"}
+HELD: dict[str, object] = IMAGE | {"model_id": "mock/hold=for-ever"}
 """Its answer never comes."""
 
 
 def chat(tokens: int, chunk_delay: float = 0.005, more: str = "") -> dict[str, object]:
     """A streamed chat whose answer has that many tokens and takes that long for each."""
-    model = f"standin/tokens={tokens},chunk-delay={chunk_delay}" + (f",{more}" if more else "")
+    model = f"mock/tokens={tokens},chunk-delay={chunk_delay}" + (f",{more}" if more else "")
     return {
         "model": model,
         "max_tokens": max(1, tokens),

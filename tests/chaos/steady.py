@@ -79,7 +79,7 @@ class Steady:
     async def _client(self, number: int, customer: Customer | None) -> None:
         asked = request("GET", "/no-such-route")
         if customer:
-            asked = request("GET", "/stream/a.ts", [*customer.headers.items(), ("x-standin", "bytes=1")])
+            asked = request("GET", "/stream/a.ts", [*customer.headers.items(), ("x-mock-gateway", "bytes=1")])
         async with await Wire.open(self._gate.address) as wire:
             due = time.monotonic() + PERIOD * number / len(self._clients)
             while True:

@@ -14,11 +14,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from middlewares.ledger.credit import grant
-from proxy.control.keys import Keys
+from middlewares.ledger.credit.prepaid import grant
+from proxy.control.api_keys import ApiKeys
 from proxy.control.users import Users
-from proxy.gate import keys_of
-from tests.chaos.books import PATIENCE, audit, quiet
+from proxy.store.configured import redis_keys
+from tests.chaos.assertions import PATIENCE, audit, quiet
 from tests.chaos.load import IMAGE
 from tests.support.deployment import Deployment, deployed
 
@@ -56,7 +56,7 @@ async def credentials(gate: Deployment, app: str, key: str, count: int) -> list[
     """A third each: the app's own key, keys of ten known users, tokens of users that nobody has heard of."""
     async with gate.store() as store:
         users = [(await Users(store.redis).create(app, f"user {number}"))[0] for number in range(10)]
-        keys = [(await Keys(store.redis, None).create(app, user=user.user_id))[1] for user in users]
+        keys = [(await ApiKeys(store.redis, None).create(app, user=user.user_id))[1] for user in users]
     tokens = []
     for number in range(count // 3):
         claims = {"iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 600, "sub": f"new{number}", "app": app}
@@ -82,14 +82,14 @@ async def run(gate: Deployment, rng: random.Random) -> tuple[int, float]:
     affordable = rng.randrange(1, 400)
     budget = affordable * PRICE + rng.randrange(PRICE)
     customer = await gate.customer("prepaid")
-    wallet = keys_of(gate.settings).wallet(customer.app)
+    wallet = redis_keys(gate.settings).wallet(customer.app)
     tokens = await credentials(gate, customer.app, customer.key, REQUESTS)
     rng.shuffle(tokens)
     async with gate.store() as store, asyncio.timeout(PATIENCE):
-        await grant(store, keys_of(gate.settings), customer.app, None, budget, reference="budget")
+        await grant(store, redis_keys(gate.settings), customer.app, None, budget, reference="budget")
         began = time.monotonic()
         held = f"hold=budget{customer.app}"
-        spending = asyncio.create_task(spend(gate, tokens, f"standin/{rng.choice([held, 'delay=0.05', 'images=1'])}"))
+        spending = asyncio.create_task(spend(gate, tokens, f"mock/{rng.choice([held, 'delay=0.05', 'images=1'])}"))
         while not spending.done():
             state = {field: int(value) for field, value in (await store.redis.hgetall(wallet)).items()}
             assert state.get(b"spent", 0) + state.get(b"held", 0) <= budget

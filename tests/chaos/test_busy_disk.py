@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.store.servers import processes_of
 
 ROUNDS = 30

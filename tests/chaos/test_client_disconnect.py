@@ -18,8 +18,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from proxy.standin.record import Record
-from tests.chaos.books import quiet
+from proxy.mock_gateway.record import Record
+from tests.chaos.assertions import quiet
 from tests.chaos.load import HELD, IMAGE, chat
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Wire, chunk, request
@@ -193,7 +193,7 @@ async def test_before_anything_was_forwarded(gate: Deployment) -> None:
 
 async def test_while_the_gate_waits_for_it_to_read(gate: Deployment) -> None:
     before, customer = sockets(gate), await gate.customer()
-    fields = [*customer.headers.items(), ("x-standin", "bytes=50000000")]
+    fields = [*customer.headers.items(), ("x-mock-gateway", "bytes=50000000")]
     wires = await ask(gate, request("GET", "/stream/a.ts", fields), count=20)
     assert [(await wire.head()).status for wire in wires] == [200] * 20
     await asyncio.gather(*map(vanish, wires))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from middlewares.ledger.credit import grant
-from proxy.gate import keys_of
-from tests.chaos.books import audit, quiet
+from middlewares.ledger.credit.prepaid import grant
+from proxy.store.configured import redis_keys
+from tests.chaos.assertions import audit, quiet
 from tests.chaos.steady import Figures, Steady
 from tests.chaos.test_redis_trouble import CONFIG, DEADLINE, MARGIN, RECOVERY, WORKERS, state_lines
 from tests.store.conftest import servers_in
@@ -70,7 +70,7 @@ async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -
     async with deployed(tmp_path, {**CONFIG, "redis_url": replicated.url}) as gate:
         prepaid, guessed = await gate.customer("prepaid"), await gate.customer("guessed")
         async with gate.store() as store:
-            await grant(store, keys_of(gate.settings), prepaid.app, None, 10**26, reference="test")
+            await grant(store, redis_keys(gate.settings), prepaid.app, None, 10**26, reference="test")
         steady = Steady(gate, [prepaid, guessed])
         async with steady.running():
             await asyncio.to_thread(replicated.master.kill if how == "killed" else replicated.master.freeze)

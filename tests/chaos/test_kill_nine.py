@@ -12,9 +12,9 @@ import aiohttp
 import psutil
 import pytest
 
-from middlewares.ledger.credit import grant
-from proxy.gate import keys_of
-from tests.chaos.books import audit, quiet, slay
+from middlewares.ledger.credit.prepaid import grant
+from proxy.store.configured import redis_keys
+from tests.chaos.assertions import audit, quiet, slay
 from tests.chaos.load import HELD, Load, post
 from tests.support.deployment import Customer, Deployment, deployed, eventually, gone
 
@@ -41,7 +41,7 @@ async def customers_of(gate: Deployment) -> list[Customer]:
     """One on each plan, the prepaid one with credit."""
     customers = [await gate.customer(plan) for plan in PLANS]
     async with gate.store() as store:
-        await grant(store, keys_of(gate.settings), customers[1].app, None, 10**26, reference="test")
+        await grant(store, redis_keys(gate.settings), customers[1].app, None, 10**26, reference="test")
     return customers
 
 

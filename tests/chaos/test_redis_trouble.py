@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from middlewares.ledger.credit import grant
-from proxy.gate import keys_of
-from tests.chaos.books import audit, quiet
-from tests.chaos.slow_road import SlowRoad
+from middlewares.ledger.credit.prepaid import grant
+from proxy.store.configured import redis_keys
+from tests.chaos.assertions import audit, quiet
+from tests.chaos.slow_proxy import SlowProxy
 from tests.chaos.steady import Figures, Sample, Steady
 from tests.store.servers import DURABLE, RedisServer, binaries, eventually
 from tests.support.deployment import Customer, Deployment, deployed
@@ -37,15 +37,15 @@ class Place:
 
     gate: Deployment
     redis: RedisServer
-    road: SlowRoad
+    road: SlowProxy
     prepaid: Customer
     guessed: Customer
 
 
-async def settle_in(gate: Deployment, redis: RedisServer, road: SlowRoad) -> Place:
+async def settle_in(gate: Deployment, redis: RedisServer, road: SlowProxy) -> Place:
     prepaid, guessed = await gate.customer("prepaid"), await gate.customer("guessed")
     async with gate.store() as store:
-        await grant(store, keys_of(gate.settings), prepaid.app, None, 10**26, reference="test")
+        await grant(store, redis_keys(gate.settings), prepaid.app, None, 10**26, reference="test")
     return Place(gate, redis, road, prepaid, guessed)
 
 
@@ -53,7 +53,7 @@ async def settle_in(gate: Deployment, redis: RedisServer, road: SlowRoad) -> Pla
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     folder = tmp_path_factory.mktemp("trouble")
     redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True).start()
-    road = SlowRoad((redis.endpoint.host, redis.endpoint.port))
+    road = SlowProxy((redis.endpoint.host, redis.endpoint.port))
     try:
         async with road.open(), deployed(folder, {**CONFIG, "redis_url": f"redis://127.0.0.1:{road.port}"}) as gate:
             yield await settle_in(gate, redis, road)

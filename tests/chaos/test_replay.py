@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from middlewares.ledger.credit import grant
-from proxy.gate import keys_of
-from tests.chaos.books import audit, journals, quiet, slay
+from middlewares.ledger.credit.prepaid import grant
+from proxy.store.configured import redis_keys
+from tests.chaos.assertions import audit, journals, quiet, slay
 from tests.chaos.load import HELD, post
 from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Deployment, deployed, eventually
@@ -56,7 +56,7 @@ async def end_without_redis(gate: Deployment, redis: RedisServer) -> int:
     """Let requests end of which Redis is told nothing, two thirds admitted by it and one without it; how many."""
     customers = [await gate.customer("prepaid"), await gate.customer("guessed")]
     async with gate.store() as store:
-        await grant(store, keys_of(gate.settings), customers[0].app, None, 10**24, reference="test")
+        await grant(store, redis_keys(gate.settings), customers[0].app, None, 10**24, reference="test")
     async with contextlib.AsyncExitStack() as stack:
         sessions = [
             await stack.enter_async_context(aiohttp.ClientSession(headers=customer.headers)) for customer in customers

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.auth.issuer import jwk, key_set, rsa_key
 from tests.cli.conftest import Tollgate, call, spawn
 from tests.store.servers import processes_of

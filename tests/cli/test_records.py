@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from config.access import Auth
 from config.plans import BUILT_IN_PLANS
 from middlewares.auth.verdict import Denial, Grant
-from proxy.control.authentication import Authentication
+from proxy.identity.authentication import Authentication
 from proxy.store.store import Store
 from tests.cli.conftest import Tollgate
 from tests.store.servers import eventually

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.store.binary import find_server
+from proxy.store.embedded.binary import find_server
 from proxy.store.store import Store
 from tests.store.servers import DURABLE, RedisServer
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from middlewares.auth.records import RecordRef
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.directory import RecordDirectory
-from proxy.control.keys import Keys
 from proxy.control.records import CHANGES
 from proxy.control.users import Users
-from proxy.control.watch import ChangeWatcher
+from proxy.identity.change_watcher import ChangeWatcher
+from proxy.identity.record_directory import RecordDirectory
 from proxy.store.store import Store
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
@@ -26,7 +26,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 async def test_everything_works_on_a_cluster(cluster: RedisCluster, tmp_path: Path) -> None:
     async with await Store.open(cluster.url, tmp_path, deadline=5) as store:
-        apps, keys, users = Apps(store.redis, None), Keys(store.redis, None), Users(store.redis)
+        apps, keys, users = Apps(store.redis, None), ApiKeys(store.redis, None), Users(store.redis)
         directory, heard = RecordDirectory(store), list[RecordRef]()
         subscribed: list[bool] = []
         watcher = ChangeWatcher(store.redis, changed=heard.append, missed=lambda: subscribed.append(True))

@@ -10,12 +10,12 @@ import pytest
 from config.workloads import Workload
 from middlewares.auth.keys import is_id, matches, parse_client_secret, parse_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
-from middlewares.ledger.port import StoreRejected
+from middlewares.store import StoreRejected
+from proxy.control.api_keys import ApiKeys, KeyEnded
 from proxy.control.apps import Apps
-from proxy.control.directory import RecordDirectory
-from proxy.control.keys import KeyEnded, Keys
 from proxy.control.records import APPS, Records, UnknownRecord, keys_of, name_of
 from proxy.control.users import Users
+from proxy.identity.record_directory import RecordDirectory
 from proxy.store.store import Store
 
 PEPPER = b"pepper"
@@ -27,8 +27,8 @@ def apps(store: Store) -> Apps:
 
 
 @pytest.fixture
-def keys(store: Store) -> Keys:
-    return Keys(store.redis, PEPPER)
+def keys(store: Store) -> ApiKeys:
+    return ApiKeys(store.redis, PEPPER)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_apps_are_listed_oldest_first(apps: Apps) -> None:
     assert await apps.list() == made
 
 
-async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys: Keys, users: Users) -> None:
+async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys: ApiKeys, users: Users) -> None:
     app, _ = await apps.create("Acme", "free")
     user, _ = await users.create(app.client_id, "ann")
     expires_at = datetime.now(UTC) + timedelta(days=1)
@@ -87,14 +87,16 @@ async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys:
     assert matches(parsed.secret, record.hash, PEPPER)
 
 
-async def test_keys_of_one_app_are_not_listed_with_another(apps: Apps, keys: Keys) -> None:
+async def test_keys_of_one_app_are_not_listed_with_another(apps: Apps, keys: ApiKeys) -> None:
     first, second = [(await apps.create(name, "free"))[0] for name in ("first", "second")]
     made = [(await keys.create(first.client_id))[0] for _ in range(3)]
     assert await keys.list(first.client_id) == made
     assert await keys.list(second.client_id) == []
 
 
-async def test_nothing_is_made_for_those_who_do_not_exist(apps: Apps, keys: Keys, users: Users, store: Store) -> None:
+async def test_nothing_is_made_for_those_who_do_not_exist(
+    apps: Apps, keys: ApiKeys, users: Users, store: Store
+) -> None:
     app, _ = await apps.create("Acme", "free")
     other, _ = await apps.create("Other", "free")
     foreign, _ = await users.create(other.client_id, "ann")
@@ -115,7 +117,7 @@ async def test_nothing_is_made_for_those_who_do_not_exist(apps: Apps, keys: Keys
     assert await store.redis.keys("tollgate:key:*") == []
 
 
-async def test_a_revoked_key_stays_listed(apps: Apps, keys: Keys) -> None:
+async def test_a_revoked_key_stays_listed(apps: Apps, keys: ApiKeys) -> None:
     app, _ = await apps.create("Acme", "free")
     record, _ = await keys.create(app.client_id)
     revoked = await keys.revoke(record.key_id)
@@ -124,7 +126,7 @@ async def test_a_revoked_key_stays_listed(apps: Apps, keys: Keys) -> None:
 
 
 async def test_a_rotated_key_ends_after_the_overlap_and_its_successor_may_do_the_same(
-    apps: Apps, keys: Keys, users: Users
+    apps: Apps, keys: ApiKeys, users: Users
 ) -> None:
     app, _ = await apps.create("Acme", "free")
     user, _ = await users.create(app.client_id, "ann")
@@ -141,7 +143,7 @@ async def test_a_rotated_key_ends_after_the_overlap_and_its_successor_may_do_the
     assert await keys.list(app.client_id) == [old, new]
 
 
-async def test_a_rotation_makes_no_key_live_longer(apps: Apps, keys: Keys) -> None:
+async def test_a_rotation_makes_no_key_live_longer(apps: Apps, keys: ApiKeys) -> None:
     app, _ = await apps.create("Acme", "free")
     soon, later = (datetime.now(UTC) + timedelta(days=days) for days in (1, 30))
     record, _ = await keys.create(app.client_id, expires_at=soon)
@@ -153,7 +155,7 @@ async def test_a_rotation_makes_no_key_live_longer(apps: Apps, keys: Keys) -> No
     assert new.expires_at == later
 
 
-async def test_a_key_that_has_ended_or_was_rotated_is_not_rotated(apps: Apps, keys: Keys) -> None:
+async def test_a_key_that_has_ended_or_was_rotated_is_not_rotated(apps: Apps, keys: ApiKeys) -> None:
     app, _ = await apps.create("Acme", "free")
     revoked, _ = await keys.create(app.client_id)
     await keys.revoke(revoked.key_id)
@@ -168,7 +170,7 @@ async def test_a_key_that_has_ended_or_was_rotated_is_not_rotated(apps: Apps, ke
     assert len(await keys.list(app.client_id)) == 4
 
 
-async def test_a_key_rotated_by_many_at_once_has_one_successor(apps: Apps, keys: Keys) -> None:
+async def test_a_key_rotated_by_many_at_once_has_one_successor(apps: Apps, keys: ApiKeys) -> None:
     app, _ = await apps.create("Acme", "free")
     record, _ = await keys.create(app.client_id)
     attempts = (keys.rotate(record.key_id, timedelta(hours=1)) for _ in range(10))
@@ -202,7 +204,7 @@ async def test_one_user_created_many_times_at_once_is_one(apps: Apps, users: Use
 
 
 async def test_a_crash_between_index_and_record_leaves_nothing_that_works_unlisted(
-    apps: Apps, keys: Keys, users: Users, store: Store
+    apps: Apps, keys: ApiKeys, users: Users, store: Store
 ) -> None:
     app, _ = await apps.create("Acme", "free")
     await store.redis.sadd(APPS, "app_crashed")
@@ -240,7 +242,7 @@ async def test_a_record_that_is_none_is_an_error_of_the_store(apps: Apps, store:
 
 
 async def test_the_directory_finds_what_the_control_plane_wrote(
-    apps: Apps, keys: Keys, users: Users, store: Store
+    apps: Apps, keys: ApiKeys, users: Users, store: Store
 ) -> None:
     directory = RecordDirectory(store)
     app, _ = await apps.create("Acme", "free")

@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from middlewares.response.metrics import RequestMetrics
-from proxy.observer import LedgerObserver
+from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 from tests.docs.pages import ROOT
 

@@ -8,9 +8,9 @@ from typer.core import TyperGroup
 
 from config.loader import secret_variables
 from config.settings import Settings, variables
-from middlewares.edge import routes
+from middlewares import routes
 from proxy.cli.main import app
-from proxy.reference import PARTS, PATHS, entry_of, filled
+from proxy.cli.reference import PARTS, PATHS, entry_of, filled
 from tests.docs.pages import PROJECT, README, ROOT, first_cells, section
 
 TEXTS = {
@@ -21,7 +21,7 @@ TEXTS = {
 
 
 def test_generated_parts_are_up_to_date() -> None:
-    assert filled(README) == README, "run `python -m proxy.reference`"
+    assert filled(README) == README, "run `python -m proxy.cli.reference`"
 
 
 def test_generated_parts_are_all_there() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from middlewares.auth.keys import pepper_of
 from middlewares.response.metrics import FLUSH_SECONDS
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.keys import Keys
 from tests.docs.pages import section
 from tests.support.deployment import Deployment, deployed
 
@@ -81,7 +81,7 @@ async def demo_key(gate: Deployment) -> str:
     pepper = pepper_of(gate.settings.auth)
     async with gate.store() as store:
         app, _ = await Apps(store.redis, pepper).create("demo", "standard")
-        _, key = await Keys(store.redis, pepper).create(app.client_id, name="demo")
+        _, key = await ApiKeys(store.redis, pepper).create(app.client_id, name="demo")
         return key
 
 

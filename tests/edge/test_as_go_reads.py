@@ -14,8 +14,8 @@ import pytest
 from config.access import Edge
 from config.plans import Plan
 from config.workloads import Workload
-from middlewares.edge.ahead import with_members
 from middlewares.edge.body import parse_object
+from middlewares.edge.body_peeking import with_members
 from middlewares.edge.declared import declare, missing
 from middlewares.edge.form import ModelFinder
 from middlewares.exchange import Refusal

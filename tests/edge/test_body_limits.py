@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.access import Edge
-from tests.edge.harness import Server, serve
+from tests.edge.server_fixture import Server, serve
 
 LIMIT = 100_000
 

@@ -14,7 +14,7 @@ from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
 from middlewares.edge.declared import declare, missing
 from middlewares.exchange import Refusal
-from tests.edge.harness import Answer, Server, serve
+from tests.edge.server_fixture import Answer, Server, serve
 
 USER = {"role": "user", "content": "hi"}
 CHAT: dict[str, object] = {"model": "m", "messages": [USER]}

@@ -10,7 +10,7 @@ from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Route
-from tests.edge.harness import Server, serve
+from tests.edge.server_fixture import Server, serve
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.form import ModelFinder, boundary_of, model_part
 from middlewares.exchange import Refusal
-from tests.edge.harness import Answer, Server, serve
+from tests.edge.server_fixture import Answer, Server, serve
 
 MODEL = b'Content-Disposition: form-data; name="model_id"'
 IMAGE = b'Content-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png'

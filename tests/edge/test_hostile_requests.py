@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from config.access import Edge
-from tests.edge.harness import Answer, Server, serve
 from tests.edge.hostile import Hostile, hostile_requests, second_request
+from tests.edge.server_fixture import Answer, Server, serve
 
 HOSTILE = hostile_requests()
 SPLITS = 150

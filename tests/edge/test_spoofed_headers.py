@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.access import Edge
-from tests.edge.harness import Server, serve
+from tests.edge.server_fixture import Server, serve
 
 CANARY = b"spoofed-canary"
 CHAT = b'{"model":"m","model_id":"m","messages":[{"role":"user","content":"hi"}]}'

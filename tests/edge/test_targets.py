@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from config.access import Edge
 from middlewares.edge.target import without_reserved
-from tests.edge.harness import Server, serve
+from tests.edge.server_fixture import Server, serve
 
 RESERVED = ("orchestrator", "rtmpOutput", "streamId", "pipeline")
 

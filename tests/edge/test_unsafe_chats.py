@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from config.access import Chats, Edge
 from config.plans import MaxTokens, Plan
 from config.workloads import Unit, Workload
-from middlewares.edge.ahead import with_members
 from middlewares.edge.body import parse_object
+from middlewares.edge.body_peeking import with_members
 from middlewares.edge.declared import declare, missing
 from middlewares.exchange import Declared, Refusal
 

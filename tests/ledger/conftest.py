@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
-from tests.ledger.harness import HOLD_MS, NEW_YEAR, Clocked, ClockOf
+from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked, ClockOf
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.servers import RedisServer, binaries
 
 
@@ -28,8 +28,8 @@ async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def keys() -> Keys:
-    return Keys(4, cluster=False)
+def keys() -> RedisKeys:
+    return RedisKeys(4, cluster=False)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     """A worker at that time. All of its keys are under one tag, which has no holds and no events of other tests."""
-    keys = Keys(1, cluster=False)
+    keys = RedisKeys(1, cluster=False)
     shared = keys.shared(keys.tags[0])
     await store.redis.delete(shared.holds, shared.bodies, shared.events)
-    async with Desk(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
+    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
         opened.ledger.clock = ClockOf(clocked)
         yield opened

@@ -85,10 +85,10 @@ class Holding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an admission must say: the policy that refuses, or the standing of each."""
+    """What an admission must say: the policy that refuses, or the limit_state of each."""
 
     refused_by: str | None
-    standings: tuple[tuple[str, int, int], ...]
+    limit_states: tuple[tuple[str, int, int], ...]
     """Policy, remaining, milliseconds until it resets."""
     shadow: tuple[str, ...] = ()
 
@@ -198,7 +198,7 @@ class Model:
             shadow.append(rule.name)
         holding = Holding(user, key, bound, {}, amount, self._fixed_estimate(bound), [], self.now + self.hold_ms)
         holding.started = self.now
-        standings = []
+        limit_states = []
         for rule in rules:
             free = self.free(rule, user)
             if rule.kind == "window":
@@ -216,9 +216,9 @@ class Model:
                 holding.reserved[rule.key] = needs[rule.key]
                 self.held[rule.key] += needs[rule.key]
                 free -= needs[rule.key]
-            standings.append((rule.name, max(0, free) // rule.factor, self.reset(rule)))
+            limit_states.append((rule.name, max(0, free) // rule.factor, self.reset(rule)))
         self.holds[identity] = holding
-        return Verdict(None, tuple(standings), tuple(shadow))
+        return Verdict(None, tuple(limit_states), tuple(shadow))
 
     # The end of a request
 

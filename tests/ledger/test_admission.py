@@ -12,14 +12,14 @@ import pytest
 from ulid import ULID
 
 from config.plans import Plan
+from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.journal import read
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import LedgerUnavailable
 from middlewares.ledger.model import Admitted, Denied
-from middlewares.ledger.policy import Policy
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.journal import read
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.servers import WITHIN, RedisServer, binaries, eventually
 
 DEADLINE = 0.2
@@ -43,8 +43,8 @@ async def store(server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def desk(store: Store, keys: Keys, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with Desk(store, keys, tmp_path, deadline=DEADLINE) as opened:
+async def desk(store: Store, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
+    async with WorkerLedger(store, keys, tmp_path, deadline=DEADLINE) as opened:
         yield opened
 
 
@@ -54,7 +54,7 @@ class Newcomer(RedisClock):
     known = False
 
 
-async def nothing_is_reserved(store: Store, desk: Desk, policy: Policy) -> None:
+async def nothing_is_reserved(store: Store, desk: WorkerLedger, policy: Policy) -> None:
     """Once the journal is empty: no hold, no lease, no event."""
     redis: Any = store.redis
     shared = desk.keys.shared(desk.keys.tag(policy.app))
@@ -70,7 +70,9 @@ async def nothing_is_reserved(store: Store, desk: Desk, policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("plan", [LOCAL, REFUSE])
-async def test_what_ran_unheard_is_given_back(server: RedisServer, store: Store, desk: Desk, plan: Plan) -> None:
+async def test_what_ran_unheard_is_given_back(
+    server: RedisServer, store: Store, desk: WorkerLedger, plan: Plan
+) -> None:
     """Redis runs the admissions after their deadline, when each was refused or admitted without it."""
     desk.ledger.clock = Newcomer()
     policy = desk.policy(f"app_{ULID()}", plan)
@@ -87,7 +89,9 @@ async def test_what_ran_unheard_is_given_back(server: RedisServer, store: Store,
     await nothing_is_reserved(store, desk, policy)
 
 
-async def test_an_admission_that_is_cancelled_leaves_no_hold(server: RedisServer, store: Store, desk: Desk) -> None:
+async def test_an_admission_that_is_cancelled_leaves_no_hold(
+    server: RedisServer, store: Store, desk: WorkerLedger
+) -> None:
     policy = desk.policy(f"app_{ULID()}", REFUSE)
     server.freeze()
     admissions = [asyncio.create_task(desk.admit(policy)) for _ in range(3)]
@@ -101,7 +105,7 @@ async def test_an_admission_that_is_cancelled_leaves_no_hold(server: RedisServer
 
 
 async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan(
-    server: RedisServer, store: Store, desk: Desk
+    server: RedisServer, store: Store, desk: WorkerLedger
 ) -> None:
     policy = desk.policy(f"app_{ULID()}", LOCAL)
     server.kill()
@@ -124,7 +128,7 @@ async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan
     await nothing_is_reserved(store, desk, policy)
 
 
-async def test_a_disk_that_hangs_is_not_waited_for(server: RedisServer, store: Store, desk: Desk) -> None:
+async def test_a_disk_that_hangs_is_not_waited_for(server: RedisServer, store: Store, desk: WorkerLedger) -> None:
     policy = desk.policy(f"app_{ULID()}", LOCAL)
     server.kill()
     while not desk.reports.local:
@@ -144,9 +148,9 @@ async def test_a_disk_that_hangs_is_not_waited_for(server: RedisServer, store: S
 
 
 async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_back(
-    server: RedisServer, store: Store, keys: Keys, tmp_path: Path
+    server: RedisServer, store: Store, keys: RedisKeys, tmp_path: Path
 ) -> None:
-    async with Desk(store, keys, tmp_path, deadline=DEADLINE, journal_bytes=1_500) as desk:
+    async with WorkerLedger(store, keys, tmp_path, deadline=DEADLINE, journal_bytes=1_500) as desk:
         policy = desk.policy(f"app_{ULID()}", LOCAL)
         server.kill()
         admitted = 0

@@ -10,10 +10,10 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import balance, grant
+from middlewares.ledger.credit.prepaid import balance, grant
 from middlewares.ledger.model import Admitted, Denied
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.ledger.workers import workers
 from tests.store.servers import RedisServer
 
@@ -26,10 +26,10 @@ PLAN = Plan.model_validate({"billing": "credits", "prices": [{"unit": "pixels", 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with a thousand requests at once is no lost Redis."""
-    monkeypatch.setattr("middlewares.ledger.settler.SETTLE_SECONDS", 60.0)
+    monkeypatch.setattr("middlewares.ledger.settlement.settler.SETTLE_SECONDS", 60.0)
 
 
-async def ask(desk: Desk, app: str, user: str | None, reserved: int, used: int) -> bool:
+async def ask(desk: WorkerLedger, app: str, user: str | None, reserved: int, used: int) -> bool:
     """One request that may cost `reserved` and does cost `used`; whether it was admitted."""
     policy = desk.policy(app, PLAN, user=user)
     decision = await desk.admit(policy, {Unit.PIXELS: reserved})
@@ -41,15 +41,15 @@ async def ask(desk: Desk, app: str, user: str | None, reserved: int, used: int) 
     return True
 
 
-async def fire(desks: list[Desk], app: str, reserved: int, used: int) -> int:
+async def fire(ledgers: list[WorkerLedger], app: str, reserved: int, used: int) -> int:
     """All requests at once, half of them of users never seen before; how many were admitted."""
     admitted = await asyncio.gather(
         *(
-            ask(desks[number % len(desks)], app, f"u{ULID()}" if number % 2 else f"u{number % 10}", reserved, used)
+            ask(ledgers[number % len(ledgers)], app, f"u{ULID()}" if number % 2 else f"u{number % 10}", reserved, used)
             for number in range(REQUESTS)
         )
     )
-    for desk in desks:
+    for desk in ledgers:
         await desk.ledger.drain()
     return sum(admitted)
 
@@ -58,13 +58,13 @@ async def fire(desks: list[Desk], app: str, reserved: int, used: int) -> int:
 async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
     redis_server: RedisServer, store: Store, tmp_path: Path
 ) -> None:
-    async with workers(redis_server, tmp_path) as desks:
+    async with workers(redis_server, tmp_path) as ledgers:
         for turn in range(ROUNDS):
             app, cost = f"app_{ULID()}", 1 + turn
             budget = (1 + 17 * turn) * cost * WEI + turn  # what is left over buys nothing
-            await grant(store, desks[0].keys, app, None, budget, reference="budget")
-            admitted = await fire(desks, app, cost, cost)
-            found = await balance(store, desks[0].keys, app, None)
+            await grant(store, ledgers[0].keys, app, None, budget, reference="budget")
+            admitted = await fire(ledgers, app, cost, cost)
+            found = await balance(store, ledgers[0].keys, app, None)
             assert (admitted, found.held) == (1 + 17 * turn, 0)
             assert found.spent == admitted * cost * WEI <= budget
 
@@ -72,12 +72,12 @@ async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
 async def test_estimates_too_high_hold_back_and_are_given_back(
     redis_server: RedisServer, store: Store, tmp_path: Path
 ) -> None:
-    async with workers(redis_server, tmp_path) as desks:
+    async with workers(redis_server, tmp_path) as ledgers:
         app = f"app_{ULID()}"
-        await grant(store, desks[0].keys, app, None, 500 * WEI, reference="budget")
+        await grant(store, ledgers[0].keys, app, None, 500 * WEI, reference="budget")
         spent = 0
-        while admitted := await fire(desks, app, 3, 1):
+        while admitted := await fire(ledgers, app, 3, 1):
             spent += admitted
-            found = await balance(store, desks[0].keys, app, None)
+            found = await balance(store, ledgers[0].keys, app, None)
             assert (found.spent, found.held) == (spent * WEI, 0)
         assert spent == 498  # two are too few for an estimate of three

@@ -13,7 +13,7 @@ from ulid import ULID
 from config.plans import Plan
 from middlewares.ledger.model import Admitted, Denied
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.ledger.workers import workers
 from tests.store.servers import RedisServer
 
@@ -26,8 +26,10 @@ LIMITS: dict[str, dict[str, Any]] = {
 }
 
 
-async def fire(desks: list[Desk], app: str, plan: Plan, number: int) -> list[tuple[Desk, Admitted | Denied]]:
-    turns = [desks[each % len(desks)] for each in range(number)]
+async def fire(
+    ledgers: list[WorkerLedger], app: str, plan: Plan, number: int
+) -> list[tuple[WorkerLedger, Admitted | Denied]]:
+    turns = [ledgers[each % len(ledgers)] for each in range(number)]
     return list(zip(turns, await asyncio.gather(*(desk.admit(desk.policy(app, plan)) for desk in turns)), strict=True))
 
 
@@ -35,8 +37,8 @@ async def fire(desks: list[Desk], app: str, plan: Plan, number: int) -> list[tup
 async def test_exactly_the_limit_is_admitted(redis_server: RedisServer, tmp_path: Path, code: str) -> None:
     app = f"app_{ULID()}"
     plan = Plan.model_validate({"limits": {"app": LIMITS[code]}})
-    async with workers(redis_server, tmp_path) as desks:
-        decisions = await fire(desks, app, plan, REQUESTS)
+    async with workers(redis_server, tmp_path) as ledgers:
+        decisions = await fire(ledgers, app, plan, REQUESTS)
         codes = Counter(each.code if isinstance(each, Denied) else "admitted" for _, each in decisions)
         assert codes == {"admitted": LIMIT, code: REQUESTS - LIMIT}
 
@@ -44,9 +46,9 @@ async def test_exactly_the_limit_is_admitted(redis_server: RedisServer, tmp_path
 async def test_every_lease_comes_back(redis_server: RedisServer, store: Store, tmp_path: Path) -> None:
     app = f"app_{ULID()}"
     plan = Plan.model_validate({"limits": {"app": {"concurrent": 10}}})
-    async with workers(redis_server, tmp_path) as desks:
+    async with workers(redis_server, tmp_path) as ledgers:
         for turn in range(20):
-            decisions = await fire(desks, app, plan, 50)
+            decisions = await fire(ledgers, app, plan, 50)
             admitted = [(desk, each) for desk, each in decisions if isinstance(each, Admitted)]
             assert len(admitted) == 10
             for desk, each in admitted:
@@ -54,7 +56,7 @@ async def test_every_lease_comes_back(redis_server: RedisServer, store: Store, t
                     desk.ledger.release(each.hold)
                 else:
                     desk.settle(each.hold, desk.policy(app, plan), {})
-            for desk in desks:
+            for desk in ledgers:
                 await desk.ledger.drain()
-        [key] = desks[0].policy(app, plan).rules[0].keys
+        [key] = ledgers[0].policy(app, plan).rules[0].keys
         assert await store.redis.zcard(key) == 0

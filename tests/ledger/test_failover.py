@@ -11,14 +11,14 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import Balance, balance, grant
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.credit.prepaid import Balance, balance, grant
 from middlewares.ledger.model import Hold
-from middlewares.ledger.policy import Policy
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
-from tests.ledger.switchboard import Switchboard
+from tests.ledger.fakes import UnreliableStore
 from tests.ledger.test_journal import outcomes
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.servers import RedisServer, binaries, eventually
 
 PREPAID = Plan.model_validate({"billing": "credits", "prices": [{"unit": "pixels", "amount": 1}]})
@@ -32,8 +32,8 @@ class Pair:
     master: RedisServer
     replica: RedisServer
     promoted: Store
-    desk: Desk
-    switchboard: Switchboard
+    desk: WorkerLedger
+    switchboard: UnreliableStore
     policy: Policy
 
     async def cut_off(self) -> None:
@@ -80,7 +80,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
 
 
 @pytest.fixture
-async def pair(servers: tuple[RedisServer, RedisServer], keys: Keys, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(servers: tuple[RedisServer, RedisServer], keys: RedisKeys, tmp_path: Path) -> AsyncIterator[Pair]:
     master, replica = servers
     replica.ask("REPLICAOF", master.endpoint.host, str(master.endpoint.port))
     await eventually(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
@@ -90,8 +90,8 @@ async def pair(servers: tuple[RedisServer, RedisServer], keys: Keys, tmp_path: P
         await Store.open(replica.url, tmp_path, deadline=10) as promoted,
     ):
         await grant(store, keys, app, None, 1_000, reference="in")
-        switchboard = Switchboard(store)
-        async with Desk(switchboard, keys, tmp_path) as desk:
+        switchboard = UnreliableStore(store)
+        async with WorkerLedger(switchboard, keys, tmp_path) as desk:
             yield Pair(master, replica, promoted, desk, switchboard, desk.policy(app, PREPAID))
 
 

@@ -8,10 +8,10 @@ from ulid import ULID
 
 from config.plans import Billing, Cap, Limit, Limits, Plan, Price, ScopedLimits
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import LedgerUnavailable
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.servers import RedisServer, binaries
 
 LIMITS = {
@@ -42,13 +42,13 @@ def set_memory(server: RedisServer, limit: int) -> None:
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("billing", [Billing.FREE, Billing.CREDITS])
 async def test_nothing_is_admitted_by_it_and_no_usage_is_lost(
-    store: Store, server: RedisServer, keys: Keys, tmp_path: Path, limit: str, billing: Billing
+    store: Store, server: RedisServer, keys: RedisKeys, tmp_path: Path, limit: str, billing: Billing
 ) -> None:
     prices = (Price(unit=SaleUnit.REQUESTS, amount=1),) if billing is Billing.CREDITS else ()
     plan = Plan(billing=billing, prices=prices, limits=ScopedLimits(app=LIMITS[limit]), on_store_loss="refuse")
     app = str(ULID())
     await store.redis.hset(keys.wallet(app), "granted", "10")
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         policy = desk.policy(app, plan)
         await desk.request(policy, {Unit.OUTPUT_TOKENS: 1})
         hold = await desk.hold(policy)

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from config.plans import Plan
 from config.workloads import COUNTED, Workload
-from middlewares.ledger.pricing import prices_for
+from middlewares.ledger.admission.pricing import prices_for
 from proxy.store.store import Store
-from tests.ledger.harness import ask, library
+from tests.ledger.redis_time import ask, library
 
 CASES = 400
 LARGEST_DIVISOR = 10**14

@@ -22,14 +22,14 @@ from ulid import ULID
 
 from config.workloads import Unit
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.event import DECODER, ENCODER, orphaned
-from middlewares.ledger.journal import Journal, JournalFull, Record, adopt, frame, read
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.model import Hold, Settlement
-from middlewares.ledger.recovery import adopt_journals, empty_journal
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import DECODER, ENCODER, orphaned
+from middlewares.ledger.settlement.journal import Journal, JournalFull, Record, adopt, frame, read
+from middlewares.ledger.settlement.journal_replay import adopt_journals, empty_journal
+from middlewares.ledger.settlement.settler import Settler
 from proxy.store.store import Store
-from tests.ledger.desk import MODEL, WORKLOAD, event_of, never_rejected
+from tests.ledger.worker_ledger import MODEL, WORKLOAD, event_of, never_rejected
 
 LIMIT = 1 << 20
 
@@ -67,11 +67,11 @@ def app() -> str:
 
 
 @pytest.fixture
-def settler(store: Store, keys: Keys) -> Settler:
+def settler(store: Store, keys: RedisKeys) -> Settler:
     return Settler(store, keys, never_rejected)
 
 
-async def outcomes(store: Store, keys: Keys, app: str) -> dict[str, str]:
+async def outcomes(store: Store, keys: RedisKeys, app: str) -> dict[str, str]:
     """Outcome by request id; no request has two events."""
     redis: Any = store.redis
     entries = await redis.xrange(keys.shared(keys.tag(app)).events)
@@ -178,7 +178,7 @@ async def test_an_empty_journal_leaves_no_file(tmp_path: Path) -> None:
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from middlewares.ledger.journal import Journal, Record
+from middlewares.ledger.settlement.journal import Journal, Record
 from tests.ledger.test_journal import record_of
 
 async def main():
@@ -247,7 +247,7 @@ async def test_a_journal_is_never_taken_between_its_making_and_its_lock(tmp_path
 ADOPTER = """
 import sys
 from pathlib import Path
-from middlewares.ledger.journal import adopt
+from middlewares.ledger.settlement.journal import adopt
 
 sys.stdin.readline()
 for journal in adopt(Path(sys.argv[1])):
@@ -273,7 +273,7 @@ def test_two_processes_adopt_each_journal_once(tmp_path: Path) -> None:
 
 
 async def test_a_journal_torn_at_any_byte_of_its_tail_is_replayed_up_to_there(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     tail = frame(record_of(app))
     expected = {}
@@ -291,7 +291,7 @@ async def test_a_journal_torn_at_any_byte_of_its_tail_is_replayed_up_to_there(
 
 
 async def test_a_corrupt_line_in_the_middle_is_kept_aside_and_the_others_are_replayed(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     records = [record_of(app) for _ in range(5)]
     lines = [frame(record) for record in records]
@@ -305,7 +305,7 @@ async def test_a_corrupt_line_in_the_middle_is_kept_aside_and_the_others_are_rep
 
 
 async def test_corruption_of_ones_own_journal_is_kept_aside_too(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path, LIMIT)
     await journal.append(record_of(app))
@@ -320,7 +320,7 @@ async def test_corruption_of_ones_own_journal_is_kept_aside_too(
 
 
 async def test_dying_after_writing_to_redis_and_before_clearing_counts_nothing_twice(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     data = b"".join([*(frame(record_of(app)) for _ in range(20)), frame(Record(hold=hold_of(app)))])
     for turn in range(3):
@@ -331,7 +331,7 @@ async def test_dying_after_writing_to_redis_and_before_clearing_counts_nothing_t
 
 
 async def test_two_who_replay_copies_of_one_journal_count_it_once(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     data = b"".join(frame(record_of(app)) for _ in range(100))
     folders = [tmp_path / "one", tmp_path / "other"]
@@ -343,7 +343,7 @@ async def test_two_who_replay_copies_of_one_journal_count_it_once(
 
 
 async def test_a_local_hold_of_a_dead_worker_becomes_an_orphan_unless_it_was_settled(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     lost, settled, ended, given_back = (hold_of(app) for _ in range(4))
     await settler.settle(settlement_of(ended))  # straight to Redis, and then the worker died
@@ -363,7 +363,7 @@ async def test_a_local_hold_of_a_dead_worker_becomes_an_orphan_unless_it_was_set
 
 
 async def test_a_living_worker_makes_no_orphan_of_its_own_hold(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     """Its request may have been given back, or be on its way to Redis right now."""
     journal = Journal(tmp_path, LIMIT)
@@ -379,7 +379,7 @@ async def test_a_living_worker_makes_no_orphan_of_its_own_hold(
 
 
 async def test_what_is_appended_while_the_journal_is_emptied_stays(
-    store: Store, keys: Keys, settler: Settler, app: str, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:
     journal = Journal(tmp_path, LIMIT)
     for _ in range(10):

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from config.plans import Plan
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.local import LocalLimits
-from middlewares.ledger.policy import Policy
+from middlewares.ledger.admission.local_limits import LocalLimits
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.redis_keys import RedisKeys
 
 IDS = map(str, itertools.count())
 
 
 def policy(limits: dict[str, Any], *, key: str | None = None, **fields: Any) -> Policy:
     plan = Plan.model_validate({"limits": limits} | fields)
-    return Policy(Keys(4, cluster=False), app="app", user=None, key=key, name="plan", plan=plan)
+    return Policy(RedisKeys(4, cluster=False), app="app", user=None, key=key, name="plan", plan=plan)
 
 
 def admitted(local: LocalLimits, chosen: Policy, tries: int) -> int:
@@ -36,7 +36,7 @@ def test_a_refusal_names_the_rule_and_counts_nowhere() -> None:
     assert admitted(local, both, 10) == 2
     refused = local.admit(both, "late")
     assert refused
-    assert (refused.standing.policy, refused.code) == ("app-concurrent", "concurrency_limited")
+    assert (refused.limit_state.policy, refused.code) == ("app-concurrent", "concurrency_limited")
     local.release(both.rules[1].keys, "nobody")
     assert admitted(local, policy({"key": {"requests_per_minute": 5}}, key="k"), 10) == 3
 
@@ -66,7 +66,7 @@ def test_shadow_limits_caps_and_balances_do_not_refuse() -> None:
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("middlewares.ledger.local.REMEMBERED", 10)
+    monkeypatch.setattr("middlewares.ledger.admission.local_limits.REMEMBERED", 10)
     local = LocalLimits(1)
     for number in range(100):
         assert local.admit(policy({"key": {"requests_per_minute": 1}}, key=f"k{number}"), next(IDS)) is None

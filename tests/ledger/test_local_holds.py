@@ -13,29 +13,29 @@ from ulid import ULID
 from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import LedgerUnavailable
 from middlewares.ledger.model import Denied
-from middlewares.ledger.recovery import adopt_journals
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.journal_replay import adopt_journals
+from middlewares.ledger.settlement.settler import Settler
 from proxy.store.store import Store
-from tests.ledger.desk import Desk, never_rejected
-from tests.ledger.switchboard import Switchboard
+from tests.ledger.fakes import UnreliableStore
 from tests.ledger.test_journal import outcomes
+from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 
 ONE_A_MINUTE = Plan.model_validate({"limits": {"app": {"requests_per_minute": 1}}})
 PREPAID = {"billing": "credits", "prices": [{"unit": "requests", "amount": 1}]}
 
 
 @pytest.fixture
-def switchboard(store: Store) -> Switchboard:
-    return Switchboard(store)
+def switchboard(store: Store) -> UnreliableStore:
+    return UnreliableStore(store)
 
 
 @pytest.fixture
-async def desk(switchboard: Switchboard, keys: Keys, tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(switchboard: UnreliableStore, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     """Its upkeep runs only when the test says so."""
-    async with Desk(switchboard, keys, tmp_path) as desk:
+    async with WorkerLedger(switchboard, keys, tmp_path) as desk:
         yield desk
 
 
@@ -45,7 +45,7 @@ def app() -> str:
 
 
 async def test_settled_once_redis_is_back(
-    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, store: Store, keys: RedisKeys, app: str
 ) -> None:
     switchboard.away = True
     request = await desk.request(desk.policy(app, Plan()), {})
@@ -57,7 +57,7 @@ async def test_settled_once_redis_is_back(
 
 
 async def test_one_that_ends_while_the_journal_is_emptied_is_no_orphan(
-    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, store: Store, keys: RedisKeys, app: str
 ) -> None:
     policy = desk.policy(app, Plan())
     switchboard.away = True
@@ -72,10 +72,10 @@ async def test_one_that_ends_while_the_journal_is_emptied_is_no_orphan(
 
 
 async def test_one_that_was_never_forwarded_is_no_orphan_of_a_worker_that_dies_next(
-    switchboard: Switchboard, store: Store, keys: Keys, app: str, tmp_path: Path
+    switchboard: UnreliableStore, store: Store, keys: RedisKeys, app: str, tmp_path: Path
 ) -> None:
     switchboard.away = True
-    async with Desk(switchboard, keys, tmp_path) as desk:
+    async with WorkerLedger(switchboard, keys, tmp_path) as desk:
         desk.ledger.release(await desk.hold(desk.policy(app, Plan(on_orphan="estimate"))))
     settler = Settler(store, keys, never_rejected)
     assert await adopt_journals(tmp_path / "journal", settler, RedisClock()) == (0, [])
@@ -83,7 +83,7 @@ async def test_one_that_was_never_forwarded_is_no_orphan_of_a_worker_that_dies_n
 
 
 async def test_a_journal_with_a_running_hold_is_not_replayed_again_and_again(
-    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, store: Store, keys: RedisKeys, app: str
 ) -> None:
     policy = desk.policy(app, Plan())
     switchboard.away = True
@@ -102,7 +102,7 @@ async def test_a_journal_with_a_running_hold_is_not_replayed_again_and_again(
 
 
 async def test_an_admission_that_ran_although_nobody_heard_counts_once(
-    desk: Desk, switchboard: Switchboard, store: Store, keys: Keys, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, store: Store, keys: RedisKeys, app: str
 ) -> None:
     """Its hold is in Redis and in the journal."""
     switchboard.deaf = True
@@ -115,7 +115,7 @@ async def test_an_admission_that_ran_although_nobody_heard_counts_once(
 
 
 async def test_prepaid_plans_are_not_guessed_at_unless_they_say_so(
-    desk: Desk, switchboard: Switchboard, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, app: str
 ) -> None:
     switchboard.away = True
     with pytest.raises(LedgerUnavailable):
@@ -124,7 +124,7 @@ async def test_prepaid_plans_are_not_guessed_at_unless_they_say_so(
 
 
 async def test_a_redis_that_comes_and_goes_grants_no_new_share_each_time(
-    desk: Desk, switchboard: Switchboard, app: str
+    desk: WorkerLedger, switchboard: UnreliableStore, app: str
 ) -> None:
     policy = desk.policy(app, ONE_A_MINUTE)
     switchboard.away = True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger.scene import HOLD_SECONDS, Scene, scene
+from tests.ledger.load_run import HOLD_SECONDS, Scene, scene
 from tests.store.servers import DURABLE, WITHIN, RedisServer, binaries, eventually
 
 Start = Callable[..., RedisServer]

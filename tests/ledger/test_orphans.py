@@ -11,16 +11,16 @@ import pytest
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import balance, grant
-from middlewares.ledger.event import DECODER, Event
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.credit.prepaid import balance, grant
 from middlewares.ledger.model import Admitted, Denied
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.reaper import Reaper
 from middlewares.ledger.scripts import RENEW
-from middlewares.ledger.settler import Settler, orphan
+from middlewares.ledger.settlement.event import DECODER, Event
+from middlewares.ledger.settlement.reaper import Reaper
+from middlewares.ledger.settlement.settler import Settler, orphan
 from proxy.store.store import Store
-from tests.ledger.desk import Desk, never_rejected
-from tests.ledger.harness import HOLD_MS, Clocked
+from tests.ledger.redis_time import HOLD_MS, Clocked
+from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 
 NUMBERS = itertools.count()
 PRICE = {"unit": "output_tokens", "amount": 10, "per": 1}
@@ -35,7 +35,7 @@ def plan(**fields: Any) -> Plan:
 class Case:
     """One app, and what the stream says of it."""
 
-    def __init__(self, store: Store, desk: Desk, clocked: Clocked) -> None:
+    def __init__(self, store: Store, desk: WorkerLedger, clocked: Clocked) -> None:
         self.app = f"orphans{next(NUMBERS)}"
         self.desk = desk
         self._redis: Any = store.redis
@@ -66,7 +66,7 @@ class Case:
 
 
 @pytest.fixture
-async def case(store: Store, desk: Desk, clocked: Clocked) -> AsyncIterator[Case]:
+async def case(store: Store, desk: WorkerLedger, clocked: Clocked) -> AsyncIterator[Case]:
     made = Case(store, desk, clocked)
     yield made
     await store.redis.delete(made.shared.holds, made.shared.bodies, made.shared.events)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from middlewares.ledger.periods import day_of, month_of, period_ends, period_of
 from proxy.store.store import Store
-from tests.ledger.harness import ask, library
+from tests.ledger.redis_time import ask, library
 
 LUA = library(
     "period",

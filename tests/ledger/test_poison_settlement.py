@@ -7,18 +7,18 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.journal import Record
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.periods import day_of
-from middlewares.ledger.recovery import empty_journal
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.journal import Record
+from middlewares.ledger.settlement.journal_replay import empty_journal
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 
 UNITS = {Unit.OUTPUT_TOKENS: 3}
 
 
-async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: Keys, tmp_path: Path) -> None:
-    desk = Desk(store, keys, tmp_path)
+async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
+    desk = WorkerLedger(store, keys, tmp_path)
     spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
     await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
     refused = await desk.request(spoilt, UNITS)
@@ -30,8 +30,8 @@ async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: 
     desk.ledger.close()
 
 
-async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: Keys, tmp_path: Path) -> None:
-    desk = Desk(store, keys, tmp_path)
+async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
+    desk = WorkerLedger(store, keys, tmp_path)
     spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
     await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
     for policy in (spoilt, sound):
@@ -44,6 +44,6 @@ async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: K
     desk.ledger.close()
 
 
-async def _events(store: Store, keys: Keys, app: str) -> int:
+async def _events(store: Store, keys: RedisKeys, app: str) -> int:
     redis: Any = store.redis
     return sum(app.encode() in fields[b"event"] for _, fields in await redis.xrange(keys.shared(keys.tag(app)).events))

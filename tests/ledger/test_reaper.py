@@ -13,17 +13,17 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.event import DECODER
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.periods import day_of
-from middlewares.ledger.port import ScriptRunner
-from middlewares.ledger.reaper import BATCH, Reaper
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import DECODER
+from middlewares.ledger.settlement.reaper import BATCH, Reaper
+from middlewares.ledger.settlement.settler import Settler
+from middlewares.store import ScriptRunner
 from proxy.store.store import Store
-from tests.ledger.desk import Desk, Reports, never_rejected
-from tests.ledger.harness import HOLD_MS, Clocked
-from tests.ledger.switchboard import Switchboard
+from tests.ledger.fakes import UnreliableStore
+from tests.ledger.redis_time import HOLD_MS, Clocked
 from tests.ledger.test_journal import outcomes
+from tests.ledger.worker_ledger import Reports, WorkerLedger, never_rejected
 from tests.store.servers import eventually
 
 DAY_MS = 86_400_000
@@ -37,7 +37,7 @@ def app() -> str:
     return f"app_{ULID()}"
 
 
-def reaper_of(runner: ScriptRunner, keys: Keys, reports: Reports, orphans: list[str]) -> Reaper:
+def reaper_of(runner: ScriptRunner, keys: RedisKeys, reports: Reports, orphans: list[str]) -> Reaper:
     settler = Settler(runner, keys, never_rejected)
     return Reaper(runner, keys, settler, lambda hold: orphans.append(hold.request_id), reports.lost)
 
@@ -54,7 +54,7 @@ async def running(*work: Any) -> AsyncIterator[None]:
 
 
 async def test_holds_that_cannot_be_read_do_not_hold_up_the_others(
-    store: Store, clocked: Clocked, desk: Desk, app: str
+    store: Store, clocked: Clocked, desk: WorkerLedger, app: str
 ) -> None:
     """More of them than a batch, all older than the one that can be ended; each is reported, none is lost."""
     redis: Any = store.redis
@@ -74,10 +74,10 @@ async def test_holds_that_cannot_be_read_do_not_hold_up_the_others(
     assert len(desk.reports.losses) == BATCH + 5, "they are not looked at all the time"
 
 
-async def test_long_requests_of_the_living_are_renewed(store: Store, keys: Keys, app: str, tmp_path: Path) -> None:
+async def test_long_requests_of_the_living_are_renewed(store: Store, keys: RedisKeys, app: str, tmp_path: Path) -> None:
     orphans: list[str] = []
     redis: Any = store.redis
-    async with Desk(store, keys, tmp_path, hold_ttl=0.6) as desk:
+    async with WorkerLedger(store, keys, tmp_path, hold_ttl=0.6) as desk:
         policy = desk.policy(app, Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
         hold = await desk.hold(policy)
         [lease] = policy.rules[0].keys
@@ -97,13 +97,13 @@ async def test_long_requests_of_the_living_are_renewed(store: Store, keys: Keys,
 
 
 async def test_the_living_get_time_to_come_back_after_redis_was_away(
-    store: Store, keys: Keys, app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, keys: RedisKeys, app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For longer than a hold lasts nobody could renew, and nobody is dead."""
-    monkeypatch.setattr("middlewares.ledger.reaper.GRACE_SECONDS", 1.5)
+    monkeypatch.setattr("middlewares.ledger.settlement.reaper.GRACE_SECONDS", 1.5)
     redis: Any = store.redis
     holds, orphans = keys.shared(keys.tag(app)).holds, list[str]()
-    switchboard = Switchboard(store)
+    switchboard = UnreliableStore(store)
 
     async def expired() -> bool:
         seconds, _ = await redis.time()
@@ -112,7 +112,7 @@ async def test_the_living_get_time_to_come_back_after_redis_was_away(
     async def alive_again() -> bool:
         return not await expired()
 
-    async with Desk(switchboard, keys, tmp_path, hold_ttl=0.3) as desk:
+    async with WorkerLedger(switchboard, keys, tmp_path, hold_ttl=0.3) as desk:
         policy = desk.policy(app, CHARGED)
         hold = await desk.hold(policy, {Unit.PIXELS: 7})
         switchboard.away = True
@@ -127,7 +127,7 @@ async def test_the_living_get_time_to_come_back_after_redis_was_away(
 
 
 async def test_a_late_end_corrects_the_day_on_which_the_reaper_counted(
-    store: Store, clocked: Clocked, desk: Desk, app: str
+    store: Store, clocked: Clocked, desk: WorkerLedger, app: str
 ) -> None:
     """Else one day would stay too high, and a cap of the next would be negative."""
     policy = desk.policy(app, CHARGED)

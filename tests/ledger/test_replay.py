@@ -15,15 +15,15 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import grant
-from middlewares.ledger.event import DECODER
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.credit.prepaid import grant
 from middlewares.ledger.model import Settlement
-from middlewares.ledger.reaper import Reaper
-from middlewares.ledger.settler import Settler, released
-from middlewares.ledger.verify import verify
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import DECODER
+from middlewares.ledger.settlement.reaper import Reaper
+from middlewares.ledger.settlement.settler import Settler, released
+from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
-from tests.ledger.desk import Desk, never_rejected
+from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 from tests.store.servers import RedisServer, binaries
 
 REQUESTS = 250
@@ -53,15 +53,15 @@ async def store(server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def settler(store: Store, keys: Keys) -> Settler:
+def settler(store: Store, keys: RedisKeys) -> Settler:
     return Settler(store, keys, never_rejected)
 
 
-async def every_kind(store: Store, keys: Keys, folder: Path) -> list[Settlement]:
+async def every_kind(store: Store, keys: RedisKeys, folder: Path) -> list[Settlement]:
     """Ends of requests that have a hold, have lost it, were taken for dead, or were never forwarded."""
     settlements = []
     apps = [f"app_{ULID()}" for _ in range(5)]
-    async with Desk(store, keys, folder) as desk, Desk(store, keys, folder, hold_ttl=0.001) as dying:
+    async with WorkerLedger(store, keys, folder) as desk, WorkerLedger(store, keys, folder, hold_ttl=0.001) as dying:
         for app in apps:
             await grant(store, keys, app, None, 10**27, reference="in")
             await grant(store, keys, app, "u1", 10**27, reference="in of a user")
@@ -98,7 +98,7 @@ def again(settlements: list[Settlement], times: int = 3) -> list[Settlement]:
     return repeated
 
 
-async def check(store: Store, keys: Keys, settlements: list[Settlement]) -> None:
+async def check(store: Store, keys: RedisKeys, settlements: list[Settlement]) -> None:
     """Each forwarded request has one event, and all totals are what the events say."""
     redis: Any = store.redis
     events = [
@@ -115,7 +115,7 @@ async def check(store: Store, keys: Keys, settlements: list[Settlement]) -> None
 
 
 async def test_replaying_what_was_written_changes_nothing(
-    store: Store, keys: Keys, settler: Settler, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, tmp_path: Path
 ) -> None:
     settlements = await every_kind(store, keys, tmp_path)
     for settlement in settlements:
@@ -127,7 +127,7 @@ async def test_replaying_what_was_written_changes_nothing(
 
 
 async def test_what_was_never_written_is_written_once(
-    store: Store, keys: Keys, settler: Settler, tmp_path: Path
+    store: Store, keys: RedisKeys, settler: Settler, tmp_path: Path
 ) -> None:
     settlements = await every_kind(store, keys, tmp_path)
     for settlement in settlements[::2]:
@@ -139,7 +139,7 @@ async def test_what_was_never_written_is_written_once(
 
 
 async def test_several_who_replay_the_same_at_once_count_it_once(
-    server: RedisServer, store: Store, keys: Keys, tmp_path: Path
+    server: RedisServer, store: Store, keys: RedisKeys, tmp_path: Path
 ) -> None:
     settlements = await every_kind(store, keys, tmp_path)
     stores = [await Store.open(server.url, tmp_path, deadline=10) for _ in range(3)]

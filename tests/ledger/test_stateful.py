@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import InsufficientBalance, ReferenceTaken, debit, grant
-from middlewares.ledger.event import DECODER
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.credit.prepaid import InsufficientBalance, ReferenceTaken, debit, grant
 from middlewares.ledger.model import Denied, Hold
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.reaper import Reaper
 from middlewares.ledger.scripts import RENEW
-from middlewares.ledger.settler import Settler
+from middlewares.ledger.settlement.event import DECODER
+from middlewares.ledger.settlement.reaper import Reaper
+from middlewares.ledger.settlement.settler import Settler
 from proxy.store.store import Store
-from tests.ledger.desk import MODEL, WORKLOAD, Desk, never_rejected
-from tests.ledger.harness import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.model import Model, Verdict
+from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
+from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger, never_rejected
 
 DAY = 86_400_000
 HUGE = 10**27
@@ -138,7 +138,7 @@ def moves(data: bytes) -> Iterator[Move]:
 class World:
     """Ledger and model side by side."""
 
-    def __init__(self, store: Store, desk: Desk, clocked: Clocked, chosen: Plan) -> None:
+    def __init__(self, store: Store, desk: WorkerLedger, clocked: Clocked, chosen: Plan) -> None:
         number = next(EXAMPLES)
         self.redis: Any = store.redis
         self.app = f"app{number}"
@@ -164,16 +164,16 @@ class World:
         )
         expected = self.model.admit(identity, user, key, bound)
         if isinstance(said, Denied):
-            verdict = Verdict(said.standing.policy, ((said.standing.policy, said.standing.remaining, 0),))
+            verdict = Verdict(said.limit_state.policy, ((said.limit_state.policy, said.limit_state.remaining, 0),))
         else:
             self.holds.append(said.hold)
             shadow = said.shadow_refusals
-            verdict = Verdict(None, tuple((each.policy, each.remaining, 0) for each in said.standings), shadow)
-            resets = [each.reset_seconds for each in said.standings]
-            assert resets == [-(-reset // 1000) for _, _, reset in expected.standings]
+            verdict = Verdict(None, tuple((each.policy, each.remaining, 0) for each in said.limit_states), shadow)
+            resets = [each.reset_seconds for each in said.limit_states]
+            assert resets == [-(-reset // 1000) for _, _, reset in expected.limit_states]
         assert verdict == Verdict(
             expected.refused_by,
-            tuple((policy, remaining, 0) for policy, remaining, _ in expected.standings),
+            tuple((policy, remaining, 0) for policy, remaining, _ in expected.limit_states),
             expected.shadow,
         )
 
@@ -330,7 +330,7 @@ class World:
         raise AssertionError(name, subject)
 
 
-async def play(store: Store, desk: Desk, clocked: Clocked, case: Case) -> None:
+async def play(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
     chosen, before_new_year, funds, steps = case
     clocked.now_ms = NEW_YEAR - before_new_year
     world = World(store, desk, clocked, chosen)
@@ -350,7 +350,7 @@ async def play(store: Store, desk: Desk, clocked: Clocked, case: Case) -> None:
 
 @given(case=CASE)
 @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_no_divergence(store: Store, desk: Desk, clocked: Clocked, case: Case) -> None:
+async def test_no_divergence(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
     await play(store, desk, clocked, case)
 
 
@@ -358,5 +358,5 @@ async def test_no_divergence(store: Store, desk: Desk, clocked: Clocked, case: C
 @pytest.mark.timeout(3_600)
 @given(case=CASE)
 @settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_no_divergence_in_a_long_campaign(store: Store, desk: Desk, clocked: Clocked, case: Case) -> None:
+async def test_no_divergence_in_a_long_campaign(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
     await play(store, desk, clocked, case)

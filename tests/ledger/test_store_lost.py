@@ -7,17 +7,17 @@ from ulid import ULID
 
 from config.plans import Cap, Limits, Plan, ScopedLimits
 from config.workloads import SaleUnit
-from middlewares.ledger.keys import Keys
 from middlewares.ledger.ledger import LedgerUnavailable
 from middlewares.ledger.model import Admitted
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.desk import MODEL, WORKLOAD, Desk
+from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger
 
 CAPPED = ScopedLimits(app=Limits(caps=(Cap(unit=SaleUnit.REQUESTS, per="day", max=10),)))
 
 
-async def test_redis_is_not_asked_again(store: Store, keys: Keys, tmp_path: Path) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+async def test_redis_is_not_asked_again(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         free, capped = (desk.policy(str(ULID()), Plan(limits=limits)) for limits in (ScopedLimits(), CAPPED))
         admitted = await desk.ledger.admit("one", free, workload=WORKLOAD, model=MODEL, units={}, store_lost=True)
         assert isinstance(admitted, Admitted)

@@ -12,11 +12,11 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.credit import debit, grant
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.verify import verify
+from middlewares.ledger.credit.prepaid import debit, grant
+from middlewares.ledger.redis_keys import RedisKeys
+from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
-from tests.ledger.desk import Desk
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 
@@ -62,11 +62,11 @@ async def serving(folder: Path, *, cluster: bool) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def keys(store: Store) -> Keys:
-    return Keys(4, cluster=type(store.redis).__name__ == "RedisCluster")
+def keys(store: Store) -> RedisKeys:
+    return RedisKeys(4, cluster=type(store.redis).__name__ == "RedisCluster")
 
 
-async def traffic(desk: Desk, app: str, number: int) -> None:
+async def traffic(desk: WorkerLedger, app: str, number: int) -> None:
     """Users with and without wallets and keys, on two days."""
     user, key = (f"u{number % 3}" if number % 3 else None), (f"k{number % 2}" if number % 2 else None)
     policy = desk.policy(app, PLAN, user=user, key=key)
@@ -74,7 +74,7 @@ async def traffic(desk: Desk, app: str, number: int) -> None:
     await desk.request(policy, units, units, at=YEAR_2020 if number % 5 == 0 else None)
 
 
-async def busy(store: Store, keys: Keys, desk: Desk, apps: list[str]) -> None:
+async def busy(store: Store, keys: RedisKeys, desk: WorkerLedger, apps: list[str]) -> None:
     for app in apps:
         await grant(store, keys, app, None, HUGE, reference="in")
         await grant(store, keys, app, "u1", HUGE, reference="in of a user")
@@ -90,8 +90,10 @@ def apps() -> list[str]:
     return [f"app_{ULID()}" for _ in range(5)]
 
 
-async def test_nothing_differs_where_all_is_well(store: Store, keys: Keys, apps: list[str], tmp_path: Path) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+async def test_nothing_differs_where_all_is_well(
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
+) -> None:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
         differences, counts = await verify(store.redis, keys, PLANS)
         assert differences == []
@@ -100,20 +102,20 @@ async def test_nothing_differs_where_all_is_well(store: Store, keys: Keys, apps:
 
 
 async def test_it_reads_in_chunks(
-    store: Store, keys: Keys, apps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
     bent = keys.usage(apps[0], "20200520")
     await store.redis.hincrby(bent, "|||m|requests", 1)
-    monkeypatch.setattr("middlewares.ledger.verify.CHUNK", 3)
+    monkeypatch.setattr("proxy.reporting.verify.verification.CHUNK", 3)
     differences, counts = await verify(store.redis, keys, PLANS)
     assert [each.where for each in differences] == [f"{bent} |||m|requests"]
     assert (counts.events, counts.holds) == (5 * 23, 10)
 
 
-async def test_every_bent_total_is_found(store: Store, keys: Keys, apps: list[str], tmp_path: Path) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+async def test_every_bent_total_is_found(store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path) -> None:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
     redis: Any = store.redis
     bent = set()
@@ -129,8 +131,8 @@ async def test_every_bent_total_is_found(store: Store, keys: Keys, apps: list[st
     assert {astuple(each) for each in differences} == bent
 
 
-async def test_lost_totals_are_found(store: Store, keys: Keys, apps: list[str], tmp_path: Path) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+async def test_lost_totals_are_found(store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path) -> None:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await desk.request(desk.policy(apps[0], Plan()), {Unit.PIXELS: 5}, at=YEAR_2020)
     await store.redis.delete(keys.usage(apps[0], "20200520"))
     differences, _ = await verify(store.redis, keys, {"plan": Plan()})
@@ -141,10 +143,10 @@ async def test_lost_totals_are_found(store: Store, keys: Keys, apps: list[str], 
 
 
 async def test_an_event_that_stands_there_twice_is_found(
-    store: Store, keys: Keys, apps: list[str], tmp_path: Path
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
     redis: Any = store.redis
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         requests = [await desk.request(desk.policy(app, Plan()), {}) for app in apps]
     stream = keys.shared(keys.tag(apps[0])).events
     entries = await redis.xrange(stream)
@@ -156,9 +158,9 @@ async def test_an_event_that_stands_there_twice_is_found(
 
 
 async def test_a_hold_that_would_never_expire_is_found(
-    store: Store, keys: Keys, apps: list[str], tmp_path: Path
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         hold = await desk.hold(desk.policy(apps[0], Plan()))
     holds = keys.shared(keys.tag(apps[0])).holds
     await store.redis.zrem(holds, hold.request_id)
@@ -167,9 +169,9 @@ async def test_a_hold_that_would_never_expire_is_found(
 
 
 async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
-    store: Store, keys: Keys, apps: list[str], tmp_path: Path
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
     changed = Plan.model_validate(PLAN.model_dump(by_alias=True) | {"on_orphan": "attention"})
     for plans in ({}, {"plan": changed}):
@@ -179,9 +181,9 @@ async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
 
 
 async def test_requests_that_go_on_meanwhile_are_no_difference(
-    store: Store, keys: Keys, apps: list[str], tmp_path: Path
+    store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with Desk(store, keys, tmp_path) as desk:
+    async with WorkerLedger(store, keys, tmp_path) as desk:
         await busy(store, keys, desk, apps)
         done = asyncio.Event()
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from middlewares.ledger.policy import SLOTS
+from middlewares.ledger.admission.policy import SLOTS
+from middlewares.ledger.admission.sliding_window import SlidingWindow
 from middlewares.ledger.scripts import ADMIT
-from middlewares.ledger.window import SlidingWindow
 from proxy.store.store import Store
-from tests.ledger.harness import NEW_YEAR, timeline
+from tests.ledger.redis_time import NEW_YEAR, timeline
 
 SCRIPT = timeline(ADMIT)
 BASE = NEW_YEAR

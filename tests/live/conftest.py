@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from middlewares.ledger.keys import Keys
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.harness import NEW_YEAR, Clocked
-from tests.live.scene import Books
+from tests.ledger.redis_time import NEW_YEAR, Clocked
+from tests.live.assertions import Books
 from tests.store.servers import RedisServer, binaries
 
 
@@ -38,4 +38,4 @@ def clocked(store: Store) -> Clocked:
 @pytest.fixture
 def books(store: Store, clocked: Clocked) -> Books:
     """What the ledger says, and whether it adds up."""
-    return Books(store, clocked, Keys(4, cluster=False))
+    return Books(store, clocked, RedisKeys(4, cluster=False))

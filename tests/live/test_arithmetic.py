@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
-from middlewares.ledger.pricing import amount_of, prices_for
-from middlewares.ledger.session import echoes, lived, price_of, rates_of
+from middlewares.ledger.admission.pricing import amount_of, prices_for
+from middlewares.ledger.sessions.session import echoes, lived, price_of, rates_of
 
 TICK, GAP = 5_000, 30_000
 

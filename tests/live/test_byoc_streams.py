@@ -17,17 +17,17 @@ from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Principal, Route
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted
-from middlewares.usage_tracker.streams import GAP_MS, GRACE_MS, START, Streams
+from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, START, Streams
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.authentication import Authentication
-from proxy.control.keys import Keys
-from proxy.standin import Standin
-from proxy.streams import StreamKeeper
+from proxy.identity.authentication import Authentication
+from proxy.identity.principal_resolver import PrincipalResolver
+from proxy.mock_gateway import MockGateway
 from proxy.upstream import Pool
-from proxy.webhooks.bearers import Bearers
-from tests.ledger.desk import Reports
-from tests.ledger.harness import Clocked, ClockOf
-from tests.live.scene import Books
+from proxy.webhooks.stream_keeper import StreamKeeper
+from tests.ledger.redis_time import Clocked, ClockOf
+from tests.ledger.worker_ledger import Reports
+from tests.live.assertions import Books
 
 TICK = 30_000
 STREAM = "app_cam"
@@ -69,14 +69,14 @@ class Worker:
         store = self.books.store
         authentication = Authentication(Auth(), plans, store=store, redis=store.redis)
         self._authentications.append(authentication)
-        bearers = Bearers(authentication.resolver)
+        bearers = PrincipalResolver(authentication.resolver)
         return StreamKeeper(self.streams, self.ledger, bearers, self.pools, {self.gateway: b"gateway"})
 
     async def start(self, plan: str, credit: int = 0) -> list[Message]:
         """What a new customer is sent when a gateway says that it has started `STREAM`."""
         redis = self.books.store.redis
         app, _ = await Apps(redis, None).create("test", plan)
-        key, _ = await Keys(redis, None).create(app.client_id)
+        key, _ = await ApiKeys(redis, None).create(app.client_id)
         self.app, self.key = app.client_id, key.key_id
         if credit:
             await self.books.grant(credit, self.app)
@@ -115,32 +115,32 @@ class Worker:
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[Standin]:
+async def gateway() -> AsyncIterator[MockGateway]:
     """A stand-in on which `STREAM` runs."""
-    async with Standin() as standin:
+    async with MockGateway() as mock_gateway:
         job = {"request": "{}", "parameters": "{}", "capability": "cap", "timeout_seconds": 30}
         headers = {"livepeer": base64.b64encode(json.dumps(job).encode()).decode()}
-        async with httpx.AsyncClient(base_url=standin.url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=mock_gateway.url, trust_env=False) as client:
             answer = await client.post("/process/stream/start", json={"stream_id": STREAM}, headers=headers)
             assert answer.json()["stream_id"] == STREAM
-        yield standin
+        yield mock_gateway
 
 
 @pytest.fixture
-async def worker(books: Books, tmp_path: Path, gateway: Standin) -> AsyncIterator[Worker]:
+async def worker(books: Books, tmp_path: Path, gateway: MockGateway) -> AsyncIterator[Worker]:
     made = Worker(books, tmp_path / "one", gateway.url)
     yield made
     await made.close()
 
 
-async def runs(gateway: Standin) -> bool:
+async def runs(gateway: MockGateway) -> bool:
     """Whether the gateway has the stream."""
     async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
         return (await client.get(f"/process/stream/{STREAM}/status")).status_code == 200
 
 
 async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     sent = await worker.start("postpaid")
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
@@ -161,7 +161,7 @@ async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
 
 
 async def test_a_stream_goes_on_until_its_credit_is_used_up(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("prepaid", credit=7 * 100)  # seconds: three ticks and some
     for _ in range(6):
@@ -175,7 +175,7 @@ async def test_a_stream_goes_on_until_its_credit_is_used_up(
 
 
 async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("short")
     for _ in range(5):
@@ -186,7 +186,7 @@ async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
 
 
 async def test_a_stream_whose_plan_is_gone_is_stopped(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
     clocked.now_ms += 1_000
@@ -196,10 +196,10 @@ async def test_a_stream_whose_plan_is_gone_is_stopped(
 
 
 async def test_a_stream_whose_key_is_revoked_is_stopped(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
-    await Keys(books.store.redis, None).revoke(worker.key)
+    await ApiKeys(books.store.redis, None).revoke(worker.key)
     clocked.now_ms += 1_000
     await worker.keeper.sweep()
     assert await worker.lived() == 1_000
@@ -207,7 +207,7 @@ async def test_a_stream_whose_key_is_revoked_is_stopped(
 
 
 async def test_two_workers_tick_it_as_one(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin, tmp_path: Path
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway, tmp_path: Path
 ) -> None:
     other = Worker(books, tmp_path / "two", gateway.url)
     await worker.start("postpaid")
@@ -223,7 +223,7 @@ async def test_two_workers_tick_it_as_one(
 
 
 async def test_time_that_no_gate_was_there_for_is_not_charged(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
     clocked.now_ms += TICK
@@ -238,7 +238,7 @@ async def test_time_that_no_gate_was_there_for_is_not_charged(
 
 
 async def test_a_gateway_that_is_away_is_told_later(
-    worker: Worker, books: Books, clocked: Clocked, gateway: Standin
+    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("short")
     await gateway.stop()
@@ -256,7 +256,7 @@ async def test_a_gateway_that_is_away_is_told_later(
 
 @pytest.mark.parametrize("answer", [b"", b"ok", b'{"stream_id": 7}', b"[" * 100_000, b" " * 2_000_000])
 async def test_an_answer_that_names_no_stream_passes_as_it_is(
-    worker: Worker, books: Books, gateway: Standin, answer: bytes
+    worker: Worker, books: Books, gateway: MockGateway, answer: bytes
 ) -> None:
     policy = worker.ledger.policy("app", None, "key", "postpaid", PLANS["postpaid"])
     admitted = await worker.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units={})

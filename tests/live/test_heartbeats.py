@@ -8,11 +8,11 @@ import pytest
 
 from config.plans import Plan
 from middlewares.auth.keys import parse_key
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.keys import Keys
-from proxy.standin import Standin
-from tests.live.rig import Rig, hooks_of, rig, settings_of
-from tests.live.scene import GAP, PER_SECOND, PLANS, TICK, Books
+from proxy.mock_gateway import MockGateway
+from tests.live.assertions import GAP, PER_SECOND, PLANS, TICK, Books
+from tests.live.server_fixture import Rig, hooks_of, rig, settings_of
 from tests.support.deployment import Customer
 
 PRICE = TICK // 1_000 * PER_SECOND
@@ -58,7 +58,7 @@ async def test_a_balance_that_ends_at_tick_thirty_ends_the_stream_there(live: Ri
 async def test_two_gateways_a_tick_lost_and_a_tick_twice(live: Rig) -> None:
     customer = await live.customer()
     await live.publish(customer)
-    async with Standin(hooks=hooks_of(live.origin)) as other:
+    async with MockGateway(hooks=hooks_of(live.origin)) as other:
         for number in range(1, 61):
             await live.beat(after=2 * TICK if number == 20 else TICK, times=2 if number == 40 else 1)
             await other.beat([f"{customer.app}_cam"])
@@ -86,7 +86,7 @@ async def test_a_revoked_key_ends_the_stream_at_the_next_tick(live: Rig) -> None
     customer = await live.customer()
     await live.publish(customer)
     await live.beat()
-    await Keys(live.books.store.redis, None).revoke(key_id(customer))
+    await ApiKeys(live.books.store.redis, None).revoke(key_id(customer))
     assert live.gateway.kicked == []
     await live.beat()
     assert live.gateway.kicked == [f"{customer.app}_cam"]

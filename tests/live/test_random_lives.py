@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from config.plans import Plan
+from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Denied
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.sessions import HOLD_SLACK_MS, Sessions
-from tests.live.scene import GAP, TICK, Books
+from middlewares.ledger.sessions.sessions import HOLD_SLACK_MS, Sessions
+from tests.live.assertions import GAP, TICK, Books
 
 SLOTS = 2
 PRICE = 7
@@ -122,8 +122,8 @@ async def test_the_ledger_agrees_with_the_model(books: Books, seed: int) -> None
                 books.clocked.now_ms += chance.choice(PAUSES)
                 model.now = books.clocked.now_ms
                 found = await sessions.find("app", stream)
-                goes_on = found is not None and await sessions.tick(found, policy)
-                assert goes_on is model.tick(stream), step
+                charge_until_now = found is not None and await sessions.tick(found, policy)
+                assert charge_until_now is model.tick(stream), step
             case "end":
                 model.end(stream)
                 await sessions.end("app", stream)

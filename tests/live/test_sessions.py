@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from config.workloads import Unit
+from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Admitted, Denied
-from middlewares.ledger.policy import Policy
-from middlewares.ledger.sessions import REMEMBERED_MS, Sessions
-from tests.ledger.desk import Desk
-from tests.ledger.harness import Clocked
-from tests.live.scene import GAP, PER_SECOND, TICK, Books
+from middlewares.ledger.sessions.sessions import REMEMBERED_MS, Sessions
+from tests.ledger.redis_time import Clocked
+from tests.ledger.worker_ledger import WorkerLedger
+from tests.live.assertions import GAP, PER_SECOND, TICK, Books
 
 STREAM = "app_cam"
 PRICE = TICK // 1_000 * PER_SECOND
@@ -198,7 +198,7 @@ async def test_a_stream_takes_over_the_slot_of_the_request_that_began_it(
     """The gateway asks while the request still runs: with one slot, the two would shut each other out."""
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
-    async with Desk(books.clocked, books.keys, tmp_path) as desk:
+    async with WorkerLedger(books.clocked, books.keys, tmp_path) as desk:
         decision = await desk.admit(policy)
         assert isinstance(decision, Admitted)
         assert isinstance(await sessions.begin(STREAM, policy, "noop"), Denied)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from middlewares.ledger.keys import Keys
-from middlewares.ledger.sessions import Sessions
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.sessions.sessions import Sessions
 from proxy.store.store import Store
-from tests.ledger.harness import NEW_YEAR, Clocked
-from tests.live.rig import rig, settings_of
-from tests.live.scene import GAP, PER_SECOND, TICK, Books
+from tests.ledger.redis_time import NEW_YEAR, Clocked
+from tests.live.assertions import GAP, PER_SECOND, TICK, Books
+from tests.live.server_fixture import rig, settings_of
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 from tests.store.servers import DURABLE, eventually
@@ -19,7 +19,7 @@ async def test_each_session_keeps_to_one_slot_of_a_cluster(tmp_path: Path) -> No
     with servers_in(tmp_path) as start:
         async with await Store.open(RedisCluster(start).url, tmp_path, deadline=10) as store:
             clocked = Clocked(store, NEW_YEAR)
-            books = Books(store, clocked, Keys(8, cluster=True))
+            books = Books(store, clocked, RedisKeys(8, cluster=True))
             sessions = Sessions(clocked, books.keys, tick=TICK, gap=GAP)
             apps = [f"app_{number}" for number in range(6)]
             for app in apps:
@@ -41,7 +41,7 @@ async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_pat
     with servers_in(tmp_path) as start:
         server = start(*DURABLE)
         async with await Store.open(server.url, tmp_path, deadline=10) as store:
-            books = Books(store, Clocked(store, NEW_YEAR), Keys(1, cluster=False))
+            books = Books(store, Clocked(store, NEW_YEAR), RedisKeys(1, cluster=False))
             async with rig(books, settings_of()) as live:
                 customer = await live.customer()
                 await live.publish(customer)

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from config.workloads import Workload
-from proxy.control.keys import Keys
-from tests.live.rig import SECRET, Rig, rig, settings_of
-from tests.live.scene import Books
+from proxy.control.api_keys import ApiKeys
+from tests.live.assertions import Books
+from tests.live.server_fixture import SECRET, Rig, rig, settings_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer
 
@@ -72,7 +72,7 @@ async def test_a_credential_is_needed(live: Rig) -> None:
 
 async def test_a_revoked_or_expired_key_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
-    await Keys(live.books.store.redis, None).revoke(key_id(customer))
+    await ApiKeys(live.books.store.redis, None).revoke(key_id(customer))
     assert await refused(live, about(customer)) == (401, "key_revoked")
     late = await live.customer(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert await refused(live, about(late)) == (401, "key_expired")

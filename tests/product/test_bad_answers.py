@@ -31,7 +31,7 @@ async def trouble(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dep
 
 
 def asked(customer: Customer, told: str, route: tuple[str, str] = PLAYBACK) -> bytes:
-    return request(*route, [*customer.headers.items(), ("X-Standin", told)])
+    return request(*route, [*customer.headers.items(), ("X-Mock-Gateway", told)])
 
 
 async def ask(gate: Deployment, customer: Customer, told: str, route: tuple[str, str] = PLAYBACK) -> Answer:

@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 
 from middlewares.auth.keys import pepper_of
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.keys import Keys
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Answer, Wire, chunk, request
 
@@ -41,7 +41,7 @@ async def caller(strict: Deployment) -> AsyncIterator[Customer]:
 
 async def ask(gate: Deployment, method: str, target: str, key: str, *, told: str = "") -> int:
     async with await Wire.open(gate.address) as wire:
-        fields = [("X-Api-Key", key), ("X-Standin", told)]
+        fields = [("X-Api-Key", key), ("X-Mock-Gateway", told)]
         return (await wire.ask(request(method, target, fields), method=method)).status
 
 
@@ -98,7 +98,7 @@ async def test_a_revoked_key_is_401_as_soon_as_that_is_announced(strict: Deploym
     customer = await strict.customer()
     assert await ask(strict, "GET", "/healthz", customer.key, told="bytes=1") == 200
     async with strict.store() as store:
-        await Keys(store.redis, pepper_of(strict.settings.auth)).revoke(customer.key.split("_")[1])
+        await ApiKeys(store.redis, pepper_of(strict.settings.auth)).revoke(customer.key.split("_")[1])
     await refused(strict, customer, "key_revoked")
 
 
@@ -139,7 +139,7 @@ async def refused(gate: Deployment, customer: Customer, code: str) -> None:
         "/vod/a.m3u8",
         "/metrics",
         "/readyz",
-        "/__standin/requests",
+        "/__mock/requests",
         "/status",
     ],
 )

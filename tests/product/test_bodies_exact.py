@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from middlewares.tenancy.names import at_gateway
-from proxy.standin.media import pattern
+from proxy.mock_gateway.media import pattern
 from tests.support.deployment import Customer, Deployment
 from tests.support.wire import Wire, chunk, request
 
@@ -60,7 +60,7 @@ async def test_a_body_comes_back_as_it_went(
     method, target = route
     body = data(size)
     framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(size))
-    head = request(method, target, [*somebody.headers.items(), ("X-Standin", told), framing])
+    head = request(method, target, [*somebody.headers.items(), ("X-Mock-Gateway", told), framing])
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(head, *framed(split(body, cuts), chunked), method=method)
     assert answer.status == 200
@@ -82,7 +82,7 @@ async def test_an_answer_arrives_whole_however_it_is_framed(
     coded = chunk(body) + (chunk(b"") if body else b"") if kind == "chunked" else body
     raw = b"HTTP/1.1 203 So it is\r\nContent-Type: x/y\r\n" + fields[kind] + b"\r\n" + coded
     told = f"raw={urlsafe_b64encode(raw).decode()},chunks={pieces}"
-    head = request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Standin", told)])
+    head = request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Mock-Gateway", told)])
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(head)
     assert (answer.status, answer.body, answer.get("content-type")) == (203, body, "x/y")
@@ -98,7 +98,9 @@ async def test_a_large_body_comes_back_as_it_went(
     async with await Wire.open(gate.address) as wire:
 
         async def say() -> None:
-            await wire.send(request("PUT", "/live/m/1.ts", [*somebody.headers.items(), ("X-Standin", "echo"), framing]))
+            await wire.send(
+                request("PUT", "/live/m/1.ts", [*somebody.headers.items(), ("X-Mock-Gateway", "echo"), framing])
+            )
             for piece in pattern(size, 250_007):
                 sent.update(piece)
                 await wire.send(chunk(piece) if chunked else piece)
@@ -119,7 +121,9 @@ async def test_both_ways_of_64_mib_are_accounted_for_to_the_byte(gate: Deploymen
     customer = await gate.customer()
     size = 64 * MIB
     async with await Wire.open(gate.address) as wire:
-        await wire.send(request("GET", "/stream/a.ts", [*customer.headers.items(), ("X-Standin", f"bytes={size}")]))
+        await wire.send(
+            request("GET", "/stream/a.ts", [*customer.headers.items(), ("X-Mock-Gateway", f"bytes={size}")])
+        )
         head = await wire.head()
         received = hashlib.sha256()
         async for piece in wire.body(head):
@@ -147,7 +151,7 @@ async def test_a_metered_body_reaches_the_gateway_as_it_was_written(gate: Deploy
 
 
 async def test_twenty_answers_at_once_do_not_mix(gate: Deployment, somebody: Customer) -> None:
-    fields = [*somebody.headers.items(), ("X-Standin", "echo,chunks=7")]
+    fields = [*somebody.headers.items(), ("X-Mock-Gateway", "echo,chunks=7")]
     bodies = [bytes([number]) * (100_000 + number) for number in range(20)]
     async with AsyncExitStack() as stack:
         wires = [await stack.enter_async_context(await Wire.open(gate.address)) for _ in bodies]
@@ -161,7 +165,7 @@ async def test_twenty_answers_at_once_do_not_mix(gate: Deployment, somebody: Cus
 @pytest.mark.parametrize("told", ["bytes=70000", "bytes=70000,chunked", "bytes=70000,chunked,close"])
 async def test_a_client_of_http_1_0_reads_until_the_end(gate: Deployment, somebody: Customer, told: str) -> None:
     """It knows no chunks (RFC 9112 section 6.1)."""
-    head = request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Standin", told)])
+    head = request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Mock-Gateway", told)])
     async with await Wire.open(gate.address) as wire:
         await wire.send(head.replace(b"HTTP/1.1", b"HTTP/1.0"))
         answer = await wire.head()

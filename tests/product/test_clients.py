@@ -10,7 +10,7 @@ import pytest
 from livepeer_ai import Livepeer
 
 from middlewares.tenancy.names import at_gateway
-from proxy.standin.media import png, ts, wav
+from proxy.mock_gateway.media import png, ts, wav
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.wire import Wire, chunk
 
@@ -113,9 +113,7 @@ async def run(*command: str) -> asyncio.subprocess.Process:
 def chat(hold: str) -> str:
     """A streamed chat of five tokens that is held back after two."""
     messages = [{"role": "user", "content": "a b"}]
-    return json.dumps(
-        {"model": f"standin/hold={hold},hold-at=2", "max_tokens": 5, "stream": True, "messages": messages}
-    )
+    return json.dumps({"model": f"mock/hold={hold},hold-at=2", "max_tokens": 5, "stream": True, "messages": messages})
 
 
 @needs_curl

@@ -20,7 +20,7 @@ HOLD = "drain"
 
 def chat(customer: Customer, held: str = f"hold={HOLD},hold-at=2") -> bytes:
     """A streamed chat that is held back after two of its eight tokens."""
-    model = f"standin/{held}"
+    model = f"mock/{held}"
     body = {"model": model, "max_tokens": 8, "stream": True, "messages": [{"role": "user", "content": "a"}]}
     return request("POST", "/llm", customer.headers.items(), json.dumps(body).encode())
 
@@ -73,7 +73,7 @@ async def connects(gate: Deployment) -> bool:
 
 async def is_served(gate: Deployment, customer: Customer) -> bool:
     async with await Wire.open(gate.address) as wire:
-        fields = [*customer.headers.items(), ("X-Standin", "bytes=1")]
+        fields = [*customer.headers.items(), ("X-Mock-Gateway", "bytes=1")]
         return (await wire.ask(request("GET", "/stream/a.ts", fields))).status == 200
 
 

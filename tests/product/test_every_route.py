@@ -12,10 +12,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.reference import PATHS, entry_of
-from proxy.standin.media import pattern, png, wav
+from proxy.cli.reference import PATHS, entry_of
+from proxy.mock_gateway.media import pattern, png, wav
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, Town, job, made_image, made_stream, made_video, town
+from tests.support.gateways import OFFER, SDP, TwoTierDeployment, job, made_image, made_stream, made_video, two_tiers
 from tests.usage_tracker.meters.segments import segment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -141,7 +141,7 @@ CASES = [
 class Household:
     """A customer, and one of everything that it can ask for again."""
 
-    place: Town
+    place: TwoTierDeployment
     customer: Customer
     client: httpx.AsyncClient
     things: dict[str, str]
@@ -172,7 +172,7 @@ class Household:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def household(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Household]:
-    async with town(tmp_path_factory.mktemp("routes"), {"plans": {"priced": PLAN}}) as place:
+    async with two_tiers(tmp_path_factory.mktemp("routes"), {"plans": {"priced": PLAN}}) as place:
         customer = await place.gate.customer("priced")
         async with place.client(customer) as client:
             push = await client.put("/live/cam/0.ts", content=segment("ts", "25").data)
@@ -222,7 +222,7 @@ PLAIN = [case for case in CASES if case.path != "/process/stream/start"]
 
 @pytest.mark.parametrize("case", PLAIN, ids=lambda case: f"{case.method} {case.path}")
 async def test_any_answer_of_a_route_arrives_byte_for_byte(household: Household, case: Case) -> None:
-    answer = await household.client.send(household.request(case, **{"x-standin": "bytes=70000,chunks=7"}))
+    answer = await household.client.send(household.request(case, **{"x-mock-gateway": "bytes=70000,chunks=7"}))
     assert (answer.status_code, answer.content == b"".join(pattern(70_000))) == (200, True)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 import pytest_asyncio
 
-from proxy.standin import Standin
+from proxy.mock_gateway import MockGateway
 from tests.store.servers import free_port
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Answer, Wire, request
@@ -52,8 +52,8 @@ class Place:
     """A gate with one worker and a pool for each kind of trouble; the plan of a customer names the pool."""
 
     gate: Deployment
-    first: Standin
-    second: Standin
+    first: MockGateway
+    second: MockGateway
     dropping: dict[str, Dropping]
 
 
@@ -74,7 +74,7 @@ def black_hole() -> Iterator[str]:
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     dropping = {"ejecting": Dropping(), "forgiving": Dropping()}
-    async with Standin() as first, Standin() as second, dropping["ejecting"], dropping["forgiving"]:
+    async with MockGateway() as first, MockGateway() as second, dropping["ejecting"], dropping["forgiving"]:
         with black_hole() as hole:
             closed = f"http://127.0.0.1:{free_port()}"
             pools = {
@@ -105,7 +105,7 @@ async def ask(
     place: Place, customer: Customer, told: str, route: tuple[str, str] = PLAYBACK, body: bytes | None = None
 ) -> Answer:
     async with await Wire.open(place.gate.address) as wire:
-        return await wire.ask(request(*route, [*customer.headers.items(), ("X-Standin", told)], body))
+        return await wire.ask(request(*route, [*customer.headers.items(), ("X-Mock-Gateway", told)], body))
 
 
 @pytest.mark.parametrize(

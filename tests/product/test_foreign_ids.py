@@ -8,12 +8,22 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from middlewares.edge.routes import find_entry
 from middlewares.edge.target import check_path
 from middlewares.exchange import Refusal
+from middlewares.routes import find_entry
 from middlewares.tenancy.names import at_gateway
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, SEGMENT, Town, job, made_image, made_stream, made_video, town
+from tests.support.gateways import (
+    OFFER,
+    SDP,
+    SEGMENT,
+    TwoTierDeployment,
+    job,
+    made_image,
+    made_stream,
+    made_video,
+    two_tiers,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -61,12 +71,12 @@ class Belongings:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
-    async with town(tmp_path_factory.mktemp("town")) as found:
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoTierDeployment]:
+    async with two_tiers(tmp_path_factory.mktemp("two_tiers")) as found:
         yield found
 
 
-async def settle_in(place: Town) -> Belongings:
+async def settle_in(place: TwoTierDeployment) -> Belongings:
     """A tenant with one of everything."""
     owner = await place.gate.customer()
     async with place.client(owner) as client:
@@ -103,7 +113,7 @@ def is_served(method: str, path: str) -> bool:
     return True
 
 
-async def test_no_id_of_one_tenant_opens_anything_to_another(place: Town) -> None:
+async def test_no_id_of_one_tenant_opens_anything_to_another(place: TwoTierDeployment) -> None:
     """Each route and method, by the id in full; the gateways hear of none, and what was there is as it was."""
     victim = await settle_in(place)
     thief = await place.gate.customer()
@@ -132,7 +142,7 @@ async def test_no_id_of_one_tenant_opens_anything_to_another(place: Town) -> Non
         assert found.status_code in (200, 202)
 
 
-async def test_the_same_short_names_are_different_things_for_each_tenant(place: Town) -> None:
+async def test_the_same_short_names_are_different_things_for_each_tenant(place: TwoTierDeployment) -> None:
     """Both call everything `cam`: neither notices the other."""
     first, second = await settle_in(place), await settle_in(place)
     assert first.manifest != second.manifest
@@ -154,7 +164,7 @@ async def test_the_same_short_names_are_different_things_for_each_tenant(place: 
         assert (await one.get("/process/stream/show/status")).status_code == 200
 
 
-async def test_an_id_that_no_gateway_made_is_not_asked_for(place: Town) -> None:
+async def test_an_id_that_no_gateway_made_is_not_asked_for(place: TwoTierDeployment) -> None:
     customer = await place.gate.customer()
     async with place.client(customer) as client:
         assert (await client.get("/stream/0a1b2c3d/file.png")).status_code == 404
@@ -164,7 +174,7 @@ async def test_an_id_that_no_gateway_made_is_not_asked_for(place: Town) -> None:
     assert place.heard(customer.app) == []
 
 
-async def test_guessing_ids_is_limited_like_everything_else(place: Town) -> None:
+async def test_guessing_ids_is_limited_like_everything_else(place: TwoTierDeployment) -> None:
     customer = await place.gate.customer("free")
     async with place.client(customer) as client:
         guesses = [client.get(f"/stream/{number:08x}/file.png") for number in range(40)]
@@ -176,7 +186,7 @@ async def test_guessing_ids_is_limited_like_everything_else(place: Town) -> None
     "body",
     [b'{"Request_Id":"%s"}', b'{"request_id":"0a1b2c3d","REQUEST_ID":"%s"}', b'{"reque\\u017ft_id":"%s"}', b"[]", b""],
 )
-async def test_another_spelling_of_a_field_is_no_way_around(place: Town, body: bytes) -> None:
+async def test_another_spelling_of_a_field_is_no_way_around(place: TwoTierDeployment, body: bytes) -> None:
     """The gateway's decoder ignores case."""
     victim = await settle_in(place)
     thief = await place.gate.customer()
@@ -188,7 +198,7 @@ async def test_another_spelling_of_a_field_is_no_way_around(place: Town, body: b
     assert place.heard(thief.app) == []
 
 
-async def test_ids_stay_readable_to_their_owner(place: Town) -> None:
+async def test_ids_stay_readable_to_their_owner(place: TwoTierDeployment) -> None:
     """By the short name it gave, and by what playlists and URLs show, byte for byte as the gateway wrote them."""
     owned = await settle_in(place)
     async with place.client(owned.owner) as client:
@@ -208,7 +218,7 @@ async def test_ids_stay_readable_to_their_owner(place: Town) -> None:
         assert (await client.post(f"/process/stream/{owned.byoc}/stop", headers=job())).status_code == 200
 
 
-async def test_a_result_can_be_fetched_the_moment_it_is_known(place: Town) -> None:
+async def test_a_result_can_be_fetched_the_moment_it_is_known(place: TwoTierDeployment) -> None:
     """By any worker, though the one that saw it being made has only just told Redis."""
     customer = await place.gate.customer()
     async with place.client(customer) as client:

@@ -44,7 +44,7 @@ async def test_fields_keep_order_and_value_on_both_ways(
     gate: Deployment, somebody: Customer, fields: list[tuple[str, str]]
 ) -> None:
     """Names are compared without case, which RFC 9110 section 5.1 gives no meaning; repeated ones stay apart."""
-    told = [("X-Standin-Header", f"{name}: {value}") for name, value in fields]
+    told = [("X-Mock-Gateway-Header", f"{name}: {value}") for name, value in fields]
     head = request("GET", "/healthz", [*somebody.headers.items(), *fields, *told])
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(head)
@@ -64,7 +64,7 @@ async def test_path_and_query_reach_the_gateway_undecoded(
 ) -> None:
     target = path if query is None else f"{path}?{query}"
     body = b"x"
-    head = request("POST", target, [*somebody.headers.items(), ("X-Standin", "echo")], body)
+    head = request("POST", target, [*somebody.headers.items(), ("X-Mock-Gateway", "echo")], body)
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(head, method="POST")
     assert answer.status == 200
@@ -74,7 +74,7 @@ async def test_path_and_query_reach_the_gateway_undecoded(
 @pytest.mark.parametrize("field", ["AUTHORIZATION", "authorization", "AuThOrIzAtIoN"])
 async def test_the_case_of_field_names_means_nothing(gate: Deployment, somebody: Customer, field: str) -> None:
     head = request(
-        "POST", "/upscale", [(field, f"bEaReR {somebody.key}"), ("cOnTeNt-LeNgTh", "2"), ("X-STANDIN", "echo")]
+        "POST", "/upscale", [(field, f"bEaReR {somebody.key}"), ("cOnTeNt-LeNgTh", "2"), ("X-MOCK-GATEWAY", "echo")]
     )
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(head + b"hi", method="POST")
@@ -86,7 +86,7 @@ async def test_an_encoded_answer_stays_encoded(gate: Deployment, somebody: Custo
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\nVary: Accept-Encoding\r\n\r\n\x1f\x8b\0\xff"
     )
     told = f"raw={urlsafe_b64encode(raw).decode()}"
-    fields = [*somebody.headers.items(), ("X-Standin", told), ("Accept-Encoding", "gzip;q=1.0, *;q=0")]
+    fields = [*somebody.headers.items(), ("X-Mock-Gateway", told), ("Accept-Encoding", "gzip;q=1.0, *;q=0")]
     async with await Wire.open(gate.address) as wire:
         answer = await wire.ask(request("GET", "/stream/a.m3u8", fields))
     assert (answer.body, answer.get("content-encoding"), answer.get("vary")) == (
@@ -98,7 +98,7 @@ async def test_an_encoded_answer_stays_encoded(gate: Deployment, somebody: Custo
 
 
 async def test_an_answer_to_head_has_the_length_and_no_body(gate: Deployment, somebody: Customer) -> None:
-    head = request("HEAD", "/stream/a.ts", [*somebody.headers.items(), ("X-Standin", "bytes=70000")])
+    head = request("HEAD", "/stream/a.ts", [*somebody.headers.items(), ("X-Mock-Gateway", "bytes=70000")])
     async with await Wire.open(gate.address) as wire:
         first = await wire.ask(head, method="HEAD")
         second = await wire.ask(head, method="HEAD")
@@ -113,5 +113,5 @@ async def test_the_status_of_the_gateway_is_the_clients(gate: Deployment, somebo
     raw = b"HTTP/1.1 %d X\r\nLocation: /a\r\n" % status + (b"Content-Length: 3\r\n" if body else b"") + b"\r\n" + body
     told = f"raw={urlsafe_b64encode(raw).decode()}"
     async with await Wire.open(gate.address) as wire:
-        answer = await wire.ask(request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Standin", told)]))
+        answer = await wire.ask(request("GET", "/stream/a.ts", [*somebody.headers.items(), ("X-Mock-Gateway", told)]))
     assert (answer.status, answer.body, answer.get("location")) == (status, body, "/a")

@@ -51,6 +51,6 @@ def check_record(gate: Deployment, number: int, case: Hostile) -> None:
 async def test_the_second_request_alone_is_served(gate: Deployment, somebody: Customer) -> None:
     """Otherwise the tests above would prove nothing."""
     async with await Wire.open(gate.address) as wire:
-        await wire.send(second_request(f"X-Api-Key: {somebody.key}\r\nX-Standin: bytes=2\r\n".encode()))
+        await wire.send(second_request(f"X-Api-Key: {somebody.key}\r\nX-Mock-Gateway: bytes=2\r\n".encode()))
         answer = await wire.answer()
     assert (answer.status, len(answer.body)) == (200, 2)

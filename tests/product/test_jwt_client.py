@@ -18,7 +18,7 @@ OTHER = rsa_key("other")
 
 
 async def ask(gate: Deployment, credential: bytes) -> Answer:
-    fields = [("Authorization", f"Bearer {credential.decode()}"), ("X-Standin", "bytes=3")]
+    fields = [("Authorization", f"Bearer {credential.decode()}"), ("X-Mock-Gateway", "bytes=3")]
     async with await Wire.open(gate.address) as wire:
         return await wire.ask(request("GET", "/stream/a.ts", fields))
 

@@ -50,7 +50,7 @@ def storm(wires: list[Wire], keys: list[str], count: int, told: str = "bytes=2")
 
 
 async def one(wire: Wire, key: str, told: str) -> Answer:
-    await wire.send(request("GET", "/stream/a.ts", [("X-Api-Key", key), ("X-Standin", told)]))
+    await wire.send(request("GET", "/stream/a.ts", [("X-Api-Key", key), ("X-Mock-Gateway", told)]))
     return await wire.answer()
 
 

@@ -11,12 +11,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from middlewares.ledger.credit import grant
-from proxy.control.keys import Keys
-from proxy.gate import keys_of
-from proxy.standin.gateway import Hooks
+from middlewares.ledger.credit.prepaid import grant
+from proxy.control.api_keys import ApiKeys
+from proxy.mock_gateway.gateway import Hooks
+from proxy.store.configured import redis_keys
 from proxy.webhooks.live import sessions_of
-from tests.live.rig import SECRET, hooks_of
+from tests.live.server_fixture import SECRET, hooks_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 
@@ -62,7 +62,7 @@ async def publish(gate: Deployment, customer: Customer, **query: str) -> httpx.R
 async def ticks(gate: Deployment, customer: Customer, count: int) -> None:
     """So many heartbeats that are charged: each has half a tick's time behind it, or more."""
     async with gate.store() as store:
-        sessions = sessions_of(gate.settings.webhooks, store, keys_of(gate.settings))
+        sessions = sessions_of(gate.settings.webhooks, store, redis_keys(gate.settings))
 
         async def part() -> int:
             found = await sessions.find(customer.app, f"{customer.app}_cam")
@@ -82,7 +82,7 @@ async def prepaid(gate: Deployment) -> Customer:
     """A customer with credits."""
     customer = await gate.customer("live")
     async with gate.store() as store:
-        await grant(store, keys_of(gate.settings), customer.app, None, 10**10, reference="first")
+        await grant(store, redis_keys(gate.settings), customer.app, None, 10**10, reference="first")
     return customer
 
 
@@ -111,7 +111,7 @@ async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Dep
     listen(gate)
     await ticks(gate, customer, 2)
     async with gate.store() as store:
-        await Keys(store.redis, None).revoke(key_id(customer))
+        await ApiKeys(store.redis, None).revoke(key_id(customer))
     await gate.gateway.beat()
     assert gate.gateway.kicked == [stream]
 

@@ -37,7 +37,7 @@ async def test_a_result_file_is_served_through_the_gate(gate: Deployment, client
 
 async def test_a_streamed_chat_is_relayed_as_it_comes(gate: Deployment, client: httpx.AsyncClient) -> None:
     customer = await gate.customer()
-    held = CHAT | {"model": "standin/hold=chat,hold-at=2"}
+    held = CHAT | {"model": "mock/hold=chat,hold-at=2"}
     async with client.stream("POST", "/llm", json=held, headers=customer.headers) as answer:
         lines = answer.aiter_lines()
         first = [await anext(lines) for _ in range(4)]
@@ -66,7 +66,7 @@ async def test_limits_are_told_on_success_and_on_refusal(gate: Deployment, clien
 
 async def test_a_dropped_connection_becomes_502_and_costs_nothing(gate: Deployment, client: httpx.AsyncClient) -> None:
     customer = await gate.customer()
-    answer = await client.post("/text-to-image", json=IMAGE | {"model_id": "standin/drop"}, headers=customer.headers)
+    answer = await client.post("/text-to-image", json=IMAGE | {"model_id": "mock/drop"}, headers=customer.headers)
     assert (answer.status_code, answer.json()["code"]) == (502, "gateway_dropped")
     [event] = await gate.settled(1, customer.app)
     assert (event["outcome"], event["error"], event["status"]) == ("upstream_error", "gateway_dropped", 502)
@@ -75,7 +75,7 @@ async def test_a_dropped_connection_becomes_502_and_costs_nothing(gate: Deployme
 
 async def test_an_empty_200_is_not_billed(gate: Deployment, client: httpx.AsyncClient) -> None:
     customer = await gate.customer()
-    answer = await client.post("/text-to-image", json=IMAGE | {"model_id": "standin/empty"}, headers=customer.headers)
+    answer = await client.post("/text-to-image", json=IMAGE | {"model_id": "mock/empty"}, headers=customer.headers)
     assert (answer.status_code, answer.content) == (200, b"")
     [event] = await gate.settled(1, customer.app)
     assert (event["outcome"], event["units"]) == ("upstream_error", {})

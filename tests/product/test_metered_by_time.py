@@ -12,9 +12,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from middlewares.ledger.credit import grant
-from middlewares.ledger.verify import verify
-from proxy.gate import keys_of
+from middlewares.ledger.credit.prepaid import grant
+from proxy.reporting.verify.verification import verify
+from proxy.store.configured import redis_keys
 from tests.support.deployment import Customer, Deployment, deployed
 from tests.usage_tracker.meters.segments import segment
 
@@ -123,7 +123,7 @@ async def test_a_segment_that_cannot_be_read(
     """Two packets without a time stamp: enough for the gateway to take it for a segment."""
     packets = (b"G\x1f\xff\x10" + bytes(184)) * 2
     _, answer, event = await pushed(
-        timed, web, plan, packets, content_duration="7000", x_standin="renditions=1", **MULTIPART
+        timed, web, plan, packets, content_duration="7000", x_mock_gateway="renditions=1", **MULTIPART
     )
     assert answer.status_code == 200
     assert (event["units"]["milliseconds"], event["provenance"]["milliseconds"]) == (milliseconds, source)
@@ -141,7 +141,7 @@ async def test_a_segment_that_cannot_be_read(
 async def test_a_push_that_failed_costs_nothing(
     timed: Deployment, web: httpx.AsyncClient, told: str, status: int, outcome: str
 ) -> None:
-    _, answer, event = await pushed(timed, web, "plain", segment("ts", "25").data, x_standin=told, **MULTIPART)
+    _, answer, event = await pushed(timed, web, "plain", segment("ts", "25").data, x_mock_gateway=told, **MULTIPART)
     assert (answer.status_code, event["outcome"]) == (status, outcome)
     assert (event["units"], event["amount"]) == ({}, "0")
 
@@ -162,7 +162,7 @@ async def asked(
 ) -> tuple[httpx.Response, dict[str, Any]]:
     """A BYOC request of a new customer: answer and usage event."""
     customer = await gate.customer(plan)
-    headers = {**customer.headers, **job(capability), "x-standin": told}
+    headers = {**customer.headers, **job(capability), "x-mock-gateway": told}
     answer = await web.post("/process/request/any/path", content=b"work", headers=headers)
     [event] = await gate.settled(1, customer.app)
     return answer, event
@@ -215,7 +215,7 @@ async def test_a_plan_can_charge_for_the_time_of_an_answer_that_was_broken_off(
 @pytest.mark.parametrize(("plan", "charged"), [("plain", True), ("strict", False)])
 async def test_a_client_that_leaves_pays_by_its_plans_rule(timed: Deployment, plan: str, charged: bool) -> None:
     customer = await timed.customer(plan)
-    headers = {**customer.headers, **job(), "x-standin": f"hold=never-{plan}"}
+    headers = {**customer.headers, **job(), "x-mock-gateway": f"hold=never-{plan}"}
     async with httpx.AsyncClient(base_url=timed.public, trust_env=False) as leaving:
         with pytest.raises(httpx.ReadTimeout):
             await leaving.post("/process/request/any", content=b"work", headers=headers, timeout=0.3)
@@ -228,7 +228,7 @@ async def started(
     gate: Deployment, web: httpx.AsyncClient, customer: Customer, name: str = "cam", told: str = ""
 ) -> httpx.Response:
     """A BYOC stream, asked for."""
-    headers = {**customer.headers, **job("cheap", enable_data_output=True), "x-standin": told}
+    headers = {**customer.headers, **job("cheap", enable_data_output=True), "x-mock-gateway": told}
     return await web.post("/process/stream/start", json={"stream_name": name}, headers=headers)
 
 
@@ -256,7 +256,7 @@ async def test_a_stream_is_sold_by_the_time_from_start_to_stop(timed: Deployment
     assert event["provenance"]["milliseconds"] == "measured"
     assert event["amount"] == str(event["duration_ms"])
     async with timed.store() as store:
-        differences, _ = await verify(store.redis, keys_of(timed.settings), timed.settings.all_plans())
+        differences, _ = await verify(store.redis, redis_keys(timed.settings), timed.settings.all_plans())
     assert differences == []
 
 
@@ -284,7 +284,7 @@ async def test_a_stop_that_failed_leaves_the_stream_running(timed: Deployment, w
     customer = await timed.customer("plain")
     answer = await started(timed, web, customer)
     path = httpx.URL(answer.json()["stop_url"]).path
-    failed = await web.post(path, headers={**customer.headers, "x-standin": "early,status=500"})
+    failed = await web.post(path, headers={**customer.headers, "x-mock-gateway": "early,status=500"})
     assert failed.status_code == 500
     assert await time_of(timed, customer, 2) == []
     assert (await stopped(web, customer, answer)).status_code == 200
@@ -311,7 +311,7 @@ async def test_a_stream_needs_credit_before_it_starts_and_takes_a_place_while_it
     assert (await started(timed, web, customer)).status_code == 402
     assert timed.heard(customer.app) == []
     async with timed.store() as store:
-        keys = keys_of(timed.settings)
+        keys = redis_keys(timed.settings)
         await grant(store, keys, customer.app, None, 1_000_000, reference="first")
     answer = await started(timed, web, customer)
     assert answer.status_code == 200

@@ -9,8 +9,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.standin import Standin
-from proxy.standin.media import png, wav
+from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway.media import png, wav
 from tests.support.deployment import Deployment, deployed
 from tests.usage_tracker.media import made
 
@@ -42,7 +42,7 @@ SECOND = wav(1_000)
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate whose plans sell pixels, seconds and characters; its gateway has an object store."""
-    async with Standin(external_store=True) as gateway:
+    async with MockGateway(external_store=True) as gateway:
         routing = {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}
         config = {"plans": PLANS, "edge": {"async_video": True}, "routing": routing}
         async with deployed(tmp_path_factory.mktemp("sold"), config) as gate:
@@ -177,7 +177,7 @@ async def test_speech_is_sold_by_its_characters(sold: Deployment, web: httpx.Asy
     assert event["network_units"] == len("çà va 👍".encode())
 
 
-@pytest.mark.parametrize("told", ["standin/empty", "standin/status=500", "standin/drop", "standin/status=400"])
+@pytest.mark.parametrize("told", ["mock/empty", "mock/status=500", "mock/drop", "mock/status=400"])
 @pytest.mark.parametrize(
     ("workload", "name", "data"), [("upscale", "image", PICTURE), ("audio-to-text", "audio", SECOND)]
 )
@@ -189,5 +189,5 @@ async def test_failed_work_costs_nothing(
 
 
 async def test_speech_that_failed_costs_nothing(sold: Deployment, web: httpx.AsyncClient) -> None:
-    _, event = await billed(sold, web, "/text-to-speech", json={"model_id": "standin/empty", "text": "hello"})
+    _, event = await billed(sold, web, "/text-to-speech", json={"model_id": "mock/empty", "text": "hello"})
     assert (event["units"], event["amount"], event["outcome"]) == ({}, "0", "upstream_error")

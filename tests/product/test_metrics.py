@@ -51,7 +51,7 @@ async def ask(
     gate: Deployment, method: str, target: str, told: str, *fields: tuple[str, str], body: bytes = b""
 ) -> Answer:
     async with await Wire.open(gate.address) as wire:
-        sent = request(method, target, [("X-Standin", told), *fields], body if method != "GET" else None)
+        sent = request(method, target, [("X-Mock-Gateway", told), *fields], body if method != "GET" else None)
         return await wire.ask(sent, method=method)
 
 

@@ -14,7 +14,7 @@ SCRIPT = f"""
 import asyncio, gc, http.client, json, sys
 import uvloop
 from config.loader import load
-from proxy.gate import Gate
+from proxy.store.configured import Gate
 from proxy.server.http import bind, server
 from proxy.server.protocol import protocol_class
 

@@ -85,7 +85,7 @@ async def test_the_streaming_helper_of_the_client(chats: Deployment, customer: C
 
 async def test_events_come_as_they_are_made(chats: Deployment, customer: Customer) -> None:
     async with asynchronous(chats, customer.key) as client:
-        held = f"standin/hold={customer.app},hold-at=2"
+        held = f"mock/hold={customer.app},hold-at=2"
         stream = aiter(await client.chat.completions.create(model=held, messages=SAY_HELLO, stream=True))
         first = [await anext(stream) for _ in range(2)]
         assert [chunk.choices[0].delta.content for chunk in first] == ["t0 ", "t1 "]
@@ -107,9 +107,7 @@ async def test_the_synchronous_client(chats: Deployment, customer: Customer) -> 
 
 async def test_a_stream_that_ends_early_is_an_error_of_the_client(chats: Deployment, customer: Customer) -> None:
     async with asynchronous(chats, customer.key) as client:
-        stream = await client.chat.completions.create(
-            model="standin/tokens=2,no-finish", messages=SAY_HELLO, stream=True
-        )
+        stream = await client.chat.completions.create(model="mock/tokens=2,no-finish", messages=SAY_HELLO, stream=True)
         with pytest.raises(openai.APIError, match="ended before it was complete"):
             [chunk async for chunk in stream]
     [event] = await chats.settled(1, customer.app)
@@ -130,7 +128,7 @@ async def test_errors_are_the_clients_own(chats: Deployment, customer: Customer)
             await client.models.list()
     async with asynchronous(chats, customer.key) as client:
         with pytest.raises(openai.InternalServerError) as failed:
-            await client.chat.completions.create(model="standin/status=500", messages=SAY_HELLO)
+            await client.chat.completions.create(model="mock/status=500", messages=SAY_HELLO)
         assert failed.value.type == "server_error"
         with pytest.raises(openai.BadRequestError, match="not supported"):
             await client.chat.completions.create(model="m", messages=SAY_HELLO, n=2)

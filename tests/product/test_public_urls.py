@@ -110,7 +110,7 @@ async def test_what_holds_no_links_passes_as_it_is(
 ) -> None:
     """Also what is far too long to look into."""
     async with connect(gate, somebody) as client:
-        answer = await client.get("/live/video-to-video/cam/status", headers={"x-standin": told})
+        answer = await client.get("/live/video-to-video/cam/status", headers={"x-mock-gateway": told})
         assert (answer.status_code, len(answer.content)) == (status, size)
 
 

@@ -90,7 +90,7 @@ async def readiness(gate: Deployment, status: int) -> str:
 
 async def ask(gate: Deployment, customer: Customer, told: str = "bytes=1") -> Answer:
     async with await Wire.open(gate.address) as wire:
-        return await wire.ask(request("GET", "/stream/a.ts", [("X-Api-Key", customer.key), ("X-Standin", told)]))
+        return await wire.ask(request("GET", "/stream/a.ts", [("X-Api-Key", customer.key), ("X-Mock-Gateway", told)]))
 
 
 async def served_again(gate: Deployment, customer: Customer) -> None:

@@ -20,7 +20,7 @@ class Load:
 
     def __init__(self, gate: Deployment, customer: Customer) -> None:
         self._gate = gate
-        self._head = request("GET", "/stream/a.ts", [*customer.headers.items(), ("X-Standin", "bytes=100")])
+        self._head = request("GET", "/stream/a.ts", [*customer.headers.items(), ("X-Mock-Gateway", "bytes=100")])
         self.done = 0
         self.failures: list[BaseException | int] = []
         self.over = False

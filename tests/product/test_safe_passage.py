@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.standin.media import png
+from proxy.mock_gateway.media import png
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.wire import Wire, request
 
@@ -141,7 +141,7 @@ async def test_a_malformed_job_is_refused(passage: Deployment, customer: Custome
 
 async def test_a_stream_that_floods_is_over(passage: Deployment, customer: Customer, client: httpx.AsyncClient) -> None:
     """Its worker ended it without `[DONE]`; the client gets all of it, and what was measured counts."""
-    answer = await client.post("/process/request/echo", headers=livepeer(capability="standin/flood,tokens=3"))
+    answer = await client.post("/process/request/echo", headers=livepeer(capability="mock/flood,tokens=3"))
     assert answer.text.rstrip("\n").endswith('data: {"token":"t2"}')
     assert len(answer.text) - len(answer.text.rstrip("\n")) <= 2 + 50 + 65_536
     [event] = await passage.settled(1, customer.app)
@@ -153,7 +153,7 @@ async def test_a_stream_that_floods_is_over(passage: Deployment, customer: Custo
 async def test_an_answer_past_its_limit_is_cut(
     passage: Deployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    chat = {**CHAT, "model": "standin/tokens=500,chunk-delay=0.001", "max_tokens": 500, "stream": True}
+    chat = {**CHAT, "model": "mock/tokens=500,chunk-delay=0.001", "max_tokens": 500, "stream": True}
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/llm", json=chat)
     [event] = await passage.settled(1, customer.app)
@@ -165,7 +165,7 @@ async def test_an_answer_past_its_limit_is_cut(
 async def test_an_answer_that_drips_without_end_is_cut(
     passage: Deployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    told = {"x-standin": "bytes=100000,chunks=10000,chunk-delay=0.02"}
+    told = {"x-mock-gateway": "bytes=100000,chunks=10000,chunk-delay=0.02"}
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/audio-to-text", headers=told)
     [event] = await passage.settled(1, customer.app)

@@ -12,17 +12,27 @@ import pytest_asyncio
 from middlewares.tenancy.names import at_gateway
 from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, SEGMENT, Town, job, made_image, made_stream, made_video, town
+from tests.support.gateways import (
+    OFFER,
+    SDP,
+    SEGMENT,
+    TwoTierDeployment,
+    job,
+    made_image,
+    made_stream,
+    made_video,
+    two_tiers,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 @dataclass
 class Place:
-    """A town, and its Redis."""
+    """A two_tiers, and its Redis."""
 
     redis: RedisServer
-    town: Town
+    two_tiers: TwoTierDeployment
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
@@ -31,15 +41,15 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
     redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True).start()
     try:
         config = {"redis_url": redis.url, "store": {"deadline_seconds": 0.25}}
-        async with town(folder, config) as found:
+        async with two_tiers(folder, config) as found:
             yield Place(redis, found)
     finally:
         redis.kill()
 
 
-def homes(town: Town, app: str, *parts: str) -> set[str]:
+def homes(two_tiers: TwoTierDeployment, app: str, *parts: str) -> set[str]:
     """The gateways that heard of an app's requests whose target has one of `parts`."""
-    return {url for url, record in town.heard(app) if any(part in record.target for part in parts)}
+    return {url for url, record in two_tiers.heard(app) if any(part in record.target for part in parts)}
 
 
 async def push(client: httpx.AsyncClient, manifest: str, number: int) -> int:
@@ -47,31 +57,31 @@ async def push(client: httpx.AsyncClient, manifest: str, number: int) -> int:
 
 
 async def test_each_manifest_keeps_to_one_gateway(place: Place) -> None:
-    customer = await place.town.gate.customer()
+    customer = await place.two_tiers.gate.customer()
     names = [f"show{number}" for number in range(4)]
-    async with place.town.client(customer) as client:
+    async with place.two_tiers.client(customer) as client:
         for number in range(6):
             for name in names:
                 assert await push(client, name, number) == 200
         for name in names:
             for _ in range(4):
                 assert (await client.get(f"/stream/{name}/source.m3u8")).status_code == 200
-            assert len(homes(place.town, customer.app, f"_{name}")) == 1, name
-    assert len(homes(place.town, customer.app, "/live/")) == 2, "new ones are spread as ever"
+            assert len(homes(place.two_tiers, customer.app, f"_{name}")) == 1, name
+    assert len(homes(place.two_tiers, customer.app, "/live/")) == 2, "new ones are spread as ever"
 
 
 async def test_workers_agree_on_a_manifest_that_begins_at_both(place: Place) -> None:
-    customer = await place.town.gate.customer()
-    async with place.town.client(customer) as client:
+    customer = await place.two_tiers.gate.customer()
+    async with place.two_tiers.client(customer) as client:
         for name in ("a", "b", "c"):
             pushes = [push(client, name, number) for number in range(12)]
             assert set(await asyncio.gather(*pushes)) == {200}
-            assert len(homes(place.town, customer.app, f"_{name}/")) == 1, name
+            assert len(homes(place.two_tiers, customer.app, f"_{name}/")) == 1, name
 
 
 async def test_streams_and_results_return_to_their_gateway(place: Place) -> None:
-    customer = await place.town.gate.customer()
-    async with place.town.client(customer) as client:
+    customer = await place.two_tiers.gate.customer()
+    async with place.two_tiers.client(customer) as client:
         for number in range(4):
             whip = await client.post(f"/live/video-to-video/cam{number}/whip", content=OFFER, headers=SDP)
             assert whip.status_code == 201
@@ -79,11 +89,11 @@ async def test_streams_and_results_return_to_their_gateway(place: Place) -> None
             await use(client, f"/process/stream/{(await made_stream(client, stream_name=f'job{number}'))['stream_id']}")
             image = await made_image(client)
             assert [(await client.get(image)).status_code for _ in range(4)] == [200] * 4
-            assert len(homes(place.town, customer.app, image)) == 1
+            assert len(homes(place.two_tiers, customer.app, image)) == 1
             await finished(client, await made_video(client))
     for number in range(4):
-        assert len(homes(place.town, customer.app, f"_cam{number}/")) == 1
-        assert len(homes(place.town, customer.app, f"_job{number}-")) == 1
+        assert len(homes(place.two_tiers, customer.app, f"_cam{number}/")) == 1
+        assert len(homes(place.two_tiers, customer.app, f"_job{number}-")) == 1
 
 
 async def use(client: httpx.AsyncClient, stream: str) -> None:
@@ -104,27 +114,27 @@ async def finished(client: httpx.AsyncClient, request_id: str) -> None:
 
 
 async def test_everything_is_found_again_after_a_restart(place: Place) -> None:
-    customer = await place.town.gate.customer()
-    async with place.town.client(customer) as client:
+    customer = await place.two_tiers.gate.customer()
+    async with place.two_tiers.client(customer) as client:
         images = [await made_image(client) for _ in range(4)]
         streams = [(await made_stream(client))["stream_id"] for _ in range(4)]
         video = await made_video(client)
         assert {await push(client, f"m{number}", 0) for number in range(4)} == {200}
-    await place.town.gate.stop()
-    await place.town.gate.start()
-    async with place.town.client(customer) as client:
+    await place.two_tiers.gate.stop()
+    await place.two_tiers.gate.start()
+    async with place.two_tiers.client(customer) as client:
         assert [(await client.get(image)).status_code for image in images] == [200] * 4
         assert [(await client.get(f"/process/stream/{stream}/status")).status_code for stream in streams] == [200] * 4
         await finished(client, video)
         assert {await push(client, f"m{number}", 1) for number in range(4)} == {200}
         for number in range(4):
-            assert len(homes(place.town, customer.app, f"_m{number}/")) == 1
+            assert len(homes(place.two_tiers, customer.app, f"_m{number}/")) == 1
 
 
 async def test_a_result_that_cannot_be_located_is_not_said_to_be_missing(place: Place) -> None:
     """While Redis is lost, only workers that know where it is serve it; pushes of a manifest go on together."""
-    customer = await place.town.gate.customer()
-    async with place.town.client(customer) as client:
+    customer = await place.two_tiers.gate.customer()
+    async with place.two_tiers.client(customer) as client:
         images = [await made_image(client) for _ in range(8)]
         place.redis.kill()
         try:
@@ -143,17 +153,17 @@ async def test_a_result_that_cannot_be_located_is_not_said_to_be_missing(place: 
 
         await eventually(found)
     assert statuses <= {200, 503}
-    assert len(homes(place.town, customer.app, "_meanwhile/")) <= 1
+    assert len(homes(place.two_tiers, customer.app, "_meanwhile/")) <= 1
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def fragile(tmp_path: Path) -> AsyncIterator[Town]:
+async def fragile(tmp_path: Path) -> AsyncIterator[TwoTierDeployment]:
     """One failure, and a gateway is left alone for good."""
-    async with town(tmp_path, health={"failures": 1, "ejection_seconds": 3_600}) as found:
+    async with two_tiers(tmp_path, health={"failures": 1, "ejection_seconds": 3_600}) as found:
         yield found
 
 
-async def test_when_a_gateway_is_gone_manifests_move_and_results_wait(fragile: Town) -> None:
+async def test_when_a_gateway_is_gone_manifests_move_and_results_wait(fragile: TwoTierDeployment) -> None:
     customer: Customer = await fragile.gate.customer()
     names = [f"m{number}" for number in range(6)]
     async with fragile.client(customer) as client:

@@ -14,9 +14,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.standin.media import png
+from proxy.mock_gateway.media import png
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, Town, job, made_image, made_stream, town
+from tests.support.gateways import OFFER, SDP, TwoTierDeployment, job, made_image, made_stream, two_tiers
 from tests.usage_tracker.meters.segments import segment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,18 +34,18 @@ FORM: dict[str, Any] = {"data": {"model_id": "m"}, "files": {"image": ("a.png", 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
-    async with town(tmp_path_factory.mktemp("traps"), {"plans": {"priced": PLAN}, "edge": {}}) as found:
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoTierDeployment]:
+    async with two_tiers(tmp_path_factory.mktemp("traps"), {"plans": {"priced": PLAN}, "edge": {}}) as found:
         yield found
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def customer(place: Town) -> Customer:
+async def customer(place: TwoTierDeployment) -> Customer:
     return await place.gate.customer("priced")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(place: Town, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
+async def client(place: TwoTierDeployment, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
     async with place.client(customer) as client:
         yield client
     assert [gateway.counters["crashes"] for gateway in place.gateways] == [0, 0, 0, 0]
@@ -57,19 +57,23 @@ def capable(capability: str) -> dict[str, str]:
     return {"livepeer": base64.b64encode(json.dumps(fields).encode()).decode()}
 
 
-async def test_1_a_200_is_no_proof_of_work(place: Town, customer: Customer, client: httpx.AsyncClient) -> None:
+async def test_1_a_200_is_no_proof_of_work(
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+) -> None:
     wrong_method = await client.get("/llm")  # the gateway would say 200
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST")
-    nobody_could = await client.post("/process/request/a", headers=capable("standin/empty"))
+    nobody_could = await client.post("/process/request/a", headers=capable("mock/empty"))
     assert (nobody_could.status_code, nobody_could.content) == (200, b"")
-    unfinished = await client.post("/llm", json={**CHAT, "model": "standin/no-finish"})
+    unfinished = await client.post("/llm", json={**CHAT, "model": "mock/no-finish"})
     assert unfinished.status_code == 200
     events = await place.gate.settled(2, customer.app)
     assert {(event["outcome"], event["amount"]) for event in events} == {("upstream_error", "0")}
 
 
-async def test_2_a_gateway_that_drops_or_dies(place: Town, customer: Customer, client: httpx.AsyncClient) -> None:
-    dropped = await client.post("/llm", json={**CHAT, "model": "standin/drop"})
+async def test_2_a_gateway_that_drops_or_dies(
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+) -> None:
+    dropped = await client.post("/llm", json={**CHAT, "model": "mock/drop"})
     assert (dropped.status_code, dropped.json()["code"]) == (502, "gateway_dropped")
     [event] = await place.gate.settled(1, customer.app)
     assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
@@ -91,9 +95,9 @@ async def test_2_a_gateway_that_drops_or_dies(place: Town, customer: Customer, c
 
 
 async def test_3_streams_are_neither_held_nor_endless(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    chat = {**CHAT, "model": f"standin/hold={customer.app},hold-at=2"}
+    chat = {**CHAT, "model": f"mock/hold={customer.app},hold-at=2"}
     async with client.stream("POST", "/llm", json=chat) as answer:
         lines = answer.aiter_lines()
         first = [await anext(lines) for _ in range(3)]
@@ -103,14 +107,14 @@ async def test_3_streams_are_neither_held_nor_endless(
         rest = [line async for line in lines if line]
     assert len(rest) == 7
     assert "[DONE]" not in rest[-1], "the gateway never says so, and nobody waits for it"
-    flood = await client.post("/process/request/a", headers=capable("standin/flood,tokens=2"))
+    flood = await client.post("/process/request/a", headers=capable("mock/flood,tokens=2"))
     assert flood.text.rstrip("\n").endswith('data: {"token":"t1"}')
     _, event = await place.gate.settled(2, customer.app)
     assert (event["outcome"], event["error"]) == ("refused", "answer_flooded")
 
 
 async def test_4_clients_choose_neither_orchestrators_nor_outputs(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     mine = "https://mine.invalid:1"
     chosen = {"parameters": json.dumps({"orchestrators": {"include": [mine]}}), "sender": mine, "sig": mine}
@@ -135,7 +139,9 @@ async def test_4_clients_choose_neither_orchestrators_nor_outputs(
     assert [told["timeout_seconds"] for told in jobs] == [900, 900]
 
 
-async def test_5_every_link_leads_to_the_gate(place: Town, customer: Customer, client: httpx.AsyncClient) -> None:
+async def test_5_every_link_leads_to_the_gate(
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+) -> None:
     whip = await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
     links = [whip.headers["location"], whip.headers["livepeer-playback-url"]]
     stream = await made_stream(client, stream_name="b")
@@ -149,7 +155,7 @@ async def test_5_every_link_leads_to_the_gate(place: Town, customer: Customer, c
 
 
 async def test_6_everything_returns_to_the_gateway_that_has_it(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     for number in range(6):
         result = await made_image(client)
@@ -160,7 +166,9 @@ async def test_6_everything_returns_to_the_gateway_that_has_it(
     assert len({url for url, _ in place.heard(customer.app)}) == 2
 
 
-async def test_7_a_name_is_a_tenants_own(place: Town, customer: Customer, client: httpx.AsyncClient) -> None:
+async def test_7_a_name_is_a_tenants_own(
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+) -> None:
     assert (await client.put("/live/shared/0.ts", content=segment("ts", "25").data)).status_code == 200
     stream = await made_stream(client, stream_name="shared")
     result = await made_image(client)
@@ -175,7 +183,7 @@ async def test_7_a_name_is_a_tenants_own(place: Town, customer: Customer, client
 
 
 async def test_8_what_is_no_client_route_does_not_exist(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     for method, path in (
         ("POST", "/live/video-to-video/cam/start"),
@@ -193,11 +201,11 @@ async def test_8_what_is_no_client_route_does_not_exist(
 
 
 async def test_9_clients_words_are_not_what_they_pay_by(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     forged = {"content-duration": "1", "accept": "multipart/mixed"}
     await client.put("/live/cam/0.ts", content=segment("ts", "25").data, headers=forged)
-    await client.post("/llm", json={**CHAT, "model": "standin/tokens=2", "max_tokens": 500})
+    await client.post("/llm", json={**CHAT, "model": "mock/tokens=2", "max_tokens": 500})
     await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
     push, chat, whip = await place.gate.settled(3, customer.app)
     assert (push["units"]["milliseconds"], push["provenance"]["milliseconds"]) == (2 * 1_000, "measured")
@@ -206,7 +214,7 @@ async def test_9_clients_words_are_not_what_they_pay_by(
 
 
 async def test_10_what_the_gateway_compares_exactly_arrives_exactly(
-    place: Town, customer: Customer, client: httpx.AsyncClient
+    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     exact = {"accept": "multipart/mixed", "x-forwarded-for": "203.0.113.9", "expect": "100-continue"}
     push = await client.put("/live/cam/0.ts", content=segment("ts", "25").data, headers=exact)

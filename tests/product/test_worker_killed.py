@@ -25,7 +25,7 @@ CONFIG = {
         },
     },
 }
-IMAGE = f'{{"model_id":"standin/hold={HOLD}","prompt":"p","width":10,"height":10}}'.encode()
+IMAGE = f'{{"model_id":"mock/hold={HOLD}","prompt":"p","width":10,"height":10}}'.encode()
 
 
 class Held:
@@ -81,7 +81,7 @@ async def in_flight(gate: Deployment) -> tuple[int, int]:
 
 async def one(gate: Deployment, customer: Customer) -> Answer:
     async with await Wire.open(gate.address) as wire:
-        fields = [*customer.headers.items(), ("X-Standin", "bytes=1")]
+        fields = [*customer.headers.items(), ("X-Mock-Gateway", "bytes=1")]
         return await wire.ask(request("GET", "/stream/a.ts", fields))
 
 
@@ -122,7 +122,7 @@ async def test_a_killed_worker_is_replaced_and_its_requests_become_orphans(tmp_p
 async def check_leases(gate: Deployment, customer: Customer) -> None:
     """Everything that ran at once before may run at once again, and not one more."""
     wires = [await Wire.open(gate.address) for _ in range(AT_ONCE)]
-    fields = [*customer.headers.items(), ("X-Standin", "hold=again,bytes=1")]
+    fields = [*customer.headers.items(), ("X-Mock-Gateway", "hold=again,bytes=1")]
     asked = [asyncio.create_task(wire.ask(request("GET", "/stream/a.ts", fields))) for wire in wires]
     await gate.gateway.wait_for(held=AT_ONCE)
     assert (await one(gate, customer)).code == "concurrency_limited"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from proxy.store.store import Store
-from tests.reporting.books import Books
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books
 from tests.reporting.receiver import Receiver
 from tests.store.servers import RedisServer, binaries
 

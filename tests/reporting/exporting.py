@@ -10,7 +10,7 @@ from proxy.reporting.export.exporter import Exporter
 from proxy.reporting.export.formats import Names
 from proxy.reporting.export.group import Group
 from proxy.reporting.export.sinks import Sink
-from tests.reporting.books import Books
+from tests.reporting.ledger_fixture import Books
 
 NAMES = Names("ETH")
 

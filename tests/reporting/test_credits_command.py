@@ -5,11 +5,11 @@ from itertools import product
 
 from config.plans import Billing, Plan, Price
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger import credit
+from middlewares.ledger.credit import prepaid
 from proxy.control.users import Users
 from proxy.reporting.dates import redis_today
-from tests.reporting.books import Books
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books
 
 HUGE = 10**27
 PREPAID = Plan(billing=Billing.CREDITS, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))
@@ -51,17 +51,17 @@ async def test_a_user_has_a_wallet_of_its_own(books: Books, tollgate: Command) -
     user, _ = await Users(books.store.redis).create(app, "ann")
     for owner, amount in ((user.user_id, 7), ("issued-1", 8)):
         assert (await tollgate("credits", "grant", "--app", app, "--user", owner, str(amount), "--json")).code == 0
-        found = await credit.balance(books.store, books.keys, app, owner)
+        found = await prepaid.balance(books.store, books.keys, app, owner)
         assert found.available == amount
-    assert (await credit.balance(books.store, books.keys, app, None)).available == 0
+    assert (await prepaid.balance(books.store, books.keys, app, None)).available == 0
 
 
 async def test_more_than_there_is_cannot_be_taken_unless_forced(books: Books, tollgate: Command) -> None:
     app = await books.app()
-    await credit.grant(books.store, books.keys, app, None, 5, reference="r")
+    await prepaid.grant(books.store, books.keys, app, None, 5, reference="r")
     done = await tollgate("credits", "debit", "--app", app, "6")
     assert (done.code, done.out) == (1, "")
-    assert (await credit.balance(books.store, books.keys, app, None)).available == 5
+    assert (await prepaid.balance(books.store, books.keys, app, None)).available == 5
     forced = (await tollgate("credits", "debit", "--app", app, "6", "--force", "--json")).json
     assert forced["available"] == "-1"
 
@@ -74,7 +74,7 @@ async def test_what_does_not_exist(books: Books, tollgate: Command) -> None:
         done = await tollgate("credits", *command)
         assert (done.code, done.out) == (1, "")
         assert "there is no" in done.err
-    assert (await credit.balance(books.store, books.keys, app, user.user_id)).granted == 0
+    assert (await prepaid.balance(books.store, books.keys, app, user.user_id)).granted == 0
 
 
 async def test_what_is_no_amount_is_exit_2_and_nothing_changed(books: Books, tollgate: Command) -> None:
@@ -89,9 +89,9 @@ async def test_what_is_no_amount_is_exit_2_and_nothing_changed(books: Books, tol
 
 async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Books, tollgate: Command) -> None:
     app = await books.app(plan="prepaid")
-    await credit.grant(books.store, books.keys, app, None, HUGE, reference="first")
-    await credit.grant(books.store, books.keys, app, "u1", 50, reference="second")
-    await credit.debit(books.store, books.keys, app, None, 10, reference="third")
+    await prepaid.grant(books.store, books.keys, app, None, HUGE, reference="first")
+    await prepaid.grant(books.store, books.keys, app, "u1", 50, reference="second")
+    await prepaid.debit(books.store, books.keys, app, None, 10, reference="third")
     for user, amount in ((None, 3), ("u1", 20), ("u2", 4)):
         await books.request(
             app, user=user, plan=PREPAID, plan_name="prepaid", units={Unit.PIXELS: amount}, amount=amount
@@ -103,7 +103,7 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Book
     assert found["credits"] == [{"user": None, **shared}, {"user": "u1", **own}]
     assert found["totals"]["amount"] == "27"
     assert found["event_count"] == 6
-    wallet = await credit.balance(books.store, books.keys, app, None)
+    wallet = await prepaid.balance(books.store, books.keys, app, None)
     assert str(wallet.available) == found["credits"][0]["closing"]
     later = (await tollgate("statements", "--app", app, "--period", "9998-01", "--json")).json
     assert [(each["opening"], each["closing"]) for each in later["credits"]] == [(str(HUGE - 17),) * 2, ("30", "30")]
@@ -114,7 +114,7 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Book
 
 async def test_credits_are_no_usage_for_those_who_bill_it(books: Books, tollgate: Command) -> None:
     app = await books.app()
-    await credit.grant(books.store, books.keys, app, None, 5, reference="r")
+    await prepaid.grant(books.store, books.keys, app, None, 5, reference="r")
     paid = await books.request(app, amount=1)
     done = await tollgate("export", "--to", "stdout", "--format", "lago", "--group", "lago")
     assert [json.loads(line)["transaction_id"] for line in done.out.splitlines()] == [paid]

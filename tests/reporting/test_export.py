@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from middlewares.ledger.port import StoreError
+from middlewares.store import StoreError
 from proxy.reporting.export.exporter import GaveUp
 from proxy.reporting.export.formats import FORMATS, FormatName
 from proxy.reporting.export.group import Group, rejected
 from proxy.reporting.export.http import HttpSink, retry_after
 from proxy.reporting.export.sinks import Refused
-from tests.reporting.books import Books
 from tests.reporting.exporting import NAMES, Run, many
+from tests.reporting.ledger_fixture import Books
 from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import RedisServer, eventually
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from tests.reporting.books import Books
 from tests.reporting.command import Command
 from tests.reporting.exporting import many
+from tests.reporting.ledger_fixture import Books
 from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import eventually
 

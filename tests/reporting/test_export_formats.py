@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from config.workloads import Unit, Workload
-from middlewares.ledger.event import Event
+from middlewares.ledger.settlement.event import Event
 from proxy.reporting.export.formats import FORMATS, FormatName, Names
 from proxy.reporting.stream import Recorded
 

@@ -7,8 +7,8 @@ import pytest
 
 from proxy.reporting.export.formats import FORMATS, FormatName
 from proxy.reporting.export.sinks import FileSink, Refused
-from tests.reporting.books import Books
 from tests.reporting.exporting import NAMES, Run, many
+from tests.reporting.ledger_fixture import Books
 from tests.store.servers import eventually
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from config.workloads import Unit
 from proxy.store.store import Store
-from tests.reporting.books import Books, utc
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books, utc
 from tests.reporting.receiver import Receiver
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from config.plans import BUILT_IN_PLANS, Billing, Plan, Price
 from config.workloads import SaleUnit, Unit, Workload
-from middlewares.ledger.event import Event
+from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period
 from proxy.reporting.statement import Kind, Statement, Tally
 from proxy.reporting.stream import Recorded, events_of
-from tests.reporting.books import Books, milliseconds, utc
+from tests.reporting.ledger_fixture import Books, milliseconds, utc
 
 NOVEMBER = parse_period("2020-11")
 FLAT = Plan(billing=Billing.SUBSCRIPTION, fee=500)

@@ -10,8 +10,8 @@ from config.loader import load
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from proxy.reporting.dates import redis_today
-from tests.reporting.books import Books, utc
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books, utc
 
 HUGE = 10**27 + 7
 CONFIG = """

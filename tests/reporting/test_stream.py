@@ -6,7 +6,7 @@ import pytest
 
 from proxy.reporting.dates import Days, parse_period
 from proxy.reporting.stream import CHUNK, AppEvents, UnreadableEvent, events_of
-from tests.reporting.books import TAGS, Books, utc
+from tests.reporting.ledger_fixture import TAGS, Books, utc
 
 ALWAYS = Days(parse_period("1970-01").first, parse_period("9999-12").last)
 

@@ -10,7 +10,7 @@ from config.workloads import SaleUnit, Unit, Workload
 from proxy.reporting.dates import Days, redis_today
 from proxy.reporting.stream import events_of
 from proxy.reporting.totals import Dimension, UsageField, read_usage
-from tests.reporting.books import Books, utc
+from tests.reporting.ledger_fixture import Books, utc
 
 NOVEMBER = Days(date(2020, 11, 1), date(2020, 11, 30))
 PAID = Plan(billing=Billing.USAGE, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from config.workloads import Unit, Workload
-from tests.reporting.books import Books, utc
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books, utc
 
 HUGE = 10**27 + 7
 AT = utc("2020-11-30T23:59:59.999")

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from config.workloads import Unit
-from middlewares.ledger import credit
-from proxy.cli.verify import concerns
-from tests.reporting.books import Books, utc
+from middlewares.ledger.credit import prepaid
+from proxy.cli.commands.verify import concerns
 from tests.reporting.command import Command
+from tests.reporting.ledger_fixture import Books, utc
 
 HUGE = 10**27
 MINE, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
@@ -16,7 +16,7 @@ MINE, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 
 async def test_sound_books(books: Books, tollgate: Command) -> None:
     app = await books.app()
-    await credit.grant(books.store, books.keys, app, None, HUGE, reference="r")
+    await prepaid.grant(books.store, books.keys, app, None, HUGE, reference="r")
     for number in range(5):
         await books.request(app, user=f"u{number}", model="a|b%", units={Unit.PIXELS: 7}, amount=HUGE + number)
     done = await tollgate("verify")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from config.access import Cors
-from tests.response.rig import Rig, answering, serving
+from tests.response.server_fixture import Rig, answering, serving
 
 PAGE = "https://app.example"
 CONFIG = Cors(allow_origins=(PAGE, "https://other.example"), max_age=99)

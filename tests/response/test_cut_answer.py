@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Receive, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

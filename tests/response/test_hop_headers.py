@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from middlewares.exchange import Headers
 from middlewares.response.headers import HOP_BY_HOP, WITHHELD, client_headers
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
 KEPT: Headers = [
     (b"content-type", b'multipart/mixed; boundary="x"'),

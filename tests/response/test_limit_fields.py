@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Send
 
 from middlewares.exchange import Exchange, Refusal
-from middlewares.ledger.model import Standing, Terms
+from middlewares.ledger.model import LimitSpec, LimitState
 from middlewares.response.limits import INTEGER_CEILING, limit_fields
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
-MINUTE = Standing(Terms("app-requests-per-minute", "requests", 60, 60), 12, 7)
-RUNNING = Standing(Terms("key-concurrent", "concurrent-requests", 5, None), 4, 0)
+MINUTE = LimitState(LimitSpec("app-requests-per-minute", "requests", 60, 60), 12, 7)
+RUNNING = LimitState(LimitSpec("key-concurrent", "concurrent-requests", 5, None), 4, 0)
 
 
-def _parsed(standings: tuple[Standing, ...]) -> dict[str, Any]:
-    return {name.decode(): http_sf.parse(value, tltype="list") for name, value in limit_fields(standings)}
+def _parsed(limit_states: tuple[LimitState, ...]) -> dict[str, Any]:
+    return {name.decode(): http_sf.parse(value, tltype="list") for name, value in limit_fields(limit_states)}
 
 
 def test_as_the_draft_shows_them() -> None:
@@ -34,15 +34,15 @@ def test_as_the_draft_shows_them() -> None:
 def test_shadow_limits_caps_and_balances_are_not_told() -> None:
     assert not limit_fields(
         (
-            Standing(Terms("app-requests-per-day", "requests", 1, 86_400, shadow=True), 0, 5),
-            Standing(Terms("app-pixels-per-month", "pixels", 10, None), 5, 5),
-            Standing(Terms("app-balance", "amount", 10**24, None), 5, 0),
+            LimitState(LimitSpec("app-requests-per-day", "requests", 1, 86_400, shadow=True), 0, 5),
+            LimitState(LimitSpec("app-pixels-per-month", "pixels", 10, None), 5, 5),
+            LimitState(LimitSpec("app-balance", "amount", 10**24, None), 5, 0),
         )
     )
 
 
 _terms = st.builds(
-    Terms,
+    LimitSpec,
     policy=st.from_regex(r"[a-z]+(-[a-z]+)*", fullmatch=True),
     unit=st.sampled_from(["requests", "concurrent-requests", "pixels"]),
     limit=st.integers(1, 2**53),
@@ -50,18 +50,20 @@ _terms = st.builds(
     shadow=st.booleans(),
     told=st.none(),
 )
-_standings = st.builds(Standing, _terms, st.integers(-5, 2**53), st.integers(0, 86_400))
+_limit_states = st.builds(LimitState, _terms, st.integers(-5, 2**53), st.integers(0, 86_400))
 
 
-@given(st.lists(_standings, max_size=6))
-def test_strict_parser_reads_the_same_numbers(standings: list[Standing]) -> None:
-    told = [s for s in standings if not s.terms.shadow and s.terms.unit != "pixels"]
-    terms = [s.terms for s in told]
-    parsed = _parsed(tuple(standings))
+@given(st.lists(_limit_states, max_size=6))
+def test_strict_parser_reads_the_same_numbers(limit_states: list[LimitState]) -> None:
+    told = [s for s in limit_states if not s.limit_spec.shadow and s.limit_spec.unit != "pixels"]
+    limit_spec = [s.limit_spec for s in told]
+    parsed = _parsed(tuple(limit_states))
     if not told:
         assert parsed == {}
         return
-    policies = [(t.policy, {"q": min(t.limit, INTEGER_CEILING), "w": t.window_seconds, "qu": t.unit}) for t in terms]
+    policies = [
+        (t.policy, {"q": min(t.limit, INTEGER_CEILING), "w": t.window_seconds, "qu": t.unit}) for t in limit_spec
+    ]
     for (name, parameters), (policy, expected) in zip(parsed["ratelimit-policy"], policies, strict=True):
         assert name == policy
         assert {"w": None, "qu": "requests", **parameters} == expected
@@ -72,7 +74,7 @@ def test_strict_parser_reads_the_same_numbers(standings: list[Standing]) -> None
 
 async def test_sent_with_success_and_refusal(tmp_path: Path) -> None:
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
-        exchange.standings = (MINUTE,)
+        exchange.limit_states = (MINUTE,)
         if exchange.path == "/refused":
             raise Refusal(429, "rate_limited", "Slow down.", headers=[(b"retry-after", b"7")])
         upstream = [(b"ratelimit", b'"theirs";r=1'), (b"x-ratelimit-remaining", b"1")]

@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 from config.workloads import Unit
 from middlewares.exchange import Exchange, Outcome
 from middlewares.response.metrics import RequestMetrics, exposition
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 from tests.response.test_request_log import fill
 
 WORKER = """

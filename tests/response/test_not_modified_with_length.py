@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
 
 @pytest.mark.parametrize("status", [204, 304])

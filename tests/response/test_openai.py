@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from middlewares.exchange import Headers
-from middlewares.response.openai import CUT, DONE, OpenAiAnswer
+from middlewares.response.openai import CUT, DONE, OpenAiResponse
 
 SSE = (b"content-type", b"text/event-stream")
 JSON = (b"content-type", b"application/json")
@@ -30,7 +30,7 @@ def answered(status: int, headers: Headers, pieces: list[bytes]) -> tuple[Header
         sent.append(message)
 
     async def answer() -> None:
-        mapped = OpenAiAnswer(send)
+        mapped = OpenAiResponse(send)
         await mapped.send({"type": "http.response.start", "status": status, "headers": headers})
         for piece in pieces:
             await mapped.send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -71,7 +71,7 @@ def test_an_event_leaves_with_the_chunk_that_ends_it() -> None:
         sent.append(message)
 
     async def answer() -> None:
-        mapped = OpenAiAnswer(send)
+        mapped = OpenAiResponse(send)
         await mapped.send({"type": "http.response.start", "status": 200, "headers": [SSE]})
         await mapped.send({"type": "http.response.body", "body": event("a") + b'data: {"cho', "more_body": True})
 

@@ -11,7 +11,7 @@ from starlette.types import Receive, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.response.problem import QUOTA_EXCEEDED, TITLES, problem, problem_document
-from tests.response.rig import Inner, Rig, serving
+from tests.response.server_fixture import Inner, Rig, serving
 
 SOURCES = Path(__file__).parents[2]
 

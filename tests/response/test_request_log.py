@@ -16,7 +16,7 @@ from config.runtime import Log
 from config.workloads import Unit, Workload
 from middlewares.exchange import Declared, Exchange, Outcome, Principal, Route
 from middlewares.response.log import RequestLog
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
 PIPE_BUF = 4096
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from middlewares.response.headers import client_status
-from tests.response.rig import answering, serving
+from tests.response.server_fixture import answering, serving
 
 
 @pytest.mark.parametrize("status", [0, 99, 100, 101, 103, 199, 600, 999])

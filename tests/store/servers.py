@@ -15,7 +15,7 @@ from typing import Self
 import psutil
 
 from proxy.store.address import Endpoint
-from proxy.store.binary import find_server
+from proxy.store.embedded.binary import find_server
 
 WITHIN = 15.0
 """Seconds after which something that must happen counts as not happening; nothing waits for it to pass."""

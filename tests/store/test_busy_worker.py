@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from middlewares.ledger.port import Script
+from middlewares.store import Script
 from proxy.store.store import Store
 from tests.store.conftest import StartServer
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from middlewares.ledger.port import Script, StoreRejected, StoreUnavailable
+from middlewares.store import Script, StoreRejected, StoreUnavailable
 from proxy.store.address import Credentials
 from tests.store.conftest import OpenChannel, StartServer, dialer
 

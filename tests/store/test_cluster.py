@@ -8,7 +8,7 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from middlewares.ledger.port import Script, StoreError, StoreRejected, StoreUnavailable
+from middlewares.store import Script, StoreError, StoreRejected, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from middlewares.ledger.port import StoreUnavailable
-from proxy.store import guardian, socket_path
+from middlewares.store import StoreUnavailable
 from proxy.store.address import Address
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded import socket_path, supervisor
+from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.store.servers import binaries, bundled, eventually, processes_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 OWNER = """
 import json, sys, time
 from pathlib import Path
-from proxy.store.embedded import EmbeddedRedis
+from proxy.store.embedded.redis_process import EmbeddedRedis
 with EmbeddedRedis.acquire(Path(sys.argv[1])) as redis:
     print(json.dumps(redis.url), flush=True)
     sys.stdin.read()
@@ -32,7 +32,7 @@ with EmbeddedRedis.acquire(Path(sys.argv[1])) as redis:
 
 
 def ask(redis: EmbeddedRedis, command: str) -> str:
-    return guardian.ask(redis.url.removeprefix("unix://"), command.encode(), 1).decode()
+    return supervisor.ask(redis.url.removeprefix("unix://"), command.encode(), 1).decode()
 
 
 def servers(data_dir: Path) -> list[psutil.Process]:
@@ -40,7 +40,7 @@ def servers(data_dir: Path) -> list[psutil.Process]:
 
 
 def guardians(data_dir: Path) -> list[psutil.Process]:
-    return _those_of(data_dir, lambda process: "guardian.py" in " ".join(process.cmdline()))
+    return _those_of(data_dir, lambda process: "supervisor.py" in " ".join(process.cmdline()))
 
 
 def _those_of(data_dir: Path, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
@@ -157,12 +157,12 @@ async def test_an_owner_that_looks_for_the_server_replaces_a_killed_guardian(tmp
 def test_a_server_left_behind_is_never_joined_by_a_second_on_the_same_file(tmp_path: Path) -> None:
     directory = tmp_path / "redis"
     directory.mkdir()
-    lock = guardian.try_lock(directory / guardian.SERVER)
+    lock = supervisor.try_lock(directory / supervisor.SERVER)
     assert lock is not None
-    command = [binaries(tmp_path)[0], *guardian.options(directory, str(directory / "redis.sock"))]
+    command = [binaries(tmp_path)[0], *supervisor.options(directory, str(directory / "redis.sock"))]
     left_behind = subprocess.Popen(command, pass_fds=(lock,), stdout=subprocess.DEVNULL)
     os.close(lock)
-    while not guardian.ask(str(directory / "redis.sock"), b"SET k v", 1):
+    while not supervisor.ask(str(directory / "redis.sock"), b"SET k v", 1):
         assert left_behind.poll() is None
     with EmbeddedRedis.acquire(tmp_path) as redis:
         left_behind.wait()
@@ -173,7 +173,7 @@ def test_a_server_left_behind_is_never_joined_by_a_second_on_the_same_file(tmp_p
 def test_a_frozen_server_left_behind_is_waited_for(tmp_path: Path) -> None:
     directory = tmp_path / "redis"
     directory.mkdir()
-    lock = guardian.try_lock(directory / guardian.SERVER)
+    lock = supervisor.try_lock(directory / supervisor.SERVER)
     assert lock is not None
     holder = subprocess.Popen(["sleep", "1000"], pass_fds=(lock,), cwd=directory)
     os.close(lock)
@@ -280,7 +280,7 @@ def test_somebody_elses_folder_is_not_used_for_the_socket(tmp_path: Path, monkey
 def test_any_name_will_do_for_the_directory(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path / "sp ace 'q\" % ? @ #ä") as redis:
         address = Address.parse(redis.url).endpoints[0].path
-        assert guardian.ask(address, b"PING", 1) == b"+PONG\r\n"
+        assert supervisor.ask(address, b"PING", 1) == b"+PONG\r\n"
 
 
 def test_a_copied_directory_does_not_lead_to_the_socket_of_its_original(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A long campaign of `kill -9` against the embedded Redis, its guardian, or both, while three stores use it."""
+"""A long campaign of `kill -9` against the embedded Redis, its supervisor, or both, while three stores use it."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from middlewares.ledger.port import Script, StoreUnavailable
+from middlewares.store import Script, StoreUnavailable
 from proxy.store.store import Store
 from tests.store.servers import eventually, processes_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from middlewares.ledger.port import Script, StoreTimeout, StoreUnavailable
+from middlewares.store import Script, StoreTimeout, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import Channel
 from proxy.store.node import NodeChange

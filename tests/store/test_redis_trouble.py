@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from middlewares.ledger.port import (
+from middlewares.store import (
     Script,
     StoreLoading,
     StoreOutOfMemory,

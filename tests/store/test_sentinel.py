@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from middlewares.ledger.port import Script, StoreError, StoreUnavailable
+from middlewares.store import Script, StoreError, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from middlewares.ledger.port import Call, Script, ScriptRunner, StoreError, StoreTimeout, StoreUnavailable
+from middlewares.store import Call, Script, ScriptRunner, StoreError, StoreTimeout, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.store import Store
 from tests.store.conftest import StartServer

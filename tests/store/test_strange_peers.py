@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from middlewares.ledger.port import StoreRejected, StoreUnavailable
+from middlewares.store import StoreRejected, StoreUnavailable
 from proxy.store.address import Credentials, Endpoint
 from tests.store.conftest import dialer
 from tests.store.servers import free_port

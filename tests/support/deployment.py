@@ -20,13 +20,13 @@ import yaml
 from config.loader import load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
-from middlewares.ledger.event import DECODER, plain
+from middlewares.ledger.settlement.event import DECODER, plain
+from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.keys import Keys
 from proxy.control.users import Users
-from proxy.gate import keys_of, open_store
-from proxy.standin import Standin
-from proxy.standin.record import Record
+from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway.record import Record
+from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
 
 START_SECONDS = 30.0
@@ -56,7 +56,7 @@ class Deployment:
     """A running gate. `gateway` is its stand-in, in this process."""
 
     def __init__(
-        self, folder: Path, gateway: Standin, config: Mapping[str, Any], environment: Mapping[str, str]
+        self, folder: Path, gateway: MockGateway, config: Mapping[str, Any], environment: Mapping[str, str]
     ) -> None:
         self.folder = folder
         self.gateway = gateway
@@ -197,13 +197,13 @@ class Deployment:
     async def key(self, app: str, user: str | None = None, expires_at: datetime | None = None) -> str:
         """Another key of an app, or of one of its users."""
         async with self.store() as store:
-            keys = Keys(store.redis, pepper_of(self.settings.auth))
+            keys = ApiKeys(store.redis, pepper_of(self.settings.auth))
             _, key = await keys.create(app, user=user, expires_at=expires_at)
             return key
 
     async def events(self, app: str | None = None) -> list[dict[str, Any]]:
         """Every usage event in the ledger, oldest first within an app."""
-        keys = keys_of(self.settings)
+        keys = redis_keys(self.settings)
         found = []
         async with self.store() as store:
             for tag in keys.tags:
@@ -261,7 +261,7 @@ async def deployed(
     folder: Path, config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Deployment]:
     """A stand-in and a gate in front of it, for the time of a test; nothing of it is left afterwards."""
-    async with Standin() as gateway:
+    async with MockGateway() as gateway:
         deployment = Deployment(folder, gateway, config or {}, environment or {})
         try:
             await deployment.start()

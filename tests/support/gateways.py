@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from proxy.standin import Record, Standin
-from proxy.standin.media import png, ts
+from proxy.mock_gateway import MockGateway, Record
+from proxy.mock_gateway.media import png, ts
 from tests.support.deployment import Customer, Deployment, deployed
 
 SEGMENT = ts(4 * 188)
@@ -29,15 +29,15 @@ def job(**parameters: bool) -> dict[str, str]:
 
 
 @dataclass
-class Town:
+class TwoTierDeployment:
     """A gate and its gateways: two of a pool for everything, and two with an object store for image-to-video."""
 
     gate: Deployment
-    plain: tuple[Standin, Standin]
-    stored: tuple[Standin, Standin]
+    plain: tuple[MockGateway, MockGateway]
+    stored: tuple[MockGateway, MockGateway]
 
     @property
-    def gateways(self) -> tuple[Standin, ...]:
+    def gateways(self) -> tuple[MockGateway, ...]:
         return *self.plain, *self.stored
 
     def heard(self, app: str) -> list[tuple[str, Record]]:
@@ -63,16 +63,18 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(folder: Path, config: Mapping[str, Any] | None = None, **pool: Any) -> AsyncIterator[Town]:
+async def two_tiers(
+    folder: Path, config: Mapping[str, Any] | None = None, **pool: Any
+) -> AsyncIterator[TwoTierDeployment]:
     """Two workers in front of four gateways, for the time of a test; `pool` joins the settings of both pools.
 
     Segments of tier `recorded` go to the pool with an object store.
     """
     async with (
-        Standin() as first,
-        Standin() as second,
-        Standin(external_store=True) as third,
-        Standin(external_store=True) as fourth,
+        MockGateway() as first,
+        MockGateway() as second,
+        MockGateway(external_store=True) as third,
+        MockGateway(external_store=True) as fourth,
     ):
         pools = {
             "plain": {"gateways": [{"url": first.url}, {"url": second.url}], **pool},
@@ -84,7 +86,7 @@ async def town(folder: Path, config: Mapping[str, Any] | None = None, **pool: An
         async with deployed(
             folder, {"workers": 2, "edge": {"async_video": True}, "routing": routing, **(config or {})}
         ) as gate:
-            yield Town(gate, (first, second), (third, fourth))
+            yield TwoTierDeployment(gate, (first, second), (third, fourth))
 
 
 async def made_image(client: httpx.AsyncClient) -> str:

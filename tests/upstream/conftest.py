@@ -6,7 +6,7 @@ import pytest
 import uvloop
 
 from proxy.upstream import Pool
-from tests.upstream.rig import Gateway, Handler, OpenPool, Serve, until
+from tests.upstream.fakes import Gateway, Handler, OpenPool, Serve, until
 
 
 def pytest_asyncio_loop_factories(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, read_head, until
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, read_head, until
 
 HIGH_WATER = 64 * 1024
 ONE_READ = 256 * 1024

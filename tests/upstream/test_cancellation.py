@@ -9,7 +9,7 @@ import pytest
 
 from proxy.upstream import Pool, Response, ResponseTruncated
 from tests.upstream.corpus import OK
-from tests.upstream.rig import (
+from tests.upstream.fakes import (
     HOST,
     PATIENT,
     Gateway,

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.upstream import ConnectFailed, Pool
-from tests.upstream.rig import HOST, PATIENT, Serve, always_ok, get, parts, read, until
+from tests.upstream.fakes import HOST, PATIENT, Serve, always_ok, get, parts, read, until
 
 
 async def test_refused_is_not_an_answer_and_nothing_was_sent(serve: Serve) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.upstream import Pool, UpstreamError
-from tests.upstream.rig import Gateway, Reader, Writer, get, read, read_head
+from tests.upstream.fakes import Gateway, Reader, Writer, get, read, read_head
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers with names in lower case, body."""

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.upstream import ConnectionDropped
 from tests.upstream.corpus import OK
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, parts, read_body, read_head, until
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, parts, read_body, read_head, until
 
 
 @pytest.mark.parametrize("reset", [False, True])

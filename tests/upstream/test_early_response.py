@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, read, read_head, until
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, read, read_head, until
 
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nbig!"
 

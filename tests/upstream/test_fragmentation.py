@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.upstream.parser import FramingError, ResponseParser
 from proxy.upstream.response import Response
 from tests.upstream.corpus import COMPLETE, MALFORMED, TRUNCATED, Complete
-from tests.upstream.rig import OpenPool, Reader, Serve, Writer, get, read, read_head
+from tests.upstream.fakes import OpenPool, Reader, Serve, Writer, get, read, read_head
 
 Outcome = tuple[str, int, list[tuple[bytes, bytes]], bytes]
 

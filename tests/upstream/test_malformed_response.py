@@ -4,7 +4,7 @@ import pytest
 
 from proxy.upstream import MalformedResponse, Pool
 from tests.upstream.corpus import FLOODS, MALFORMED, OK
-from tests.upstream.rig import Handler, OpenPool, Reader, Serve, Writer, answering, get, read, read_head, until
+from tests.upstream.fakes import Handler, OpenPool, Reader, Serve, Writer, answering, get, read, read_head, until
 
 
 def in_pieces(raw: bytes, size: int) -> Handler:

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.upstream import ConnectFailed, ConnectionDropped, Pool, PoolExhausted
 from tests.upstream.corpus import OK
-from tests.upstream.rig import (
+from tests.upstream.fakes import (
     PATIENT,
     Handler,
     OpenPool,

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.upstream import ConnectionDropped, Pool, RequestIncomplete
 from tests.upstream.corpus import OK
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, parts, read_body, read_head, until
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, parts, read_body, read_head, until
 
 
 class ClientGone(Exception):

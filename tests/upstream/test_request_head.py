@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.upstream import InvalidRequest, Timeouts
 from proxy.upstream.request import request_head
 from tests.upstream.corpus import OK
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, always_ok, parts, read_body, read_head
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, always_ok, parts, read_body, read_head
 
 HEADER_NAME = st.text("!#$%&'*+-.^_`|~09AZaz", min_size=1, max_size=20).map(str.encode)
 SAFE_VALUE = st.binary(max_size=40).filter(lambda value: not {0, 10, 13} & set(value))

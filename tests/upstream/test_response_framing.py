@@ -8,7 +8,7 @@ import pytest
 
 from proxy.upstream import ResponseTruncated
 from tests.upstream.corpus import COMPLETE, OK, TRUNCATED, Complete
-from tests.upstream.rig import OpenPool, Reader, Serve, Writer, answering, get, read, read_head
+from tests.upstream.fakes import OpenPool, Reader, Serve, Writer, answering, get, read, read_head
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -9,7 +9,7 @@ from config.routing import Routing
 from config.workloads import Workload
 from middlewares.exchange import Exchange, Route
 from middlewares.tier_routing.fleet import Fleet
-from proxy.forwarder import Forwarder
+from proxy.forwarding.forwarder import Forwarder
 from proxy.upstream import Response
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.upstream.corpus import OK
-from tests.upstream.rig import OpenPool, Reader, Serve, Writer, always_ok, get, read, read_head, until
+from tests.upstream.fakes import OpenPool, Reader, Serve, Writer, always_ok, get, read, read_head, until
 
 
 async def test_a_connection_that_the_gateway_closed_is_not_reused(serve: Serve, open_pool: OpenPool) -> None:

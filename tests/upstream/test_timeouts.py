@@ -10,7 +10,7 @@ import pytest
 from proxy.upstream import ConnectTimeout, FirstByteTimeout, IdleTimeout, Pool
 from proxy.upstream.timing import Deadline
 from tests.upstream.corpus import OK
-from tests.upstream.rig import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, outlast, read, read_head, until
+from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, outlast, read, read_head, until
 
 SHORT = 0.05
 

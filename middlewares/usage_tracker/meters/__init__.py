@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from config.plans import Plan
 from middlewares.exchange import Exchange
-from middlewares.usage_tracker.meters import answers
+from middlewares.usage_tracker.meters import json_responses as answers
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.byoc import ByocMeter

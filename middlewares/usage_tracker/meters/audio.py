@@ -8,15 +8,15 @@ from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.sound import sound
-from middlewares.usage_tracker.meters.answers import text
-from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.form import Form
+from middlewares.usage_tracker.meters.json_responses import text
 
 THRIFTIEST = 1_000
 """Milliseconds of sound in one byte of its file: a header that says more is not believed."""
 
 
-class AudioMeter(AnswerKeeper):
+class AudioMeter(ResponseKeeper):
     """Milliseconds of sound, by the container's own header; the transcript would miss silence.
 
     A sound that cannot be read lasts as long as its size suggests, at `bytes_per_second`.

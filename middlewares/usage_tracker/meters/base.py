@@ -7,21 +7,17 @@ nor changes a byte, keeps a bounded amount of memory, and takes whatever a clien
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
-
-import msgspec
+from typing import Protocol
 
 from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 
-ANSWER_BYTES = 1024 * 1024
+RESPONSE_BYTES = 1024 * 1024
 """The longest answer a meter keeps. JSON answers of a gateway are a few KiB: media are linked, not enclosed."""
 
 TOKENS_CEILING = 2**53
 """A count beyond it cannot be meant, and would not survive arithmetic in Redis."""
-
-T = TypeVar("T")
 
 # Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
 _REQUESTS = Unit.REQUESTS
@@ -49,7 +45,7 @@ class Meter(Protocol):
 
 
 class Body:
-    """An answer's body, kept as it passes for as long as it is readable: plain, and at most `ANSWER_BYTES` long."""
+    """An answer's body, kept as it passes for as long as it is readable: plain, and at most `RESPONSE_BYTES` long."""
 
     __slots__ = ("readable", "size", "text")
 
@@ -63,14 +59,14 @@ class Body:
         self.size += len(chunk)
         if not self.readable:
             return
-        if self.size > ANSWER_BYTES:
+        if self.size > RESPONSE_BYTES:
             self.readable = False
             self.text = bytearray()
         else:
             self.text += chunk
 
 
-class AnswerKeeper:
+class ResponseKeeper:
     """The part of a meter that keeps the answer of a 200, whose success shows only in what it says."""
 
     __slots__ = ("_body",)
@@ -102,14 +98,6 @@ def field(headers: Headers, name: bytes) -> bytes:
         if key == name:
             return value.strip().lower()
     return b""
-
-
-def decode(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | None:
-    """What `text` says to the decoder; None where it is no JSON, nested without end, or of another shape."""
-    try:
-        return decoder.decode(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def metered(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from config.workloads import Unit
 from middlewares.exchange import Declared
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.answers import images
-from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
+from middlewares.usage_tracker.meters.json_responses import images
 
 DEFAULT_SIDE = 512
 """Width and height of an image whose request names none (gateway contract section 1.1)."""
@@ -16,7 +16,7 @@ _PIXELS, _GENERATIONS = Unit.PIXELS, Unit.GENERATIONS
 _DECLARED = Provenance.DECLARED
 
 
-class ImagesMeter(AnswerKeeper):
+class ImagesMeter(ResponseKeeper):
     """Generations are the length of `images` in the answer; pixels are that many times the requested size.
 
     A 200 that lists no image is a failure: the gateway says 200 with an empty body to what it did not understand

@@ -21,8 +21,9 @@ import msgspec
 
 from config.workloads import Unit
 from middlewares.exchange import Declared, Headers
+from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, decode, field, metered
+from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, field, metered
 from middlewares.usage_tracker.meters.sse import DataLines
 
 BYTES_PER_TOKEN = 4

@@ -9,14 +9,14 @@ from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.picture import picture
-from middlewares.usage_tracker.meters.answers import images
-from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.form import Form
+from middlewares.usage_tracker.meters.json_responses import images
 
 MOST_IMAGES = 65_535
 
 
-class PictureMeter(AnswerKeeper):
+class PictureMeter(ResponseKeeper):
     """Pixels are those of the input image, for each result that came out of it.
 
     That is what the gateway pays for (gateway contract section 6.1). Images made of an image are of its size; by how

@@ -5,11 +5,11 @@ from __future__ import annotations
 from config.workloads import Unit
 from middlewares.exchange import Declared
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.answers import audio
-from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
+from middlewares.usage_tracker.meters.json_responses import audio
 
 
-class SpeechMeter(AnswerKeeper):
+class SpeechMeter(ResponseKeeper):
     """Characters are the code points of the request's `text`, if the answer links to a sound."""
 
     __slots__ = ("_declared",)

@@ -6,9 +6,9 @@ from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.picture import LARGEST_SIDE
-from middlewares.usage_tracker.meters.answers import accepted, detached, images
-from middlewares.usage_tracker.meters.base import AnswerKeeper, metered
+from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.form import Form
+from middlewares.usage_tracker.meters.json_responses import accepted, detached, images
 
 FRAMES = 25
 """Of every video, whatever is asked for (gateway contract sections 1.1 and 6.1)."""
@@ -16,7 +16,7 @@ DEFAULT_WIDTH = 1024
 DEFAULT_HEIGHT = 576
 
 
-class VideoMeter(AnswerKeeper):
+class VideoMeter(ResponseKeeper):
     """Generations are the length of `images` in the answer; pixels are 25 frames of the requested size for each.
 
     A video that the gateway makes detached (202 and a request id) counts when it is accepted, as one generation: that
@@ -50,7 +50,7 @@ class VideoMeter(AnswerKeeper):
         )
 
 
-class VideoResultMeter(AnswerKeeper):
+class VideoResultMeter(ResponseKeeper):
     """Asking for a detached video uses nothing: it was counted when it was accepted. Its failure is told in a 200."""
 
     __slots__ = ("_status",)

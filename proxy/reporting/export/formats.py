@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from middlewares.ledger.event import SOURCE, cloud_event, iso
+from middlewares.ledger.settlement.event import SOURCE, cloud_event, iso
 
 if TYPE_CHECKING:
     from proxy.reporting.stream import Recorded

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.workloads import Workload
 from middlewares.exchange import Declared, Headers
 from middlewares.ledger.model import Provenance
-from middlewares.usage_tracker.meters.base import ANSWER_BYTES
+from middlewares.usage_tracker.meters.base import RESPONSE_BYTES
 from middlewares.usage_tracker.meters.sse import LINE_BYTES
 from tests.usage_tracker.meters.feeding import EVENTS, JSON, event, meter, usage
 
@@ -87,13 +87,13 @@ def test_floods_are_not_kept(workload: Workload, headers: Headers, piece: bytes)
     fed.response(200, headers)
     tracemalloc.start()
     try:
-        for chunk in _flood(piece, 8 * ANSWER_BYTES):
+        for chunk in _flood(piece, 8 * RESPONSE_BYTES):
             fed.answer(chunk)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     fed.usage()
-    assert peak < 2.5 * ANSWER_BYTES + 2 * LINE_BYTES
+    assert peak < 2.5 * RESPONSE_BYTES + 2 * LINE_BYTES
 
 
 def test_small_pieces_cost_no_more_than_they_hold() -> None:
@@ -110,7 +110,7 @@ def test_small_pieces_cost_no_more_than_they_hold() -> None:
 
 
 def test_answer_too_long_to_keep_counts_as_asked() -> None:
-    answer = b'{"images":[{"url":"' + b"x" * ANSWER_BYTES + b'"}]}'
+    answer = b'{"images":[{"url":"' + b"x" * RESPONSE_BYTES + b'"}]}'
     found = usage(Workload.TEXT_TO_IMAGE, [answer], declared=Declared(document={"num_images_per_prompt": 3}))
     assert found.complete
     assert {unit.value: count for unit, count in found.units.items()} == {

@@ -1,0 +1,60 @@
+"""Limits while Redis is away: each worker enforces its share of them alone."""
+
+import time
+
+from middlewares.ledger.admission.policy import Policy, Rule
+from middlewares.ledger.admission.sliding_window import SlidingWindow
+from middlewares.ledger.model import Denied
+
+REMEMBERED = 10_000
+
+
+class LocalLimits:
+    """Windows and concurrency at a limit divided by the number of workers. Caps and balances are not guessed at."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._windows: dict[tuple[str, int], SlidingWindow] = {}
+        self._leases: dict[str, set[str]] = {}
+
+    def admit(self, policy: Policy, request_id: str) -> Denied | None:
+        """Admit by this worker's share, or say which rule refuses."""
+        now = time.monotonic_ns() // 1_000_000
+        rules = [rule for rule in policy.rules if rule.kind in "wc" and not rule.shadow]
+        for rule in rules:
+            if not self._fits(rule, now):
+                reset = self._window(rule).reset_ms(now) if rule.kind == "w" else 0
+                return Denied(rule.limit_state(0, reset), rule.code)
+        for rule in rules:
+            if rule.kind == "w":
+                self._window(rule).admit(now)
+            else:
+                self._leases.setdefault(rule.keys[0], set()).add(request_id)
+        return None
+
+    def release(self, policy_keys: tuple[str, ...], request_id: str) -> None:
+        """Give back the leases of a request that was admitted here."""
+        for key in policy_keys:
+            leases = self._leases.get(key)
+            if leases:
+                leases.discard(request_id)
+                if not leases:
+                    del self._leases[key]
+
+    def _fits(self, rule: Rule, now: int) -> bool:
+        if rule.kind == "w":
+            window = self._window(rule)
+            return window.count(now) < window.limit
+        return len(self._leases.get(rule.keys[0], ())) < self._share(rule)
+
+    def _window(self, rule: Rule) -> SlidingWindow:
+        identity = rule.keys[0], self._share(rule)
+        window = self._windows.get(identity)
+        if window is None:
+            if len(self._windows) >= REMEMBERED:
+                self._windows.pop(next(iter(self._windows)))
+            window = self._windows[identity] = SlidingWindow(identity[1], rule.parameter)
+        return window
+
+    def _share(self, rule: Rule) -> int:
+        return max(1, rule.limit // self._workers)

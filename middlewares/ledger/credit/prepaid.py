@@ -1,0 +1,137 @@
+"""Prepaid credits: what is put into a wallet by hand, what is taken out again, and what is left in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.scripts import BALANCE, CREDIT
+from middlewares.ledger.settlement.event import ENCODER, Event
+from middlewares.store import ScriptRunner
+
+LONGEST_TEXT = 500
+"""Characters of a reference, and of a note."""
+
+
+class InsufficientBalance(Exception):
+    """A debit would take the wallet below zero."""
+
+
+class ReferenceTaken(Exception):
+    """The reference stands for another change of credits already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A wallet, in atomic units."""
+
+    granted: int
+    """All that was put in, less what was taken out by hand."""
+    spent: int
+    """What requests have cost."""
+    held: int
+    """What is set aside for requests that run."""
+    repeated: bool = False
+    """The reference was known, so that nothing was changed."""
+
+    @property
+    def available(self) -> int:
+        """What a request can still reserve; below zero where requests cost more than was reserved for them."""
+        return self.granted - self.spent - self.held
+
+
+async def grant(
+    runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None, amount: int, *, reference: str, note: str = ""
+) -> Balance:
+    """Put `amount` atomic units into the wallet of the app, or of one user, who from then on pays from it alone.
+
+    Counted once per app and `reference`, so it is safe to repeat a call whose answer was lost: see
+    `Balance.repeated`. Raises `ValueError` for an amount that is not positive or a reference that is empty or too
+    long, `ReferenceTaken` for one that was used with another wallet or amount, `StoreError`.
+    """
+    _check(amount, reference, note)
+    return await _change(runner, keys, app, user, amount, reference=reference, note=note, force=False)
+
+
+async def debit(
+    runner: ScriptRunner,
+    keys: RedisKeys,
+    app: str,
+    user: str | None,
+    amount: int,
+    *,
+    reference: str,
+    note: str = "",
+    force: bool = False,
+) -> Balance:
+    """Take `amount` atomic units (a positive number) out of a wallet: the correction of a grant.
+
+    Raises `InsufficientBalance` where less is available, unless `force` lets the wallet go below zero; else as
+    `grant`.
+    """
+    _check(amount, reference, note)
+    return await _change(runner, keys, app, user, -amount, reference=reference, note=note, force=force)
+
+
+async def balance(runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None) -> Balance:
+    """The wallet of the app, or the own one of a user: all zero where there is none. Raises `StoreError`."""
+    return _balance((await runner.run(BALANCE, [keys.wallet(app, user)], []))[1:])
+
+
+async def _change(
+    runner: ScriptRunner,
+    keys: RedisKeys,
+    app: str,
+    user: str | None,
+    amount: int,
+    *,
+    reference: str,
+    note: str,
+    force: bool,
+) -> Balance:
+    wallet = keys.wallet(app, user)
+    now = (await runner.run(BALANCE, [wallet], []))[0]
+    event = Event(
+        id=f"credit-{app}-{reference}",
+        time=now,
+        started=now,
+        app=app,
+        user=user,
+        key=None,
+        plan="",
+        workload=None,
+        model="",
+        outcome="granted" if amount > 0 else "debited",
+        type="credit",
+        reference=reference,
+        note=note,
+    )
+    use = f"{amount} {user or ''}"
+    reply = await runner.run(
+        CREDIT,
+        [wallet, keys.references(app), keys.shared(keys.tag(app)).events],
+        [str(amount), reference, use, ENCODER.encode(event), "user" if user else "app", int(force)],
+    )
+    if reply[0] == 1:
+        return _balance(reply[1:])
+    if reply[0] == 0:
+        if reply[1].decode() != use:
+            raise ReferenceTaken(f"reference {reference!r} of {app} stands for another amount or wallet already")
+        return _balance(reply[2:], repeated=True)
+    left = _balance(reply[1:])
+    raise InsufficientBalance(f"{-amount} cannot be taken out: {left.available} of {left.granted} are available")
+
+
+def _balance(numbers: Sequence[bytes], *, repeated: bool = False) -> Balance:
+    granted, spent, held = map(int, numbers)
+    return Balance(granted, spent, held, repeated)
+
+
+def _check(amount: int, reference: str, note: str) -> None:
+    if amount <= 0:
+        raise ValueError(f"the amount must be a positive number of atomic units, not {amount}")
+    if not 0 < len(reference) <= LONGEST_TEXT:
+        raise ValueError(f"the reference must have 1 to {LONGEST_TEXT} characters")
+    if len(note) > LONGEST_TEXT:
+        raise ValueError(f"the note must have at most {LONGEST_TEXT} characters")

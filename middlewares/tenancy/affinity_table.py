@@ -1,0 +1,169 @@
+"""Which gateway has what: kept in Redis for all workers, under the app that may ask for it.
+
+A gateway keeps manifests, streams and results in the memory of its process (gateway contract section 9.6). An id that
+it makes up itself is 32 bits of chance, known to whoever guesses it: its placement is also the proof of who owns it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.store import Argument, Call, Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
+
+CACHE_SECONDS = 5.0
+"""How long a worker trusts what it knows. A manifest that another worker moved may be split for as long."""
+CACHE_ENTRIES = 50_000
+REMEMBER_SECONDS = 2.0
+"""Deadline of writing down what a gateway made, which no client waits for."""
+PATIENCE_SECONDS = (0.01, 0.04, 0.1, 0.25)
+"""Pauses before an unknown id is asked for again: its owner may be here before the worker that saw it being made has
+written it down."""
+
+_LUA = files(__package__) / "lua"
+FIND = Script("find_placement", (_LUA / "find.lua").read_bytes())
+REMEMBER = Script("remember_placement", (_LUA / "remember.lua").read_bytes())
+
+
+class ResourceKind(StrEnum):
+    """What lives at a gateway; each kind has names of its own."""
+
+    MANIFEST = "manifest"
+    LIVE = "live"
+    BYOC = "byoc"
+    VIDEO = "video"
+    """Request id of an asynchronous image-to-video."""
+    RESULT = "result"
+    """Folder of a result, below `/stream/`."""
+
+
+class Resource(msgspec.Struct, frozen=True, gc=False):
+    """Something that lives at one gateway; `name` is what the gateway calls it."""
+
+    app: str
+    kind: ResourceKind
+    name: str
+
+
+class AffinityTable:
+    """One per worker."""
+
+    def __init__(self, runner: ScriptRunner, keys: RedisKeys, life: Mapping[ResourceKind, float]) -> None:
+        """`life`: seconds after its last use for which a placement is kept."""
+        self._runner = runner
+        self._keys = keys
+        self._life_ms = {kind: round(life[kind] * 1000) for kind in ResourceKind}
+        self._known: dict[Resource, tuple[str, float]] = {}
+        """Gateway, and until when it is trusted (`time.monotonic`); the longest unused first."""
+        self._writing: set[asyncio.Future[Any]] = set()
+
+    async def find(
+        self, resources: Sequence[Resource], *, patient: bool = False, fresh: bool = False, store_lost: bool = False
+    ) -> tuple[Resource, str] | None:
+        """The first of `resources` (of one app) that lives at a gateway, and its origin.
+
+        `patient`: for a moment, what is unknown is asked for again. `fresh`: Redis is asked in any case. `store_lost`:
+        it is not waited for once more.
+        Raises `StoreError` where Redis cannot tell and this worker does not know.
+        """
+        for resource in resources:
+            if not fresh and (gateway := self._trusted(resource)) is not None:
+                return resource, gateway
+        try:
+            if store_lost:
+                raise StoreUnavailable("Redis did not answer this request before")
+            found = await self._ask(resources)
+            for pause in PATIENCE_SECONDS if patient else ():
+                if found is not None:
+                    break
+                await asyncio.sleep(pause)
+                found = await self._ask(resources)
+        except StoreError:
+            for resource in resources:
+                if resource in self._known:
+                    return resource, self._known[resource][0]
+            raise
+        return found
+
+    async def claim(self, resource: Resource, gateway: str, *, replacing: str = "") -> str:
+        """Where `resource` lives from now on: at `gateway`, unless some worker has placed it already.
+
+        A placement at `replacing` gives way. Raises `StoreError`.
+        """
+        found = await self._ask([resource], gateway, replacing)
+        return found[1] if found else gateway
+
+    def remember(self, resources: Sequence[Resource], gateway: str) -> None:
+        """The gateway has made `resources` (of one app and kind). Returns at once, and writes nothing known already.
+
+        Nobody waits until they are written down, whence `patient`. Where Redis is lost, this worker alone knows of
+        them.
+        """
+        resources = [resource for resource in resources if self._trusted(resource) != gateway]
+        if not resources:
+            return
+        for resource in resources:
+            self._trust(resource, gateway)
+        keys = [self._key(resource) for resource in resources]
+        args = (gateway, self._life_ms[resources[0].kind])
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self._runner.begin(Call(REMEMBER, keys, args), reply, REMEMBER_SECONDS):
+            self._writing.add(reply)
+            reply.add_done_callback(partial(self._replied, keys, args))
+        else:
+            self._spawn(keys, args)
+
+    async def drain(self) -> None:
+        """Wait until everything is written down, or given up."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    def _replied(self, keys: Sequence[Argument], args: Sequence[Argument], reply: asyncio.Future[Any]) -> None:
+        """Nearly always they are written down now, without a task of their own."""
+        self._writing.discard(reply)
+        if isinstance(reply.exception(), StoreDeferred):
+            self._spawn(keys, args)
+
+    def _spawn(self, keys: Sequence[Argument], args: Sequence[Argument]) -> None:
+        task = asyncio.create_task(self._write(keys, args))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, keys: Sequence[Argument], args: Sequence[Argument]) -> None:
+        try:
+            await self._runner.run(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
+        except StoreError:  # the store says so itself, once; without it the result is found by this worker alone
+            return
+
+    async def _ask(
+        self, resources: Sequence[Resource], gateway: str = "", replacing: str = ""
+    ) -> tuple[Resource, str] | None:
+        lives = [self._life_ms[resource.kind] for resource in resources]
+        keys = [self._key(resource) for resource in resources]
+        reply = await self._runner.run(FIND, keys, (gateway, replacing, *lives))
+        if reply is None:
+            return None
+        resource, found = resources[reply[0] - 1], reply[1].decode()
+        self._trust(resource, found)
+        return resource, found
+
+    def _trusted(self, resource: Resource) -> str | None:
+        known = self._known.get(resource)
+        return known[0] if known is not None and known[1] > time.monotonic() else None
+
+    def _trust(self, resource: Resource, gateway: str) -> None:
+        self._known.pop(resource, None)
+        if len(self._known) >= CACHE_ENTRIES:
+            del self._known[next(iter(self._known))]
+        self._known[resource] = gateway, time.monotonic() + CACHE_SECONDS
+
+    def _key(self, resource: Resource) -> str:
+        return f"{self._keys.tag(resource.app)}place:{resource.app}:{resource.kind}:{resource.name}"

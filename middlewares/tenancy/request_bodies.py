@@ -1,0 +1,106 @@
+"""Request bodies that name resources: read whole, within bounds, and passed on."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import Any
+
+import msgspec
+from starlette.types import Message, Receive
+
+from middlewares.exchange import Exchange, Refusal
+from middlewares.tenancy.affinity_table import Resource, ResourceKind
+from middlewares.tenancy.resource_paths import own_name
+
+MOST_BYTES = 10 << 20
+"""The gateway's own limit for the start of a stream (gateway contract section 1.7)."""
+IDLE_SECONDS = 10.0
+
+_ID_BYTES = 4
+_NAMING = ("stream_name", "stream_id")
+_STREAM_NAME = re.compile("[A-Za-z0-9._-]*")
+
+
+async def read_whole(receive: Receive) -> bytes:
+    """The request body. Raises `Refusal`: 400 where the client left, 408 where it stalls, 413 where it is too large."""
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await _next(receive)
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > MOST_BYTES:
+            raise Refusal(413, "body_too_large", f"The body may have at most {MOST_BYTES} bytes here.", close=True)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
+
+
+async def _next(receive: Receive) -> Message:
+    try:
+        async with asyncio.timeout(IDLE_SECONDS):
+            return await receive()
+    except TimeoutError:
+        raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
+
+
+def replay(body: bytes, exchange: Exchange, receive: Receive) -> Receive:
+    """`receive` that gives `body` in place of the one that was read."""
+    exchange.content_length = len(body)
+    exchange.has_body = bool(body)
+    unread: bytes | None = body
+
+    async def receive_again() -> Message:
+        nonlocal unread
+        if unread is None:
+            return await receive()
+        given, unread = unread, None
+        return {"type": "http.request", "body": given, "more_body": False}
+
+    return receive_again
+
+
+def video_of(app: str, body: bytes) -> Resource:
+    """The asynchronous video that the body asks for (gateway contract section 1.3). Raises `Refusal` (400)."""
+    document = _object(body, ("request_id",))
+    name = document.get("request_id")
+    if not isinstance(name, str) or not name:
+        raise Refusal(400, "invalid_parameter", "`request_id` must be a string.", members={"parameter": "request_id"})
+    return Resource(app, ResourceKind.VIDEO, name)
+
+
+def start_of(app: str, body: bytes) -> tuple[Resource, bytes]:
+    """The stream that the body starts, and the body for the gateway, which then uses exactly that id.
+
+    Left to itself it joins `stream_name` and `stream_id`, or makes an id up (gateway contract section 1.7). An output
+    that the client names is dropped: the gateway would push to any address. Raises `Refusal` (400, 404).
+    """
+    document = _object(body, (*_NAMING, "rtmp_output"))
+    parts = [document.pop(name, None) or "" for name in _NAMING]
+    document.pop("rtmp_output", None)
+    if not all(isinstance(part, str) and _STREAM_NAME.fullmatch(part) for part in parts):
+        raise Refusal(400, "invalid_parameter", "A stream name has only letters, digits, `.`, `_` and `-`.")
+    name = own_name(app, "-".join(filter(None, (parts[0], parts[1] or secrets.token_hex(_ID_BYTES)))))
+    document["stream_id"] = name
+    try:
+        return Resource(app, ResourceKind.BYOC, name), msgspec.json.encode(document)
+    except ValueError:  # half of a surrogate pair, which JSON can spell and Unicode does not have
+        raise Refusal(400, "malformed_json", "The body holds text that is not Unicode.") from None
+
+
+def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON object in `body`; the gateway's decoder ignores case, so another spelling of `fields` is refused."""
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise Refusal(400, "malformed_json", "The body must be a JSON object.")
+    for name in document:
+        if name not in fields and name.casefold() in fields:
+            raise Refusal(400, "invalid_parameter", f"`{name}` must be spelled `{name.casefold()}`.")
+    return document

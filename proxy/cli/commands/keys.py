@@ -1,0 +1,125 @@
+"""`tollgate keys`: API keys of apps and their users."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from config.workloads import Workload
+from middlewares.auth.records import KeyRecord
+from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
+from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
+from proxy.cli.session import run
+
+_LONGEST_OVERLAP = timedelta(days=365)
+
+app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users.")
+
+
+@app.command()
+def create(
+    *,
+    app_id: AppOption,
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="The user of the app it is for.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    expires_in: Annotated[str | None, typer.Option(metavar="DURATION", help="For example 12h or 30d.")] = None,
+    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says else.")] = None,
+    workload: Annotated[list[Workload] | None, typer.Option(help="Allow only this; may be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Allow only this model; may be repeated.")] = None,
+    cidr: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="Allow only callers from here; may be repeated.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key. It is shown once and cannot be had again."""
+    owner, bearer = client_id(app_id), user_id(user)
+    label = free_text("--name", name) if name is not None else ""
+    models = [free_text("--model", each, 200) for each in model or ()]
+    networks = [network(each) for each in cidr or ()]
+    ends = expiry(expires_in, expires_at)
+    record, key = run(
+        lambda session: session.keys.create(
+            owner,
+            user=bearer,
+            name=label,
+            expires_at=ends,
+            workloads=workload or (),
+            models=models,
+            cidrs=networks,
+        )
+    )
+    print_one({"key": key, **view(record)}, as_json)
+
+
+@app.command("list")
+def list_(app_id: AppOption, as_json: Json = False) -> None:
+    """List the keys of an app and its users, oldest first."""
+    owner = client_id(app_id)
+    records = run(lambda session: session.keys.list(owner))
+    identity = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
+    columns = (*identity, "workloads", "models", "cidrs")
+    print_many(columns, map(view, records), as_json)
+
+
+@app.command()
+def rotate(
+    rotated: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, not the key itself.")],
+    *,
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="For how long the old key works beside the new one; 0 ends it now.")
+    ] = "24h",
+    expires_in: Annotated[str | None, typer.Option(metavar="DURATION", help="Of the new key, for example 30d.")] = None,
+    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Of the new key, ISO 8601.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Replace a key by a new one that may do the same, and end the old one after a while. The new one is shown once.
+
+    The new key expires when the old one would have, unless you say when.
+    """
+    from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
+
+    wanted = key_id(rotated)
+    both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
+    if both_work > _LONGEST_OVERLAP:
+        bad_input(
+            f"--overlap may be {_LONGEST_OVERLAP.days} days at the most: an old key that need not end needs no new one"
+        )
+    ends = expiry(expires_in, expires_at)
+    try:
+        old, new, key = run(lambda session: session.keys.rotate(wanted, both_work, expires_at=ends))
+    except KeyEnded as error:
+        fail(str(error), Exit.FAILED)
+    assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
+    old_ends = old.expires_at.isoformat(timespec="seconds")
+    print_one({"key": key, **view(new), "replaces": old.key_id, "replaced_key_ends_at": old_ends}, as_json)
+
+
+@app.command()
+def revoke(
+    revoked: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, not the key itself.")],
+    as_json: Json = False,
+) -> None:
+    """End a key for good, at once, in every running worker."""
+    wanted = key_id(revoked)
+    print_one(view(run(lambda session: session.keys.revoke(wanted))), as_json)
+
+
+def view(record: KeyRecord) -> dict[str, Any]:
+    """What people and programs may see of a key."""
+    expired = record.expires_at is not None and record.expires_at <= datetime.now(UTC)
+    return {
+        "key_id": record.key_id,
+        "last4": record.last4,
+        "app": record.app,
+        "user": record.user,
+        "name": record.name,
+        "status": "expired" if expired and record.status == "active" else record.status,
+        "created_at": record.created_at.isoformat(timespec="seconds"),
+        "expires_at": record.expires_at.isoformat(timespec="seconds") if record.expires_at else None,
+        "workloads": sorted(record.workloads) if record.workloads is not None else None,
+        "models": sorted(record.models) if record.models is not None else None,
+        "cidrs": list(record.cidrs) if record.cidrs is not None else None,
+        "replaced_by": record.replaced_by,
+    }

@@ -1,0 +1,59 @@
+"""`tollgate serve`: the gate in front of the configured gateways."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from config.loader import load
+from config.settings import Settings
+from middlewares.store import StoreError
+
+Listening = Callable[[str], Awaitable[None]]
+"""Called with the public origin once requests are taken."""
+
+
+def serve(
+    gateway_url: Annotated[str | None, typer.Option(help="The gateway, where one is enough.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Public listener, host:port.")] = None,
+    admin_listen: Annotated[str | None, typer.Option(help="Private listener, host:port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; running requests finish first. SIGHUP replaces the workers one by one."""
+    override(gateway_url=gateway_url, listen=listen, admin_listen=admin_listen, workers=workers)
+    run(load())
+
+
+def override(**options: object) -> None:
+    """Options win over the environment, also in the worker processes, which read it."""
+    for name, value in options.items():
+        if value is not None:
+            os.environ[f"TOLLGATE_{name.upper()}"] = str(value)
+
+
+async def _nothing(_: str) -> None:
+    """Nobody waits for the origin."""
+
+
+def run(settings: Settings, listening: Listening = _nothing) -> None:
+    """Run the supervisor; exit code 1 and one line where it cannot begin."""
+    from proxy.server import metric_files  # noqa: PLC0415
+
+    metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client
+
+    from middlewares.response.log import configure_logging  # noqa: PLC0415
+    from proxy.server.supervisor import CannotListen, Supervisor  # noqa: PLC0415
+    from proxy.server.workers import WorkerFailed  # noqa: PLC0415
+
+    configure_logging(settings.log.level)
+    try:
+        asyncio.run(Supervisor(settings).run(listening))
+    except (CannotListen, StoreError) as error:
+        sys.exit(f"tollgate: {error}")
+    except WorkerFailed:
+        sys.exit("tollgate: a worker did not come up; the lines above say why")

@@ -1,0 +1,67 @@
+"""`tollgate statements`: an app's account of a month or a day, computed from its events."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.loader import load
+from proxy.cli.commands.usage import Format, FormatOption, chosen, print_csv
+from proxy.cli.inputs import AppOption, client_id
+from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, print_table
+from proxy.cli.session import Session, run
+from proxy.reporting.dates import BadDate, Days, parse_period, redis_today
+from proxy.reporting.statement import Statement, Tally
+from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
+
+if TYPE_CHECKING:
+    from middlewares.auth.records import AppRecord
+
+
+def statements(
+    app_id: AppOption,
+    period: Annotated[str, typer.Option(metavar="MONTH|DAY", help="In UTC, as 2026-11 or 2026-11-21.")],
+    form: FormatOption = None,
+    as_json: Json = False,
+) -> None:
+    """Print an app's account of a period; its lines add up to the events to the last unit."""
+    wanted, form = client_id(app_id), chosen(form, as_json)
+    try:
+        days = parse_period(period)
+    except BadDate as error:
+        bad_input(str(error))
+    settings = load()
+    plans = settings.all_plans()
+
+    async def read(session: Session) -> tuple[AppRecord, Statement]:
+        from proxy.reporting.stream import UnreadableEvent, events_of  # noqa: PLC0415
+        from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+        redis = session.store.redis
+        app = await session.apps.require(wanted)
+        tally = Tally(days)
+        over = await redis_today(redis) > days.last
+        keys = redis_keys(settings)
+        prepaid = await redis.exists(keys.references(wanted)) or await redis.exists(keys.wallet(wanted))
+        since = Days(date(1970, 1, 1), days.last) if prepaid else days  # a wallet opens with all that ever happened
+        try:
+            async for recorded in events_of(redis, keys, wanted, since):
+                tally.add(recorded)
+        except UnreadableEvent as error:
+            fail(f"no statement: {error}", Exit.FAILED)
+        return app, tally.statement(plans, over=over)
+
+    app, found = run(read, settings)
+    if form is Format.JSON:
+        print_json(document(wanted, app.name, settings.currency, found))
+    elif form is Format.CSV:
+        print_csv(*spreadsheet(settings.currency, found))
+    else:
+        print_one(summary(wanted, app.name, settings.currency, found), as_json=False)
+        typer.echo()
+        print_table(*table(settings.currency, found))
+        if found.wallets:
+            typer.echo()
+            print_table(*wallets(settings.currency, found))

@@ -1,0 +1,74 @@
+"""`tollgate verify`: whether the running totals are what the events and open holds make them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.loader import load
+from proxy.cli.inputs import client_id
+from proxy.cli.output import Exit, Json, fail, print_json, print_table
+from proxy.cli.session import Session, run
+from proxy.reporting.tables import printable
+
+if TYPE_CHECKING:
+    from proxy.reporting.verify.verification import Counts, Difference
+
+
+def verify(
+    app_id: Annotated[
+        str | None, typer.Option("--app", metavar="CLIENT_ID", help="Report only what concerns this app.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute all totals anew and compare; exit code 1 where any differs. It may run beside traffic."""
+    wanted = None if app_id is None else client_id(app_id)
+    settings = load()
+
+    async def compare(session: Session) -> tuple[list[Difference], Counts]:
+        import msgspec  # noqa: PLC0415
+
+        from proxy.reporting.verify.verification import verify as compare_all  # noqa: PLC0415
+        from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+        if wanted is not None:
+            await session.apps.require(wanted)
+        keys = redis_keys(settings)
+        try:
+            differences, counts = await compare_all(session.store.redis, keys, settings.all_plans())
+        except (msgspec.DecodeError, KeyError, ValueError) as error:
+            fail(f"a stream has an entry that is no usage event: {error!r}", Exit.FAILED)
+        if wanted is not None:
+            differences = [each for each in differences if concerns(each.where, wanted, keys.tag(wanted))]
+        return differences, counts
+
+    differences, counts = run(compare, settings)
+    if as_json:
+        found = [
+            {"what": each.what, "where": each.where, "expected": str(each.expected), "found": str(each.found)}
+            for each in differences
+        ]
+        print_json({"differences": found, **asdict(counts)})
+    else:
+        if differences:
+            rows = [(each.what, printable(each.where), each.expected, each.found) for each in differences]
+            print_table(("what", "where", "expected", "found"), rows)
+        typer.echo(_summary(len(differences), counts))
+    if differences:
+        raise typer.Exit(Exit.FAILED)
+
+
+def concerns(where: str, app: str, tag: str) -> bool:
+    """Whether a difference is in the keys of the app, or in keys of its hash tag `tag` that name no app at all."""
+    parts = where.partition(" ")[0].removeprefix(tag).split(":")
+    return where.startswith(tag) and (app in parts or not any(part.startswith("app_") for part in parts))
+
+
+def _summary(differences: int, counts: Counts) -> str:
+    unknown = f" ({counts.unknown} of former plans cannot be compared)" if counts.unknown else ""
+    return (
+        f"{differences} difference{'' if differences == 1 else 's'}: {counts.totals} totals{unknown} compared with "
+        f"{counts.events} events and {counts.holds} open holds"
+    )

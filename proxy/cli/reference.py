@@ -1,0 +1,146 @@
+"""Writes the generated parts of README.md: what the code says of itself cannot be out of date.
+
+`python -m proxy.cli.reference` does it in the current folder; a test fails while the page differs from the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import typer
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+from typer.core import TyperCommand, TyperGroup
+
+import config.reference
+from config.markdown import fill, table
+from middlewares.exchange import Refusal
+from middlewares.response.metrics import RequestMetrics
+from middlewares.response.problem import TITLES
+from middlewares.routes import Entry, find_entry
+from proxy.cli.main import app
+from proxy.server.ledger_metrics import LedgerObserver
+from proxy.webhooks.metrics import LiveMetrics
+
+ALIAS = "/api/v1/inference"
+PATHS = (
+    "/text-to-image",
+    "/image-to-image",
+    "/image-to-video",
+    "/image-to-video/result",
+    "/upscale",
+    "/audio-to-text",
+    "/llm",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/segment-anything-2",
+    "/image-to-text",
+    "/text-to-speech",
+    "/live/{manifest}/{sequence}.ts",
+    "/live/{manifest}/{sequence}.mp4",
+    "/live/video-to-video/{stream}/whip",
+    "/live/video-to-video/{stream}/whip/{session}",
+    "/live/video-to-video/{stream}/whep",
+    "/live/video-to-video/{stream}/update",
+    "/live/video-to-video/{stream}/status",
+    "/process/request/{path}",
+    "/process/stream/start",
+    "/process/stream/{stream}/whip",
+    "/process/stream/{stream}/update",
+    "/process/stream/{stream}/status",
+    "/process/stream/{stream}/data",
+    "/process/stream/{stream}/stop",
+    "/stream/{path}",
+    "/recordings/{manifest}/{file}.m3u8",
+    "/recordings/{manifest}/{file}.mp4",
+    "/recordings/{manifest}/{file}.ts",
+    "/healthz",
+)
+"""Every form of path that the route table knows, batch routes without their alias below `ALIAS`."""
+
+
+def entry_of(path: str) -> Entry:
+    """The route table's entry for a form of path; each is asked with a method it takes."""
+    plain = path.replace("{", "").replace("}", "").encode()
+    for method in ("POST", "GET", "DELETE"):
+        try:
+            return find_entry(method, plain, lambda _: None)
+        except Refusal as refusal:
+            if refusal.status != 405:
+                raise
+    raise LookupError(path)
+
+
+def routes() -> str:
+    """The client routes."""
+    entries = [(path, entry_of(path)) for path in PATHS]
+    rows = [
+        [f"`{path}`", entry.allow.decode(), f"`{entry.route.workload}`", f"`{entry.route.name}`"]
+        for path, entry in entries
+    ]
+    return table(["Path", "Methods", "Workload", "Name in logs and metrics"], rows)
+
+
+def errors() -> str:
+    """The codes of problem documents."""
+    return table(["Code", "Title"], ([f"`{code}`", title] for code, title in TITLES.items()))
+
+
+def metrics() -> str:
+    """What `/metrics` shows."""
+    registry = CollectorRegistry()
+    collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
+    collectors += vars(LiveMetrics(registry)).values()
+    rows = []
+    for collector in (each for each in collectors if isinstance(each, MetricWrapperBase)):
+        [family] = collector.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in collector._labelnames)
+        rows.append([f"`{name}`", family.type, labels, family.documentation])
+    return table(["Metric", "Type", "Labels", "Meaning"], rows)
+
+
+def commands() -> str:
+    """The command line: every command with the arguments it cannot do without."""
+    return table(["Command", "What it does"], _commands("tollgate", typer.main.get_command(app)))
+
+
+def _commands(name: str, command: object) -> Iterator[list[str]]:
+    if isinstance(command, TyperGroup):
+        for below, each in command.commands.items():
+            yield from _commands(f"{name} {below}", each)
+    elif isinstance(command, TyperCommand):
+        needed = [
+            ("" if each.param_type_name == "argument" else f"{each.opts[0]} ")
+            + (each.metavar or str(each.name).upper())
+            for each in command.params
+            if each.required
+        ]
+        help_text = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+        yield [f"`{' '.join([name, *needed])}`", help_text]
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    config.reference.PART: config.reference.reference,
+    "routes": routes,
+    "errors": errors,
+    "metrics": metrics,
+    "commands": commands,
+}
+
+
+def filled(page: str) -> str:
+    """`page` with every generated part up to date."""
+    for part, text in PARTS.items():
+        page = fill(page, part, text())
+    return page
+
+
+def main(page: Path) -> None:
+    """Write all parts into `page`."""
+    page.write_text(filled(page.read_text()))
+
+
+if __name__ == "__main__":
+    main(Path("README.md"))

@@ -1,0 +1,51 @@
+"""Everything the auth stage stands on, put together: records, key sets of issuers, cache, change notices."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from config.access import Auth
+from config.plans import Plan
+from middlewares.auth.cache import CachedCredentials
+from middlewares.auth.jwks import KeySets
+from middlewares.auth.jwt import TokenVerifier
+from middlewares.auth.keys import pepper_of
+from middlewares.auth.resolver import CredentialResolver
+from middlewares.store import ScriptRunner
+from proxy.control.records import Client
+from proxy.identity.change_watcher import ChangeWatcher
+from proxy.identity.key_set_fetcher import HttpFetch
+from proxy.identity.record_directory import RecordDirectory
+
+
+class Authentication:
+    """`credentials` for the auth stage, alive between `start` and `stop`; `resolver` asks the records every time."""
+
+    def __init__(self, settings: Auth, plans: Mapping[str, Plan], *, store: ScriptRunner, redis: Client) -> None:
+        self._http = httpx.AsyncClient()
+        self._key_sets = KeySets(settings.issuers, HttpFetch(self._http))
+        self.resolver = resolver = CredentialResolver(
+            RecordDirectory(store),
+            plans,
+            TokenVerifier(settings.issuers, self._key_sets),
+            pepper=pepper_of(settings),
+        )
+        self.credentials = CachedCredentials(
+            resolver,
+            seconds=settings.cache_seconds,
+            entries=settings.cache_entries,
+            grace=settings.grace_seconds,
+        )
+        self._watcher = ChangeWatcher(
+            redis, changed=self.credentials.invalidate, missed=self.credentials.invalidate_all
+        )
+
+    async def start(self) -> None:
+        """Load the issuers' keys (a few seconds at the most) and listen for changes, which may begin later."""
+        await self._key_sets.start()
+        await self._watcher.start()
+
+    async def stop(self) -> None:
+        await self._watcher.stop()
+        await self._key_sets.stop()
+        await self._http.aclose()

@@ -1,0 +1,55 @@
+"""Who a gateway asks about: the records decide anew for every question."""
+
+from __future__ import annotations
+
+from config.workloads import Workload
+from middlewares.auth.resolver import CredentialResolver
+from middlewares.auth.verdict import Denial, Verdict
+from middlewares.exchange import Principal, Refusal
+from middlewares.ledger.model import Hold
+
+
+class PrincipalResolver:
+    """Finds principals by credential, or by what is remembered of them. All methods raise `StoreError`."""
+
+    def __init__(self, resolver: CredentialResolver) -> None:
+        self._resolver = resolver
+
+    async def by_credential(self, credential: bytes, workload: Workload) -> Principal:
+        """The bearer of an API key or token. Raises `Refusal`.
+
+        A gateway does not say where a client is: a credential that is bound to addresses is good at the gate alone.
+        """
+        verdict = await self._resolver.judge(credential)
+        if not isinstance(verdict, Denial) and verdict.networks is not None:
+            detail = "The credential is bound to addresses, which cannot be told here; publish through the gate."
+            raise Refusal(403, "address_not_allowed", detail)
+        return _allowed(verdict, workload)
+
+    async def again(
+        self, app: str, user: str | None, key: str | None, plan: str | None, workload: Workload
+    ) -> Principal:
+        """A principal that was let in before, as it stands now. Raises `Refusal`."""
+        return _allowed(await self._resolver.judge_again(app, user, key, plan), workload)
+
+    async def current(self, hold: Hold) -> Principal:
+        """The principal of a hold, as it stands now. Raises `Refusal` where it may not go on with that work."""
+        plan = hold.plan.rpartition("@")[0] if hold.key is None else None
+        principal = await self.again(hold.app, hold.user, hold.key, plan, hold.workload)
+        check_model(principal, hold.model)
+        return principal
+
+
+def check_model(principal: Principal, model: str) -> None:
+    """Raise `Refusal` for a model, or live pipeline, that the credential does not cover."""
+    if principal.models is not None and model not in principal.models:
+        raise Refusal(403, "insufficient_scope", f"The credential may not use pipeline {model!r}.")
+
+
+def _allowed(verdict: Verdict, workload: Workload) -> Principal:
+    if isinstance(verdict, Denial):
+        raise Refusal(verdict.status, verdict.code, verdict.detail)
+    workloads = verdict.principal.workloads
+    if workloads is not None and workload not in workloads:
+        raise Refusal(403, "insufficient_scope", f"The credential is not valid for {workload}.")
+    return verdict.principal

@@ -1,0 +1,192 @@
+"""One exchange: a request, its answer, and doing as told on the way."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from email.utils import formatdate
+from typing import NoReturn
+
+from starlette.types import Receive, Scope, Send
+
+from proxy.mock_gateway.behaviour import Behaviour, in_model
+from proxy.mock_gateway.gateway import Gateway, encode
+from proxy.mock_gateway.record import Record
+from proxy.mock_gateway.request import Request
+
+TEXT = "text/plain; charset=utf-8"
+"""What Go's content sniffing makes of text, JSON included."""
+
+MASKED = {500: "Internal Server Error", 503: "Service Unavailable Error"}
+"""Error texts that the batch routes hide (gateway contract section 1.0)."""
+
+Headers = list[tuple[str, str]]
+
+SSE_HEADERS: Headers = [
+    ("content-type", "text/event-stream"),
+    ("cache-control", "no-cache"),
+    ("connection", "keep-alive"),
+]
+
+
+class Answered(Exception):
+    """The answer has been sent, the route's own or the one asked for: unwinds whatever was to come."""
+
+
+class Call(Request):
+    """A request and its answer. `json_errors`: errors have the shape of the batch AI routes."""
+
+    def __init__(self, gateway: Gateway, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(record, scope, receive)
+        self.gateway = gateway
+        self.behaviour = Behaviour()
+        self.json_errors = False
+        self._send = send
+        self._acted = False
+        self._instructions = ",".join(self.header_values("x-mock-gateway"))
+
+    async def obey(self, model: str = "") -> None:
+        """Read the instructions of the header and, once it is known, of the model's name."""
+        try:
+            self.behaviour = Behaviour.parse(f"{self._instructions},{in_model(model)}")
+        except ValueError as error:
+            self._acted = True
+            await self.error(400, str(error))
+        if self.behaviour.early:
+            await self._act()
+
+    async def _act(self) -> None:
+        """What happens before the answer; raises `Answered` if it has become the answer."""
+        if self._acted:
+            return
+        self._acted = True
+        told = self.behaviour
+        if told.delay:
+            await asyncio.sleep(told.delay)
+        if told.hold_at is None:
+            await self.gateway.log.hold(told)
+        if told.crash:
+            await self.crash()
+        if told.drop or told.reset:
+            await self.drop(by_reset=told.reset)
+        if told.raw is not None:
+            await self._write_raw(told.raw)
+        if told.empty:
+            await self.respond(200)
+        if told.status is not None and not told.echo and told.size is None:
+            await self.error(told.status, f"told to answer {told.status}")
+
+    async def drop(self, *, by_reset: bool = False) -> NoReturn:
+        """End the connection after what has been sent: what a panic in a Go handler does."""
+        self.record.outcome = "dropped"
+        self._wire.close(by_reset=by_reset)
+        await self._wire.gone()
+
+    async def crash(self) -> NoReturn:
+        """End the whole gateway, if crashes are real; this connection in any case."""
+        self.record.outcome = "dropped"
+        self.gateway.log.crashed()
+        self.gateway.crash()
+        await self.drop()
+
+    async def _write_raw(self, data: bytes) -> NoReturn:
+        for piece in _split(data, self.behaviour.chunks):
+            await self._pause()
+            self._wire.write(piece)
+            self._count(piece)
+        await self.drop()
+
+    async def _pause(self) -> None:
+        """The instructions that apply between two chunks."""
+        told = self.behaviour
+        if told.hold_at == self.record.chunks_sent:
+            await self.gateway.log.hold(told)
+        if told.chunk_delay and self.record.chunks_sent:
+            await asyncio.sleep(told.chunk_delay)
+
+    def _count(self, data: bytes) -> None:
+        self.record.chunks_sent += 1
+        self.record.bytes_sent += len(data)
+
+    async def start(self, status: int, headers: Headers, *, drain: bool = True) -> None:
+        """Send the head, after the rest of the body has been read and whatever else the client asked for."""
+        if drain and not self.behaviour.early:
+            async for _ in self.body():
+                pass
+        await self._act()
+        told = self.behaviour
+        self.record.status = status
+        unframed = told.chunked or told.length is not None
+        sent = [(name, value) for name, value in headers if not (unframed and name == "content-length")]
+        if told.length is not None:
+            sent.append(("content-length", str(told.length)))
+        if told.close:
+            sent.append(("connection", "close"))
+        sent.append(("date", formatdate(usegmt=True)))
+        for line in self.header_values("x-mock-gateway-header"):
+            name, _, value = line.partition(":")
+            sent.append((name, value.strip(" \t")))
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in sent]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+    async def chunk(self, data: bytes) -> None:
+        """Send a piece of the body at once."""
+        await self._pause()
+        limit = self.behaviour.drop_after_bytes
+        if limit is not None and self.record.bytes_sent + len(data) > limit:
+            data = data[: limit - self.record.bytes_sent]
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self._count(data)
+            await self.drop()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._count(data)
+        await asyncio.sleep(0)  # a connection that was reset takes all writes at once; the loop has to learn of it
+
+    async def finish(self) -> NoReturn:
+        """End the answer."""
+        told = self.behaviour
+        if told.hold_at == self.record.chunks_sent:
+            await self.gateway.log.hold(told)
+        if told.drop_after_bytes is not None:
+            await self.drop()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.record.outcome = "complete"
+        if told.hangup:
+            self._wire.close()
+        raise Answered
+
+    async def stream(self, status: int, headers: Headers, chunks: Iterable[bytes]) -> NoReturn:
+        """Send an answer of unknown length."""
+        await self.start(status, headers)
+        for data in chunks:
+            await self.chunk(data)
+        await self.finish()
+
+    async def respond(
+        self, status: int, body: bytes = b"", content_type: str = "", headers: Headers | None = None
+    ) -> NoReturn:
+        """Send a whole answer."""
+        sent = [("content-type", content_type)] if content_type else []
+        if status not in {204, 304}:
+            sent.append(("content-length", str(len(body))))
+        await self.start(status, sent + (headers or []))
+        for piece in _split(body, self.behaviour.chunks):
+            await self.chunk(piece)
+        await self.finish()
+
+    async def json(self, status: int, value: object) -> NoReturn:
+        """Answer with JSON."""
+        await self.respond(status, encode(value), "application/json")
+
+    async def text(self, status: int, message: str) -> NoReturn:
+        """Answer with one line of text, as Go's `http.Error` does."""
+        await self.respond(status, f"{message}\n".encode(), TEXT, [("x-content-type-options", "nosniff")])
+
+    async def error(self, status: int, message: str) -> NoReturn:
+        """Answer an error in the shape of the route (gateway contract section 1.0)."""
+        if self.json_errors:
+            await self.json(status, {"error": {"message": MASKED.get(status, message)}})
+        await self.text(status, message)
+
+
+def _split(data: bytes, pieces: int) -> Iterator[bytes]:
+    step = max(1, -(-len(data) // pieces))
+    return (data[start : start + step] for start in range(0, len(data), step))

@@ -1,0 +1,147 @@
+"""A stand-in that listens on a socket, for tests in the same event loop and for a process of its own."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from proxy.mock_gateway import webhooks
+from proxy.mock_gateway.app import App
+from proxy.mock_gateway.connection import WireProtocol
+from proxy.mock_gateway.gateway import Gateway, Hooks
+from proxy.mock_gateway.record import KEEP, Log, Record
+
+NEVER = 10**6
+"""Seconds: the gateway closes no idle connection (gateway contract, "Ports")."""
+
+
+class MockGateway:
+    """One gateway stand-in.
+
+    `http_ingest`, `external_store`, `gateway_host`, `hooks`: as in `Gateway`. `keep`: records kept. `crash`: whether a
+    crash is real: the listener closes, every connection drops, `crashed` is set, and `start` brings the stand-in
+    back. By default a crash only drops the connection that caused it and counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        http_ingest: bool = True,
+        external_store: bool = False,
+        gateway_host: str = "",
+        hooks: Hooks | None = None,
+        crash: bool = False,
+        keep: int = KEEP,
+    ) -> None:
+        self._gateway = Gateway(http_ingest, external_store, gateway_host, hooks or Hooks(), Log(keep))
+        if crash:
+            self._gateway.crash = self._crash
+        self._config = Config(
+            App(self._gateway),
+            http=WireProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=NEVER,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._beating = False
+        self.crashed = asyncio.Event()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen; port 0 takes a free one. Raises OSError if the address is taken."""
+        self.crashed.clear()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, host, port, backlog=2048)
+        self._gateway.url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
+        if self._gateway.hooks.heartbeat_interval and not self._beating:
+            self._beating = True
+            self._gateway.detach(webhooks.keep_beating(self._gateway))
+
+    def _protocol(self) -> WireProtocol:
+        return WireProtocol(self._config, self._state, {})
+
+    async def stop(self) -> None:
+        """Stop listening, drop every connection, end all work."""
+        self._close()
+        work = [*self._state.tasks, *self._gateway.jobs]
+        for job in self._gateway.jobs:
+            job.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+
+    def _crash(self) -> None:
+        self._close()
+        self.crashed.set()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, of the last start."""
+        return self._gateway.url
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def requests(self) -> list[Record]:
+        """What was seen since the last reset, oldest first; control requests are not among it."""
+        return list(self._gateway.log.records)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """`seen`, `finished`, `in_flight`, `peak`, `held`, `crashes`."""
+        return self._gateway.log.counters()
+
+    async def wait_for(self, *, timeout: float = 10.0, **at_least: int) -> dict[str, int]:
+        """Wait until each named counter has reached its number; raises TimeoutError after `timeout` seconds."""
+        return await self._gateway.log.wait_for(timeout=timeout, **at_least)
+
+    @property
+    def hooks(self) -> Hooks:
+        """What it calls; may be changed while it runs."""
+        return self._gateway.hooks
+
+    @property
+    def live(self) -> list[str]:
+        """Stream ids of the live streams that heartbeats tell of."""
+        return webhooks.living(self._gateway)
+
+    @property
+    def kicked(self) -> list[str]:
+        """Stream ids of live streams that a webhook has ended, in order."""
+        return list(self._gateway.kicked)
+
+    async def beat(self, ids: list[str] | None = None) -> None:
+        """Send one heartbeat now and do what its answer says; `ids` in place of the streams there are."""
+        await webhooks.beat(self._gateway, ids)
+
+    def release(self, name: str) -> None:
+        """Let requests held by this name go on."""
+        self._gateway.log.release(name)
+
+    def reset(self) -> None:
+        """Forget all requests and sessions."""
+        self._gateway.reset()

@@ -1,0 +1,97 @@
+"""What the running totals of the ledger must be, computed anew from events and open holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import msgspec
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.model import Entry, Hold
+from middlewares.ledger.periods import day_of, period_of
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import Event
+from middlewares.ledger.settlement.settler import requests_of, totals_of, used_of
+
+Total = tuple[str, str]
+"""A Redis hash and one of its fields."""
+
+REMEMBERED = 10_000
+OF_USER = b":wallet"
+"""Beside the body of a hold: it reserves from the user's own wallet."""
+_HOLD = msgspec.json.Decoder(Hold).decode
+
+
+class Expected:
+    """Adds up events and holds. What a plan caps or includes is known for the plan versions of `plans` alone."""
+
+    def __init__(self, keys: RedisKeys, plans: Mapping[str, Plan]) -> None:
+        self.totals: defaultdict[Total, int] = defaultdict(int)
+        self._keys = keys
+        self._plans = {f"{name}@{plan.version}": (name, plan) for name, plan in plans.items()}
+        self._entries: dict[tuple[str, str | None, str | None, str], tuple[Entry, ...]] = {}
+        self._unknown: set[tuple[str, str]] = set()
+
+    def event(self, event: Event, amount: int, wallet: str, gross: int) -> None:
+        """Count one event: its amount, whose wallet it changed (if any), and its price before included money."""
+        if wallet:
+            key = self._keys.wallet(event.app, event.user if wallet == "user" else None)
+            self.totals[key, "granted" if event.type == "credit" else "spent"] += amount
+        if event.type == "credit":
+            return
+        usage = self._keys.usage(event.app, day_of(event.time))
+        head = totals_of(event.user, event.key, event.workload, event.model)
+        self.totals[usage, head + "requests"] += requests_of(event.part, adjustment=event.type == "adjustment")
+        for unit, number in event.units.items():
+            if unit is not Unit.REQUESTS:
+                self.totals[usage, head + unit] += number
+        self.totals[usage, head + "amount"] += amount
+        for entry in self._entries_of(event):
+            used = used_of(entry, event.units)
+            money = gross if entry.kind == "a" else amount
+            field = f"used:{period_of(entry.per or entry.kind, event.time)}"
+            self.totals[entry.keys[0], field] += money if used == "amount" else int(used)
+
+    def holds(self, bodies: Mapping[bytes, bytes]) -> list[str]:
+        """Count what open holds have reserved; their request ids."""
+        requests = []
+        for name, body in bodies.items():
+            if name.endswith(OF_USER):
+                continue
+            of_user = name + OF_USER in bodies
+            for entry in _HOLD(body).entries:
+                if entry.kind in "dmb":
+                    key = entry.keys[-1] if of_user and entry.kind == "b" else entry.keys[0]
+                    self.totals[key, "held"] += int(entry.held)
+            requests.append(name.decode())
+        return requests
+
+    def unknown(self, total: Total) -> bool:
+        """Whether events of a plan version that is not at hand may have been counted in this cap or allowance."""
+        key, field = total
+        _, _, name = key.partition("}:")
+        kind, _, rest = name.partition(":")
+        subject = rest.rsplit(":", 2)[0]
+        return kind in ("cap", "included", "allowance") and (subject, field.removeprefix("used:")) in self._unknown
+
+    def _entries_of(self, event: Event) -> tuple[Entry, ...]:
+        """The caps and allowances that an event counts in."""
+        if event.plan not in self._plans:
+            subjects = f"key:{event.key}", f"user:{event.app}:{event.user or ''}", f"app:{event.app}"
+            for subject in (*subjects, f"global:{event.plan.rpartition('@')[0]}"):
+                self._unknown.update((subject, period_of(kind, event.time)) for kind in "dm")
+            return ()
+        principal = event.app, event.user, event.key, event.plan
+        entries = self._entries.get(principal)
+        if entries is None:
+            name, plan = self._plans[event.plan]
+            policy = Policy(self._keys, app=event.app, user=event.user, key=event.key, name=name, plan=plan)
+            _, reserved = policy.reserve({}, 0, ())
+            entries = tuple(entry for entry in reserved if entry.kind in "dma")
+            if len(self._entries) >= REMEMBERED:
+                self._entries.clear()
+            self._entries[principal] = entries
+        return entries

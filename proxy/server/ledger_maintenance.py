@@ -1,0 +1,66 @@
+"""What one process per deployment does for all workers: reap orphaned holds, replay journals of the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+import structlog
+
+from config.settings import Settings
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.settlement.journal_replay import adopt_journals
+from middlewares.ledger.settlement.reaper import Reaper
+from middlewares.ledger.settlement.settler import Settler
+from middlewares.store import StoreError
+from proxy.server.ledger_metrics import LedgerObserver
+from proxy.store.configured import open_store, redis_keys
+from proxy.store.store import Store
+
+ADOPTION_SECONDS = 2.0
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.ledger")
+
+
+class LedgerMaintenance:
+    """Runs in the supervisor. Several of them, on several machines, do no harm: every step is conditional in Redis."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.store = store
+        self._settings = settings
+        self._observer = LedgerObserver()
+        keys = redis_keys(settings)
+        self._settler = Settler(store, keys, partial(self._observer.rejected, settings.data_dir / "journal"))
+        self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned, self._observer.lost)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, settings: Settings) -> AsyncIterator[LedgerMaintenance]:
+        """Connect and begin. Raises `StoreError` where Redis is not there."""
+        async with await open_store(settings) as store:
+            maintenance = cls(settings, store)
+            await maintenance.adopt()
+            tasks = [asyncio.create_task(maintenance._reaper.run()), asyncio.create_task(maintenance._keep_adopting())]
+            try:
+                yield maintenance
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def adopt(self) -> None:
+        """Write the journals of dead workers to Redis."""
+        folder = self._settings.data_dir / "journal"
+        written, aside = await adopt_journals(folder, self._settler, RedisClock())
+        for path in aside:
+            log.error("journal_corrupt", kept_as=path.name, do="inspect it: its records were not written to Redis")
+        if written:
+            self._observer.replayed(written)
+
+    async def _keep_adopting(self) -> None:
+        while True:
+            await asyncio.sleep(ADOPTION_SECONDS)
+            with contextlib.suppress(StoreError):  # the breaker has logged it
+                await self.adopt()

@@ -1,0 +1,94 @@
+"""The product under test, whole: `tollgate serve` with its embedded Redis, every stage on, its log in a file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from proxy.mock_gateway import MockGateway
+from proxy.store.configured import redis_keys
+from tests.benchmarks.programs import LOOPBACK, Candidate, make
+from tests.support.deployment import Deployment
+
+PLAN = "benchmark"
+_HUGE = 10**9
+
+_CONFIG: dict[str, Any] = {
+    "plans": {
+        PLAN: {
+            "billing": "usage",
+            "limits": {"app": {"requests_per_minute": _HUGE, "requests_per_day": _HUGE, "concurrent": _HUGE}},
+            "prices": [
+                {"unit": "requests", "amount": 1_000},
+                {"workload": "text-to-image", "unit": "pixels", "amount": 3},
+                {"workload": "llm", "unit": "output_tokens", "amount": 5},
+            ],
+        }
+    }
+}
+"""Limits and prices of every kind the built-in plans have, too large to refuse anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A running gate with one customer."""
+
+    deployment: Deployment
+    candidate: Candidate
+
+    @property
+    def workers(self) -> tuple[psutil.Process, ...]:
+        return self.candidate.processes["worker"]
+
+    async def events(self) -> int:
+        """Usage events in the ledger."""
+        keys = redis_keys(self.deployment.settings)
+        async with self.deployment.store() as store:
+            lengths: list[int] = [await store.redis.xlen(keys.shared(tag).events) for tag in keys.tags]
+        return sum(lengths)
+
+
+@contextlib.asynccontextmanager
+async def gate(
+    folder: Path,
+    upstream: Candidate,
+    *,
+    name: str = "tollgate",
+    llm: Candidate | None = None,
+    **settings: Any,
+) -> AsyncIterator[Gate]:
+    """A gate in front of `upstream`; chats go to `llm` where it is given. `settings` go into the configuration."""
+    make(folder)
+    config = {**_CONFIG, "routing": _routing(upstream, llm or upstream), **settings}
+    deployment = Deployment(folder, MockGateway(), config, {})
+    try:
+        await deployment.start()
+        customer = await deployment.customer(PLAN)
+        port = deployment.address[1]
+        yield Gate(deployment, Candidate(name, port, (customer.key,), _roles(deployment)))
+    finally:
+        await deployment.stop()
+
+
+def _routing(upstream: Candidate, llm: Candidate) -> dict[str, Any]:
+    """More connections than any part opens, so that none waits for another."""
+
+    def pool(candidate: Candidate) -> dict[str, Any]:
+        return {"gateways": [{"url": f"http://{LOOPBACK}:{candidate.port}", "max_connections": 8_192}]}
+
+    rules = [{"workload": "llm", "pool": "llm"}, {"pool": "default"}]
+    return {"pools": {"default": pool(upstream), "llm": pool(llm)}, "rules": rules}
+
+
+def _roles(deployment: Deployment) -> dict[str, tuple[psutil.Process, ...]]:
+    """The worker processes and the embedded Redis."""
+    processes = deployment.processes()
+    return {
+        "worker": tuple(each for each in processes if "proxy.server.worker" in each.cmdline()),
+        "redis": tuple(each for each in processes if each.name().startswith(("redis-server", "valkey-server"))),
+    }

@@ -1,0 +1,123 @@
+"""StreamTokenSigner: what the gate adds to a WHIP request, and what it believes when a gateway shows it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+
+from config.plans import Plan
+from config.workloads import Workload
+from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.live.middleware import LiveMiddleware
+from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
+from middlewares.store import StoreUnavailable
+from middlewares.tenancy.names import for_caller
+
+APP = "app_aaaaaaaaaaaaaaaa"
+PASSES = StreamTokenSigner(b"a secret of sixteen")
+GIVEN = StreamToken("request", APP, "user", "key", "plan", f"{APP}_cam", "noop", 1_000.0)
+
+
+def test_a_pass_is_good_until_it_expires() -> None:
+    text = PASSES.sign(GIVEN)
+    assert text.replace("-", "").replace("_", "").isalnum()
+    assert PASSES.read(text, 999.9) == GIVEN
+    assert PASSES.read(text, 1_000.0) is None
+
+
+def test_a_pass_that_was_changed_or_made_elsewhere_is_none() -> None:
+    text = PASSES.sign(GIVEN)
+    for index in range(0, len(text), 7):
+        swapped = "A" if text[index] != "A" else "B"
+        assert PASSES.read(text[:index] + swapped + text[index + 1 :], 0) is None
+    assert StreamTokenSigner(b"another secret of sixteen").read(text, 0) is None
+    for nonsense in ("", "x", "=", "é", text[:40], text + "AAAA"):
+        assert PASSES.read(nonsense, 0) is None
+
+
+@dataclass
+class Ended:
+    """Sessions that only remember which were ended."""
+
+    streams: list[str]
+    lost: bool = False
+
+    async def end(self, app: str, stream: str) -> None:
+        if self.lost:
+            raise StoreUnavailable("gone")
+        self.streams.append(stream)
+
+
+async def run(
+    route: str, *, method: str = "POST", target: bytes, query: bytes = b"", sessions: Any = None, passes: Any = PASSES
+) -> tuple[Exchange, list[dict[str, Any]], bool]:
+    """One request through the stage: its exchange, what the stage answered, whether the request went on."""
+    went_on, sent = False, []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal went_on
+        went_on = True
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing of it is read")
+
+    path = target.partition(b"?")[0].decode()
+    exchange = Exchange("id", 0.0, method, path, Route(route, Workload.LIVE_VIDEO_TO_VIDEO), target)
+    exchange.principal = Principal(APP, None, "key", "standard", Plan())
+    scope = {"type": "http", "tollgate.exchange": exchange, "query_string": query}
+    ended: Any = sessions or Ended([])
+    stage = LiveMiddleware(inner, sessions=ended, names=for_caller, stream_tokens=passes)
+    await stage(scope, receive, send)
+    return exchange, sent, went_on
+
+
+WHIP = b"/live/video-to-video/cam/whip"
+
+
+@pytest.mark.parametrize(("target", "separator"), [(WHIP, b"?"), (WHIP + b"?a=b", b"&")])
+async def test_a_whip_request_carries_a_pass_and_the_pipeline_it_asked_for(target: bytes, separator: bytes) -> None:
+    exchange, sent, went_on = await run("live-whip", target=target, query=b"pipeline=noop&a=b")
+    prefix = target + separator + PARAMETER.encode() + b"="
+    assert went_on
+    assert not sent
+    assert exchange.target.startswith(prefix)
+    found = PASSES.read(exchange.target.removeprefix(prefix).decode(), 0)
+    assert found is not None
+    assert (found.request, found.app, found.key) == ("id", APP, "key")
+    assert (found.stream, found.pipeline) == (f"{APP}_cam", "noop")
+    assert (await exchange.declare()).model == "noop", "the limits know the pipeline as the model"
+    assert found.expires > LIFE_SECONDS
+
+
+async def test_nothing_is_added_where_no_gateway_asks_and_to_no_other_route() -> None:
+    for route, passes in (("live-whip", None), ("live-whep", PASSES), ("llm", PASSES)):
+        exchange, sent, went_on = await run(route, target=WHIP, passes=passes)
+        assert (exchange.target, sent, went_on) == (WHIP, [], True)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_delete_ends_a_session_and_reaches_no_gateway(lost: bool) -> None:
+    ended = Ended([], lost)
+    _, sent, went_on = await run(
+        "live-whip-session", method="DELETE", target=WHIP + b"/0a1b", sessions=ended, passes=None
+    )
+    assert not went_on
+    assert sent[0]["status"] == 200
+    assert ended.streams == ([] if lost else [f"{APP}_cam"])
+
+
+async def test_nobody_ends_or_begins_another_apps_stream() -> None:
+    foreign = b"/live/video-to-video/app_bbbbbbbbbbbbbbbb_cam/whip"
+    for route, method, target in (
+        ("live-whip", "POST", foreign),
+        ("live-whip-session", "DELETE", foreign + b"/0a1b"),
+    ):
+        with pytest.raises(Refusal) as refused:
+            await run(route, method=method, target=target)
+        assert (refused.value.status, refused.value.code) == (404, "unknown_id")

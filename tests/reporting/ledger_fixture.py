@@ -1,0 +1,108 @@
+"""Books kept by the real ledger in a real Redis, for what reads them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+from ulid import ULID
+
+from config.plans import Plan
+from config.workloads import Unit, Workload
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Admitted, Provenance, Usage
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.ledger.settlement.event import Event
+from proxy.control.apps import Apps
+from proxy.server.ledger_metrics import LedgerObserver
+from proxy.store.store import Store
+
+TAGS = 16
+
+UNLIMITED = Plan(tier="premium")
+
+
+class Books:
+    """A store with a ledger on it, as one worker has them."""
+
+    def __init__(self, store: Store, data_dir: Path, *, cluster: bool = False) -> None:
+        self.store = store
+        self.keys = RedisKeys(TAGS, cluster=cluster)
+        self.ledger = Ledger(
+            store,
+            self.keys,
+            data_dir=data_dir,
+            hold_ttl=60,
+            deadline=5,
+            workers=1,
+            journal_bytes=1 << 20,
+            replay_window=30,
+            observer=LedgerObserver(CollectorRegistry()),
+        )
+        self._numbers = itertools.count()
+
+    async def app(self, name: str = "acme", plan: str = "unlimited") -> str:
+        """A new app's client id."""
+        record, _ = await Apps(self.store.redis, None).create(name, plan)
+        return record.client_id
+
+    async def request(
+        self,
+        app: str,
+        *,
+        user: str | None = None,
+        key: str | None = None,
+        plan: Plan = UNLIMITED,
+        plan_name: str = "unlimited",
+        workload: Workload = Workload.TEXT_TO_IMAGE,
+        model: str = "m/one",
+        units: Mapping[Unit, int] | None = None,
+        amount: int = 0,
+        at: datetime | None = None,
+        outcome: str = "complete",
+    ) -> str:
+        """One request from admission to settlement, which ends at `at` (else now); its id."""
+        policy = self.ledger.policy(app, user, key, plan_name, plan)
+        admitted = await self.ledger.admit(str(ULID()), policy, workload=workload, model=model, units={})
+        assert isinstance(admitted, Admitted), admitted
+        hold = admitted.hold
+        used = {Unit.REQUESTS: 1, **(units or {})}
+        event = Event(
+            id=hold.request_id,
+            time=milliseconds(at) if at else max(hold.started_ms, self.ledger.clock.now_ms()),
+            started=hold.started_ms,
+            app=app,
+            user=user,
+            key=key,
+            plan=policy.plan_id,
+            workload=workload,
+            model=model,
+            outcome=outcome,
+            units=used,
+            provenance=dict.fromkeys(used, Provenance.MEASURED),
+            status=200,
+        )
+        self.ledger.settle(hold, event, Usage(used), amount)
+        await self.ledger.drain()
+        return hold.request_id
+
+    async def requests(self, app: str, count: int) -> list[str]:
+        """So many requests one after the other; their ids."""
+        return [await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1) for _ in range(count)]
+
+    def streams(self) -> list[str]:
+        """The streams of all hash tags."""
+        return [self.keys.shared(tag).events for tag in self.keys.tags]
+
+
+def utc(text: str) -> datetime:
+    """A moment written in ISO 8601, in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def milliseconds(moment: datetime) -> int:
+    """Unix milliseconds of a moment."""
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,116 @@
+"""A server that drains: connections end, but no client that is just asking finds its request thrown away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from config.access import Edge
+from proxy.server import protocol
+from proxy.server.protocol import HttpConnection, protocol_class
+from tests.support.deployment import eventually
+from tests.support.wire import Wire, request
+
+HEAD = request("GET", "/stream/a.ts")
+
+
+class Draining:
+    """A listening server whose answers wait for `answer`, and that is told to drain by `drain`."""
+
+    def __init__(self) -> None:
+        self._protocol: type[HttpConnection] = protocol_class(Edge())
+        self._state = ServerState()
+        self._config = Config(self._app, http=self._protocol, interface="asgi3", proxy_headers=False, log_config=None)
+        self._config.load()
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.set()
+        await self.answer.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def listen(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: self._protocol(self._config, self._state, {}), "127.0.0.1", 0)
+
+    def connected(self) -> bool:
+        return bool(self._state.connections)
+
+    def drain(self) -> None:
+        self._protocol.draining = True
+        for connection in list(self._state.connections):
+            connection.shutdown()
+
+
+@pytest.fixture
+def draining() -> Draining:
+    return Draining()
+
+
+@pytest.fixture
+async def wire(draining: Draining) -> AsyncIterator[Wire]:
+    async with await draining.listen() as server, await Wire.open(server.sockets[0].getsockname()) as client:
+        await eventually(draining.connected)
+        yield client
+
+
+async def test_a_first_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
+    draining.drain()
+    draining.answer.set()
+    answer = await wire.ask(HEAD)
+    assert (answer.status, answer.get("connection")) == (200, "close")
+    assert await wire.rest() == b""
+
+
+async def test_a_further_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
+    draining.answer.set()
+    assert (await wire.ask(HEAD)).get("connection") is None
+    draining.drain()
+    answer = await wire.ask(HEAD)
+    assert (answer.status, answer.get("connection")) == (200, "close")
+    assert await wire.rest() == b""
+
+
+async def test_a_request_in_the_middle_of_its_head_is_answered(draining: Draining, wire: Wire) -> None:
+    await wire.send(HEAD[:20])
+    draining.drain()
+    draining.answer.set()
+    await wire.send(HEAD[20:])
+    assert (await wire.answer()).status == 200
+    assert await wire.rest() == b""
+
+
+async def test_a_request_under_way_is_answered_and_is_the_last(draining: Draining, wire: Wire) -> None:
+    await wire.send(HEAD)
+    await draining.asked.wait()
+    draining.drain()
+    draining.answer.set()
+    assert (await wire.answer()).get("connection") == "close"
+    assert await wire.rest() == b""
+
+
+async def test_a_connection_that_comes_late_is_answered_once(draining: Draining) -> None:
+    """The kernel had accepted it before the listener was closed."""
+    async with await draining.listen() as server:
+        draining.drain()
+        draining.answer.set()
+        async with await Wire.open(server.sockets[0].getsockname()) as wire:
+            assert (await wire.ask(HEAD)).get("connection") == "close"
+            assert await wire.rest() == b""
+
+
+@pytest.mark.parametrize("asks", [0, 1])
+async def test_a_connection_that_stays_idle_is_closed(
+    draining: Draining, wire: Wire, asks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "_FAREWELL_SECONDS", 0.01)
+    draining.answer.set()
+    for _ in range(asks):
+        await wire.ask(HEAD)
+    draining.drain()
+    assert await wire.rest() == b""

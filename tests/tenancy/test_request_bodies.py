@@ -1,0 +1,123 @@
+"""Bodies that name resources are read within bounds, and say one resource to the gate and to the gateway."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import Message
+
+from middlewares.exchange import Exchange, Refusal
+from middlewares.tenancy import request_bodies as bodies
+from middlewares.tenancy.affinity_table import Resource, ResourceKind
+from middlewares.tenancy.request_bodies import MOST_BYTES, read_whole, replay, start_of, video_of
+
+APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
+
+
+def receiving(*messages: Message) -> Callable[[], Awaitable[Message]]:
+    """`receive` of these messages, and of nothing after them."""
+    left = list(messages)
+
+    async def receive() -> Message:
+        if not left:
+            await asyncio.Event().wait()
+        return left.pop(0)
+
+    return receive
+
+
+def part(body: bytes, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_body_is_read_whole_and_given_again() -> None:
+    receive = receiving(part(b"ab", True), part(b"", True), part(b"c", False), {"type": "http.disconnect"})
+    body = await read_whole(receive)
+    exchange = Exchange("id", 0.0, "POST", "/")
+    again = replay(body, exchange, receive)
+    assert await again() == part(b"abc", False)
+    assert (await again())["type"] == "http.disconnect"
+    assert (exchange.content_length, exchange.has_body) == (3, True)
+
+
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        ([part(b"a", True), {"type": "http.disconnect"}], 400),
+        ([part(b"a", True)], 408),
+        ([part(b" " * (MOST_BYTES // 2 + 1), True)] * 2, 413),
+    ],
+    ids=["left", "stalled", "too large"],
+)
+async def test_a_body_that_does_not_end_is_given_up(
+    messages: list[Message], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.01)
+    with pytest.raises(Refusal) as refused:
+        await read_whole(receiving(*messages))
+    assert (refused.value.status, refused.value.close) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ({"stream_name": "cam", "stream_id": "1"}, f"{APP}_cam-1"),
+        ({"stream_name": None, "stream_id": "1"}, f"{APP}_1"),
+        ({"stream_name": f"{APP}_cam", "stream_id": "1"}, f"{APP}_cam-1"),
+        ({"stream_id": f"{APP}_cam-1"}, f"{APP}_cam-1"),
+    ],
+)
+def test_a_stream_begins_under_its_owners_id(said: dict[str, object], name: str) -> None:
+    resource, body = start_of(APP, json.dumps({**said, "params": "{}", "rtmp_output": "rtmp://10.0.0.1/x"}).encode())
+    assert resource == Resource(APP, ResourceKind.BYOC, name)
+    assert json.loads(body) == {"params": "{}", "stream_id": name}
+
+
+def test_a_stream_without_a_name_gets_one_of_its_own() -> None:
+    (first, _), (second, _) = start_of(APP, b"{}"), start_of(APP, b'{"stream_name":"cam"}')
+    assert first != start_of(APP, b"{}")[0]
+    assert second.name.startswith(f"{APP}_cam-")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"stream_id":"%b_cam"}' % OTHER.encode(), 404),
+        (b'{"stream_name":"%b_cam"}' % OTHER.encode(), 404),
+        (b'{"stream_id":7}', 400),
+        (b'{"stream_id":"a/b"}', 400),
+        (b'{"stream_id":"%b"}' % (b"n" * 180), 400),
+        (b'{"Stream_Name":"cam"}', 400),
+        (b'{"RTMP_OUTPUT":"rtmp://10.0.0.1/x"}', 400),
+        (b'{"params":"\\ud800"}', 400),
+        (b"[" * 100_000, 400),
+        (b"\xff", 400),
+    ],
+)
+def test_what_cannot_be_started(body: bytes, status: int) -> None:
+    with pytest.raises(Refusal) as refused:
+        start_of(APP, body)
+    assert refused.value.status == status
+
+
+@given(st.dictionaries(st.sampled_from(["stream_name", "stream_id", "params"]), st.text() | st.none() | st.integers()))
+def test_whatever_is_asked_for_begins_in_the_callers_namespace(said: dict[str, object]) -> None:
+    try:
+        resource, body = start_of(APP, json.dumps(said).encode())
+    except Refusal:
+        return
+    assert resource.name.startswith(f"{APP}_")
+    started = json.loads(body)
+    assert started["stream_id"] == resource.name
+    assert "stream_name" not in started
+
+
+def test_the_video_that_a_body_asks_for() -> None:
+    assert video_of(APP, b'{"request_id":"0a1b2c3d"}') == Resource(APP, ResourceKind.VIDEO, "0a1b2c3d")
+    for body in (b'{"request_id":""}', b'{"request_id":7}', b"{}", b'{"REQUEST_ID":"0a1b2c3d"}', b'"0a1b2c3d"'):
+        with pytest.raises(Refusal) as refused:
+            video_of(APP, body)
+        assert refused.value.status == 400

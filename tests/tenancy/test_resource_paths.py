@@ -1,0 +1,121 @@
+"""What each route's path names, and how the gateway is asked for it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from middlewares import routes
+from middlewares.exchange import Refusal
+from middlewares.tenancy.affinity_table import ResourceKind
+from middlewares.tenancy.middleware import CONCERNED
+from middlewares.tenancy.resource_paths import READERS, must_be_placed
+
+APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
+OWN = f"{APP}_cam"
+
+NAMELESS = {
+    "audio-to-text",
+    "byoc-request",
+    "chat-completions",
+    "healthz",
+    "image-to-text",
+    "llm",
+    "models",
+    "segment-anything-2",
+}
+"""Neither they nor their answers name anything that lives on at a gateway."""
+
+ANSWERED_HERE = {"live-whip-session"}
+"""No gateway hears of them; they look at names themselves."""
+
+READINGS = [
+    ("live-push", "/live/{}/0.ts", [(ResourceKind.MANIFEST, OWN)]),
+    ("live-push", "/live/{}/12.mp4?x=%41", [(ResourceKind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}.m3u8", [(ResourceKind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}/P720p30fps16x9.m3u8?a=/b/c", [(ResourceKind.MANIFEST, OWN)]),
+    ("playback", "/stream/{}/source/7.ts", [(ResourceKind.MANIFEST, OWN)]),
+    ("recording", "/recordings/{}/source/3.ts", [(ResourceKind.MANIFEST, OWN)]),
+    ("live-whip", "/live/video-to-video/{}/whip?params=%7B%7D", [(ResourceKind.LIVE, OWN)]),
+    ("live-update", "/live/video-to-video/{}/update", [(ResourceKind.LIVE, OWN)]),
+    ("live-status", "/live/video-to-video/{}/status", [(ResourceKind.LIVE, OWN)]),
+    ("live-whep", "/live/video-to-video/{}-out/whep", [(ResourceKind.LIVE, OWN), (ResourceKind.BYOC, OWN)]),
+    ("live-whep", "/live/video-to-video/{}-0a1b2c3d-out/whep", [(ResourceKind.LIVE, OWN), (ResourceKind.BYOC, OWN)]),
+    ("byoc-stream-stop", "/process/stream/{}/stop", [(ResourceKind.BYOC, OWN)]),
+    ("byoc-stream-data", "/process/stream/{}/data", [(ResourceKind.BYOC, OWN)]),
+]
+
+
+@pytest.mark.parametrize(("route", "path", "resources"), READINGS)
+@pytest.mark.parametrize("said", ["cam", OWN])
+def test_a_name_is_read_bare_and_in_full(
+    route: str, path: str, resources: list[tuple[ResourceKind, str]], said: str
+) -> None:
+    readings = READERS[route](APP, path.format(said).encode())
+    assert [(each.resource.kind, each.resource.name) for each in readings] == resources
+    assert {each.target.decode() for each in readings} == {path.format(OWN)}
+    assert {each.resource.app for each in readings} == {APP}
+
+
+@pytest.mark.parametrize(("route", "path", "resources"), READINGS)
+def test_a_name_of_another_app_is_not_found(route: str, path: str, resources: list[tuple[ResourceKind, str]]) -> None:
+    with pytest.raises(Refusal) as refused:
+        READERS[route](APP, path.format(f"{OTHER}_cam").encode())
+    assert (refused.value.status, refused.value.code) == (404, "unknown_id")
+
+
+def test_a_result_keeps_the_id_that_its_gateway_made_up() -> None:
+    """Unless a manifest of the app's own has that name: then its playlists are meant."""
+    result, manifest = READERS["playback"](APP, b"/stream/0a1b2c3d/result%20one.png?x")
+    assert (result.resource.kind, result.target) == (ResourceKind.RESULT, b"/stream/0a1b2c3d/result%20one.png?x")
+    assert manifest.target == f"/stream/{APP}_0a1b2c3d/result%20one.png?x".encode()
+    [playlist] = READERS["playback"](APP, b"/stream/0a1b2c3d.m3u8")
+    assert playlist.resource.kind is ResourceKind.MANIFEST
+
+
+@pytest.mark.parametrize(
+    "disguise", [f"%61{OTHER[1:]}_cam", OTHER.upper() + "_cam", f"{OTHER}%5Fcam", f"x/{OTHER}_cam"]
+)
+def test_a_disguised_name_stays_in_the_callers_namespace(disguise: str) -> None:
+    """Whatever the gateway makes of it after decoding, it begins with the caller's own app."""
+    readings = READERS["playback"](APP, f"/stream/{disguise}/source.m3u8".encode())
+    assert [each.target for each in readings] == [f"/stream/{APP}_{disguise}/source.m3u8".encode()]
+
+
+PATHS = {route: path for route, path, _ in READINGS}
+SEGMENTS = st.text("abAB01._-~%/;:@&=+$,", max_size=30) | st.sampled_from([OWN, f"{OTHER}_cam", "0a1b2c3d/x", "%61pp_"])
+NAMES = st.lists(SEGMENTS, min_size=1, max_size=3).map("".join)
+
+
+@given(st.sampled_from(sorted(PATHS)), NAMES)
+def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said: str) -> None:
+    """But for results, which must be placed under the caller's app."""
+    try:
+        readings = READERS[route](APP, PATHS[route].format(said).encode())
+    except Refusal:
+        return
+    for reading in readings:
+        assert reading.resource.app == APP
+        if reading.resource.kind is not ResourceKind.RESULT:
+            assert reading.resource.name.startswith(f"{APP}_")
+            assert f"/{APP}_" in reading.target.decode()
+    assert must_be_placed(readings) is (readings[0].resource.kind in (ResourceKind.RESULT, ResourceKind.BYOC))
+
+
+def test_a_name_has_room_for_its_app() -> None:
+    longest = "n" * 179
+    [reading] = READERS["live-push"](APP, f"/live/{longest}/0.ts".encode())
+    assert routes.is_name(reading.resource.name.encode())
+    with pytest.raises(Refusal) as refused:
+        READERS["live-push"](APP, f"/live/{longest}n/0.ts".encode())
+    assert refused.value.status == 400
+    assert "179" in refused.value.detail
+
+
+def test_every_route_is_known_to_have_names_or_none() -> None:
+    """A route that is new to the table must not slip through without a decision."""
+    values = [
+        each for value in vars(routes).values() for each in (value.values() if isinstance(value, dict) else [value])
+    ]
+    names = {each.route.name for each in values if isinstance(each, routes.Entry)} - ANSWERED_HERE
+    assert names - CONCERNED == NAMELESS
+    assert names >= CONCERNED
