@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
+from config.control import Control
 from config.live import Webhooks
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
     routing: Routing = Field(Routing(), description="Pools of gateways and the way to them.")
     edge: Edge = Field(Edge(), description="What is refused at the door.")
+    control: Control = Field(Control(), description="Limits of the control surfaces, `/api/v1/...` and others.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     webhooks: Webhooks = Field(Webhooks(), description="What gateways ask.")
     store: Store = Field(Store(), description="How Redis is used.")

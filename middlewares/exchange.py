@@ -145,6 +145,10 @@ class Exchange:
     job: Job | None = None
     """Of a BYOC request that carries one, once it has been asked what it declares."""
 
+    # door
+    surface: str = ""
+    """Route label of the control surface that serves it; empty: the pipeline does."""
+
     # auth
     principal: Principal | None = None
 

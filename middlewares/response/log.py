@@ -118,7 +118,7 @@ def _line(exchange: Exchange, level: str, outcome: str, seconds: float, now: dat
         exchange.request_id,
         method,
         path[:PATH_CHARACTERS],
-        route.name if route else None,
+        route.name if route else exchange.surface or None,
         exchange.status,
         outcome,
         error or None,

@@ -35,7 +35,7 @@ FLUSH_SECONDS = 0.25
 """How old a metric may be; also what the metrics lack of a worker that was killed."""
 
 NO_ROUTE = "none"
-"""Route label of requests that matched no route of the gateway."""
+"""Route label of requests that matched neither a client route nor a control surface."""
 
 _CLIENT_DISCONNECT = Outcome.CLIENT_DISCONNECT  # bound once: before Python 3.12, naming it costs as much as a call
 
@@ -118,7 +118,7 @@ class RequestMetrics:
         """A request that `begin` counted has ended after `seconds`."""
         self._active -= 1
         route = exchange.route
-        ended = (route.name if route else NO_ROUTE, exchange.status, outcome)
+        ended = (route.name if route else exchange.surface or NO_ROUTE, exchange.status, outcome)
         tally = self._ended.get(ended)
         if tally is None:
             tally = self._ended[ended] = _Tally(route.workload if route else "")

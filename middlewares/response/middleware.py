@@ -120,7 +120,9 @@ class ClientResponse:
             self.complete = not message.get("more_body", False)
         elif message["type"] == "http.response.start":
             status = client_status(message["status"])
-            return self._start(status, client_headers(message.get("headers", ()), status))
+            headers = message.get("headers", ())
+            # Only a gateway's headers are filtered; a control surface may, for example, set cookies.
+            return self._start(status, headers if self.exchange.surface else client_headers(headers, status))
         return self._send(message)
 
     async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:

@@ -19,7 +19,7 @@ from proxy.network.write_batch import BufferedWriter, WriteBatch
 from proxy.server.request_response_cycle import RequestResponseCycle
 from proxy.server.static_responses import LATE, MALFORMED, TOO_LARGE
 
-_LINGER_SECONDS = 0.5
+LINGER_SECONDS = 0.5
 """How long a draining connection stays open for one more request, which may be on its way already."""
 
 _UNSEEN_LIMIT = 262_144
@@ -128,7 +128,7 @@ class HttpConnection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """Called by a server that drains. A client that is just about to ask still gets its answer."""
         if self._idle:
-            self.loop.call_later(_LINGER_SECONDS, self._close_if_idle)
+            self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
         elif self._newest is not None:
             self._newest.keep_alive = False
 
