@@ -92,6 +92,9 @@ async def rig(books: Books, settings: Settings) -> AsyncIterator[Rig]:
     """Both run until the end of the test."""
     webhooks = Webhooks(books.clocked, books.store.redis, books.keys, LiveMetrics(CollectorRegistry()))
     await webhooks.configure(settings)
-    async with served(Starlette(routes=webhooks.routes())) as origin, MockGateway(hooks=hooks_of(origin)) as gateway:
-        yield Rig(books, webhooks, origin, gateway)
-    await webhooks.close()
+    app = Starlette(routes=webhooks.routes())
+    try:
+        async with served(app) as origin, MockGateway(hooks=hooks_of(origin)) as gateway:
+            yield Rig(books, webhooks, origin, gateway)
+    finally:
+        await webhooks.close()
