@@ -13,8 +13,7 @@ from middlewares.live.byoc_streams import NOTED, Streams
 class ByocStreamMiddleware:
     """Opens a stream's session with the response to its start, and ends it with the response to its stop.
 
-    Stands inside the rate limits, for a start whose hold is only local cannot be kept; outside the usage tracker,
-    whose settlement of the start finds its hold taken over by the session.
+    Stands inside the usage tracker: a start whose hold cannot be kept is refused, and that stage gives the hold back.
     """
 
     def __init__(self, app: ASGIApp, *, streams: Streams) -> None:

@@ -129,10 +129,8 @@ class Streams:
             await self._note(hold.app, stream, ENCODER.encode(living))
             denied = await self._sessions.follow(request, stream, policy)
         except StoreError:
-            exchange.status = 503
             raise _unavailable("The stream was started, but its time cannot be kept: it will be stopped.") from None
         if denied is not None:
-            exchange.status = 402
             raise _refused(denied)
 
     def _stopping(self, exchange: Exchange, send: Send) -> Send:
@@ -142,7 +140,6 @@ class Streams:
                 try:
                     await self.end(exchange.principal.app, stream_of(exchange.target))
                 except StoreError:
-                    exchange.status = 503
                     detail = "The stream was stopped, but its end could not be written down; stop it once more."
                     raise _unavailable(detail) from None
             await send(message)

@@ -57,7 +57,6 @@ class _Tap:
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            self._exchange.status = message["status"]
             self._meter.response(message["status"], message["headers"])
         elif body := message.get("body"):
             self._meter.answer(body)

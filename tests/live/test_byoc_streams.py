@@ -87,7 +87,7 @@ class Worker:
         exchange = Exchange("r1", 0.0, "POST", "/process/stream/start", route=Route(START, Workload.BYOC))
         exchange.principal = Principal(self.app, None, self.key, plan, PLANS[plan])
         exchange.hold, exchange.policy, exchange.gateway = admitted.hold, policy, self.gateway
-        exchange.forwarded, exchange.status = True, 200
+        exchange.forwarded, exchange.gateway_status = True, 200
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
