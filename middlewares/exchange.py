@@ -15,6 +15,7 @@ import msgspec
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
+from middlewares.routing.route import Route
 
 if TYPE_CHECKING:
     from middlewares.ledger.admission.policy import Policy
@@ -51,21 +52,6 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
 
 
 COMPLETE = Ending(Outcome.COMPLETE)
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One client route of the gateway that may be reached through the gate (gateway contract section 1)."""
-
-    name: str
-    """Bounded label for logs and metrics, for example `text-to-image` or `live-push`."""
-    workload: Workload
-    metered_json: bool = False
-    """The body is one JSON object that is read before admission, because units, model or safety depend on it."""
-    outlives_client: bool = False
-    """The gateway does the work once it has the whole body, whether its client waits for the answer or not."""
-    begins_work: bool = True
-    """It has a model, then, and a credential that is narrowed to models is good for these alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The auth stage: from the credential of a request to the principal that asks."""
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,17 +24,18 @@ class AuthMiddleware:
         self.app = app
         self.credentials = credentials
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        credential = presented(scope["headers"])
-        verdict = self.credentials.cached(credential)
-        if verdict is None:
-            return self._ask(credential, scope, receive, send)
-        admit(verdict, scope["tollgate.exchange"])
-        return self.app(scope, receive, send)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            credential = presented(scope["headers"])
+            verdict = self.credentials.cached(credential)
+            if verdict is None:
+                verdict = await self._judge(credential)
+            admit(verdict, scope["tollgate.exchange"])
+        await self.app(scope, receive, send)
 
-    async def _ask(self, credential: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _judge(self, credential: bytes) -> Verdict:
         try:
-            verdict = await self.credentials.judge(credential)
+            return await self.credentials.judge(credential)
         except StoreError:
             raise Refusal(
                 503,
@@ -42,8 +43,6 @@ class AuthMiddleware:
                 "Credentials cannot be checked at the moment; try again shortly.",
                 headers=[(b"retry-after", _RETRY_SECONDS)],
             ) from None
-        admit(verdict, scope["tollgate.exchange"])
-        await self.app(scope, receive, send)
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

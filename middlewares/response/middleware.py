@@ -15,7 +15,6 @@ from middlewares.response.client_response import ClientResponse
 from middlewares.response.cors import CorsRules
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
-from middlewares.response.openai import CHAT_PATH, OpenAiResponse
 from middlewares.response.problem import problem
 
 logger = structlog.get_logger(__name__)
@@ -46,8 +45,7 @@ class ResponseMiddleware:
                 await response.write(204, preflight)
                 return
             try:
-                send = OpenAiResponse(response.send).send if exchange.path == CHAT_PATH else response.send
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, response.relay)
             except (Exception, asyncio.CancelledError) as error:
                 await self._refuse(response, error)
             if response.started and not response.complete:

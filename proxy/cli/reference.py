@@ -15,69 +15,23 @@ from typer.core import TyperCommand, TyperGroup
 
 import config.reference
 from config.markdown import fill, table
-from middlewares.exchange import Refusal
 from middlewares.response.metrics import RequestMetrics
 from middlewares.response.problem import TITLES
-from middlewares.routes import Entry, find_entry
+from middlewares.routes import ROUTES
 from proxy.cli.main import app
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 
 ALIAS = "/api/v1/inference"
-PATHS = (
-    "/text-to-image",
-    "/image-to-image",
-    "/image-to-video",
-    "/image-to-video/result",
-    "/upscale",
-    "/audio-to-text",
-    "/llm",
-    "/v1/chat/completions",
-    "/v1/models",
-    "/segment-anything-2",
-    "/image-to-text",
-    "/text-to-speech",
-    "/live/{manifest}/{sequence}.ts",
-    "/live/{manifest}/{sequence}.mp4",
-    "/live/video-to-video/{stream}/whip",
-    "/live/video-to-video/{stream}/whip/{session}",
-    "/live/video-to-video/{stream}/whep",
-    "/live/video-to-video/{stream}/update",
-    "/live/video-to-video/{stream}/status",
-    "/process/request/{path}",
-    "/process/stream/start",
-    "/process/stream/{stream}/whip",
-    "/process/stream/{stream}/update",
-    "/process/stream/{stream}/status",
-    "/process/stream/{stream}/data",
-    "/process/stream/{stream}/stop",
-    "/stream/{path}",
-    "/recordings/{manifest}/{file}.m3u8",
-    "/recordings/{manifest}/{file}.mp4",
-    "/recordings/{manifest}/{file}.ts",
-    "/healthz",
-)
-"""Every form of path that the route table knows, batch routes without their alias below `ALIAS`."""
-
-
-def entry_of(path: str) -> Entry:
-    """The route table's entry for a form of path; each is asked with a method it takes."""
-    plain = path.replace("{", "").replace("}", "").encode()
-    for method in ("POST", "GET", "DELETE"):
-        try:
-            return find_entry(method, plain, lambda _: None)
-        except Refusal as refusal:
-            if refusal.status != 405:
-                raise
-    raise LookupError(path)
 
 
 def routes() -> str:
-    """The client routes."""
-    entries = [(path, entry_of(path)) for path in PATHS]
+    """Return the client routes, batch pipelines without their alias below `ALIAS`."""
     rows = [
-        [f"`{path}`", entry.allow.decode(), f"`{entry.route.workload}`", f"`{entry.route.name}`"]
-        for path, entry in entries
+        [f"`{path}`", route.allow.decode(), f"`{route.workload}`", f"`{route.name}`"]
+        for route in ROUTES
+        for path in route.paths
+        if not path.startswith(ALIAS)
     ]
     return table(["Path", "Methods", "Workload", "Name in logs and metrics"], rows)
 

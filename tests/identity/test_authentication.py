@@ -20,7 +20,8 @@ from config.workloads import Workload
 from middlewares.auth.keys import mint_key
 from middlewares.auth.middleware import AuthMiddleware
 from middlewares.auth.records import UserRecord
-from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.exchange import Exchange, Principal, Refusal
+from middlewares.routes import BY_NAME
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.records import Records, name_of
@@ -49,7 +50,9 @@ class Gate:
         self, credential: str | bytes, workload: Workload = Workload.LLM, address: str = "192.0.2.1"
     ) -> Principal:
         """The principal of a request with this credential. Raises `Refusal`."""
-        exchange = Exchange("01J", 0.0, "POST", "/llm", route=Route("llm", workload), client_address=address)
+        exchange = Exchange(
+            "01J", 0.0, "POST", "/llm", route=replace(BY_NAME["llm"], workload=workload), client_address=address
+        )
         text = credential.encode() if isinstance(credential, str) else credential
         scope = {
             "type": "http",

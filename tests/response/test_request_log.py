@@ -13,9 +13,10 @@ from starlette.types import Receive, Send
 
 from config.plans import BUILT_IN_PLANS
 from config.runtime import Log
-from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Exchange, Outcome, Principal, Route
+from config.workloads import Unit
+from middlewares.exchange import Declared, Exchange, Outcome, Principal
 from middlewares.response.log import RequestLog
+from middlewares.routes import BY_NAME
 from tests.response.server_fixture import answering, serving
 
 PIPE_BUF = 4096
@@ -34,7 +35,7 @@ for _ in range(400):
 
 def fill(exchange: Exchange) -> None:
     """What the stages leave in the exchange of a request that went all the way."""
-    exchange.route = Route("text-to-image", Workload.TEXT_TO_IMAGE, metered_json=True)
+    exchange.route = BY_NAME["text-to-image"]
     exchange.principal = Principal("app1", "user1", "key1", "premium", BUILT_IN_PLANS["premium"])
     exchange.declared = Declared(model="m")
     exchange.tier, exchange.pool, exchange.gateway = "gold", "default", "http://127.0.0.1:9935"

@@ -10,13 +10,21 @@ from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Workload
-from middlewares.exchange import Declared, Exchange, Headers, Principal, Route
+from middlewares.exchange import Declared, Exchange, Headers, Principal
 from middlewares.ledger.model import Usage
+from middlewares.routes import ROUTES
+from middlewares.routing.route import Route
 from middlewares.usage_tracker.meters import Meter, meter_for
 
 SOMEBODY = Principal("app", None, None, "plan", Plan())
 JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+
+
+def route_of(workload: Workload) -> Route:
+    """Return the route that does a workload's work; of a workload without work, its first one."""
+    routes = [route for route in ROUTES if route.workload is workload]
+    return next((route for route in routes if route.begins_work), routes[0])
 
 
 def exchange(route: Route, declared: Declared | None = None) -> Exchange:
@@ -26,7 +34,7 @@ def exchange(route: Route, declared: Declared | None = None) -> Exchange:
 
 def meter(workload: Workload, declared: Declared | None = None) -> Meter:
     """A meter of the workload's main route."""
-    return meter_for(exchange(Route(workload.value, workload), declared))
+    return meter_for(exchange(route_of(workload), declared))
 
 
 def usage(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Route
 from middlewares.ledger.model import Provenance, Usage
+from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
 from middlewares.usage_tracker.meters.byoc import ByocMeter
 from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange
@@ -96,7 +96,7 @@ def test_a_client_that_leaves_before_the_answer_has_kept_a_worker_busy() -> None
     ],
 )
 def test_a_stream_is_paid_by_its_time_not_by_what_is_asked_of_it(route: str, workload: Workload, status: int) -> None:
-    meter = meter_for(exchange(Route(route, workload)))
+    meter = meter_for(exchange(BY_NAME[route]))
     meter.response(status, [])
     meter.answer(b"v=0")
     assert meter.usage() == Usage()

@@ -3,8 +3,8 @@
 import pytest
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Route
-from middlewares.ledger.model import Usage
+from middlewares.ledger.model import Provenance, Usage
+from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
 from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange, meter, usage
 
@@ -29,14 +29,17 @@ def test_empty_200_is_no_work(workload: Workload, chunks: list[bytes]) -> None:
 
 
 def test_byoc_job_that_failed_everywhere() -> None:
-    fed = meter_for(exchange(Route("byoc-request", Workload.BYOC)))
+    fed = meter_for(exchange(BY_NAME["byoc-request"]))
     fed.response(200, [])
     assert fed.usage() == Usage(complete=False)
 
 
-@pytest.mark.parametrize("workload", [Workload.LIVE_VIDEO_TO_VIDEO, Workload.PLAYBACK])
-def test_where_an_empty_200_says_all_there_is(workload: Workload) -> None:
-    assert usage(workload, []).units == {Unit.REQUESTS: 1}
+@pytest.mark.parametrize(
+    ("workload", "units"), [(Workload.LIVE_VIDEO_TO_VIDEO, {}), (Workload.PLAYBACK, {Unit.REQUESTS: 1})]
+)
+def test_where_an_empty_200_says_all_there_is(workload: Workload, units: dict[Unit, int]) -> None:
+    """A live stream is paid for by its ticks, so that a request about it counts nothing."""
+    assert usage(workload, []) == Usage(units, dict.fromkeys(units, Provenance.MEASURED))
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Exchange, Principal, Route
+from middlewares.exchange import Declared, Exchange, Principal
 from middlewares.ledger.model import Provenance, Usage
+from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
 from tests.usage_tracker.media import made
 from tests.usage_tracker.meters.feeding import cuts, usage
@@ -111,7 +112,7 @@ def test_detached_video_counts_once_when_it_is_accepted() -> None:
     ],
 )
 def test_asking_for_a_detached_video_uses_nothing(status: int, answer: object, complete: bool) -> None:
-    route = Route("image-to-video-result", Workload.IMAGE_TO_VIDEO)
+    route = BY_NAME["image-to-video-result"]
     meter = meter_for(Exchange("id", 0.0, "POST", "/", route=route, principal=Principal("a", None, None, "p", PLAN)))
     meter.request(b'{"request_id":"ab12cd34"}')
     meter.response(status, [])
@@ -177,7 +178,7 @@ def test_answer_that_cannot_be_read_counts_as_asked() -> None:
             0.0,
             "POST",
             "/",
-            route=Route("image-to-image", Workload.IMAGE_TO_IMAGE),
+            route=BY_NAME["image-to-image"],
             principal=Principal("a", None, None, "p", PLAN),
             headers=FORM,
         )

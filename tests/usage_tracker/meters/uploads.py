@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from config.plans import Plan, Unreadable
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Headers, Principal, Route
+from middlewares.exchange import Exchange, Headers, Principal
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.meters import Meter, meter_for
+from tests.usage_tracker.meters.feeding import route_of
 
 BOUNDARY = b"tollgate-boundary"
 FORM: Headers = [(b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)]
@@ -45,7 +46,7 @@ def _part(parameters: str, content: bytes) -> bytes:
 def upload_meter(workload: Workload, headers: Headers = FORM) -> Meter:
     """A meter of the workload's main route, for a customer whose plan is `PLAN`."""
     principal = Principal("app", None, None, "plan", PLAN)
-    route = Route(workload.value, workload)
+    route = route_of(workload)
     return meter_for(Exchange("id", 0.0, "POST", "/", route=route, principal=principal, headers=headers))
 
 
