@@ -1,4 +1,4 @@
-"""The vocabulary of what a gateway does and what of it is counted."""
+"""The vocabulary of usage: workloads of a gateway, units that are counted, and units that are sold."""
 
 from enum import StrEnum
 

@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from starlette.types import Message, Receive, Scope, Send
 
-import config.routing
-from config.routing import Routing
+from config.routing import GatewayTimeouts, Routing
 from config.workloads import Workload
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Exchange, Outcome, Refusal
@@ -134,7 +133,7 @@ class Forwarder:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _timeouts(configured: config.routing.Timeouts) -> Timeouts:
+def _timeouts(configured: GatewayTimeouts) -> Timeouts:
     return Timeouts(QUEUE_SECONDS, configured.connect, configured.first_byte, configured.idle)
 
 

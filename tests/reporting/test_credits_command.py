@@ -3,7 +3,8 @@
 import json
 from itertools import product
 
-from config.plans import Billing, Plan, Price
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit
 from middlewares.ledger.credit import prepaid
 from proxy.control.users import Users

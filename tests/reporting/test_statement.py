@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.plans import BUILT_IN_PLANS, Billing, Plan, Price
+from config.plans import BUILT_IN_PLANS, Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period

@@ -5,7 +5,8 @@ from datetime import date
 
 import pytest
 
-from config.plans import Billing, Plan, Price
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
 from proxy.reporting.dates import Days, redis_today
 from proxy.reporting.stream import events_of
