@@ -1,4 +1,4 @@
-"""One meter per kind of work: it watches an exchange pass and says what was used."""
+"""The meters: one per kind of work, each measuring the usage of one exchange as it passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from config.plans import Plan
 from middlewares.exchange import Exchange
-from middlewares.usage_tracker.meters import json_responses as answers
+from middlewares.usage_tracker.meters import json_responses
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.byoc import ByocMeter
@@ -33,12 +33,12 @@ STREAM_ROUTES = (
     "byoc-stream-data",
     "byoc-stream-whip",
 )
-"""They serve a stream that is paid for by the time it lives. A WHIP offer is accepted even where no stream comes of it
-(gateway contract section 2)."""
+"""Routes of a stream that is paid for by the time it lives, so that their own requests count nothing. A WHIP offer is
+accepted even where no stream comes of it (gateway contract section 2)."""
 
 
 def meter_for(exchange: Exchange) -> Meter:
-    """A fresh meter for an exchange whose route is known and which was admitted."""
+    """Return a new meter for an exchange whose route is known and which was admitted."""
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
     make = _METERS.get(exchange.route.name) or _METERS.get(exchange.route.workload)
     return make(exchange) if make else CountMeter()
@@ -55,17 +55,17 @@ def _plan(exchange: Exchange) -> Plan:
 
 _METERS: dict[str, Callable[[Exchange], Meter]] = {
     "text-to-image": lambda exchange: ImagesMeter(exchange.declared),
-    "image-to-image": _pictures(answers.images),
+    "image-to-image": _pictures(json_responses.images),
     "image-to-video": lambda exchange: VideoMeter(exchange.headers),
     "image-to-video-result": lambda exchange: VideoResultMeter(),
-    "upscale": _pictures(answers.images),
+    "upscale": _pictures(json_responses.images),
     "audio-to-text": lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
     "llm": lambda exchange: LlmMeter(exchange.declared),
-    "segment-anything-2": _pictures(answers.masks),
-    "image-to-text": _pictures(answers.text),
+    "segment-anything-2": _pictures(json_responses.masks),
+    "image-to-text": _pictures(json_responses.text),
     "text-to-speech": lambda exchange: SpeechMeter(exchange.declared),
     "transcoding": lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
     "byoc-request": lambda exchange: ByocMeter(),
     **dict.fromkeys(STREAM_ROUTES, lambda exchange: CountMeter(counts=False)),
 }
-"""By the name of a route or of its workload. Where there is none the request itself is all that counts."""
+"""Makers of meters by the name of a route or of its workload; without one only the request is counted."""
