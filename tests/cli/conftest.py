@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from proxy.cli.main import main
-from tests.control.fixtures import redis_server, store
+from tests.control.redis_fixtures import redis_server, store
 from tests.store.servers import RedisServer
 
 __all__ = ["redis_server", "store"]
