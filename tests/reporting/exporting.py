@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from proxy.reporting.export.exporter import Exporter
-from proxy.reporting.export.formats import Names
-from proxy.reporting.export.group import Group
+from proxy.reporting.export.formats import ReceiverNames
+from proxy.reporting.export.group import ConsumerGroup
 from proxy.reporting.export.sinks import Sink
 from tests.reporting.ledger_fixture import Books
 
-NAMES = Names("ETH")
+NAMES = ReceiverNames("ETH")
 
 
 class Run:
@@ -24,7 +24,7 @@ class Run:
         self.reports: list[str] = []
         self.sink = sink
         self.exporter = Exporter(
-            Group(books.store.redis, books.streams(), "export", takeover),
+            ConsumerGroup(books.store.redis, books.streams(), "export", takeover),
             sink,
             batch=batch,
             takeover=takeover,

@@ -15,7 +15,7 @@ from aiohttp import web
 from middlewares.store import StoreError
 from proxy.reporting.export.exporter import GaveUp
 from proxy.reporting.export.formats import FORMATS, FormatName
-from proxy.reporting.export.group import Group, rejected
+from proxy.reporting.export.group import ConsumerGroup, rejected
 from proxy.reporting.export.http import HttpSink, retry_after
 from proxy.reporting.export.sinks import Refused
 from tests.reporting.exporting import NAMES, Run, many
@@ -29,7 +29,7 @@ def http(receiver: Receiver, form: str = "cloudevents", *, timeout: float = 10) 
 
 
 async def pending(books: Books) -> int:
-    return await Group(books.store.redis, books.streams(), "export", 60).pending()
+    return await ConsumerGroup(books.store.redis, books.streams(), "export", 60).pending()
 
 
 async def consumers(books: Books) -> list[object]:
