@@ -17,7 +17,7 @@ from config.workloads import SaleUnit, Workload
 
 
 class Billing(StrEnum):
-    """How a plan's customers pay the operator."""
+    """Billing models, by which customers pay the operator."""
 
     FREE = "free"
     SUBSCRIPTION = "subscription"
@@ -77,7 +77,7 @@ SOLD = {Billing.PER_REQUEST: (SaleUnit.REQUESTS,), Billing.PER_MINUTE: (SaleUnit
 
 
 class Plan(Model):
-    """What customers on this plan may use, and what they pay."""
+    """A plan: the limits, prices and rules of its customers."""
 
     billing: Billing = Field(Billing.FREE, description="How customers of this plan pay.")
     tier: str = Field("standard", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Routing tier of its requests.")

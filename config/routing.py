@@ -56,7 +56,7 @@ class RouteRule(Model):
 
 
 class GatewayTimeouts(Model):
-    """How long Tollgate waits for a gateway, in seconds."""
+    """Timeouts of requests to a gateway, in seconds."""
 
     connect: float = Field(5, gt=0, le=60, description="Longest time to establish a connection.")
     first_byte: float = Field(
@@ -78,7 +78,7 @@ DEFAULT_TIMEOUTS: dict[Workload, GatewayTimeouts] = {
 
 
 class ResponseLimits(Model):
-    """When Tollgate ends a response that does not end by itself. What was delivered until then counts."""
+    """Limits at which Tollgate ends a response that does not end by itself. What was delivered until then counts."""
 
     seconds: float = Field(
         3_600, gt=0, le=604_800, description="Longest time from its head on; the connection is then cut."
@@ -102,7 +102,7 @@ DEFAULT_RESPONSE_LIMITS: dict[Workload, ResponseLimits] = {
 
 
 class Stickiness(Model):
-    """How long Tollgate remembers which gateway has a resource, in seconds after its last use."""
+    """Times that Tollgate remembers which gateway has a resource, in seconds after its last use."""
 
     manifest_seconds: float = Field(
         3_600,

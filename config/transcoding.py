@@ -45,7 +45,7 @@ class TranscodingProfile(Model):
 
 
 class Transcoding(Model):
-    """How a plan's pushed segments are transcoded and metered."""
+    """Transcoding and metering of a plan's pushed segments."""
 
     profiles: tuple[TranscodingProfile, ...] = Field(
         (), description="Renditions made of every segment; none: the gateway's own `-transcodingOptions`."

@@ -35,7 +35,7 @@ class LineKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LineKey:
-    """LineKind, plan version, workload and model of a line item. A fee has no workload and no model."""
+    """Kind, plan version, workload and model of a line item. A fee has no workload and no model."""
 
     kind: LineKind
     plan: str

@@ -39,7 +39,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "past time": (("keys", "create", "--app", APP, "--expires-at", "2020-01-01"), "in the past"),
     "past time elsewhere": (("keys", "create", "--app", APP, "--expires-at", "0001-01-01T00:00+14:00"), "ISO 8601"),
     "no external id": (("users", "create", "--app", APP, "--external-id", ""), "--external-id must have"),
-    "no email": (("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"), "--email is no address"),
+    "no email": (
+        ("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"),
+        "--email must be an email address",
+    ),
     "no such command": (("apps", "destroy", APP), "No such command"),
     "missing argument": (("apps", "create", "x"), "--plan"),
 }

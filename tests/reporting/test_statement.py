@@ -14,7 +14,7 @@ from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period
 from proxy.reporting.statement import LineKind, Statement, Tally
 from proxy.reporting.stream import RecordedEvent, events_of
-from tests.reporting.ledger_fixture import Books, milliseconds, utc
+from tests.reporting.ledger_fixture import RecordedUsage, milliseconds, utc
 
 NOVEMBER = parse_period("2020-11")
 FLAT = Plan(billing=Billing.SUBSCRIPTION, fee=500)
@@ -163,21 +163,21 @@ def test_wallets_open_with_what_was_before_and_close_with_what_is_left() -> None
 
 
 @pytest.mark.parametrize("price", [3, HUGE])
-async def test_a_month_of_the_real_ledger_to_the_last_unit(books: Books, price: int) -> None:
+async def test_a_month_of_the_real_ledger_to_the_last_unit(usage_records: RecordedUsage, price: int) -> None:
     """Rounding happened event by event; the sum of the lines is the sum of the events."""
-    app = await books.app()
+    app = await usage_records.app()
     plan = Plan(billing=Billing.USAGE, prices=(Price(unit=SaleUnit.PIXELS, amount=price, per=7),))
-    policy = books.ledger.policy(app, None, None, "paid", plan)
+    policy = usage_records.ledger.policy(app, None, None, "paid", plan)
     expected = 0
     for number, moment in enumerate(("2020-11-01T00:00", "2020-11-15T12:00", "2020-11-30T23:59:59.999")):
         units = {Unit.PIXELS: 10 + number}
-        amount, _ = books.ledger.price(policy, Workload.TEXT_TO_IMAGE, "m/one", units)
-        await books.request(app, plan=plan, plan_name="paid", units=units, amount=amount, at=utc(moment))
+        amount, _ = usage_records.ledger.price(policy, Workload.TEXT_TO_IMAGE, "m/one", units)
+        await usage_records.request(app, plan=plan, plan_name="paid", units=units, amount=amount, at=utc(moment))
         expected += amount
     for outside in ("2020-10-31T23:59:59.999", "2020-12-01T00:00"):
-        await books.request(app, plan=plan, plan_name="paid", amount=1, at=utc(outside))
+        await usage_records.request(app, plan=plan, plan_name="paid", amount=1, at=utc(outside))
     tally = Tally(NOVEMBER)
-    async for each in events_of(books.store.redis, books.keys, app, NOVEMBER):
+    async for each in events_of(usage_records.store.redis, usage_records.keys, app, NOVEMBER):
         tally.add(each)
     made = tally.statement({"paid": plan})
     assert made.amount() == expected == sum(-(-(10 + number) * price // 7) for number in range(3))

@@ -24,7 +24,7 @@ _LONGEST_WAIT = 60.0
 
 
 class GaveUp(Exception):
-    """ClaimedEntry has failed for too long; events that were not delivered wait for the next run."""
+    """Delivery has failed for too long; events that were not delivered wait for the next run."""
 
 
 class Exporter:

@@ -28,8 +28,8 @@ class ClaimedEntry:
 class ConsumerGroup:
     """One exporter's view of the group. Every call raises `redis.RedisError` if Redis cannot serve it.
 
-    An entry that its exporter has neither acknowledged nor renewed for `takeover` seconds can be claimed by any other, as its
-    exporter has died. Names of exporters are not used again.
+    An entry that its exporter has neither acknowledged nor renewed for `takeover` seconds can be claimed by any other,
+    as its exporter has died. Names of exporters are not used again.
     """
 
     def __init__(self, client: Client, streams: Sequence[str], name: str, takeover: float) -> None:
