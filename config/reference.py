@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from config.limits import Limit
 from config.markdown import fill, table
-from config.plans import BUILT_IN_PLANS, Limit
-from config.routing import DEFAULT_ANSWERS, DEFAULT_TIMEOUTS, ResponseLimits, Timeouts
+from config.plans import BUILT_IN_PLANS
+from config.routing import DEFAULT_RESPONSE_LIMITS, DEFAULT_TIMEOUTS, GatewayTimeouts, ResponseLimits
 from config.settings import PREFIX, Settings
 
 Schema = Mapping[str, Any]
@@ -192,14 +193,14 @@ def _default(value: Any) -> str:
 
 
 def _timeouts() -> str:
-    rows = [["every other", *_seconds(Timeouts())]]
+    rows = [["every other", *_seconds(GatewayTimeouts())]]
     rows += [[f"`{workload}`", *_seconds(timeouts)] for workload, timeouts in DEFAULT_TIMEOUTS.items()]
     return "#### Default timeouts\n\nIn seconds.\n\n" + table(["Workload", "connect", "first_byte", "idle"], rows)
 
 
 def _answers() -> str:
     rows = [["every other", *_limits(ResponseLimits())]]
-    rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_ANSWERS.items()]
+    rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_RESPONSE_LIMITS.items()]
     return "#### Default limits of answers\n\n" + table(["Workload", "seconds", "bytes", "empty_lines"], rows)
 
 
@@ -207,7 +208,7 @@ def _limits(limits: ResponseLimits) -> list[str]:
     return [_number(limits.seconds), _default(limits.bytes), _number(limits.empty_lines)]
 
 
-def _seconds(timeouts: Timeouts) -> list[str]:
+def _seconds(timeouts: GatewayTimeouts) -> list[str]:
     return [f"{seconds:g}" for seconds in (timeouts.connect, timeouts.first_byte, timeouts.idle)]
 
 
