@@ -43,7 +43,7 @@ INGEST: list[tuple[str, Handler]] = [
     ("POST /process/stream/{stream}/rtmp", byoc_streams.rtmp),
     ("/process/stream/{rest...}", byoc_streams.preflight),
 ]
-"""What only `http_ingest` registers; the first match takes a request."""
+"""Routes that only `http_ingest` registers; the first match takes a request."""
 
 PLAYBACK: list[tuple[str, Handler]] = [
     ("/stream/{file...}", playback.stream),
@@ -116,7 +116,7 @@ class App:
 
 
 async def _wrong_method(call: Call) -> None:
-    """The OpenAPI validator only logs what it refuses (CONTRACT.md section 1.0)."""
+    """Respond as the OpenAPI validator does, which only logs what it refuses (CONTRACT.md section 1.0)."""
     await call.respond(200)
 
 

@@ -1,4 +1,4 @@
-"""One exchange: a request, its response, and the behaviour that the request asks for."""
+"""One exchange: a request, its response, and the behaviour that the request chooses."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from proxy.mock_gateway.record import Record
 from proxy.mock_gateway.request import Request
 
 TEXT = "text/plain; charset=utf-8"
-"""What Go's content sniffing makes of text, JSON included."""
+"""Media type that Go's content sniffing gives to any text, JSON included."""
 
 MASKED = {500: "Internal Server Error", 503: "Service Unavailable Error"}
 """Error texts that the batch routes hide (CONTRACT.md section 1.0)."""
@@ -75,7 +75,7 @@ class Call(Request):
         if behaviour.empty:
             await self.respond(200)
         if behaviour.status is not None and not behaviour.echo and behaviour.size is None:
-            await self.error(behaviour.status, f"requested status {behaviour.status}")
+            await self.error(behaviour.status, f"requested code {behaviour.status}")
 
     async def drop(self, *, by_reset: bool = False) -> NoReturn:
         """End the connection after what has been sent: what a panic in a Go handler does."""
@@ -104,7 +104,7 @@ class Call(Request):
         await self.drop()
 
     async def _pause(self) -> None:
-        """Do what is asked for between two chunks."""
+        """Hold or delay between two chunks, if instructed to."""
         behaviour = self.behaviour
         if behaviour.hold_at == self.record.chunks_sent:
             await self.gateway.log.hold(behaviour)

@@ -169,7 +169,7 @@ class Gateway:
             sessions.clear()
 
     def reset(self) -> None:
-        """As after a restart of gateway and orchestrators: no requests seen, no sessions, all capacity."""
+        """Begin anew, as if gateway and orchestrators had restarted: no requests, no sessions, all capacity."""
         self.log.reset()
         self.forget()
         self.kicked.clear()
@@ -178,10 +178,10 @@ class Gateway:
 
 
 def short_id() -> str:
-    """Eight hex digits, the gateway's kind of id (CONTRACT.md section 1.0)."""
+    """Return eight hex digits, the gateway's kind of id (CONTRACT.md section 1.0)."""
     return secrets.token_hex(4)
 
 
 def encode(value: object) -> bytes:
-    """Compact JSON and a newline, as Go's encoder writes it."""
+    """Return compact JSON and a newline, as Go's encoder writes it."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

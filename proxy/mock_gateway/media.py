@@ -80,8 +80,8 @@ def is_stock_audio(data: bytes) -> bool:
 
 
 def is_image(data: bytes) -> bool:
-    """True if a file starts as PNG, JPEG, GIF or WebP does, which the gateway decodes for its size."""
-    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")) or data[8:12] == b"WEBP"
+    """True if a file starts as PNG, JPEG, GIF, BMP or WebP does."""
+    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or data[8:12] == b"WEBP"
 
 
 def is_segment(head: bytes) -> bool:
@@ -108,7 +108,7 @@ class Result:
         return {"png": "image/png", "wav": "audio/wav", "mp4": "video/mp4", "ts": "video/mp2t"}[self.extension]
 
     def render(self) -> bytes:
-        """The file's bytes, the same each time."""
+        """Return the file's bytes, the same each time."""
         match self.extension:
             case "png":
                 return png(self.width, self.height, self.seed)

@@ -1,4 +1,4 @@
-"""What the mock gateway saw: one record per request, counters, and waiting for either without sleeping."""
+"""The mock gateway's log: one record per request, counters, and waiting for either without sleeping."""
 
 import asyncio
 import hashlib
@@ -44,7 +44,7 @@ class Record:
         return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, whatever its case."""
+        """Return the first value of a header, whatever its case."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
     @property
@@ -53,7 +53,7 @@ class Record:
         return self.header("x-request-id")
 
     def as_dict(self) -> dict[str, Any]:
-        """The record for the control surface, JSON types only."""
+        """Return the record for the control surface, JSON types only."""
         return {
             "number": self.number,
             "method": self.method,
@@ -91,7 +91,7 @@ class Log:
         self._released: set[str] = set()
 
     def counters(self) -> dict[str, int]:
-        """Every counter by name."""
+        """Return every counter by name."""
         return {
             "seen": self.seen,
             "finished": self.finished,
@@ -102,7 +102,7 @@ class Log:
         }
 
     def begin(self, method: str, target: str, head: bytes) -> Record:
-        """A request's head arrived."""
+        """Begin the record of a request whose head has arrived."""
         record = Record(self.seen, method, target, head)
         self.records.append(record)
         self._open.add(record)

@@ -37,7 +37,7 @@ def one_picture(width: int, height: int) -> bytes:
 
 
 def _section(table: int, payload: bytes) -> bytes:
-    """A section of programme information behind its pointer, with its checksum (ISO/IEC 13818-1 section 2.4.4)."""
+    """Return a programme section behind its pointer, with its checksum (ISO/IEC 13818-1 section 2.4.4)."""
     body = b"\x00\x01\xc1\x00\x00" + payload
     section = bytes([table]) + (0xB000 | len(body) + 4).to_bytes(2) + body
     return b"\0" + section + _checksum(section).to_bytes(4)
@@ -57,7 +57,7 @@ def _packet(pid: int, payload: bytes) -> bytes:
 
 
 def _stuffed_packet(pid: int, payload: bytes) -> bytes:
-    """A packet whose adaptation field fills what the payload leaves."""
+    """Return a packet whose adaptation field fills what the payload leaves."""
     length = TS_PACKET - 5 - len(payload)
     return b"G" + (0x4000 | pid).to_bytes(2) + b"\x30" + bytes([length]) + b"\0".ljust(length, b"\xff") + payload
 
@@ -78,7 +78,7 @@ class _Bits:
         return self
 
     def raw(self) -> bytes:
-        """The bits with a stop bit, free of start codes."""
+        """Return the bits with a stop bit, free of start codes."""
         bits = self._bits + "1"
         bits += "0" * (-len(bits) % 8)
         data = int(bits, 2).to_bytes(len(bits) // 8)
@@ -91,7 +91,7 @@ class _Bits:
 
 
 def _sequence(width: int, height: int) -> bytes:
-    """A sequence parameter set: constrained baseline, level 5.1 (ITU-T H.264 section 7.3.2.1.1)."""
+    """Return a sequence parameter set: constrained baseline, level 5.1 (ITU-T H.264 section 7.3.2.1.1)."""
     columns, rows = -(-width // _MACROBLOCK), -(-height // _MACROBLOCK)
     bits = _Bits().put(66, 8).put(0xC0, 8).put(51, 8).codes(0, 0, 2, 1).put(0, 1).codes(columns - 1, rows - 1)
     bits.put(0b111, 3)  # whole frames, direct inference, cropped
@@ -100,10 +100,10 @@ def _sequence(width: int, height: int) -> bytes:
 
 
 def _picture() -> bytes:
-    """A picture parameter set that changes nothing (ITU-T H.264 section 7.3.2.2)."""
+    """Return a picture parameter set that changes nothing (ITU-T H.264 section 7.3.2.2)."""
     return _Bits().codes(0, 0).put(0, 2).codes(0, 0, 0).put(0, 3).codes(0, 0, 0).put(0, 3).raw()
 
 
 def _slice() -> bytes:
-    """The header of a key picture and none of its macroblocks (ITU-T H.264 section 7.3.3)."""
+    """Return the header of a key picture and none of its macroblocks (ITU-T H.264 section 7.3.3)."""
     return _Bits().codes(0, 7, 0).put(0, 4).codes(0).put(0, 2).codes(0, 0).raw()

@@ -46,7 +46,7 @@ class Job:
 
 
 def _nested(fields: dict[str, Any], name: str, types: dict[str, type]) -> dict[str, Any]:
-    """An object that travels as a JSON string inside the header's JSON; it must be there."""
+    """Return an object that travels as a JSON string inside the header's JSON; it must be there."""
     try:
         return decode_json(fields.get(name, "").encode(), types)
     except ValueError as error:
@@ -97,7 +97,7 @@ async def request(call: Call) -> None:
 
 
 async def _stream(call: Call, job: Job, headers: Headers) -> NoReturn:
-    """Server-sent events; without `[DONE]` the gateway spins, writing newlines until the timeout and 10 s."""
+    """Send server-sent events; without `[DONE]` the gateway spins, writing newlines until the timeout and 10 s."""
     await call.start(200, headers + SSE_HEADERS)
     for line in _lines(call):
         await call.chunk(line)
@@ -109,7 +109,7 @@ async def _stream(call: Call, job: Job, headers: Headers) -> NoReturn:
 
 
 def _lines(call: Call) -> Iterator[bytes]:
-    """The worker's lines, with the balance that the orchestrator puts before the end."""
+    """Yield the worker's lines, with the balance that the orchestrator puts before the end."""
     for i in range(call.behaviour.tokens):
         yield b'data: {"token":"t%d"}\n\n' % i
     if call.behaviour.no_funds:

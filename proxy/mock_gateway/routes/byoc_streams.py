@@ -118,7 +118,7 @@ async def _find(call: Call, *, json_error: bool = False) -> LiveStream:
 
 
 def _running(call: Call, stream_id: str) -> LiveStream | None:
-    """The stream, also for a while after it has ended by itself: the gateway tells nobody of that."""
+    """Return the stream, also for a while after it has ended by itself, of which the gateway informs nobody."""
     stream = call.gateway.byoc.get(stream_id)
     return stream if stream and asyncio.get_running_loop().time() < stream.forget_at else None
 

@@ -41,7 +41,7 @@ async def result(call: Call) -> None:
 
 
 async def _generate(gateway: Gateway, behaviour: Behaviour, request_id: str, video: Result) -> None:
-    """The detached work: `delay`, `hold`, `stall` and `status` apply to it; an error is a complete result."""
+    """Do the detached work: `delay`, `hold`, `stall` and `status` apply to it; an error is a complete result."""
     await asyncio.sleep(behaviour.delay)
     await gateway.log.hold(behaviour)
     if behaviour.no_orchestrators:  # the panic of a goroutine ends the process
@@ -49,7 +49,7 @@ async def _generate(gateway: Gateway, behaviour: Behaviour, request_id: str, vid
         gateway.crash()
         return
     if behaviour.status is not None:
-        message = MASKED.get(behaviour.status, f"requested status {behaviour.status}")
+        message = MASKED.get(behaviour.status, f"requested code {behaviour.status}")
         outcome: dict[str, object] = {"error": {"message": message}}
     else:
         outcome = _images(gateway, behaviour, video)

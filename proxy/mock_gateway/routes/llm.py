@@ -31,7 +31,7 @@ _NO_CHOICES = {
     "model": "",
     "usage": {"completion_tokens": 0, "prompt_tokens": 0, "total_tokens": 0},
 }
-"""What the gateway makes of a runner's error in the middle of a stream."""
+"""Event into which the gateway turns a runner's error in the middle of a stream."""
 
 
 async def llm(call: Call) -> None:
@@ -63,7 +63,7 @@ async def llm(call: Call) -> None:
 
 @dataclass(slots=True)
 class Chat:
-    """What every response of one chat shares. `zero_usage`: as from a runner that counts nothing."""
+    """One chat, as far as all its responses share it. `zero_usage`: as from a runner that counts nothing."""
 
     model: str
     prompt_tokens: int
@@ -89,7 +89,7 @@ class Chat:
         return b"data: " + encode(self.response(choice, completion_tokens)) + b"\n"
 
     def events(self, tokens: int, *, finish: bool = True) -> Iterator[bytes]:
-        """One event per token, then the finish; no `[DONE]`."""
+        """Yield one event per token, then the finish; no `[DONE]`."""
         for i in range(tokens):
             yield self.event(f"t{i} ", "", i + 1)
         if finish:
@@ -106,7 +106,7 @@ async def _cut(call: Call, events: Iterator[bytes], count: int) -> NoReturn:
 
 
 async def _fail_stream(call: Call) -> NoReturn:
-    """The gateway and the orchestrator index the choices of an event without any; only the latter recovers."""
+    """Crash as on an event without choices: gateway and orchestrator take the first, and only the latter recovers."""
     call.gateway.leak(call.record)
     await call.crash()
 

@@ -67,7 +67,7 @@ async def push(call: Call) -> None:
 
 
 async def _configuration(call: Call) -> dict[str, Any]:
-    """The client's own transcode configuration, which overrides everything (CONTRACT.md section 3)."""
+    """Return the client's own transcode configuration, which overrides everything (CONTRACT.md section 3)."""
     text = call.header("livepeer-transcode-configuration")
     try:
         config = decode_json(text.encode(), CONFIGURATION) if text else {}
@@ -78,7 +78,7 @@ async def _configuration(call: Call) -> dict[str, Any]:
 
 
 async def _authorised(call: Call, config: dict[str, Any]) -> dict[str, Any]:
-    """What the webhook says of a new stream, once; a configuration that the client sent comes first."""
+    """Call the webhook for a new stream; return its configuration, over which the client's own takes precedence."""
     response = await webhooks.authorise_url(call.gateway, _url(call))
     if isinstance(response, str):
         await call.text(403, f"Could not create stream ID: url={_url(call)}")
@@ -94,12 +94,12 @@ async def _authorised(call: Call, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _url(call: Call) -> str:
-    """The URL of the segment as the gateway sees it, which its error texts name."""
+    """Return the URL of the segment as the gateway sees it, which its error texts name."""
     return f"http://{call.header('host')}{call.raw_path}"
 
 
 async def _read_segment(call: Call) -> bytes:
-    """The first two packets of the body, all of which is read but not kept."""
+    """Read the whole body; return its first two packets."""
     head = b""
     async for data in call.body():
         if len(head) < 2 * TS_PACKET:
@@ -120,7 +120,7 @@ def _integer(text: str, default: int) -> int:
 
 
 def _parts(call: Call, session: Manifest, segment: Segment, boundary: str) -> Iterator[bytes]:
-    """The multipart response: a rendition's bytes in each part, or its URL when there is an object store."""
+    """Yield the multipart response: a rendition's bytes in each part, or its URL when there is an object store."""
     behaviour, stored = call.behaviour, call.gateway.options.external_store
     for name, resolution in session.renditions[: behaviour.renditions]:
         path = f"{segment.manifest}/{name}/{segment.sequence}{segment.extension}"
@@ -140,7 +140,7 @@ def _parts(call: Call, session: Manifest, segment: Segment, boundary: str) -> It
 
 
 def _video(source: tuple[int, int] | None, resolution: str) -> bytes:
-    """One picture of the rendition's size, which keeps the source's aspect ratio; empty if no source size is known."""
+    """Return one picture of the rendition's size, which keeps the source's aspect ratio; empty without a source."""
     if source is None:
         return b""
     width, height = (_integer(side, 0) for side in resolution.split("x"))

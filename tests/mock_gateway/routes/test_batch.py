@@ -187,7 +187,7 @@ async def test_the_official_builds_ffmpeg_reads_neither_wav_nor_ogg(head: bytes,
 @pytest.mark.parametrize("route", BATCH)
 async def test_error_shape(client: httpx.AsyncClient, route: str, error: int) -> None:
     response = await client.post(f"/{route}", headers={"x-mock-gateway": f"status={error}"})
-    text = {400: "requested status 400", 500: "Internal Server Error", 503: "Service Unavailable Error"}
+    text = {400: "requested code 400", 500: "Internal Server Error", 503: "Service Unavailable Error"}
     assert (response.status_code, response.json()) == (error, {"error": {"message": text[error]}})
 
 

@@ -52,7 +52,7 @@ async def test_a_missing_or_undecodable_image(
     await drops(mock_gateway, sent)
 
 
-@pytest.mark.parametrize("head", [b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF\0\0\0\0WEBP"])
+@pytest.mark.parametrize("head", [b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"RIFF\0\0\0\0WEBP"])
 async def test_images_of_other_kinds(client: httpx.AsyncClient, head: bytes) -> None:
     response = await client.post("/upscale", data={"model_id": "m"}, files={"image": head})
     assert response.status_code == 200
