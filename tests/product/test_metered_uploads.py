@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 from proxy.mock_gateway.media import png, wav
 from tests.support.deployment import Deployment, deployed
 from tests.usage_tracker.media import media_files
@@ -42,7 +42,7 @@ SECOND = wav(1_000)
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate whose plans sell pixels, seconds and characters; its gateway has an object store."""
-    async with MockGateway(external_store=True) as gateway:
+    async with MockGateway(Options(external_store=True, async_results=True)) as gateway:
         routing = {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}
         config = {"plans": PLANS, "edge": {"async_video": True}, "routing": routing}
         async with deployed(tmp_path_factory.mktemp("sold"), config) as gate:
