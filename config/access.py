@@ -175,8 +175,8 @@ class Edge(Model):
     )
     async_video: bool = Field(
         False,
-        description="Let `/image-to-video` be asynchronous. Without an `-objectStore` at the gateway its result is "
-        "lost, and without an orchestrator the gateway ends. Otherwise it is answered when it is done.",
+        description="Let `/image-to-video` be asynchronous. A stock gateway never finds the result again, and a model "
+        "without an orchestrator ends it. Off: the response comes when the video is done.",
     )
     chats: Chats = Field(Chats(), description="Chats: `/llm` and `/v1/chat/completions`.")
     header_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request head.")
