@@ -23,6 +23,7 @@ from proxy.cli.main import app
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 
+ALIAS = "/api/v1/inference"
 PATHS = (
     "/text-to-image",
     "/image-to-image",
@@ -56,7 +57,7 @@ PATHS = (
     "/recordings/{manifest}/{file}.ts",
     "/healthz",
 )
-"""Every pattern of the route table, batch routes without their alias below `/api/v1/inference`."""
+"""Every pattern of the route table, batch routes without their alias below `ALIAS`."""
 
 
 def entry_of(path: str) -> Entry:

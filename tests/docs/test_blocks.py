@@ -10,8 +10,8 @@ import yaml
 from config.loader import load
 from config.settings import Settings
 from tests.docs import shell
+from tests.docs.console import steps_of
 from tests.docs.pages import PAGES, Block, blocks, blocks_of
-from tests.docs.test_console_blocks import steps_of
 from tests.docs.test_stages import stages_in_order, stages_of
 
 BLOCKS = blocks()
@@ -30,7 +30,7 @@ def test_there_are_pages_and_blocks() -> None:
 
 
 def test_no_fence_escapes_the_listing() -> None:
-    fences = sum(line.lstrip().startswith("```") for text in PAGES.values() for line in text.splitlines())
+    fences = sum(line.lstrip().startswith(("```", "~~~")) for text in PAGES.values() for line in text.splitlines())
     assert fences == 2 * len(BLOCKS)
 
 
