@@ -184,8 +184,8 @@ class Edge(Model):
     )
     async_video: bool = Field(
         False,
-        description="Allow asynchronous `/image-to-video`. Without an `-objectStore` at the gateway the result is "
-        "lost, and without an orchestrator the gateway process ends. If false, responses wait for the video.",
+        description="Let `/image-to-video` be asynchronous. A stock gateway never finds the result again, and a model "
+        "without an orchestrator ends it. Off: the response comes when the video is done.",
     )
     chats: Chats = Field(Chats(), description="Limits of `/llm` and `/v1/chat/completions`.")
     header_seconds: float = Field(10, gt=0, le=300, description="Seconds a client has to send its request head.")
