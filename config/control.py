@@ -5,7 +5,7 @@ from pydantic import Field
 from config.base import Model
 
 
-class Control(Model):
+class ControlSettings(Model):
     """Limits of requests to `/api/v1/...` and `/.well-known/...`, apart from those of the pipeline."""
 
     requests_per_minute: int = Field(

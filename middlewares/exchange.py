@@ -15,6 +15,7 @@ import msgspec
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
+from middlewares.routing.route import Route
 
 if TYPE_CHECKING:
     from middlewares.ledger.admission.policy import Policy
@@ -25,31 +26,32 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Outcome(StrEnum):
-    """How a forwarded request ended."""
+    """How a request ended."""
 
     COMPLETE = "complete"
     CLIENT_DISCONNECT = "client_disconnect"
     UPSTREAM_ERROR = "upstream_error"
     REFUSED = "refused"
-    """The gate ended it: its body grew too large or ceased to arrive, or its answer did not end."""
+    """Tollgate ended it: a stage refused it, its body was too large or stopped arriving, its response did not end."""
     GATE_SHUTDOWN = "gate_shutdown"
-    """The gate was stopped, and its drain's grace was over."""
+    """The worker was stopped, and the grace of its drain was over."""
+    INTERNAL_ERROR = "internal_error"
+    """A stage failed in a way that nobody foresaw; the log has the traceback."""
     ORPHANED = "orphaned"
+    """The process that served it died; the reaper ended it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One client route of the gateway that may be reached through the gate (gateway contract section 1)."""
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """How and why a request ended, as log, metrics and settlement read it."""
 
-    name: str
-    """Bounded label for logs and metrics, for example `text-to-image` or `live-push`."""
-    workload: Workload
-    metered_json: bool = False
-    """The body is one JSON object that is read before admission, because units, model or safety depend on it."""
-    outlives_client: bool = False
-    """The gateway does the work once it has the whole body, whether its client waits for the answer or not."""
-    begins_work: bool = True
-    """It has a model, then, and a credential that is narrowed to models is good for these alone."""
+    outcome: Outcome
+    code: str = ""
+    """Stable code of what went wrong; empty for a complete request."""
+    status: int = 0
+    """Status of the refusal that ended it: what a client is sent whose response has not begun; 0: no refusal."""
+
+
+COMPLETE = Ending(Outcome.COMPLETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +180,33 @@ class Exchange:
     """Origin of the gateway that was sent the request."""
     forwarded: bool = False
     """True from the moment the gateway may have seen a byte of it: from then on it has exactly one usage event."""
-    outcome: Outcome = Outcome.COMPLETE
-    error: str = ""
-    """Stable code of what went wrong, for log and event."""
+    gateway_status: int = 0
+    """Status of the gateway's response; 0: it has not responded. Written by the forwarder alone."""
     upstream_seconds: float | None = None
     """From the request sent to the head of the gateway's answer."""
 
     # usage_tracker and response
-    status: int = 0
+    client_status: int = 0
+    """Status the client was sent; 0: none yet. Written by the response stage alone."""
     units: Mapping[Unit, int] = field(default_factory=dict)
     amount: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+
+    _ending: Ending | None = None
+
+    def end(self, outcome: Outcome, code: str = "", status: int = 0) -> None:
+        """Say how the request ended. The first caller wins: it stood nearest to what happened.
+
+        `status` is that of the refusal that ended it, if one did.
+        """
+        if self._ending is None:
+            self._ending = Ending(outcome, code, status)
+
+    @property
+    def ending(self) -> Ending:
+        """How the request ended; complete as long as nobody has said otherwise."""
+        return self._ending or COMPLETE
 
 
 class Refusal(Exception):

@@ -1,191 +1,194 @@
-"""The route table: the gateway's client routes (gateway contract sections 1.1-1.7), and nothing else.
+"""The route table: the gateway's client routes (gateway contract sections 1.1-1.7), one row each, and nothing else.
 
-What the gateway serves beside them is internal or dangerous: MediaMTX callbacks, the smoke test, `/vod/`. It answers
-a wrong method on some routes with an empty 200, so the methods are part of the table.
+What the gateway serves beside them is internal or dangerous: MediaMTX callbacks, the smoke test, `/vod/`. It responds
+to a wrong method on some routes with an empty 200, so the methods are part of the table. A row states every trait: one
+that is missing is an error when the table is built, never a default.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from string import ascii_letters, digits
+from __future__ import annotations
 
 from config.workloads import Workload
-from middlewares.exchange import Refusal, Route
-
-_NAME_BYTES = (ascii_letters + digits + "._-").encode()
-_NAME_LENGTH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A route and how it is passed on."""
-
-    route: Route
-    methods: frozenset[str]
-    allow: bytes
-    """The methods, as the value of Allow."""
-    target: bytes | None = None
-    """Path at the gateway where it is not the client's."""
-    identity: bool = False
-    """The gateway is asked for an unencoded answer, because a meter reads it."""
-    openai: bool = False
-    """The body is written as OpenAI clients write it."""
-    form: bool = False
-    """The body is a form that names a model."""
-    job_header: bool = False
-    """`Livepeer` carries the job (gateway contract section 1.7)."""
+from middlewares.routing.matching import RouteMatcher
+from middlewares.routing.route import Route, check
+from middlewares.routing.traits import AnsweredBy, Body, Creates, Dialect, Hints, Links, Measure, Names, StreamStep
 
 
-def find_entry(method: str, path: bytes, check_path: Callable[[bytes], None]) -> Entry:
-    """The table's entry for a request. `check_path` sees every path that is not literally in the table.
-
-    Raises `Refusal`: 404 for a path that is no client route, 405 for a method the route does not have.
-    """
-    entry = EXACT.get(path)
-    if entry is None:
-        check_path(path)
-        branch, _, rest = path[1:].partition(b"/")
-        find = _BRANCHES.get(branch)
-        entry = find(rest) if find else None
-        if entry is None:
-            raise Refusal(404, "not_found", "There is no such route. Paths are the gateway's own.")
-    if method not in entry.methods:
-        detail = f"This route takes {entry.allow.decode()}."
-        raise Refusal(405, "method_not_allowed", detail, headers=[(b"allow", entry.allow)])
-    return entry
+def batch(name: str) -> tuple[str, ...]:
+    """Return the paths of a batch pipeline: the gateway's own, and its alias."""
+    return f"/{name}", f"/api/v1/inference/{name}"
 
 
-def is_name(text: bytes) -> bool:
-    """Is this a manifest, stream or file name: 1-200 letters, digits, `.`, `_`, `-`?"""
-    return 0 < len(text) <= _NAME_LENGTH and not text.translate(None, _NAME_BYTES)
+def recorded(*extensions: str) -> tuple[str, ...]:
+    """Return the paths of a recording's files."""
+    return tuple(f"/recordings/{{manifest}}/{{file}}{extension}" for extension in extensions)
 
 
-def _entry(
-    name: str,
-    workload: Workload,
-    methods: str,
-    *,
-    metered_json: bool = False,
-    outlives_client: bool = False,
-    begins_work: bool = True,
-    identity: bool = False,
-    form: bool = False,
-    job: bool = False,
-) -> Entry:
-    allowed = methods.split()
-    return Entry(
-        Route(name, workload, metered_json, outlives_client, begins_work),
-        frozenset(allowed),
-        ", ".join(allowed).encode(),
-        identity=identity,
-        form=form,
-        job_header=job,
-    )
+# fmt: off
+ROUTES = (
+    # batch pipelines, their alias below /api/v1/inference, and the result of a detached one
+    Route(name="text-to-image", workload=Workload.TEXT_TO_IMAGE, methods="POST", paths=batch("text-to-image"),
+          target=b"/text-to-image", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JSON, meter=Measure.IMAGES, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    Route(name="image-to-image", workload=Workload.IMAGE_TO_IMAGE, methods="POST", paths=batch("image-to-image"),
+          target=b"/image-to-image", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.IMAGES_FROM_IMAGE, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    Route(name="image-to-video", workload=Workload.IMAGE_TO_VIDEO, methods="POST", paths=batch("image-to-video"),
+          target=b"/image-to-video", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.VIDEO, reads_response=True, detachable=True,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    Route(name="upscale", workload=Workload.UPSCALE, methods="POST", paths=batch("upscale"),
+          target=b"/upscale", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.IMAGES_FROM_IMAGE, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    Route(name="audio-to-text", workload=Workload.AUDIO_TO_TEXT, methods="POST", paths=batch("audio-to-text"),
+          target=b"/audio-to-text", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.AUDIO, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="llm", workload=Workload.LLM, methods="POST", paths=batch("llm"),
+          target=b"/llm", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JSON, meter=Measure.TOKENS, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="segment-anything-2", workload=Workload.SEGMENT_ANYTHING_2, methods="POST",
+          paths=batch("segment-anything-2"),
+          target=b"/segment-anything-2", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.MASKS, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="image-to-text", workload=Workload.IMAGE_TO_TEXT, methods="POST", paths=batch("image-to-text"),
+          target=b"/image-to-text", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.FORM, meter=Measure.CAPTION, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="text-to-speech", workload=Workload.TEXT_TO_SPEECH, methods="POST", paths=batch("text-to-speech"),
+          target=b"/text-to-speech", dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JSON, meter=Measure.CHARACTERS, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    Route(name="image-to-video-result", workload=Workload.IMAGE_TO_VIDEO, methods="GET POST",
+          paths=("/image-to-video/result",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.VIDEO_RESULT, reads_response=True, detachable=False,
+          begins_work=False, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.DETACHED_VIDEO, creates=Creates.RESULTS, links=Links.NONE, hints=Hints.NONE),
+    # OpenAI's own paths
+    Route(name="chat-completions", workload=Workload.LLM, methods="POST", paths=("/v1/chat/completions",),
+          target=b"/llm", dialect=Dialect.OPENAI, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JSON, meter=Measure.TOKENS, reads_response=True, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="models", workload=Workload.LLM, methods="GET", paths=("/v1/models",),
+          target=None, dialect=Dialect.OPENAI, answered_by=AnsweredBy.MODEL_LIST,
+          body=Body.STREAMED, meter=Measure.REQUESTS, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    # live video-to-video
+    Route(name="live-whip", workload=Workload.LIVE_VIDEO_TO_VIDEO, methods="POST OPTIONS",
+          paths=("/live/video-to-video/{stream}/whip",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.OFFER,
+          names=Names.LIVE_STREAM, creates=Creates.NAMED, links=Links.HEADERS, hints=Hints.ORCHESTRATOR),
+    Route(name="live-whip-session", workload=Workload.LIVE_VIDEO_TO_VIDEO, methods="DELETE OPTIONS",
+          paths=("/live/video-to-video/{stream}/whip/{session}",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.WHIP_SESSION,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.CLOSE,
+          names=Names.LIVE_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="live-whep", workload=Workload.LIVE_VIDEO_TO_VIDEO, methods="POST OPTIONS",
+          paths=("/live/video-to-video/{stream}/whep",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.VIEWED_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="live-update", workload=Workload.LIVE_VIDEO_TO_VIDEO, methods="POST OPTIONS",
+          paths=("/live/video-to-video/{stream}/update",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.LIVE_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="live-status", workload=Workload.LIVE_VIDEO_TO_VIDEO, methods="GET OPTIONS",
+          paths=("/live/video-to-video/{stream}/status",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.LIVE_STREAM, creates=Creates.NOTHING, links=Links.DOCUMENT, hints=Hints.NONE),
+    # transcoding and playback; an encoder hangs up after the last byte of a segment, which is transcoded all the same
+    Route(name="live-push", workload=Workload.TRANSCODING, methods="POST PUT",
+          paths=("/live/{manifest}/{sequence}.ts", "/live/{manifest}/{sequence}.mp4"),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.RENDITIONS, reads_response=False, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=True, stream=StreamStep.NONE,
+          names=Names.MANIFEST, creates=Creates.NAMED, links=Links.NONE, hints=Hints.PROFILES),
+    Route(name="playback", workload=Workload.PLAYBACK, methods="GET HEAD", paths=("/stream/{path}",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.REQUESTS, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.PLAYED_FILE, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="recording", workload=Workload.PLAYBACK, methods="GET", paths=recorded(".m3u8", ".mp4", ".ts"),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.REQUESTS, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.MANIFEST, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    # BYOC jobs and streams
+    Route(name="byoc-request", workload=Workload.BYOC, methods="POST", paths=("/process/request/{any}",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JOB, meter=Measure.WALL_TIME, reads_response=False, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.JOB),
+    Route(name="byoc-stream-start", workload=Workload.BYOC, methods="POST OPTIONS", paths=("/process/stream/start",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JOB, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=True, takes_slot=True, outlives_client=False, stream=StreamStep.START,
+          names=Names.NEW_BYOC_STREAM, creates=Creates.NAMED, links=Links.DOCUMENT, hints=Hints.JOB),
+    Route(name="byoc-stream-stop", workload=Workload.BYOC, methods="POST OPTIONS",
+          paths=("/process/stream/{stream}/stop",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JOB, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.STOP,
+          names=Names.BYOC_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.JOB),
+    Route(name="byoc-stream-update", workload=Workload.BYOC, methods="POST OPTIONS",
+          paths=("/process/stream/{stream}/update",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.JOB, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.BYOC_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.JOB),
+    Route(name="byoc-stream-status", workload=Workload.BYOC, methods="GET OPTIONS",
+          paths=("/process/stream/{stream}/status",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.BYOC_STREAM, creates=Creates.NOTHING, links=Links.DOCUMENT, hints=Hints.NONE),
+    Route(name="byoc-stream-data", workload=Workload.BYOC, methods="GET OPTIONS",
+          paths=("/process/stream/{stream}/data",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.BYOC_STREAM, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+    Route(name="byoc-stream-whip", workload=Workload.BYOC, methods="POST OPTIONS",
+          paths=("/process/stream/{stream}/whip",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.STREAM_TIME, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=False, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.BYOC_STREAM, creates=Creates.NOTHING, links=Links.HEADERS, hints=Hints.NONE),
+    # health
+    Route(name="healthz", workload=Workload.PLAYBACK, methods="GET HEAD", paths=("/healthz",),
+          target=None, dialect=Dialect.GATEWAY, answered_by=AnsweredBy.GATEWAY,
+          body=Body.STREAMED, meter=Measure.REQUESTS, reads_response=False, detachable=False,
+          begins_work=False, takes_slot=True, outlives_client=False, stream=StreamStep.NONE,
+          names=Names.NOTHING, creates=Creates.NOTHING, links=Links.NONE, hints=Hints.NONE),
+)
+# fmt: on
 
+check(ROUTES)
 
-_JSON = (Workload.TEXT_TO_IMAGE, Workload.LLM, Workload.TEXT_TO_SPEECH)
-_BATCH = {
-    b"/" + workload.value.encode(): _entry(
-        workload.value,
-        workload,
-        "POST",
-        metered_json=workload in _JSON,
-        form=workload not in _JSON,
-        identity=True,
-    )
-    for workload in (
-        Workload.TEXT_TO_IMAGE,
-        Workload.IMAGE_TO_IMAGE,
-        Workload.IMAGE_TO_VIDEO,
-        Workload.UPSCALE,
-        Workload.AUDIO_TO_TEXT,
-        Workload.LLM,
-        Workload.SEGMENT_ANYTHING_2,
-        Workload.IMAGE_TO_TEXT,
-        Workload.TEXT_TO_SPEECH,
-    )
-}
+BY_NAME = {route.name: route for route in ROUTES}
 
-
-EXACT: dict[bytes, Entry] = {
-    **_BATCH,
-    **{b"/api/v1/inference" + path: replace(entry, target=path) for path, entry in _BATCH.items()},
-    b"/v1/chat/completions": replace(
-        _entry("chat-completions", Workload.LLM, "POST", metered_json=True, identity=True), target=b"/llm", openai=True
-    ),
-    b"/v1/models": _entry("models", Workload.LLM, "GET", begins_work=False),
-    b"/image-to-video/result": _entry(
-        "image-to-video-result", Workload.IMAGE_TO_VIDEO, "GET POST", identity=True, begins_work=False
-    ),
-    b"/process/stream/start": _entry("byoc-stream-start", Workload.BYOC, "POST OPTIONS", job=True),
-    b"/healthz": _entry("healthz", Workload.PLAYBACK, "GET HEAD", begins_work=False),
-}
-"""By path, where that is fixed. A target that is one of these needs no other look at its form."""
-
-_LIVE = {
-    operation: _entry(
-        f"live-{operation.decode()}", Workload.LIVE_VIDEO_TO_VIDEO, methods, begins_work=operation == b"whip"
-    )
-    for operation, methods in (
-        (b"update", "POST OPTIONS"),
-        (b"status", "GET OPTIONS"),
-        (b"whip", "POST OPTIONS"),
-        (b"whep", "POST OPTIONS"),
-    )
-}
-_WHIP_SESSION = _entry("live-whip-session", Workload.LIVE_VIDEO_TO_VIDEO, "DELETE OPTIONS")
-_BYOC_STREAM = {
-    operation: _entry(f"byoc-stream-{operation.decode()}", Workload.BYOC, methods, job=job, begins_work=False)
-    for operation, methods, job in (
-        (b"stop", "POST OPTIONS", True),
-        (b"update", "POST OPTIONS", True),
-        (b"status", "GET OPTIONS", False),
-        (b"data", "GET OPTIONS", False),
-        (b"whip", "POST OPTIONS", False),
-    )
-}
-_BYOC_REQUEST = _entry("byoc-request", Workload.BYOC, "POST", job=True)
-# Encoders hang up after the last byte of a segment; the gateway transcodes it all the same (section 1.5).
-_PUSH = _entry("live-push", Workload.TRANSCODING, "POST PUT", outlives_client=True)
-_STREAM = _entry("playback", Workload.PLAYBACK, "GET HEAD", begins_work=False)
-_RECORDING = _entry("recording", Workload.PLAYBACK, "GET", begins_work=False)
-
-
-def _live(rest: bytes) -> Entry | None:
-    """`{manifest}/{seq}.ts|.mp4`, or `video-to-video/{stream}/{operation}`, or a session below its `whip`."""
-    first, _, last = rest.partition(b"/")
-    if first == b"video-to-video":
-        stream, _, operation = last.partition(b"/")
-        if not is_name(stream):
-            return None
-        if operation.startswith(b"whip/") and is_name(operation[5:]):
-            return _WHIP_SESSION
-        return _LIVE.get(operation)
-    sequence, _, extension = last.rpartition(b".")
-    return _PUSH if extension in (b"ts", b"mp4") and is_name(first) and is_name(sequence) else None
-
-
-def _process(rest: bytes) -> Entry | None:
-    """`request/...`, or `stream/{id}/{operation}`."""
-    first, slash, last = rest.partition(b"/")
-    if first == b"request" and slash:
-        return _BYOC_REQUEST
-    stream, _, operation = last.partition(b"/")
-    return _BYOC_STREAM.get(operation) if first == b"stream" and is_name(stream) else None
-
-
-def _stream(rest: bytes) -> Entry | None:
-    return _STREAM if rest else None
-
-
-def _recordings(rest: bytes) -> Entry | None:
-    """`{manifest}/{file}` with a playlist's or a segment's extension."""
-    manifest, _, file = rest.partition(b"/")
-    return _RECORDING if is_name(manifest) and file.endswith((b".m3u8", b".mp4", b".ts")) else None
-
-
-_BRANCHES: dict[bytes, Callable[[bytes], Entry | None]] = {
-    b"live": _live,
-    b"process": _process,
-    b"recordings": _recordings,
-    b"stream": _stream,
-}
+MATCHER = RouteMatcher(ROUTES)

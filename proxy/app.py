@@ -83,10 +83,10 @@ def pipeline(
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
-        # Inside the hold that a stream's session takes over, and outside the stage that would settle it.
-        partial(ByocStreamMiddleware, streams=streams),
         # Right inside the hold it must end, whatever happens further in.
         partial(UsageTrackerMiddleware, ledger=ledger),
+        # Inside the stage that settles: the session of a stream takes over the hold of its start.
+        partial(ByocStreamMiddleware, streams=streams),
         # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is
         # chosen, for what a request names lives at one.
         partial(

@@ -14,19 +14,20 @@ from middlewares.edge.declared import declare, default_model, missing
 from middlewares.edge.form import ModelFinder, malformed, model_part
 from middlewares.edge.openai import chat_request
 from middlewares.exchange import Declared, Exchange, Refusal
-from middlewares.routes import Entry
+from middlewares.routing.route import Route
+from middlewares.routing.traits import Dialect
 
 
 class ReplayableBody:
     """A body of which a part is read before it is forwarded, and then given to the stages that follow."""
 
-    __slots__ = ("_connection", "_declared", "_entry", "_exchange", "_first", "_receive", "_settings")
+    __slots__ = ("_connection", "_declared", "_exchange", "_first", "_receive", "_route", "_settings")
 
     def __init__(
-        self, exchange: Exchange, entry: Entry, receive: Receive, connection: ClientConnection, settings: Edge
+        self, exchange: Exchange, route: Route, receive: Receive, connection: ClientConnection, settings: Edge
     ) -> None:
         self._exchange = exchange
-        self._entry = entry
+        self._route = route
         self._receive = receive
         self._connection = connection
         self._settings = settings
@@ -69,10 +70,10 @@ class JsonBody(ReplayableBody):
         if self._declared is None:
             principal = self._exchange.principal
             assert principal is not None  # noqa: S101 - strangers' bodies are not read
-            workload = self._entry.route.workload
+            workload = self._route.workload
             body = await self._read()
             document = parse_object(body)
-            if self._entry.openai:
+            if self._route.dialect is Dialect.OPENAI:
                 document = chat_request(document)
                 body = json.dumps(document).encode()
             added = missing(workload, document, self._settings, principal.plan)
@@ -106,7 +107,7 @@ class FormBody(ReplayableBody):
     def __init__(
         self,
         exchange: Exchange,
-        entry: Entry,
+        route: Route,
         receive: Receive,
         connection: ClientConnection,
         settings: Edge,
@@ -114,7 +115,7 @@ class FormBody(ReplayableBody):
         boundary: bytes,
     ) -> None:
         """As of `ReplayableBody`. `boundary`: of the multipart body."""
-        super().__init__(exchange, entry, receive, connection, settings)
+        super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
 
     async def declare(self) -> Declared:
@@ -138,7 +139,7 @@ class FormBody(ReplayableBody):
                 model = finder.feed(message.get("body", b""))
             added = b""
             if not model:
-                model = default_model(self._entry.route.workload, self._settings)
+                model = default_model(self._route.workload, self._settings)
                 added = model_part(self._boundary, model)
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)

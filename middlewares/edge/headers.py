@@ -66,7 +66,7 @@ def rule_of(name: bytes) -> Rule:
 _rules = BoundedCache(rule_of, room=4096)
 
 
-def sort_fields(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[bytes, bytes]]:
+def sort_headers(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[bytes, bytes]]:
     """The fields to pass on, in order, and the values the edge reads, by name.
 
     A name that occurs more than once is read as one value joined by `, ` (RFC 9110 section 5.3), so a second Host

@@ -13,6 +13,8 @@ import msgspec
 from config.workloads import Unit
 from middlewares.exchange import Declared, Exchange, Job, Refusal
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
+from middlewares.routing.route import Route
+from middlewares.routing.traits import Measure, StreamStep
 
 _SEARCH_SECONDS = 5
 """What the gateway adds to the job's timeout when it calls an orchestrator."""
@@ -54,18 +56,23 @@ def read_job(header: bytes, longest_seconds: int) -> Job:
     return Job(read.capability, read.request, parameters, min(read.timeout_seconds, longest_seconds))
 
 
-def job_declaration(exchange: Exchange, header: bytes) -> Callable[[], Awaitable[Declared]]:
+def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declared]]:
     """What a BYOC request declares: its capability is its model. The principal has to be known when it is asked."""
 
     async def declare() -> Declared:
-        principal, route = exchange.principal, exchange.route
-        assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge come before
+        principal = exchange.principal
+        assert principal is not None  # noqa: S101 - strangers' jobs are not read
         exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
-        longest = (job.timeout_seconds + _SEARCH_SECONDS) * 1000
-        bounds = {"byoc-request": longest, "byoc-stream-start": STREAM_TICK_MS}
-        return Declared(job.capability, {Unit.MILLISECONDS: bounds[route.name]} if route.name in bounds else {})
+        return Declared(job.capability, _longest(route, job))
 
     return declare
+
+
+def _longest(route: Route, job: Job) -> dict[Unit, int]:
+    """Return what is reserved for the job: the time a gateway gives a request, or one tick of a stream."""
+    if route.meter is Measure.WALL_TIME:
+        return {Unit.MILLISECONDS: (job.timeout_seconds + _SEARCH_SECONDS) * 1000}
+    return {Unit.MILLISECONDS: STREAM_TICK_MS} if route.stream is StreamStep.START else {}
 
 
 def _malformed(what: str) -> Refusal:

@@ -1,97 +1,114 @@
 """The first stage: refuses what must not pass, recognises the route, and strips what a client may not say."""
 
-from collections.abc import Awaitable
+from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
-from config.workloads import Workload
 from middlewares.connection import ClientConnection
 from middlewares.edge.body import limited, to_its_end, too_large
 from middlewares.edge.body_peeking import FormBody, JsonBody
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
-from middlewares.edge.headers import sort_fields, without_nominated
+from middlewares.edge.headers import sort_headers, without_nominated
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.target import check_path, split_target, without_reserved
-from middlewares.exchange import Exchange, Headers
-from middlewares.routes import EXACT, Entry, find_entry
-
-_IMAGE_TO_VIDEO = Workload.IMAGE_TO_VIDEO
+from middlewares.exchange import Exchange, Headers, Refusal
+from middlewares.routes import MATCHER
+from middlewares.routing.route import Route
+from middlewares.routing.traits import Body
 
 
 class EdgeMiddleware:
     """Fills the exchange's edge part, or raises `Refusal`.
 
-    Needs two things of the server in the scope: `tollgate.target`, the request target as received, because `path`
-    no longer tells an absolute-form target from a path; and `tollgate.connection` with `body_received()` and
-    `unread_body()`. The server also bounds the request head, as it reads it.
+    Needs `tollgate.target` of the server in the scope: the request target as received, because `path` no longer tells
+    an absolute-form target from a path. The server also bounds the request head, as it reads it.
     """
 
-    def __init__(self, app: ASGIApp, settings: Edge) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Edge) -> None:
         self.app = app
         self.settings = settings
-        self._most_json, self._most_body = settings.max_json_bytes, settings.max_body_bytes
-        self._trusted = settings.trusted_proxies
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            return send({"type": "websocket.close", "code": 1008})
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
-            return self.app(scope, receive, send)
-
+            await self.app(scope, receive, send)
+            return
         exchange: Exchange = scope["tollgate.exchange"]
-        method, http_version = scope["method"], scope["http_version"]
-        fields, read = sort_fields(scope["headers"])
-        check_request(method, http_version, read)
+        connection: ClientConnection = scope["tollgate.connection"]
+        settings = self.settings
+        http_version = scope["http_version"]
+        headers, read = sort_headers(scope["headers"])
+        check_request(scope["method"], http_version, read)
         length = body_length(http_version, read)
-        target = scope["tollgate.target"]
-        path, query = (target, b"") if target in EXACT else split_target(target)
-        entry = find_entry(method, path, check_path)
+        path, query, route = _route(scope["method"], scope["tollgate.target"])
 
-        exchange.route = route = entry.route
-        if route.workload is _IMAGE_TO_VIDEO and not self.settings.async_video:
-            fields = [field for field in fields if field[0] != b"prefer"]  # a server may ignore it (RFC 7240 section 2)
-        exchange.target = _target(entry.target or path, query)
-        exchange.headers = _headers(fields, read, entry, exchange.request_id.encode())
+        exchange.route = route
+        if route.detachable and not settings.async_video:
+            headers = [item for item in headers if item[0] != b"prefer"]  # a server may ignore it (RFC 7240 section 2)
+        exchange.target = _target(route.target or path, query)
+        exchange.headers = _gateway_headers(headers, read, route, exchange.request_id.encode())
         exchange.content_length = length
         exchange.has_body = length != 0
         client = scope["client"]
         exchange.client_address, exchange.scheme = client_of(
             client[0] if client else "",
             scope["scheme"],
-            read.get(b"x-forwarded-for", b""),
-            read.get(b"x-forwarded-proto", b""),
-            self._trusted,
+            forwarded_for=read.get(b"x-forwarded-for", b""),
+            forwarded_proto=read.get(b"x-forwarded-proto", b""),
+            trusted=settings.trusted_proxies,
         )
 
         if route.outlives_client:
-            receive = to_its_end(receive, scope["tollgate.connection"])
-        limit = self._most_json if route.metered_json else self._most_body
+            receive = to_its_end(receive, connection)
+        limit = settings.max_json_bytes if route.body is Body.JSON else settings.max_body_bytes
         if length is None:
             receive = limited(receive, limit)
         elif length > limit:
             raise too_large(limit)
-        if route.metered_json or entry.form or entry.job_header:
-            receive = self._declaring(exchange, entry, read, receive, scope["tollgate.connection"])
-        return self.app(scope, receive, send)
+        if route.body is not Body.STREAMED:
+            receive = self._peeking(exchange, route, read, receive, connection)
+        await self.app(scope, receive, send)
 
-    def _declaring(
-        self, exchange: Exchange, entry: Entry, read: dict[bytes, bytes], receive: Receive, connection: ClientConnection
+    def _peeking(
+        self,
+        exchange: Exchange,
+        route: Route,
+        read: dict[bytes, bytes],
+        receive: Receive,
+        connection: ClientConnection,
     ) -> Receive:
-        """`receive` that gives once more what is read to learn what the request declares."""
+        """Return a `receive` that gives once more what is read to learn what the request declares."""
         body: JsonBody | FormBody
-        if entry.route.metered_json:
-            body = JsonBody(exchange, entry, receive, connection, self.settings)
-        elif entry.form and (boundary := boundary_of(exchange.headers)):
-            body = FormBody(exchange, entry, receive, connection, self.settings, boundary=boundary)
+        if route.body is Body.JSON:
+            body = JsonBody(exchange, route, receive, connection, self.settings)
+        elif route.body is Body.FORM and (boundary := boundary_of(exchange.headers)):
+            body = FormBody(exchange, route, receive, connection, self.settings, boundary=boundary)
         else:
-            if entry.job_header and b"livepeer" in read:  # without one the gateway refuses what needs one
-                exchange.declare = job_declaration(exchange, read[b"livepeer"])
+            if route.body is Body.JOB and b"livepeer" in read:  # a gateway refuses what lacks the header it needs
+                exchange.declare = job_declaration(exchange, route, read[b"livepeer"])
             return receive
         exchange.declare = body.declare
         return body.receive
+
+
+def _route(method: str, target: bytes) -> tuple[bytes, bytes, Route]:
+    """Return path, query and route. Raises `Refusal`: 404 for no client route, 405 for a method it does not have."""
+    route = MATCHER.exact.get(target)
+    path, query = (target, b"") if route else split_target(target)
+    if route is None and (route := MATCHER.exact.get(path)) is None:
+        check_path(path)
+        route = MATCHER.find(path)
+        if route is None:
+            raise Refusal(404, "not_found", "There is no such route. Paths are the gateway's own.")
+    if method not in route.method_set:
+        detail = f"This route takes {route.allow.decode()}."
+        raise Refusal(405, "method_not_allowed", detail, headers=[(b"allow", route.allow)])
+    return path, query, route
 
 
 def _target(path: bytes, query: bytes) -> bytes:
@@ -100,14 +117,14 @@ def _target(path: bytes, query: bytes) -> bytes:
     return path + b"?" + query if query else path
 
 
-def _headers(fields: Headers, read: dict[bytes, bytes], entry: Entry, request_id: bytes) -> Headers:
-    """Fields for the gateway. X-Forwarded-For carries the request id, by which its payment events are reconciled."""
+def _gateway_headers(headers: Headers, read: dict[bytes, bytes], route: Route, request_id: bytes) -> Headers:
+    """Return the headers for the gateway. X-Forwarded-For carries the request id, which its payment events repeat."""
     if b"connection" in read:
-        fields = without_nominated(fields, read[b"connection"])
-    if entry.identity:
-        fields.append((b"accept-encoding", b"identity"))
+        headers = without_nominated(headers, read[b"connection"])
+    if route.reads_response:
+        headers.append((b"accept-encoding", b"identity"))
     elif b"accept-encoding" in read:
-        fields.append((b"accept-encoding", read[b"accept-encoding"]))
-    fields.append((b"x-request-id", request_id))
-    fields.append((b"x-forwarded-for", request_id))
-    return fields
+        headers.append((b"accept-encoding", read[b"accept-encoding"]))
+    headers.append((b"x-request-id", request_id))
+    headers.append((b"x-forwarded-for", request_id))
+    return headers

@@ -46,7 +46,7 @@ class LimitSpec(msgspec.Struct, gc=False):
     window_seconds: int | None
     """None: not a window (concurrency, caps, balance)."""
     shadow: bool = False
-    told: str | None = None
+    advertised: str | None = None
     """How clients are told of it; the response stage's own business."""
 
 

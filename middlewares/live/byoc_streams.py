@@ -33,6 +33,7 @@ from middlewares.ledger.sessions.sessions import Found, Sessions
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.settlement.request_event import event_of
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS
+from middlewares.routing.traits import StreamStep
 from middlewares.store import ScriptRunner, StoreError
 
 RESPONSE_BYTES = 1 << 20
@@ -40,9 +41,6 @@ RESPONSE_BYTES = 1 << 20
 GAP_MS = 300_000
 GRACE_MS = 60_000
 """A stream without a session that began so long ago will get none any more."""
-START, STOP = "byoc-stream-start", "byoc-stream-stop"
-NOTED = frozenset({START, STOP})
-"""Routes whose answers change what is charged."""
 
 
 class ActiveStream(msgspec.Struct, frozen=True):
@@ -77,14 +75,14 @@ class Streams:
         self._sessions = Sessions(runner, keys, tick=tick, gap=GAP_MS, workload=Workload.BYOC)
 
     def following(self, exchange: Exchange, send: Send) -> Send:
-        """`send` for an exchange on a route of `NOTED`, which notes a start or a stop before its client hears of it.
+        """`send` for an exchange that starts or stops a stream, which is noted before its client hears of it.
 
         Raises `Refusal` (503) for a start while Redis is away: there is nothing to keep its time in.
         """
-        assert exchange.route is not None  # noqa: S101 - one of `NOTED`
+        assert exchange.route is not None  # noqa: S101 - edge stands before this stage
         if exchange.method != "POST":
             return send
-        if exchange.route.name == STOP:
+        if exchange.route.stream is StreamStep.STOP:
             return self._stopping(exchange, send)
         if exchange.hold is None or exchange.hold.local:
             raise _unavailable("A stream cannot be started right now, for its time could not be kept.")
@@ -129,10 +127,8 @@ class Streams:
             await self._note(hold.app, stream, ENCODER.encode(living))
             denied = await self._sessions.follow(request, stream, policy)
         except StoreError:
-            exchange.status = 503
             raise _unavailable("The stream was started, but its time cannot be kept: it will be stopped.") from None
         if denied is not None:
-            exchange.status = 402
             raise _refused(denied)
 
     def _stopping(self, exchange: Exchange, send: Send) -> Send:
@@ -142,7 +138,6 @@ class Streams:
                 try:
                     await self.end(exchange.principal.app, stream_of(exchange.target))
                 except StoreError:
-                    exchange.status = 503
                     detail = "The stream was stopped, but its end could not be written down; stop it once more."
                     raise _unavailable(detail) from None
             await send(message)

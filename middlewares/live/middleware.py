@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from urllib.parse import parse_qs
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from middlewares.exchange import Declared, Exchange, Refusal
 from middlewares.ledger.sessions.sessions import Sessions
 from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
+from middlewares.routing.traits import StreamStep
 from middlewares.store import StoreError
 
 Names = Callable[[str, str], str | None]
@@ -33,21 +34,21 @@ class LiveMiddleware:
         stream_tokens: StreamTokenSigner | None,
     ) -> None:
         """`stream_tokens`: None where no gateway asks."""
-        self._app = app
-        self._sessions = sessions
-        self._names = names
-        self._stream_tokens = stream_tokens
+        self.app = app
+        self.sessions = sessions
+        self.names = names
+        self.stream_tokens = stream_tokens
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """All other routes pass at the cost of a comparison."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             exchange: Exchange = scope["tollgate.exchange"]
-            route = exchange.route.name if exchange.route else ""
-            if route == "live-whip-session":
-                return self._answer(exchange, send)
-            if route == "live-whip" and exchange.method == "POST":
+            step = exchange.route.stream if exchange.route else StreamStep.NONE
+            if step is StreamStep.CLOSE:
+                await self._close(exchange, send)
+                return
+            if step is StreamStep.OFFER and exchange.method == "POST":
                 self._sign(exchange, scope["query_string"])
-        return self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _sign(self, exchange: Exchange, query: bytes) -> None:
         """The pipeline of a live stream is its model, which the limits look at."""
@@ -60,7 +61,7 @@ class LiveMiddleware:
             return Declared(model=pipeline or None)
 
         exchange.declare = declare
-        if self._stream_tokens is None:
+        if self.stream_tokens is None:
             return
         given = StreamToken(
             exchange.request_id,
@@ -73,9 +74,9 @@ class LiveMiddleware:
             time.time() + LIFE_SECONDS,
         )
         separator = b"&" if b"?" in exchange.target else b"?"
-        exchange.target += separator + f"{PARAMETER}={self._stream_tokens.sign(given)}".encode()
+        exchange.target += separator + f"{PARAMETER}={self.stream_tokens.sign(given)}".encode()
 
-    async def _answer(self, exchange: Exchange, send: Send) -> None:
+    async def _close(self, exchange: Exchange, send: Send) -> None:
         """DELETE ends the session (RFC 9725 section 4.2); media ends by itself within seconds.
 
         A store that is away is no reason to refuse: what is not reported any more ends there, too.
@@ -86,12 +87,12 @@ class LiveMiddleware:
         if exchange.method == "DELETE":
             status = 200
             with suppress(StoreError):
-                await self._sessions.end(app, stream)
+                await self.sessions.end(app, stream)
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _stream(self, exchange: Exchange, app: str) -> str:
-        name = self._names(app, exchange.path.split("/")[_STREAM])
+        name = self.names(app, exchange.path.split("/")[_STREAM])
         if name is None:
             raise Refusal(404, "unknown_id", "There is nothing of this name, or it has ended.")
         return name

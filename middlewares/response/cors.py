@@ -1,6 +1,7 @@
-"""Cross-origin requests from browsers (WHATWG Fetch section 3.3): preflights and the fields of real answers.
+"""Cross-origin requests from browsers (WHATWG Fetch section 3.3): preflights and the headers of other responses.
 
-Off until an origin is configured: then a preflight is a request like any other, and no answer carries these fields.
+Off until an origin is configured: until then a preflight is a request like any other, and no response has these
+headers.
 Credentials are never allowed: keys travel in a header that a page sets, not in cookies.
 """
 
@@ -31,26 +32,26 @@ class CorsRules:
         ]
 
     def preflight(self, scope: Mapping[str, Any]) -> Headers | None:
-        """What a preflight's answer says beside `fields`; None: this is none, or not the gate's to answer."""
+        """Return the headers of a preflight's response beside `headers`; None: it is no preflight."""
         if scope["method"] != "OPTIONS":
             return None
-        asked = dict(scope["headers"])
-        if b"origin" not in asked or b"access-control-request-method" not in asked:
+        requested = dict(scope["headers"])
+        if b"origin" not in requested or b"access-control-request-method" not in requested:
             return None
-        return self._preflight if self._origin(asked[b"origin"]) else []
+        return self._preflight if self._origin(requested[b"origin"]) else []
 
-    def fields(self, scope: Mapping[str, Any]) -> Headers:
-        """The fields of the answer to this request."""
-        asking = next((value for name, value in scope["headers"] if name == b"origin"), b"")
-        origin = self._origin(asking)
-        # Where answers differ by origin caches must know it, also from those that name none.
+    def headers(self, scope: Mapping[str, Any]) -> Headers:
+        """Return the CORS headers of the response to this request."""
+        origin_header = next((value for name, value in scope["headers"] if name == b"origin"), b"")
+        origin = self._origin(origin_header)
+        # Caches must know that responses differ by origin, also those to requests that name none.
         vary = [] if self._any else [(b"vary", b"Origin")]
         return [*origin, *self._expose, *vary] if origin else vary
 
-    def _origin(self, asking: bytes) -> Headers:
+    def _origin(self, origin_header: bytes) -> Headers:
         if self._any:
             return [(b"access-control-allow-origin", b"*")]
-        return [(b"access-control-allow-origin", asking)] if asking in self._allowed else []
+        return [(b"access-control-allow-origin", origin_header)] if origin_header in self._allowed else []
 
 
 def _joined(name: bytes, values: tuple[str, ...]) -> Headers:

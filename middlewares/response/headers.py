@@ -1,4 +1,4 @@
-"""Which fields of a gateway's answer reach the client."""
+"""Which headers of a gateway's response reach the client. Pure."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ WITHHELD = frozenset(
         b"set-cookie",
         b"set-cookie2",
         b"x-orchestrator-url",
-        b"x-request-id",  # the gate's own is sent instead
+        b"x-request-id",  # Tollgate's own is sent instead
     }
 )
 
 WITHHELD_PREFIXES = (
-    b"access-control-",  # cross-origin rules are the gate's configuration alone
-    b"ratelimit",  # the gate's own limits are sent instead; a gateway's say nothing about this client
+    b"access-control-",  # cross-origin rules are Tollgate's configuration alone
+    b"ratelimit",  # Tollgate's own limits are sent instead; a gateway's say nothing about this client
     b"x-ratelimit-",
     b"x-rate-limit-",
     b"x-tollgate-",
@@ -50,10 +50,10 @@ _LENGTHLESS = (204, 304)
 
 
 def client_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> Headers:
-    """The fields a client may see, in order; names are in lower case, values untouched.
+    """Return the headers a client may see, in order; names are in lower case, values untouched.
 
-    `Content-Length` stays, for it frames the same body; but not on answers without one (RFC 9110 section 8.6), where
-    the server would wait for that many bytes.
+    `Content-Length` stays, for it frames the same body; but not on responses without a body
+    (RFC 9110 section 8.6), where the server would wait for that many bytes.
     """
     kept: Headers = []
     nominated = _LENGTH if status in _LENGTHLESS else _NOTHING
@@ -68,7 +68,7 @@ def client_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> Heade
 
 
 def client_status(status: int) -> int:
-    """The status as a client can take it: one outside the classes of RFC 9110 section 15 counts as a bad gateway's."""
+    """Return the status as a client can take it: 502 for one outside the classes of RFC 9110 section 15."""
     return status if 200 <= status < 600 else 502
 
 

@@ -1,7 +1,7 @@
-"""The limits of a request, as `RateLimit-Policy` and `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers).
+"""The limits of a request, as the headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
 
-Only windows of requests and concurrency are told; caps and balances are matters of the account, and a shadow limit
-limits nothing.
+Only windows of requests and concurrency are advertised; caps and balances are matters of the account, and a shadow
+limit limits nothing.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from middlewares.ledger.model import LimitSpec, LimitState
 REQUESTS = "requests"
 CONCURRENT_REQUESTS = "concurrent-requests"
 
-_TOLD = (REQUESTS, CONCURRENT_REQUESTS)
+_ADVERTISED = (REQUESTS, CONCURRENT_REQUESTS)
 
 INTEGER_CEILING = 10**15 - 1
 """The largest Integer of a structured field (RFC 9651 section 3.3.1)."""
 
 
-def limit_fields(limit_states: Iterable[LimitState]) -> Headers:
-    """Both fields for the limits of a request; none where it has none."""
+def limit_headers(limit_states: Iterable[LimitState]) -> Headers:
+    """Return both headers for the limits of a request; none where it has no limits."""
     policies: list[str] = []
     states: list[str] = []
     for limit_state in limit_states:
         limit_spec = limit_state.limit_spec
-        told = limit_spec.told
-        if told is None:
-            told = limit_spec.told = _item(limit_spec)
-        if not told:
+        advertised = limit_spec.advertised
+        if advertised is None:
+            advertised = limit_spec.advertised = _item(limit_spec)
+        if not advertised:
             continue
-        policies.append(told)
+        policies.append(advertised)
         name, remaining, reset = limit_spec.policy, limit_state.remaining, limit_state.reset_seconds
         if not 0 <= remaining <= INTEGER_CEILING:
             remaining = 0 if remaining < 0 else INTEGER_CEILING
@@ -42,8 +42,8 @@ def limit_fields(limit_states: Iterable[LimitState]) -> Headers:
 
 
 def _item(limit_spec: LimitSpec) -> str:
-    """The limit's item of `RateLimit-Policy`; empty for one that is not told."""
-    if limit_spec.shadow or limit_spec.unit not in _TOLD:
+    """Return the limit's item of `RateLimit-Policy`; empty for one that is not advertised."""
+    if limit_spec.shadow or limit_spec.unit not in _ADVERTISED:
         return ""
     item = f'"{limit_spec.policy}";q={min(limit_spec.limit, INTEGER_CEILING)}'
     if limit_spec.window_seconds is not None:

@@ -1,4 +1,4 @@
-"""Logs on standard error, one JSON object a line: the line of each request, and everything else the program says."""
+"""Logs on standard error, one JSON object a line: one for each request, and one for every other log event."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class RequestLine(msgspec.Struct):
-    """Everything the log says about one request. Neither query, header fields nor bodies: they may hold secrets."""
+    """The log line of one request. It has neither query, headers nor bodies: they may hold secrets."""
 
     timestamp: datetime
     level: str
@@ -38,6 +38,8 @@ class RequestLine(msgspec.Struct):
     path: str
     route: str | None
     status: int
+    """What the client was sent; 499: nothing."""
+    gateway_status: int | None
     outcome: str
     error: str | None
     app: str | None
@@ -57,7 +59,7 @@ class RequestLine(msgspec.Struct):
     bytes_out: int
     duration_ms: float
     upstream_ms: float | None
-    """From the request sent to the head of the gateway's answer."""
+    """From the request sent to the head of the gateway's response."""
     client: str
 
 
@@ -66,31 +68,31 @@ def _at_once(work: Callable[[], None]) -> None:
 
 
 class RequestLog:
-    """Writes a line for each request; those that end in one turn of the event loop are written together."""
+    """Writes a line for each request; lines of one iteration of the event loop are written together."""
 
     __slots__ = ("_ended", "_fd", "_soon", "_threshold")
 
     def __init__(self, config: Log, *, fd: int = 2, soon: Callable[[Callable[[], None]], object] = _at_once) -> None:
-        """`soon` calls back when the present turn is over, as `loop.call_soon` does."""
+        """Take `soon`, which calls back in the next iteration of the event loop, as `loop.call_soon` does."""
         self._threshold = _LEVELS[config.level] if config.requests else sys.maxsize
         self._fd = fd
         self._soon = soon
-        self._ended: list[tuple[Exchange, str, str, float]] = []
+        self._ended: list[tuple[Exchange, str, float]] = []
 
-    def write(self, exchange: Exchange, *, outcome: str, seconds: float) -> None:
+    def write(self, exchange: Exchange, *, seconds: float) -> None:
         """Log a finished request. A server error is a warning; a log that cannot be written to fails no request."""
-        level = "warning" if exchange.status >= 500 else "info"
+        level = "warning" if exchange.client_status >= 500 else "info"
         if _LEVELS[level] < self._threshold:
             return
-        self._ended.append((exchange, level, outcome, seconds))
+        self._ended.append((exchange, level, seconds))
         if len(self._ended) == 1:
             self._soon(self._flush)
 
     def _flush(self) -> None:
         now = datetime.now(UTC)
         lines = b""
-        for exchange, level, outcome, seconds in self._ended:
-            line = _line(exchange, level, outcome, seconds, now)
+        for exchange, level, seconds in self._ended:
+            line = _line(exchange, level, seconds, now)
             if len(lines) + len(line) > PIPE_BUF:
                 self._put(lines)
                 lines = b""
@@ -105,43 +107,45 @@ class RequestLog:
             return
 
 
-def _line(exchange: Exchange, level: str, outcome: str, seconds: float, now: datetime) -> bytes:
-    method, path, model, error = exchange.method, exchange.path, exchange.declared.model, exchange.error
+def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> bytes:
+    method, path, model, ending = exchange.method, exchange.path, exchange.declared.model, exchange.ending
     route, upstream = exchange.route, exchange.upstream_seconds
     app = user = key = plan = None
     if principal := exchange.principal:
         app, user, key, plan = principal.app, principal.user, principal.key, principal.plan_name
-    fields = RequestLine(  # by position: to find so many by name would take longer than all the rest
-        now,
-        level,
-        "request",
-        exchange.request_id,
-        method,
-        path[:PATH_CHARACTERS],
-        route.name if route else exchange.surface or None,
-        exchange.status,
-        outcome,
-        error or None,
-        app,
-        user and user[:NAME_CHARACTERS],
-        key,
-        plan,
-        exchange.tier or None,
-        exchange.pool or None,
-        exchange.gateway or None,
-        route.workload if route else None,
-        model and model[:NAME_CHARACTERS],
-        exchange.units,
-        str(exchange.amount),
-        exchange.bytes_in,
-        exchange.bytes_out,
-        int(seconds * 1e6) / 1000,  # to the microsecond, at a fraction of what rounding costs
-        None if upstream is None else int(upstream * 1e6) / 1000,
-        exchange.client_address,
+    line = to_json(
+        RequestLine(
+            timestamp=now,
+            level=level,
+            event="request",
+            request_id=exchange.request_id,
+            method=method,
+            path=path[:PATH_CHARACTERS],
+            route=route.name if route else exchange.surface or None,
+            status=exchange.client_status,
+            gateway_status=exchange.gateway_status or None,
+            outcome=ending.outcome,
+            error=ending.code or None,
+            app=app,
+            user=user and user[:NAME_CHARACTERS],
+            key=key,
+            plan=plan,
+            tier=exchange.tier or None,
+            pool=exchange.pool or None,
+            gateway=exchange.gateway or None,
+            workload=route.workload if route else None,
+            model=model and model[:NAME_CHARACTERS],
+            units=exchange.units,
+            amount=str(exchange.amount),
+            bytes_in=exchange.bytes_in,
+            bytes_out=exchange.bytes_out,
+            duration_ms=int(seconds * 1e6) / 1000,  # to the microsecond, at a fraction of what rounding costs
+            upstream_ms=None if upstream is None else int(upstream * 1e6) / 1000,
+            client=exchange.client_address,
+        )
     )
-    line = to_json(fields)
-    words = f"{method} {path} {model} {error} {user}"
-    if "eyJ" in words or "tg" in words:  # only clients' words may hold a credential, and few of them look like it
+    client_text = f"{method} {path} {model} {ending.code} {user}"
+    if "eyJ" in client_text or "tg" in client_text:  # a credential can only stand in text that a client chose
         line = mask(line.decode()).encode()
     return line + b"\n"
 

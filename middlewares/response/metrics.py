@@ -1,6 +1,6 @@
 """Metrics of the data path, for Prometheus.
 
-Label values come from closed sets: route names, statuses, outcomes and codes of the gate, workloads and units. Nothing
+Label values come from closed sets: route names, statuses, outcomes, Tollgate's own codes, workloads and units. Nothing
 a client chooses becomes a label. With several workers `PROMETHEUS_MULTIPROC_DIR` must be in the environment before
 `prometheus_client` is first imported; values then live in files that every worker's exposition adds up.
 
@@ -36,8 +36,6 @@ FLUSH_SECONDS = 0.25
 
 NO_ROUTE = "none"
 """Route label of requests that matched neither a client route nor a control surface."""
-
-_CLIENT_DISCONNECT = Outcome.CLIENT_DISCONNECT  # bound once: before Python 3.12, naming it costs as much as a call
 
 
 class _Tally:
@@ -79,14 +77,14 @@ class RequestMetrics:
         )
         self.duration = Histogram(
             "tollgate_request_duration_seconds",
-            "From a request's head to the end of its answer.",
+            "From a request's head to the end of its response.",
             ("route",),
             buckets=BUCKETS,
             registry=registry,
         )
         self.first_byte = Histogram(
             "tollgate_upstream_first_byte_seconds",
-            "From the request sent to the head of the gateway's answer.",
+            "From the request sent to the head of the gateway's response.",
             ("route",),
             buckets=BUCKETS,
             registry=registry,
@@ -98,10 +96,13 @@ class RequestMetrics:
             multiprocess_mode="livesum",
         )
         self.bytes_in = Counter("tollgate_request_bytes", "Bytes of request bodies.", ("route",), registry=registry)
-        self.bytes_out = Counter("tollgate_response_bytes", "Bytes of answers' bodies.", ("route",), registry=registry)
+        self.bytes_out = Counter("tollgate_response_bytes", "Bytes of response bodies.", ("route",), registry=registry)
         self.units = Counter("tollgate_usage_units", "Units used, as metered.", ("workload", "unit"), registry=registry)
         self.refusals = Counter(
-            "tollgate_refusals", "Requests the gate itself answered with a problem.", ("code",), registry=registry
+            "tollgate_refusals",
+            "Requests that Tollgate itself answered with a problem document.",
+            ("code",),
+            registry=registry,
         )
         self.disconnects = Counter(
             "tollgate_disconnects", "Requests whose client went away.", ("route",), registry=registry
@@ -111,14 +112,14 @@ class RequestMetrics:
         self._refusals: dict[str, int] = {}
 
     def begin(self) -> None:
-        """A request is being served from now on."""
+        """Count a request that is being served from now on."""
         self._active += 1
 
-    def end(self, exchange: Exchange, *, outcome: str, seconds: float) -> None:
-        """A request that `begin` counted has ended after `seconds`."""
+    def end(self, exchange: Exchange, *, seconds: float) -> None:
+        """Count the end of a request that `begin` has counted, after `seconds`."""
         self._active -= 1
-        route = exchange.route
-        ended = (route.name if route else exchange.surface or NO_ROUTE, exchange.status, outcome)
+        route, outcome = exchange.route, exchange.ending.outcome
+        ended = (route.name if route else exchange.surface or NO_ROUTE, exchange.client_status, outcome)
         tally = self._ended.get(ended)
         if tally is None:
             tally = self._ended[ended] = _Tally(route.workload if route else "")
@@ -127,7 +128,7 @@ class RequestMetrics:
             tally.first_bytes.append(exchange.upstream_seconds)
         tally.bytes_in += exchange.bytes_in
         tally.bytes_out += exchange.bytes_out
-        if exchange.outcome is _CLIENT_DISCONNECT:
+        if outcome is Outcome.CLIENT_DISCONNECT:
             tally.disconnects += 1
         if route is not None:
             units = tally.units
@@ -135,7 +136,7 @@ class RequestMetrics:
                 units[unit] = units.get(unit, 0) + count
 
     def refuse(self, code: str) -> None:
-        """The gate itself answered, with the problem `code`."""
+        """Count a problem document with this `code`."""
         self._refusals[code] = self._refusals.get(code, 0) + 1
 
     def flush(self) -> None:

@@ -15,7 +15,6 @@ from starlette.types import Message
 from middlewares.exchange import Headers
 
 DONE = b"data: [DONE]\n\n"
-CHAT_PATH = "/v1/chat/completions"
 CUT = (
     b'data: {"error":{"message":"The answer ended before it was complete.","type":"server_error","param":null,'
     b'"code":"gateway_truncated"}}\n\n'

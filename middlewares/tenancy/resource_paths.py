@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from middlewares.exchange import Refusal
+from middlewares.routing.traits import Names
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.names import for_caller
 
@@ -80,25 +81,15 @@ def _viewed(app: str, target: bytes) -> tuple[Reading, ...]:
     return reading, Reading(Resource(app, ResourceKind.BYOC, reading.resource.name), reading.target)
 
 
-_live = _segment(ResourceKind.LIVE, 3)
-_byoc = _segment(ResourceKind.BYOC, 3)
-
-READERS: dict[str, Reader] = {
-    "live-push": _manifest,
-    "recording": _manifest,
-    "playback": _stream,
-    "live-whip": _live,
-    "live-update": _live,
-    "live-status": _live,
-    "live-whep": _viewed,
-    "byoc-stream-stop": _byoc,
-    "byoc-stream-update": _byoc,
-    "byoc-stream-status": _byoc,
-    "byoc-stream-data": _byoc,
-    "byoc-stream-whip": _byoc,
+READERS: dict[Names, Reader] = {
+    Names.MANIFEST: _manifest,
+    Names.PLAYED_FILE: _stream,
+    Names.LIVE_STREAM: _segment(ResourceKind.LIVE, 3),
+    Names.VIEWED_STREAM: _viewed,
+    Names.BYOC_STREAM: _segment(ResourceKind.BYOC, 3),
 }
-"""By route. A name that is not placed yet is in the app's own namespace all the same: MediaMTX may have brought the
-stream, or its placement has expired."""
+"""By what a path names. A name that is not placed yet is in the app's own namespace all the same: MediaMTX may have
+brought the stream, or its placement has expired."""
 
 PLACED_HERE = frozenset({ResourceKind.BYOC, ResourceKind.RESULT, ResourceKind.VIDEO})
 """Come into being through the gate alone: what is not placed does not exist."""

@@ -18,22 +18,22 @@ class UsageTrackerMiddleware:
     """Meters what passes, prices it, and hands it to the ledger."""
 
     def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
-        self._app = app
-        self._ledger = ledger
+        self.app = app
+        self.ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward through the taps; settle in every case, also when this task is cancelled."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange)
         try:
             tap = _Tap(exchange, meter, receive, send)
-            await self._app(scope, tap.receive, tap.send)
+            await self.app(scope, tap.receive, tap.send)
             await asyncio.sleep(0)  # the end of the answer leaves first
         finally:
-            settle(self._ledger, exchange, meter, time.monotonic())
+            settle(self.ledger, exchange, meter, time.monotonic())
 
 
 class _Tap:
@@ -52,13 +52,12 @@ class _Tap:
         body = message.get("body")
         if body:
             self._exchange.bytes_in += len(body)
-            self._meter.request(body)
+            self._meter.request_body(body)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            self._exchange.status = message["status"]
-            self._meter.response(message["status"], message["headers"])
+            self._meter.response_start(message["status"], message["headers"])
         elif body := message.get("body"):
-            self._meter.answer(body)
+            self._meter.response_body(body)
         return self._send(message)

@@ -11,12 +11,7 @@ from middlewares.ledger.settlement.request_event import event_of
 from middlewares.usage_tracker.meters import Meter
 
 LARGEST_COUNT = 2**48
-"""Of one unit by one request. Thirty thousand of them fit into a counter of Redis."""
-
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_REQUESTS, _MILLISECONDS = Unit.REQUESTS, Unit.MILLISECONDS
-_COMPLETE = Outcome.COMPLETE
-_MEASURED = Provenance.MEASURED
+"""Largest believable count of one unit in one request; a signed 64-bit counter has room for 32,768 of them."""
 
 
 def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None:
@@ -32,26 +27,29 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
         ledger.release(hold)
         return
     metered = believable(meter.usage())
-    exchange.outcome = outcome_of(exchange, metered)
+    if failed(exchange, metered):
+        exchange.end(Outcome.UPSTREAM_ERROR)
+    outcome = exchange.ending.outcome
     answered = exchange.upstream_seconds is not None
-    usage = charged_usage(policy.plan, route.workload, exchange.outcome, metered, hold.units, answered=answered)
+    usage = charged_usage(policy.plan, route.workload, outcome, metered, hold.units, answered=answered)
     milliseconds = round((now - exchange.started) * 1000)
-    if _REQUESTS in usage.units and _MILLISECONDS not in usage.units:
+    if Unit.REQUESTS in usage.units and Unit.MILLISECONDS not in usage.units:
         # The wall time of work that counts, for its meter has no better time.
-        usage.units[_MILLISECONDS] = milliseconds
-        usage.provenance[_MILLISECONDS] = _MEASURED
+        usage.units[Unit.MILLISECONDS] = milliseconds
+        usage.provenance[Unit.MILLISECONDS] = Provenance.MEASURED
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
     exchange.units, exchange.amount = usage.units, gross
     ledger.settle(hold, event_of(ledger, exchange, hold, usage, milliseconds), usage, fixed)
 
 
-def outcome_of(exchange: Exchange, usage: Usage) -> Outcome:
-    """How a forwarded request ended: a success that its meter finds incomplete is the gateway's failure.
+def failed(exchange: Exchange, usage: Usage) -> bool:
+    """Return whether the gateway failed at the work, whatever status its response had.
 
-    A gateway that refuses the request (4xx) has answered it completely; nothing was used.
+    A success that its meter finds incomplete is a failure; a gateway that refuses the request (4xx) has answered it
+    completely, and nothing was used.
     """
-    failed = exchange.status >= 500 or (exchange.status < 400 and not usage.complete)
-    return Outcome.UPSTREAM_ERROR if failed and exchange.outcome is _COMPLETE else exchange.outcome
+    status = exchange.client_status or exchange.gateway_status
+    return status >= 500 or (status < 400 and not usage.complete)
 
 
 def believable(usage: Usage) -> Usage:
@@ -74,10 +72,10 @@ def charged_usage(
     `measured` charges for what was delivered of an answer that was broken off; a gateway that never `answered` has
     delivered nothing. An explicit zero stays a zero.
     """
-    if outcome is _COMPLETE:
+    if outcome is Outcome.COMPLETE:
         return usage
     rule: str = "measured"
-    if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN):
+    if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN, Outcome.INTERNAL_ERROR):
         rule = plan.failure_rule(workload) if answered else "free"
     elif outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
         rule = plan.disconnect_rule(workload)

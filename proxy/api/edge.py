@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.control import Control
+from config.control import ControlSettings
 from middlewares.edge.body import too_large
 from middlewares.edge.forwarded import Network, client_of
-from middlewares.edge.headers import sort_fields
+from middlewares.edge.headers import sort_headers
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.target import check_path, split_target
 from middlewares.exchange import Exchange
@@ -24,7 +24,12 @@ class ControlEdgeMiddleware:
     """
 
     def __init__(
-        self, app: ASGIApp, *, settings: Control, trusted_proxies: Sequence[Network], address_limit: AddressLimit
+        self,
+        app: ASGIApp,
+        *,
+        settings: ControlSettings,
+        trusted_proxies: Sequence[Network],
+        address_limit: AddressLimit,
     ) -> None:
         self.app = app
         self.settings = settings
@@ -36,14 +41,14 @@ class ControlEdgeMiddleware:
             await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["tollgate.exchange"]
-        _, headers = sort_fields(scope["headers"])
+        _, headers = sort_headers(scope["headers"])
         client = scope["client"]
         exchange.client_address, exchange.scheme = client_of(
             client[0] if client else "",
             scope["scheme"],
-            headers.get(b"x-forwarded-for", b""),
-            headers.get(b"x-forwarded-proto", b""),
-            self.trusted_proxies,
+            forwarded_for=headers.get(b"x-forwarded-for", b""),
+            forwarded_proto=headers.get(b"x-forwarded-proto", b""),
+            trusted=self.trusted_proxies,
         )
         check_request(scope["method"], scope["http_version"], headers)
         exchange.content_length = length = body_length(scope["http_version"], headers)

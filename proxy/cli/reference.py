@@ -1,6 +1,6 @@
-"""Writes the generated parts of README.md: what the code says of itself cannot be out of date.
+"""Write the generated parts of the READMEs: what the code says of itself cannot be out of date.
 
-`python -m proxy.cli.reference` does it in the current folder; a test fails while the page differs from the code.
+`python -m proxy.cli.reference` does it in the current folder; a test fails while a page differs from the code.
 """
 
 from __future__ import annotations
@@ -15,80 +15,34 @@ from typer.core import TyperCommand, TyperGroup
 
 import config.reference
 from config.markdown import fill, table
-from middlewares.exchange import Refusal
 from middlewares.response.metrics import RequestMetrics
 from middlewares.response.problem import TITLES
-from middlewares.routes import Entry, find_entry
+from middlewares.routes import ROUTES
 from proxy.cli.main import app
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 
 ALIAS = "/api/v1/inference"
-PATHS = (
-    "/text-to-image",
-    "/image-to-image",
-    "/image-to-video",
-    "/image-to-video/result",
-    "/upscale",
-    "/audio-to-text",
-    "/llm",
-    "/v1/chat/completions",
-    "/v1/models",
-    "/segment-anything-2",
-    "/image-to-text",
-    "/text-to-speech",
-    "/live/{manifest}/{sequence}.ts",
-    "/live/{manifest}/{sequence}.mp4",
-    "/live/video-to-video/{stream}/whip",
-    "/live/video-to-video/{stream}/whip/{session}",
-    "/live/video-to-video/{stream}/whep",
-    "/live/video-to-video/{stream}/update",
-    "/live/video-to-video/{stream}/status",
-    "/process/request/{path}",
-    "/process/stream/start",
-    "/process/stream/{stream}/whip",
-    "/process/stream/{stream}/update",
-    "/process/stream/{stream}/status",
-    "/process/stream/{stream}/data",
-    "/process/stream/{stream}/stop",
-    "/stream/{path}",
-    "/recordings/{manifest}/{file}.m3u8",
-    "/recordings/{manifest}/{file}.mp4",
-    "/recordings/{manifest}/{file}.ts",
-    "/healthz",
-)
-"""Every form of path that the route table knows, batch routes without their alias below `ALIAS`."""
-
-
-def entry_of(path: str) -> Entry:
-    """The route table's entry for a form of path; each is asked with a method it takes."""
-    plain = path.replace("{", "").replace("}", "").encode()
-    for method in ("POST", "GET", "DELETE"):
-        try:
-            return find_entry(method, plain, lambda _: None)
-        except Refusal as refusal:
-            if refusal.status != 405:
-                raise
-    raise LookupError(path)
 
 
 def routes() -> str:
-    """The client routes."""
-    entries = [(path, entry_of(path)) for path in PATHS]
+    """Return the table of client routes, batch pipelines without their alias below `ALIAS`."""
     rows = [
-        [f"`{path}`", entry.allow.decode(), f"`{entry.route.workload}`", f"`{entry.route.name}`"]
-        for path, entry in entries
+        [f"`{path}`", route.allow.decode(), f"`{route.workload}`", f"`{route.name}`"]
+        for route in ROUTES
+        for path in route.paths
+        if not path.startswith(ALIAS)
     ]
     return table(["Path", "Methods", "Workload", "Name in logs and metrics"], rows)
 
 
 def errors() -> str:
-    """The codes of problem documents."""
+    """Return the table of the codes of problem documents."""
     return table(["Code", "Title"], ([f"`{code}`", title] for code, title in TITLES.items()))
 
 
 def metrics() -> str:
-    """What `/metrics` shows."""
+    """Return the table of what `/metrics` shows."""
     registry = CollectorRegistry()
     collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
     collectors += vars(LiveMetrics(registry)).values()
@@ -102,7 +56,7 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    """The command line: every command with the arguments it cannot do without."""
+    """Return the table of commands, each with its required arguments."""
     return table(["Command", "What it does"], _commands("tollgate", typer.main.get_command(app)))
 
 
@@ -121,26 +75,28 @@ def _commands(name: str, command: object) -> Iterator[list[str]]:
         yield [f"`{' '.join([name, *needed])}`", help_text]
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    config.reference.PART: config.reference.reference,
-    "routes": routes,
-    "errors": errors,
-    "metrics": metrics,
-    "commands": commands,
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "config/README.md": {config.reference.PART: config.reference.reference},
+    "middlewares/README.md": {"routes": routes, "errors": errors},
+    "proxy/README.md": {"metrics": metrics},
+    "proxy/cli/README.md": {"commands": commands},
 }
+"""The generated parts of each page, by the names of their markers."""
 
 
-def filled(page: str) -> str:
-    """`page` with every generated part up to date."""
-    for part, text in PARTS.items():
+def filled(name: str, page: str) -> str:
+    """Return the text of the page of that name with every generated part up to date."""
+    for part, text in PAGES[name].items():
         page = fill(page, part, text())
     return page
 
 
-def main(page: Path) -> None:
-    """Write all parts into `page`."""
-    page.write_text(filled(page.read_text()))
+def main(folder: Path) -> None:
+    """Write all parts into the pages below `folder`, the root of the repository."""
+    for name in PAGES:
+        page = folder / name
+        page.write_text(filled(name, page.read_text()))
 
 
 if __name__ == "__main__":
-    main(Path("README.md"))
+    main(Path())

@@ -1,4 +1,4 @@
-"""What a client is told when its gateway fails."""
+"""Failures of a gateway as problem documents for its client."""
 
 from middlewares.exchange import Refusal
 from proxy.upstream import (
@@ -18,17 +18,17 @@ _FAILURES: tuple[tuple[type[UpstreamError], tuple[int, str, str]], ...] = (
     (ConnectTimeout, (504, "gateway_connect_timeout", "No gateway could be connected in time. Nothing was sent.")),
     (ConnectFailed, (502, "gateway_unreachable", "No gateway could be reached. Nothing was sent.")),
     (PoolExhausted, (503, "gateway_busy", "All connections to the gateway are busy. Nothing was sent; try again.")),
-    (ConnectionDropped, (502, "gateway_dropped", "The gateway closed the connection without an answer.")),
-    (FirstByteTimeout, (504, "gateway_timeout", "The gateway did not begin its answer in time.")),
-    (IdleTimeout, (504, "gateway_stalled", "The gateway stopped in the middle of its answer.")),
-    (ResponseTruncated, (502, "gateway_truncated", "The gateway's answer ended before it was complete.")),
+    (ConnectionDropped, (502, "gateway_dropped", "The gateway closed the connection without a response.")),
+    (FirstByteTimeout, (504, "gateway_timeout", "The gateway did not begin its response in time.")),
+    (IdleTimeout, (504, "gateway_stalled", "The gateway stopped in the middle of its response.")),
+    (ResponseTruncated, (502, "gateway_truncated", "The gateway's response ended before it was complete.")),
     (RequestIncomplete, (400, "request_incomplete", "The request body is shorter or longer than its declared length.")),
-    (MalformedResponse, (502, "gateway_malformed", "The gateway's answer is not valid HTTP.")),
+    (MalformedResponse, (502, "gateway_malformed", "The gateway's response is not valid HTTP.")),
 )
-_OTHER = (502, "gateway_failed", "The gateway failed to answer.")
+_OTHER = (502, "gateway_failed", "The gateway failed to respond.")
 
 
 def refusal_of(error: UpstreamError) -> Refusal:
-    """The problem document for a gateway's failure; its code also stands in the log and the usage event."""
-    status, code, detail = next((answer for kind, answer in _FAILURES if isinstance(error, kind)), _OTHER)
+    """Return the refusal for a gateway's failure; its code also stands in the log and the usage event."""
+    status, code, detail = next((failure for kind, failure in _FAILURES if isinstance(error, kind)), _OTHER)
     return Refusal(status, code, detail, headers=[(b"retry-after", b"1")] if status == 503 else None)

@@ -85,7 +85,7 @@ async def serving(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proxy.app, "ROUTES", routes)
-        app = public_application(EdgeMiddleware(pipeline, settings.edge), settings, metrics)
+        app = public_application(EdgeMiddleware(pipeline, settings=settings.edge), settings, metrics)
     protocol, state = protocol_class(settings.edge), ServerState()
     config = Config(app, http=protocol, interface="asgi3", proxy_headers=False, log_config=None)
     config.load()

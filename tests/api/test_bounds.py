@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from config.access import Edge
-from config.control import Control
+from config.control import ControlSettings
 from config.settings import Settings
 from middlewares.exchange import Refusal
 from proxy.api.address_limit import AddressLimit, client_network
@@ -41,7 +41,7 @@ ROUTES = [Route(ECHO, echo, methods=["POST"]), Route("/api/v1/parse", parse, met
 
 def control(**settings: Any) -> Settings:
     trusted = Edge(trusted_proxies=(ip_network("127.0.0.1/32"),))
-    return Settings(control=Control(**settings), edge=trusted)
+    return Settings(control=ControlSettings(**settings), edge=trusted)
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ async def test_a_declared_length_over_the_limit_is_refused_before_it_is_read(ser
     async with await Wire.open(served.address) as wire:
         head = request("POST", "/api/v1/none", [("Content-Length", str(KIB + 1)), ("Expect", "100-continue")])
         await wire.send(head)
-        answer = await wire.head()
-        assert (answer.status, answer.get("connection")) == (413, "close")
+        response = await wire.head()
+        assert (response.status, response.get("connection")) == (413, "close")
     assert served.sample("tollgate_refusals_total", code="body_too_large") == 1
 
 
 @pytest.mark.parametrize("path", ["echo", "parse"])
 async def test_a_chunked_body_over_the_limit_is_refused(served: Served, path: str) -> None:
     head = CHUNKED.replace(b"echo", path.encode())
-    answer = await served.send(head, chunk(b"a" * KIB), chunk(b"a"), chunk(b""))
-    assert (answer.status, answer.code, answer.get("connection")) == (413, "body_too_large", "close")
+    response = await served.send(head, chunk(b"a" * KIB), chunk(b"a"), chunk(b""))
+    assert (response.status, response.code, response.get("connection")) == (413, "body_too_large", "close")
 
 
 @pytest.mark.parametrize("path", ["echo", "parse"])
@@ -83,8 +83,8 @@ async def test_a_body_that_drips_in_is_refused_in_time(served: Served, path: str
         while not answering.done():
             await wire.send(chunk(b"a"))
             await asyncio.sleep(0.05)
-        answer = await answering
-    assert (answer.status, answer.code, answer.get("connection")) == (408, "request_timeout", "close")
+        response = await answering
+    assert (response.status, response.code, response.get("connection")) == (408, "request_timeout", "close")
 
 
 async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(served: Served) -> None:
@@ -104,10 +104,10 @@ async def test_an_unread_body_needs_no_time(served: Served) -> None:
 
 async def test_an_address_may_call_so_often_in_a_minute(served: Served) -> None:
     assert [(await served.request("/api/v1/none")).status for _ in range(3)] == [404] * 3
-    answer = await served.request("/.well-known/none")
-    assert (answer.status, answer.code) == (429, "rate_limited")
-    assert 59 <= int(answer.get("retry-after") or "") <= 61
-    assert b'"limit":3' in answer.body
+    response = await served.request("/.well-known/none")
+    assert (response.status, response.code) == (429, "rate_limited")
+    assert 59 <= int(response.get("retry-after") or "") <= 61
+    assert b'"limit":3' in response.body
     other = await served.request("/.well-known/none", ("X-Forwarded-For", "192.0.2.1"))
     assert other.status == 404, "an address of its own behind a trusted proxy"
     assert (await served.request("/healthz")).status == 200, "the pipeline has limits of its own"
@@ -133,8 +133,8 @@ async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     served: Served, head: bytes, status: int, code: str
 ) -> None:
     async with await Wire.open(served.address) as wire:
-        answer = await wire.ask(head)
-        assert (answer.status, answer.code) == (status, code)
+        response = await wire.ask(head)
+        assert (response.status, response.code) == (status, code)
         assert await wire.rest() == b""
 
 

@@ -42,11 +42,11 @@ async def test_a_stranger_gets_a_404_that_is_logged_and_counted_and_leaves_nothi
             for target, route in TARGETS.items():
                 for headers in ({}, customer.headers, {"authorization": "Bearer wrong"}):
                     for _ in range(TIMES):
-                        answer = await http.get(target, headers=headers)
-                        document = answer.json()
-                        assert (answer.status_code, document["code"]) == (404, "not_found")
-                        assert answer.headers["content-type"] == "application/problem+json"
-                        assert document["request_id"] == answer.headers["x-request-id"]
+                        response = await http.get(target, headers=headers)
+                        document = response.json()
+                        assert (response.status_code, document["code"]) == (404, "not_found")
+                        assert response.headers["content-type"] == "application/problem+json"
+                        assert document["request_id"] == response.headers["x-request-id"]
                         ids[document["request_id"]] = route
 
             def logged() -> bool:

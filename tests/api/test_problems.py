@@ -76,11 +76,11 @@ async def served(capfd: pytest.CaptureFixture[str]) -> AsyncIterator[Served]:
 @pytest.mark.parametrize("target", ["/api/v1/none", "/.well-known/none", "/api/v1/mounted/none"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
 async def test_nothing_there_is_a_404_problem(served: Served, method: str, target: str) -> None:
-    answer = await served.request(target, method=method, body=b"{}" if method == "POST" else None)
-    assert (answer.status, answer.get("content-type")) == (404, "application/problem+json")
-    document = json.loads(answer.body)
+    response = await served.request(target, method=method, body=b"{}" if method == "POST" else None)
+    assert (response.status, response.get("content-type")) == (404, "application/problem+json")
+    document = json.loads(response.body)
     assert (document["code"], document["status"]) == ("not_found", 404)
-    assert document["request_id"] == answer.get("x-request-id")
+    assert document["request_id"] == response.get("x-request-id")
     [line] = await served.lines()
     assert (line["request_id"], line["outcome"], line["error"]) == (document["request_id"], "refused", "not_found")
     assert (line["app"], line["workload"], line["client"]) == (None, None, "127.0.0.1")
@@ -101,9 +101,9 @@ async def test_head_is_answered_like_get_without_a_body(served: Served) -> None:
 
 async def test_a_wrong_method_names_the_right_ones(served: Served) -> None:
     for method in ("POST", "OPTIONS"):
-        answer = await served.request("/api/v1/cookie", method=method)
-        assert (answer.status, answer.code) == (405, "method_not_allowed")
-        assert sorted((answer.get("allow") or "").split(", ")) == ["GET", "HEAD"]
+        response = await served.request("/api/v1/cookie", method=method)
+        assert (response.status, response.code) == (405, "method_not_allowed")
+        assert sorted((response.get("allow") or "").split(", ")) == ["GET", "HEAD"]
 
 
 async def test_a_slash_too_many_does_not_redirect_to_the_host_a_client_claims(served: Served) -> None:
@@ -112,14 +112,14 @@ async def test_a_slash_too_many_does_not_redirect_to_the_host_a_client_claims(se
 
 @pytest.mark.parametrize("path", ["fails", "fails-in-a-thread", "mounted/fails"])
 async def test_a_failure_is_a_500_problem_that_tells_nothing_of_it(served: Served, path: str) -> None:
-    answer = await served.request(f"/api/v1/{path}")
-    assert (answer.status, answer.code, answer.get("content-type")) == (
+    response = await served.request(f"/api/v1/{path}")
+    assert (response.status, response.code, response.get("content-type")) == (
         500,
         "internal_error",
         "application/problem+json",
     )
-    assert b"secret" not in answer.body
-    assert b"Error" not in answer.body
+    assert b"secret" not in response.body
+    assert b"Error" not in response.body
     [line] = await served.lines()
     assert (line["level"], line["status"], line["outcome"]) == ("warning", 500, "internal_error")
     assert served.sample("tollgate_refusals_total", code="internal_error") == 1
@@ -127,16 +127,16 @@ async def test_a_failure_is_a_500_problem_that_tells_nothing_of_it(served: Serve
 
 @pytest.mark.parametrize("path", ["refuses", "mounted/refuses"])
 async def test_a_refusal_of_a_route_is_its_problem(served: Served, path: str) -> None:
-    answer = await served.request(f"/api/v1/{path}")
-    document = json.loads(answer.body)
-    assert (answer.status, document["code"], document["parameter"]) == (409, "invalid_parameter", "name")
+    response = await served.request(f"/api/v1/{path}")
+    document = json.loads(response.body)
+    assert (response.status, document["code"], document["parameter"]) == (409, "invalid_parameter", "name")
     [line] = await served.lines()
     assert (line["outcome"], line["error"]) == ("refused", "invalid_parameter")
 
 
 async def test_an_error_of_the_framework_is_a_problem_too(served: Served) -> None:
-    answer = await served.request("/api/v1/unsupported")
-    assert (answer.status, answer.code, answer.get("accept")) == (415, "malformed_request", "application/json")
+    response = await served.request("/api/v1/unsupported")
+    assert (response.status, response.code, response.get("accept")) == (415, "malformed_request", "application/json")
 
 
 async def test_a_response_that_fails_on_its_way_does_not_look_complete(served: Served) -> None:
@@ -149,11 +149,11 @@ async def test_a_response_that_fails_on_its_way_does_not_look_complete(served: S
 
 async def test_headers_of_a_control_route_are_its_own(served: Served) -> None:
     """Hazard: filtered as if a gateway had written them, no portal could hold a session."""
-    answer = await served.request("/api/v1/cookie")
-    assert answer.status == 200
-    assert (answer.get("set-cookie") or "").startswith("session=1;")
-    assert answer.get("ratelimit") == '"own";r=1'
-    assert answer.get("x-request-id")
+    response = await served.request("/api/v1/cookie")
+    assert response.status == 200
+    assert (response.get("set-cookie") or "").startswith("session=1;")
+    assert response.get("ratelimit") == '"own";r=1'
+    assert response.get("x-request-id")
     [line] = await served.lines()
     assert (line["outcome"], line["error"], line["bytes_out"]) == ("complete", None, 2)
 
@@ -163,7 +163,7 @@ async def test_a_browsers_preflight_is_answered_and_the_problem_readable(served:
     preflight = await served.request("/api/v1/none", *asked, method="OPTIONS")
     assert (preflight.status, preflight.get("access-control-allow-origin")) == (204, ORIGIN)
     assert "PATCH" in (preflight.get("access-control-allow-methods") or "")
-    answer = await served.request("/api/v1/none", ("Origin", ORIGIN))
-    assert (answer.status, answer.get("access-control-allow-origin")) == (404, ORIGIN)
+    response = await served.request("/api/v1/none", ("Origin", ORIGIN))
+    assert (response.status, response.get("access-control-allow-origin")) == (404, ORIGIN)
     stranger = await served.request("/api/v1/none", ("Origin", "https://elsewhere.example"))
     assert stranger.get("access-control-allow-origin") is None

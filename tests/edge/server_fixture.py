@@ -192,7 +192,7 @@ def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     config = uvicorn.Config(
-        _pipeline(EdgeMiddleware(_recorder(log, app or answer_ok), settings), log),
+        _pipeline(EdgeMiddleware(_recorder(log, app or answer_ok), settings=settings), log),
         http=Observed,
         ws="none",
         loop="uvloop",

@@ -7,9 +7,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from config.access import Edge
-from config.workloads import Workload
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Route
+from middlewares.routes import BY_NAME
 from tests.edge.server_fixture import Server, serve
 
 
@@ -27,7 +26,7 @@ def test_it_fills_its_part_of_the_exchange(server: Server) -> None:
     (seen,) = answer.seen
     exchange = seen.exchange
     request_id = exchange.request_id.encode()
-    assert exchange.route == Route("live-push", Workload.TRANSCODING, outlives_client=True)
+    assert exchange.route == BY_NAME["live-push"]
     assert exchange.target == b"/live/movie/0.ts?a=1"
     assert exchange.headers == [
         (b"content-duration", b"2000"),
@@ -92,13 +91,13 @@ async def test_lifespan_passes_through() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         passed.append(scope)
 
-    await EdgeMiddleware(app, Edge())({"type": "lifespan"}, nothing, sink([]))
+    await EdgeMiddleware(app, settings=Edge())({"type": "lifespan"}, nothing, sink([]))
     assert passed == [{"type": "lifespan"}]
 
 
 async def test_a_websocket_is_closed() -> None:
     sent: list[Message] = []
-    await EdgeMiddleware(unreachable, Edge())({"type": "websocket"}, nothing, sink(sent))
+    await EdgeMiddleware(unreachable, settings=Edge())({"type": "websocket"}, nothing, sink(sent))
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 

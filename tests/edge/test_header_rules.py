@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares.edge.headers import Rule, rule_of, sort_fields, without_nominated
+from middlewares.edge.headers import Rule, rule_of, sort_headers, without_nominated
 from middlewares.exchange import Refusal
 
 PLAIN = ("accept", "content-type", "content-duration", "prefer", "range", "traceparent", "user-agent", "x_custom")
@@ -17,21 +17,21 @@ fields = st.lists(st.tuples(names.map(str.encode), st.binary(max_size=8)), max_s
 
 @given(fields)
 def test_nothing_reserved_passes(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, read = sort_fields(given_fields)
+    passed, read = sort_headers(given_fields)
     assert all(rule_of(name) is Rule.PASS for name, _ in passed)
     assert all(rule_of(name) is Rule.READ for name in read)
 
 
 @given(fields)
 def test_what_passes_keeps_order_and_value(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, _ = sort_fields(given_fields)
+    passed, _ = sort_headers(given_fields)
     assert passed == [field for field in given_fields if rule_of(field[0]) is Rule.PASS]
 
 
 @given(fields)
 def test_sorting_what_passed_changes_nothing(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, _ = sort_fields(given_fields)
-    assert sort_fields(passed) == (passed, {})
+    passed, _ = sort_headers(given_fields)
+    assert sort_headers(passed) == (passed, {})
 
 
 @given(fields, st.lists(names, max_size=4))
@@ -49,14 +49,14 @@ def test_connection_options_of_the_connection_itself_nominate_nothing(connection
 
 
 def test_a_repeated_name_is_read_as_a_list() -> None:
-    _, read = sort_fields([(b"host", b"a"), (b"accept", b"b"), (b"host", b"c")])
+    _, read = sort_headers([(b"host", b"a"), (b"accept", b"b"), (b"host", b"c")])
     assert read == {b"host": b"a, c"}
 
 
 @pytest.mark.parametrize("name", ["x_tollgate_app", "x-tollgate_app", "content_length", "x_api_key", "livepeer_job"])
 def test_an_underscore_does_not_disguise_a_reserved_name(name: str) -> None:
     with pytest.raises(Refusal) as refused:
-        sort_fields([(name.encode(), b"1")])
+        sort_headers([(name.encode(), b"1")])
     assert refused.value.code == "reserved_field_name"
     assert name in refused.value.detail
     assert refused.value.close

@@ -14,10 +14,11 @@ from starlette.types import Message
 from config.access import Auth
 from config.plans import Plan
 from config.workloads import Unit, Workload
-from middlewares.exchange import Exchange, Principal, Route
+from middlewares.exchange import Exchange, Principal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted
-from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, START, Streams
+from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, Streams
+from middlewares.routes import BY_NAME
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.identity.authentication import Authentication
@@ -84,10 +85,10 @@ class Worker:
         units = {Unit.MILLISECONDS: TICK}
         admitted = await self.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units=units)
         assert isinstance(admitted, Admitted), admitted
-        exchange = Exchange("r1", 0.0, "POST", "/process/stream/start", route=Route(START, Workload.BYOC))
+        exchange = Exchange("r1", 0.0, "POST", "/process/stream/start", route=BY_NAME["byoc-stream-start"])
         exchange.principal = Principal(self.app, None, self.key, plan, PLANS[plan])
         exchange.hold, exchange.policy, exchange.gateway = admitted.hold, policy, self.gateway
-        exchange.forwarded, exchange.status = True, 200
+        exchange.forwarded, exchange.gateway_status = True, 200
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -261,7 +262,7 @@ async def test_an_answer_that_names_no_stream_passes_as_it_is(
     policy = worker.ledger.policy("app", None, "key", "postpaid", PLANS["postpaid"])
     admitted = await worker.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units={})
     assert isinstance(admitted, Admitted)
-    exchange = Exchange("r1", 0.0, "POST", "/", route=Route(START, Workload.BYOC))
+    exchange = Exchange("r1", 0.0, "POST", "/", route=BY_NAME["byoc-stream-start"])
     exchange.hold, exchange.policy = admitted.hold, policy
     sent: list[Message] = []
 

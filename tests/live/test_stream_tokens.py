@@ -9,10 +9,10 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from config.plans import Plan
-from config.workloads import Workload
-from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.live.middleware import LiveMiddleware
 from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
+from middlewares.routes import BY_NAME
 from middlewares.store import StoreUnavailable
 from middlewares.tenancy.names import for_caller
 
@@ -68,7 +68,7 @@ async def run(
         raise AssertionError("nothing of it is read")
 
     path = target.partition(b"?")[0].decode()
-    exchange = Exchange("id", 0.0, method, path, Route(route, Workload.LIVE_VIDEO_TO_VIDEO), target)
+    exchange = Exchange("id", 0.0, method, path, BY_NAME[route], target)
     exchange.principal = Principal(APP, None, "key", "standard", Plan())
     scope = {"type": "http", "tollgate.exchange": exchange, "query_string": query}
     ended: Any = sessions or Ended([])

@@ -1,11 +1,16 @@
 """The route table against the gateway contract: every client route, and what must stay unreachable."""
 
+import ast
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from config.workloads import Workload
-from middlewares.edge.target import check_path
-from middlewares.exchange import Refusal
-from middlewares.routes import Entry, find_entry
+from middlewares.routes import MATCHER, ROUTES
+from middlewares.routing.route import Route, RouteTableError, check
+from middlewares.routing.traits import Body, Creates, Hints, Measure, Names
 
 BATCH = """
     text-to-image image-to-image image-to-video upscale audio-to-text llm segment-anything-2 image-to-text
@@ -13,7 +18,7 @@ BATCH = """
 """
 METERED_JSON = {"text-to-image", "llm", "text-to-speech", "chat-completions"}
 
-ROUTES = [
+TABLE = [
     ("POST", "/v1/chat/completions", "chat-completions", Workload.LLM),
     ("GET", "/v1/models", "models", Workload.LLM),
     ("GET POST", "/image-to-video/result", "image-to-video-result", Workload.IMAGE_TO_VIDEO),
@@ -60,42 +65,94 @@ UNREACHABLE = """
     /v1 /v1/completions /v1/chat /v1/chat/completions/ /v1/embeddings /v1/models/m /v1/llm /text%2Dto-image
 """
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+PRODUCT = Path(__file__).parents[2]
 
 
-def find(method: str, path: str) -> Entry:
-    return find_entry(method, path.encode(), check_path)
+@pytest.mark.parametrize(("methods", "path", "name", "workload"), TABLE, ids=str)
+def test_a_client_route_is_found_with_its_methods(methods: str, path: str, name: str, workload: Workload) -> None:
+    route = MATCHER.find(path.encode())
+    assert route is not None
+    assert (route.name, route.workload, route.methods) == (name, workload, methods)
+    assert (route.body is Body.JSON) is (name in METERED_JSON)
+    assert route.allow == methods.replace(" ", ", ").encode()
 
 
-@pytest.mark.parametrize(("methods", "path", "name", "workload"), ROUTES, ids=str)
-def test_a_client_route_takes_its_methods_and_no_other(methods: str, path: str, name: str, workload: Workload) -> None:
-    for method in METHODS:
-        if method in methods.split():
-            route = find(method, path).route
-            assert (route.name, route.workload) == (name, workload)
-            assert route.metered_json is (name in METERED_JSON)
-            continue
-        with pytest.raises(Refusal) as refused:
-            find(method, path)
-        assert (refused.value.status, refused.value.code) == (405, "method_not_allowed")
-        assert refused.value.headers == [(b"allow", methods.replace(" ", ", ").encode())]
+def test_every_row_is_in_the_contract() -> None:
+    assert {name for _, _, name, _ in TABLE} == {route.name for route in ROUTES}
 
 
 @pytest.mark.parametrize("path", UNREACHABLE.split())
 def test_everything_else_is_unknown(path: str) -> None:
-    for method in METHODS:
-        with pytest.raises(Refusal) as refused:
-            find(method, path)
-        assert (refused.value.status, refused.value.code) == (404, "not_found")
+    assert MATCHER.find(path.encode()) is None
 
 
 def test_an_alias_is_its_pipeline_at_the_gateway() -> None:
     for pipeline in BATCH.split():
-        assert find("POST", f"/api/v1/inference/{pipeline}").target == f"/{pipeline}".encode()
-        assert find("POST", f"/{pipeline}").target is None
+        alias = MATCHER.find(f"/api/v1/inference/{pipeline}".encode())
+        assert alias is not None
+        assert alias is MATCHER.find(f"/{pipeline}".encode())
+        assert alias.target == f"/{pipeline}".encode()
 
 
 def test_names_are_bounded() -> None:
-    find("PUT", f"/live/{'m' * 200}/0.ts")
-    with pytest.raises(Refusal):
-        find("PUT", f"/live/{'m' * 201}/0.ts")
+    assert MATCHER.find(f"/live/{'m' * 200}/0.ts".encode())
+    assert not MATCHER.find(f"/live/{'m' * 201}/0.ts".encode())
+
+
+TRAITS = [each.name for each in fields(Route) if each.init]
+ROW = {name: getattr(ROUTES[0], name) for name in TRAITS}
+
+
+def test_a_complete_row_is_taken() -> None:
+    check([Route(**ROW)])
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+def test_a_row_without_a_trait_is_an_error(trait: str) -> None:
+    with pytest.raises(TypeError, match=trait):
+        Route(**{name: value for name, value in ROW.items() if name != trait})
+
+
+@pytest.mark.parametrize("trait", [name for name in TRAITS if name not in ("target", "paths")])
+def test_a_trait_of_no_meaning_is_an_error(trait: str) -> None:
+    with pytest.raises(RouteTableError, match=trait):
+        Route(**ROW | {trait: None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"name": "other"}, "path"),
+        ({"paths": ("/other",)}, "name"),
+        ({"name": "other", "paths": ("/other",), "meter": Measure.REQUESTS}, "measures"),
+        ({"name": "other", "paths": ("/other",), "creates": Creates.NAMED, "names": Names.NOTHING}, "name"),
+        ({"name": "other", "paths": ("/other",), "hints": Hints.JOB}, "hints"),
+    ],
+)
+def test_rows_that_contradict_are_an_error(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(RouteTableError, match=complaint):
+        check([Route(**ROW), Route(**ROW | changes)])
+
+
+def literals(source: str) -> Iterator[str]:
+    """Yield the text of every string in `source` that is no docstring."""
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_no_name_of_a_route_stands_outside_the_table() -> None:
+    """Names that are also those of a workload are the configuration's, too."""
+    names = {route.name for route in ROUTES} - {workload.value for workload in Workload} - {"models"}
+    places = [
+        f"{path.relative_to(PRODUCT)}: {text}"
+        for room in ("config", "middlewares", "proxy")
+        for path in (PRODUCT / room).rglob("*.py")
+        if path != PRODUCT / "middlewares/routes.py" and "mock_gateway" not in path.parts
+        for text in literals(path.read_text())
+        if text in names
+    ]
+    assert places == []
+    assert len(names) > 10

@@ -10,7 +10,7 @@ from starlette.types import Receive, Send
 
 from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.model import LimitSpec, LimitState
-from middlewares.response.limits import INTEGER_CEILING, limit_fields
+from middlewares.response.limits import INTEGER_CEILING, limit_headers
 from tests.response.server_fixture import answering, serving
 
 MINUTE = LimitState(LimitSpec("app-requests-per-minute", "requests", 60, 60), 12, 7)
@@ -18,11 +18,11 @@ RUNNING = LimitState(LimitSpec("key-concurrent", "concurrent-requests", 5, None)
 
 
 def _parsed(limit_states: tuple[LimitState, ...]) -> dict[str, Any]:
-    return {name.decode(): http_sf.parse(value, tltype="list") for name, value in limit_fields(limit_states)}
+    return {name.decode(): http_sf.parse(value, tltype="list") for name, value in limit_headers(limit_states)}
 
 
 def test_as_the_draft_shows_them() -> None:
-    assert limit_fields((MINUTE, RUNNING)) == [
+    assert limit_headers((MINUTE, RUNNING)) == [
         (
             b"ratelimit-policy",
             b'"app-requests-per-minute";q=60;w=60, "key-concurrent";q=5;qu="concurrent-requests"',
@@ -32,7 +32,7 @@ def test_as_the_draft_shows_them() -> None:
 
 
 def test_shadow_limits_caps_and_balances_are_not_told() -> None:
-    assert not limit_fields(
+    assert not limit_headers(
         (
             LimitState(LimitSpec("app-requests-per-day", "requests", 1, 86_400, shadow=True), 0, 5),
             LimitState(LimitSpec("app-pixels-per-month", "pixels", 10, None), 5, 5),
@@ -48,7 +48,7 @@ _terms = st.builds(
     limit=st.integers(1, 2**53),
     window_seconds=st.none() | st.integers(1, 86_400),
     shadow=st.booleans(),
-    told=st.none(),
+    advertised=st.none(),
 )
 _limit_states = st.builds(LimitState, _terms, st.integers(-5, 2**53), st.integers(0, 86_400))
 

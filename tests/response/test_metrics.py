@@ -24,9 +24,9 @@ from tests.response.test_request_log import fill
 metrics = RequestMetrics()
 for number in range(100):
     metrics.begin()
-    exchange = Exchange("r", 0.0, "POST", "/text-to-image", status=200)
+    exchange = Exchange("r", 0.0, "POST", "/text-to-image", client_status=200)
     fill(exchange)
-    metrics.end(exchange, outcome="complete", seconds=0.003)
+    metrics.end(exchange, seconds=0.003)
 metrics.begin()
 metrics.refuse("rate_limited")
 metrics.flush()
@@ -72,8 +72,8 @@ def test_labels_are_closed_sets() -> None:
     metrics = RequestMetrics(registry)
     for number in range(200):
         metrics.begin()
-        exchange = Exchange("r", 0.0, "GET", f"/path/{number}", status=404)
-        metrics.end(exchange, outcome="refused", seconds=0.0)
+        exchange = Exchange("r", 0.0, "GET", f"/path/{number}", client_status=404)
+        metrics.end(exchange, seconds=0.0)
     metrics.flush()
     assert exposition(registry)[1].count(b"tollgate_requests_total{") == 1
 
@@ -82,8 +82,9 @@ def test_exposition_of_one_process() -> None:
     registry = CollectorRegistry()
     metrics = RequestMetrics(registry)
     metrics.begin()
-    exchange = Exchange("r", 0.0, "GET", "/", status=200, outcome=Outcome.CLIENT_DISCONNECT, units={Unit.REQUESTS: 1})
-    metrics.end(exchange, outcome="client_disconnect", seconds=700.0)
+    exchange = Exchange("r", 0.0, "GET", "/", client_status=200, units={Unit.REQUESTS: 1})
+    exchange.end(Outcome.CLIENT_DISCONNECT)
+    metrics.end(exchange, seconds=700.0)
     metrics.flush()
     content_type, body = exposition(registry)
     samples = _samples(body.decode())

@@ -122,8 +122,8 @@ async def test_bug_shows_no_internals(tmp_path: Path) -> None:
 
 async def test_failure_of_a_gateway_is_not_called_a_refusal(tmp_path: Path) -> None:
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
-        exchange.forwarded, exchange.outcome = True, Outcome.UPSTREAM_ERROR
-        exchange.error = "gateway_dropped"
+        exchange.forwarded = True
+        exchange.end(Outcome.UPSTREAM_ERROR, "gateway_dropped", 502)
         raise Refusal(502, "gateway_dropped", "The gateway closed the connection without an answer.")
 
     async with serving(inner, tmp_path) as rig:

@@ -13,9 +13,10 @@ from starlette.types import Receive, Send
 
 from config.plans import BUILT_IN_PLANS
 from config.runtime import Log
-from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Exchange, Outcome, Principal, Route
+from config.workloads import Unit
+from middlewares.exchange import Declared, Exchange, Outcome, Principal
 from middlewares.response.log import RequestLog
+from middlewares.routes import BY_NAME
 from tests.response.server_fixture import answering, serving
 
 PIPE_BUF = 4096
@@ -28,17 +29,17 @@ from middlewares.response.log import RequestLog
 log = RequestLog(Log())
 exchange = Exchange(sys.argv[1], 0.0, "GET", "/" + "p" * 290)
 for _ in range(400):
-    log.write(exchange, outcome="complete", seconds=0.0)
+    log.write(exchange, seconds=0.0)
 """
 
 
 def fill(exchange: Exchange) -> None:
     """What the stages leave in the exchange of a request that went all the way."""
-    exchange.route = Route("text-to-image", Workload.TEXT_TO_IMAGE, metered_json=True)
+    exchange.route = BY_NAME["text-to-image"]
     exchange.principal = Principal("app1", "user1", "key1", "premium", BUILT_IN_PLANS["premium"])
     exchange.declared = Declared(model="m")
     exchange.tier, exchange.pool, exchange.gateway = "gold", "default", "http://127.0.0.1:9935"
-    exchange.forwarded, exchange.upstream_seconds = True, 0.25
+    exchange.forwarded, exchange.upstream_seconds, exchange.gateway_status = True, 0.25, 200
     exchange.units, exchange.amount = {Unit.PIXELS: 262_144, Unit.REQUESTS: 1}, 10**27
     exchange.bytes_in, exchange.client_address = 150, "203.0.113.9"
 
@@ -61,6 +62,7 @@ async def test_every_field(tmp_path: Path) -> None:
         "path": "/text-to-image",
         "route": "text-to-image",
         "status": 200,
+        "gateway_status": 200,
         "outcome": "complete",
         "error": None,
         "app": "app1",
@@ -85,7 +87,7 @@ def _written(tmp_path: Path, exchange: Exchange, config: Log | None = None) -> b
     file = tmp_path / "log"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
-        RequestLog(config or Log(), fd=descriptor).write(exchange, outcome="complete", seconds=1.0)
+        RequestLog(config or Log(), fd=descriptor).write(exchange, seconds=1.0)
     finally:
         os.close(descriptor)
     return file.read_bytes()
@@ -114,7 +116,7 @@ def test_whatever_a_client_chooses_a_line_stays_one_write(character: str, tmp_pa
     ],
 )
 def test_levels(config: Log, status: int, written: bool, tmp_path: Path) -> None:
-    exchange = Exchange("r", 0.0, "GET", "/", status=status)
+    exchange = Exchange("r", 0.0, "GET", "/", client_status=status)
     assert bool(_written(tmp_path, exchange, config)) is written
 
 
@@ -122,15 +124,16 @@ def test_a_log_nobody_reads_fails_no_request() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        RequestLog(Log(), fd=writing).write(Exchange("r", 0.0, "GET", "/"), outcome="complete", seconds=0.0)
+        RequestLog(Log(), fd=writing).write(Exchange("r", 0.0, "GET", "/"), seconds=0.0)
     finally:
         os.close(writing)
 
 
 def test_disconnect_is_named() -> None:
     reading, writing = os.pipe()
-    exchange = Exchange("r", 0.0, "GET", "/", outcome=Outcome.CLIENT_DISCONNECT)
-    RequestLog(Log(), fd=writing).write(exchange, outcome=exchange.outcome.value, seconds=0.0)
+    exchange = Exchange("r", 0.0, "GET", "/")
+    exchange.end(Outcome.CLIENT_DISCONNECT)
+    RequestLog(Log(), fd=writing).write(exchange, seconds=0.0)
     os.close(writing)
     with os.fdopen(reading) as lines:
         assert json.loads(lines.read())["outcome"] == "client_disconnect"

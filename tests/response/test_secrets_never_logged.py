@@ -70,7 +70,7 @@ def test_request_line(tmp_path: Path) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
     try:
         for path in (f"/live/{KEY}/0.ts", f"/stream/{JWT}", f"/tgs_{CANARY}"):
-            RequestLog(Log(), fd=descriptor).write(Exchange("r", 0.0, "GET", path), outcome="complete", seconds=0.0)
+            RequestLog(Log(), fd=descriptor).write(Exchange("r", 0.0, "GET", path), seconds=0.0)
     finally:
         os.close(descriptor)
     written = file.read_text()

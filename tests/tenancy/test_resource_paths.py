@@ -4,29 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares import routes
 from middlewares.exchange import Refusal
+from middlewares.routes import BY_NAME
+from middlewares.routing.matching import is_name
+from middlewares.routing.traits import Names
 from middlewares.tenancy.affinity_table import ResourceKind
-from middlewares.tenancy.middleware import CONCERNED
 from middlewares.tenancy.resource_paths import READERS, must_be_placed
 
 APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 OWN = f"{APP}_cam"
-
-NAMELESS = {
-    "audio-to-text",
-    "byoc-request",
-    "chat-completions",
-    "healthz",
-    "image-to-text",
-    "llm",
-    "models",
-    "segment-anything-2",
-}
-"""Neither they nor their answers name anything that lives on at a gateway."""
-
-ANSWERED_HERE = {"live-whip-session"}
-"""No gateway hears of them; they look at names themselves."""
 
 READINGS = [
     ("live-push", "/live/{}/0.ts", [(ResourceKind.MANIFEST, OWN)]),
@@ -50,7 +36,7 @@ READINGS = [
 def test_a_name_is_read_bare_and_in_full(
     route: str, path: str, resources: list[tuple[ResourceKind, str]], said: str
 ) -> None:
-    readings = READERS[route](APP, path.format(said).encode())
+    readings = READERS[BY_NAME[route].names](APP, path.format(said).encode())
     assert [(each.resource.kind, each.resource.name) for each in readings] == resources
     assert {each.target.decode() for each in readings} == {path.format(OWN)}
     assert {each.resource.app for each in readings} == {APP}
@@ -59,16 +45,16 @@ def test_a_name_is_read_bare_and_in_full(
 @pytest.mark.parametrize(("route", "path", "resources"), READINGS)
 def test_a_name_of_another_app_is_not_found(route: str, path: str, resources: list[tuple[ResourceKind, str]]) -> None:
     with pytest.raises(Refusal) as refused:
-        READERS[route](APP, path.format(f"{OTHER}_cam").encode())
+        READERS[BY_NAME[route].names](APP, path.format(f"{OTHER}_cam").encode())
     assert (refused.value.status, refused.value.code) == (404, "unknown_id")
 
 
 def test_a_result_keeps_the_id_that_its_gateway_made_up() -> None:
     """Unless a manifest of the app's own has that name: then its playlists are meant."""
-    result, manifest = READERS["playback"](APP, b"/stream/0a1b2c3d/result%20one.png?x")
+    result, manifest = READERS[Names.PLAYED_FILE](APP, b"/stream/0a1b2c3d/result%20one.png?x")
     assert (result.resource.kind, result.target) == (ResourceKind.RESULT, b"/stream/0a1b2c3d/result%20one.png?x")
     assert manifest.target == f"/stream/{APP}_0a1b2c3d/result%20one.png?x".encode()
-    [playlist] = READERS["playback"](APP, b"/stream/0a1b2c3d.m3u8")
+    [playlist] = READERS[Names.PLAYED_FILE](APP, b"/stream/0a1b2c3d.m3u8")
     assert playlist.resource.kind is ResourceKind.MANIFEST
 
 
@@ -77,7 +63,7 @@ def test_a_result_keeps_the_id_that_its_gateway_made_up() -> None:
 )
 def test_a_disguised_name_stays_in_the_callers_namespace(disguise: str) -> None:
     """Whatever the gateway makes of it after decoding, it begins with the caller's own app."""
-    readings = READERS["playback"](APP, f"/stream/{disguise}/source.m3u8".encode())
+    readings = READERS[Names.PLAYED_FILE](APP, f"/stream/{disguise}/source.m3u8".encode())
     assert [each.target for each in readings] == [f"/stream/{APP}_{disguise}/source.m3u8".encode()]
 
 
@@ -90,7 +76,7 @@ NAMES = st.lists(SEGMENTS, min_size=1, max_size=3).map("".join)
 def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said: str) -> None:
     """But for results, which must be placed under the caller's app."""
     try:
-        readings = READERS[route](APP, PATHS[route].format(said).encode())
+        readings = READERS[BY_NAME[route].names](APP, PATHS[route].format(said).encode())
     except Refusal:
         return
     for reading in readings:
@@ -103,19 +89,15 @@ def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said
 
 def test_a_name_has_room_for_its_app() -> None:
     longest = "n" * 179
-    [reading] = READERS["live-push"](APP, f"/live/{longest}/0.ts".encode())
-    assert routes.is_name(reading.resource.name.encode())
+    [reading] = READERS[Names.MANIFEST](APP, f"/live/{longest}/0.ts".encode())
+    assert is_name(reading.resource.name.encode())
     with pytest.raises(Refusal) as refused:
-        READERS["live-push"](APP, f"/live/{longest}n/0.ts".encode())
+        READERS[Names.MANIFEST](APP, f"/live/{longest}n/0.ts".encode())
     assert refused.value.status == 400
     assert "179" in refused.value.detail
 
 
-def test_every_route_is_known_to_have_names_or_none() -> None:
-    """A route that is new to the table must not slip through without a decision."""
-    values = [
-        each for value in vars(routes).values() for each in (value.values() if isinstance(value, dict) else [value])
-    ]
-    names = {each.route.name for each in values if isinstance(each, routes.Entry)} - ANSWERED_HERE
-    assert names - CONCERNED == NAMELESS
-    assert names >= CONCERNED
+def test_everything_that_a_path_can_name_is_read() -> None:
+    """A name that is new to the route table must not slip through to a gateway as it was sent."""
+    in_body = {Names.NEW_BYOC_STREAM, Names.DETACHED_VIDEO}
+    assert READERS.keys() == set(Names) - in_body - {Names.NOTHING}

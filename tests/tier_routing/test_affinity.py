@@ -10,7 +10,8 @@ from starlette.types import Message, Receive, Scope, Send
 from config.plans import BUILT_IN_PLANS
 from config.routing import Gateway, Health, Pool, RouteRule, Routing
 from config.workloads import Workload
-from middlewares.exchange import Exchange, Principal, Refusal, Route
+from middlewares.exchange import Exchange, Principal, Refusal
+from middlewares.routes import BY_NAME
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 
@@ -42,7 +43,7 @@ async def routed(affinity: Stuck, *ejected: str) -> Exchange:
     fleet = Fleet(POOLS)
     for url in ejected:
         fleet.failed(url, time.monotonic())
-    exchange = Exchange("id", 0.0, "GET", "/stream/x", route=Route("playback", Workload.PLAYBACK), affinity=affinity)
+    exchange = Exchange("id", 0.0, "GET", "/stream/x", route=BY_NAME["playback"], affinity=affinity)
     exchange.principal = Principal("app", None, None, "standard", BUILT_IN_PLANS["standard"])
 
     async def forward(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,8 +6,8 @@ import pytest
 from starlette.types import Message
 
 from config.routing import Routing
-from config.workloads import Workload
-from middlewares.exchange import Exchange, Route
+from middlewares.exchange import Exchange
+from middlewares.routes import BY_NAME
 from middlewares.tier_routing.fleet import Fleet
 from proxy.forwarding.forwarder import Forwarder
 from proxy.upstream import Response
@@ -32,6 +32,6 @@ async def test_what_arrives_while_the_head_is_looked_at_is_not_lost(early: bytes
 
     if early:
         arrive(early)
-    exchange = Exchange("id", 0.0, "GET", "/", route=Route("playback", Workload.PLAYBACK))
+    exchange = Exchange("id", 0.0, "GET", "/", route=BY_NAME["playback"])
     await Forwarder({}, {}, Fleet({}), Routing())._relay(exchange, response, send)
     assert b"".join(sent) == early + b"late"

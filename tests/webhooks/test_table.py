@@ -33,8 +33,8 @@ RIGHT: list[dict[str, Any]] = [
 
 
 async def status_and_code(live: Rig, path: str, body: object, **request: Any) -> tuple[int, str]:
-    answer = await live.ask(path, body, **request)
-    return answer.status_code, answer.json()["code"]
+    response = await live.ask(path, body, **request)
+    return response.status_code, response.json()["code"]
 
 
 def test_no_row_hides_another() -> None:

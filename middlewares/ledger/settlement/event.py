@@ -42,6 +42,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """What the gateway pays orchestrators by, if the work was done and it is known; its unit is the workload's."""
     status: int = 0
     """HTTP status the client was sent; 0: none."""
+    gateway_status: int = 0
+    """HTTP status of the gateway's response; 0: there was none."""
     error: str = ""
     finish_reason: str = ""
     gateway: str = ""

@@ -10,31 +10,31 @@ from middlewares.ledger.settlement.network_units import network_units
 
 
 def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, milliseconds: int) -> Event:
-    """The usage event of an exchange that took this long."""
-    upstream = exchange.upstream_seconds
-    return Event(  # by position: to find so many by name would take longer than all the rest
-        hold.request_id,
-        max(hold.started_ms, ledger.clock.now_ms()),
-        hold.started_ms,
-        hold.app,
-        hold.user,
-        hold.key,
-        hold.plan,
-        hold.workload,
-        hold.model,
-        exchange.outcome,
-        "usage",
-        usage.units,
-        usage.provenance,
-        network_units(hold.workload, exchange.declared, usage.units),
-        exchange.status,
-        exchange.error,
-        usage.finish_reason,
-        exchange.gateway,
-        exchange.tier,
-        milliseconds,
-        None if upstream is None else round(upstream * 1000),
-        exchange.bytes_in,
-        exchange.bytes_out,
-        hold.part,
+    """Return the usage event of an exchange that took `milliseconds`."""
+    upstream, ending = exchange.upstream_seconds, exchange.ending
+    return Event(
+        id=hold.request_id,
+        time=max(hold.started_ms, ledger.clock.now_ms()),
+        started=hold.started_ms,
+        app=hold.app,
+        user=hold.user,
+        key=hold.key,
+        plan=hold.plan,
+        workload=hold.workload,
+        model=hold.model,
+        outcome=ending.outcome,
+        units=usage.units,
+        provenance=usage.provenance,
+        network_units=network_units(hold.workload, exchange.declared, usage.units),
+        status=exchange.client_status or ending.status or exchange.gateway_status,
+        gateway_status=exchange.gateway_status,
+        error=ending.code,
+        finish_reason=usage.finish_reason,
+        gateway=exchange.gateway,
+        tier=exchange.tier,
+        duration_ms=milliseconds,
+        upstream_ms=None if upstream is None else round(upstream * 1000),
+        bytes_in=exchange.bytes_in,
+        bytes_out=exchange.bytes_out,
+        part=hold.part,
     )

@@ -1,4 +1,4 @@
-"""One meter per kind of work: it watches an exchange pass and says what was used."""
+"""The meters: one per kind of work, each measuring the usage of one exchange as it passes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 from config.plans import Plan
 from middlewares.exchange import Exchange
-from middlewares.usage_tracker.meters import json_responses as answers
+from middlewares.routing.route import RouteTableError
+from middlewares.routing.traits import Measure
+from middlewares.usage_tracker.meters import json_responses
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
 from middlewares.usage_tracker.meters.byoc import ByocMeter
@@ -20,28 +22,11 @@ from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 
 __all__ = ["Meter", "meter_for"]
 
-STREAM_ROUTES = (
-    "live-update",
-    "live-status",
-    "live-whip",
-    "live-whip-session",
-    "live-whep",
-    "byoc-stream-start",
-    "byoc-stream-stop",
-    "byoc-stream-update",
-    "byoc-stream-status",
-    "byoc-stream-data",
-    "byoc-stream-whip",
-)
-"""They serve a stream that is paid for by the time it lives. A WHIP offer is accepted even where no stream comes of it
-(gateway contract section 2)."""
-
 
 def meter_for(exchange: Exchange) -> Meter:
-    """A fresh meter for an exchange whose route is known and which was admitted."""
+    """Return a new meter for an exchange whose route is known and which was admitted."""
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
-    make = _METERS.get(exchange.route.name) or _METERS.get(exchange.route.workload)
-    return make(exchange) if make else CountMeter()
+    return _METERS[exchange.route.meter](exchange)
 
 
 def _pictures(count: Callable[[bytearray], int]) -> Callable[[Exchange], Meter]:
@@ -53,19 +38,21 @@ def _plan(exchange: Exchange) -> Plan:
     return exchange.principal.plan
 
 
-_METERS: dict[str, Callable[[Exchange], Meter]] = {
-    "text-to-image": lambda exchange: ImagesMeter(exchange.declared),
-    "image-to-image": _pictures(answers.images),
-    "image-to-video": lambda exchange: VideoMeter(exchange.headers),
-    "image-to-video-result": lambda exchange: VideoResultMeter(),
-    "upscale": _pictures(answers.images),
-    "audio-to-text": lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
-    "llm": lambda exchange: LlmMeter(exchange.declared),
-    "segment-anything-2": _pictures(answers.masks),
-    "image-to-text": _pictures(answers.text),
-    "text-to-speech": lambda exchange: SpeechMeter(exchange.declared),
-    "transcoding": lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
-    "byoc-request": lambda exchange: ByocMeter(),
-    **dict.fromkeys(STREAM_ROUTES, lambda exchange: CountMeter(counts=False)),
+_METERS: dict[Measure, Callable[[Exchange], Meter]] = {
+    Measure.IMAGES: lambda exchange: ImagesMeter(exchange.declared),
+    Measure.IMAGES_FROM_IMAGE: _pictures(json_responses.images),
+    Measure.MASKS: _pictures(json_responses.masks),
+    Measure.CAPTION: _pictures(json_responses.text),
+    Measure.VIDEO: lambda exchange: VideoMeter(exchange.headers),
+    Measure.VIDEO_RESULT: lambda exchange: VideoResultMeter(),
+    Measure.AUDIO: lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
+    Measure.TOKENS: lambda exchange: LlmMeter(exchange.declared),
+    Measure.CHARACTERS: lambda exchange: SpeechMeter(exchange.declared),
+    Measure.RENDITIONS: lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
+    Measure.WALL_TIME: lambda exchange: ByocMeter(),
+    Measure.STREAM_TIME: lambda exchange: CountMeter(counts=False),
+    Measure.REQUESTS: lambda exchange: CountMeter(),
 }
-"""By the name of a route or of its workload. Where there is none the request itself is all that counts."""
+
+if missing := set(Measure) - _METERS.keys():
+    raise RouteTableError(f"nothing measures {', '.join(sorted(missing))}")

@@ -16,13 +16,15 @@ REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 async def _refuse(exchange: Exchange, receive: Receive, send: Send) -> None:
     await answering(200, body=b"part", complete=False)(exchange, receive, send)
-    exchange.forwarded, exchange.outcome = True, Outcome.UPSTREAM_ERROR
+    exchange.forwarded = True
+    exchange.end(Outcome.UPSTREAM_ERROR, "gateway_truncated", 502)
     raise Refusal(502, "gateway_truncated", "The answer ended early.")
 
 
 async def _give_up(exchange: Exchange, receive: Receive, send: Send) -> None:
     await answering(200, [(b"content-length", b"10")], b"part", complete=False)(exchange, receive, send)
-    exchange.forwarded, exchange.outcome = True, Outcome.UPSTREAM_ERROR
+    exchange.forwarded = True
+    exchange.end(Outcome.UPSTREAM_ERROR)
 
 
 async def _break(exchange: Exchange, receive: Receive, send: Send) -> None:
@@ -76,7 +78,7 @@ async def test_client_that_left_before_any_answer(tmp_path: Path) -> None:
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        exchange.outcome, exchange.error = Outcome.CLIENT_DISCONNECT, "client_disconnect"
+        exchange.end(Outcome.CLIENT_DISCONNECT, "client_disconnect")
 
     async with serving(inner, tmp_path) as rig:
         _, writer = await asyncio.open_connection("127.0.0.1", rig.port)

@@ -1,4 +1,4 @@
-"""Feeds meters the way exchanges do."""
+"""Runs of meters over exchanges, and strategies for cutting bodies into chunks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Workload
-from middlewares.exchange import Declared, Exchange, Headers, Principal, Route
+from middlewares.exchange import Declared, Exchange, Headers, Principal
 from middlewares.ledger.model import Usage
+from middlewares.routes import ROUTES
+from middlewares.routing.route import Route
 from middlewares.usage_tracker.meters import Meter, meter_for
 
-SOMEBODY = Principal("app", None, None, "plan", Plan())
+PRINCIPAL = Principal("app", None, None, "plan", Plan())
 JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
 
+def route_of(workload: Workload) -> Route:
+    """Return the route that does a workload's work; of a workload without work, its first one."""
+    routes = [route for route in ROUTES if route.workload is workload]
+    return next((route for route in routes if route.begins_work), routes[0])
+
+
 def exchange(route: Route, declared: Declared | None = None) -> Exchange:
-    """An exchange that was admitted to this route."""
-    return Exchange("id", 0.0, "POST", "/", route=route, principal=SOMEBODY, declared=declared or Declared())
+    """Return an exchange that was admitted to this route."""
+    return Exchange("id", 0.0, "POST", "/", route=route, principal=PRINCIPAL, declared=declared or Declared())
 
 
 def meter(workload: Workload, declared: Declared | None = None) -> Meter:
     """A meter of the workload's main route."""
-    return meter_for(exchange(Route(workload.value, workload), declared))
+    return meter_for(exchange(route_of(workload), declared))
 
 
 def usage(
@@ -37,19 +45,19 @@ def usage(
     headers: Headers = JSON,
     declared: Declared | None = None,
 ) -> Usage:
-    """What the meter says after one answer in these chunks."""
+    """Return the usage by the meter after one response in these chunks."""
     fed = meter(workload, declared)
-    fed.request(b"{}")
-    fed.response(status, headers)
+    fed.request_body(b"{}")
+    fed.response_start(status, headers)
     for chunk in chunks:
-        fed.answer(chunk)
+        fed.response_body(chunk)
     return fed.usage()
 
 
 def event(
     text: str | None = None, *, prompt: int | None = None, completion: int | None = None, finish: str = ""
 ) -> bytes:
-    """One chunk of a chat completion as a gateway writes it (gateway contract section 1.2)."""
+    """Return one chunk of a chat completion as a gateway writes it (gateway contract section 1.2)."""
     document: dict[str, Any] = {
         "choices": [{"delta": {"content": text or "", "role": "assistant"}, "finish_reason": finish, "index": 0}]
     }
@@ -60,6 +68,6 @@ def event(
 
 @st.composite
 def cuts(draw: st.DrawFn, body: bytes) -> list[bytes]:
-    """The body in pieces, some of them empty."""
+    """Draw cuts of the body into pieces, some of them empty."""
     places = sorted(draw(st.lists(st.integers(0, len(body)), max_size=12)))
     return [body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)]

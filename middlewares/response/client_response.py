@@ -1,0 +1,76 @@
+"""The response to one request on its way to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from starlette.types import Message, Send
+
+from middlewares.exchange import Exchange, Headers
+from middlewares.response.headers import client_headers, client_status
+from middlewares.response.limits import limit_headers
+from middlewares.response.openai import OpenAiResponse
+from middlewares.routing.route import Route
+from middlewares.routing.traits import AnsweredBy, Dialect
+
+CLIENT_CLOSED = 499
+"""Recorded for a request whose client was sent nothing at all; not a status that anybody receives."""
+
+
+class ClientResponse:
+    """Sends the response of one exchange; the only writer of its `client_status`."""
+
+    __slots__ = ("_cors", "_openai", "_send", "complete", "exchange", "started")
+
+    def __init__(self, exchange: Exchange, send: Send, cors: Headers) -> None:
+        self.exchange = exchange
+        self.started = False
+        self.complete = False
+        self._send = send
+        self._cors = cors
+        self._openai: OpenAiResponse | None = None
+
+    def relay(self, message: Message) -> Awaitable[None]:
+        """Pass on what the stages inside send, in the dialect of the route."""
+        route = self.exchange.route
+        if message["type"] == "http.response.start" and route is not None and speaks_openai(route):
+            self._openai = OpenAiResponse(self.send)
+        return self.send(message) if self._openai is None else self._openai.send(message)
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass on an ASGI message; a head loses the headers that no client may see, and gains Tollgate's own."""
+        if message["type"] == "http.response.body":
+            self.exchange.bytes_out += len(message.get("body", b""))
+            self.complete = not message.get("more_body", False)
+        elif message["type"] == "http.response.start":
+            status = client_status(message["status"])
+            headers = message.get("headers", ())
+            # Only a gateway's headers are filtered; a control surface may, for example, set cookies.
+            return self._start(status, headers if self.exchange.surface else client_headers(headers, status))
+        return self._send(message)
+
+    async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Send a whole response of Tollgate's own."""
+        await self._start(status, headers)
+        await self.send({"type": "http.response.body", "body": body})
+
+    def close(self) -> None:
+        """Take note that nothing more is sent."""
+        if not self.started:
+            self._set_status(CLIENT_CLOSED)
+
+    def _start(self, status: int, headers: Headers) -> Awaitable[None]:
+        exchange = self.exchange
+        self._set_status(status)
+        self.started = True
+        request_id = b"x-request-id", exchange.request_id.encode()
+        headers = [*headers, request_id, *limit_headers(exchange.limit_states), *self._cors]
+        return self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def _set_status(self, status: int) -> None:
+        self.exchange.client_status = status
+
+
+def speaks_openai(route: Route) -> bool:
+    """Return whether a gateway's response has to be put into the format of OpenAI clients."""
+    return route.dialect is Dialect.OPENAI and route.answered_by is AnsweredBy.GATEWAY
