@@ -111,7 +111,7 @@ class Affinity(Protocol):
         """What the request names begins anew at another gateway where that one is not available."""
         ...
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
+    async def reassign(self, gateways: Sequence[str]) -> str:
         """`gateway` is not available: choose one of `gateways`, best first, if it is movable.
 
         Returns what all workers have agreed on, and becomes `gateway`.

@@ -69,7 +69,7 @@ def pipeline(
         partial(
             TenancyMiddleware,
             affinity_table=affinity_table,
-            alone=len(fleet.gateways) == 1,
+            single_gateway=len(fleet.gateways) == 1,
             public_url=settings.public_url,
             media_url=settings.media_url,
         ),

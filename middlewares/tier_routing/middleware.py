@@ -78,7 +78,7 @@ class TierRoutingMiddleware:
         if affinity.movable:
             pool, others = self.fleet.candidates(pools, now)
         if (others or not affinity.movable) and not self.fleet.is_healthy(url, now):
-            url = await affinity.settle_on(others)
+            url = await affinity.reassign(others)
         if not affinity.movable and not self.fleet.is_healthy(url, now):
             if url not in self.fleet.gateways:
                 raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")

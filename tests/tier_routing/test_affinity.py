@@ -32,7 +32,7 @@ class Stuck:
     agreed: str = ""
     offered: list[Sequence[str]] = field(default_factory=list)
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
+    async def reassign(self, gateways: Sequence[str]) -> str:
         self.offered.append(gateways)
         self.gateway = self.agreed or (gateways[0] if gateways else self.gateway)
         return self.gateway
