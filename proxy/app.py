@@ -16,9 +16,8 @@ from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
-from middlewares.live.byoc_middleware import ByocStreamMiddleware
-from middlewares.live.byoc_streams import Streams
-from middlewares.live.middleware import LiveMiddleware
+from middlewares.live.byoc_streams import ByocStreams
+from middlewares.live.middleware import ByocStreamMiddleware, LiveMiddleware
 from middlewares.live.stream_tokens import StreamTokenSigner
 from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.request_id import RequestIds
@@ -40,7 +39,7 @@ def pipeline(
     credentials: CredentialCache,
     ledger: Ledger,
     sessions: Sessions,
-    streams: Streams,
+    streams: ByocStreams,
     affinity_table: AffinityTable,
     fleet: Fleet,
     metrics: RequestMetrics,

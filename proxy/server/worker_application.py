@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from config.routing import Gateway, Stickiness
 from config.settings import Settings
 from middlewares.ledger.ledger import Ledger
-from middlewares.live.byoc_streams import Streams
+from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.fleet import Fleet
@@ -62,7 +62,7 @@ class WorkerApplication:
             pools = {url: _connections(gateway) for url, gateway in gateways.items()}
             hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
             forwarder = Forwarder(pools, hosts, fleet, settings.routing)
-            streams = Streams(store, keys, ledger)
+            streams = ByocStreams(store, keys, ledger)
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             metrics = RequestMetrics()
             app = pipeline(

@@ -1,4 +1,4 @@
-"""Live streams on the gateway stand-in, from their first webhook to their last heartbeat."""
+"""Live streams on the mock gateway, from their first webhook to their last heartbeat."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ async def test_two_gateways_a_tick_lost_and_a_tick_twice(live: Rig) -> None:
 async def test_a_heartbeat_without_streams_charges_nobody(live: Rig) -> None:
     customer = await live.customer()
     await live.beat()
-    answer = await live.ask("/webhooks/live/heartbeat", {"ids": None})
-    assert (answer.status_code, answer.json()) == (200, {})
+    response = await live.ask("/webhooks/live/heartbeat", {"ids": None})
+    assert (response.status_code, response.json()) == (200, {})
     assert await live.books.recorded(customer.app) == []
 
 
 async def test_a_stream_nobody_was_let_in_for_is_ended(live: Rig) -> None:
     customer = await live.customer()
-    strangers = [f"{customer.app}_other", "app_aaaaaaaaaaaaaaaa_cam", "cam", ""]
-    answer = await live.ask("/webhooks/live/heartbeat", {"ids": strangers})
-    assert answer.json() == {"terminatedStreamIds": strangers[:3]}
+    unknown = [f"{customer.app}_other", "app_aaaaaaaaaaaaaaaa_cam", "cam", ""]
+    response = await live.ask("/webhooks/live/heartbeat", {"ids": unknown})
+    assert response.json() == {"terminatedStreamIds": unknown[:3]}
 
 
 async def test_a_revoked_key_ends_the_stream_at_the_next_tick(live: Rig) -> None:
@@ -122,7 +122,7 @@ async def test_a_plan_that_changes_counts_from_the_next_tick(live: Rig) -> None:
     await live.books.check()
 
 
-async def test_a_gate_that_restarts_loses_nothing(books: Books) -> None:
+async def test_a_worker_that_restarts_loses_nothing(books: Books) -> None:
     async with rig(books, settings_of()) as before:
         customer = await before.customer()
         await before.publish(customer)
@@ -130,8 +130,8 @@ async def test_a_gate_that_restarts_loses_nothing(books: Books) -> None:
             await before.beat()
     async with rig(books, settings_of()) as after:
         books.clocked.now_ms += 2 * TICK
-        answer = await after.ask("/webhooks/live/heartbeat", {"ids": [f"{customer.app}_cam"]})
-        assert answer.json() == {}
+        response = await after.ask("/webhooks/live/heartbeat", {"ids": [f"{customer.app}_cam"]})
+        assert response.json() == {}
     assert await books.lived(customer.app) == 5 * TICK
     await books.check()
 

@@ -1,4 +1,4 @@
-"""Streams that begin, are reported, fall silent, come back and end at random, against a model of a few lines."""
+"""ByocStreams that begin, are reported, fall silent, come back and end at random, against a model of a few lines."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Admitted, Denied
+from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.sessions.sessions import REMEMBERED_MS, Sessions
 from tests.ledger.redis_time import Clocked
 from tests.ledger.worker_ledger import WorkerLedger
@@ -20,25 +21,32 @@ PRICE = TICK // 1_000 * PER_SECOND
 """Of one tick."""
 
 
+class TimedSessions(Sessions):
+    """Sessions at a Redis time of the test's choosing."""
+
+    def __init__(self, clocked: Clocked, keys: RedisKeys) -> None:
+        super().__init__(clocked, keys, tick=TICK, gap=GAP)
+        self.clocked = clocked
+
+
 @pytest.fixture
-def sessions(clocked: Clocked, books: Books) -> Sessions:
-    return Sessions(clocked, books.keys, tick=TICK, gap=GAP)
+def sessions(clocked: Clocked, books: Books) -> TimedSessions:
+    return TimedSessions(clocked, books.keys)
 
 
-def wait(sessions: Sessions, milliseconds: int) -> None:
+def wait(sessions: TimedSessions, milliseconds: int) -> None:
     """Let time pass."""
-    assert isinstance(sessions._runner, Clocked)
-    sessions._runner.now_ms += milliseconds
+    sessions.clocked.now_ms += milliseconds
 
 
-async def tick(sessions: Sessions, policy: Policy | None, *, after: int = TICK, stream: str = STREAM) -> bool:
+async def tick(sessions: TimedSessions, policy: Policy | None, *, after: int = TICK, stream: str = STREAM) -> bool:
     """Report the stream a while later; whether it may go on."""
     wait(sessions, after)
     found = await sessions.find("app", stream)
     return found is not None and await sessions.tick(found, policy)
 
 
-async def test_sixty_ticks_are_three_hundred_seconds(sessions: Sessions, books: Books) -> None:
+async def test_sixty_ticks_are_three_hundred_seconds(sessions: TimedSessions, books: Books) -> None:
     await books.grant(100 * PRICE)
     policy = books.policy("prepaid")
     assert await sessions.begin(STREAM, policy, "noop") is None
@@ -49,7 +57,7 @@ async def test_sixty_ticks_are_three_hundred_seconds(sessions: Sessions, books: 
     await books.check()
 
 
-async def test_each_tick_is_one_event_and_the_session_one_request(sessions: Sessions, books: Books) -> None:
+async def test_each_tick_is_one_event_and_the_session_one_request(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("postpaid")
     await sessions.begin(STREAM, policy, "noop")
     for _ in range(3):
@@ -64,7 +72,9 @@ async def test_each_tick_is_one_event_and_the_session_one_request(sessions: Sess
     await books.check()
 
 
-async def test_a_balance_that_ends_ends_the_stream_with_its_last_paid_tick(sessions: Sessions, books: Books) -> None:
+async def test_a_balance_that_ends_ends_the_stream_with_its_last_paid_tick(
+    sessions: TimedSessions, books: Books
+) -> None:
     await books.grant(30 * PRICE)
     policy = books.policy("prepaid")
     assert await sessions.begin(STREAM, policy, "noop") is None
@@ -78,7 +88,7 @@ async def test_a_balance_that_ends_ends_the_stream_with_its_last_paid_tick(sessi
     await books.check()
 
 
-async def test_a_cap_that_is_reached_ends_the_stream(sessions: Sessions, books: Books) -> None:
+async def test_a_cap_that_is_reached_ends_the_stream(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("postpaid")
     await sessions.begin(STREAM, policy, "noop")
     assert [await tick(sessions, policy) for _ in range(6)] == [True] * 5 + [False]
@@ -89,7 +99,7 @@ async def test_a_cap_that_is_reached_ends_the_stream(sessions: Sessions, books: 
     await books.check()
 
 
-async def test_an_allowance_is_used_up_before_anything_costs(sessions: Sessions, books: Books) -> None:
+async def test_an_allowance_is_used_up_before_anything_costs(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("included")
     await sessions.begin(STREAM, policy, "noop")
     for _ in range(3):
@@ -98,7 +108,7 @@ async def test_an_allowance_is_used_up_before_anything_costs(sessions: Sessions,
     await books.check()
 
 
-async def test_a_tick_lost_is_counted_with_the_next(sessions: Sessions, books: Books) -> None:
+async def test_a_tick_lost_is_counted_with_the_next(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("included")
     await sessions.begin(STREAM, policy, "noop")
     for number in range(1, 13):
@@ -107,7 +117,7 @@ async def test_a_tick_lost_is_counted_with_the_next(sessions: Sessions, books: B
     await books.check()
 
 
-async def test_a_tick_said_twice_counts_once(sessions: Sessions, books: Books) -> None:
+async def test_a_tick_said_twice_counts_once(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("included")
     await sessions.begin(STREAM, policy, "noop")
     for _ in range(12):
@@ -119,7 +129,7 @@ async def test_a_tick_said_twice_counts_once(sessions: Sessions, books: Books) -
 
 
 @pytest.mark.parametrize("apart", [1, 1_000, 2_500, 4_000])
-async def test_two_gateways_that_report_the_same_stream(sessions: Sessions, books: Books, apart: int) -> None:
+async def test_two_gateways_that_report_the_same_stream(sessions: TimedSessions, books: Books, apart: int) -> None:
     policy = books.policy("included")
     await sessions.begin(STREAM, policy, "noop")
     await tick(sessions, policy)
@@ -131,7 +141,9 @@ async def test_two_gateways_that_report_the_same_stream(sessions: Sessions, book
     await books.check()
 
 
-async def test_ticks_of_the_same_moment_race_and_one_counts(sessions: Sessions, books: Books, clocked: Clocked) -> None:
+async def test_ticks_of_the_same_moment_race_and_one_counts(
+    sessions: TimedSessions, books: Books, clocked: Clocked
+) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -143,7 +155,9 @@ async def test_ticks_of_the_same_moment_race_and_one_counts(sessions: Sessions, 
     await books.check()
 
 
-async def test_a_silence_longer_than_the_gap_was_a_pause(sessions: Sessions, books: Books, clocked: Clocked) -> None:
+async def test_a_silence_longer_than_the_gap_was_a_pause(
+    sessions: TimedSessions, books: Books, clocked: Clocked
+) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -159,7 +173,7 @@ async def test_a_silence_longer_than_the_gap_was_a_pause(sessions: Sessions, boo
     await books.check()
 
 
-async def test_a_stream_never_reported_costs_nothing(sessions: Sessions, books: Books, clocked: Clocked) -> None:
+async def test_a_stream_never_reported_costs_nothing(sessions: TimedSessions, books: Books, clocked: Clocked) -> None:
     policy = books.policy("prepaid")
     await books.grant(PRICE)
     assert await sessions.begin(STREAM, policy, "noop") is None
@@ -170,7 +184,7 @@ async def test_a_stream_never_reported_costs_nothing(sessions: Sessions, books: 
     await books.check()
 
 
-async def test_a_session_holds_its_slot_and_frees_it(sessions: Sessions, books: Books) -> None:
+async def test_a_session_holds_its_slot_and_frees_it(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     assert await sessions.begin(STREAM, policy, "noop") is None
@@ -184,7 +198,7 @@ async def test_a_session_holds_its_slot_and_frees_it(sessions: Sessions, books: 
     await books.check()
 
 
-async def test_ticks_are_no_requests_to_a_rate_limit(sessions: Sessions, books: Books) -> None:
+async def test_ticks_are_no_requests_to_a_rate_limit(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -193,23 +207,23 @@ async def test_ticks_are_no_requests_to_a_rate_limit(sessions: Sessions, books: 
 
 
 async def test_a_stream_takes_over_the_slot_of_the_request_that_began_it(
-    sessions: Sessions, books: Books, tmp_path: Path
+    sessions: TimedSessions, books: Books, tmp_path: Path
 ) -> None:
     """The gateway asks while the request still runs: with one slot, the two would shut each other out."""
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
-    async with WorkerLedger(books.clocked, books.keys, tmp_path) as desk:
-        decision = await desk.admit(policy)
+    async with WorkerLedger(books.clocked, books.keys, tmp_path) as worker:
+        decision = await worker.admit(policy)
         assert isinstance(decision, Admitted)
         assert isinstance(await sessions.begin(STREAM, policy, "noop"), Denied)
         assert await sessions.begin(STREAM, policy, "noop", request=decision.hold.request_id) is None
-        desk.ledger.release(decision.hold)
+        worker.ledger.release(decision.hold)
     assert isinstance(await sessions.begin("app_b", policy, "noop"), Denied), "the slot is the stream's now"
     assert await books.holds() == 1
     await books.check()
 
 
-async def test_a_client_that_comes_back_goes_on(sessions: Sessions, books: Books) -> None:
+async def test_a_client_that_comes_back_goes_on(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -220,7 +234,7 @@ async def test_a_client_that_comes_back_goes_on(sessions: Sessions, books: Books
     assert await books.holds() == 1
 
 
-async def test_another_key_takes_the_stream_over(sessions: Sessions, books: Books) -> None:
+async def test_another_key_takes_the_stream_over(sessions: TimedSessions, books: Books) -> None:
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, books.policy("prepaid"), "noop")
     await tick(sessions, books.policy("prepaid"))
@@ -237,7 +251,7 @@ async def test_another_key_takes_the_stream_over(sessions: Sessions, books: Book
     await books.check()
 
 
-async def test_an_end_by_the_client_charges_what_no_tick_has_told(sessions: Sessions, books: Books) -> None:
+async def test_an_end_by_the_client_charges_what_no_tick_has_charged(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -245,13 +259,13 @@ async def test_an_end_by_the_client_charges_what_no_tick_has_told(sessions: Sess
     wait(sessions, 2_000)
     await sessions.end("app", STREAM)
     assert await books.lived() == TICK + 2_000
-    assert not await tick(sessions, policy), "whoever still reports it is told to end it"
+    assert not await tick(sessions, policy), "whoever still reports it is made to end it"
     await sessions.end("app", STREAM)
     assert await books.holds() == 0
     await books.check()
 
 
-async def test_a_principal_that_may_no_more_pays_to_its_last_tick(sessions: Sessions, books: Books) -> None:
+async def test_a_principal_that_may_no_more_pays_to_its_last_tick(sessions: TimedSessions, books: Books) -> None:
     policy = books.policy("prepaid")
     await books.grant(100 * PRICE)
     await sessions.begin(STREAM, policy, "noop")
@@ -262,13 +276,13 @@ async def test_a_principal_that_may_no_more_pays_to_its_last_tick(sessions: Sess
     await books.check()
 
 
-async def test_a_session_is_forgotten_a_day_after_its_last_tick(sessions: Sessions, books: Books) -> None:
+async def test_a_session_is_forgotten_a_day_after_its_last_tick(sessions: TimedSessions, books: Books) -> None:
     await sessions.begin(STREAM, books.policy("included"), "noop")
     remaining = await books.store.redis.pttl(books.keys.session("app", "live-video-to-video", STREAM))
     assert 0 < remaining <= REMEMBERED_MS
 
 
-async def test_midnight_divides_what_each_day_counts(sessions: Sessions, books: Books) -> None:
+async def test_midnight_divides_what_each_day_counts(sessions: TimedSessions, books: Books) -> None:
     """The test's clock starts at midnight: the tick before it belongs to the day and year before."""
     wait(sessions, -2 * TICK)
     policy = books.policy("postpaid")

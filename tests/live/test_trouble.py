@@ -47,8 +47,8 @@ async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_pat
                 await live.publish(customer)
                 await live.beat()
                 server.kill()
-                answer = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
-                assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+                response = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
+                assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
                 await live.beat()
                 assert live.gateway.live == [f"{customer.app}_cam"]
                 server.start()
@@ -56,8 +56,8 @@ async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_pat
 
                 async def charged() -> bool:
                     await live.gateway.beat()
-                    answer = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
-                    return answer.status_code == 200
+                    response = await live.ask("/webhooks/live/heartbeat", {"ids": live.gateway.live})
+                    return response.status_code == 200
 
                 await eventually(charged)
                 assert await books.lived(customer.app) == 3 * TICK
