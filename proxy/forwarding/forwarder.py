@@ -96,16 +96,16 @@ class Forwarder:
                 exchange.gateway_status = response.status
                 try:
                     if response.status in FAILING:
-                        self._fleet.failed(url, time.monotonic())
+                        self._fleet.record_failure(url, time.monotonic())
                     else:
-                        self._fleet.succeeded(url)
+                        self._fleet.record_success(url)
                     await self._relay(exchange, response, send)
                 finally:
                     response.close()
                 return
             except UpstreamError as error:
                 if not isinstance(error, PoolExhausted):
-                    self._fleet.failed(url, time.monotonic())
+                    self._fleet.record_failure(url, time.monotonic())
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue
                 refusal = refusal_of(error)

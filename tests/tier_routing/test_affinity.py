@@ -42,7 +42,7 @@ async def routed(affinity: Stuck, *ejected: str) -> Exchange:
     """A playback request past the stage. Raises `Refusal`."""
     fleet = Fleet(POOLS)
     for url in ejected:
-        fleet.failed(url, time.monotonic())
+        fleet.record_failure(url, time.monotonic())
     exchange = Exchange("id", 0.0, "GET", "/stream/x", route=BY_NAME["playback"], affinity=affinity)
     exchange.principal = Principal("app", None, None, "standard", BUILT_IN_PLANS["standard"])
 
