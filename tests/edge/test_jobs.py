@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.routing import Tier
 from middlewares.edge.job import read_job
 from middlewares.exchange import Job, Refusal
-from middlewares.tier_routing.hints import job_header, live_target
+from middlewares.tier_routing.hints import job_header
 
 JOB = {
     "request": '{"run": "echo"}',
@@ -99,10 +99,3 @@ def test_a_malformed_job_is_refused(header: bytes) -> None:
 def test_any_header_is_a_job_or_refused(header: bytes) -> None:
     with pytest.raises(Refusal):
         read_job(header, 60)
-
-
-def test_the_orchestrator_of_a_live_stream_is_the_tiers() -> None:
-    tier = Tier(live_orchestrator="orch.example:8935/a b")
-    assert live_target(b"/live/video-to-video/s/whip", Tier()) == b"/live/video-to-video/s/whip"
-    assert live_target(b"/whip", tier) == b"/whip?orchestrator=orch.example%3A8935%2Fa%20b"
-    assert live_target(b"/whip?a=1", tier) == b"/whip?a=1&orchestrator=orch.example%3A8935%2Fa%20b"
