@@ -28,7 +28,7 @@ QUEUE_SECONDS = 5.0
 
 
 class Forwarder:
-    """An ASGI application that answers every request with a gateway's response."""
+    """An ASGI application that responds to every request with a gateway's response."""
 
     def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
         self._pools = pools
@@ -74,7 +74,7 @@ class Forwarder:
         timeouts = self._timeouts[_workload(exchange)]
         body = await open_body(receive, connection, timeouts.idle) if exchange.has_body else None
 
-        def sending() -> None:
+        def mark_forwarded() -> None:
             exchange.forwarded = True
 
         for url in exchange.gateways:
@@ -90,7 +90,7 @@ class Forwarder:
                     body,
                     length=exchange.content_length,
                     timeouts=timeouts,
-                    on_send=sending,
+                    on_send=mark_forwarded,
                 )
                 exchange.upstream_seconds = time.monotonic() - started
                 exchange.gateway_status = response.status

@@ -17,7 +17,7 @@ from config.workloads import Unit
 from middlewares.exchange import Declared, Exchange, Outcome, Principal
 from middlewares.response.log import RequestLog
 from middlewares.routes import BY_NAME
-from tests.response.server_fixture import answering, serving
+from tests.response.server_fixture import responding, serving
 
 PIPE_BUF = 4096
 
@@ -44,20 +44,20 @@ def fill(exchange: Exchange) -> None:
     exchange.bytes_in, exchange.client_address = 150, "203.0.113.9"
 
 
-async def test_every_field(tmp_path: Path) -> None:
+async def test_every_member(tmp_path: Path) -> None:
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
         fill(exchange)
-        await answering(200, body=b"12345")(exchange, receive, send)
+        await responding(200, body=b"12345")(exchange, receive, send)
 
-    async with serving(inner, tmp_path) as rig:
-        await rig.request("POST", "/text-to-image?token=hidden")
-        (line,) = await rig.lines()
+    async with serving(inner, tmp_path) as server:
+        await server.request("POST", "/text-to-image?token=hidden")
+        (line,) = await server.lines()
     assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() is not None
     assert line.pop("duration_ms") >= 0
     assert line == {
         "level": "info",
         "event": "request",
-        "request_id": rig.exchanges[0].request_id,
+        "request_id": server.exchanges[0].request_id,
         "method": "POST",
         "path": "/text-to-image",
         "route": "text-to-image",
