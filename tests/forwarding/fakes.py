@@ -99,7 +99,7 @@ class Forwarding:
     ) -> Forwarded:
         """Forward one request; its body comes in `messages`. Raises what the forwarder raises.
 
-        `on_send` is called, and awaited, with each message that the client is sent. `results` gets the result also where
+        `on_send` is called, and awaited, with each message that the client is sent. `results` gets the result even if
         this raises.
         """
         exchange = Exchange("id", 0.0, "POST" if messages else "GET", "/", route=BY_NAME[route], target=b"/target")

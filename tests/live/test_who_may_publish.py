@@ -12,7 +12,7 @@ import pytest
 
 from config.workloads import Workload
 from proxy.control.api_keys import ApiKeys
-from tests.live.assertions import Books
+from tests.live.assertions import LedgerView
 from tests.live.server_fixture import SECRET, Rig, rig, settings_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer
@@ -22,8 +22,8 @@ PUSH = "/webhooks/auth"
 
 
 @pytest.fixture
-async def live(books: Books) -> AsyncIterator[Rig]:
-    async with rig(books, settings_of(rtmp_transcoding=True)) as running:
+async def live(ledger_view: LedgerView) -> AsyncIterator[Rig]:
+    async with rig(ledger_view, settings_of(rtmp_transcoding=True)) as running:
         yield running
 
 
@@ -72,7 +72,7 @@ async def test_a_credential_is_needed(live: Rig) -> None:
 
 async def test_a_revoked_or_expired_key_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
-    await ApiKeys(live.books.store.redis, None).revoke(key_id(customer))
+    await ApiKeys(live.ledger_view.store.redis, None).revoke(key_id(customer))
     assert await refused(live, about(customer)) == (401, "key_revoked")
     late = await live.customer(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert await refused(live, about(late)) == (401, "key_expired")
@@ -134,8 +134,8 @@ async def test_who_does_not_know_the_secret_is_refused(live: Rig) -> None:
         assert await code(f"{path}?secret={SECRET}") != "missing_credentials"
 
 
-async def test_without_a_secret_no_webhook_is_served(books: Books) -> None:
-    async with rig(books, settings_of(secret=None)) as closed:
+async def test_without_a_secret_no_webhook_is_served(ledger_view: LedgerView) -> None:
+    async with rig(ledger_view, settings_of(secret=None)) as closed:
         assert (await closed.ask(AUTH, question(""))).status_code == 404
 
 
@@ -171,7 +171,7 @@ async def test_rtmp_transcoding_has_its_plans_profiles(live: Rig) -> None:
     assert (await live.ask(PUSH, {"url": "rtmp://gw/live/show"})).status_code == 401
 
 
-async def test_rtmp_transcoding_is_refused_until_it_is_wanted(books: Books) -> None:
-    async with rig(books, settings_of()) as plain:
+async def test_rtmp_transcoding_is_refused_until_it_is_wanted(ledger_view: LedgerView) -> None:
+    async with rig(ledger_view, settings_of()) as plain:
         customer = await plain.customer()
         assert (await plain.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})).status_code == 403
