@@ -69,7 +69,7 @@ class Principal:
     """Models that the credential is limited to; None: all."""
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declaration(msgspec.Struct, frozen=True):
     """What a request declares before it is forwarded. A struct, because one is made for every request."""
 
     model: str | None = None
@@ -91,10 +91,10 @@ class Job:
     timeout_seconds: int
 
 
-NOTHING_DECLARED = Declared()
+NOTHING_DECLARED = Declaration()
 
 
-async def declare_nothing() -> Declared:
+async def declare_nothing() -> Declaration:
     """Return an empty declaration: the `declare` of routes whose body is not read."""
     return NOTHING_DECLARED
 
@@ -145,7 +145,7 @@ class Exchange:
     has_body: bool = False
     client_address: str = ""
     scheme: str = "http"
-    declare: Callable[[], Awaitable[Declared]] = declare_nothing
+    declare: Callable[[], Awaitable[Declaration]] = declare_nothing
     """Reads what the request declares, at most once. May raise `Refusal` (400, 408, 413)."""
 
     job: Job | None = None
@@ -158,7 +158,7 @@ class Exchange:
     """True if Redis did not reply to a call for this request; it is not waited for again."""
 
     # rate_limit
-    declared: Declared = NOTHING_DECLARED
+    declared: Declaration = NOTHING_DECLARED
     policy: Policy | None = None
     """The compiled rules and prices of the principal."""
     hold: Hold | None = None

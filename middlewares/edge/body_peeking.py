@@ -13,7 +13,7 @@ from middlewares.edge.body import parse_object
 from middlewares.edge.declaration import declare, default_model, missing_members
 from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat
-from middlewares.exchange import Declared, Exchange, Refusal
+from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
 
@@ -33,7 +33,7 @@ class ReplayableBody:
         self._settings = settings
         self._replay: Message | None = None
         """What was read, and is still to be given."""
-        self._declared: Declared | None = None
+        self._declared: Declaration | None = None
 
     async def receive(self) -> Message:
         """Return the next message: what was read before comes first. It is the ASGI `receive` of later stages."""
@@ -69,7 +69,7 @@ class JsonBody(ReplayableBody):
 
     __slots__ = ()
 
-    async def declare(self) -> Declared:
+    async def declare(self) -> Declaration:
         """Return what the body declares. The principal has to be known.
 
         Raises `Refusal`: 400 for a body that is no JSON object, a wrong parameter or a client that left; 408 when
@@ -123,7 +123,7 @@ class FormBody(ReplayableBody):
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
 
-    async def declare(self) -> Declared:
+    async def declare(self) -> Declaration:
         """Return the model of the form.
 
         Raises `Refusal`: 400 for what is no form, for one that names no model where none is configured, or too late,
@@ -146,7 +146,7 @@ class FormBody(ReplayableBody):
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
             self._replay = {"type": "http.request", "body": added + finder.body, "more_body": more}
-            self._declared = Declared(model=model)
+            self._declared = Declaration(model=model)
         return self._declared
 
 

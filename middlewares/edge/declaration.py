@@ -13,7 +13,7 @@ from config.workloads import Unit, Workload
 from middlewares.edge.ambiguous import UniqueNames, check_spelling
 from middlewares.edge.chat import check_chat
 from middlewares.edge.members import Document, invalid_parameter, read_integer, read_text
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 
 _MAX_SIDE = 65_535
 """Largest side and count: the product of three stays below 2^53, exact in every number type on the way."""
@@ -48,7 +48,7 @@ def default_model(workload: Workload, settings: Edge) -> str:
 
 def declare(
     workload: Workload, document: Document, body: bytes, settings: Edge, plan: Plan, *, added: Document
-) -> Declared:
+) -> Declaration:
     """Return model and upper bound of the units of one request.
 
     `document`: what `body` says, as the client sent it; `added`: its `missing_members`. Raises `Refusal` (400,
@@ -61,7 +61,7 @@ def declare(
     units, max_counts = rules.units(whole, settings, plan, model)
     if body.count(b":") != len(document):  # as many colons as names: there are no other members, hence none is repeated
         rules.unique.check(body, max_counts)
-    return Declared(model=model, units=units, document=whole)
+    return Declaration(model=model, units=units, document=whole)
 
 
 _UpperBound = tuple[dict[Unit, int], Mapping[str, int]]

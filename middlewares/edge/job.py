@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from config.workloads import Unit
-from middlewares.exchange import Declared, Exchange, Job, Refusal
+from middlewares.exchange import Declaration, Exchange, Job, Refusal
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Measure, StreamStep
@@ -58,14 +58,14 @@ def read_job(header: bytes, max_seconds: int) -> Job:
     return Job(read.capability, read.request, parameters, min(read.timeout_seconds, max_seconds))
 
 
-def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declared]]:
+def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declaration]]:
     """Return the `declare` of a BYOC request, whose capability is its model. It needs a known principal."""
 
-    async def declare() -> Declared:
+    async def declare() -> Declaration:
         principal = exchange.principal
         assert principal is not None  # noqa: S101 - jobs of unknown callers are not read
         exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
-        return Declared(job.capability, _reserved_units(route, job))
+        return Declaration(job.capability, _reserved_units(route, job))
 
     return declare
 

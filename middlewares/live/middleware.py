@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Declared, Exchange, Refusal
+from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.ledger.sessions.sessions import Sessions
 from middlewares.live.byoc_streams import ByocStreams
 from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
@@ -60,8 +60,8 @@ class LiveMiddleware:
         requested = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
         pipeline = requested or principal.plan.live.pipeline or ""
 
-        async def declare() -> Declared:
-            return Declared(model=pipeline or None)
+        async def declare() -> Declaration:
+            return Declaration(model=pipeline or None)
 
         exchange.declare = declare
         if self.stream_tokens is None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from config.access import Edge
 from config.plans import Plan
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Declared, Exchange, Principal, Refusal
+from middlewares.exchange import Declaration, Exchange, Principal, Refusal
 from proxy.server.protocol import protocol_class
 
 DEADLINE = 10.0
@@ -44,7 +44,7 @@ class Seen:
     body: bytes = b""
     complete: bool = False
     refused: str = ""
-    declared: Declared | None = None
+    declared: Declaration | None = None
 
 
 @dataclass

@@ -13,7 +13,7 @@ from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
 from middlewares.edge.body_peeking import add_members
 from middlewares.edge.declaration import declare, missing_members
-from middlewares.exchange import Declared, Refusal
+from middlewares.exchange import Declaration, Refusal
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -23,7 +23,7 @@ CHAT: dict[str, Any] = {
 }
 
 
-def admit(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -> tuple[bytes, Declared]:
+def admit(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -> tuple[bytes, Declaration]:
     """As the edge does: what the gateway would get, and what is known of it."""
     settings, plan = settings or Edge(), plan or Plan()
     document = parse_object(body)

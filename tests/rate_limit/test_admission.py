@@ -10,7 +10,7 @@ from ulid import ULID
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.exchange import Declared, Exchange, Principal, Refusal
+from middlewares.exchange import Declaration, Exchange, Principal, Refusal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.rate_limit.middleware import RateLimitMiddleware
@@ -18,17 +18,17 @@ from middlewares.routes import BY_NAME
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import WorkerLedger
 
-PIXELS = Declared(model="sdxl", units={Unit.PIXELS: 600, Unit.GENERATIONS: 1})
+PIXELS = Declaration(model="sdxl", units={Unit.PIXELS: 600, Unit.GENERATIONS: 1})
 
 
 def exchange_of(
-    route: str, plan: Plan, declared: Declared = PIXELS, *, models: frozenset[str] | None = None
+    route: str, plan: Plan, declared: Declaration = PIXELS, *, models: frozenset[str] | None = None
 ) -> Exchange:
     """Return the exchange of a request as edge and auth leave it."""
     exchange = Exchange(str(ULID()), 0.0, "POST", "/", route=BY_NAME[route])
     exchange.principal = Principal("app_a", "user_a", "key_a", "plan", plan, models=models)
 
-    async def declare() -> Declared:
+    async def declare() -> Declaration:
         return declared
 
     exchange.declare = declare
@@ -140,7 +140,7 @@ async def test_a_refusal_names_its_limit(worker: WorkerLedger, code: str) -> Non
 
 async def test_a_shadow_limit_refuses_nobody(worker: WorkerLedger) -> None:
     plan = Plan.model_validate({"limits": {"app": {"requests_per_minute": {"max": 1, "shadow": True}}}})
-    assert [await passes(worker.ledger, exchange_of("llm", plan, Declared())) for _ in range(3)] == [True] * 3
+    assert [await passes(worker.ledger, exchange_of("llm", plan, Declaration())) for _ in range(3)] == [True] * 3
     assert worker.reports.shadow == ["app-requests-per-minute"] * 2
 
 
@@ -159,7 +159,7 @@ async def test_a_credential_limited_to_models(
     worker: WorkerLedger, route: str, model: str | None, code: str | None
 ) -> None:
     """What begins work must name one of them; what begins none need not name any."""
-    exchange = exchange_of(route, Plan(), Declared(model=model), models=frozenset({"sdxl", "flux"}))
+    exchange = exchange_of(route, Plan(), Declaration(model=model), models=frozenset({"sdxl", "flux"}))
     if code is None:
         assert await passes(worker.ledger, exchange)
         return
@@ -174,16 +174,16 @@ async def test_a_credential_limited_to_models(
 async def test_a_route_that_serves_a_running_stream_takes_no_slot(worker: WorkerLedger) -> None:
     """With one slot, a client could otherwise not watch, update or stop the stream that holds it."""
     plan = Plan.model_validate({"limits": {"app": {"concurrent": 1, "requests_per_minute": 5}}})
-    assert await passes(worker.ledger, exchange_of("live-whip", plan, Declared(model="noop")))
+    assert await passes(worker.ledger, exchange_of("live-whip", plan, Declaration(model="noop")))
     for route in ("live-whep", "live-update", "live-status", "byoc-stream-stop"):
         assert not BY_NAME[route].takes_slot
-        assert await passes(worker.ledger, exchange_of(route, plan, Declared()))
-    assert (await refused(worker.ledger, exchange_of("llm", plan, Declared()))).code == "rate_limited"
+        assert await passes(worker.ledger, exchange_of(route, plan, Declaration()))
+    assert (await refused(worker.ledger, exchange_of("llm", plan, Declaration()))).code == "rate_limited"
 
 
 async def test_the_limit_of_concurrent_requests_stands_for_all_other_routes(worker: WorkerLedger) -> None:
     plan = Plan.model_validate({"limits": {"app": {"concurrent": 1}}})
-    assert await passes(worker.ledger, exchange_of("live-whip", plan, Declared(model="noop")))
+    assert await passes(worker.ledger, exchange_of("live-whip", plan, Declaration(model="noop")))
     for route in sorted(name for name, row in BY_NAME.items() if row.takes_slot):
         assert (await refused(worker.ledger, exchange_of(route, plan))).code == "concurrency_limited"
 
@@ -191,7 +191,7 @@ async def test_the_limit_of_concurrent_requests_stands_for_all_other_routes(work
 async def test_a_body_that_is_refused_is_not_admitted(worker: WorkerLedger) -> None:
     exchange = exchange_of("llm", Plan())
 
-    async def declare() -> Declared:
+    async def declare() -> Declaration:
         raise Refusal(400, "malformed_json", "No.")
 
     exchange.declare = declare

@@ -9,7 +9,7 @@ import pytest
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
 from tests.ledger.fakes import UnreliableStore
@@ -19,7 +19,7 @@ from tests.rate_limit.test_admission import exchange_of, passes, refused
 UNCAPPED = {"limits": {"app": {"requests_per_minute": 1}}}
 CAPPED = {"limits": {"app": {"caps": [{"unit": "characters", "per": "day", "max": 9}]}}}
 PREPAID = {"billing": "credits", "prices": [{"unit": "characters", "amount": 7}]}
-SPEECH = Declared(model="m", units={Unit.CHARACTERS: 1})
+SPEECH = Declaration(model="m", units={Unit.CHARACTERS: 1})
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from starlette.types import Receive, Send
 from config.plans import BUILT_IN_PLANS
 from config.runtime import Log
 from config.workloads import Unit
-from middlewares.exchange import Declared, Exchange, Outcome, Principal
+from middlewares.exchange import Declaration, Exchange, Outcome, Principal
 from middlewares.response.log import RequestLog
 from middlewares.routes import BY_NAME
 from tests.response.server_fixture import responding, serving
@@ -37,7 +37,7 @@ def fill(exchange: Exchange) -> None:
     """What the stages leave in the exchange of a request that went all the way."""
     exchange.route = BY_NAME["text-to-image"]
     exchange.principal = Principal("app1", "user1", "key1", "premium", BUILT_IN_PLANS["premium"])
-    exchange.declared = Declared(model="m")
+    exchange.declared = Declaration(model="m")
     exchange.tier, exchange.pool, exchange.gateway = "gold", "default", "http://127.0.0.1:9935"
     exchange.forwarded, exchange.upstream_seconds, exchange.gateway_status = True, 0.25, 200
     exchange.units, exchange.amount = {Unit.PIXELS: 262_144, Unit.REQUESTS: 1}, 10**27
@@ -97,7 +97,7 @@ def _written(tmp_path: Path, exchange: Exchange, config: Log | None = None) -> b
 def test_whatever_a_client_chooses_a_line_stays_one_write(character: str, tmp_path: Path) -> None:
     exchange = Exchange("01" * 13, 0.0, "POST", character * 30_000)
     fill(exchange)
-    exchange.declared = Declared(model=character * 30_000)
+    exchange.declared = Declaration(model=character * 30_000)
     exchange.principal = Principal("app1", "u" * 30_000, "key1", "premium", BUILT_IN_PLANS["premium"])
     line = _written(tmp_path, exchange)
     assert len(line) <= PIPE_BUF

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.workloads import Unit
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.json_responses import audio
@@ -14,12 +14,12 @@ class SpeechMeter(ResponseKeeper):
 
     __slots__ = ("_declared",)
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: Declaration) -> None:
         super().__init__()
         self._declared = declared
 
     def request(self, chunk: bytes) -> None:
-        """The request was read before it was admitted: `Declared` holds it."""
+        """The request was read before it was admitted: `Declaration` holds it."""
 
     def usage(self) -> Usage:
         count, _ = self.results(audio, 1)
