@@ -34,9 +34,9 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """Tollgate ended it: a stage refused it, its body was too large or stopped arriving, its response did not end."""
     GATE_SHUTDOWN = "gate_shutdown"
-    """The worker was stopped, and the grace of its drain was over."""
+    """The worker was stopped, and the grace period of its drain was over."""
     INTERNAL_ERROR = "internal_error"
-    """A stage failed in a way that nobody foresaw; the log has the traceback."""
+    """A stage raised an unexpected error; the log has its traceback."""
     ORPHANED = "orphaned"
     """The process that served it died; the reaper ended it."""
 

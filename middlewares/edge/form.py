@@ -115,7 +115,7 @@ class ModelFinder:
 
 
 def _names_model(head: bytes) -> bool:
-    """Return whether a part with these header lines is the value of the form field that names the model."""
+    """Return True if a part with these header lines is the value of the form field that names the model."""
     headers: dict[bytes, bytes] = {}
     for line in head.split(b"\r\n"):
         header = _HEADER.fullmatch(line)

@@ -42,7 +42,7 @@ def drop_reserved_parameters(query: bytes) -> bytes:
 
 
 def _is_reserved(parameter: bytes) -> bool:
-    """Return whether a parameter is reserved, also for older readers, which take `;` for a separator."""
+    """Return True if a parameter is reserved, also for older readers, which take `;` for a separator."""
     return any(_normalised_name(part) in RESERVED_PARAMETERS for part in parameter.split(b";"))
 
 
