@@ -16,9 +16,8 @@ from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
-from middlewares.live.byoc_middleware import ByocStreamMiddleware
-from middlewares.live.byoc_streams import Streams
-from middlewares.live.middleware import LiveMiddleware
+from middlewares.live.byoc_streams import ByocStreams
+from middlewares.live.middleware import ByocStreamMiddleware, LiveMiddleware
 from middlewares.live.stream_tokens import StreamTokenSigner
 from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.request_id import RequestIds
@@ -67,7 +66,7 @@ def pipeline(
     credentials: CredentialCache,
     ledger: Ledger,
     sessions: Sessions,
-    streams: Streams,
+    streams: ByocStreams,
     affinity_table: AffinityTable,
     fleet: Fleet,
 ) -> ASGIApp:
@@ -92,7 +91,7 @@ def pipeline(
         partial(
             TenancyMiddleware,
             affinity_table=affinity_table,
-            alone=len(fleet.gateways) == 1,
+            single_gateway=len(fleet.gateways) == 1,
             public_url=settings.public_url,
             media_url=settings.media_url,
         ),

@@ -72,5 +72,5 @@ class ClientResponse:
 
 
 def speaks_openai(route: Route) -> bool:
-    """Return whether a gateway's response has to be put into the format of OpenAI clients."""
+    """Return True if a gateway's response has to be put into the format of OpenAI clients."""
     return route.dialect is Dialect.OPENAI and route.answered_by is AnsweredBy.GATEWAY

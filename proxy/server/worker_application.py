@@ -14,7 +14,7 @@ from config.routing import Gateway, Stickiness
 from config.settings import Settings
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.live.byoc_streams import Streams
+from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.fleet import Fleet
@@ -48,7 +48,7 @@ class WorkerApplication:
             ledger = failover.ledger = _ledger(settings, store, keys, observer)
             authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
             affinity_table = AffinityTable(store, keys, _seconds_kept(settings.routing.stickiness))
-            streams = Streams(store, keys, ledger)
+            streams = ByocStreams(store, keys, ledger)
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {url: _connection_pool(gateway) for url, gateway in gateways.items()}

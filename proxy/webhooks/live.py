@@ -16,7 +16,7 @@ from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.sessions.sessions import LIVE, Found, Sessions
 from middlewares.live.stream_tokens import PARAMETER, StreamTokenSigner
-from middlewares.rate_limit.refusal import refusal_of
+from middlewares.rate_limit.refusal import limit_refusal
 from middlewares.store import ScriptRunner
 from middlewares.tenancy.names import at_gateway, owner_and_name
 from proxy.identity.principal_resolver import PrincipalResolver, check_model
@@ -80,7 +80,7 @@ class LiveWebhooks:
         parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
         denied = await self._sessions.begin(stream, self._policies(principal), pipeline, request=began_by)
         if denied:
-            raise refusal_of(denied)
+            raise limit_refusal(denied)
         log.info("live_began", app=principal.app, stream=stream, pipeline=pipeline)
         document: dict[str, Any] = {"stream_id": stream}
         if pipeline:

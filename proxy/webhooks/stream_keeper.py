@@ -17,7 +17,7 @@ from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold
-from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, Streams
+from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, ByocStreams
 from middlewares.store import StoreError
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.upstream import Pool, Timeouts, UpstreamError
@@ -38,7 +38,7 @@ class StreamKeeper:
 
     def __init__(
         self,
-        streams: Streams,
+        streams: ByocStreams,
         ledger: Ledger,
         principals: PrincipalResolver,
         pools: Mapping[str, Pool],
@@ -60,7 +60,7 @@ class StreamKeeper:
 
     async def sweep(self) -> None:
         """Charge or stop each registered stream once. Raises `StoreError`."""
-        await gather_bounded(self._charge_or_stop, list((await self._streams.living()).items()))
+        await gather_bounded(self._charge_or_stop, list((await self._streams.active()).items()))
 
     async def _charge_or_stop(self, entry: tuple[str, ActiveStream]) -> None:
         stream, active = entry

@@ -15,8 +15,8 @@ from config.access import Edge
 from config.plans import Plan
 from config.workloads import Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.body_peeking import with_members
-from middlewares.edge.declared import declare, missing
+from middlewares.edge.body_peeking import add_members
+from middlewares.edge.declaration import declare, missing_members
 from middlewares.edge.form import ModelFinder
 from middlewares.exchange import Refusal
 
@@ -98,9 +98,9 @@ def chat(any_of: random.Random) -> bytes:
 def admitted_chat(body: bytes) -> tuple[bytes, dict[str, Any]]:
     """What the gateway gets, and what the edge knows of it."""
     document = parse_object(body)
-    added = missing(Workload.LLM, document, SETTINGS, Plan())
+    added = missing_members(Workload.LLM, document, SETTINGS, Plan())
     declare(Workload.LLM, document, body, SETTINGS, Plan(), added=added)
-    return with_members(body, added, first=not document) if added else body, {**document, **added}
+    return add_members(body, added, first=not document) if added else body, {**document, **added}
 
 
 def as_go_reads(bodies: list[tuple[str, bytes]], folder: Path) -> list[dict[str, Any]]:
@@ -139,6 +139,6 @@ def test_chats(tmp_path: Path) -> None:
     assert len(found) > BODIES // 50
     for (body, document), go in zip(found, read, strict=True):
         assert not go["failed"], body
-        told = {name: document.get(name) for name in GOOD}
-        told["messages"] = [{name: message[name] for name in ("role", "content")} for message in document["messages"]]
-        assert go["found"] == told, body
+        known = {name: document.get(name) for name in GOOD}
+        known["messages"] = [{name: message[name] for name in ("role", "content")} for message in document["messages"]]
+        assert go["found"] == known, body

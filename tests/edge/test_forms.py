@@ -11,7 +11,7 @@ from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.form import ModelFinder, boundary_of, model_part
 from middlewares.exchange import Refusal
-from tests.edge.server_fixture import Answer, Server, serve
+from tests.edge.server_fixture import Response, Server, serve
 
 MODEL = b'Content-Disposition: form-data; name="model_id"'
 IMAGE = b'Content-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png'
@@ -152,12 +152,12 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def post(server: Server, path: str, body: bytes, chunked: bool = False) -> Answer:
-    head = b"POST %b HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" % path.encode()
+def post(server: Server, path: str, body: bytes, chunked: bool = False) -> Response:
+    head = b"POST %b HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n" % path.encode()
     head += b'Content-Type: multipart/form-data; boundary="b"\r\n'
     if chunked:
-        pieces = [body[at : at + 30_000] for at in range(0, len(body), 30_000)]
-        framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+        chunks = [body[at : at + 30_000] for at in range(0, len(body), 30_000)]
+        framed = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
         return server.send(head + b"Transfer-Encoding: chunked\r\n\r\n", *framed, b"0\r\n\r\n")
     return server.send(head + b"Content-Length: %d\r\n\r\n" % len(body), body)
 
@@ -194,14 +194,14 @@ def test_a_form_without_a_model_gets_the_configured_one_in_front(server: Server)
     ],
 )
 def test_a_form_without_a_model_is_refused(server: Server, path: str, body: bytes, code: str) -> None:
-    answer = post(server, path, body)
-    assert (answer.problem["status"], answer.problem["code"]) == (400, code)
-    assert not any(seen.complete for seen in answer.seen)
+    response = post(server, path, body)
+    assert (response.problem["status"], response.problem["code"]) == (400, code)
+    assert not any(seen.complete for seen in response.seen)
 
 
 def test_forms_of_a_common_client_are_read() -> None:
     files = {"image": ('a "b".png', b"\x89PNG", "image/png")}
-    request = httpx.Request("POST", "http://gate/upscale", data={"prompt": "p", "model_id": "m/x"}, files=files)
+    request = httpx.Request("POST", "http://proxy/upscale", data={"prompt": "p", "model_id": "m/x"}, files=files)
     boundary = boundary_of([(b"content-type", request.headers["content-type"].encode())])
     assert boundary is not None
     assert model_of(request.read(), boundary=boundary) == "m/x"

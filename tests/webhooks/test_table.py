@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from proxy.webhooks.table import WEBHOOKS, Webhook
-from tests.live.assertions import Books
+from tests.live.assertions import LedgerView
 from tests.live.server_fixture import SECRET, Rig, rig, settings_of
 
 EVERY = pytest.mark.parametrize("webhook", WEBHOOKS, ids=[webhook.path for webhook in WEBHOOKS])
@@ -45,16 +45,16 @@ def test_no_row_hides_another() -> None:
 
 
 @EVERY
-async def test_without_its_secret_a_webhook_is_not_there(books: Books, webhook: Webhook) -> None:
-    async with rig(books, settings_of(secret=None)) as live:
+async def test_without_its_secret_a_webhook_is_not_there(ledger_view: LedgerView, webhook: Webhook) -> None:
+    async with rig(ledger_view, settings_of(secret=None)) as live:
         for request in RIGHT + WRONG:
             assert await status_and_code(live, webhook.path, {}, **request) == (404, "not_found")
         assert f"`{webhook.secret.setting}`" in (await live.ask(webhook.path, {})).json()["detail"]
 
 
 @EVERY
-async def test_whoever_does_not_show_the_secret_is_refused(books: Books, webhook: Webhook) -> None:
-    async with rig(books, settings_of()) as live:
+async def test_whoever_does_not_show_the_secret_is_refused(ledger_view: LedgerView, webhook: Webhook) -> None:
+    async with rig(ledger_view, settings_of()) as live:
         for request in WRONG:
             assert await status_and_code(live, webhook.path, {}, **request) == (401, "missing_credentials"), request
         for request in RIGHT:
@@ -63,8 +63,8 @@ async def test_whoever_does_not_show_the_secret_is_refused(books: Books, webhook
 
 
 @EVERY
-async def test_a_secret_that_was_replaced_is_worth_nothing(books: Books, webhook: Webhook) -> None:
-    async with rig(books, settings_of()) as live:
+async def test_a_secret_that_was_replaced_is_worth_nothing(ledger_view: LedgerView, webhook: Webhook) -> None:
+    async with rig(ledger_view, settings_of()) as live:
         await live.webhooks.configure(settings_of(secret=SecretStr("another-secret-of-theirs")))
         assert await status_and_code(live, webhook.path, {}) == (401, "missing_credentials")
         await live.webhooks.close()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Exchange, Principal
+from middlewares.exchange import Declaration, Exchange, Principal
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
@@ -153,7 +153,7 @@ def test_sound_that_says_it_lasts_for_years_is_not_believed() -> None:
 
 @pytest.mark.parametrize("text", ["", "hello", "çà va 👍"])
 def test_text_to_speech_counts_characters(text: str) -> None:
-    declared = Declared(units={Unit.CHARACTERS: len(text)}, document={"text": text})
+    declared = Declaration(units={Unit.CHARACTERS: len(text)}, document={"text": text})
     found = usage(Workload.TEXT_TO_SPEECH, [b'{"audio":{"url":"/stream/a/b.wav"}}'], declared=declared)
     assert found.units == {Unit.CHARACTERS: len(text), Unit.REQUESTS: 1}
     assert found.provenance[Unit.CHARACTERS] is DECLARED
