@@ -97,12 +97,13 @@ class JsonBody(ReplayableBody):
 
 
 class FormBody(ReplayableBody):
-    """The body of a form: read as far as the field that names its model, then replayed and passed on.
+    """The body of a form: read as far as the part that names its model, then replayed and passed on.
 
-    Byte for byte, but for the configured model of a form that names none: it is put in front.
+    Byte for byte, but for the configured model of a form that names none: it is put before the first part. All heads
+    are checked, also those that pass after the request was admitted.
     """
 
-    __slots__ = ("_boundary",)
+    __slots__ = ("_boundary", "_finder")
 
     def __init__(
         self,
@@ -114,38 +115,50 @@ class FormBody(ReplayableBody):
         *,
         boundary: bytes,
     ) -> None:
-        """As of `ReplayableBody`. `boundary`: of the multipart body."""
+        """Take what `ReplayableBody` takes, and the boundary of the form."""
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
+        self._finder = ModelFinder(boundary)
+
+    async def receive(self) -> Message:
+        """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
+        if self._first is not None:
+            return await super().receive()
+        return self._checked(await self._receive())
 
     async def declare(self) -> Declared:
-        """The model of the form.
+        """Return the model of the form.
 
         Raises `Refusal`: 400 for what is no form, for one that names no model where none is configured, or too late,
         and for a client that left; 408 when the client stops sending; 413 over the limit.
         """
         if self._declared is None:
-            finder = ModelFinder(self._boundary)
-            model, more = None, True
-            while model is None:
-                if not more:
-                    raise malformed("it ends before its last boundary")
-                if len(finder.body) > (most := self._settings.max_form_bytes):
+            body, more = bytearray(), True
+            while self._finder.model is None:
+                if len(body) > (most := self._settings.max_form_bytes):
                     raise malformed(f"its first {most} bytes name no model; send `model_id` before the files")
-                message = await self._next()
+                message = self._checked(await self._next())
                 if message["type"] != "http.request":
                     raise _client_left()
                 more = message.get("more_body", False)
-                model = finder.feed(message.get("body", b""))
-            added = b""
+                body += message.get("body", b"")
+            model, added = self._finder.model, b""
             if not model:
                 model = default_model(self._route.workload, self._settings)
                 added = model_part(self._boundary, model)
+                body[self._finder.opening : self._finder.opening] = added
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
-            self._first = {"type": "http.request", "body": added + finder.body, "more_body": more}
+            self._first = {"type": "http.request", "body": bytes(body), "more_body": more}
             self._declared = Declared(model=model)
         return self._declared
+
+    def _checked(self, message: Message) -> Message:
+        if message["type"] == "http.request":
+            self._finder.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._finder.finish()
+        return message
 
 
 def _client_left() -> Refusal:
