@@ -104,10 +104,11 @@ class JsonBody(ReplayableBody):
 class FormBody(ReplayableBody):
     """The body of a form: read as far as the form field that names its model, then replayed and passed on.
 
-    Byte for byte, but for the configured model of a form that names none: it is put in front.
+    Byte for byte, but for the configured model of a form that names none: it is put before the first part. All heads
+    are checked, also those that pass after the request was admitted.
     """
 
-    __slots__ = ("_boundary",)
+    __slots__ = ("_boundary", "_finder")
 
     def __init__(
         self,
@@ -122,6 +123,16 @@ class FormBody(ReplayableBody):
         """Take `boundary`, that of the multipart body, beside the arguments of `ReplayableBody`."""
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
+        self._finder = ModelFinder(boundary)
+
+    async def receive(self) -> Message:
+        """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
+        if self._replay is not None:
+            return await super().receive()
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._check(message.get("body", b""), more=message.get("more_body", False))
+        return message
 
     async def declare(self) -> Declaration:
         """Return the model of the form.
@@ -130,24 +141,28 @@ class FormBody(ReplayableBody):
         and for a client that left; 408 when the client stops sending; 413 over the limit.
         """
         if self._declared is None:
-            finder = ModelFinder(self._boundary)
-            model, more = None, True
-            while model is None:
-                if not more:
-                    raise malformed_form("it ends before its last boundary")
-                if len(finder.body) > (limit := self._settings.max_form_bytes):
+            body, more = bytearray(), True
+            while self._finder.model is None:
+                if len(body) > (limit := self._settings.max_form_bytes):
                     raise malformed_form(f"its first {limit} bytes name no model; send `model_id` before the files")
                 chunk, more = await self._next_chunk()
-                model = finder.feed(chunk)
-            added = b""
+                self._check(chunk, more=more)
+                body += chunk
+            model, added = self._finder.model, b""
             if not model:
                 model = default_model(self._route.workload, self._settings)
                 added = model_part(self._boundary, model)
+                body[self._finder.opening : self._finder.opening] = added
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
-            self._replay = {"type": "http.request", "body": added + finder.body, "more_body": more}
+            self._replay = {"type": "http.request", "body": bytes(body), "more_body": more}
             self._declared = Declaration(model=model)
         return self._declared
+
+    def _check(self, chunk: bytes, *, more: bool) -> None:
+        self._finder.feed(chunk)
+        if not more:
+            self._finder.finish()
 
 
 def add_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:

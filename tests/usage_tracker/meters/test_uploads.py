@@ -81,7 +81,8 @@ def test_what_is_no_form_is_estimated(headers: list[tuple[bytes, bytes]]) -> Non
         ({"width": "256", "height": "128"}, 256 * 128),
         ({"width": "0", "height": "-1"}, 1024 * 576),
         ({"width": "9" * 4_000, "height": "1e3"}, 1024 * 576),
-        ({"width": "65536", "height": ""}, 1024 * 576),
+        ({"width": "65536", "height": ""}, 65_535 * 576),
+        ({"width": "+8192", "height": "0008192"}, 8192 * 8192),
     ],
 )
 def test_image_to_video_is_25_frames_of_the_requested_size(fields: dict[str, str], pixels: int) -> None:
