@@ -29,11 +29,11 @@ from middlewares.ledger.model import Denied, Settlement, Usage
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import STREAMS
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
-from middlewares.ledger.sessions.sessions import Found, Sessions
+from middlewares.ledger.sessions.sessions import Sessions, SessionSnapshot
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.settlement.request_event import event_of
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS
-from middlewares.store import ScriptRunner, StoreError
+from middlewares.store import Call, ScriptRunner, StoreError
 
 RESPONSE_BYTES = 1 << 20
 """A longer answer to a start is passed on unread; the gateway's have a few KiB."""
@@ -162,11 +162,11 @@ class Streams:
             found |= {stream.decode(): _LIVING.decode(text) for stream, text in pairs}
         return found
 
-    async def find(self, app: str, stream: str) -> Found | None:
+    async def find(self, app: str, stream: str) -> SessionSnapshot | None:
         """Its session; None where it has none. Raises `StoreError`."""
         return await self._sessions.find(app, stream)
 
-    async def charge_until_now(self, found: Found, policy: Policy | None) -> bool:
+    async def charge_until_now(self, found: SessionSnapshot, policy: Policy | None) -> bool:
         """Charge it until it was found. False: it must be stopped, by its limits.
 
         `policy` is that of its principal, None where that may not use it any more. Raises `StoreError`.
@@ -177,10 +177,10 @@ class Streams:
     async def _note(self, app: str, stream: str, *value: bytes) -> None:
         """Write down that it was started, or, without a value, that it has ended."""
         key = self._keys.streams(self._keys.tag(app))
-        await self._runner.run(STREAMS, [key], [stream, *value], deadline=SETTLE_SECONDS)
+        await self._runner.run(Call(STREAMS, (key,), (stream, *value)), deadline=SETTLE_SECONDS)
 
     async def _list(self, tag: str) -> Any:
-        return await self._runner.run(STREAMS, [self._keys.streams(tag)], [], deadline=SETTLE_SECONDS)
+        return await self._runner.run(Call(STREAMS, (self._keys.streams(tag),)), deadline=SETTLE_SECONDS)
 
 
 def stream_of(target: bytes) -> str:

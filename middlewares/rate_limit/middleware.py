@@ -6,8 +6,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.workloads import Workload
 from middlewares.exchange import Exchange, Refusal
-from middlewares.ledger.ledger import Ledger, LedgerUnavailable
-from middlewares.ledger.model import Denied
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Denied, LedgerUnavailable
 from middlewares.rate_limit.refusal import refusal_of, unavailable
 
 STREAMED = frozenset({Workload.LIVE_VIDEO_TO_VIDEO, Workload.BYOC})

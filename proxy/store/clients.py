@@ -76,7 +76,7 @@ async def control_client(address: Address, sentinel: Sentinel | None, timeout: f
         try:
             return await cluster.initialize()  # before its first command, which else goes to any node, dead or alive
         except (RedisError, RedisClusterException) as error:
-            raise StoreUnavailable(f"{address} does not tell its slots: {error}") from None
+            raise StoreUnavailable(f"{address} does not report its slots: {error}") from None
     if sentinel is not None:
         client: Redis = sentinel.master_for(address.service, db=address.db, **settings)
         return client

@@ -54,7 +54,7 @@ class Dialer:
                     connection = undo.enter_context(closing(await self._connect(endpoint)))
                     server = await self._greet(connection)
             except TimeoutError:
-                raise StoreUnavailable(f"Redis at {endpoint} does not answer") from None
+                raise StoreUnavailable(f"Redis at {endpoint} does not reply") from None
             except OSError as error:
                 raise StoreUnavailable(f"Redis at {endpoint} cannot be reached: {error.strerror or error}") from None
             except StoreRejected as error:

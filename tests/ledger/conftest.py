@@ -44,6 +44,6 @@ async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[
     keys = RedisKeys(1, cluster=False)
     shared = keys.shared(keys.tags[0])
     await store.redis.delete(shared.holds, shared.bodies, shared.events)
-    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
-        opened.ledger.clock = ClockOf(clocked)
+    clock = ClockOf(clocked)
+    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0, clock=clock) as opened:
         yield opened

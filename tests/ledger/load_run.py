@@ -18,8 +18,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.credit.prepaid import grant
-from middlewares.ledger.ledger import LedgerUnavailable
-from middlewares.ledger.model import Admitted
+from middlewares.ledger.model import Admitted, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper

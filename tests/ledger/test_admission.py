@@ -14,8 +14,7 @@ from ulid import ULID
 from config.plans import Plan
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.ledger import LedgerUnavailable
-from middlewares.ledger.model import Admitted, Denied
+from middlewares.ledger.model import Admitted, Denied, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.journal import read
 from proxy.store.store import Store
@@ -69,12 +68,27 @@ async def nothing_is_reserved(store: Store, desk: WorkerLedger, policy: Policy) 
         await asyncio.gather(upkeep, return_exceptions=True)
 
 
+async def both_leases_are_free(desk: WorkerLedger, policy: Policy) -> None:
+    """By this worker alone, while Redis is away."""
+    decisions = [await desk.admit(policy) for _ in range(3)]
+    assert [type(each) for each in decisions] == [Admitted, Admitted, Denied]
+    for each in decisions:
+        if isinstance(each, Admitted):
+            desk.ledger.release(each.hold)
+
+
+@pytest.fixture
+async def newcomer(store: Store, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
+    async with WorkerLedger(store, keys, tmp_path, deadline=DEADLINE, clock=Newcomer()) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("plan", [LOCAL, REFUSE])
 async def test_what_ran_unheard_is_given_back(
-    server: RedisServer, store: Store, desk: WorkerLedger, plan: Plan
+    server: RedisServer, store: Store, newcomer: WorkerLedger, plan: Plan
 ) -> None:
     """Redis runs the admissions after their deadline, when each was refused or admitted without it."""
-    desk.ledger.clock = Newcomer()
+    desk = newcomer
     policy = desk.policy(f"app_{ULID()}", plan)
     server.freeze()
     ends = await asyncio.gather(*(desk.admit(policy) for _ in range(3)), return_exceptions=True)
@@ -119,11 +133,7 @@ async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan
         [end] = await asyncio.gather(admission, return_exceptions=True)
         if isinstance(end, Admitted):  # it was done already
             desk.ledger.release(end.hold)
-    decisions = [await desk.admit(policy) for _ in range(3)]
-    assert [type(each) for each in decisions] == [Admitted, Admitted, Denied]
-    for each in decisions:
-        if isinstance(each, Admitted):
-            desk.ledger.release(each.hold)
+    await both_leases_are_free(desk, policy)
     server.start()
     await nothing_is_reserved(store, desk, policy)
 
@@ -142,9 +152,9 @@ async def test_a_disk_that_hangs_is_not_waited_for(server: RedisServer, store: S
     assert [type(end) for end in ends] == [LedgerUnavailable] * 2
     answers.set()
     await asyncio.gather(*busy)
+    await both_leases_are_free(desk, policy)
     server.start()
     await nothing_is_reserved(store, desk, policy)
-    assert desk.ledger._local._leases == {}
 
 
 async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_back(
@@ -162,8 +172,7 @@ async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_ba
         assert admitted > 0
         assert len(read(desk.ledger.journal.path.read_bytes())[0]) >= admitted
         for _ in range(5):
-            with pytest.raises(LedgerUnavailable):
+            with pytest.raises(LedgerUnavailable):  # a lease that were kept would make it `Denied`
                 await desk.admit(policy)
-        assert desk.ledger._local._leases == {}
         server.start()
         await nothing_is_reserved(store, desk, policy)

@@ -8,7 +8,7 @@ from ulid import ULID
 
 from config.plans import Billing, Cap, Limit, Limits, Plan, Price, ScopedLimits
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.ledger import LedgerUnavailable
+from middlewares.ledger.model import LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import WorkerLedger

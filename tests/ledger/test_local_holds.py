@@ -13,8 +13,7 @@ from ulid import ULID
 from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.ledger import LedgerUnavailable
-from middlewares.ledger.model import Denied
+from middlewares.ledger.model import Denied, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.journal_replay import adopt_journals
 from middlewares.ledger.settlement.settler import Settler

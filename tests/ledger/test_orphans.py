@@ -18,6 +18,7 @@ from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler, orphan
+from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.redis_time import HOLD_MS, Clocked
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
@@ -154,7 +155,7 @@ async def test_a_hold_that_is_renewed_late_takes_its_lease_back(case: Case) -> N
     case.runner.now_ms += HOLD_MS
     other = await case.desk.hold(policy)  # finds the lease over, and removes it
     [lease] = policy.rules[0].keys
-    await case.runner.run(RENEW, [case.shared.holds, lease], [late.request_id, HOLD_MS])
+    await case.runner.run(Call(RENEW, [case.shared.holds, lease], [late.request_id, HOLD_MS]))
     case.desk.settle(other, policy, {})
     await case.desk.ledger.drain()
     assert isinstance(await case.desk.admit(policy), Denied)

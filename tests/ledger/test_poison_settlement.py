@@ -9,7 +9,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.periods import day_of
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.settlement.journal import Record
+from middlewares.ledger.settlement.journal import JournalRecord
 from middlewares.ledger.settlement.journal_replay import empty_journal
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import WorkerLedger
@@ -37,8 +37,8 @@ async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: R
     for policy in (spoilt, sound):
         settlement = desk.settlement(await desk.hold(policy, UNITS), policy, UNITS)
         settlement.attempted_ms = settlement.time_ms
-        await desk.ledger.journal.append(Record(settlement=settlement))
-    assert await empty_journal(desk.ledger.journal, set(), desk.ledger.outbox._settler) == (1, None)
+        await desk.ledger.journal.append(JournalRecord(settlement=settlement))
+    assert await empty_journal(desk.ledger.journal, set(), desk.ledger.settler) == (1, None)
     assert desk.ledger.journal.size == 0
     assert len(desk.reports.losses) == 1
     desk.ledger.close()

@@ -20,6 +20,7 @@ from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settlement.event import DECODER
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler
+from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.model import Model, Verdict
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
@@ -213,7 +214,7 @@ class World:
             hold = self.holds[which % len(self.holds)]
             shared = self.desk.keys.shared(self.desk.keys.tag(self.app))
             leases = [entry.keys[0] for entry in hold.entries if entry.kind == "c"]
-            await self.runner.run(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS])
+            await self.runner.run(Call(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS]))
             self.model.renew(hold.request_id)
 
     async def reap(self) -> None:

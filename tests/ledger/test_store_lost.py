@@ -7,8 +7,7 @@ from ulid import ULID
 
 from config.plans import Cap, Limits, Plan, ScopedLimits
 from config.workloads import SaleUnit
-from middlewares.ledger.ledger import LedgerUnavailable
-from middlewares.ledger.model import Admitted
+from middlewares.ledger.model import Admitted, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger

@@ -53,8 +53,8 @@ class Worker:
             journal_bytes=1 << 20,
             replay_window=5,
             observer=Reports(),
+            clock=ClockOf(books.clocked),
         )
-        self.ledger.clock = ClockOf(books.clocked)
         self.gateway = gateway
         host, _, port = gateway.removeprefix("http://").rpartition(":")
         self.pools = {gateway: Pool(host, int(port))}

@@ -10,7 +10,7 @@ import pytest
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Admitted, Denied
-from middlewares.ledger.sessions.sessions import REMEMBERED_MS, Sessions
+from middlewares.ledger.sessions.sessions import PAUSE_MS, Sessions
 from tests.ledger.redis_time import Clocked
 from tests.ledger.worker_ledger import WorkerLedger
 from tests.live.assertions import GAP, PER_SECOND, TICK, Books
@@ -265,7 +265,7 @@ async def test_a_principal_that_may_no_more_pays_to_its_last_tick(sessions: Sess
 async def test_a_session_is_forgotten_a_day_after_its_last_tick(sessions: Sessions, books: Books) -> None:
     await sessions.begin(STREAM, books.policy("included"), "noop")
     remaining = await books.store.redis.pttl(books.keys.session("app", "live-video-to-video", STREAM))
-    assert 0 < remaining <= REMEMBERED_MS
+    assert 0 < remaining <= PAUSE_MS
 
 
 async def test_midnight_divides_what_each_day_counts(sessions: Sessions, books: Books) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.admission.pricing import PriceLine, counted, estimate, prices_for
-from middlewares.ledger.model import Denied, Entry, LimitSpec, LimitState
+from middlewares.ledger.model import Denied, HoldEntry, LimitSpec, LimitState
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import Argument, SharedArguments
 
@@ -83,7 +83,7 @@ class Policy:
 
     def _take(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
-        self.limit_spec = tuple((rule.limit_spec, rule.factor if rule.sale_unit else 0) for rule in rules)
+        self.limit_specs = tuple((rule.limit_spec, rule.factor if rule.sale_unit else 0) for rule in rules)
         """What the rules say, and the counted units in one of what the operator declared; 0: no units are counted."""
         shared = self.keys.shared(self.keys.tag(self.app))
         self.admit_keys = SharedArguments((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
@@ -189,7 +189,7 @@ class Policy:
 
     def reserve(
         self, units: Mapping[Unit, int], amount: int, prices: tuple[PriceLine, ...]
-    ) -> tuple[SharedArguments, tuple[Entry, ...]]:
+    ) -> tuple[SharedArguments, tuple[HoldEntry, ...]]:
         """For these estimates: the rules as ARGV of `lua/admit.lua`, and what settlement must give back and count."""
         if not self._counts:
             arguments, entries = self._nothing, self._leases
@@ -206,20 +206,20 @@ class Policy:
             found += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
         return SharedArguments(found)
 
-    def _entries(self, estimates: list[int]) -> tuple[Entry, ...]:
+    def _entries(self, estimates: list[int]) -> tuple[HoldEntry, ...]:
         return tuple(
-            Entry(rule.kind, rule.keys, str(held), rule.sale_unit or "")
+            HoldEntry(rule.kind, rule.keys, str(held), rule.sale_unit or "")
             for rule, held in zip(self.rules, estimates, strict=True)
             if rule.kind != "w"
         )
 
-    def _allowance(self, allowance: Allowance, prices: tuple[PriceLine, ...]) -> Entry:
+    def _allowance(self, allowance: Allowance, prices: tuple[PriceLine, ...]) -> HoldEntry:
         unit = allowance.unit
         key = self.keys.rule(self.app, "allowance", "user", f"{self.app}:{self.user or ''}", f"{unit}:{allowance.per}")
         factor = 1 if unit is SaleUnit.AMOUNT else COUNTED[unit][1]
         line = next((price for price in prices if price.unit is unit), None)
         price = f"{line.amount} {line.per}" if line else "" if unit is SaleUnit.AMOUNT else "0 1"
-        return Entry("a", (key,), str(allowance.included * factor), unit, allowance.per[0], price)
+        return HoldEntry("a", (key,), str(allowance.included * factor), unit, allowance.per[0], price)
 
 
 def _share(limit: Limit, share: int) -> int:
