@@ -12,7 +12,7 @@ from time import monotonic
 from middlewares.store import Argument, Call, SharedArguments, StoreError, StoreReadOnly, StoreUnavailable
 from proxy.store.address import Endpoint
 from proxy.store.connection import PendingCommand, Receiver, RedisConnection, Reply, encode, encode_command
-from proxy.store.dial import Dialer, Server
+from proxy.store.dial import Dialer, ServerInfo
 from proxy.store.replies import NoScript
 
 Locate = Callable[[], Awaitable[Endpoint]]
@@ -72,7 +72,7 @@ class PendingScript(PendingCommand, kw_only=True):
 class Channel:
     """One node's connection, renewed in the background. While there is none, calls fail at once.
 
-    `on_new_server` is called whenever another server process answers than before: after a restart or a failover, the
+    `on_new_server` is called whenever another server process replies than before: after a restart or a failover, the
     last writes that were acknowledged may be missing there.
     """
 
@@ -88,8 +88,8 @@ class Channel:
         self._reason = "Redis is not connected yet"
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
-        self.server: Server | None = None
-        """Who answered the last connection."""
+        self.server: ServerInfo | None = None
+        """What the server of the last connection reports of itself."""
         self.endpoint: Endpoint | None = None
         """Where the last connection went."""
 
@@ -102,7 +102,7 @@ class Channel:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        self.drop("was let go: the store is closed")
+        self.drop("is not used any more: the store is closed")
 
     async def ready(self, deadline: float) -> None:
         """Wait for the connection, at most `deadline` seconds. Raises `StoreUnavailable`, saying what is missing."""

@@ -57,7 +57,7 @@ class _RedirectableCall(msgspec.Struct, frozen=True):
 
 
 class Cluster:
-    """The masters of a cluster. The slot map is read anew after a redirection and while a node cannot serve."""
+    """The masters of a cluster; the slot map is read again after a redirection and while a node cannot serve."""
 
     REFRESH_SECONDS = 0.25
     """Least time between two readings of the slot map, and the grace in which a node that left it may still reply."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from middlewares.ledger.admission.policy import SLOTS
+from middlewares.ledger.admission.rules import SLOTS
 from middlewares.ledger.admission.sliding_window import SlidingWindow
 from middlewares.ledger.scripts import ADMIT
 from middlewares.store import Call
