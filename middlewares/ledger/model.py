@@ -13,7 +13,7 @@ from config.workloads import Unit, Workload
 
 
 class Provenance(StrEnum):
-    """Where a number of a usage event comes from."""
+    """The source of a number in a usage event."""
 
     MEASURED = "measured"
     """Read by Tollgate from the bytes that passed."""
@@ -26,7 +26,7 @@ class Provenance(StrEnum):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What a request turned out to use, as its meter saw it."""
+    """The units that a request has used, as its meter saw them."""
 
     units: dict[Unit, int] = {}
     provenance: dict[Unit, Provenance] = {}
@@ -65,7 +65,7 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
 
 
 class HoldEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rule has reserved for a hold, so that settlement can give it back and count what was used.
+    """The reservation of one rule for a hold, so that settlement can give it back and count what was used.
 
     Amounts are strings: JSON numbers are doubles.
     """

@@ -16,7 +16,7 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.tier_routing.fleet import Fleet
 from proxy.forwarding.failures import refusal_of
 from proxy.forwarding.response_guard import FLOODED, ResponseGuard
-from proxy.upstream import InvalidRequest, Pool, PoolExhausted, Response, Timeouts, UpstreamError
+from proxy.upstream import ConnectionPool, InvalidRequest, PoolExhausted, Response, Timeouts, UpstreamError
 
 FAILING = frozenset((502, 503, 504))
 """Answers that count against a gateway's health."""
@@ -32,7 +32,9 @@ class ClientGone(Exception):
 class Forwarder:
     """An ASGI application that answers every request with a gateway's answer."""
 
-    def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
+    def __init__(
+        self, pools: Mapping[str, ConnectionPool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing
+    ) -> None:
         self._pools = pools
         self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
         self._answers = {workload: routing.response_limits_of(workload) for workload in Workload}

@@ -150,7 +150,7 @@ class Channel:
             return
         try:
             if pending.asking:
-                connection.send_unanswered((b"ASKING",))
+                connection.send_without_reply((b"ASKING",))
             connection.send(command, pending)
         except StoreUnavailable as error:  # it has just gone, or its queue is full
             pending.end(error)

@@ -47,7 +47,7 @@ def encode_command(arguments: Sequence[Argument]) -> bytes:
 
 
 class Receiver(Protocol):
-    """Whoever is given the reply of one command: a future, or an object like one. Its methods must not raise."""
+    """Takes the reply of one command: a future, or an object like one. Its methods must not raise."""
 
     def done(self) -> bool:
         """Return True once it waits no more; then it is given nothing."""
@@ -91,7 +91,7 @@ class RedisConnection(asyncio.Protocol):
     Time is counted from when a command leaves, and only while this process is there to read: one that is busy for long
     must not take its own lateness for that of Redis.
 
-    Redis answers in order, so a call that is given up keeps its place in the queue: its late reply is taken out and
+    Redis replies in order, so a call that is given up keeps its place in the queue: its late reply is taken out and
     dropped, and never reaches another caller. At most `max_pending` commands wait at a time.
     """
 
@@ -119,7 +119,7 @@ class RedisConnection(asyncio.Protocol):
         self.send(encode_command(command), PendingCommand(future, deadline))
         return future
 
-    def send_unanswered(self, command: Sequence[Argument]) -> None:
+    def send_without_reply(self, command: Sequence[Argument]) -> None:
         """Send `command` ahead of the next call, and drop its reply."""
         self.send(encode_command(command), PendingCommand(None, inf))
 
@@ -202,7 +202,7 @@ class RedisConnection(asyncio.Protocol):
                 call.expires += late + _SWEEP_SECONDS
         due = self._pending[0].sent + self._stall
         if due <= now:
-            self.close(f"has not answered for {self._stall:g} s")
+            self.close(f"has not replied for {self._stall:g} s")
             return
         expired = []
         for call in self._pending:
@@ -211,6 +211,6 @@ class RedisConnection(asyncio.Protocol):
             elif call.expires < due and call.receiver is not None and not call.receiver.done():
                 due = call.expires
         for call in expired:
-            call.end(StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True))
+            call.end(StoreTimeout(f"Redis at {self._name} did not reply in time", may_have_run=True))
         if due < inf:  # else all that wait are only about to leave
             self._sweep_next(max(due, now + _SWEEP_SECONDS))

@@ -19,7 +19,7 @@ _KEEPALIVE_IDLE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What the server at an endpoint reports, empty where it does not. `run_id` differs for every start of a server."""
+    """Facts that a server reports, empty where it does not. `run_id` differs for every start of a server."""
 
     role: str
     mode: str
@@ -28,7 +28,7 @@ class ServerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """How every connection of a store is made; times in seconds."""
+    """Opens the connections of a store; times in seconds."""
 
     login: Credentials
     db: int

@@ -21,7 +21,7 @@ class NodeChange:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What all nodes of a store share.
+    """The settings and callbacks that all nodes of a store share.
 
     `on_state` is called for every node lost and back; `on_new_server` for every restart and failover, after which
     acknowledged writes of the last seconds may be missing.
@@ -75,5 +75,5 @@ class Node:
             self.breaker.succeeded(write)
 
     async def ping(self, deadline: float) -> None:
-        """Raise `StoreError` unless the node answers within `deadline` seconds, whatever the breaker thinks."""
+        """Raise `StoreError` unless the node replies within `deadline` seconds, whatever the state of the breaker."""
         await self.channel.call((b"PING",), deadline)

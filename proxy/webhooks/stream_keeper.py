@@ -16,7 +16,7 @@ from middlewares.ledger.model import Hold
 from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, Streams
 from middlewares.store import StoreError
 from proxy.identity.principal_resolver import PrincipalResolver
-from proxy.upstream import Pool, Timeouts, UpstreamError
+from proxy.upstream import ConnectionPool, Timeouts, UpstreamError
 
 FORGOTTEN_MS = 86_400_000
 """A gateway that cannot be reached for so long is not asked to stop a stream any more."""
@@ -33,7 +33,7 @@ class StreamKeeper:
         streams: Streams,
         ledger: Ledger,
         principals: PrincipalResolver,
-        pools: Mapping[str, Pool],
+        pools: Mapping[str, ConnectionPool],
         hosts: Mapping[str, bytes],
     ) -> None:
         self._streams = streams

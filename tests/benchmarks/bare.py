@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from middlewares.store import Call, Script
 from proxy.store.store import Store
-from proxy.upstream import Pool, Timeouts
+from proxy.upstream import ConnectionPool, Timeouts
 from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running, uvicorn
 
 NAME = "a bare chain"
@@ -41,7 +41,7 @@ _PASSED = frozenset((b"content-type", b"content-length"))
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    pool: Pool
+    pool: ConnectionPool
     store: Store
     ids: count[int]
     timeouts: Timeouts
@@ -87,7 +87,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
     async with await Store.open(os.environ[_REDIS], Path(os.environ[_FOLDER])) as store:
-        pool = Pool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
+        pool = ConnectionPool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
         _chain.append(_Chain(pool, store, count(1), Timeouts()))
         await send(_said("startup"))
         await receive()

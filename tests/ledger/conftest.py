@@ -39,7 +39,7 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
+async def worker_ledger(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     """A worker at that time. All of its keys are under one tag, which has no holds and no events of other tests."""
     keys = RedisKeys(1, cluster=False)
     shared = keys.shared(keys.tags[0])

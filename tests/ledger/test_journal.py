@@ -236,8 +236,7 @@ async def test_a_journal_is_never_taken_between_its_making_and_its_lock(tmp_path
     try:
         for _ in range(300):
             journal = Journal(tmp_path, LIMIT)
-            assert os.fstat(journal._file).st_nlink == 1
-            assert journal.path.exists()
+            assert journal.path.exists(), "its file was taken and removed"
             journal.close()
     finally:
         done.set()

@@ -56,7 +56,7 @@ def unreliable(store: Store) -> UnreliableStore:
 
 
 @pytest.fixture
-async def worker(unreliable: UnreliableStore, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
+async def worker_ledger(unreliable: UnreliableStore, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     async with WorkerLedger(unreliable, keys, tmp_path, observer=SilentObserver()) as opened:
         yield opened
 
@@ -90,22 +90,22 @@ def not_looked_at(_hold: Hold) -> None: ...
 
 @pytest.mark.parametrize("path", ["submitted", "local", "journaled", "adopted"])
 async def test_a_rejected_settlement_is_on_disk(
-    store: Store, keys: RedisKeys, worker: WorkerLedger, tmp_path: Path, path: str
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger, tmp_path: Path, path: str
 ) -> None:
-    policy = worker.policy(str(ULID()), POSTPAID)
+    policy = worker_ledger.policy(str(ULID()), POSTPAID)
     await spoil(store, keys, policy.app)
-    hold = await worker.hold(policy, UNITS)
-    folder = worker.ledger.journal.path.parent
-    settlement = worker.settlement(hold, policy, UNITS)
+    hold = await worker_ledger.hold(policy, UNITS)
+    folder = worker_ledger.ledger.journal.path.parent
+    settlement = worker_ledger.settlement(hold, policy, UNITS)
     if path == "submitted":
-        worker.settle(hold, policy, UNITS)
-        await worker.ledger.drain()
+        worker_ledger.settle(hold, policy, UNITS)
+        await worker_ledger.ledger.drain()
     elif path == "local":
-        await worker.ledger.settler.settle(settlement)
+        await worker_ledger.ledger.settler.settle(settlement)
     elif path == "journaled":
-        await worker.ledger.journal.append(JournalRecord(settlement=settlement))
-        await worker.replay()
-        assert worker.ledger.journal.size == 0
+        await worker_ledger.ledger.journal.append(JournalRecord(settlement=settlement))
+        await worker_ledger.replay()
+        assert worker_ledger.ledger.journal.size == 0
     else:
         folder = tmp_path / "dead"
         folder.mkdir()
@@ -117,53 +117,53 @@ async def test_a_rejected_settlement_is_on_disk(
 
 
 async def test_a_settlement_that_finds_redis_away_is_in_redis_later(
-    store: Store, keys: RedisKeys, worker: WorkerLedger, unreliable: UnreliableStore
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger, unreliable: UnreliableStore
 ) -> None:
-    policy = worker.policy(str(ULID()), POSTPAID)
-    hold = await worker.hold(policy, UNITS)
+    policy = worker_ledger.policy(str(ULID()), POSTPAID)
+    hold = await worker_ledger.hold(policy, UNITS)
     unreliable.away = True
-    worker.settle(hold, policy, UNITS)
-    await worker.ledger.drain()
+    worker_ledger.settle(hold, policy, UNITS)
+    await worker_ledger.ledger.drain()
     assert await events_of(store, keys, policy.app) == []
     unreliable.away = False
-    await worker.replay()
+    await worker_ledger.replay()
     assert await events_of(store, keys, policy.app) == [(hold.request_id, "complete")]
 
 
 async def test_a_settlement_whose_reply_is_lost_is_in_redis_once(
-    store: Store, keys: RedisKeys, worker: WorkerLedger, unreliable: UnreliableStore
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger, unreliable: UnreliableStore
 ) -> None:
-    policy = worker.policy(str(ULID()), POSTPAID)
-    hold = await worker.hold(policy, UNITS)
+    policy = worker_ledger.policy(str(ULID()), POSTPAID)
+    hold = await worker_ledger.hold(policy, UNITS)
     unreliable.deaf = True
-    worker.settle(hold, policy, UNITS)
-    await worker.ledger.drain()
+    worker_ledger.settle(hold, policy, UNITS)
+    await worker_ledger.ledger.drain()
     unreliable.deaf = False
-    await worker.replay()
+    await worker_ledger.replay()
     assert await events_of(store, keys, policy.app) == [(hold.request_id, "complete")]
 
 
 async def test_a_request_that_was_admitted_locally_is_in_redis_later(
-    store: Store, keys: RedisKeys, worker: WorkerLedger, unreliable: UnreliableStore
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger, unreliable: UnreliableStore
 ) -> None:
-    policy = worker.policy(str(ULID()), LOCAL)
+    policy = worker_ledger.policy(str(ULID()), LOCAL)
     unreliable.away = True
-    hold = await worker.hold(policy)
-    worker.settle(hold, policy, UNITS)
-    await worker.ledger.drain()
+    hold = await worker_ledger.hold(policy)
+    worker_ledger.settle(hold, policy, UNITS)
+    await worker_ledger.ledger.drain()
     unreliable.away = False
-    await worker.replay()
+    await worker_ledger.replay()
     assert await events_of(store, keys, policy.app) == [(hold.request_id, "complete")]
 
 
 async def test_what_was_acknowledged_before_a_failover_is_written_again(
-    store: Store, keys: RedisKeys, worker: WorkerLedger
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger
 ) -> None:
-    policy = worker.policy(str(ULID()), POSTPAID)
-    request_id = await worker.request(policy, UNITS)
+    policy = worker_ledger.policy(str(ULID()), POSTPAID)
+    request_id = await worker_ledger.request(policy, UNITS)
     shared = keys.shared(keys.tag(policy.app))
     await store.redis.delete(shared.events)
-    await worker.ledger.after_failover()
+    await worker_ledger.ledger.after_failover()
     assert await events_of(store, keys, policy.app) == [(request_id, "complete")]
 
 
@@ -171,9 +171,11 @@ async def test_an_orphan_is_in_redis(store: Store, clocked: Clocked, tmp_path: P
     keys = RedisKeys(1, cluster=False)
     shared = keys.shared(keys.tags[0])
     await store.redis.delete(shared.holds, shared.bodies, shared.events)
-    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, observer=SilentObserver()) as worker:
-        policy = worker.policy(str(ULID()), POSTPAID)
-        hold = await worker.hold(policy, UNITS)
+    async with WorkerLedger(
+        clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, observer=SilentObserver()
+    ) as worker_ledger:
+        policy = worker_ledger.policy(str(ULID()), POSTPAID)
+        hold = await worker_ledger.hold(policy, UNITS)
         clocked.now_ms += HOLD_MS
         await Reaper(clocked, keys, Settler(clocked, keys, never_rejected), not_looked_at, nothing_lost).sweep()
     assert await events_of(store, keys, policy.app) == [(hold.request_id, "orphaned")]
@@ -181,14 +183,14 @@ async def test_an_orphan_is_in_redis(store: Store, clocked: Clocked, tmp_path: P
 
 
 async def test_a_part_of_the_journal_that_cannot_be_read_is_kept_aside(
-    store: Store, keys: RedisKeys, worker: WorkerLedger
+    store: Store, keys: RedisKeys, worker_ledger: WorkerLedger
 ) -> None:
-    policy = worker.policy(str(ULID()), POSTPAID)
-    settlement = worker.settlement(await worker.hold(policy, UNITS), policy, UNITS)
-    await worker.ledger.journal.append(JournalRecord(settlement=settlement))
-    path = worker.ledger.journal.path
+    policy = worker_ledger.policy(str(ULID()), POSTPAID)
+    settlement = worker_ledger.settlement(await worker_ledger.hold(policy, UNITS), policy, UNITS)
+    await worker_ledger.ledger.journal.append(JournalRecord(settlement=settlement))
+    path = worker_ledger.ledger.journal.path
     data = path.read_bytes()
     path.write_bytes(b"x" + data[1:])
-    await worker.replay()
+    await worker_ledger.replay()
     [aside] = path.parent.glob("*.corrupt")
     assert aside.read_bytes() == b"x" + data[1:]

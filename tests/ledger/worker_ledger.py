@@ -92,7 +92,7 @@ class WorkerLedger:
         return await self.ledger.admit(str(ULID()), policy, workload=WORKLOAD, model=MODEL, units=units or {})
 
     async def hold(self, policy: Policy, units: Mapping[Unit, int] | None = None) -> Hold:
-        """Of a request that must be admitted."""
+        """Return the hold of a request that must be admitted."""
         decision = await self.admit(policy, units)
         assert isinstance(decision, Admitted), decision
         return decision.hold

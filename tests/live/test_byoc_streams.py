@@ -23,7 +23,7 @@ from proxy.control.apps import Apps
 from proxy.identity.authentication import Authentication
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.mock_gateway import MockGateway
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from proxy.webhooks.stream_keeper import StreamKeeper
 from tests.ledger.redis_time import Clocked, ClockOf
 from tests.ledger.worker_ledger import Reports
@@ -57,7 +57,7 @@ class Worker:
         )
         self.gateway = gateway
         host, _, port = gateway.removeprefix("http://").rpartition(":")
-        self.pools = {gateway: Pool(host, int(port))}
+        self.pools = {gateway: ConnectionPool(host, int(port))}
         self.streams = Streams(books.clocked, books.keys, self.ledger, tick=TICK)
         self.books = books
         self.app = self.key = ""

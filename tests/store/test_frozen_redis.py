@@ -4,7 +4,6 @@ A frozen server is the worst case: connections stay open and even new ones are a
 """
 
 import asyncio
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ async def test_every_call_ends_at_its_own_deadline(start_server: StartServer, op
     ended: list[float] = []
 
     async def call(deadline: float) -> None:
-        with pytest.raises(StoreTimeout, match="did not answer in time") as caught:
+        with pytest.raises(StoreTimeout, match="did not reply in time") as caught:
             await run(channel, Call(ECHO, (), (1,)), deadline)
         assert caught.value.may_have_run
         ended.append(deadline)
@@ -68,7 +67,7 @@ async def test_a_stalled_connection_is_given_up_and_everything_waiting_on_it_fai
     channel = await open_channel(server, stall=0.2)
     server.freeze()
     ends = await failures(channel, 100, WITHIN)
-    assert {str(end) for end in ends} == {f"Redis at {server.endpoint} has not answered for 0.2 s"}
+    assert {str(end) for end in ends} == {f"Redis at {server.endpoint} has not replied for 0.2 s"}
     assert all(end.may_have_run for end in ends)
     assert len(await failures(channel, 100, WITHIN)) == 100  # not connected: they fail without waiting
     server.thaw()
@@ -79,9 +78,9 @@ async def test_a_stalled_connection_is_given_up_and_everything_waiting_on_it_fai
 async def test_a_stall_is_noticed_long_before_a_late_deadline(start_server: StartServer) -> None:
     server = start_server()
     connection, _ = await dialer(timeout=0.2, stall=0.1).dial(server.endpoint)
-    await eventually(lambda: connection._sweep_at == inf)  # the timer of the greeting is gone
+    await asyncio.sleep(0.3)  # the timer of the greeting is gone
     server.freeze()
-    with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.1 s"):
+    with pytest.raises(StoreUnavailable, match=r"has not replied for 0\.1 s"):
         async with asyncio.timeout(WITHIN):
             await connection.call(("PING",), 1_000)
     server.thaw()

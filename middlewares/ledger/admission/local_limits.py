@@ -7,16 +7,21 @@ from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.admission.sliding_window import SlidingWindow
 from middlewares.ledger.model import Denied
 
-CACHED_WINDOWS = 10_000
-
 
 class LocalLimits:
     """Enforces windows and concurrency at the limit divided by the number of workers, and neither caps nor balances."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, max_windows: int = 10_000) -> None:
+        """Keep the state of at most `max_windows` windows; the oldest is forgotten first."""
         self._workers = workers
+        self._max_windows = max_windows
         self._windows: dict[tuple[str, int], SlidingWindow] = {}
         self._leases: dict[str, set[str]] = {}
+
+    @property
+    def leases(self) -> int:
+        """Number of concurrency leases that are taken."""
+        return sum(map(len, self._leases.values()))
 
     def admit(self, policy: Policy, request_id: str) -> Denied | None:
         """Admit by this worker's share and return None, or return which rule refuses."""
@@ -52,7 +57,7 @@ class LocalLimits:
         identity = rule.keys[0], self._share(rule)
         window = self._windows.get(identity)
         if window is None:
-            if len(self._windows) >= CACHED_WINDOWS:
+            if len(self._windows) >= self._max_windows:
                 self._windows.pop(next(iter(self._windows)))
             window = self._windows[identity] = SlidingWindow(identity[1], rule.parameter)
         return window

@@ -51,7 +51,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_in: int = 0
     bytes_out: int = 0
     part: int = 0
-    """The tick of a live session, from 1; 0: a request of its own. Only the first counts as a request."""
+    """Number of the tick of a live session, from 1; 0: a request. Only the first tick counts as a request."""
     attention: bool = False
     """The plan asks for a person to look at it."""
     reference: str = ""

@@ -23,7 +23,7 @@ UserKeyWorkloadModel = tuple[str | None, str | None, str, str]
 
 
 class CountedUsage(msgspec.Struct, gc=False):
-    """What was counted for a request, and when.
+    """The usage that was counted for a request, and when.
 
     The reaper leaves it behind as the request's marker, so that a late settlement counts the difference alone.
     """
