@@ -1,8 +1,9 @@
-"""What the ledger asks of a store, and the ways a store can fail it.
+"""The port to Redis: what the stages ask of a store, and the ways a store can fail them.
 
-The ledger sees only this file; `proxy.store` implements it. So the stages stay free of sockets and topologies.
+The stages see only this file; `proxy.store` implements it. So they stay free of sockets and topologies.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,17 +12,20 @@ from typing import Any, Protocol
 import msgspec
 
 Argument = str | bytes | int
-"""One word of a command."""
+"""One argument of a Redis command."""
 
 
 class SharedArguments(tuple[Argument, ...]):
-    """Words that many calls have in common."""
+    """Arguments that many calls have in common, so that the store encodes them once.
 
-    wire: tuple[bytes, ...] = ()
-    """What the store has made of them for the wire; its own business."""
+    Spares 5 of the 18 microseconds that admission and settlement of a small request take in the worker beside Redis.
+    """
+
+    encoded: tuple[bytes, ...] = ()
+    """Written by the store alone: these arguments as RESP, once a call has needed them."""
 
 
-NOTHING = SharedArguments()
+NO_SHARED_ARGUMENTS = SharedArguments()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +49,14 @@ class Script:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One call of a script. `run` takes the same as plain `all_keys` and `all_args`."""
+    """One call of a script. All of its keys share one hash tag; on Redis Cluster the first key names the node."""
 
     script: Script
-    keys: Sequence[Argument]
-    args: Sequence[Argument]
-    common_keys: SharedArguments = NOTHING
+    keys: Sequence[Argument] = ()
+    args: Sequence[Argument] = ()
+    common_keys: SharedArguments = NO_SHARED_ARGUMENTS
     """KEYS before `keys` that many calls have in common."""
-    common_args: SharedArguments = NOTHING
+    common_args: SharedArguments = NO_SHARED_ARGUMENTS
     """ARGV behind `args`, likewise."""
 
     @property
@@ -66,47 +70,16 @@ class Call(msgspec.Struct, frozen=True):
         return [*self.args, *self.common_args]
 
 
-class Receiver(Protocol):
-    """Waits for a reply: a future, or whatever is quicker than one. It must not raise."""
-
-    def done(self) -> bool:
-        """Whether it waits no more."""
-        ...
-
-    def set_result(self, reply: Any, /) -> None:
-        """Take the reply."""
-        ...
-
-    def set_exception(self, error: "StoreError", /) -> None:
-        """Take the error that is there in place of one."""
-        ...
-
-
 class ScriptRunner(Protocol):
     """Runs scripts in the store, each atomically and at most once per call."""
 
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        *,
-        deadline: float | None = None,
-    ) -> Any:
-        """Return the script's reply: bytes, int, None, or lists of these, as RESP2 carries them.
+    def run(self, call: Call, *, deadline: float | None = None) -> asyncio.Future[Any]:
+        """Begin a call at once, and return the future of its reply, whether anybody awaits it or not.
 
-        All `keys` share one hash tag; on Redis Cluster the node follows from `keys[0]`. `deadline` is in seconds from
-        now and bounds the whole call; None takes the runner's default.
-
-        Raises `StoreUnavailable` when the store cannot serve now, `StoreRejected` when it refuses the call itself.
-        """
-        ...
-
-    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
-        """Begin a call for `receiver`, where that takes neither waiting nor a decision.
-
-        False where it does, or where the store is troubled: then `run` knows what to do, as it does after an error
-        that is `StoreDeferred`.
+        The reply is bytes, int, None, or lists of these, as RESP2 carries them. `deadline` is in seconds from now and
+        bounds the whole call with every redirection it takes; None takes the runner's own. The future raises
+        `StoreUnavailable` where the store cannot serve now, `StoreRejected` where it refuses the call. Once it is
+        cancelled the reply is dropped, but the script may have run.
         """
         ...
 
@@ -115,7 +88,7 @@ class StoreError(Exception):
     """A call that did not return a reply.
 
     `may_have_run` is False when the script certainly changed nothing, True when its fate is unknown: it was sent, and
-    no answer came in time.
+    no reply came in time.
     """
 
     def __init__(self, message: str, *, may_have_run: bool = False) -> None:
@@ -128,7 +101,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreTimeout(StoreUnavailable):
-    """No answer within the call's deadline."""
+    """No reply within the call's deadline."""
 
 
 class StoreReadOnly(StoreUnavailable):
@@ -143,9 +116,5 @@ class StoreLoading(StoreUnavailable):
     """The node is still loading its data set (`-LOADING`)."""
 
 
-class StoreDeferred(StoreError):
-    """Nothing ran yet: the node does not know the script, or another one serves the keys. `run` deals with that."""
-
-
 class StoreRejected(StoreError):
-    """The store answered and refuses this call whenever it comes: a script's fault, a wrong type, missing rights."""
+    """The store replied and refuses this call whenever it comes: a script's fault, a wrong type, missing rights."""

@@ -1,4 +1,4 @@
-"""Redis time as a worker knows it between two answers."""
+"""Redis time as a worker knows it between two replies."""
 
 from time import monotonic_ns, time_ns
 
@@ -6,10 +6,10 @@ STEP_MS = 1_000
 
 
 class RedisClock:
-    """Estimates the time of the Redis server from the times in its answers.
+    """Estimates the time of the Redis server from the times in its replies.
 
-    An answer is never older than it says, so the estimate runs behind by at most the time the answer took to be
-    read; the largest difference seen is the closest. A step back by more than a second is another server's clock.
+    A reply is never older than it says, so the estimate runs behind by at most the time until the reply was read;
+    the largest difference seen is the closest. A step back by more than a second is another server's clock.
     """
 
     def __init__(self) -> None:
@@ -17,21 +17,21 @@ class RedisClock:
 
     @property
     def known(self) -> bool:
-        """True once an answer was seen."""
+        """True once a reply was seen."""
         return self._offset is not None
 
     def observe(self, redis_ms: int) -> None:
-        """Take in the time (Unix milliseconds) of an answer that was read just now."""
+        """Take in the time (Unix milliseconds) of a reply that was read just now."""
         offset = redis_ms - monotonic_ns() // 1_000_000
         if self._offset is None or offset > self._offset or offset < self._offset - STEP_MS:
             self._offset = offset
 
     def reset_to(self, redis_ms: int) -> None:
-        """Forget earlier answers: the server at the other end is another one."""
+        """Forget earlier replies: the server at the other end is another one."""
         self._offset = redis_ms - monotonic_ns() // 1_000_000
 
     def now_ms(self) -> int:
-        """Unix milliseconds; the machine's own clock until Redis has answered once."""
+        """Return Unix milliseconds, by the machine's own clock until Redis has replied once."""
         if self._offset is None:
             return time_ns() // 1_000_000
         return monotonic_ns() // 1_000_000 + self._offset

@@ -1,4 +1,4 @@
-"""Many calls to the store at a time, which share round trips, but not without bound."""
+"""Runs many calls to the store at once, so that they share round trips, but no more than a bound."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,14 +11,14 @@ R = TypeVar("R")
 
 
 async def gather_bounded(call: Callable[[T], Awaitable[R]], items: Sequence[T]) -> list[R]:
-    """The results of `call` for every item, at most `IN_FLIGHT` of them under way at once.
+    """Return the results of `call` for every item, with at most `IN_FLIGHT` of them under way at once.
 
     Every call ends before this returns; then the first exception that any of them raised is raised.
     """
     outcomes: list[R | BaseException] = []
     for start in range(0, len(items), IN_FLIGHT):
-        turn = map(call, items[start : start + IN_FLIGHT])
-        outcomes += await asyncio.gather(*turn, return_exceptions=True)
+        batch = map(call, items[start : start + IN_FLIGHT])
+        outcomes += await asyncio.gather(*batch, return_exceptions=True)
     results = []
     for outcome in outcomes:
         if isinstance(outcome, BaseException):

@@ -1,4 +1,4 @@
-"""What stages and ledger say to each other: limit_states, holds, usage, settlements.
+"""What stages and ledger exchange: usage, limits and how they stand, holds, settlements, decisions.
 
 None of these can be part of a reference cycle, so the garbage collector need not look at them (`gc=False`).
 """
@@ -13,30 +13,30 @@ from config.workloads import Unit, Workload
 
 
 class Provenance(StrEnum):
-    """Where a number of a usage event comes from."""
+    """The source of a number in a usage event."""
 
     MEASURED = "measured"
-    """Read by the gate from the bytes that passed."""
+    """Read by Tollgate from the bytes that passed."""
     UPSTREAM = "upstream"
-    """Said by the gateway's answer."""
+    """Reported by the gateway's response."""
     DECLARED = "declared"
-    """Said by the client's request or by the plan."""
+    """Stated by the client's request or by the plan."""
     ESTIMATED = "estimated"
-    """Computed by the gate for want of anything better."""
+    """Computed by Tollgate for want of anything better."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What a request turned out to use, as its meter saw it."""
+    """The units that a request has used, as its meter saw them."""
 
     units: dict[Unit, int] = {}
     provenance: dict[Unit, Provenance] = {}
     complete: bool = True
-    """False: the answer ended before the workload says it is whole, or is a success in status only."""
+    """False: the response ended before the workload says it is whole, or is a success in status only."""
     finish_reason: str = ""
 
 
 class LimitSpec(msgspec.Struct, gc=False):
-    """What one limit says, the same for each request."""
+    """One limit as the operator declared it, the same for each request."""
 
     policy: str
     """Stable name, `<scope>-<rule>`, for example `app-requests-per-minute`."""
@@ -47,7 +47,7 @@ class LimitSpec(msgspec.Struct, gc=False):
     """None: not a window (concurrency, caps, balance)."""
     shadow: bool = False
     advertised: str | None = None
-    """How clients are told of it; the response stage's own business."""
+    """How clients are advertised of it; the response stage's own business."""
 
 
 class LimitState(msgspec.Struct, frozen=True, gc=False):
@@ -64,8 +64,11 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
         return self.limit_spec.policy
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one rule has reserved for a hold, and how to give it back. Amounts are strings: JSON numbers are doubles."""
+class HoldEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The reservation of one rule for a hold, so that settlement can give it back and count what was used.
+
+    Amounts are strings: JSON numbers are doubles.
+    """
 
     kind: str
     """As in `lua/settle.lua`: c lease, d m unit cap, b balance, a allowance."""
@@ -102,11 +105,16 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     units: dict[Unit, int] = {}
     """Upper bound of what it can use, as far as known."""
     on_orphan: str = "refund"
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[HoldEntry, ...] = ()
     local: bool = False
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
     part: int = 0
-    """The tick of a live session that ends it, from 1; 0: a request. One that expires ends without an event."""
+    """Number of the tick of a live session that ends it, from 1; 0: a request. A tick's expires without an event."""
+
+
+def leases_of(hold: Hold) -> tuple[str, ...]:
+    """Return the keys of the concurrency leases that a hold has."""
+    return tuple(entry.keys[0] for entry in hold.entries if entry.kind == "c")
 
 
 NO_EVENT = msgspec.Raw(b"null")
@@ -124,11 +132,11 @@ class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     amount: str = "0"
     """Price of the units before allowances."""
     attempted_ms: int = 0
-    """When it was first sent to Redis without an answer; 0: never, so that finding no hold is not ambiguous."""
+    """When it was first sent to Redis without a reply; 0: never, so that finding no hold is not ambiguous."""
 
     @property
     def forwarded(self) -> bool:
-        """Whether there is anything to count."""
+        """True if the gateway was sent the request, so that there is something to count."""
         return self.event != NO_EVENT
 
 
@@ -142,8 +150,12 @@ class Admitted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Denied(msgspec.Struct, frozen=True, gc=False):
-    """The first rule that refuses the request, and how it stands."""
+    """The request may not pass: the first limit that refuses it, as it stands."""
 
     limit_state: LimitState
     code: str
     """`rate_limited`, `concurrency_limited`, `plan_limit` or `insufficient_balance`."""
+
+
+class LedgerUnavailable(Exception):
+    """Redis is away and the plan does not allow a guess: refuse the request, the client may come back."""

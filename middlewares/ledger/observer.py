@@ -8,7 +8,7 @@ from middlewares.store import StoreRejected
 
 
 class Observer(Protocol):
-    """Metrics and logs implement it."""
+    """Counts and logs, and nothing else: whatever a record needs to survive was done before it is called."""
 
     def admitted_locally(self) -> None:
         """A request was admitted by this worker's share alone."""
@@ -17,13 +17,13 @@ class Observer(Protocol):
         """A limit in shadow mode would have refused a request."""
 
     def journaled(self) -> None:
-        """A settlement went to local disk."""
+        """A settlement was written to local disk."""
 
     def replayed(self, records: int) -> None:
         """Records of the journal are in Redis now."""
 
-    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
-        """Redis refuses a settlement for good: it is to be kept in `folder` for a person to look at."""
+    def rejected(self, settlement: Settlement, error: StoreRejected, kept_in: Path) -> None:
+        """Redis refuses a settlement for good: it was written to `kept_in` for a person to look at."""
 
     def lost(self, reason: str) -> None:
         """A settlement could be written neither to Redis nor to disk."""

@@ -1,4 +1,4 @@
-"""Calendar periods in UTC; the Python side of `lua/period.lua`."""
+"""Calendar periods in UTC; the Python twin of `lua/period.lua`."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -8,7 +8,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def day_of(time_ms: int) -> str:
-    """UTC day of a Unix time in milliseconds, as `20261121`."""
+    """Return the UTC day of a Unix time in milliseconds, as `20261121`."""
     return _day(time_ms // DAY_MS)
 
 
@@ -18,17 +18,17 @@ def _day(number: int) -> str:
 
 
 def month_of(time_ms: int) -> str:
-    """UTC month of a Unix time in milliseconds, as `202611`."""
+    """Return the UTC month of a Unix time in milliseconds, as `202611`."""
     return day_of(time_ms)[:6]
 
 
 def period_of(kind: str, time_ms: int) -> str:
-    """The day (`kind` "d") or month ("m") of a Unix time in milliseconds."""
+    """Return the day (`kind` "d") or month ("m") of a Unix time in milliseconds."""
     return day_of(time_ms) if kind == "d" else month_of(time_ms)
 
 
 def period_ends(kind: str, time_ms: int) -> int:
-    """Unix milliseconds at which that day or month is over."""
+    """Return the Unix milliseconds at which that day or month is over."""
     now = EPOCH + timedelta(milliseconds=time_ms)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     next_month = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)

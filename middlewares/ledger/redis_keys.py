@@ -1,4 +1,4 @@
-"""Names of the ledger's keys in Redis.
+"""The names of the ledger's keys in Redis.
 
 All keys of an app carry one hash tag, so each script touches one slot and runs on Redis Cluster unchanged. Limits
 over all apps together live under a tag of their own on a single node, where scripts may cross slots; on a cluster
@@ -9,7 +9,7 @@ import zlib
 from dataclasses import dataclass
 
 PREFIX = "tollgate:"
-REMEMBERED_APPS = 100_000
+CACHED_APPS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +35,43 @@ class RedisKeys:
         self._shared = {tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events") for tag in self.tags}
 
     def tag(self, app: str) -> str:
-        """Prefix of every key of this app, for example `tollgate:{t3}:`."""
+        """Return the prefix of every key of this app, for example `tollgate:{t3}:`."""
         tag = self._known.get(app)
         if tag is None:
             tag = self.tags[zlib.crc32(app.encode()) % len(self.tags)]
-            if len(self._known) < REMEMBERED_APPS:
+            if len(self._known) < CACHED_APPS:
                 self._known[app] = tag
         return tag
 
     def shared(self, tag: str) -> TagKeys:
-        """Holds, bodies and events of a tag."""
+        """Return the keys that all apps of a tag share."""
         return self._shared[tag]
 
     def rule(self, app: str, kind: str, scope: str, subject: str, rule: str) -> str:
-        """State of one limit: `kind` is window, lease, cap or allowance."""
+        """Return the key of one limit's state: `kind` is window, lease, cap or allowance."""
         tag = f"{PREFIX}{{global}}:" if scope == "global" and not self.cluster else self.tag(app)
         return f"{tag}{kind}:{scope}:{subject}:{rule}"
 
     def wallet(self, app: str, user: str | None = None) -> str:
-        """Prepaid credits of an app, or of one user with a wallet of its own (hash: granted, spent, held)."""
+        """Return the key of an app's prepaid credits, or of one user's own (hash: granted, spent, held)."""
         return f"{self.tag(app)}wallet:{app}" + (f":{user}" if user else "")
 
     def references(self, app: str) -> str:
-        """References under which an app's credits were changed (hash: reference -> `<amount> <user>`)."""
+        """Return the key of the references of an app's credit changes (hash: reference -> `<amount> <user>`)."""
         return f"{self.tag(app)}references:{app}"
 
     def marker(self, app: str, request_id: str) -> str:
-        """What a reaped or recorded request leaves behind, so that nothing is counted twice."""
+        """Return the key that a reaped or recorded request leaves behind, so that nothing is counted twice."""
         return f"{self.tag(app)}marker:{request_id}"
 
     def session(self, app: str, workload: str, stream: str) -> str:
-        """The session of a stream of this app, by its stream id at the gateway (JSON)."""
+        """Return the key of the session of a stream, by its stream id at the gateway (JSON)."""
         return f"{self.tag(app)}session:{workload}:{stream}"
 
     def streams(self, tag: str) -> str:
-        """BYOC streams of all apps of a tag that the gate has to tick (hash: stream id -> JSON)."""
+        """Return the key of the BYOC streams of all apps of a tag that Tollgate ticks (hash: stream id -> JSON)."""
         return f"{tag}streams"
 
     def usage(self, app: str, day: str) -> str:
-        """Running totals of an app on one UTC day (`20261121`)."""
+        """Return the key of an app's running totals on one UTC day (`20261121`)."""
         return f"{self.tag(app)}usage:{app}:{day}"

@@ -1,4 +1,4 @@
-"""The ledger's scripts, each composed with the Lua libraries it stands on."""
+"""The ledger's Lua scripts, each composed with the libraries that it uses."""
 
 from importlib.resources import files
 
@@ -25,11 +25,11 @@ CREDIT = _load("credit", "integer")
 BALANCE = _load("balance", writes=False)
 SESSION = _load("session", writes=False)
 STREAMS = _load("streams")
-MOMENT = _load("moment", writes=False)
+SNAPSHOT = _load("snapshot", writes=False)
 
 
 def _tick() -> Script:
-    """Settle and admit as functions, so that one script can do both."""
+    """Return `lua/tick.lua` behind settle and admit as functions: one script does both."""
     functions = [f"local function {name}(KEYS, ARGV)\n{_source(name)}\nend" for name in ("settle", "admit")]
     return Script("tick", "\n".join([_source("integer"), _source("period"), *functions, _source("tick")]).encode())
 

@@ -29,12 +29,12 @@ from middlewares.ledger.model import Denied, Settlement, Usage
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import STREAMS
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
-from middlewares.ledger.sessions.sessions import Found, Sessions
+from middlewares.ledger.sessions.sessions import Sessions, SessionSnapshot
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.settlement.request_event import event_of
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS
 from middlewares.routing.traits import StreamStep
-from middlewares.store import ScriptRunner, StoreError
+from middlewares.store import Call, ScriptRunner, StoreError
 
 MAX_RESPONSE_BYTES = 1 << 20
 """A longer response to a start is passed on unread; the gateway's have a few KiB."""
@@ -160,11 +160,11 @@ class ByocStreams:
             found |= {stream.decode(): _ACTIVE_STREAM.decode(text) for stream, text in pairs}
         return found
 
-    async def find(self, app: str, stream: str) -> Found | None:
+    async def find(self, app: str, stream: str) -> SessionSnapshot | None:
         """Return the stream's session; None where it has none. Raises `StoreError`."""
         return await self._sessions.find(app, stream)
 
-    async def charge_until_now(self, found: Found, policy: Policy | None) -> bool:
+    async def charge_until_now(self, found: SessionSnapshot, policy: Policy | None) -> bool:
         """Charge a session up to the time at which it was found. Return False if the stream has to be stopped.
 
         `policy`: limits and prices of its principal now; None: the principal may not use it any more. Raises
@@ -176,10 +176,10 @@ class ByocStreams:
     async def _record(self, app: str, stream: str, *value: bytes) -> None:
         """Record that a stream was started, or, without a value, that it has ended."""
         key = self._keys.streams(self._keys.tag(app))
-        await self._runner.run(STREAMS, [key], [stream, *value], deadline=SETTLE_SECONDS)
+        await self._runner.run(Call(STREAMS, (key,), (stream, *value)), deadline=SETTLE_SECONDS)
 
     async def _list(self, tag: str) -> Any:
-        return await self._runner.run(STREAMS, [self._keys.streams(tag)], [], deadline=SETTLE_SECONDS)
+        return await self._runner.run(Call(STREAMS, (self._keys.streams(tag),)), deadline=SETTLE_SECONDS)
 
 
 def stream_id_of(target: bytes) -> str:

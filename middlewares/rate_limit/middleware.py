@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Refusal
-from middlewares.ledger.ledger import Ledger, LedgerUnavailable
-from middlewares.ledger.model import Denied
+from middlewares.ledger.ledger import Ledger
+from middlewares.ledger.model import Denied, LedgerUnavailable
 from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
 
 

@@ -10,14 +10,13 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.store import Argument, Call, Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
+from middlewares.store import Call, Script, ScriptRunner, StoreError, StoreUnavailable
 
 CACHE_SECONDS = 5.0
 """How long a worker trusts its own copy of an entry. A manifest that another worker moved may be split for as long."""
@@ -112,42 +111,27 @@ class AffinityTable:
         for resource in resources:
             self._cache(resource, gateway)
         keys = [self._key(resource) for resource in resources]
-        args = (gateway, self._life_ms[resources[0].kind])
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._runner.begin(Call(REMEMBER, keys, args), reply, REMEMBER_SECONDS):
-            self._writing.add(reply)
-            reply.add_done_callback(partial(self._replied, keys, args))
-        else:
-            self._spawn(keys, args)
+        call = Call(REMEMBER, keys, (gateway, self._life_ms[resources[0].kind]))
+        reply = self._runner.run(call, deadline=REMEMBER_SECONDS)
+        self._writing.add(reply)
+        reply.add_done_callback(self._replied)
 
     async def drain(self) -> None:
         """Wait until every background write has ended."""
         while self._writing:
             await asyncio.wait(self._writing)
 
-    def _replied(self, keys: Sequence[Argument], args: Sequence[Argument], reply: asyncio.Future[Any]) -> None:
-        """Nearly always they are written down now, without a task of their own."""
+    def _replied(self, reply: asyncio.Future[Any]) -> None:
+        """Forget a write that has ended. The store reports its own loss; this worker alone then finds the result."""
         self._writing.discard(reply)
-        if isinstance(reply.exception(), StoreDeferred):
-            self._spawn(keys, args)
-
-    def _spawn(self, keys: Sequence[Argument], args: Sequence[Argument]) -> None:
-        task = asyncio.create_task(self._write(keys, args))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
-
-    async def _write(self, keys: Sequence[Argument], args: Sequence[Argument]) -> None:
-        try:
-            await self._runner.run(REMEMBER, keys, args, deadline=REMEMBER_SECONDS)
-        except StoreError:  # the store says so itself, once; without it the result is found by this worker alone
-            return
+        reply.exception()
 
     async def _ask(
         self, resources: Sequence[Resource], gateway: str = "", replacing: str = ""
     ) -> tuple[Resource, str] | None:
         lives = [self._life_ms[resource.kind] for resource in resources]
         keys = [self._key(resource) for resource in resources]
-        reply = await self._runner.run(FIND, keys, (gateway, replacing, *lives))
+        reply = await self._runner.run(Call(FIND, keys, (gateway, replacing, *lives)))
         if reply is None:
             return None
         resource, found = resources[reply[0] - 1], reply[1].decode()

@@ -17,7 +17,7 @@ from proxy.forwarding.disconnect import ClientGone, DisconnectCanceller
 from proxy.forwarding.failures import refusal_of
 from proxy.forwarding.request_body import open_body
 from proxy.forwarding.response_guard import FLOODED, ResponseGuard
-from proxy.upstream import InvalidRequest, Pool, PoolExhausted, Response, Timeouts, UpstreamError
+from proxy.upstream import ConnectionPool, InvalidRequest, PoolExhausted, Response, Timeouts, UpstreamError
 
 FAILING = frozenset((502, 503, 504))
 """Statuses that count against a gateway's health."""
@@ -29,7 +29,9 @@ QUEUE_SECONDS = 5.0
 class Forwarder:
     """An ASGI application that responds to every request with a gateway's response."""
 
-    def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
+    def __init__(
+        self, pools: Mapping[str, ConnectionPool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing
+    ) -> None:
         self._pools = pools
         self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
         self._limits = {workload: routing.response_limits_of(workload) for workload in Workload}

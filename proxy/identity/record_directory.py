@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from middlewares.store import Script, ScriptRunner
+from middlewares.store import Call, Script, ScriptRunner
 from proxy.control.records import AnyRecord, decode, name_of
 
 _RECORD = Script("record", (files(__package__) / "lua" / "record.lua").read_bytes(), writes=False)
@@ -25,5 +25,5 @@ class RecordDirectory:
         return await self._get(RecordRef("user", f"{app}/{user_id}"), UserRecord)
 
     async def _get(self, ref: RecordRef, kind: type[AnyRecord]) -> AnyRecord | None:
-        document = await self._store.run(_RECORD, [name_of(ref)], [])
+        document = await self._store.run(Call(_RECORD, (name_of(ref),)))
         return None if document is None else decode(document, kind, ref)

@@ -1,11 +1,10 @@
-"""What one process per deployment does for all workers: reap orphaned holds, replay journals of the dead."""
+"""The ledger's upkeep, by one process for all workers: reaps orphaned holds, replays journals of dead workers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 
 import structlog
 
@@ -13,6 +12,7 @@ from config.settings import Settings
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.settlement.journal_replay import adopt_journals
 from middlewares.ledger.settlement.reaper import Reaper
+from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreError
 from proxy.server.ledger_metrics import LedgerObserver
@@ -29,16 +29,16 @@ class LedgerMaintenance:
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.store = store
-        self._settings = settings
         self._observer = LedgerObserver()
         keys = redis_keys(settings)
-        self._settler = Settler(store, keys, partial(self._observer.rejected, settings.data_dir / "journal"))
+        self._folder = settings.data_dir / "journal"
+        self._settler = Settler(store, keys, RejectedSettlements(self._folder, self._observer).keep)
         self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned, self._observer.lost)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[LedgerMaintenance]:
-        """Connect and begin. Raises `StoreError` where Redis is not there."""
+        """Connect and begin; stop on the way out. Raises `StoreError` where Redis is not there."""
         async with await open_store(settings) as store:
             maintenance = cls(settings, store)
             await maintenance.adopt()
@@ -52,8 +52,7 @@ class LedgerMaintenance:
 
     async def adopt(self) -> None:
         """Write the journals of dead workers to Redis."""
-        folder = self._settings.data_dir / "journal"
-        written, aside = await adopt_journals(folder, self._settler, RedisClock())
+        written, aside = await adopt_journals(self._folder, self._settler, RedisClock())
         for path in aside:
             log.error("journal_corrupt", kept_as=path.name, do="inspect it: its records were not written to Redis")
         if written:

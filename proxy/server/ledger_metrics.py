@@ -1,4 +1,4 @@
-"""What store and ledger report of themselves, as metrics and log lines."""
+"""Metrics and log lines of store and ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
 from middlewares.ledger.model import Hold, Settlement
-from middlewares.ledger.settlement.journal import Record, keep_rejected
 from middlewares.store import StoreRejected
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
@@ -17,7 +16,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.ledger")
 
 
 class LedgerObserver:
-    """`middlewares.ledger.ledger.Observer`; one instance per process and registry."""
+    """Implements `middlewares.ledger.observer.Observer`; one instance per process and registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.store_down = Gauge(
@@ -78,15 +77,10 @@ class LedgerObserver:
         self.replays.inc(records)
         log.info("journal_replayed", records=records)
 
-    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
-        request_id = settlement.hold.request_id
-        try:
-            kept = keep_rejected(folder, Record(settlement=settlement))
-        except OSError as failure:
-            self.lost(f"{request_id}: {error}; {failure}")
-            return
+    def rejected(self, settlement: Settlement, error: StoreRejected, kept_in: Path) -> None:
         self.unwritten.inc()
-        log.error("usage_rejected", request_id=request_id, error=str(error), kept_in=str(kept))
+        request_id = settlement.hold.request_id
+        log.error("usage_rejected", request_id=request_id, error=str(error), kept_in=str(kept_in))
 
     def lost(self, reason: str) -> None:
         self.unwritten.inc()

@@ -25,7 +25,7 @@ from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from proxy.webhooks.live import sessions_of
 from proxy.webhooks.stream_keeper import StreamKeeper
 
@@ -129,10 +129,10 @@ def _seconds_kept(stickiness: Stickiness) -> dict[ResourceKind, float]:
     }
 
 
-def _connection_pool(gateway: Gateway) -> Pool:
+def _connection_pool(gateway: Gateway) -> ConnectionPool:
     parts = urlsplit(gateway.url)
     tls = parts.scheme == "https"
-    return Pool(
+    return ConnectionPool(
         parts.hostname or "",
         parts.port or (443 if tls else 80),
         tls=ssl.create_default_context() if tls else None,

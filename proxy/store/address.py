@@ -1,4 +1,4 @@
-"""Where the store is: the URLs of design section 9, parsed into an address that never shows its password."""
+"""The URL of the store (`TOLLGATE_REDIS_URL`), parsed into an address that never shows its password."""
 
 import ssl
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ OPTIONS = frozenset(
 
 
 class Topology(StrEnum):
-    """How many servers stand behind an address, and who says which of them to ask."""
+    """How many servers stand behind an address, and how the right one is found."""
 
     SINGLE = "single"
     SENTINEL = "sentinel"
@@ -44,7 +44,7 @@ class Endpoint:
 
     @classmethod
     def parse(cls, text: str, default_port: int) -> Self:
-        """`host`, `host:port`, `[v6]` or `[v6]:port`."""
+        """Read `host`, `host:port`, `[v6]` or `[v6]:port`. Raises `AddressError`."""
         host, bracket, rest = text[1:].partition("]") if text.startswith("[") else ("", "", "")
         if not bracket:
             host, colon, port = text.partition(":")
@@ -73,7 +73,7 @@ class Address:
     endpoints: tuple[Endpoint, ...]
     db: int = 0
     service: str = ""
-    """The name of the monitored master, for sentinels only."""
+    """Name of the monitored master; for sentinels only."""
     login: Credentials = Credentials()
     sentinel_login: Credentials = Credentials()
     tls: bool = False
@@ -129,7 +129,7 @@ class Address:
         )
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The TLS settings for a connection, or None for plain ones."""
+        """Return the TLS settings of a connection, or None where it is plain."""
         if not self.tls:
             return None
         context = ssl.create_default_context(cafile=self.tls_options.get("ssl_ca_certs"))
@@ -163,7 +163,7 @@ def _endpoints(topology: Topology, hosts: str) -> Iterator[Endpoint]:
 
 
 def _path(topology: Topology, path: str) -> tuple[str, str]:
-    """The service name (sentinels only) and the database, as written."""
+    """Return the service name (sentinels only) and the database, as written."""
     if topology is Topology.SINGLE:
         return "", path
     if topology is Topology.CLUSTER:

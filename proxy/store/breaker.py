@@ -1,4 +1,4 @@
-"""The circuit breaker: after a few failures in a row it spares callers the wait, and now and then lets one try."""
+"""The circuit breaker: after a few failures in a row calls fail at once, and now and then one may probe the node."""
 
 import time
 from collections.abc import Callable
@@ -6,23 +6,19 @@ from enum import StrEnum
 
 
 class BreakerState(StrEnum):
-    """Closed lets every call pass, open none, half-open waits for the one call that tries."""
+    """Closed lets every call pass, open none; half-open waits for the reply to its probe."""
 
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
 
 
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_CLOSED, _OPEN = BreakerState.CLOSED, BreakerState.OPEN
-
-
 class Breaker:
     """Opens after `threshold` failures in a row; every `retry_after` seconds one call may pass as a probe.
 
-    `on_change(state, cause)` hears once that the node is lost (open) and once that it is back (closed). An answer alone
-    does not bring it back: a node that is full, read-only or slow still serves some calls, and would be lost and found
-    again with each of them. Where writes have failed of late, one of that name must succeed.
+    `on_change(state, cause)` is called once when the node is lost (open) and once when it is back (closed). A reply
+    alone does not bring it back: a node that is full, read-only or slow still serves some calls, and would be lost and
+    found again with each of them. Where writes have failed lately, one of that name must succeed.
     """
 
     LATELY = 2.0
@@ -36,7 +32,7 @@ class Breaker:
         retry_after: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state = _CLOSED
+        self.state = BreakerState.CLOSED
         self.cause = ""
         self._on_change = on_change
         self._threshold = threshold
@@ -44,16 +40,16 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._failed_writes: dict[str, float] = {}
-        """When writes of a name failed last."""
+        """When a write failed last, by its name."""
         self._lost = False
         self._probe_at = 0.0
 
     def allows(self) -> bool:
-        """Whether a call may pass now; when the breaker is not closed, a True makes that call the probe.
+        """Return True if a call may pass now; where the breaker is not closed, that makes the call the probe.
 
         A probe that never reports (its caller went away) is replaced by another after `retry_after`.
         """
-        if self.state is _CLOSED:
+        if self.state is BreakerState.CLOSED:
             return True
         now = self._clock()
         if now < self._probe_at:
@@ -63,13 +59,13 @@ class Breaker:
         return True
 
     def succeeded(self, write: str = "") -> None:
-        """A call was answered; `write` is its name if it writes.
+        """Count a call that got a reply; `write` is its name if it writes.
 
-        While open, that is news from before; only a probe's answer closes.
+        While the breaker is open, such a reply is to an earlier call; only a probe's closes it.
         """
-        if not self._failures or self.state is _OPEN:
+        if not self._failures or self.state is BreakerState.OPEN:
             return
-        self.state = _CLOSED
+        self.state = BreakerState.CLOSED
         if self._failed_writes and write not in self._failed_writes:
             since = self._clock() - self.LATELY
             if any(failed > since for failed in self._failed_writes.values()):
@@ -81,14 +77,14 @@ class Breaker:
             self._on_change(self.state, self.cause)
 
     def failed(self, cause: str, write: str = "") -> None:
-        """A call could not be served, for the reason `cause`; `write` is its name if it writes."""
+        """Count a call that could not be served, for the reason `cause`; `write` is its name if it writes."""
         self._failures += 1
         if write:
             self._failed_writes[write] = self._clock()
         if self.state is BreakerState.HALF_OPEN:
-            self.state = _OPEN
-        elif self.state is _CLOSED and self._failures >= self._threshold:
-            self.state = _OPEN
+            self.state = BreakerState.OPEN
+        elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:
+            self.state = BreakerState.OPEN
             self._probe_at = self._clock() + self._retry_after
             if not self._lost:
                 self._lost, self.cause = True, cause

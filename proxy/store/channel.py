@@ -1,25 +1,32 @@
-"""A connection to one node that comes back by itself, and runs scripts on it."""
+"""A connection to one node that is renewed whenever it is lost, and runs scripts there."""
+
+from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
+from math import inf
+from time import monotonic
 
-from middlewares.store import Argument, Call, Receiver, Script, SharedArguments, StoreReadOnly, StoreUnavailable
+from middlewares.store import Argument, Call, SharedArguments, StoreError, StoreReadOnly, StoreUnavailable
 from proxy.store.address import Endpoint
-from proxy.store.connection import Pending, RedisConnection, Reply, Report, encode
-from proxy.store.dial import Dialer, Server
+from proxy.store.connection import PendingCommand, Receiver, RedisConnection, Reply, encode, encode_command
+from proxy.store.dial import Dialer, ServerInfo
 from proxy.store.replies import NoScript
 
 Locate = Callable[[], Awaitable[Endpoint]]
-"""Says where the node is now; asked before every connection. Raises `StoreError` when nobody knows."""
+"""Returns where the node is now; called before every connection. Raises `StoreError` where that is not known."""
+
+Report = Callable[[str, StoreError | None], None]
+"""Is told how a call went, before its receiver is: the name of its script if that writes, and the error if any."""
 
 _BACKOFF_SECONDS = (0.05, 0.25)
 """First and longest pause between attempts to connect; each is shortened at random by up to half."""
 
 
 def fixed(endpoint: Endpoint) -> Locate:
-    """The `locate` of a server that stays where it is."""
+    """Return the `Locate` of a server that never moves."""
 
     async def locate() -> Endpoint:
         return endpoint
@@ -27,22 +34,45 @@ def fixed(endpoint: Endpoint) -> Locate:
     return locate
 
 
-def _wire(words: SharedArguments) -> tuple[bytes, ...]:
-    if words and not words.wire:
-        words.wire = (b"\r\n".join(encode(words)),)
-    return words.wire
+def _encode_once(arguments: SharedArguments) -> tuple[bytes, ...]:
+    """Return the arguments as lines of RESP, joined; empty where there are none."""
+    if arguments and not arguments.encoded:
+        arguments.encoded = (b"\r\n".join(encode(arguments)),)
+    return arguments.encoded
 
 
 @lru_cache(maxsize=1024)
-def _evalsha(sha: bytes, keys: int, words: int) -> bytes:
-    """The lines that a call begins with, of so many keys and so many words behind them."""
-    return b"\r\n".join([b"*%d" % (3 + keys + words), *encode((b"EVALSHA", sha, keys))])
+def _evalsha(sha: bytes, keys: int, args: int) -> bytes:
+    """Return the lines with which a call of so many keys and so many ARGV begins."""
+    return b"\r\n".join([b"*%d" % (3 + keys + args), *encode((b"EVALSHA", sha, keys))])
+
+
+class PendingScript(PendingCommand, kw_only=True):
+    """A call of a script that waits for its reply."""
+
+    channel: Channel
+    call: Call
+    report: Report
+    asking: bool
+
+    def deliver(self, receiver: Receiver, reply: Reply) -> None:
+        """Report how it went, then give it to `receiver`; repeat it where the node does not know the script."""
+        if not isinstance(reply, StoreError):
+            self.report(self.call.script.write, None)
+            receiver.set_result(reply)
+        elif isinstance(reply, NoScript):
+            self.channel.submit_source(self, receiver)
+        else:
+            if isinstance(reply, StoreReadOnly):
+                self.channel.demoted()
+            self.report(self.call.script.write, reply)
+            receiver.set_exception(reply)
 
 
 class Channel:
     """One node's connection, renewed in the background. While there is none, calls fail at once.
 
-    `on_new_server` is called whenever another server process answers than before: after a restart or a failover, the
+    `on_new_server` is called whenever another server process replies than before: after a restart or a failover, the
     last writes that were acknowledged may be missing there.
     """
 
@@ -58,8 +88,8 @@ class Channel:
         self._reason = "Redis is not connected yet"
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
-        self.server: Server | None = None
-        """Who answered the last connection."""
+        self.server: ServerInfo | None = None
+        """What the server of the last connection reports of itself."""
         self.endpoint: Endpoint | None = None
         """Where the last connection went."""
 
@@ -72,7 +102,7 @@ class Channel:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        self.drop("was let go: the store is closed")
+        self.drop("is not used any more: the store is closed")
 
     async def ready(self, deadline: float) -> None:
         """Wait for the connection, at most `deadline` seconds. Raises `StoreUnavailable`, saying what is missing."""
@@ -87,54 +117,47 @@ class Channel:
             raise StoreUnavailable(self._reason)
         return self._connection.call(command, deadline)
 
-    def begin(self, call: Call, receiver: Receiver, deadline: float, report: Report) -> bool:
-        """As `ScriptRunner.begin`; False while there is no connection that takes it. `report` hears how it went."""
-        connection = self._connection
-        if connection is None:
-            return False
+    def submit(self, call: Call, receiver: Receiver, deadline: float, report: Report, *, asking: bool = False) -> None:
+        """Run a script by its hash, or by its source where the node lacks it, and give `receiver` the reply or error.
+
+        `report` is told first how it went. `asking` allows the call on a node that is only importing the keys' slot.
+        """
         script, common_keys, common_args = call.script, call.common_keys, call.common_args
         lines = [
             _evalsha(script.sha, len(common_keys) + len(call.keys), len(call.args) + len(common_args)),
-            *(common_keys.wire or _wire(common_keys)),
+            *(common_keys.encoded or _encode_once(common_keys)),
             *encode((*call.keys, *call.args)),
-            *(common_args.wire or _wire(common_args)),
+            *(common_args.encoded or _encode_once(common_args)),
             b"",
         ]
-        try:
-            connection.send(b"\r\n".join(lines), Pending(receiver, deadline, report, script.write))
-        except StoreUnavailable:  # it has just gone, or its queue is full
-            return False
-        return True
+        self._send(
+            b"\r\n".join(lines),
+            PendingScript(receiver, deadline, channel=self, call=call, report=report, asking=asking),
+        )
 
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        deadline: float,
-        *,
-        asking: bool = False,
-    ) -> Reply:
-        """Run `script` by its hash, or by its source where the node does not know it (then nothing ran before).
+    def submit_source(self, pending: PendingScript, receiver: Receiver) -> None:
+        """Repeat, with the script's source, a call whose hash the node does not know: nothing ran before."""
+        pending.receiver = receiver
+        pending.deadline = pending.expires - monotonic()
+        pending.sent = pending.expires = inf
+        keys, args = pending.call.all_keys, pending.call.all_args
+        self._send(encode_command((b"EVAL", pending.call.script.source, len(keys), *keys, *args)), pending)
 
-        `asking` allows the call on a node that is only importing the keys' slot.
-        """
+    def _send(self, command: bytes, pending: PendingScript) -> None:
         connection = self._connection
         if connection is None:
-            raise StoreUnavailable(self._reason)
-        expires = self._loop.time() + deadline
+            pending.end(StoreUnavailable(self._reason))
+            return
         try:
-            if asking:
-                connection.tell((b"ASKING",))
-            return await connection.call((b"EVALSHA", script.sha, len(keys), *keys, *args), deadline)
-        except NoScript:
-            if asking:
-                connection.tell((b"ASKING",))
-            remaining = expires - self._loop.time()
-            return await connection.call((b"EVAL", script.source, len(keys), *keys, *args), remaining)
-        except StoreReadOnly:  # demoted: whoever is master now is found by connecting anew
-            connection.close("has become a replica")
-            raise
+            if pending.asking:
+                connection.send_without_reply((b"ASKING",))
+            connection.send(command, pending)
+        except StoreUnavailable as error:  # it has just gone, or its queue is full
+            pending.end(error)
+
+    def demoted(self) -> None:
+        """Look for the node that is master now, once what the present one has sent is read."""
+        self._loop.call_soon(self.drop, "has become a replica")
 
     def drop(self, reason: str) -> None:
         """Give up the present connection, if any, and look for the node anew."""

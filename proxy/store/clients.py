@@ -1,4 +1,4 @@
-"""redis-py clients for everything off the request path: records, pub/sub, reading streams."""
+"""Clients of redis-py for everything off the request path: records, pub/sub, reading streams."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ from proxy.store.dial import CLIENT_NAME
 
 
 class _CommandsOfAnyNode(AsyncCommandsParser):
-    """Learns the commands from whichever node answers.
+    """Learns the commands from whichever node replies.
 
-    redis-py asks the first master only, so while that one is down it could not reach the others either.
+    redis-py queries the first master only, so while that one is down it could not reach the others either.
     """
 
     def __init__(self, cluster: RedisCluster) -> None:
@@ -38,7 +38,7 @@ class _CommandsOfAnyNode(AsyncCommandsParser):
 
 
 def _settings(address: Address, login: Credentials, timeout: float) -> dict[str, Any]:
-    """What every client of redis-py gets: short waits, and no second try of a command that may have run."""
+    """Return the settings of every client: short waits, and no second try of a command that may have run."""
     settings: dict[str, Any] = {
         "username": login.username,
         "password": login.password,
@@ -56,7 +56,7 @@ def _settings(address: Address, login: Credentials, timeout: float) -> dict[str,
 
 
 def sentinels(address: Address, timeout: float) -> Sentinel:
-    """The sentinels of `address`, which know the master; `timeout` in seconds for each of them."""
+    """Return the sentinels of `address`, which know the master; `timeout` in seconds for each of them."""
     return Sentinel(  # type: ignore[no-untyped-call]
         [(endpoint.host, endpoint.port) for endpoint in address.endpoints],
         sentinel_kwargs=_settings(address, address.sentinel_login, timeout),
@@ -64,7 +64,7 @@ def sentinels(address: Address, timeout: float) -> Sentinel:
 
 
 async def control_client(address: Address, sentinel: Sentinel | None, timeout: float) -> Redis | RedisCluster:
-    """The client for the control plane, `timeout` in seconds for connecting and for each answer; replies are bytes.
+    """Return the client for the control plane; `timeout` in seconds bounds connecting and each reply, which is bytes.
 
     Raises `StoreUnavailable` when the slots of a cluster cannot be read; for other topologies it does not connect yet.
     """
@@ -74,9 +74,9 @@ async def control_client(address: Address, sentinel: Sentinel | None, timeout: f
         cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **settings)
         cluster.commands_parser = _CommandsOfAnyNode(cluster)
         try:
-            return await cluster.initialize()  # before its first command, which else goes to any node, dead or alive
+            return await cluster.initialize()  # else its first command goes to any node, dead or alive
         except (RedisError, RedisClusterException) as error:
-            raise StoreUnavailable(f"{address} does not tell its slots: {error}") from None
+            raise StoreUnavailable(f"{address} does not report its slots: {error}") from None
     if sentinel is not None:
         client: Redis = sentinel.master_for(address.service, db=address.db, **settings)
         return client

@@ -1,4 +1,6 @@
-"""Redis Cluster: every slot's master, kept up to date by what the nodes say."""
+"""Redis Cluster: the master of every slot, kept up to date by what the nodes report."""
+
+from __future__ import annotations
 
 import asyncio
 import random
@@ -8,13 +10,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 from middlewares.store import (
     Argument,
     Call,
-    Receiver,
-    Script,
     StoreError,
     StoreRejected,
     StoreTimeout,
@@ -23,8 +24,8 @@ from middlewares.store import (
 from proxy.store.address import Address, Endpoint
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
-from proxy.store.connection import Reply
-from proxy.store.node import Node, Wiring
+from proxy.store.connection import Receiver, Reply
+from proxy.store.node import Node, NodeSettings
 from proxy.store.replies import Redirected, TryAgain
 
 _TRY_AGAIN_SECONDS = 0.01
@@ -33,20 +34,44 @@ _UNKNOWN_HOSTS = frozenset({"", "?"})
 """How a node writes the host of an endpoint that is reached where the node itself was."""
 
 
+class _RedirectableCall(msgspec.Struct, frozen=True):
+    """Receives the reply of one call, or tries again where the cluster sends it elsewhere."""
+
+    cluster: Cluster
+    call: Call
+    receiver: Receiver
+    node: Node
+    expires: float
+
+    def done(self) -> bool:
+        return self.receiver.done()
+
+    def set_result(self, reply: Reply) -> None:
+        self.receiver.set_result(reply)
+
+    def set_exception(self, error: StoreError) -> None:
+        if isinstance(error, Redirected | TryAgain):
+            self.cluster.retry(self, error)
+        else:
+            self.receiver.set_exception(error)
+
+
 class Cluster:
-    """The masters of a cluster. The slot map is read anew after a redirection and while a node cannot serve."""
+    """The masters of a cluster; the slot map is read again after a redirection and while a node cannot serve."""
 
     REFRESH_SECONDS = 0.25
-    """Least time between two readings of the slot map, and the grace in which a node that left it may still answer."""
+    """Least time between two readings of the slot map, and the grace in which a node that left it may still reply."""
 
-    def __init__(self, address: Address, wiring: Wiring) -> None:
+    def __init__(self, address: Address, settings: NodeSettings) -> None:
         self._seeds = address.endpoints
-        self._wiring = wiring
+        self._settings = settings
         self._masters: dict[Endpoint, Node] = {}
         self._retired: list[Node] = []
         self._slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._stale = asyncio.Event()
         self._refresher: asyncio.Task[None] | None = None
+        self._retries: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -63,40 +88,64 @@ class Cluster:
         self._refresher = asyncio.create_task(self._keep_fresh(), name="store cluster map")
 
     async def close(self) -> None:
-        if self._refresher is not None:
-            self._refresher.cancel()
-            await asyncio.gather(self._refresher, return_exceptions=True)
+        tasks = [*self._retries, *((self._refresher,) if self._refresher else ())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._close_retired()
         await asyncio.gather(*(node.channel.close() for node in self.nodes))
 
-    async def run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], deadline: float) -> Reply:
-        """Run `script` where `keys[0]` lives; redirections are followed, since they mean that nothing ran."""
-        loop = asyncio.get_running_loop()
-        expires = loop.time() + deadline
-        slot = _slot_of(keys[0])
-        node, asking = self._slots[slot], False
+    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
+        """As `Servers.submit`; redirections are followed, because nothing ran before them."""
+        slot = _slot_of_call(call)
+        node = self._slots[slot]
         if node is None:
             self._stale.set()
-            raise StoreUnavailable(f"no master serves slot {slot} of the cluster now")
-        while (remaining := expires - loop.time()) > 0:
-            try:
-                return await node.run(script, keys, args, remaining, asking=asking)
-            except Redirected as redirection:
-                node, asking = self._follow(redirection, node), redirection.ask
+            receiver.set_exception(StoreUnavailable(f"no master serves slot {slot} of the cluster now"))
+            return
+        expires = self._loop.time() + deadline
+        node.submit(call, _RedirectableCall(self, call, receiver, node, expires), deadline)
+
+    def retry(self, tried: _RedirectableCall, error: Redirected | TryAgain) -> None:
+        """Follow a redirection in the background."""
+        task = asyncio.create_task(self._retry(tried, error), name="store cluster redirection")
+        self._retries.add(task)
+        task.add_done_callback(self._retries.discard)
+
+    async def _retry(self, tried: _RedirectableCall, error: Redirected | TryAgain) -> None:
+        try:
+            reply = await self._run_elsewhere(tried, error)
+        except StoreError as final:
+            if not tried.done():
+                tried.receiver.set_exception(final)
+        except asyncio.CancelledError:
+            if not tried.done():
+                tried.receiver.set_exception(StoreUnavailable("the store is closed"))
+            raise
+        else:
+            if not tried.done():
+                tried.receiver.set_result(reply)
+
+    async def _run_elsewhere(self, tried: _RedirectableCall, error: Redirected | TryAgain) -> Reply:
+        node, asking = tried.node, False
+        while (remaining := tried.expires - self._loop.time()) > 0:
+            if isinstance(error, Redirected):
+                node, asking = self._follow(error, node), error.ask
                 await node.channel.ready(remaining)
-            except TryAgain:
+            else:
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
-        raise StoreTimeout(f"slot {slot} of the cluster did not settle on a node in time")
+            reply = self._loop.create_future()
+            node.submit(tried.call, reply, tried.expires - self._loop.time(), asking=asking)
+            try:
+                return await reply
+            except (Redirected, TryAgain) as again:
+                error = again
+        raise StoreTimeout(f"slot {_slot_of_call(tried.call)} of the cluster did not settle on a node in time")
 
-    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
-        """As `ScriptRunner.begin`; a redirection is an error that `run` knows to follow."""
-        node = self._slots[_slot_of((call.common_keys or call.keys)[0])]
-        return node is not None and node.begin(call, receiver, deadline)
-
-    def _follow(self, redirection: Redirected, asked: Node) -> Node:
+    def _follow(self, redirection: Redirected, sender: Node) -> Node:
         endpoint = redirection.endpoint
-        if endpoint.host in _UNKNOWN_HOSTS and asked.channel.endpoint is not None:
-            endpoint = replace(endpoint, host=asked.channel.endpoint.host)
+        if endpoint.host in _UNKNOWN_HOSTS and sender.channel.endpoint is not None:
+            endpoint = replace(endpoint, host=sender.channel.endpoint.host)
         node = self._master(endpoint)
         if not redirection.ask:
             self._slots[redirection.slot] = node
@@ -104,9 +153,9 @@ class Cluster:
         return node
 
     def _master(self, endpoint: Endpoint) -> Node:
-        """The node at `endpoint`, which is made known if it is new."""
+        """Return the node at `endpoint`, which is added if it is new."""
         if endpoint not in self._masters:
-            node = Node(str(endpoint), fixed(endpoint), self._wiring, on_failure=self._stale.set)
+            node = Node(str(endpoint), fixed(endpoint), self._settings, on_failure=self._stale.set)
             node.channel.start()
             self._masters[endpoint] = node
         return self._masters[endpoint]
@@ -127,7 +176,7 @@ class Cluster:
         ranges = await self._read_map()
         known = set(self._masters)
         masters = {endpoint: self._master(endpoint) for _, _, endpoint in ranges}
-        timeout = self._wiring.dialer.timeout
+        timeout = self._settings.dialer.timeout
         new = [node.channel.ready(timeout) for endpoint, node in masters.items() if endpoint not in known]
         await asyncio.gather(*new, return_exceptions=True)
         slots: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
@@ -136,13 +185,13 @@ class Cluster:
         self._retired += [node for endpoint, node in self._masters.items() if endpoint not in masters]
         self._masters, self._slots = masters, slots
         if not known <= masters.keys():
-            self._wiring.on_new_server()
+            self._settings.on_new_server()
 
     async def _read_map(self) -> list[tuple[int, int, Endpoint]]:
-        """First slot, last slot and master of every range, from the first node that tells."""
+        """Return first slot, last slot and master of every range, from the first node that can be read."""
         healthy = [e for e, node in self._masters.items() if node.breaker.state is BreakerState.CLOSED]
-        random.shuffle(healthy)  # so that no single outdated node is asked every time
-        dialer = self._wiring.dialer
+        random.shuffle(healthy)  # so that no single outdated node is read every time
+        dialer = self._settings.dialer
         failure: StoreError = StoreUnavailable("no slots are assigned in the cluster")
         for endpoint in dict.fromkeys((*healthy, *self._masters, *self._seeds)):
             try:
@@ -163,12 +212,16 @@ class Cluster:
         await asyncio.gather(*(node.channel.close() for node in retired))
 
 
+def _slot_of_call(call: Call) -> int:
+    return _slot_of((call.common_keys or call.keys)[0])
+
+
 @lru_cache(maxsize=4096)
 def _slot_of(key: Argument) -> int:
     return int(key_slot(key if isinstance(key, bytes) else str(key).encode()))
 
 
-def _endpoint(node: list[Any], asked: Endpoint) -> Endpoint:
-    """The endpoint of one node of a CLUSTER SLOTS reply: `[host, port, id, ...]`."""
+def _endpoint(node: list[Any], source: Endpoint) -> Endpoint:
+    """Return the endpoint of one node, `[host, port, id, ...]`, in a CLUSTER SLOTS reply of `source`."""
     host = (node[0] or b"").decode()
-    return Endpoint(asked.host if host in _UNKNOWN_HOSTS else host, node[1])
+    return Endpoint(source.host if host in _UNKNOWN_HOSTS else host, node[1])

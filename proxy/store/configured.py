@@ -1,4 +1,4 @@
-"""The store that the settings name, and the key names in it."""
+"""Opens the store that the settings name, and knows the key names in it."""
 
 from __future__ import annotations
 

@@ -1,21 +1,21 @@
-"""One socket to one Redis, shared by everybody: commands leave once per tick, replies resolve in order.
+"""One socket to one Redis, shared by all callers: commands are pipelined, replies resolve in order.
 
-redis-py hands a connection to one caller at a time and writes each command by itself. Here all commands of one turn
-of the event loop leave in one write, and any number of callers wait on the same socket.
+redis-py hands a connection to one caller at a time and writes each command by itself. Here all commands of one
+iteration of the event loop leave in one write, and any number of callers wait on the same socket.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 import msgspec
 
-from middlewares.store import Argument, Receiver, StoreError, StoreTimeout, StoreUnavailable
+from middlewares.store import Argument, StoreError, StoreTimeout, StoreUnavailable
 from proxy.store.replies import error_from
 
 Reply = Any
@@ -28,49 +28,61 @@ _INCOMPLETE = object()
 
 _SHORT = 2048
 _LENGTHS = [b"$%d" % length for length in range(_SHORT)]
-"""How RESP says the length of a word that is shorter than that."""
+"""RESP's length lines of the arguments shorter than that."""
 
 
-def encode(words: Iterable[Argument]) -> list[bytes]:
-    """The words as lines of RESP. For a few of them this is quicker than hiredis, which prints each length anew."""
+def encode(arguments: Iterable[Argument]) -> list[bytes]:
+    """Return the arguments as lines of RESP. For a few this is quicker than hiredis, which prints each length anew."""
     lines: list[bytes] = []
-    for word in words:
-        text = word if isinstance(word, bytes) else str(word).encode()
+    for argument in arguments:
+        text = argument if isinstance(argument, bytes) else str(argument).encode()
         length = len(text)
         lines += (_LENGTHS[length] if length < _SHORT else b"$%d" % length, text)
     return lines
 
 
-def _command(words: Sequence[Argument]) -> bytes:
-    return b"\r\n".join([b"*%d" % len(words), *encode(words), b""])
+def encode_command(arguments: Sequence[Argument]) -> bytes:
+    """Return a whole command as RESP."""
+    return b"\r\n".join([b"*%d" % len(arguments), *encode(arguments), b""])
 
 
-Report = Callable[[str, StoreError | None], None]
-"""Hears, before the receiver does, how a call went: the name of its script if that writes, and the error if any."""
+class Receiver(Protocol):
+    """Takes the reply of one command: a future, or an object like one. Its methods must not raise."""
+
+    def done(self) -> bool:
+        """Return True once it waits no more; then it is given nothing."""
+        ...
+
+    def set_result(self, reply: Reply, /) -> None:
+        """Take the reply."""
+        ...
+
+    def set_exception(self, error: StoreError, /) -> None:
+        """Take the error that is there in place of a reply."""
+        ...
 
 
-class Pending(msgspec.Struct):
-    """A command on its way. Times are seconds of `time.monotonic`, and count from when it leaves."""
+class PendingCommand(msgspec.Struct):
+    """A command that waits for its reply. Times are seconds of `time.monotonic`, and count from when it leaves."""
 
     receiver: Receiver | None
+    """None: nobody wants the reply."""
     deadline: float
-    report: Report | None = None
-    write: str = ""
     sent: float = inf
     expires: float = inf
 
     def end(self, reply: Reply) -> None:
         """Hand over the reply or, in its place, the `StoreError`; unless nobody waits for it any more."""
         receiver, self.receiver = self.receiver, None
-        if receiver is None or receiver.done():
-            return
-        error = reply if isinstance(reply, StoreError) else None
-        if self.report is not None:
-            self.report(self.write, error)
-        if error is None:
-            receiver.set_result(reply)
+        if receiver is not None and not receiver.done():
+            self.deliver(receiver, reply)
+
+    def deliver(self, receiver: Receiver, reply: Reply) -> None:
+        """Give `receiver` the reply or the `StoreError`."""
+        if isinstance(reply, StoreError):
+            receiver.set_exception(reply)
         else:
-            receiver.set_exception(error)
+            receiver.set_result(reply)
 
 
 class RedisConnection(asyncio.Protocol):
@@ -79,7 +91,7 @@ class RedisConnection(asyncio.Protocol):
     Time is counted from when a command leaves, and only while this process is there to read: one that is busy for long
     must not take its own lateness for that of Redis.
 
-    Redis answers in order, so a call that is given up keeps its place in the queue: its late reply is taken out and
+    Redis replies in order, so a call that is given up keeps its place in the queue: its late reply is taken out and
     dropped, and never reaches another caller. At most `max_pending` commands wait at a time.
     """
 
@@ -89,9 +101,9 @@ class RedisConnection(asyncio.Protocol):
         self._max_pending = max_pending
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=partial(error_from, name), notEnoughData=_INCOMPLETE)
-        self._pending: deque[Pending] = deque()
+        self._pending: deque[PendingCommand] = deque()
         self._out: list[bytes] = []
-        self._leaving: list[Pending] = []
+        self._leaving: list[PendingCommand] = []
         self._sweep_at = inf
         self._sweeper: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -104,12 +116,12 @@ class RedisConnection(asyncio.Protocol):
         Raises `StoreUnavailable` at once when the connection is gone or too many commands wait already.
         """
         future = self._loop.create_future()
-        self.send(_command(command), Pending(future, deadline))
+        self.send(encode_command(command), PendingCommand(future, deadline))
         return future
 
-    def tell(self, command: Sequence[Argument]) -> None:
-        """Send `command` ahead of the next call and drop its reply."""
-        self.send(_command(command), Pending(None, inf))
+    def send_without_reply(self, command: Sequence[Argument]) -> None:
+        """Send `command` ahead of the next call, and drop its reply."""
+        self.send(encode_command(command), PendingCommand(None, inf))
 
     def close(self, reason: str = "is not needed any more") -> None:
         """End the connection; every pending call fails now with `StoreUnavailable`: "Redis at ... `reason`"."""
@@ -143,17 +155,17 @@ class RedisConnection(asyncio.Protocol):
                     raise hiredis.ProtocolError("a reply to nothing")
                 pending.popleft().end(reply)
         except hiredis.ProtocolError:
-            self.close("sent something that is no answer of a Redis server")
+            self.close("sent something that is no reply of a Redis server")
 
-    def send(self, command: bytes, call: Pending) -> None:
-        """Send a command that is in RESP already. Raises as `call`."""
+    def send(self, command: bytes, pending: PendingCommand) -> None:
+        """Send a command that is encoded already; its reply ends `pending`. Raises as `call` does."""
         if self._transport is None:
             raise StoreUnavailable(self.lost.result())
         if len(self._pending) >= self._max_pending:
             raise StoreUnavailable(f"Redis at {self._name} leaves {self._max_pending} commands unanswered")
         self._out.append(command)
-        self._pending.append(call)
-        self._leaving.append(call)
+        self._pending.append(pending)
+        self._leaving.append(pending)
         if len(self._out) == 1:
             self._loop.call_soon(self._flush)
 
@@ -184,13 +196,13 @@ class RedisConnection(asyncio.Protocol):
         self._sweep_at = inf
         if not self._pending:
             return
-        if late > _SWEEP_SECONDS:  # busy with other things, while answers may have come: the next turn reads them
+        if late > _SWEEP_SECONDS:  # busy with other things, while replies may have come: the next iteration reads them
             for call in self._pending:
                 call.sent += late + _SWEEP_SECONDS
                 call.expires += late + _SWEEP_SECONDS
         due = self._pending[0].sent + self._stall
         if due <= now:
-            self.close(f"has not answered for {self._stall:g} s")
+            self.close(f"has not replied for {self._stall:g} s")
             return
         expired = []
         for call in self._pending:
@@ -199,6 +211,6 @@ class RedisConnection(asyncio.Protocol):
             elif call.expires < due and call.receiver is not None and not call.receiver.done():
                 due = call.expires
         for call in expired:
-            call.end(StoreTimeout(f"Redis at {self._name} did not answer in time", may_have_run=True))
+            call.end(StoreTimeout(f"Redis at {self._name} did not reply in time", may_have_run=True))
         if due < inf:  # else all that wait are only about to leave
             self._sweep_next(max(due, now + _SWEEP_SECONDS))

@@ -1,4 +1,4 @@
-"""Opens a connection to one Redis: socket, TLS, login, and a look at who answers."""
+"""Opens a connection to one Redis: socket, TLS, login, and what the server reports of itself."""
 
 import asyncio
 import socket
@@ -14,12 +14,12 @@ from proxy.store.connection import RedisConnection
 CLIENT_NAME = "tollgate"
 
 _KEEPALIVE_IDLE_SECONDS = 30
-"""Shorter than the idle time after which cloud load balancers drop a connection without a word."""
+"""Shorter than the idle time after which cloud load balancers drop a connection silently."""
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Who answers at an endpoint, each empty where it is not told. `run_id` differs for every start of a server."""
+class ServerInfo:
+    """Facts that a server reports, empty where it does not. `run_id` differs for every start of a server."""
 
     role: str
     mode: str
@@ -28,7 +28,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """How every connection of a store is made; times in seconds."""
+    """Opens the connections of a store; times in seconds."""
 
     login: Credentials
     db: int
@@ -39,22 +39,22 @@ class Dialer:
 
     @classmethod
     def to(cls, address: Address, *, timeout: float, stall: float, max_pending: int) -> Self:
-        """The dialer for `address`. Raises `StoreUnavailable` when its TLS files cannot be used."""
+        """Return the dialer for `address`. Raises `StoreUnavailable` when its TLS files cannot be used."""
         try:
             tls = address.ssl_context()
         except OSError as error:  # ssl.SSLError is one, too
             raise StoreUnavailable(f"the TLS options of {address} cannot be used: {error.strerror or error}") from None
         return cls(address.login, address.db, tls, timeout, stall, max_pending)
 
-    async def dial(self, endpoint: Endpoint) -> tuple[RedisConnection, Server]:
-        """A connection that is logged in and answers. Raises `StoreError`, after at most `timeout` seconds."""
+    async def dial(self, endpoint: Endpoint) -> tuple[RedisConnection, ServerInfo]:
+        """Return a connection that is logged in and replies. Raises `StoreError` after at most `timeout` seconds."""
         with ExitStack() as undo:
             try:
                 async with asyncio.timeout(self.timeout):
                     connection = undo.enter_context(closing(await self._connect(endpoint)))
                     server = await self._greet(connection)
             except TimeoutError:
-                raise StoreUnavailable(f"Redis at {endpoint} does not answer") from None
+                raise StoreUnavailable(f"Redis at {endpoint} does not reply") from None
             except OSError as error:
                 raise StoreUnavailable(f"Redis at {endpoint} cannot be reached: {error.strerror or error}") from None
             except StoreRejected as error:
@@ -79,7 +79,7 @@ class Dialer:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_SECONDS)
         return connection
 
-    async def _greet(self, connection: RedisConnection) -> Server:
+    async def _greet(self, connection: RedisConnection) -> ServerInfo:
         if self.login.password is not None:  # not within HELLO: servers too old for it repeat its words in their error
             user = (self.login.username,) if self.login.username else ()
             await connection.call((b"AUTH", *user, self.login.password), self.timeout)
@@ -92,4 +92,4 @@ class Dialer:
         except StoreRejected:  # this user may not ask
             about = b""
         run_id = about.partition(b"run_id:")[2].partition(b"\r\n")[0]
-        return Server(facts.get(b"role", b"").decode(), facts.get(b"mode", b"").decode(), run_id.decode())
+        return ServerInfo(facts.get(b"role", b"").decode(), facts.get(b"mode", b"").decode(), run_id.decode())

@@ -1,15 +1,13 @@
 """One Redis node as the topologies use it: a channel behind a circuit breaker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from middlewares.store import Argument, Call, Receiver, Script, StoreError, StoreUnavailable
+from middlewares.store import Call, StoreError, StoreUnavailable
 from proxy.store.breaker import Breaker, BreakerState
 from proxy.store.channel import Channel, Locate
-from proxy.store.connection import Reply
+from proxy.store.connection import Receiver
 from proxy.store.dial import Dialer
-
-_CLOSED = BreakerState.CLOSED  # bound once: before Python 3.12, naming a member of an enum costs as much as a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +20,10 @@ class NodeChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
-    """What all nodes of a store share.
+class NodeSettings:
+    """The settings and callbacks that all nodes of a store share.
 
-    `on_state` hears of every node lost and back; `on_new_server` of every restart and failover, after which
+    `on_state` is called for every node lost and back; `on_new_server` for every restart and failover, after which
     acknowledged writes of the last seconds may be missing.
     """
 
@@ -41,15 +39,15 @@ class Node:
         self,
         name: str,
         locate: Locate,
-        wiring: Wiring,
+        settings: NodeSettings,
         *,
         master_only: bool = False,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.channel = Channel(locate, wiring.dialer, wiring.on_new_server, master_only=master_only)
-        self.breaker = Breaker(lambda state, cause: wiring.on_state(NodeChange(name, state, cause)))
-        self._dialer = wiring.dialer
+        self.channel = Channel(locate, settings.dialer, settings.on_new_server, master_only=master_only)
+        self.breaker = Breaker(lambda state, cause: settings.on_state(NodeChange(name, state, cause)))
+        self._dialer = settings.dialer
         self._on_failure = on_failure
 
     async def open(self) -> None:
@@ -61,44 +59,21 @@ class Node:
             await self.channel.close()
             raise
 
-    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
-        """As `ScriptRunner.begin`; False unless the breaker is closed."""
-        return self.breaker.state is _CLOSED and self.channel.begin(call, receiver, deadline, self._report)
-
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        deadline: float,
-        *,
-        asking: bool = False,
-    ) -> Reply:
-        """As `Channel.run`; fails at once while the breaker is open."""
-        if not self.breaker.allows():
-            raise StoreUnavailable(self.breaker.cause)
-        write = script.write
-        try:
-            reply = await self.channel.run(script, keys, args, deadline, asking=asking)
-        except StoreUnavailable as error:
-            self._failed(error, write)
-            raise
-        except StoreError:  # an answer, if not the one that was hoped for
-            self.breaker.succeeded(write)
-            raise
-        self.breaker.succeeded(write)
-        return reply
+    def submit(self, call: Call, receiver: Receiver, deadline: float, *, asking: bool = False) -> None:
+        """As `Channel.submit`; fails at once while the breaker is open."""
+        if self.breaker.allows():
+            self.channel.submit(call, receiver, deadline, self._report, asking=asking)
+        else:
+            receiver.set_exception(StoreUnavailable(self.breaker.cause))
 
     def _report(self, write: str, error: StoreError | None) -> None:
+        """Tell the breaker; any reply but `StoreUnavailable` shows that the node serves."""
         if isinstance(error, StoreUnavailable):
-            self._failed(error, write)
+            self.breaker.failed(str(error), write)
+            self._on_failure()
         else:
             self.breaker.succeeded(write)
 
-    def _failed(self, error: StoreUnavailable, write: str) -> None:
-        self.breaker.failed(str(error), write)
-        self._on_failure()
-
     async def ping(self, deadline: float) -> None:
-        """Raise `StoreError` unless the node answers within `deadline` seconds, whatever the breaker thinks."""
+        """Raise `StoreError` unless the node replies within `deadline` seconds, whatever the state of the breaker."""
         await self.channel.call((b"PING",), deadline)

@@ -1,9 +1,11 @@
-"""Error replies of Redis, turned into the errors that the ledger and the topologies act on."""
+"""Turns error replies of Redis into the errors that the ledger and the topologies act on.
+
+`NoScript`, `Redirected` and `TryAgain` are dealt with inside `proxy.store`: no caller of the store sees them.
+"""
 
 import re
 
 from middlewares.store import (
-    StoreDeferred,
     StoreError,
     StoreLoading,
     StoreOutOfMemory,
@@ -14,15 +16,15 @@ from middlewares.store import (
 from proxy.store.address import Endpoint
 
 
-class NoScript(StoreDeferred):
+class NoScript(StoreError):
     """`-NOSCRIPT`: the node does not know the script, so nothing ran."""
 
 
-class Redirected(StoreDeferred):
+class Redirected(StoreError):
     """`-MOVED` and `-ASK`: another node serves `slot`, so nothing ran here.
 
     An ASK holds for this call only (the slot is on its way to `endpoint`), a MOVED from now on. A host that the node
-    does not know is empty and means the host that was asked.
+    does not know is empty and means the host that sent the reply.
     """
 
     def __init__(self, message: str, kind: str, slot: str, endpoint: str) -> None:
@@ -33,7 +35,7 @@ class Redirected(StoreDeferred):
         self.endpoint = Endpoint(host, int(port))
 
 
-class TryAgain(StoreDeferred):
+class TryAgain(StoreError):
     """`-TRYAGAIN`: the keys of one call are on both sides of a slot migration for a moment, so nothing ran."""
 
 
@@ -57,14 +59,14 @@ _WITHIN_SCRIPT = re.compile(r"^ERR Error running script .*?: -(?P<line>[A-Z]+ .*
 
 
 def error_from(node: str, line: str) -> StoreError:
-    """The error for one RESP error line (without its leading `-`) that came from `node`.
+    """Return the error for one RESP error line (without its leading `-`) that came from `node`.
 
     The refusals that a busy, full or demoted node gives leave the data untouched: Redis decides them before a script's
     first write and not again after it. Anything else a script raises may follow writes of its own.
     """
     if wrapped := _WITHIN_SCRIPT.match(line):
         line = wrapped["line"]
-    message = f"Redis at {node} answers: {line}"
+    message = f"Redis at {node} replied: {line}"
     kind = _BY_CODE.get(line.partition(" ")[0])
     if kind is Redirected:
         try:

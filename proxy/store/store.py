@@ -1,15 +1,15 @@
-"""The store: one Redis for the rest of Tollgate, whatever stands behind its address."""
+"""The store: the rest of Tollgate sees one Redis, whatever topology stands behind its address."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from redis.asyncio import Redis, RedisCluster
 
-from middlewares.store import Argument, Script, StoreUnavailable
+from middlewares.store import Call, StoreUnavailable
 from proxy.store.address import Address, AddressError, Topology
 from proxy.store.breaker import BreakerState
 from proxy.store.channel import fixed
@@ -18,8 +18,8 @@ from proxy.store.cluster import Cluster
 from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
 from proxy.store.embedded.redis_process import EmbeddedRedis
-from proxy.store.node import NodeChange, Wiring
-from proxy.store.topology import Sentinels, Servers, Single
+from proxy.store.node import NodeChange, NodeSettings
+from proxy.store.topology import SentinelServers, Servers, SingleServer
 
 _STALL_SECONDS = 1.0
 """A connection whose oldest command waits this long is given up; also the time that connecting may take."""
@@ -29,7 +29,7 @@ _MAX_PENDING = 16_384
 
 
 class Store:
-    """Scripts for the request path over own channels, and `redis`, a redis-py client, for everything else."""
+    """Runs scripts of the request path over channels of its own; `redis`, a redis-py client, is for all else."""
 
     def __init__(
         self, servers: Servers, redis: Redis | RedisCluster, deadline: float, resources: AsyncExitStack
@@ -38,8 +38,7 @@ class Store:
         self._servers = servers
         self._deadline = deadline
         self._resources = resources
-        self.begin = servers.begin
-        """As `ScriptRunner.begin`."""
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def open(
@@ -54,8 +53,8 @@ class Store:
     ) -> Self:
         """Connect to the Redis at `url`, or to the embedded one of `data_dir` when `url` is None.
 
-        `deadline` is the default for `run`, `control_timeout` bounds connecting and each answer of `redis`; both in
-        seconds. `on_state` hears once of every opening and closing of a node's circuit breaker. `on_new_server` is
+        `deadline` is the default for `run`, `control_timeout` bounds connecting and each reply of `redis`; both in
+        seconds. `on_state` is called once for every opening and closing of a node's circuit breaker. `on_new_server` is
         called when a node was restarted or replaced: acknowledged writes of the last seconds may be missing there.
 
         Raises `StoreError` with one line for people.
@@ -72,18 +71,18 @@ class Store:
             except AddressError as error:
                 raise StoreUnavailable(f"the address of Redis (TOLLGATE_REDIS_URL) is wrong: {error}") from None
             dialer = Dialer.to(address, timeout=stall, stall=stall, max_pending=_MAX_PENDING)
-            wiring = Wiring(dialer, on_state, on_new_server)
+            node_settings = NodeSettings(dialer, on_state, on_new_server)
             sentinel = None
             servers: Servers
             if address.topology is Topology.CLUSTER:
-                servers = Cluster(address, wiring)
+                servers = Cluster(address, node_settings)
             elif address.topology is Topology.SENTINEL:
                 sentinel = sentinels(address, stall / 2)
                 resources.push_async_callback(sentinel.aclose)
-                servers = Sentinels(address, sentinel, wiring)
+                servers = SentinelServers(address, sentinel, node_settings)
             else:
                 locate = embedded.locate if embedded else fixed(address.endpoints[0])
-                servers = Single(str(address), locate, wiring)
+                servers = SingleServer(str(address), locate, node_settings)
             await servers.open()
             resources.push_async_callback(servers.close)
             redis = await control_client(address, sentinel, control_timeout)
@@ -102,16 +101,11 @@ class Store:
     ) -> None:
         await self.close()
 
-    def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        *,
-        deadline: float | None = None,
-    ) -> Coroutine[Any, Any, Reply]:
+    def run(self, call: Call, *, deadline: float | None = None) -> asyncio.Future[Reply]:
         """As `ScriptRunner.run`."""
-        return self._servers.run(script, keys, args, self._deadline if deadline is None else deadline)
+        reply = self._loop.create_future()
+        self._servers.submit(call, reply, self._deadline if deadline is None else deadline)
+        return reply
 
     @property
     def state(self) -> BreakerState:
@@ -120,7 +114,7 @@ class Store:
         return BreakerState.CLOSED if closed else BreakerState.OPEN
 
     async def health(self) -> None:
-        """Raise `StoreError` unless every node answers within the default deadline."""
+        """Raise `StoreError` unless every node replies within the default deadline."""
         pings = (node.ping(self._deadline) for node in self._servers.nodes)
         for outcome in await asyncio.gather(*pings, return_exceptions=True):
             if isinstance(outcome, BaseException):

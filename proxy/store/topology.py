@@ -1,4 +1,4 @@
-"""The servers behind an address: one, or the master that sentinels name, or the masters of a cluster."""
+"""The servers behind an address: a single one, or the master that sentinels name. `cluster.py` has the third shape."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from typing import Any, Protocol
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from middlewares.store import Argument, Call, Receiver, Script, StoreUnavailable
+from middlewares.store import Call, StoreUnavailable
 from proxy.store.address import Address, Endpoint
 from proxy.store.channel import Locate
-from proxy.store.connection import Reply
-from proxy.store.node import Node, Wiring
+from proxy.store.connection import Receiver
+from proxy.store.node import Node, NodeSettings
 
 
 class Servers(Protocol):
-    """One shape of deployment. Every call takes its deadline in seconds and raises `StoreError`."""
+    """One shape of deployment. Deadlines are in seconds."""
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -30,23 +30,17 @@ class Servers(Protocol):
         """Disconnect."""
         ...
 
-    async def run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], deadline: float) -> Reply:
-        """Run `script` on the node that holds `keys`."""
-        ...
-
-    def begin(self, call: Call, receiver: Receiver, deadline: float) -> bool:
-        """As `ScriptRunner.begin`, on the node that holds `keys`."""
+    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
+        """Run a script on the node that holds the keys, and give `receiver` the reply or the `StoreError`."""
         ...
 
 
-class Single:
-    """One server, found by `locate` (which, for the embedded one, also sees to it that it runs)."""
+class SingleServer:
+    """One server, found by `locate`, which starts the embedded one where it does not run."""
 
-    def __init__(self, name: str, locate: Locate, wiring: Wiring) -> None:
-        self._node = Node(name, locate, wiring)
+    def __init__(self, name: str, locate: Locate, settings: NodeSettings) -> None:
+        self._node = Node(name, locate, settings)
         self.nodes = (self._node,)
-        self.run = self._node.run
-        self.begin = self._node.begin
 
     async def open(self) -> None:
         await self._node.open()
@@ -58,24 +52,25 @@ class Single:
     async def close(self) -> None:
         await self._node.channel.close()
 
+    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
+        self._node.submit(call, receiver, deadline)
 
-class Sentinels:
+
+class SentinelServers:
     """The master that the sentinels name; followed when they name another."""
 
     WATCH_SECONDS = 1.0
-    """How often the sentinels are asked, which catches a master that was replaced while we could still reach it."""
+    """How often the sentinels are queried: so a master is noticed that was replaced while it can still be reached."""
 
-    def __init__(self, address: Address, sentinel: Sentinel, wiring: Wiring) -> None:
+    def __init__(self, address: Address, sentinel: Sentinel, settings: NodeSettings) -> None:
         self._service = address.service
         self._hosts = ", ".join(map(str, address.endpoints))
         self._sentinel = sentinel
-        self._node = Node(str(address), self._locate, wiring, master_only=True)
+        self._node = Node(str(address), self._locate, settings, master_only=True)
         self._watcher: asyncio.Task[None] | None = None
         self._epoch = 0
-        """Of the latest failover that any sentinel has told of."""
+        """Number of the latest failover that any sentinel has reported."""
         self.nodes = (self._node,)
-        self.run = self._node.run
-        self.begin = self._node.begin
 
     async def open(self) -> None:
         await self._node.open()
@@ -87,26 +82,29 @@ class Sentinels:
             await asyncio.gather(self._watcher, return_exceptions=True)
         await self._node.channel.close()
 
-    async def _locate(self) -> Endpoint:
-        """The master as the sentinels know it that have heard of the latest failover; others may still name the last.
+    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
+        self._node.submit(call, receiver, deadline)
 
-        Such a one may be back, not know of its own fall yet, and take writes that are soon lost. So a failover that was
-        heard of is not forgotten because those that know of it are silent for a moment; only all sentinels together,
-        set up anew, may name an earlier one.
+    async def _locate(self) -> Endpoint:
+        """Return the master by those sentinels that know of the latest failover; others may still name the one before.
+
+        That one may be back, not know of its own demotion yet, and take writes that are soon lost. So a failover that
+        was seen is not forgotten because the sentinels that know of it are silent for a moment; only all sentinels
+        together, set up anew, may name an earlier one.
         """
-        asked = await asyncio.gather(*map(self._ask, self._sentinel.sentinels))
-        known = [state for state in asked if state is not None]
+        states = await asyncio.gather(*map(self._master_state, self._sentinel.sentinels))
+        known = [state for state in states if state is not None]
         latest = max((state["config-epoch"] for state in known), default=0)
-        if latest < self._epoch and len(known) < len(asked):
-            raise StoreUnavailable(f"the sentinels of {self._hosts} that answer have not heard of the latest failover")
+        if latest < self._epoch and len(known) < len(states):
+            raise StoreUnavailable(f"the sentinels of {self._hosts} that reply do not know of the latest failover")
         self._epoch = latest
         for state in known:
             if state["config-epoch"] == latest and self._sentinel.check_master_state(state, self._service):
                 return Endpoint(state["ip"], state["port"])
-        raise StoreUnavailable(f"no sentinel of {self._hosts} answers and names a master {self._service!r}")
+        raise StoreUnavailable(f"no sentinel of {self._hosts} replies and names a master {self._service!r}")
 
-    async def _ask(self, sentinel: Any) -> dict[str, Any] | None:
-        """What one sentinel knows of the master; None where it does not answer or knows nothing."""
+    async def _master_state(self, sentinel: Any) -> dict[str, Any] | None:
+        """Return what one sentinel knows of the master; None where it is silent or knows nothing."""
         try:
             masters: dict[str, dict[str, Any]] = await sentinel.sentinel_masters()
         except (RedisError, OSError):

@@ -1,7 +1,8 @@
 """The HTTP/1.1 client of the data path.
 
-One :class:`Pool` per gateway; ``await pool.send(...)`` gives a :class:`Response` to be read part by part, both
-directions streaming with backpressure. Nothing is sent twice, followed, decompressed or buffered beyond 64 KiB.
+There is one :class:`ConnectionPool` per gateway; ``await pool.send(...)`` returns a :class:`Response` to be read part
+by part, both directions streaming with backpressure. Nothing is sent twice,
+followed, decompressed or buffered beyond 64 KiB.
 """
 
 from proxy.upstream.errors import (
@@ -17,7 +18,7 @@ from proxy.upstream.errors import (
     ResponseTruncated,
     UpstreamError,
 )
-from proxy.upstream.pool import Pool
+from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.response import Response
 from proxy.upstream.timing import Timeouts
 
@@ -25,11 +26,11 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionDropped",
+    "ConnectionPool",
     "FirstByteTimeout",
     "IdleTimeout",
     "InvalidRequest",
     "MalformedResponse",
-    "Pool",
     "PoolExhausted",
     "RequestIncomplete",
     "Response",

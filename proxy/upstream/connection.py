@@ -1,4 +1,4 @@
-"""One connection to a gateway, and the one exchange that it carries at a time."""
+"""One connection to a gateway, which carries one exchange at a time."""
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
@@ -25,7 +25,7 @@ _ONE_WRITE = 64 * 1024
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """A slot of the pool first, a socket once it is dialled; after each exchange idle again, or gone.
+    """A connection of the pool: a reserved slot first, a socket once it is dialled; after each exchange idle, or gone.
 
     An exchange ends in exactly one of ``_complete`` and ``fail``. Whatever leaves any doubt about where the next
     response would begin ends the connection as well.
@@ -33,7 +33,7 @@ class UpstreamConnection(asyncio.Protocol):
     Args:
         origin: ``host:port``, for errors.
         keep_alive: seconds it may be idle.
-        turn: with whose other connections its requests leave.
+        batch: the connections with which it writes.
         on_idle: called when it is ready for another exchange.
         on_lost: called once when its socket, if there ever was one, is gone.
     """
@@ -61,21 +61,21 @@ class UpstreamConnection(asyncio.Protocol):
         self,
         origin: str,
         keep_alive: float,
-        turn: WriteBatch,
+        batch: WriteBatch,
         *,
         on_idle: Callable[["UpstreamConnection"], None],
         on_lost: Callable[["UpstreamConnection"], None],
     ) -> None:
         self.origin = origin
         self._keep_alive = keep_alive
-        self._write_batch = turn
+        self._write_batch = batch
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._transport: asyncio.Transport  # from connection_made on
         self._writer: BufferedWriter
         self.dialled = False
         self._parser = ResponseParser()
-        self._loop = asyncio.get_running_loop()  # asking for it costs a system call each time, so once
+        self._loop = asyncio.get_running_loop()  # to get it costs a system call each time, so once
         self._deadline = Deadline(self._expired, self._loop)
         self._timeouts = Timeouts()
         self._response: Response | None = None
@@ -85,13 +85,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Open, as far as is known here, and idle."""
+        """True if it is idle and, as far as is known here, open."""
         return self.dialled and self._response is None and not self._transport.is_closing()
 
     # -- the exchange -------------------------------------------------------------------------------------------
 
     def exchange(self, head: bytes, body: Body, length: int | None, timeouts: Timeouts, *, bodiless: bool) -> Response:
-        """Sends a request and returns its response, of which nothing has arrived yet."""
+        """Send a request and return its response, of which nothing has arrived yet."""
         self._response = response = Response(self, self._loop)
         self._parser.expect(response, bodiless=bodiless)
         self._timeouts = timeouts
@@ -122,12 +122,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.fail(ResponseTruncated(self.origin, "the response was closed before its end"))
 
     def abort(self) -> None:
-        """Closes the socket at once; ``on_lost`` follows."""
+        """Close the socket at once; ``on_lost`` follows."""
         if self.dialled:
             self._writer.abort()
 
     def fail(self, error: Exception) -> None:
-        """Ends the exchange with ``error`` for its reader, and the connection with it."""
+        """End the exchange with ``error`` for its reader, and the connection with it."""
         response = self._detach()
         if response is not None:
             response.end(error)
@@ -173,7 +173,7 @@ class UpstreamConnection(asyncio.Protocol):
             self.fail(IdleTimeout(self.origin, f"the gateway stopped sending: nothing for {idle:g} s"))
         else:
             first_byte = self._timeouts.first_byte
-            self.fail(FirstByteTimeout(self.origin, f"the gateway did not answer within {first_byte:g} s"))
+            self.fail(FirstByteTimeout(self.origin, f"the gateway did not respond within {first_byte:g} s"))
 
     # -- called by the event loop -------------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class UpstreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         response = self._response
         if response is None:
-            # An answer to nothing must not become the answer to the next request.
+            # A response to nothing must not become the response to the next request.
             self.abort()
             return
         parser, begun = self._parser, response.status
@@ -226,5 +226,5 @@ class UpstreamConnection(asyncio.Protocol):
         if self._parser.started:
             return ResponseTruncated(self.origin, "the gateway closed the connection inside its response")
         return ConnectionDropped(
-            self.origin, "the gateway closed the connection without an answer", reused=self._reused
+            self.origin, "the gateway closed the connection without a response", reused=self._reused
         )

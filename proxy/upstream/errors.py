@@ -1,4 +1,4 @@
-"""How an exchange with a gateway can fail.
+"""The ways in which an exchange with a gateway can fail.
 
 Every failure says whether any byte of the request may have reached the gateway. The client never sends anything
 twice: only the caller knows whether a second attempt is safe.
@@ -16,7 +16,7 @@ class UpstreamError(Exception):
 
     Attributes:
         origin: ``host:port`` of the gateway.
-        request_sent: whether any byte of the request may have been handed to the network.
+        request_sent: True if any byte of the request may have been handed to the network.
     """
 
     request_sent: ClassVar[bool] = True
@@ -43,13 +43,13 @@ class ConnectTimeout(ConnectFailed):
 
 
 class ConnectionDropped(UpstreamError):
-    """The gateway closed the connection without one byte of an answer.
+    """The gateway closed the connection without one byte of a response.
 
     A go-livepeer handler that panics does exactly this (gateway contract section 1.0).
 
     Attributes:
-        reused: whether the connection had answered before. Then the gateway may have closed it while idle, just as
-            the request was written, and may never have read the request.
+        reused: True if the connection had carried a response before. Then the gateway may have closed it while idle,
+            just as the request was written, and may never have read the request.
     """
 
     def __init__(self, origin: str, reason: str, *, reused: bool) -> None:
@@ -70,7 +70,7 @@ class ResponseTruncated(UpstreamError):
 
 
 class MalformedResponse(UpstreamError):
-    """The answer breaks the framing of RFC 9112, or one of the client's limits on it."""
+    """The response breaks the framing of RFC 9112, or one of the client's limits on it."""
 
 
 class RequestIncomplete(UpstreamError):

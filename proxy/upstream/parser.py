@@ -11,8 +11,8 @@ from proxy.upstream.response import Response
 MAX_HEAD_BYTES = 64 * 1024
 """Limit on the response head, interim (1xx) heads included."""
 
-MAX_FIELDS = 200
-"""Limit on the number of header fields of one response."""
+MAX_HEADERS = 200
+"""Limit on the number of headers of one response."""
 
 MAX_CHUNK_OVERHEAD = 16 * 1024
 """Limit on chunk extensions and trailers beyond what honest chunking needs."""
@@ -24,15 +24,15 @@ _START = b"HTTP/1."
 
 
 class FramingError(Exception):
-    """The bytes are no response that may be passed on. The message holds nothing of what was received."""
+    """The received bytes are no response that may be passed on. The message repeats none of them."""
 
 
 class ResponseParser:
     """Fills one :class:`Response` after another from the bytes of one connection.
 
     Attributes:
-        complete: the response has ended.
-        reusable: the connection may carry another exchange: the gateway allows it and nothing followed the response.
+        complete: True once the response has ended.
+        reusable: True if the connection may carry another exchange: the gateway allows it and nothing followed.
     """
 
     __slots__ = (
@@ -64,13 +64,13 @@ class ResponseParser:
 
     @property
     def started(self) -> bool:
-        """Whether any byte of an answer has arrived."""
+        """True once any byte of a response has arrived."""
         return self._head_bytes > 0
 
     def expect(self, response: Response, *, bodiless: bool) -> None:
-        """Directs the next response into ``response``; ``bodiless`` when it answers a HEAD request."""
+        """Parse the next response into ``response``; ``bodiless`` where it is to a HEAD request."""
         if self._bodiless:
-            # llhttp cannot be told of HEAD, so the last one left it waiting for a body.
+            # llhttp does not know of HEAD, so the last one left it waiting for a body.
             self._parser = HttpResponseParser(self)
         self._response = response
         self._bodiless = bodiless
@@ -80,7 +80,7 @@ class ResponseParser:
         self.reusable = False
 
     def feed(self, data: bytes) -> None:
-        """Takes what arrived.
+        """Parse what arrived.
 
         Raises:
             FramingError: the response is malformed or beyond a limit. The parser is of no further use.
@@ -90,7 +90,7 @@ class ResponseParser:
         else:
             read = self._head_bytes
             if read < len(_START) and data[: len(_START) - read] != _START[read : read + len(data)]:
-                raise FramingError("the answer is not HTTP/1.x")
+                raise FramingError("the response is not HTTP/1.x")
             self._head_bytes = read + len(data)
         try:
             self._parser.feed_data(data)
@@ -108,7 +108,7 @@ class ResponseParser:
             raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
 
     def end(self) -> bool:
-        """Takes the end of input; whether it completes the response (one framed by the connection's end)."""
+        """Take the end of input; return True if it completes the response (one framed by the connection's end)."""
         status = self._response.status
         self.complete = self.complete or (status != 0 and self._length is None and not self._chunked)
         self.reusable = False
@@ -128,24 +128,24 @@ class ResponseParser:
 
     def on_headers_complete(self) -> None:
         headers = self._headers
-        fields = dict(headers)
-        if b"content-length" in fields:  # llhttp lets only one pass, and only digits
-            self._length = int(fields[b"content-length"])
-        if b"transfer-encoding" in fields:
+        by_name = dict(headers)
+        if b"content-length" in by_name:  # llhttp lets only one pass, and only digits
+            self._length = int(by_name[b"content-length"])
+        if b"transfer-encoding" in by_name:
             # Anything but one plain "chunked" is read differently by different recipients.
             codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
             if codings != [b"chunked"] or self._parser.get_http_version() == "1.0":
                 raise FramingError("unsupported Transfer-Encoding")
             self._chunked = True
             self._overhead = self._head_bytes - _size(headers)
-        if len(headers) > MAX_FIELDS:
-            raise FramingError(f"the response has more than {MAX_FIELDS} header fields")
+        if len(headers) > MAX_HEADERS:
+            raise FramingError(f"the response has more than {MAX_HEADERS} headers")
         if self._head_bytes > MAX_HEAD_BYTES and _size(headers) > MAX_HEAD_BYTES:
             raise FramingError(f"the response head exceeds {MAX_HEAD_BYTES} bytes")
         status = self._parser.get_status_code()
         if status < 200:
             if status <= 101 and status != 100:
-                raise FramingError(f"status {status} answers no request that was made")
+                raise FramingError(f"status {status} is a response to no request that was made")
             if self._chunked or self._length:
                 raise FramingError("an interim response announces a body")
             self._interim = True
@@ -161,7 +161,7 @@ class ResponseParser:
 
     def on_body(self, data: bytes) -> None:
         if self.complete:
-            raise FramingError("a body after the answer to HEAD")
+            raise FramingError("a body after the response to HEAD")
         response = self._response
         size = len(data)
         response.parts.append(data)
@@ -171,12 +171,12 @@ class ResponseParser:
     def on_message_complete(self) -> None:
         if self._interim:
             self._interim = False
-        elif self.complete and self._chunked:  # a last chunk after the answer to HEAD
+        elif self.complete and self._chunked:  # a last chunk after the response to HEAD
             self.reusable = False
         else:
             self.complete = True
 
 
 def _size(headers: list[tuple[bytes, bytes]]) -> int:
-    """Bytes of a header block."""
+    """Return the size of a header block in bytes."""
     return sum(len(name) + len(value) + len(b": \r\n") for name, value in headers)

@@ -13,8 +13,8 @@ from proxy.upstream.response import Response
 from proxy.upstream.timing import Timeouts
 
 
-class Pool:
-    """Sends requests to one gateway.
+class ConnectionPool:
+    """Sends requests to one gateway over connections that are kept alive.
 
     Never more than ``max_connections`` sockets; requests beyond that wait in line, at most ``max_waiting`` of them and
     each no longer than ``Timeouts.queue``. Idle connections are reused last in, first out, so that a pool grown by a
@@ -54,28 +54,27 @@ class Pool:
         self._writing = WriteBatch()
         self._closed = False
         self._connections: set[UpstreamConnection] = set()
-        # Ordered sets: the values mean nothing.
-        self._idle: dict[UpstreamConnection, None] = {}
+        self._idle: dict[UpstreamConnection, None] = {}  # an ordered set, as the next one
         self._waiters: OrderedDict[asyncio.Future[UpstreamConnection], None] = OrderedDict()
 
     @property
     def open(self) -> int:
-        """Connections there are, connecting ones included."""
+        """Number of connections, connecting ones included."""
         return len(self._connections)
 
     @property
     def idle(self) -> int:
-        """Connections kept for later."""
+        """Number of connections kept open for later."""
         return len(self._idle)
 
     @property
     def in_use(self) -> int:
-        """Connections with an exchange, or on the way to one."""
+        """Number of connections with an exchange, or on the way to one."""
         return len(self._connections) - len(self._idle)
 
     @property
     def waiting(self) -> int:
-        """Requests in line for a connection."""
+        """Number of requests in line for a connection."""
         return len(self._waiters)
 
     async def send(
@@ -89,7 +88,7 @@ class Pool:
         timeouts: Timeouts,
         on_send: Callable[[], None] | None = None,
     ) -> Response:
-        """Sends a request and returns its response once status and headers have arrived.
+        """Send a request and return its response once status and headers have arrived.
 
         Args:
             method: as in :func:`request_head`.
@@ -128,7 +127,7 @@ class Pool:
         return response
 
     def close(self) -> None:
-        """Closes what is idle now, and the rest as soon as their exchanges end. Requests in line are refused."""
+        """Close what is idle now, and the rest as soon as their exchanges end; refuse the requests in line."""
         self._closed = True
         for connection in self._idle:
             connection.abort()
@@ -150,13 +149,13 @@ class Pool:
     async def _acquire(self, timeouts: Timeouts) -> UpstreamConnection:
         try:
             async with asyncio.timeout(timeouts.queue):
-                connection = await self._turn()
+                connection = await self._wait_in_line()
         except TimeoutError:
             raise self._refusal(f"no connection became free within {timeouts.queue:g} s") from None
         return connection if connection.dialled else await self._dial(connection, timeouts.connect)
 
-    async def _turn(self) -> UpstreamConnection:
-        """An idle connection, or a slot to dial in, in the order of asking."""
+    async def _wait_in_line(self) -> UpstreamConnection:
+        """Return an idle connection, or a slot to dial in; first come, first served."""
         while True:
             if self._closed:
                 raise self._refusal("the pool was closed")
@@ -204,7 +203,7 @@ class Pool:
         return connection
 
     def _ready(self, connection: UpstreamConnection) -> None:
-        """The connection is idle: it goes to the first in line, or into the pool."""
+        """Give a connection that is idle to the first in line, or keep it."""
         if self._waiters and self._hand_over(connection):
             return
         if self._closed or len(self._idle) >= self._max_idle:
@@ -213,7 +212,7 @@ class Pool:
             self._idle[connection] = None
 
     def _lost(self, connection: UpstreamConnection) -> None:
-        """The connection is gone, and its slot free. A second call for the same connection does nothing."""
+        """Free the slot of a connection that is gone; a second call for the same one does nothing."""
         if connection not in self._connections:
             return
         self._connections.discard(connection)

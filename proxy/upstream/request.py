@@ -15,7 +15,7 @@ CONTENT_LENGTH = b"content-length: %d\r\n"
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _REFUSED = frozenset((b"", b"content-length", b"transfer-encoding"))
 _KNOWN: set[bytes] = set()
-"""Names that were found good before; most requests bring no other."""
+"""Names that passed the check before; most requests bring no other."""
 _MOST_KNOWN = 4096
 _COMMON_METHODS = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _CR, _LF, _NUL = b"\r\n\0"
@@ -24,10 +24,10 @@ _UNSAFE_IN_TARGET = re.compile(rb"[\x00-\x20\x7f]")
 
 
 def request_head(method: bytes, target: bytes, headers: Headers, framing: bytes) -> bytes:
-    """Serialises request line and header block, closed by its empty line.
+    """Return request line and header block as bytes, closed by the empty line.
 
     Args:
-        method: a token; not ``CONNECT``, whose answer is a tunnel.
+        method: a token; not ``CONNECT``, whose response is a tunnel.
         target: the request target as the client sent it, still percent-encoded.
         headers: ``(name, value)`` pairs, written as they are and in this order. The caller gives ``host``.
         framing: the one framing header line, ``b""`` for a request without a body.

@@ -8,17 +8,17 @@ HIGH_WATER = 64 * 1024
 """Bytes of a body that may wait for their reader before the gateway is no longer read."""
 
 
-class Feeder(Protocol):
-    """What a response asks of the connection that fills it."""
+class ResponseSource(Protocol):
+    """The connection that fills a response, as the response sees it."""
 
     def expect_chunk(self) -> None:
-        """The reader now waits for a part of the body: the idle limit runs."""
+        """Start the idle limit: the reader now waits for a part of the body."""
 
     def resume(self) -> None:
-        """The reader emptied a buffer that was too full: reading may go on."""
+        """Read on: the reader has emptied a buffer that was too full."""
 
     def abandon(self) -> None:
-        """The reader wants no more of it: the connection is dropped."""
+        """Drop the connection: the reader wants no more of the response."""
 
 
 class Response:
@@ -35,7 +35,7 @@ class Response:
         status: 200 to 999.
         headers: ``(name, value)`` as received, repeated ones included; names in lower case, values without the
             white space around them.
-        content_length: as announced, in bytes. The answer to HEAD, 204 and 304 may announce one and have no body.
+        content_length: as announced, in bytes. A response to HEAD, 204 and 304 may announce one and have no body.
         chunked: the body came in chunks.
         complete: the whole body has arrived and was framed correctly. After ``buffered`` or ``chunk`` nothing more
             will come.
@@ -55,7 +55,7 @@ class Response:
         "status",
     )
 
-    def __init__(self, connection: Feeder | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, connection: ResponseSource | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.content_length: int | None = None
@@ -71,7 +71,7 @@ class Response:
     # -- for the reader -----------------------------------------------------------------------------------------
 
     def buffered(self) -> bytes:
-        """Takes what has arrived of the body, without waiting; ``b""`` when that is nothing."""
+        """Take what has arrived of the body, without waiting; ``b""`` when that is nothing."""
         parts = self.parts
         if not parts:
             return b""
@@ -86,7 +86,7 @@ class Response:
         return data
 
     async def chunk(self) -> bytes:
-        """Takes the next part of the body as soon as there is one; ``b""`` at its end.
+        """Take the next part of the body as soon as there is one; ``b""`` at its end.
 
         One reader at a time. Cancelling it closes the response.
 
@@ -106,7 +106,7 @@ class Response:
         return self.buffered()
 
     def close(self) -> None:
-        """Gives up the rest of the response, and the connection with it; nothing when it is complete."""
+        """Give up the rest of the response, and the connection with it; nothing when it is complete."""
         if self._connection is not None:
             self._connection.abandon()
 
@@ -122,13 +122,13 @@ class Response:
 
     @property
     def awaited(self) -> bool:
-        """Whether the reader waits for the connection, and not the other way round."""
+        """True if the reader waits for the connection, and not the other way round."""
         return self._waiter is not None
 
     def change(self) -> asyncio.Future[None]:
-        """What the reader waits for: the head first, then a part of the body or its end. Raises what ended it before.
+        """Return what the reader waits for: the head first, then a part of the body or its end.
 
-        Who does not wait it out closes the response.
+        A reader that gives up waiting must close the response. Raises what ended the response before.
         """
         if self._error is not None:
             raise self._error
@@ -138,13 +138,13 @@ class Response:
         return waiter
 
     def wake(self) -> None:
-        """What the reader waits for is there."""
+        """Wake the reader: what it waits for is there."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def end(self, error: Exception | None = None) -> None:
-        """Nothing more will come: the response is complete, or failed with ``error``."""
+        """End the response: it is complete, or failed with ``error``."""
         self._connection = None
         if error is None:
             self.complete = True

@@ -8,7 +8,7 @@ from typing import NamedTuple
 class Timeouts(NamedTuple):
     """Limits of one exchange in seconds; ``math.inf`` is no limit.
 
-    A limit runs only while the gateway owes something: not while the reader of the answer is busy elsewhere, nor
+    A limit runs only while the gateway owes something: not while the reader of the response is busy elsewhere, nor
     while the source of a streamed request body has nothing to give.
 
     Attributes:
@@ -26,7 +26,7 @@ class Timeouts(NamedTuple):
 
 
 class Deadline:
-    """A time limit that moves with every request, over a timer that hardly ever does.
+    """Time limit that moves with every request, over a timer that hardly ever does.
 
     A move to a later time is one assignment: the timer in flight finds out when it fires, and goes on waiting.
     """
@@ -41,7 +41,7 @@ class Deadline:
         self._timer: asyncio.Handle | None = None
 
     def start(self, seconds: float) -> None:
-        """Calls ``expired`` in ``seconds`` from now, in place of any earlier wish."""
+        """Call ``expired`` in ``seconds`` from now, and at no earlier time that was set before."""
         self._at = at = self._loop.time() + seconds
         if self._timer is None:
             self._arm()

@@ -14,8 +14,8 @@ class Upload:
     failed. The source is closed in the end, if it can be.
 
     Attributes:
-        complete: the last byte of the body was written.
-        starved: the source has been asked and has not answered.
+        complete: True once the last byte of the body was written.
+        starved: True while the upload waits for its source.
     """
 
     __slots__ = ("_drained", "_failed", "_length", "_origin", "_progress", "_task", "_transport", "complete", "starved")
@@ -49,7 +49,7 @@ class Upload:
         self._drained = None
 
     def cancel(self) -> None:
-        """Writes no more; a source that waits is cancelled and closed."""
+        """Write no more; a source that waits is cancelled and closed."""
         if not self.complete:
             self._task.cancel()
 

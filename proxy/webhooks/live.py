@@ -14,7 +14,7 @@ from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.sessions.sessions import LIVE, Found, Sessions
+from middlewares.ledger.sessions.sessions import LIVE, Sessions, SessionSnapshot
 from middlewares.live.stream_tokens import PARAMETER, StreamTokenSigner
 from middlewares.rate_limit.refusal import limit_refusal
 from middlewares.store import ScriptRunner
@@ -125,7 +125,7 @@ class LiveWebhooks:
         log.info("live_ended", stream=stream, reason=reason)
         return False
 
-    async def _current_policy(self, found: Found) -> tuple[Policy | None, str]:
+    async def _current_policy(self, found: SessionSnapshot) -> tuple[Policy | None, str]:
         """Return the policy its principal has now, or None if it may not continue; and why it ends, if it does."""
         try:
             principal = await self._principals.current(found.session.hold)

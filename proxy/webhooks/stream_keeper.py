@@ -20,7 +20,7 @@ from middlewares.ledger.model import Hold
 from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, ByocStreams
 from middlewares.store import StoreError
 from proxy.identity.principal_resolver import PrincipalResolver
-from proxy.upstream import Pool, Timeouts, UpstreamError
+from proxy.upstream import ConnectionPool, Timeouts, UpstreamError
 
 ABANDONED_MS = 86_400_000
 """Age in milliseconds past which a stream is dropped although its gateway could not be reached to stop it."""
@@ -41,7 +41,7 @@ class StreamKeeper:
         streams: ByocStreams,
         ledger: Ledger,
         principals: PrincipalResolver,
-        pools: Mapping[str, Pool],
+        pools: Mapping[str, ConnectionPool],
         hosts: Mapping[str, bytes],
     ) -> None:
         """`pools` and `hosts` are the connections and Host headers of the gateways, by origin."""

@@ -6,7 +6,6 @@ No key is checked, nothing is limited, metered, priced or logged. What Tollgate 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from middlewares.store import Call, Script
 from proxy.store.store import Store
-from proxy.upstream import Pool, Timeouts
+from proxy.upstream import ConnectionPool, Timeouts
 from tests.benchmarks.programs import LOOPBACK, Candidate, free_port, redis, running, uvicorn
 
 NAME = "a bare chain"
@@ -42,17 +41,14 @@ _PASSED = frozenset((b"content-type", b"content-length"))
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    pool: Pool
+    pool: ConnectionPool
     store: Store
     ids: count[int]
     timeouts: Timeouts
 
     async def call(self, script: Script, *args: str | int) -> None:
         """Wait for the reply of one call."""
-        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        if not self.store.begin(Call(script, _KEYS, args), reply, _DEADLINE_SECONDS):
-            raise RuntimeError("Redis is away")
-        await reply
+        await self.store.run(Call(script, _KEYS, args), deadline=_DEADLINE_SECONDS)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Reserve, forward, answer, settle."""
@@ -91,9 +87,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def _live(receive: Receive, send: Send) -> None:
     await receive()
     async with await Store.open(os.environ[_REDIS], Path(os.environ[_FOLDER])) as store:
-        for script, argument in ((_RESERVE, "0"), (_SETTLE, _EVENT)):
-            await store.run(script, _KEYS, ["0", argument])  # `begin` is for scripts that Redis knows
-        pool = Pool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
+        pool = ConnectionPool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
         _chain.append(_Chain(pool, store, count(1), Timeouts()))
         await send(_said("startup"))
         await receive()

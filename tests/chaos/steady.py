@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from middlewares.ledger.ledger import DISK_SECONDS
+from middlewares.ledger.admission.admission import DISK_SECONDS
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.wire import Answer, Wire, request
 

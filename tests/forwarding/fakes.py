@@ -10,13 +10,13 @@ from typing import Any
 
 from starlette.types import Message
 
+from config.routing import ConnectionPool as PoolSettings
 from config.routing import Gateway, Health, Routing
-from config.routing import Pool as PoolSettings
 from middlewares.exchange import Exchange
 from middlewares.routes import BY_NAME
 from middlewares.tier_routing.fleet import Fleet
 from proxy.forwarding.forwarder import Forwarder
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from tests.upstream import fakes
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -80,7 +80,9 @@ class Forwarding:
     def __init__(self, gateways: Sequence[fakes.Gateway], *, failures: int = 1, **routing: Any) -> None:
         self.gateways = gateways
         self.urls = tuple(f"http://127.0.0.1:{gateway.port}" for gateway in gateways)
-        self.pools = {url: Pool("127.0.0.1", gateway.port) for url, gateway in zip(self.urls, gateways, strict=True)}
+        self.pools = {
+            url: ConnectionPool("127.0.0.1", gateway.port) for url, gateway in zip(self.urls, gateways, strict=True)
+        }
         gateway_settings = tuple(Gateway(url=url) for url in self.urls)
         pool = PoolSettings(gateways=gateway_settings, health=Health(failures=failures))
         self.fleet = Fleet({"pool": pool})

@@ -8,7 +8,7 @@ import pytest
 
 from middlewares.exchange import Outcome, Refusal
 from proxy.forwarding.forwarder import FAILING
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from tests.forwarding.fakes import Forwarded, drop, forwarding, responding, response
 from tests.upstream import fakes
 
@@ -63,7 +63,7 @@ async def test_a_busy_gateway_gives_way_without_losing_its_health() -> None:
     async with forwarding(hang, responding(response(b"second"))) as forwarder:
         first = forwarder.urls[0]
         forwarder.pools[first].close()
-        single = Pool("127.0.0.1", forwarder.gateways[0].port, max_connections=1, max_waiting=0)
+        single = ConnectionPool("127.0.0.1", forwarder.gateways[0].port, max_connections=1, max_waiting=0)
         forwarder.pools[first] = single
         hanging = asyncio.create_task(forwarder.forward())
         await busy.wait()

@@ -39,11 +39,11 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-async def desk(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
+async def worker_ledger(store: Store, clocked: Clocked, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     """A worker at that time. All of its keys are under one tag, which has no holds and no events of other tests."""
     keys = RedisKeys(1, cluster=False)
     shared = keys.shared(keys.tags[0])
     await store.redis.delete(shared.holds, shared.bodies, shared.events)
-    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0) as opened:
-        opened.ledger.clock = ClockOf(clocked)
+    clock = ClockOf(clocked)
+    async with WorkerLedger(clocked, keys, tmp_path, hold_ttl=HOLD_MS / 1000, replay_window=0, clock=clock) as opened:
         yield opened

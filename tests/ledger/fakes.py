@@ -1,40 +1,32 @@
-"""A store that fails at the test's word, in front of a real one."""
+"""Script runners in front of a real store."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
 from typing import Any
 
-from middlewares.store import Argument, Script, StoreTimeout, StoreUnavailable
+from middlewares.store import Call, StoreTimeout, StoreUnavailable
 from proxy.store.store import Store
 
 
 class UnreliableStore:
-    """A script runner that passes calls on to the store it points at, or loses them on the way there or back."""
+    """Passes calls on to the store it points at, or loses them on the way there or back."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.away = False
-        """Nothing gets through."""
+        """True: no call reaches the store."""
         self.deaf = False
-        """Calls are run, but nobody hears the answers."""
+        """True: calls are run, but their replies are lost."""
 
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        *,
-        deadline: float | None = None,
-    ) -> Any:
+    def run(self, call: Call, *, deadline: float | None = None) -> asyncio.Future[Any]:
         """As `ScriptRunner.run`."""
+        return asyncio.ensure_future(self._run(call, deadline))
+
+    async def _run(self, call: Call, deadline: float | None) -> Any:
         if self.away:
             raise StoreUnavailable("nobody there")
-        reply = await self.store.run(script, keys, args, deadline=deadline)
+        reply = await self.store.run(call, deadline=deadline)
         if self.deaf:
-            raise StoreTimeout("no answer", may_have_run=True)
+            raise StoreTimeout("no reply", may_have_run=True)
         return reply
-
-    def begin(self, *_args: object) -> bool:
-        """As `ScriptRunner.begin`: every call goes through `run`."""
-        return False

@@ -18,8 +18,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.credit.prepaid import grant
-from middlewares.ledger.ledger import LedgerUnavailable
-from middlewares.ledger.model import Admitted
+from middlewares.ledger.model import Admitted, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper
@@ -48,7 +47,7 @@ PLANS = {
 class Client:
     """Requests under one plan, and what became of them."""
 
-    desk: WorkerLedger
+    worker_ledger: WorkerLedger
     policy: Policy
     used: dict[str, int] = field(default_factory=dict)
     """Pixels by the id of each admitted request."""
@@ -70,7 +69,7 @@ class Client:
     async def _request(self, pixels: int) -> None:
         began = time.monotonic()
         try:
-            decision = await self.desk.admit(self.policy, {Unit.PIXELS: BOUND})
+            decision = await self.worker_ledger.admit(self.policy, {Unit.PIXELS: BOUND})
         except LedgerUnavailable:
             self.refused += 1
             return
@@ -85,21 +84,21 @@ class Client:
             self.by_redis += 1
         self.used[decision.hold.request_id] = pixels
         await asyncio.sleep(0.001 * (pixels % 7))
-        self.desk.settle(decision.hold, self.policy, {Unit.PIXELS: pixels})
+        self.worker_ledger.settle(decision.hold, self.policy, {Unit.PIXELS: pixels})
 
 
-class Scene:
+class LoadRun:
     """One worker with its clients, and the process that reaps."""
 
     def __init__(self, store: Store, reaping: Store, keys: RedisKeys, folder: Path, deadline: float) -> None:
         self._store = store
         self._deadline = deadline
         self._keys = keys
-        self.desk = WorkerLedger(store, keys, folder, hold_ttl=HOLD_SECONDS, deadline=deadline)
+        self.worker_ledger = WorkerLedger(store, keys, folder, hold_ttl=HOLD_SECONDS, deadline=deadline)
         settler = Settler(reaping, keys, never_rejected)
-        self._reaper = Reaper(reaping, keys, settler, lambda _: None, self.desk.reports.lost)
+        self._reaper = Reaper(reaping, keys, settler, lambda _: None, self.worker_ledger.reports.lost)
         self.clients = {
-            name: Client(self.desk, self.desk.ledger.policy(f"app_{ULID()}", None, None, name, plan))
+            name: Client(self.worker_ledger, self.worker_ledger.ledger.policy(f"app_{ULID()}", None, None, name, plan))
             for name, plan in PLANS.items()
         }
         self._running: list[asyncio.Task[None]] = []
@@ -116,7 +115,10 @@ class Scene:
     async def playing(self) -> AsyncIterator[None]:
         """Requests go on."""
         await eventually(self.paid)
-        upkeep = [asyncio.create_task(each) for each in (self.desk.ledger.run(), self._reaper.run(), self._watch_lag())]
+        upkeep = [
+            asyncio.create_task(each)
+            for each in (self.worker_ledger.ledger.run(), self._reaper.run(), self._watch_lag())
+        ]
         running = [asyncio.create_task(client.run()) for client in self.clients.values() for _ in range(CLIENTS)]
         self._running = running
         try:
@@ -126,8 +128,8 @@ class Scene:
             for task in (*running, *upkeep):
                 task.cancel()
             await asyncio.gather(*running, *upkeep, return_exceptions=True)
-            await self.desk.ledger.drain()
-            self.desk.ledger.close()
+            await self.worker_ledger.ledger.drain()
+            self.worker_ledger.ledger.close()
 
     async def _quiet(self) -> bool:
         redis: Any = self._store.redis
@@ -163,8 +165,8 @@ class Scene:
         for client in self.clients.values():
             client.going = False
         await asyncio.gather(*self._running)
-        await self.desk.ledger.drain()
-        await eventually(lambda: self.desk.ledger.journal.size == 0)
+        await self.worker_ledger.ledger.drain()
+        await eventually(lambda: self.worker_ledger.ledger.journal.size == 0)
         await eventually(self._quiet)
 
     async def check(self) -> None:
@@ -174,7 +176,7 @@ class Scene:
             slow = sorted(client.seconds)[int(len(client.seconds) * 0.99)]
             assert slow <= allowed, f"an admission took {slow} s; the loop was {self._lag} s late at the worst"
         assert self.clients["refuse"].local == 0
-        assert self.desk.reports.losses == []
+        assert self.worker_ledger.reports.losses == []
         differences, _ = await verify(self._store.redis, self._keys, PLANS)
         assert differences == []
 
@@ -213,18 +215,18 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(server: RedisServer, folder: Path, *, deadline: float = DEADLINE) -> AsyncIterator[Scene]:
+async def load_run(server: RedisServer, folder: Path, *, deadline: float = DEADLINE) -> AsyncIterator[LoadRun]:
     """A worker and a reaper at this server, wired as the gate wires them."""
-    made: Scene | None = None
+    made: LoadRun | None = None
     replays: list[asyncio.Task[None]] = []
 
     def replaced() -> None:
         if made:
-            replays.append(asyncio.create_task(made.desk.ledger.after_failover()))
+            replays.append(asyncio.create_task(made.worker_ledger.ledger.after_failover()))
 
     store = await Store.open(server.url, folder, deadline=deadline, on_new_server=replaced)
     async with store, await Store.open(server.url, folder, deadline=deadline) as reaping:
-        made = Scene(store, reaping, RedisKeys(2, cluster=False), folder, deadline)
+        made = LoadRun(store, reaping, RedisKeys(2, cluster=False), folder, deadline)
         async with made.playing():
             yield made
             await asyncio.gather(*replays)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 from middlewares.ledger.clock import RedisClock
-from middlewares.store import Argument, Script
+from middlewares.store import Call, Script
 from proxy.store.store import Store
 
 NEW_YEAR = 4_102_444_800_000
@@ -34,7 +35,7 @@ return answers
 
 async def ask(store: Store, script: Script, lines: Sequence[str]) -> list[Any]:
     """The answer to each line."""
-    answers: list[Any] = await store.run(script, [], lines)
+    answers: list[Any] = await store.run(Call(script, (), lines))
     assert len(answers) == len(lines)
     return answers
 
@@ -67,25 +68,15 @@ class Clocked:
         self._scripts: dict[Script, Script] = {}
         self.now_ms = now_ms
 
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[Argument],
-        args: Sequence[Argument],
-        *,
-        deadline: float | None = None,
-    ) -> Any:
+    def run(self, call: Call, *, deadline: float | None = None) -> asyncio.Future[Any]:
         """As `ScriptRunner.run`."""
-        clocked = self._scripts.get(script)
+        clocked = self._scripts.get(call.script)
         if clocked is None:
-            source = self._HEAD + script.source.replace(TIME, b"clock_of_test")
-            clocked = self._scripts[script] = Script(script.name, source)
+            source = self._HEAD + call.script.source.replace(TIME, b"clock_of_test")
+            clocked = self._scripts[call.script] = Script(call.script.name, source)
         seconds, milliseconds = divmod(self.now_ms, 1000)
-        return await self._store.run(clocked, keys, [*args, seconds, milliseconds * 1000], deadline=deadline)
-
-    def begin(self, *_args: object) -> bool:
-        """As `ScriptRunner.begin`: every call goes through `run`."""
-        return False
+        args = [*call.all_args, seconds, milliseconds * 1000]
+        return self._store.run(Call(clocked, call.all_keys, args), deadline=deadline)
 
 
 class ClockOf(RedisClock):

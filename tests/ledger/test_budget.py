@@ -29,15 +29,15 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("middlewares.ledger.settlement.settler.SETTLE_SECONDS", 60.0)
 
 
-async def ask(desk: WorkerLedger, app: str, user: str | None, reserved: int, used: int) -> bool:
+async def ask(worker_ledger: WorkerLedger, app: str, user: str | None, reserved: int, used: int) -> bool:
     """One request that may cost `reserved` and does cost `used`; whether it was admitted."""
-    policy = desk.policy(app, PLAN, user=user)
-    decision = await desk.admit(policy, {Unit.PIXELS: reserved})
+    policy = worker_ledger.policy(app, PLAN, user=user)
+    decision = await worker_ledger.admit(policy, {Unit.PIXELS: reserved})
     if isinstance(decision, Denied):
         assert decision.code == "insufficient_balance"
         return False
     assert isinstance(decision, Admitted)
-    desk.settle(decision.hold, policy, {Unit.PIXELS: used})
+    worker_ledger.settle(decision.hold, policy, {Unit.PIXELS: used})
     return True
 
 
@@ -49,8 +49,8 @@ async def fire(ledgers: list[WorkerLedger], app: str, reserved: int, used: int) 
             for number in range(REQUESTS)
         )
     )
-    for desk in ledgers:
-        await desk.ledger.drain()
+    for worker_ledger in ledgers:
+        await worker_ledger.ledger.drain()
     return sum(admitted)
 
 

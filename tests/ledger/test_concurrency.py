@@ -30,7 +30,13 @@ async def fire(
     ledgers: list[WorkerLedger], app: str, plan: Plan, number: int
 ) -> list[tuple[WorkerLedger, Admitted | Denied]]:
     turns = [ledgers[each % len(ledgers)] for each in range(number)]
-    return list(zip(turns, await asyncio.gather(*(desk.admit(desk.policy(app, plan)) for desk in turns)), strict=True))
+    return list(
+        zip(
+            turns,
+            await asyncio.gather(*(worker_ledger.admit(worker_ledger.policy(app, plan)) for worker_ledger in turns)),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize("code", LIMITS)
@@ -49,14 +55,14 @@ async def test_every_lease_comes_back(redis_server: RedisServer, store: Store, t
     async with workers(redis_server, tmp_path) as ledgers:
         for turn in range(20):
             decisions = await fire(ledgers, app, plan, 50)
-            admitted = [(desk, each) for desk, each in decisions if isinstance(each, Admitted)]
+            admitted = [(worker_ledger, each) for worker_ledger, each in decisions if isinstance(each, Admitted)]
             assert len(admitted) == 10
-            for desk, each in admitted:
+            for worker_ledger, each in admitted:
                 if turn % 2:
-                    desk.ledger.release(each.hold)
+                    worker_ledger.ledger.release(each.hold)
                 else:
-                    desk.settle(each.hold, desk.policy(app, plan), {})
-            for desk in ledgers:
-                await desk.ledger.drain()
+                    worker_ledger.settle(each.hold, worker_ledger.policy(app, plan), {})
+            for worker_ledger in ledgers:
+                await worker_ledger.ledger.drain()
         [key] = ledgers[0].policy(app, plan).rules[0].keys
         assert await store.redis.zcard(key) == 0

@@ -32,8 +32,8 @@ class Pair:
     master: RedisServer
     replica: RedisServer
     promoted: Store
-    desk: WorkerLedger
-    switchboard: UnreliableStore
+    worker_ledger: WorkerLedger
+    unreliable: UnreliableStore
     policy: Policy
 
     async def cut_off(self) -> None:
@@ -43,23 +43,23 @@ class Pair:
 
     async def fail_over(self) -> None:
         self.master.kill()
-        self.switchboard.store = self.promoted
-        await self.desk.ledger.after_failover()
+        self.unreliable.store = self.promoted
+        await self.worker_ledger.ledger.after_failover()
 
     async def end(self, hold: Hold) -> None:
-        self.desk.settle(hold, self.policy, TEN)
-        await self.desk.ledger.drain()
+        self.worker_ledger.settle(hold, self.policy, TEN)
+        await self.worker_ledger.ledger.drain()
 
     async def ended(self) -> str:
-        return await self.desk.request(self.policy, TEN, TEN)
+        return await self.worker_ledger.request(self.policy, TEN, TEN)
 
     async def check(self, requests: list[str]) -> None:
         """These have one event each, paid for, at the server that took over."""
-        found = await outcomes(self.promoted, self.desk.keys, self.policy.app)
+        found = await outcomes(self.promoted, self.worker_ledger.keys, self.policy.app)
         assert {request: outcome for request, outcome in found.items() if outcome != "granted"} == dict.fromkeys(
             requests, "complete"
         )
-        wallet = await balance(self.promoted, self.desk.keys, self.policy.app, None)
+        wallet = await balance(self.promoted, self.worker_ledger.keys, self.policy.app, None)
         assert wallet == Balance(1_000, 10 * len(requests), 0)
 
 
@@ -90,15 +90,15 @@ async def pair(servers: tuple[RedisServer, RedisServer], keys: RedisKeys, tmp_pa
         await Store.open(replica.url, tmp_path, deadline=10) as promoted,
     ):
         await grant(store, keys, app, None, 1_000, reference="in")
-        switchboard = UnreliableStore(store)
-        async with WorkerLedger(switchboard, keys, tmp_path) as desk:
-            yield Pair(master, replica, promoted, desk, switchboard, desk.policy(app, PREPAID))
+        unreliable = UnreliableStore(store)
+        async with WorkerLedger(unreliable, keys, tmp_path) as worker_ledger:
+            yield Pair(master, replica, promoted, worker_ledger, unreliable, worker_ledger.policy(app, PREPAID))
 
 
 async def test_what_was_acknowledged_last_is_written_again(pair: Pair) -> None:
     """What the replica has is left alone; of what it lacks, it may have the hold, or nothing at all."""
     arrived = [await pair.ended() for _ in range(3)]
-    held = [await pair.desk.hold(pair.policy, TEN) for _ in range(3)]
+    held = [await pair.worker_ledger.hold(pair.policy, TEN) for _ in range(3)]
     await pair.cut_off()
     for hold in held:
         await pair.end(hold)
@@ -106,13 +106,13 @@ async def test_what_was_acknowledged_last_is_written_again(pair: Pair) -> None:
     await pair.fail_over()
     requests = arrived + [hold.request_id for hold in held] + lost
     await pair.check(requests)
-    await pair.desk.ledger.after_failover()
+    await pair.worker_ledger.ledger.after_failover()
     await pair.check(requests)
 
 
 async def test_a_running_request_whose_hold_was_lost_is_recorded(pair: Pair) -> None:
     await pair.cut_off()
-    hold = await pair.desk.hold(pair.policy, TEN)
+    hold = await pair.worker_ledger.hold(pair.policy, TEN)
     await pair.fail_over()
     await pair.end(hold)
     await pair.check([hold.request_id])
@@ -122,21 +122,21 @@ async def test_a_server_that_fails_again_at_once_loses_nothing(pair: Pair) -> No
     """What could not be written again waits in the journal."""
     await pair.cut_off()
     lost = [await pair.ended() for _ in range(3)]
-    pair.switchboard.away = True
+    pair.unreliable.away = True
     await pair.fail_over()
-    pair.switchboard.away = False
-    await pair.desk.replay()
+    pair.unreliable.away = False
+    await pair.worker_ledger.replay()
     await pair.check(lost)
 
 
 async def test_what_came_out_of_the_journal_last_is_written_again(pair: Pair) -> None:
     """A demoted master may take it, just before its data is replaced by the new master's."""
-    pair.switchboard.away = True
-    policy = pair.desk.policy(pair.policy.app, Plan())
-    waiting = {await pair.desk.request(policy, TEN) for _ in range(3)}
-    pair.switchboard.away = False
+    pair.unreliable.away = True
+    policy = pair.worker_ledger.policy(pair.policy.app, Plan())
+    waiting = {await pair.worker_ledger.request(policy, TEN) for _ in range(3)}
+    pair.unreliable.away = False
     await pair.cut_off()
-    await pair.desk.replay()
-    assert pair.desk.reports.replays == 3
+    await pair.worker_ledger.replay()
+    assert pair.worker_ledger.reports.replays == 3
     await pair.fail_over()
-    assert waiting <= (await outcomes(pair.promoted, pair.desk.keys, pair.policy.app)).keys()
+    assert waiting <= (await outcomes(pair.promoted, pair.worker_ledger.keys, pair.policy.app)).keys()

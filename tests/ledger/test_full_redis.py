@@ -10,7 +10,7 @@ from config.limits import Cap, Limit, Limits, ScopedLimits
 from config.plans import Billing, Plan
 from config.prices import Price
 from config.workloads import SaleUnit, Unit
-from middlewares.ledger.ledger import LedgerUnavailable
+from middlewares.ledger.model import LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import WorkerLedger
@@ -50,17 +50,17 @@ async def test_nothing_is_admitted_by_it_and_no_usage_is_lost(
     plan = Plan(billing=billing, prices=prices, limits=ScopedLimits(app=LIMITS[limit]), on_store_loss="refuse")
     app = str(ULID())
     await store.redis.hset(keys.wallet(app), "granted", "10")
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        policy = desk.policy(app, plan)
-        await desk.request(policy, {Unit.OUTPUT_TOKENS: 1})
-        hold = await desk.hold(policy)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        policy = worker_ledger.policy(app, plan)
+        await worker_ledger.request(policy, {Unit.OUTPUT_TOKENS: 1})
+        hold = await worker_ledger.hold(policy)
         set_memory(server, 1)
         for _ in range(3):
             with pytest.raises(LedgerUnavailable):
-                await desk.admit(policy)
-        desk.settle(hold, policy, {Unit.OUTPUT_TOKENS: 1})
-        await desk.ledger.drain()
-        assert desk.reports.journal == 1
+                await worker_ledger.admit(policy)
+        worker_ledger.settle(hold, policy, {Unit.OUTPUT_TOKENS: 1})
+        await worker_ledger.ledger.drain()
+        assert worker_ledger.reports.journal == 1
         set_memory(server, 0)
         assert await store.redis.xlen(keys.shared(keys.tag(app)).events) == 1
-    assert not desk.reports.losses
+    assert not worker_ledger.reports.losses

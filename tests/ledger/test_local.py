@@ -10,6 +10,7 @@ import pytest
 from config.plans import Plan
 from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.model import Denied
 from middlewares.ledger.redis_keys import RedisKeys
 
 IDS = map(str, itertools.count())
@@ -47,7 +48,7 @@ def test_leases_come_back() -> None:
         assert local.admit(chosen, request) is None
         assert local.admit(chosen, "too many")
         local.release(chosen.rules[0].keys, request)
-    assert local._leases == {}
+    assert local.leases == 0
 
 
 def test_shadow_limits_caps_and_balances_do_not_refuse() -> None:
@@ -65,9 +66,10 @@ def test_shadow_limits_caps_and_balances_do_not_refuse() -> None:
     assert chosen.refuses_without_store, "unless the plan says otherwise, such a plan is not guessed at"
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("middlewares.ledger.admission.local_limits.REMEMBERED", 10)
-    local = LocalLimits(1)
-    for number in range(100):
-        assert local.admit(policy({"key": {"requests_per_minute": 1}}, key=f"k{number}"), next(IDS)) is None
-    assert len(local._windows) == 10
+def test_what_is_kept_in_memory_is_bounded() -> None:
+    local = LocalLimits(1, max_windows=10)
+    policies = [policy({"key": {"requests_per_minute": 1}}, key=f"k{number}") for number in range(100)]
+    for each in policies:
+        assert local.admit(each, next(IDS)) is None
+    assert all(isinstance(local.admit(each, next(IDS)), Denied) for each in policies[-10:])
+    assert local.admit(policies[-11], next(IDS)) is None, "its window was forgotten"

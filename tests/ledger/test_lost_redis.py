@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ledger.load_run import HOLD_SECONDS, Scene, scene
+from tests.ledger.load_run import HOLD_SECONDS, LoadRun, load_run
 from tests.store.servers import DURABLE, WITHIN, RedisServer, binaries, eventually
 
 Start = Callable[..., RedisServer]
@@ -29,93 +29,93 @@ def start(tmp_path: Path) -> Iterator[Start]:
         server.kill()
 
 
-async def audit(here: Scene) -> None:
-    await here.end()
-    await here.check()
-    await here.check_events()
+async def audit(load: LoadRun) -> None:
+    await load.end()
+    await load.check()
+    await load.check_events()
 
 
 async def test_killed_and_restarted_with_its_data(start: Start, tmp_path: Path) -> None:
     server = start(*DURABLE)
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.kill()
-        await here.lost()
+        await load.lost()
         server.start()
-        await here.served()
-        await audit(here)
+        await load.served()
+        await audit(load)
 
 
 async def test_restarted_without_its_last_writes(start: Start, tmp_path: Path) -> None:
     """Without any of them, here: whatever was settled lately is written again."""
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.kill()
-        await here.lost()
+        await load.lost()
         server.start()
-        await eventually(here.paid)
-        await here.served()
-        await audit(here)
+        await eventually(load.paid)
+        await load.served()
+        await audit(load)
 
 
 async def test_frozen(start: Start, tmp_path: Path) -> None:
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.freeze()
-        await here.lost()
+        await load.lost()
         server.thaw()
-        await here.served()
-        await audit(here)
+        await load.served()
+        await audit(load)
 
 
 async def test_away_for_longer_than_holds_live(start: Start, tmp_path: Path) -> None:
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.freeze()
-        await asyncio.gather(here.lost(), asyncio.sleep(2 * HOLD_SECONDS))
+        await asyncio.gather(load.lost(), asyncio.sleep(2 * HOLD_SECONDS))
         server.thaw()
-        await here.served()
-        await audit(here)
+        await load.served()
+        await audit(load)
 
 
 async def test_demoted_to_a_replica(start: Start, tmp_path: Path) -> None:
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.ask("REPLICAOF", "127.0.0.1", "1")
-        await here.lost()
+        await load.lost()
         server.ask("REPLICAOF", "NO", "ONE")
-        await here.served()
-        await audit(here)
+        await load.served()
+        await audit(load)
 
 
 async def test_out_of_memory(start: Start, tmp_path: Path) -> None:
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.ask("CONFIG", "SET", "maxmemory", "1")
-        await here.lost()
+        await load.lost()
         server.ask("CONFIG", "SET", "maxmemory", "0")
-        await here.served()
-        await audit(here)
+        await load.served()
+        await audit(load)
 
 
 async def test_scripts_flushed_all_the_time(start: Start, tmp_path: Path) -> None:
     """Nobody notices; the deadline is a long one, so that a busy machine is not taken for a lost Redis."""
     server = start()
-    async with scene(server, tmp_path, deadline=WITHIN) as here:
+    async with load_run(server, tmp_path, deadline=WITHIN) as load:
         for _ in range(20):
             server.ask("SCRIPT", "FLUSH")
-            await here.served()
-        await audit(here)
-        assert [client.refused for client in here.clients.values()] == [0, 0]
+            await load.served()
+        await audit(load)
+        assert [client.refused for client in load.clients.values()] == [0, 0]
 
 
 async def test_wiped(start: Start, tmp_path: Path) -> None:
     """What was counted is gone. Nothing counts twice because of it, and what begins from then on is all there."""
     server = start()
-    async with scene(server, tmp_path) as here:
+    async with load_run(server, tmp_path) as load:
         server.ask("FLUSHALL")
-        wiped = set(here.admitted)
-        await eventually(here.paid)
-        await here.served()
-        await here.end()
-        await here.check()
-        await here.check_events(wiped=wiped)
+        wiped = set(load.admitted)
+        await eventually(load.paid)
+        await load.served()
+        await load.end()
+        await load.check()
+        await load.check_events(wiped=wiped)

@@ -18,6 +18,7 @@ from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler, orphan
+from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.redis_time import HOLD_MS, Clocked
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
@@ -35,18 +36,22 @@ def plan(**fields: Any) -> Plan:
 class Case:
     """One app, and what the stream says of it."""
 
-    def __init__(self, store: Store, desk: WorkerLedger, clocked: Clocked) -> None:
+    def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked) -> None:
         self.app = f"orphans{next(NUMBERS)}"
-        self.desk = desk
+        self.worker_ledger = worker_ledger
         self._redis: Any = store.redis
         self.runner = clocked
         self._reaper = Reaper(
-            clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None, desk.reports.lost
+            clocked,
+            worker_ledger.keys,
+            Settler(clocked, worker_ledger.keys, never_rejected),
+            lambda _: None,
+            worker_ledger.reports.lost,
         )
-        self.shared = desk.keys.shared(desk.keys.tag(self.app))
+        self.shared = worker_ledger.keys.shared(worker_ledger.keys.tag(self.app))
 
     def policy(self, chosen: Plan) -> Policy:
-        return self.desk.policy(self.app, chosen)
+        return self.worker_ledger.policy(self.app, chosen)
 
     async def expire(self) -> None:
         self.runner.now_ms += HOLD_MS
@@ -66,14 +71,14 @@ class Case:
 
 
 @pytest.fixture
-async def case(store: Store, desk: WorkerLedger, clocked: Clocked) -> AsyncIterator[Case]:
-    made = Case(store, desk, clocked)
+async def case(store: Store, worker_ledger: WorkerLedger, clocked: Clocked) -> AsyncIterator[Case]:
+    made = Case(store, worker_ledger, clocked)
     yield made
     await store.redis.delete(made.shared.holds, made.shared.bodies, made.shared.events)
 
 
 async def test_an_orphan_pays_its_estimate_once_beside_an_allowance(case: Case) -> None:
-    await case.desk.hold(case.policy(plan(allowances=[INCLUDED])), TOKENS_100)
+    await case.worker_ledger.hold(case.policy(plan(allowances=[INCLUDED])), TOKENS_100)
     await case.expire()
     [(event, amount, _)] = await case.events()
     assert (event.outcome, event.units[Unit.OUTPUT_TOKENS], amount) == ("orphaned", 100, (100 - 60) * 10)
@@ -81,10 +86,10 @@ async def test_an_orphan_pays_its_estimate_once_beside_an_allowance(case: Case) 
 
 async def test_a_late_settlement_gives_back_what_was_past_an_allowance(case: Case) -> None:
     policy = case.policy(plan(allowances=[INCLUDED]))
-    hold = await case.desk.hold(policy, TOKENS_100)
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     await case.expire()
-    case.desk.settle(hold, policy, {Unit.OUTPUT_TOKENS: 70})
-    await case.desk.ledger.drain()
+    case.worker_ledger.settle(hold, policy, {Unit.OUTPUT_TOKENS: 70})
+    await case.worker_ledger.ledger.drain()
     assert await case.amounts() == [400, -300]
     adjustment = (await case.events())[1][0]
     assert (adjustment.id, adjustment.type) == (f"{hold.request_id}-adjustment", "adjustment")
@@ -93,53 +98,53 @@ async def test_a_late_settlement_gives_back_what_was_past_an_allowance(case: Cas
 
 async def test_a_late_settlement_gives_back_what_was_past_included_money(case: Case) -> None:
     policy = case.policy(plan(allowances=[{"unit": "amount", "per": "day", "included": 900}]))
-    hold = await case.desk.hold(policy, TOKENS_100)
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     await case.expire()
-    case.desk.settle(hold, policy, {Unit.OUTPUT_TOKENS: 10})
-    await case.desk.ledger.drain()
+    case.worker_ledger.settle(hold, policy, {Unit.OUTPUT_TOKENS: 10})
+    await case.worker_ledger.ledger.drain()
     assert await case.amounts() == [100, -100]
 
 
 async def test_what_is_given_back_is_never_less_than_what_was_charged_for_nothing(case: Case) -> None:
     policy = case.policy(plan(prices=[{**PRICE, "per": 7}], allowances=[INCLUDED]))
-    hold = await case.desk.hold(policy, TOKENS_100)
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     await case.expire()
-    case.desk.settle(hold, policy, {})
-    await case.desk.ledger.drain()
+    case.worker_ledger.settle(hold, policy, {})
+    await case.worker_ledger.ledger.drain()
     assert await case.amounts() == [58, -58]  # 40 * 10 / 7, rounded up
 
 
 async def test_a_late_release_takes_the_charge_of_its_orphan_back(case: Case) -> None:
     policy = case.policy(plan(billing="credits"))
-    await grant(case.runner, case.desk.keys, case.app, None, 5_000, reference="in")
-    hold = await case.desk.hold(policy, TOKENS_100)
+    await grant(case.runner, case.worker_ledger.keys, case.app, None, 5_000, reference="in")
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     await case.expire()
-    case.desk.ledger.release(hold)
-    case.desk.ledger.release(hold)
-    await case.desk.ledger.drain()
+    case.worker_ledger.ledger.release(hold)
+    case.worker_ledger.ledger.release(hold)
+    await case.worker_ledger.ledger.drain()
     assert await case.amounts() == [5_000, 1_000, -1_000]
-    assert (await balance(case.runner, case.desk.keys, case.app, None)).available == 5_000
+    assert (await balance(case.runner, case.worker_ledger.keys, case.app, None)).available == 5_000
 
 
 @pytest.mark.parametrize("on_orphan", ["refund", "attention", "estimate"])
 async def test_an_adjustment_that_changes_nothing_is_not_written(case: Case, on_orphan: str) -> None:
     policy = case.policy(plan(on_orphan=on_orphan))
-    hold = await case.desk.hold(policy, TOKENS_100)
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     await case.expire()
     if on_orphan == "estimate":
-        case.desk.settle(hold, policy, TOKENS_100)
+        case.worker_ledger.settle(hold, policy, TOKENS_100)
     else:
-        case.desk.ledger.release(hold)
-    await case.desk.ledger.drain()
+        case.worker_ledger.ledger.release(hold)
+    await case.worker_ledger.ledger.drain()
     [(event, _, _)] = await case.events()
     assert event.attention is (on_orphan == "attention")
 
 
 async def test_a_hold_that_was_renewed_after_it_was_listed_is_not_reaped(case: Case) -> None:
     policy = case.policy(plan())
-    hold = await case.desk.hold(policy, TOKENS_100)
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
     case.runner.now_ms += HOLD_MS - 1
-    settler = Settler(case.runner, case.desk.keys, never_rejected)
+    settler = Settler(case.runner, case.worker_ledger.keys, never_rejected)
     assert not await settler.reap(orphan(hold, case.runner.now_ms))
     assert await case.events() == []
     case.runner.now_ms += 1
@@ -150,23 +155,23 @@ async def test_a_hold_that_was_renewed_after_it_was_listed_is_not_reaped(case: C
 
 async def test_a_hold_that_is_renewed_late_takes_its_lease_back(case: Case) -> None:
     policy = case.policy(Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
-    late = await case.desk.hold(policy)
+    late = await case.worker_ledger.hold(policy)
     case.runner.now_ms += HOLD_MS
-    other = await case.desk.hold(policy)  # finds the lease over, and removes it
+    other = await case.worker_ledger.hold(policy)  # finds the lease over, and removes it
     [lease] = policy.rules[0].keys
-    await case.runner.run(RENEW, [case.shared.holds, lease], [late.request_id, HOLD_MS])
-    case.desk.settle(other, policy, {})
-    await case.desk.ledger.drain()
-    assert isinstance(await case.desk.admit(policy), Denied)
-    case.desk.settle(late, policy, {})
-    await case.desk.ledger.drain()
-    assert isinstance(await case.desk.admit(policy), Admitted)
+    await case.runner.run(Call(RENEW, [case.shared.holds, lease], [late.request_id, HOLD_MS]))
+    case.worker_ledger.settle(other, policy, {})
+    await case.worker_ledger.ledger.drain()
+    assert isinstance(await case.worker_ledger.admit(policy), Denied)
+    case.worker_ledger.settle(late, policy, {})
+    await case.worker_ledger.ledger.drain()
+    assert isinstance(await case.worker_ledger.admit(policy), Admitted)
 
 
 async def test_a_request_without_hold_and_user_is_paid_by_the_app(case: Case) -> None:
     policy = case.policy(plan(billing="credits"))
-    await grant(case.runner, case.desk.keys, case.app, None, 5_000, reference="in")
-    hold = msgspec.structs.replace(await case.desk.hold(policy, TOKENS_100), request_id="lost")
-    case.desk.settle(hold, policy, TOKENS_100)
-    await case.desk.ledger.drain()
+    await grant(case.runner, case.worker_ledger.keys, case.app, None, 5_000, reference="in")
+    hold = msgspec.structs.replace(await case.worker_ledger.hold(policy, TOKENS_100), request_id="lost")
+    case.worker_ledger.settle(hold, policy, TOKENS_100)
+    await case.worker_ledger.ledger.drain()
     assert [(amount, wallet) for _, amount, wallet in await case.events()] == [(5_000, "app"), (1_000, "app")]

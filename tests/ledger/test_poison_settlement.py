@@ -9,7 +9,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.periods import day_of
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.settlement.journal import Record
+from middlewares.ledger.settlement.journal import JournalRecord
 from middlewares.ledger.settlement.journal_replay import empty_journal
 from proxy.store.store import Store
 from tests.ledger.worker_ledger import WorkerLedger
@@ -18,30 +18,30 @@ UNITS = {Unit.OUTPUT_TOKENS: 3}
 
 
 async def test_a_settlement_that_redis_refuses_is_set_aside(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
-    desk = WorkerLedger(store, keys, tmp_path)
-    spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
-    await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
-    refused = await desk.request(spoilt, UNITS)
-    assert [reason.partition(":")[0] for reason in desk.reports.losses] == [refused]
-    assert desk.reports.journal == 0, "what can never be written does not wait in the journal"
+    worker_ledger = WorkerLedger(store, keys, tmp_path)
+    spoilt, sound = (worker_ledger.policy(str(ULID()), Plan()) for _ in range(2))
+    await store.redis.set(keys.usage(spoilt.app, day_of(worker_ledger.ledger.clock.now_ms())), "not a hash")
+    refused = await worker_ledger.request(spoilt, UNITS)
+    assert [reason.partition(":")[0] for reason in worker_ledger.reports.losses] == [refused]
+    assert worker_ledger.reports.journal == 0, "what can never be written does not wait in the journal"
     assert await _events(store, keys, spoilt.app) <= 1, "it was written again"
-    await desk.request(sound, UNITS)
-    assert len(desk.reports.losses) == 1
-    desk.ledger.close()
+    await worker_ledger.request(sound, UNITS)
+    assert len(worker_ledger.reports.losses) == 1
+    worker_ledger.ledger.close()
 
 
 async def test_a_refused_record_does_not_block_the_journal(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
-    desk = WorkerLedger(store, keys, tmp_path)
-    spoilt, sound = (desk.policy(str(ULID()), Plan()) for _ in range(2))
-    await store.redis.set(keys.usage(spoilt.app, day_of(desk.ledger.clock.now_ms())), "not a hash")
+    worker_ledger = WorkerLedger(store, keys, tmp_path)
+    spoilt, sound = (worker_ledger.policy(str(ULID()), Plan()) for _ in range(2))
+    await store.redis.set(keys.usage(spoilt.app, day_of(worker_ledger.ledger.clock.now_ms())), "not a hash")
     for policy in (spoilt, sound):
-        settlement = desk.settlement(await desk.hold(policy, UNITS), policy, UNITS)
+        settlement = worker_ledger.settlement(await worker_ledger.hold(policy, UNITS), policy, UNITS)
         settlement.attempted_ms = settlement.time_ms
-        await desk.ledger.journal.append(Record(settlement=settlement))
-    assert await empty_journal(desk.ledger.journal, set(), desk.ledger.outbox._settler) == (1, None)
-    assert desk.ledger.journal.size == 0
-    assert len(desk.reports.losses) == 1
-    desk.ledger.close()
+        await worker_ledger.ledger.journal.append(JournalRecord(settlement=settlement))
+    assert await empty_journal(worker_ledger.ledger.journal, set(), worker_ledger.ledger.settler) == (1, None)
+    assert worker_ledger.ledger.journal.size == 0
+    assert len(worker_ledger.reports.losses) == 1
+    worker_ledger.ledger.close()
 
 
 async def _events(store: Store, keys: RedisKeys, app: str) -> int:

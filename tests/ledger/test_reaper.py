@@ -54,32 +54,32 @@ async def running(*work: Any) -> AsyncIterator[None]:
 
 
 async def test_holds_that_cannot_be_read_do_not_hold_up_the_others(
-    store: Store, clocked: Clocked, desk: WorkerLedger, app: str
+    store: Store, clocked: Clocked, worker_ledger: WorkerLedger, app: str
 ) -> None:
     """More of them than a batch, all older than the one that can be ended; each is reported, none is lost."""
     redis: Any = store.redis
-    shared = desk.keys.shared(desk.keys.tag(app))
+    shared = worker_ledger.keys.shared(worker_ledger.keys.tag(app))
     for number in range(BATCH + 5):
         await redis.zadd(shared.holds, {f"spoilt{number}": number})
         await redis.hset(shared.bodies, f"spoilt{number}", '{"of another": "version"}')
-    hold = await desk.hold(desk.policy(app, Plan()))
+    hold = await worker_ledger.hold(worker_ledger.policy(app, Plan()))
     clocked.now_ms += HOLD_MS
     orphans: list[str] = []
-    reaper = reaper_of(clocked, desk.keys, desk.reports, orphans)
+    reaper = reaper_of(clocked, worker_ledger.keys, worker_ledger.reports, orphans)
     assert await reaper.sweep() == 1
     assert orphans == [hold.request_id]
-    assert len(desk.reports.losses) == BATCH + 5
+    assert len(worker_ledger.reports.losses) == BATCH + 5
     assert await redis.hlen(shared.bodies) == await redis.zcard(shared.holds) == BATCH + 5
     assert await reaper.sweep() == 0
-    assert len(desk.reports.losses) == BATCH + 5, "they are not looked at all the time"
+    assert len(worker_ledger.reports.losses) == BATCH + 5, "they are not looked at all the time"
 
 
 async def test_long_requests_of_the_living_are_renewed(store: Store, keys: RedisKeys, app: str, tmp_path: Path) -> None:
     orphans: list[str] = []
     redis: Any = store.redis
-    async with WorkerLedger(store, keys, tmp_path, hold_ttl=0.6) as desk:
-        policy = desk.policy(app, Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
-        hold = await desk.hold(policy)
+    async with WorkerLedger(store, keys, tmp_path, hold_ttl=0.6) as worker_ledger:
+        policy = worker_ledger.policy(app, Plan.model_validate({"limits": {"app": {"concurrent": 1}}}))
+        hold = await worker_ledger.hold(policy)
         [lease] = policy.rules[0].keys
         holds = keys.shared(keys.tag(app)).holds
         first = await redis.zscore(holds, hold.request_id)
@@ -88,11 +88,11 @@ async def test_long_requests_of_the_living_are_renewed(store: Store, keys: Redis
             now = await redis.zscore(holds, hold.request_id)
             return now is None or bool(now > first + 2_000)
 
-        async with running(desk.ledger.run(), reaper_of(store, keys, desk.reports, orphans).run()):
+        async with running(worker_ledger.ledger.run(), reaper_of(store, keys, worker_ledger.reports, orphans).run()):
             await eventually(renewed_for_long)
         assert orphans == []
         assert await redis.zscore(lease, hold.request_id) >= first + 2_000
-        desk.settle(hold, policy, {})
+        worker_ledger.settle(hold, policy, {})
     assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
 
 
@@ -103,7 +103,7 @@ async def test_the_living_get_time_to_come_back_after_redis_was_away(
     monkeypatch.setattr("middlewares.ledger.settlement.reaper.GRACE_SECONDS", 1.5)
     redis: Any = store.redis
     holds, orphans = keys.shared(keys.tag(app)).holds, list[str]()
-    switchboard = UnreliableStore(store)
+    unreliable = UnreliableStore(store)
 
     async def expired() -> bool:
         seconds, _ = await redis.time()
@@ -112,39 +112,41 @@ async def test_the_living_get_time_to_come_back_after_redis_was_away(
     async def alive_again() -> bool:
         return not await expired()
 
-    async with WorkerLedger(switchboard, keys, tmp_path, hold_ttl=0.3) as desk:
-        policy = desk.policy(app, CHARGED)
-        hold = await desk.hold(policy, {Unit.PIXELS: 7})
-        switchboard.away = True
-        async with running(desk.ledger.run(), reaper_of(switchboard, keys, desk.reports, orphans).run()):
+    async with WorkerLedger(unreliable, keys, tmp_path, hold_ttl=0.3) as worker_ledger:
+        policy = worker_ledger.policy(app, CHARGED)
+        hold = await worker_ledger.hold(policy, {Unit.PIXELS: 7})
+        unreliable.away = True
+        async with running(
+            worker_ledger.ledger.run(), reaper_of(unreliable, keys, worker_ledger.reports, orphans).run()
+        ):
             await eventually(expired)
-            switchboard.away = False
+            unreliable.away = False
             await eventually(alive_again)
-            desk.settle(hold, policy, {})
-            await desk.ledger.drain()
+            worker_ledger.settle(hold, policy, {})
+            await worker_ledger.ledger.drain()
     assert orphans == []
     assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
 
 
 async def test_a_late_end_corrects_the_day_on_which_the_reaper_counted(
-    store: Store, clocked: Clocked, desk: WorkerLedger, app: str
+    store: Store, clocked: Clocked, worker_ledger: WorkerLedger, app: str
 ) -> None:
     """Else one day would stay too high, and a cap of the next would be negative."""
-    policy = desk.policy(app, CHARGED)
-    hold = await desk.hold(policy, {Unit.PIXELS: 100})
+    policy = worker_ledger.policy(app, CHARGED)
+    hold = await worker_ledger.hold(policy, {Unit.PIXELS: 100})
     clocked.now_ms += HOLD_MS
-    await reaper_of(clocked, desk.keys, desk.reports, []).sweep()
+    await reaper_of(clocked, worker_ledger.keys, worker_ledger.reports, []).sweep()
     reaped = clocked.now_ms
     clocked.now_ms += DAY_MS
-    desk.settle(hold, policy, {Unit.PIXELS: 30})
-    await desk.ledger.drain()
+    worker_ledger.settle(hold, policy, {Unit.PIXELS: 30})
+    await worker_ledger.ledger.drain()
     redis: Any = store.redis
-    entries = await redis.xrange(desk.keys.shared(desk.keys.tag(app)).events)
+    entries = await redis.xrange(worker_ledger.keys.shared(worker_ledger.keys.tag(app)).events)
     assert [DECODER.decode(fields[b"event"]).time for _, fields in entries] == [reaped, reaped]
-    usage = await redis.hgetall(desk.keys.usage(app, day_of(reaped)))
+    usage = await redis.hgetall(worker_ledger.keys.usage(app, day_of(reaped)))
     assert {name.rpartition(b"|")[2]: int(number) for name, number in usage.items()} == {
         b"requests": 1,
         b"pixels": 30,
         b"amount": 30,
     }
-    assert not await redis.exists(desk.keys.usage(app, day_of(clocked.now_ms)))
+    assert not await redis.exists(worker_ledger.keys.usage(app, day_of(clocked.now_ms)))

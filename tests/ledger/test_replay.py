@@ -61,12 +61,15 @@ async def every_kind(store: Store, keys: RedisKeys, folder: Path) -> list[Settle
     """Ends of requests that have a hold, have lost it, were taken for dead, or were never forwarded."""
     settlements = []
     apps = [f"app_{ULID()}" for _ in range(5)]
-    async with WorkerLedger(store, keys, folder) as desk, WorkerLedger(store, keys, folder, hold_ttl=0.001) as dying:
+    async with (
+        WorkerLedger(store, keys, folder) as worker_ledger,
+        WorkerLedger(store, keys, folder, hold_ttl=0.001) as dying,
+    ):
         for app in apps:
             await grant(store, keys, app, None, 10**27, reference="in")
             await grant(store, keys, app, "u1", 10**27, reference="in of a user")
         for number in range(REQUESTS):
-            one = dying if number % 5 == 0 else desk
+            one = dying if number % 5 == 0 else worker_ledger
             policy = one.policy(apps[number % 7 % 5], PLAN, user=f"u{number % 2}" if number % 3 else None)
             hold = await one.hold(policy, {Unit.OUTPUT_TOKENS: 50})
             if number % 5 == 1:
@@ -74,7 +77,7 @@ async def every_kind(store: Store, keys: RedisKeys, folder: Path) -> list[Settle
             used = {Unit.OUTPUT_TOKENS: number % 90}
             forwarded = number % 11 != 3
             settlements.append(one.settlement(hold, policy, used) if forwarded else released(hold, hold.started_ms))
-        reaper = Reaper(store, keys, Settler(store, keys, never_rejected), lambda _: None, desk.reports.lost)
+        reaper = Reaper(store, keys, Settler(store, keys, never_rejected), lambda _: None, worker_ledger.reports.lost)
         reaped = 0
         while reaped < REQUESTS // 5:
             reaped += await reaper.sweep()

@@ -20,6 +20,7 @@ from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settlement.event import DECODER
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler
+from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.model import Model, Verdict
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
@@ -138,28 +139,32 @@ def moves(data: bytes) -> Iterator[Move]:
 class World:
     """Ledger and model side by side."""
 
-    def __init__(self, store: Store, desk: WorkerLedger, clocked: Clocked, chosen: Plan) -> None:
+    def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked, chosen: Plan) -> None:
         number = next(EXAMPLES)
         self.redis: Any = store.redis
         self.app = f"app{number}"
         self.plan_name = f"plan{number}"
-        self.desk = desk
+        self.worker_ledger = worker_ledger
         self.runner = clocked
         self.plan = chosen
         self.model = Model(chosen, HOLD_MS, clocked.now_ms)
         self.reaper = Reaper(
-            clocked, desk.keys, Settler(clocked, desk.keys, never_rejected), lambda _: None, desk.reports.lost
+            clocked,
+            worker_ledger.keys,
+            Settler(clocked, worker_ledger.keys, never_rejected),
+            lambda _: None,
+            worker_ledger.reports.lost,
         )
         self.holds: list[Hold] = []
         self.numbers = itertools.count()
 
     def policy(self, user: str | None, key: str | None) -> Policy:
-        return self.desk.ledger.policy(self.app, user, key and f"{key}-{self.app}", self.plan_name, self.plan)
+        return self.worker_ledger.ledger.policy(self.app, user, key and f"{key}-{self.app}", self.plan_name, self.plan)
 
     async def admit(self, principal: int, bound: Mapping[Unit, int]) -> None:
         user, key = PRINCIPALS[principal % len(PRINCIPALS)]
         identity = f"{self.app}-{next(self.numbers):03}"
-        said = await self.desk.ledger.admit(
+        said = await self.worker_ledger.ledger.admit(
             identity, self.policy(user, key), workload=WORKLOAD, model=MODEL, units=bound
         )
         expected = self.model.admit(identity, user, key, bound)
@@ -204,16 +209,16 @@ class World:
     async def release(self, which: int) -> None:
         hold = self._take(which, living=None)
         if hold:
-            self.desk.ledger.release(hold)
-            await self.desk.ledger.drain()
+            self.worker_ledger.ledger.release(hold)
+            await self.worker_ledger.ledger.drain()
             self.model.release(hold.request_id)
 
     async def renew(self, which: int) -> None:
         if self.holds:
             hold = self.holds[which % len(self.holds)]
-            shared = self.desk.keys.shared(self.desk.keys.tag(self.app))
+            shared = self.worker_ledger.keys.shared(self.worker_ledger.keys.tag(self.app))
             leases = [entry.keys[0] for entry in hold.entries if entry.kind == "c"]
-            await self.runner.run(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS])
+            await self.runner.run(Call(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS]))
             self.model.renew(hold.request_id)
 
     async def reap(self) -> None:
@@ -231,14 +236,14 @@ class World:
 
     async def grant(self, user: str | None, amount: int, reference: int) -> None:
         try:
-            await grant(self.runner, self.desk.keys, self.app, user, amount, reference=f"{reference}")
+            await grant(self.runner, self.worker_ledger.keys, self.app, user, amount, reference=f"{reference}")
         except ReferenceTaken:
             assert self.model.references[f"{reference}"] != (user, amount)
         self.model.grant(user, amount, f"{reference}")
 
     async def debit(self, user: str | None, amount: int, reference: int) -> None:
         try:
-            await debit(self.runner, self.desk.keys, self.app, user, amount, reference=f"{reference}")
+            await debit(self.runner, self.worker_ledger.keys, self.app, user, amount, reference=f"{reference}")
         except ReferenceTaken:
             assert self.model.references[f"{reference}"] != (user, -amount)
         except InsufficientBalance:
@@ -257,13 +262,13 @@ class World:
         if hold is None:
             return
         key = hold.key and hold.key.partition("-")[0]
-        self.desk.settle(hold, self.policy(hold.user, key), units, at=self.runner.now_ms)
-        await self.desk.ledger.drain()
+        self.worker_ledger.settle(hold, self.policy(hold.user, key), units, at=self.runner.now_ms)
+        await self.worker_ledger.ledger.drain()
         self.model.settle(hold.request_id, {Unit.REQUESTS: 1, **units}, hold.user, key)
 
     async def compare(self) -> None:
         """All that Redis has of this app against all that the model has."""
-        shared = self.desk.keys.shared(self.desk.keys.tag(self.app))
+        shared = self.worker_ledger.keys.shared(self.worker_ledger.keys.tag(self.app))
         events, open_holds, bodies = await asyncio.gather(
             self.redis.xrange(shared.events),
             self.redis.zrange(shared.holds, 0, -1, withscores=True),
@@ -292,7 +297,7 @@ class World:
         return identity, event.type, int(fields[b"amount"]), event.units, wallet.decode() if wallet else None
 
     async def _compare_totals(self) -> None:
-        keys = self.desk.keys
+        keys = self.worker_ledger.keys
         expected: dict[tuple[str, str], int] = {}
         for (name, subject, period), number in self.model.used.items():
             expected[self._key(name, subject), f"used:{period}"] = number
@@ -330,10 +335,10 @@ class World:
         raise AssertionError(name, subject)
 
 
-async def play(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
+async def play(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case: Case) -> None:
     chosen, before_new_year, funds, steps = case
     clocked.now_ms = NEW_YEAR - before_new_year
-    world = World(store, desk, clocked, chosen)
+    world = World(store, worker_ledger, clocked, chosen)
     try:
         if funds:
             await world.grant(None, funds, -1)
@@ -344,19 +349,21 @@ async def play(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -
         error.add_note("\n".join(map(str, moves(steps))))
         raise
     finally:
-        shared = desk.keys.shared(desk.keys.tag(world.app))
+        shared = worker_ledger.keys.shared(worker_ledger.keys.tag(world.app))
         await store.redis.delete(shared.holds, shared.bodies, shared.events)
 
 
 @given(case=CASE)
 @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_no_divergence(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
-    await play(store, desk, clocked, case)
+async def test_no_divergence(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case: Case) -> None:
+    await play(store, worker_ledger, clocked, case)
 
 
 @pytest.mark.fuzz
 @pytest.mark.timeout(3_600)
 @given(case=CASE)
 @settings(max_examples=100_000, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_no_divergence_in_a_long_campaign(store: Store, desk: WorkerLedger, clocked: Clocked, case: Case) -> None:
-    await play(store, desk, clocked, case)
+async def test_no_divergence_in_a_long_campaign(
+    store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case: Case
+) -> None:
+    await play(store, worker_ledger, clocked, case)

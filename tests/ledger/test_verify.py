@@ -66,23 +66,23 @@ def keys(store: Store) -> RedisKeys:
     return RedisKeys(4, cluster=type(store.redis).__name__ == "RedisCluster")
 
 
-async def traffic(desk: WorkerLedger, app: str, number: int) -> None:
+async def traffic(worker_ledger: WorkerLedger, app: str, number: int) -> None:
     """Users with and without wallets and keys, on two days."""
     user, key = (f"u{number % 3}" if number % 3 else None), (f"k{number % 2}" if number % 2 else None)
-    policy = desk.policy(app, PLAN, user=user, key=key)
+    policy = worker_ledger.policy(app, PLAN, user=user, key=key)
     units = {Unit.OUTPUT_TOKENS: number, Unit.PIXELS: 40 * number}
-    await desk.request(policy, units, units, at=YEAR_2020 if number % 5 == 0 else None)
+    await worker_ledger.request(policy, units, units, at=YEAR_2020 if number % 5 == 0 else None)
 
 
-async def busy(store: Store, keys: RedisKeys, desk: WorkerLedger, apps: list[str]) -> None:
+async def busy(store: Store, keys: RedisKeys, worker_ledger: WorkerLedger, apps: list[str]) -> None:
     for app in apps:
         await grant(store, keys, app, None, HUGE, reference="in")
         await grant(store, keys, app, "u1", HUGE, reference="in of a user")
         await debit(store, keys, app, None, 1, reference="out")
-    await asyncio.gather(*(traffic(desk, app, number) for app in apps for number in range(20)))
+    await asyncio.gather(*(traffic(worker_ledger, app, number) for app in apps for number in range(20)))
     for app in apps:  # holds that stay open
-        await desk.hold(desk.policy(app, PLAN, user="u1", key="k1"), {Unit.OUTPUT_TOKENS: 5})
-        await desk.hold(desk.policy(app, PLAN), {Unit.OUTPUT_TOKENS: 6})
+        await worker_ledger.hold(worker_ledger.policy(app, PLAN, user="u1", key="k1"), {Unit.OUTPUT_TOKENS: 5})
+        await worker_ledger.hold(worker_ledger.policy(app, PLAN), {Unit.OUTPUT_TOKENS: 6})
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def apps() -> list[str]:
 async def test_nothing_differs_where_all_is_well(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await busy(store, keys, desk, apps)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await busy(store, keys, worker_ledger, apps)
         differences, counts = await verify(store.redis, keys, PLANS)
         assert differences == []
         assert (counts.events, counts.holds, counts.unknown) == (5 * 23, 10, 0)
@@ -104,8 +104,8 @@ async def test_nothing_differs_where_all_is_well(
 async def test_it_reads_in_chunks(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await busy(store, keys, desk, apps)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await busy(store, keys, worker_ledger, apps)
     bent = keys.usage(apps[0], "20200520")
     await store.redis.hincrby(bent, "|||m|requests", 1)
     monkeypatch.setattr("proxy.reporting.verify.verification.CHUNK", 3)
@@ -115,8 +115,8 @@ async def test_it_reads_in_chunks(
 
 
 async def test_every_bent_total_is_found(store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await busy(store, keys, desk, apps)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await busy(store, keys, worker_ledger, apps)
     redis: Any = store.redis
     bent = set()
     async for name in redis.scan_iter(match="tollgate:*"):
@@ -132,8 +132,8 @@ async def test_every_bent_total_is_found(store: Store, keys: RedisKeys, apps: li
 
 
 async def test_lost_totals_are_found(store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await desk.request(desk.policy(apps[0], Plan()), {Unit.PIXELS: 5}, at=YEAR_2020)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await worker_ledger.request(worker_ledger.policy(apps[0], Plan()), {Unit.PIXELS: 5}, at=YEAR_2020)
     await store.redis.delete(keys.usage(apps[0], "20200520"))
     differences, _ = await verify(store.redis, keys, {"plan": Plan()})
     assert {(each.what, each.where.rpartition("|")[2], each.expected, each.found) for each in differences} == {
@@ -146,8 +146,8 @@ async def test_an_event_that_stands_there_twice_is_found(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
     redis: Any = store.redis
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        requests = [await desk.request(desk.policy(app, Plan()), {}) for app in apps]
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        requests = [await worker_ledger.request(worker_ledger.policy(app, Plan()), {}) for app in apps]
     stream = keys.shared(keys.tag(apps[0])).events
     entries = await redis.xrange(stream)
     [fields] = [fields for _, fields in entries if requests[0].encode() in fields[b"event"]]
@@ -160,8 +160,8 @@ async def test_an_event_that_stands_there_twice_is_found(
 async def test_a_hold_that_would_never_expire_is_found(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        hold = await desk.hold(desk.policy(apps[0], Plan()))
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        hold = await worker_ledger.hold(worker_ledger.policy(apps[0], Plan()))
     holds = keys.shared(keys.tag(apps[0])).holds
     await store.redis.zrem(holds, hold.request_id)
     differences, _ = await verify(store.redis, keys, {"plan": Plan()})
@@ -171,8 +171,8 @@ async def test_a_hold_that_would_never_expire_is_found(
 async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await busy(store, keys, desk, apps)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await busy(store, keys, worker_ledger, apps)
     changed = Plan.model_validate(PLAN.model_dump(by_alias=True) | {"on_orphan": "attention"})
     for plans in ({}, {"plan": changed}):
         differences, counts = await verify(store.redis, keys, plans)
@@ -183,14 +183,14 @@ async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
 async def test_requests_that_go_on_meanwhile_are_no_difference(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:
-    async with WorkerLedger(store, keys, tmp_path) as desk:
-        await busy(store, keys, desk, apps)
+    async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
+        await busy(store, keys, worker_ledger, apps)
         done = asyncio.Event()
 
         async def go_on() -> int:
             number = 0
             while not done.is_set():
-                await asyncio.gather(*(traffic(desk, app, number) for app in apps))
+                await asyncio.gather(*(traffic(worker_ledger, app, number) for app in apps))
                 number += 1
             return number
 

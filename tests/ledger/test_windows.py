@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from middlewares.ledger.admission.policy import SLOTS
+from middlewares.ledger.admission.rules import SLOTS
 from middlewares.ledger.admission.sliding_window import SlidingWindow
 from middlewares.ledger.scripts import ADMIT
+from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.redis_time import NEW_YEAR, timeline
 
@@ -35,7 +36,7 @@ async def by_redis(store: Store, limit: int, width: int, times: list[int]) -> li
         {"clock": time, "keys": keys, "args": [str(number), "60000", "", "0", *rule]}
         for number, time in enumerate(times)
     ]
-    answers = await store.run(SCRIPT, [], [json.dumps(step) for step in steps])
+    answers = await store.run(Call(SCRIPT, (), [json.dumps(step) for step in steps]))
     await store.redis.delete(*keys)
     return [
         Decision(bool(each[0]), int(each[-3 if each[0] else -2]), int(each[-2 if each[0] else -1])) for each in answers

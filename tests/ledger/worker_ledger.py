@@ -12,8 +12,10 @@ from ulid import ULID
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Settlement, Usage
+from middlewares.ledger.observer import Observer
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import ENCODER, Event
 from middlewares.store import ScriptRunner, StoreRejected
@@ -44,7 +46,7 @@ class Reports:
     def replayed(self, records: int) -> None:
         self.replays += records
 
-    def rejected(self, folder: Path, settlement: Settlement, error: StoreRejected) -> None:
+    def rejected(self, settlement: Settlement, error: StoreRejected, kept_in: Path) -> None:
         self.losses.append(f"{settlement.hold.request_id}: {error}")
 
     def lost(self, reason: str) -> None:
@@ -65,6 +67,8 @@ class WorkerLedger:
         workers: int = 1,
         journal_bytes: int = 1 << 24,
         replay_window: float = 30,
+        clock: RedisClock | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.keys = keys
         self.reports = Reports()
@@ -77,7 +81,8 @@ class WorkerLedger:
             workers=workers,
             journal_bytes=journal_bytes,
             replay_window=replay_window,
-            observer=self.reports,
+            observer=observer or self.reports,
+            clock=clock,
         )
 
     def policy(self, app: str, plan: Plan, *, user: str | None = None, key: str | None = None) -> Policy:
@@ -87,7 +92,7 @@ class WorkerLedger:
         return await self.ledger.admit(str(ULID()), policy, workload=WORKLOAD, model=MODEL, units=units or {})
 
     async def hold(self, policy: Policy, units: Mapping[Unit, int] | None = None) -> Hold:
-        """Of a request that must be admitted."""
+        """Return the hold of a request that must be admitted."""
         decision = await self.admit(policy, units)
         assert isinstance(decision, Admitted), decision
         return decision.hold
@@ -122,7 +127,7 @@ class WorkerLedger:
 
     async def replay(self) -> None:
         """Empty the journal, as the upkeep does from time to time."""
-        await self.ledger.outbox.replay(self.ledger._living.keys())
+        await self.ledger.replay()
 
     async def __aenter__(self) -> Self:
         return self

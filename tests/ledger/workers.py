@@ -22,6 +22,8 @@ async def workers(
         ledgers = []
         for _ in range(number):
             store = await resources.enter_async_context(await Store.open(server.url, folder, deadline=30))
-            desk = WorkerLedger(store, RedisKeys(4, cluster=False), folder, deadline=30, workers=number, **options)
-            ledgers.append(await resources.enter_async_context(desk))
+            worker_ledger = WorkerLedger(
+                store, RedisKeys(4, cluster=False), folder, deadline=30, workers=number, **options
+            )
+            ledgers.append(await resources.enter_async_context(worker_ledger))
         yield ledgers

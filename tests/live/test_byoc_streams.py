@@ -24,7 +24,7 @@ from proxy.control.apps import Apps
 from proxy.identity.authentication import Authentication
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.mock_gateway import MockGateway
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from proxy.webhooks.stream_keeper import StreamKeeper
 from tests.ledger.redis_time import Clocked, ClockOf
 from tests.ledger.worker_ledger import Reports
@@ -54,11 +54,11 @@ class Worker:
             journal_bytes=1 << 20,
             replay_window=5,
             observer=Reports(),
+            clock=ClockOf(ledger_view.clocked),
         )
-        self.ledger.clock = ClockOf(ledger_view.clocked)
         self.gateway = gateway
         host, _, port = gateway.removeprefix("http://").rpartition(":")
-        self.pools = {gateway: Pool(host, int(port))}
+        self.pools = {gateway: ConnectionPool(host, int(port))}
         self.streams = ByocStreams(ledger_view.clocked, ledger_view.keys, self.ledger, tick=TICK)
         self.ledger_view = ledger_view
         self.app = self.key = ""

@@ -11,7 +11,7 @@ from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.sessions.sessions import REMEMBERED_MS, Sessions
+from middlewares.ledger.sessions.sessions import PAUSE_MS, Sessions
 from tests.ledger.redis_time import Clocked
 from tests.ledger.worker_ledger import WorkerLedger
 from tests.live.assertions import GAP, PER_SECOND, TICK, LedgerView
@@ -291,7 +291,7 @@ async def test_a_session_is_forgotten_a_day_after_its_last_tick(
 ) -> None:
     await sessions.begin(STREAM, ledger_view.policy("included"), "noop")
     remaining = await ledger_view.store.redis.pttl(ledger_view.keys.session("app", "live-video-to-video", STREAM))
-    assert 0 < remaining <= REMEMBERED_MS
+    assert 0 < remaining <= PAUSE_MS
 
 
 async def test_midnight_divides_what_each_day_counts(sessions: TimedSessions, ledger_view: LedgerView) -> None:

@@ -1,17 +1,15 @@
-"""What is written in one turn of the loop leaves at its end: whole, in order, and whatever becomes of the others."""
+"""Write coalescing: what one iteration writes leaves at its end, whole, in order, whatever becomes of the others."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from proxy.network.write_batch import MOST, BufferedWriter, WriteBatch
-from proxy.upstream import Timeouts
-from tests.upstream.fakes import OpenPool, Reader, Serve, Writer, get, read, read_head
+from proxy.network.write_batch import MAX_BUFFERED, BufferedWriter, WriteBatch
 
 
-class Far:
-    """The other end of a connection, and our writer of it."""
+class Peer:
+    """The other end of a connection, and our writer to it."""
 
     def __init__(self, writer: BufferedWriter, transport: asyncio.Transport, end: socket.socket) -> None:
         self.writer = writer
@@ -19,14 +17,14 @@ class Far:
         self._end = end
 
     def arrived(self) -> bytes:
-        """What is there, without waiting."""
+        """Return what has arrived, without waiting."""
         try:
             return self._end.recv(1 << 20)
         except BlockingIOError:
             return b""
 
     async def read(self, size: int) -> bytes:
-        """So many bytes, or all until the end."""
+        """Return so many bytes, or all until the end."""
         loop = asyncio.get_running_loop()
         found = b""
         while len(found) < size and (data := await loop.sock_recv(self._end, 1 << 16)):
@@ -35,21 +33,21 @@ class Far:
 
 
 @asynccontextmanager
-async def connection(turn: WriteBatch) -> AsyncIterator[Far]:
+async def connection(batch: WriteBatch) -> AsyncIterator[Peer]:
     near, end = socket.socketpair()
     end.setblocking(False)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_connection(asyncio.Protocol, sock=near)
     try:
-        yield Far(BufferedWriter(transport, turn, loop), transport, end)
+        yield Peer(BufferedWriter(transport, batch, loop), transport, end)
     finally:
         transport.close()
         end.close()
 
 
 async def test_nothing_leaves_before_the_end_of_the_turn_and_all_does_then() -> None:
-    turn = WriteBatch()
-    async with connection(turn) as first, connection(turn) as second:
+    batch = WriteBatch()
+    async with connection(batch) as first, connection(batch) as second:
         first.writer.write(b"a")
         second.writer.write(b"b")
         first.writer.write(b"c")
@@ -71,7 +69,7 @@ async def test_large_parts_do_not_overtake_small_ones() -> None:
 async def test_one_connection_cannot_pile_up_without_bound() -> None:
     async with connection(WriteBatch()) as far:
         part = b"x" * 1024
-        for _ in range(MOST // len(part) + 1):
+        for _ in range(MAX_BUFFERED // len(part) + 1):
             far.writer.write(part)
         assert far.arrived()
 
@@ -91,8 +89,8 @@ async def test_what_waits_is_dropped_by_an_abort() -> None:
 
 
 async def test_a_connection_that_is_gone_takes_nobody_with_it() -> None:
-    turn = WriteBatch()
-    async with connection(turn) as gone, connection(turn) as other:
+    batch = WriteBatch()
+    async with connection(batch) as gone, connection(batch) as other:
         gone.writer.write(b"lost")
         other.writer.write(b"kept")
         gone.transport.abort()
@@ -100,22 +98,3 @@ async def test_a_connection_that_is_gone_takes_nobody_with_it() -> None:
         gone.writer.write(b"lost, too")
         other.writer.write(b"again")
         assert await other.read(5) == b"again"
-
-
-async def test_an_answer_that_comes_before_its_request_left_ends_the_connection(
-    serve: Serve, open_pool: OpenPool
-) -> None:
-    """It is the answer to something else, and so would be the one after it."""
-
-    async def handler(reader: Reader, writer: Writer) -> None:
-        while True:
-            await read_head(reader)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-
-    pool = open_pool(await serve(handler))
-    assert await read(await get(pool)) == b"ok"
-    [connection] = pool._idle
-    response = connection.exchange(b"GET / HTTP/1.1\r\n\r\n", None, None, Timeouts(), bodiless=False)
-    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-    assert response.complete
-    assert not connection.usable

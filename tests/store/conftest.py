@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from middlewares.store import Call
 from proxy.store.address import Credentials
 from proxy.store.channel import Channel, fixed
+from proxy.store.connection import Reply
 from proxy.store.dial import Dialer
 from tests.store.servers import WITHIN, RedisServer, binaries, bundled, eventually, processes_of
 
@@ -20,6 +22,14 @@ OpenChannel = Callable[..., Awaitable[Channel]]
 
 
 NOBODY = Credentials()
+
+
+async def run(channel: Channel, call: Call, deadline: float) -> Reply:
+    """Wait for the reply of one call; nobody counts how it went."""
+    reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+    channel.submit(call, reply, deadline, lambda _write, _error: None)
+    return await reply
+
 
 uvloop.new_event_loop().close()  # the first loop opens a pipe that stays as long as the process
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from middlewares.store import Script
+from middlewares.store import Call, Script
 from proxy.store.store import Store
 from tests.store.conftest import StartServer
 
@@ -27,8 +27,8 @@ def test_calls_beside_long_work_are_answered(start_server: StartServer, tmp_path
 
     async def call() -> list[Any]:
         async with await Store.open(server.url, tmp_path, deadline=DEADLINE) as store:
-            assert await store.run(ECHO, (), ("known from here on",))
-            calls = [asyncio.ensure_future(store.run(ECHO, (), (number,))) for number in range(100)]
+            assert await store.run(Call(ECHO, (), ("known from here on",)))
+            calls = [asyncio.ensure_future(store.run(Call(ECHO, (), (number,)))) for number in range(100)]
             for _ in range(turns):
                 await asyncio.sleep(0)
             time.sleep(BUSY)  # noqa: ASYNC251 - what a worker does that has much to do

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from middlewares.store import Script, StoreRejected, StoreUnavailable
+from middlewares.store import Call, Script, StoreRejected, StoreUnavailable
 from proxy.store.address import Credentials
-from tests.store.conftest import OpenChannel, StartServer, dialer
+from tests.store.conftest import OpenChannel, StartServer, dialer, run
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -18,8 +18,8 @@ async def test_ten_thousand_callers_each_get_their_own_reply(
     start_server: StartServer, open_channel: OpenChannel
 ) -> None:
     channel = await open_channel(start_server())
-    await channel.run(ECHO, (), (b"",), 15)
-    replies = await asyncio.gather(*(channel.run(ECHO, (), (n,), 15) for n in range(10_000)))
+    await run(channel, Call(ECHO, (), (b"",)), 15)
+    replies = await asyncio.gather(*(run(channel, Call(ECHO, (), (n,)), 15) for n in range(10_000)))
     assert replies == [b"%d" % n for n in range(10_000)]
 
 
@@ -45,7 +45,7 @@ def _reads(info: str) -> int:
 async def test_words_arrive_as_they_are(start_server: StartServer, open_channel: OpenChannel) -> None:
     channel = await open_channel(start_server())
     words: list[str | bytes | int] = ["", "ä\r\n", b"\x00\xff\r\n$5", -(2**70), "x" * 300_000]
-    reply = await channel.run(Script("list", b"return ARGV"), (), words, 15)
+    reply = await run(channel, Call(Script("list", b"return ARGV"), (), words), 15)
     assert reply == [b"", "ä\r\n".encode(), b"\x00\xff\r\n$5", b"%d" % -(2**70), b"x" * 300_000]
 
 
@@ -53,9 +53,9 @@ async def test_a_script_runs_once_whether_the_server_knows_it_or_not(
     binary: str, start_server: StartServer, open_channel: OpenChannel
 ) -> None:
     channel = await open_channel(start_server(binary=binary))
-    assert [await channel.run(COUNT, ("k",), (), 15) for _ in range(3)] == [1, 2, 3]
+    assert [await run(channel, Call(COUNT, ("k",)), 15) for _ in range(3)] == [1, 2, 3]
     await channel.call(("SCRIPT", "FLUSH"), 15)
-    assert await channel.run(COUNT, ("k",), (), 15) == 4
+    assert await run(channel, Call(COUNT, ("k",)), 15) == 4
     assert await channel.call(("SCRIPT", "EXISTS", COUNT.sha), 15) == [1]
 
 
@@ -71,7 +71,7 @@ async def test_script_flush_under_load_loses_and_doubles_nothing(
             await asyncio.sleep(0)
 
     async def count() -> list[int]:
-        return [await channel.run(COUNT, ("k",), (), 15) for _ in range(100)]
+        return [await run(channel, Call(COUNT, ("k",)), 15) for _ in range(100)]
 
     flusher = asyncio.create_task(flush())
     counts = await asyncio.gather(*(count() for _ in range(50)))
@@ -84,7 +84,7 @@ async def test_cancelled_callers_leave_the_replies_of_others_alone(
     start_server: StartServer, open_channel: OpenChannel
 ) -> None:
     channel = await open_channel(start_server())
-    calls = [asyncio.create_task(channel.run(ECHO, (), (n,), 15)) for n in range(1_000)]
+    calls = [asyncio.create_task(run(channel, Call(ECHO, (), (n,)), 15)) for n in range(1_000)]
     await asyncio.sleep(0)
     for call in calls[::2]:
         call.cancel()
@@ -100,16 +100,16 @@ async def test_a_scripts_own_error_is_the_callers_alone(
     faulty = Script("faulty", b"redis.call('SET', KEYS[1], 1) return redis.call('INCR', {})")
     custom = Script("custom", b"return redis.error_reply('LIMIT reached')")
     good, bad, own = await asyncio.gather(
-        channel.run(ECHO, (), (1,), 15),
-        channel.run(faulty, ("k",), (), 15),
-        channel.run(custom, (), (), 15),
+        run(channel, Call(ECHO, (), (1,)), 15),
+        run(channel, Call(faulty, ("k",)), 15),
+        run(channel, Call(custom), 15),
         return_exceptions=True,
     )
     assert good == b"1"
     assert isinstance(bad, StoreRejected)
     assert bad.may_have_run
     assert isinstance(own, StoreRejected)
-    assert str(own).endswith("answers: LIMIT reached")
+    assert str(own).endswith("replied: LIMIT reached")
 
 
 async def test_more_commands_than_allowed_are_refused_at_once(

@@ -8,7 +8,7 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from middlewares.store import Script, StoreError, StoreRejected, StoreUnavailable
+from middlewares.store import Call, Script, StoreError, StoreRejected, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
@@ -58,7 +58,7 @@ async def store(
 async def test_each_call_goes_to_the_master_of_its_keys(sound: RedisCluster, tmp_path: Path) -> None:
     keys = [f"{{{n}}}:k" for n in range(300)]
     async with await Store.open(sound.url, tmp_path, deadline=1) as store:
-        assert await asyncio.gather(*(store.run(COUNT, (key,), ()) for key in keys)) == [1] * 300
+        assert await asyncio.gather(*(store.run(Call(COUNT, (key,))) for key in keys)) == [1] * 300
         await store.health()
     for master in sound.masters:
         own = [key for key in keys if sound.master_of(key) is master]
@@ -69,7 +69,7 @@ async def test_each_call_goes_to_the_master_of_its_keys(sound: RedisCluster, tmp
 async def test_keys_of_two_slots_are_the_callers_mistake(sound: RedisCluster, tmp_path: Path) -> None:
     async with await Store.open(sound.url, tmp_path, deadline=1) as store:
         with pytest.raises(StoreRejected, match="CROSSSLOT"):
-            await store.run(COUNT_BOTH, ("{a}", "{b}"), ())
+            await store.run(Call(COUNT_BOTH, ("{a}", "{b}")))
 
 
 async def test_a_slot_that_moved_is_followed_and_remembered(sound: RedisCluster, tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ async def test_a_slot_that_moved_is_followed_and_remembered(sound: RedisCluster,
     key = next(tag for tag in sound.tags_of(source) if sound.is_empty(key_slot(tag.encode())))
     async with await Store.open(sound.url, tmp_path, deadline=1) as store:
         sound.assign(key_slot(key.encode()), target)
-        assert await asyncio.gather(*(store.run(COUNT, (key,), ()) for _ in range(100))) == list(range(1, 101))
+        assert await asyncio.gather(*(store.run(Call(COUNT, (key,))) for _ in range(100))) == list(range(1, 101))
         redirected = _calls(source.ask("INFO", "commandstats"))
-        await asyncio.gather(*(store.run(COUNT, (key,), ()) for _ in range(100)))
+        await asyncio.gather(*(store.run(Call(COUNT, (key,))) for _ in range(100)))
         assert _calls(source.ask("INFO", "commandstats")) == redirected
     target.ask("DEL", key)
     sound.assign(key_slot(key.encode()), source)
@@ -103,11 +103,11 @@ async def test_a_live_migration_to_a_new_master_loses_and_doubles_nothing(
     async def count(turn: int) -> None:
         while not done:
             turn += 1
-            counts[keys[turn % 40]].append(await store.run(COUNT, (keys[turn % 40],), (), deadline=WITHIN))
+            counts[keys[turn % 40]].append(await store.run(Call(COUNT, (keys[turn % 40],)), deadline=WITHIN))
 
     async def count_both() -> None:
         while not done:
-            pairs.append(await store.run(COUNT_BOTH, (f"{tag}:one", f"{tag}:other"), (), deadline=WITHIN))
+            pairs.append(await store.run(Call(COUNT_BOTH, (f"{tag}:one", f"{tag}:other")), deadline=WITHIN))
 
     def total() -> int:
         return sum(map(len, counts.values()))
@@ -140,7 +140,7 @@ async def test_a_lost_master_takes_only_its_own_slots_and_comes_back(
 
     async def call(key: str) -> bool:
         try:
-            await store.run(COUNT, (key,), ())
+            await store.run(Call(COUNT, (key,)))
         except StoreUnavailable:
             return False
         return True
@@ -155,7 +155,7 @@ async def test_a_lost_master_takes_only_its_own_slots_and_comes_back(
         await store.health()
     for latecomer in range(3):  # each learns of the nodes in an order of its own
         async with await Store.open(cluster.url, tmp_path, deadline=1) as another:
-            assert await another.run(COUNT, (kept,), ()) == 2 + latecomer
+            assert await another.run(Call(COUNT, (kept,))) == 2 + latecomer
             assert await another.redis.get(kept) == b"%d" % (2 + latecomer)
             with pytest.raises(RedisError):
                 await another.redis.get(lost)  # after which redis-py alone would not close its connections
@@ -171,13 +171,13 @@ async def test_a_replica_that_takes_over_is_found(
 ) -> None:
     replica = cluster.add_replica(cluster.masters[0])
     key = next(cluster.tags_of(cluster.masters[0]))
-    assert await store.run(COUNT, (key,), ()) == 1
+    assert await store.run(Call(COUNT, (key,))) == 1
     await eventually(lambda: replica.ask("DBSIZE") == ":1\r\n")
     getattr(cluster.masters[0], hurt)()
 
     async def served() -> bool:
         try:
-            return bool(await store.run(COUNT, (key,), (), deadline=0.1))
+            return bool(await store.run(Call(COUNT, (key,)), deadline=0.1))
         except StoreUnavailable:
             return False
 

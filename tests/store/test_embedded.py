@@ -32,14 +32,14 @@ with EmbeddedRedis.acquire(Path(sys.argv[1])) as redis:
 
 
 def ask(redis: EmbeddedRedis, command: str) -> str:
-    return supervisor.ask(redis.url.removeprefix("unix://"), command.encode(), 1).decode()
+    return supervisor.send_inline(redis.url.removeprefix("unix://"), command.encode(), 1).decode()
 
 
 def servers(data_dir: Path) -> list[psutil.Process]:
     return _those_of(data_dir, lambda process: process.name() == "redis-server")
 
 
-def guardians(data_dir: Path) -> list[psutil.Process]:
+def supervisors(data_dir: Path) -> list[psutil.Process]:
     return _those_of(data_dir, lambda process: "supervisor.py" in " ".join(process.cmdline()))
 
 
@@ -80,7 +80,7 @@ def test_owners_share_one_server_and_the_last_one_stops_it(tmp_path: Path) -> No
             assert first.url == second.url
             assert ask(second, "SET k v").startswith("+OK")
         assert ask(first, "GET k").startswith("$1\r\nv")
-        assert len(servers(tmp_path)) == len(guardians(tmp_path)) == 1
+        assert len(servers(tmp_path)) == len(supervisors(tmp_path)) == 1
     assert not processes_of(tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_it_listens_on_no_tcp_port_and_only_its_user_reaches_the_socket(tmp_path
 def test_eight_owners_at_once_start_one_server(tmp_path: Path) -> None:
     owners = [owner(tmp_path) for _ in range(8)]
     assert len({url_of(process) for process in owners}) == 1
-    assert len(servers(tmp_path)) == len(guardians(tmp_path)) == 1
+    assert len(servers(tmp_path)) == len(supervisors(tmp_path)) == 1
     for process in owners:
         end(process)
     assert not processes_of(tmp_path)
@@ -132,24 +132,24 @@ async def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
             await eventually(lambda n=round_: ask(redis, f"GET k{n}").startswith("$1\r\nv"), within=5)  # type: ignore[misc]
 
 
-async def test_a_killed_guardian_takes_the_server_with_it_and_the_next_owner_starts_both(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_takes_the_server_with_it_and_the_next_owner_starts_both(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path) as redis:
         ask(redis, "SET k v")
-        guardians(tmp_path)[0].kill()
+        supervisors(tmp_path)[0].kill()
         await eventually(lambda: not servers(tmp_path))
         with EmbeddedRedis.acquire(tmp_path) as next_owner:
             assert ask(next_owner, "GET k").startswith("$1\r\nv")
     assert not processes_of(tmp_path)
 
 
-async def test_an_owner_that_looks_for_the_server_replaces_a_killed_guardian(tmp_path: Path) -> None:
+async def test_an_owner_that_looks_for_the_server_replaces_a_killed_supervisor(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path) as redis:
-        killed = guardians(tmp_path)[0]
+        killed = supervisors(tmp_path)[0]
         killed.kill()
 
         async def replaced() -> bool:
             await redis.locate()
-            return ask(redis, "PING") == "+PONG\r\n" and killed not in guardians(tmp_path)
+            return ask(redis, "PING") == "+PONG\r\n" and killed not in supervisors(tmp_path)
 
         await eventually(replaced)
 
@@ -162,7 +162,7 @@ def test_a_server_left_behind_is_never_joined_by_a_second_on_the_same_file(tmp_p
     command = [binaries(tmp_path)[0], *supervisor.options(directory, str(directory / "redis.sock"))]
     left_behind = subprocess.Popen(command, pass_fds=(lock,), stdout=subprocess.DEVNULL)
     os.close(lock)
-    while not supervisor.ask(str(directory / "redis.sock"), b"SET k v", 1):
+    while not supervisor.send_inline(str(directory / "redis.sock"), b"SET k v", 1):
         assert left_behind.poll() is None
     with EmbeddedRedis.acquire(tmp_path) as redis:
         left_behind.wait()
@@ -177,7 +177,7 @@ def test_a_frozen_server_left_behind_is_waited_for(tmp_path: Path) -> None:
     assert lock is not None
     holder = subprocess.Popen(["sleep", "1000"], pass_fds=(lock,), cwd=directory)
     os.close(lock)
-    with pytest.raises(StoreUnavailable, match="does not come up"):
+    with pytest.raises(StoreUnavailable, match="does not start"):
         EmbeddedRedis.acquire(tmp_path, timeout=0.5)
     holder.kill()
     holder.wait()
@@ -206,7 +206,7 @@ def test_a_server_that_cannot_start_is_told_with_the_end_of_its_log(tmp_path: Pa
         ask(redis, "SET k v")
     log = append_only_file(tmp_path)
     log.write_bytes(b"this is no append only file\r\n")
-    with pytest.raises(StoreUnavailable, match=r"(?i)does not come up.*bad file format") as caught:
+    with pytest.raises(StoreUnavailable, match=r"(?i)does not start.*bad file format") as caught:
         EmbeddedRedis.acquire(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -280,7 +280,7 @@ def test_somebody_elses_folder_is_not_used_for_the_socket(tmp_path: Path, monkey
 def test_any_name_will_do_for_the_directory(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path / "sp ace 'q\" % ? @ #ä") as redis:
         address = Address.parse(redis.url).endpoints[0].path
-        assert supervisor.ask(address, b"PING", 1) == b"+PONG\r\n"
+        assert supervisor.send_inline(address, b"PING", 1) == b"+PONG\r\n"
 
 
 def test_a_copied_directory_does_not_lead_to_the_socket_of_its_original(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from middlewares.store import Script, StoreUnavailable
+from middlewares.store import Call, Script, StoreUnavailable
 from proxy.store.store import Store
 from tests.store.servers import eventually, processes_of
 
@@ -26,7 +26,7 @@ async def test_no_kill_loses_an_acknowledged_write_or_makes_a_second_server(tmp_
         nonlocal maybe
         while not done:
             try:
-                replies.append(await store.run(COUNT, ("k",), ()))
+                replies.append(await store.run(Call(COUNT, ("k",))))
             except StoreUnavailable as error:
                 maybe += error.may_have_run
             await asyncio.sleep(0.002)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from middlewares.store import (
+    Call,
     Script,
     StoreLoading,
     StoreOutOfMemory,
@@ -19,7 +20,7 @@ from middlewares.store import (
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
-from tests.store.conftest import OpenChannel, StartServer
+from tests.store.conftest import OpenChannel, StartServer, run
 from tests.store.servers import DURABLE, WITHIN, RedisServer, eventually
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -132,7 +133,7 @@ async def test_under_load_every_call_ends_and_service_resumes(
             nonlocal maybe
             while not done:
                 try:
-                    replies.append(await store.run(COUNT, ("k",), ()))
+                    replies.append(await store.run(Call(COUNT, ("k",))))
                 except StoreUnavailable as failure:
                     errors.add(type(failure))
                     maybe += failure.may_have_run
@@ -149,7 +150,7 @@ async def test_under_load_every_call_ends_and_service_resumes(
         async with asyncio.timeout(WITHIN):
             await asyncio.gather(*clients)
         await store.health()
-        counted = await store.run(GET, ("k",), ())
+        counted = await store.run(Call(GET, ("k",)))
     assert error in errors
     assert [change.state for change in changes] == [BreakerState.OPEN, BreakerState.CLOSED]
     assert len(replies) == len(set(replies)), "a reply reached two callers"
@@ -178,16 +179,16 @@ async def test_a_refusal_is_named_and_nothing_ran(
 ) -> None:
     server = start_server(binary=binary)
     channel = await open_channel(server)
-    await channel.run(COUNT, ("k",), (), WITHIN)
+    await run(channel, Call(COUNT, ("k",)), WITHIN)
     server.ask(*hurt)
     await channel.ready(WITHIN)
-    with pytest.raises(error, match=f"Redis at {server.endpoint} answers: ") as caught:
-        await channel.run(COUNT, ("k",), (), WITHIN)
+    with pytest.raises(error, match=f"Redis at {server.endpoint} replied: ") as caught:
+        await run(channel, Call(COUNT, ("k",)), WITHIN)
     assert type(caught.value) is error
     assert not caught.value.may_have_run
     server.ask(*heal)
-    await eventually(lambda: _serves(channel.run(COUNT, ("k",), (), WITHIN)))
-    assert await channel.run(GET, ("k",), (), WITHIN) == 2
+    await eventually(lambda: _serves(run(channel, Call(COUNT, ("k",)), WITHIN)))
+    assert await run(channel, Call(GET, ("k",)), WITHIN) == 2
 
 
 async def test_loading_is_named(start_server: StartServer, open_channel: OpenChannel, binary: str) -> None:
@@ -199,7 +200,7 @@ async def test_loading_is_named(start_server: StartServer, open_channel: OpenCha
     server.start()
     channel = await open_channel(server)
     with pytest.raises(StoreLoading) as caught:
-        await channel.run(COUNT, ("k",), (), WITHIN)
+        await run(channel, Call(COUNT, ("k",)), WITHIN)
     assert not caught.value.may_have_run
 
 
@@ -207,14 +208,14 @@ async def test_a_kill_fails_what_was_sent_and_says_so(start_server: StartServer,
     server = start_server()
     channel = await open_channel(server, stall=WITHIN)
     server.freeze()
-    sent = [asyncio.create_task(channel.run(COUNT, ("k",), (), WITHIN)) for _ in range(10)]
+    sent = [asyncio.create_task(run(channel, Call(COUNT, ("k",)), WITHIN)) for _ in range(10)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     server.kill()
     ends = await asyncio.gather(*sent, return_exceptions=True)
     assert all(isinstance(end, StoreUnavailable) and end.may_have_run for end in ends)
     with pytest.raises(StoreUnavailable) as caught:
-        await channel.run(COUNT, ("k",), (), WITHIN)
+        await run(channel, Call(COUNT, ("k",)), WITHIN)
     assert not caught.value.may_have_run
 
 
@@ -227,11 +228,11 @@ async def test_a_restarted_server_is_noticed_and_a_dropped_connection_is_not(
     for hurt in (lambda: channel.drop("is dropped"), lambda: server.ask("CLIENT", "KILL", "TYPE", "normal")):
         hurt()
         await eventually(lambda: _serves(channel.ready(WITHIN)))
-        await eventually(lambda: _serves(channel.run(COUNT, ("k",), (), WITHIN)))
+        await eventually(lambda: _serves(run(channel, Call(COUNT, ("k",)), WITHIN)))
     assert not news
     server.kill()
     server.start()
-    await eventually(lambda: _serves(channel.run(COUNT, ("k",), (), WITHIN)))
+    await eventually(lambda: _serves(run(channel, Call(COUNT, ("k",)), WITHIN)))
     assert news == ["new"]
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio.sentinel import MasterNotFoundError
 
-from middlewares.store import Script, StoreError, StoreUnavailable
+from middlewares.store import Call, Script, StoreError, StoreUnavailable
 from proxy.store.breaker import BreakerState
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
-from proxy.store.topology import Sentinels
+from proxy.store.topology import SentinelServers
 from tests.store.conftest import StartServer
 from tests.store.servers import RedisServer, Sentinel, binaries, eventually, free_port
 
@@ -94,13 +94,13 @@ async def test_the_new_master_is_found(
     async with await Store.open(
         deployment.url, tmp_path, deadline=0.1, on_state=changes.append, on_new_server=lambda: news.append("new")
     ) as store:
-        assert await store.run(COUNT, ("k",), (), deadline=1) == 1
+        assert await store.run(Call(COUNT, ("k",)), deadline=1) == 1
         await eventually(lambda: all(replica.ask("DBSIZE") == ":1\r\n" for replica in deployment.replicas))
         hurt(deployment)
 
         async def served() -> bool:
             try:
-                return bool(await store.run(COUNT, ("k",), ()))
+                return bool(await store.run(Call(COUNT, ("k",))))
             except StoreUnavailable:
                 return False
 
@@ -126,14 +126,14 @@ async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_ans
 ) -> None:
     other = start_server(tcp=True)
     async with await Store.open(deployment.url, tmp_path) as store:
-        assert await store.run(COUNT, ("k",), ()) == 1
+        assert await store.run(Call(COUNT, ("k",))) == 1
         for sentinel in deployment.sentinels:
             sentinel.ask("SENTINEL", "REMOVE", "main")
             sentinel.ask("SENTINEL", "MONITOR", "main", other.endpoint.host, str(other.endpoint.port), "2")
 
         async def on_the_other() -> bool:
             try:
-                await store.run(COUNT, ("k",), ())
+                await store.run(Call(COUNT, ("k",)))
             except StoreUnavailable:
                 return False
             return other.ask("EXISTS", "k") == ":1\r\n"
@@ -149,9 +149,9 @@ async def test_the_sentinel_that_knows_of_the_latest_failover_is_believed(
     sentinels = start_sentinel(old, epoch=6), start_sentinel(new, epoch=7)
     url = "redis+sentinel://" + ",".join(str(sentinel.endpoint) for sentinel in sentinels) + "/main"
     async with await Store.open(url, tmp_path) as store:
-        assert await store.run(COUNT, ("k",), ()) == 1
-        await asyncio.sleep(Sentinels.WATCH_SECONDS)
-        assert await store.run(COUNT, ("k",), ()) == 2
+        assert await store.run(Call(COUNT, ("k",))) == 1
+        await asyncio.sleep(SentinelServers.WATCH_SECONDS)
+        assert await store.run(Call(COUNT, ("k",))) == 2
     assert new.ask("GET", "k") == "$1\r\n2\r\n"
 
 
@@ -163,10 +163,10 @@ async def test_the_latest_failover_is_not_forgotten_while_those_that_know_of_it_
     stale, informed = start_sentinel(old, epoch=6), start_sentinel(new, epoch=7)
     url = "redis+sentinel://" + ",".join(str(sentinel.endpoint) for sentinel in (stale, informed)) + "/main"
     async with await Store.open(url, tmp_path) as store:
-        assert await store.run(COUNT, ("k",), ()) == 1
+        assert await store.run(Call(COUNT, ("k",))) == 1
         informed.freeze()
-        await asyncio.sleep(2.5 * Sentinels.WATCH_SECONDS)
-        assert await store.run(COUNT, ("k",), ()) == 2
+        await asyncio.sleep(2.5 * SentinelServers.WATCH_SECONDS)
+        assert await store.run(Call(COUNT, ("k",))) == 2
         informed.thaw()
     assert new.ask("GET", "k") == "$1\r\n2\r\n"
     assert old.ask("EXISTS", "k") == ":0\r\n"
@@ -176,12 +176,12 @@ async def test_an_unknown_master_is_told(
     start_server: StartServer, start_sentinel: StartSentinel, tmp_path: Path
 ) -> None:
     sentinel = start_sentinel(start_server(tcp=True))
-    with pytest.raises(StoreError, match=r"no sentinel of .* answers and names a master 'other'"):
+    with pytest.raises(StoreError, match=r"no sentinel of .* replies and names a master 'other'"):
         await Store.open(f"redis+sentinel://{sentinel.endpoint}/other", tmp_path)
 
 
 async def test_sentinels_that_are_not_there_are_told_without_a_password(tmp_path: Path) -> None:
     url = f"redis+sentinel://u:s3cret@127.0.0.1:{free_port()}/main?sentinel_password=s3cret"
-    with pytest.raises(StoreError, match=r"no sentinel of .* answers and names a master 'main'") as caught:
+    with pytest.raises(StoreError, match=r"no sentinel of .* replies and names a master 'main'") as caught:
         await Store.open(url, tmp_path)
     assert "s3cret" not in str(caught.value)

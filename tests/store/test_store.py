@@ -25,37 +25,37 @@ COUNT = Script("count", b"return redis.call('INCR', KEYS[1])")
 async def test_the_embedded_store_keeps_its_data_and_its_two_clients_see_the_same(tmp_path: Path) -> None:
     async with await Store.open(None, tmp_path) as store:
         runner: ScriptRunner = store
-        assert await runner.run(COUNT, ("k",), ()) == 1
+        assert await runner.run(Call(COUNT, ("k",))) == 1
         assert await store.redis.get("k") == b"1"
         await store.health()
     assert not processes_of(tmp_path)
     async with await Store.open(None, tmp_path) as store:
-        assert await store.run(COUNT, ("k",), ()) == 2
+        assert await store.run(Call(COUNT, ("k",))) == 2
 
 
-async def test_the_embedded_store_survives_the_death_of_its_server_and_its_guardian(tmp_path: Path) -> None:
+async def test_the_embedded_store_survives_the_death_of_its_server_and_its_supervisor(tmp_path: Path) -> None:
     news: list[str] = []
     async with await Store.open(None, tmp_path, on_new_server=lambda: news.append("new")) as store:
         for turn in range(1, 3):
-            assert await store.run(COUNT, ("k",), ()) == turn
+            assert await store.run(Call(COUNT, ("k",))) == turn
             for process in processes_of(tmp_path):
                 process.kill()
             await eventually(lambda n=turn: len(news) == n, within=5)  # type: ignore[misc]
-        assert await store.run(COUNT, ("k",), ()) == 3
+        assert await store.run(Call(COUNT, ("k",))) == 3
 
 
 async def test_two_stores_share_the_embedded_server(tmp_path: Path) -> None:
     async with await Store.open(None, tmp_path) as one:
         async with await Store.open(None, tmp_path) as two:
-            assert [await one.run(COUNT, ("k",), ()), await two.run(COUNT, ("k",), ())] == [1, 2]
-        assert await one.run(COUNT, ("k",), ()) == 3
+            assert [await one.run(Call(COUNT, ("k",))), await two.run(Call(COUNT, ("k",)))] == [1, 2]
+        assert await one.run(Call(COUNT, ("k",))) == 3
 
 
 def test_it_runs_on_uvloop(tmp_path: Path) -> None:
     async def use() -> None:
         async with await Store.open(None, tmp_path) as store:
             await store.health()
-            counts = await asyncio.gather(*(store.run(COUNT, ("k",), ()) for _ in range(1_000)))
+            counts = await asyncio.gather(*(store.run(Call(COUNT, ("k",))) for _ in range(1_000)))
             assert counts == list(range(1, 1_001))
 
     uvloop.run(use())
@@ -68,7 +68,7 @@ async def test_a_server_that_is_not_there_yet_is_waited_for_a_moment(start_serve
     await asyncio.sleep(0)
     server.start()
     async with await opening as store:
-        assert await store.run(COUNT, ("k",), ()) == 1
+        assert await store.run(Call(COUNT, ("k",))) == 1
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ async def test_an_open_breaker_answers_with_the_cause(start_server: StartServer,
         server.ask("CONFIG", "SET", "maxmemory", "1")
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
-                await store.run(COUNT, ("k",), ())
+                await store.run(Call(COUNT, ("k",)))
         with pytest.raises(StoreUnavailable, match="OOM") as caught:
-            await store.run(COUNT, ("k",), ())
+            await store.run(Call(COUNT, ("k",)))
         assert not caught.value.may_have_run
 
 
@@ -131,10 +131,10 @@ async def test_closing_ends_what_is_pending(start_server: StartServer, tmp_path:
     server = start_server()
     store = await Store.open(server.url, tmp_path)
     server.freeze()
-    pending = asyncio.create_task(store.run(COUNT, ("k",), (), deadline=WITHIN))
+    pending = store.run(Call(COUNT, ("k",)), deadline=WITHIN)
     await asyncio.sleep(0)
     await store.close()
-    with pytest.raises(StoreUnavailable, match="was let go"):
+    with pytest.raises(StoreUnavailable, match="is not used any more"):
         await pending
 
 
@@ -162,7 +162,7 @@ async def test_tls(start_server: StartServer, tmp_path: Path) -> None:
         f"ssl_ca_certs={certificate}&ssl_check_hostname=false",
     ):
         async with await Store.open(f"rediss://127.0.0.1:{port}/2?{options}", tmp_path, deadline=5) as store:
-            await store.run(COUNT, ("k",), ())
+            await store.run(Call(COUNT, ("k",)))
             assert await store.redis.get("k") is not None
     with pytest.raises(StoreUnavailable, match="certificate verify failed"):
         await Store.open(f"rediss://127.0.0.1:{port}", tmp_path)
@@ -191,18 +191,35 @@ def _certificate(folder: Path) -> tuple[str, str]:
     return str(folder / "cert.pem"), str(folder / "key.pem")
 
 
-async def test_a_call_that_begins_as_its_connection_goes_is_left_to_run(
+async def test_a_call_that_begins_as_its_connection_goes_gets_its_error(
     start_server: StartServer, tmp_path: Path
 ) -> None:
     """Hazard: until the loss is noticed everywhere, the connection raised into whoever began a call."""
     server = start_server()
     async with await Store.open(server.url, tmp_path) as store:
-        assert await store.run(COUNT, ("k",), ()) == 1
-        call = Call(COUNT, ("k",), ())
-        reply: asyncio.Future[int] = asyncio.Future()
-        assert store.begin(call, reply, WITHIN)
-        assert await reply == 2
+        assert await store.run(Call(COUNT, ("k",))) == 1
         server.kill()
-        while store.begin(call, reply := asyncio.Future(), WITHIN):
+        for _ in range(20):
+            reply = store.run(Call(COUNT, ("k",)), deadline=WITHIN)
             with pytest.raises(StoreUnavailable):
                 await reply
+
+
+async def test_an_unknown_script_runs_once_also_where_nobody_waits(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server()
+    async with await Store.open(server.url, tmp_path) as store:
+        replies = [store.run(Call(COUNT, ("k",))) for _ in range(2)]
+        await asyncio.wait(replies)
+        server.ask("SCRIPT", "FLUSH")
+        replies += [store.run(Call(COUNT, ("k",))) for _ in range(2)]
+        await asyncio.wait(replies)
+        assert [reply.result() for reply in replies] == [1, 2, 3, 4]
+
+
+async def test_a_reply_that_nobody_waits_for_any_more_is_dropped(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server()
+    async with await Store.open(server.url, tmp_path) as store:
+        assert await store.run(Call(COUNT, ("k",))) == 1
+        given_up = store.run(Call(COUNT, ("k",)))
+        given_up.cancel()
+        assert await store.run(Call(COUNT, ("k",))) == 3, "it took the reply to another call"

@@ -52,7 +52,7 @@ async def test_a_web_server() -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with peer(gibberish) as endpoint:
-        with pytest.raises(StoreUnavailable, match="no answer of a Redis"):
+        with pytest.raises(StoreUnavailable, match="no reply of a Redis"):
             await dialer().dial(endpoint)
 
 
@@ -61,7 +61,7 @@ async def test_more_answers_than_questions() -> None:
         writer.write(b"+OK\r\n" * 100)
 
     async with peer(talkative) as endpoint:
-        with pytest.raises(StoreUnavailable, match="no answer of a Redis"):
+        with pytest.raises(StoreUnavailable, match="no reply of a Redis"):
             await dialer().dial(endpoint)
 
 
@@ -70,7 +70,7 @@ async def test_silence() -> None:
         await reader.read()
 
     async with peer(silence) as endpoint:
-        with pytest.raises(StoreUnavailable, match="does not answer"):
+        with pytest.raises(StoreUnavailable, match="does not reply"):
             await dialer(timeout=0.1).dial(endpoint)
 
 

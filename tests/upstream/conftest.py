@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 import pytest
 import uvloop
 
-from proxy.upstream import Pool
+from proxy.upstream import ConnectionPool
 from tests.upstream.fakes import Gateway, Handler, OpenPool, Serve, until
 
 
@@ -30,7 +30,7 @@ async def serve() -> AsyncIterator[Serve]:
 @pytest.fixture
 async def open_pool(serve: Serve) -> AsyncIterator[OpenPool]:
     """Opens pools, and sees that no test leaves a connection, a request in line or an upload behind."""
-    pools: list[Pool] = []
+    pools: list[ConnectionPool] = []
 
     def open_pool(
         gateway: Gateway,
@@ -39,8 +39,8 @@ async def open_pool(serve: Serve) -> AsyncIterator[OpenPool]:
         max_idle: int = 64,
         max_waiting: int = 64,
         keep_alive: float = 60.0,
-    ) -> Pool:
-        pool = Pool(
+    ) -> ConnectionPool:
+        pool = ConnectionPool(
             "127.0.0.1",
             gateway.port,
             max_connections=max_connections,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol, Self
 
-from proxy.upstream import Pool, Response, Timeouts
+from proxy.upstream import ConnectionPool, Response, Timeouts
 from tests.upstream.corpus import OK
 
 Reader = asyncio.StreamReader
@@ -72,7 +72,7 @@ class OpenPool(Protocol):
         max_idle: int = 64,
         max_waiting: int = 64,
         keep_alive: float = 60.0,
-    ) -> Pool: ...
+    ) -> ConnectionPool: ...
 
 
 async def read_head(reader: Reader) -> bytes:
@@ -113,7 +113,7 @@ async def always_ok(reader: Reader, writer: Writer) -> None:
         writer.write(OK)
 
 
-async def get(pool: Pool, *, method: bytes = b"GET", timeouts: Timeouts = PATIENT) -> Response:
+async def get(pool: ConnectionPool, *, method: bytes = b"GET", timeouts: Timeouts = PATIENT) -> Response:
     return await pool.send(method, b"/", HOST, timeouts=timeouts)
 
 

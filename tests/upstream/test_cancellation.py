@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from proxy.upstream import Pool, Response, ResponseTruncated
+from proxy.upstream import ConnectionPool, Response, ResponseTruncated
 from tests.upstream.corpus import OK
 from tests.upstream.fakes import (
     HOST,
@@ -211,7 +211,7 @@ async def test_hundreds_of_cancellations_leave_no_task_and_no_socket(serve: Serv
             yield b"part"
             await asyncio.sleep(0)
 
-    async def exchange(pool: Pool, body: Callable[[], AsyncIterator[bytes] | None]) -> None:
+    async def exchange(pool: ConnectionPool, body: Callable[[], AsyncIterator[bytes] | None]) -> None:
         await read(await pool.send(b"POST", b"/", HOST, body(), timeouts=PATIENT))
 
     gateway: Gateway = await serve(handler)

@@ -10,10 +10,10 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.upstream import Pool, UpstreamError
+from proxy.upstream import ConnectionPool, UpstreamError
 from tests.upstream.fakes import Gateway, Reader, Writer, get, read, read_head
 
-Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+ReadResponse = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers with names in lower case, body."""
 
 STRICTER = {
@@ -27,24 +27,24 @@ STRICTER = {
 """Where we refuse what both others take: what the refusal says, and why it is right."""
 
 
-class Rig:
-    """One gateway that answers with whatever bytes it was last given, and the three clients."""
+class ThreeClients:
+    """One gateway that sends whatever bytes it was last given, and three clients that read them."""
 
     def __init__(self) -> None:
         self.raw = b""
 
-    async def _answer(self, reader: Reader, writer: Writer) -> None:
+    async def _respond(self, reader: Reader, writer: Writer) -> None:
         await read_head(reader)
         writer.write(self.raw)
 
     async def open(self) -> None:
-        self._gateway = await Gateway(self._answer).__aenter__()
+        self._gateway = await Gateway(self._respond).__aenter__()
         self._url = f"http://127.0.0.1:{self._gateway.port}/"
         self._aiohttp = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(force_close=True), auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         )
         self._httpx = httpx.AsyncClient(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
-        self._pool = Pool("127.0.0.1", self._gateway.port, max_idle=0)
+        self._pool = ConnectionPool("127.0.0.1", self._gateway.port, max_idle=0)
 
     async def close(self) -> None:
         self._pool.close()
@@ -52,19 +52,21 @@ class Rig:
         await self._httpx.aclose()
         await self._gateway.__aexit__()
 
-    async def read_all(self, method: str, raw: bytes) -> tuple[Answer | str, Answer | None, Answer | None]:
-        """What we make of it, or why we refuse it; what aiohttp and httpx make of it, None for refusals."""
+    async def read_all(
+        self, method: str, raw: bytes
+    ) -> tuple[ReadResponse | str, ReadResponse | None, ReadResponse | None]:
+        """Return what our client reads, or why it refuses; what aiohttp and httpx read, None for refusals."""
         self.raw = raw
         return await self._ours(method), await self._by_aiohttp(method), await self._by_httpx(method)
 
-    async def _ours(self, method: str) -> Answer | str:
+    async def _ours(self, method: str) -> ReadResponse | str:
         try:
             response = await get(self._pool, method=method.encode())
             return response.status, response.headers, await read(response)
         except UpstreamError as error:
             return str(error)
 
-    async def _by_aiohttp(self, method: str) -> Answer | None:
+    async def _by_aiohttp(self, method: str) -> ReadResponse | None:
         try:
             async with self._aiohttp.request(method, self._url, allow_redirects=False) as response:
                 headers = [(name.lower(), value) for name, value in response.raw_headers]
@@ -72,7 +74,7 @@ class Rig:
         except aiohttp.ClientError:
             return None
 
-    async def _by_httpx(self, method: str) -> Answer | None:
+    async def _by_httpx(self, method: str) -> ReadResponse | None:
         try:
             async with self._httpx.stream(method, self._url) as response:
                 body = b"".join([part async for part in response.aiter_raw()])
@@ -81,16 +83,16 @@ class Rig:
             return None
 
 
-ReadAll = Callable[[str, bytes], tuple[Answer | str, Answer | None, Answer | None]]
+ReadAll = Callable[[str, bytes], tuple[ReadResponse | str, ReadResponse | None, ReadResponse | None]]
 
 
 @pytest.fixture(scope="module")
 def read_all() -> Iterator[ReadAll]:
-    rig = Rig()
+    clients = ThreeClients()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(rig.open())
-        yield lambda method, raw: runner.run(rig.read_all(method, raw))
-        runner.run(rig.close())
+        runner.run(clients.open())
+        yield lambda method, raw: runner.run(clients.read_all(method, raw))
+        runner.run(clients.close())
 
 
 SPACE = st.sampled_from(["", "", " ", "\t", "  "])
@@ -155,14 +157,14 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
 
 @given(exchange=exchanges())
 @settings(max_examples=300, deadline=None)
-def test_valid_answers_are_read_as_others_read_them(read_all: ReadAll, exchange: tuple[str, bytes]) -> None:
+def test_valid_responds_are_read_as_others_read_them(read_all: ReadAll, exchange: tuple[str, bytes]) -> None:
     ours, by_aiohttp, by_httpx = read_all(*exchange)
     assert ours == by_aiohttp == by_httpx
 
 
 @given(exchange=damaged())
 @settings(max_examples=800, deadline=None)
-def test_damaged_answers_are_read_as_others_read_them_or_refused(
+def test_damaged_responds_are_read_as_others_read_them_or_refused(
     read_all: ReadAll, exchange: tuple[str, bytes]
 ) -> None:
     ours, by_aiohttp, by_httpx = read_all(*exchange)

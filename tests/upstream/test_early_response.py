@@ -1,4 +1,4 @@
-"""A gateway may answer before it has read the request, and end before the request does."""
+"""A gateway may respond before it has read the request, and end before the request does."""
 
 import asyncio
 import socket
@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from proxy.network.write_batch import WriteBatch
+from proxy.upstream import Timeouts
+from proxy.upstream.connection import UpstreamConnection
 from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, read, read_head, until
 
 TOO_LARGE = b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nbig!"
@@ -99,3 +102,22 @@ async def test_an_answer_followed_by_a_reset_is_still_read(serve: Serve, open_po
         pool = open_pool(await serve(handler))
         response = await pool.send(b"POST", b"/", HOST, Endless(65536), timeouts=PATIENT)
         assert (response.status, await read(response)) == (413, b"big!")
+
+
+async def test_a_response_that_comes_before_its_request_left_ends_the_connection(serve: Serve) -> None:
+    """It is the response to something else, and so would be the one after it."""
+
+    async def handler(reader: Reader, writer: Writer) -> None:
+        await read_head(reader)
+
+    idle: list[UpstreamConnection] = []
+    gone = asyncio.Event()
+    gateway = await serve(handler)
+    made = UpstreamConnection("127.0.0.1", 60, WriteBatch(), on_idle=idle.append, on_lost=lambda _: gone.set())
+    _, connection = await asyncio.get_running_loop().create_connection(lambda: made, "127.0.0.1", gateway.port)
+    response = connection.exchange(b"GET / HTTP/1.1\r\n\r\n", None, None, Timeouts(), bodiless=False)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    assert response.complete
+    assert not connection.usable
+    await gone.wait()
+    assert idle == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.upstream import MalformedResponse, Pool
+from proxy.upstream import ConnectionPool, MalformedResponse
 from tests.upstream.corpus import FLOODS, MALFORMED, OK
 from tests.upstream.fakes import Handler, OpenPool, Reader, Serve, Writer, answering, get, read, read_head, until
 
@@ -18,7 +18,7 @@ def in_pieces(raw: bytes, size: int) -> Handler:
     return handler
 
 
-async def refused(pool: Pool) -> None:
+async def refused(pool: ConnectionPool) -> None:
     with pytest.raises(MalformedResponse) as refusal:
         await read(await get(pool))
     assert refusal.value.request_sent

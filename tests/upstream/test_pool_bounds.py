@@ -1,10 +1,12 @@
 """The pool never holds more sockets, nor lets more requests wait, nor longer, than it was told."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from proxy.upstream import ConnectFailed, ConnectionDropped, Pool, PoolExhausted
+from proxy.upstream import ConnectFailed, ConnectionDropped, ConnectionPool, PoolExhausted
+from proxy.upstream.connection import UpstreamConnection
 from tests.upstream.corpus import OK
 from tests.upstream.fakes import (
     PATIENT,
@@ -32,7 +34,7 @@ def gated(go: asyncio.Event) -> Handler:
     return handler
 
 
-async def body(pool: Pool) -> bytes:
+async def body(pool: ConnectionPool) -> bytes:
     return await read(await get(pool))
 
 
@@ -119,14 +121,22 @@ async def test_refused_connections_free_their_place_for_those_in_line(serve: Ser
     assert (pool.open, pool.waiting) == (0, 0)
 
 
-async def test_a_connection_lost_in_the_moment_of_being_handed_over(serve: Serve, open_pool: OpenPool) -> None:
+async def test_a_connection_lost_in_the_moment_of_being_handed_over(
+    serve: Serve, open_pool: OpenPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next in line was given it, and finds it closed: it goes on to another and sends nothing twice."""
+    made: list[UpstreamConnection] = []
+
+    def make(*args: Any, **options: Any) -> UpstreamConnection:
+        made.append(UpstreamConnection(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr("proxy.upstream.pool.UpstreamConnection", make)
 
     async def get_and_lose_the_connection() -> None:
         assert (await get(pool)).complete
         assert pool.waiting == 0  # the next one has the connection by now, and has not run yet
-        (connection,) = pool._connections  # no gateway can be timed that exactly
-        connection.abort()
+        made[0].abort()  # no gateway can be timed that exactly
 
     go = asyncio.Event()
     gateway = await serve(gated(go))

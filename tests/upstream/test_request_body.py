@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.upstream import ConnectionDropped, Pool, RequestIncomplete
+from proxy.upstream import ConnectionDropped, ConnectionPool, RequestIncomplete
 from tests.upstream.corpus import OK
 from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, parts, read_body, read_head, until
 
@@ -126,7 +126,7 @@ async def test_a_source_that_never_pauses_ends_with_its_connection() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         resetting = asyncio.get_running_loop().run_in_executor(None, reset_the_first)
-        pool = Pool("127.0.0.1", listener.getsockname()[1])
+        pool = ConnectionPool("127.0.0.1", listener.getsockname()[1])
         with pytest.raises(ConnectionDropped):
             await pool.send(b"POST", b"/", HOST, source(), timeouts=PATIENT)
         await resetting

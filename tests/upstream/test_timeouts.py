@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from proxy.upstream import ConnectTimeout, FirstByteTimeout, IdleTimeout, Pool
+from proxy.upstream import ConnectionPool, ConnectTimeout, FirstByteTimeout, IdleTimeout
 from proxy.upstream.timing import Deadline
 from tests.upstream.corpus import OK
 from tests.upstream.fakes import HOST, PATIENT, OpenPool, Reader, Serve, Writer, get, outlast, read, read_head, until
@@ -29,7 +29,7 @@ def black_hole() -> Iterator[int]:
 
 
 async def test_connect(black_hole: int) -> None:
-    pool = Pool("127.0.0.1", black_hole)
+    pool = ConnectionPool("127.0.0.1", black_hole)
     with pytest.raises(ConnectTimeout, match=r"cannot connect within 0\.05 s") as timeout:
         await get(pool, timeouts=PATIENT._replace(connect=SHORT))
     assert not timeout.value.request_sent
@@ -44,7 +44,7 @@ async def test_first_byte(serve: Serve, open_pool: OpenPool, sent: bytes) -> Non
         await reader.read()
 
     pool = open_pool(await serve(handler))
-    with pytest.raises(FirstByteTimeout, match=r"did not answer within 0\.05 s") as timeout:
+    with pytest.raises(FirstByteTimeout, match=r"did not respond within 0\.05 s") as timeout:
         await get(pool, timeouts=PATIENT._replace(first_byte=SHORT))
     assert timeout.value.request_sent
     await until(lambda: pool.open == 0)

@@ -1,4 +1,4 @@
-"""Prices: units times price list to amounts, all in integers of the atomic unit."""
+"""Prices: from units and price list to amounts, all in integers of the atomic unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PriceLine(NamedTuple):
 
 
 def prices_for(plan: Plan, workload: Workload, model: str) -> tuple[PriceLine, ...]:
-    """The lines of the plan's price list that apply: for each unit the most specific one.
+    """Return the lines of the plan's price list that apply: for each unit the most specific one.
 
     A line for workload and model beats one for the workload, which beats a default.
     """
@@ -43,12 +43,12 @@ def _line(price: Price) -> PriceLine:
 
 
 def counted(unit: SaleUnit, units: Mapping[Unit, int]) -> int:
-    """How many counted units of a sale unit are in `units`: `minutes` counts milliseconds, `tokens` both kinds."""
+    """Return the counted units of a sale unit in `units`: `minutes` counts milliseconds, `tokens` both kinds."""
     return sum([units.get(each, 0) for each in COUNTED[unit][0]])
 
 
 def amount_of(lines: Iterable[PriceLine], units: Mapping[Unit, int]) -> int:
-    """The sum of all lines: `units / per * amount` each, rounded up to the atomic unit."""
+    """Return the sum of all lines: `units / per * amount` each, rounded up to the atomic unit."""
     total = 0
     for _, counted_units, amount, per in lines:
         count = 0
@@ -61,9 +61,9 @@ def amount_of(lines: Iterable[PriceLine], units: Mapping[Unit, int]) -> int:
 def estimate(
     lines: tuple[PriceLine, ...], upper_bound: Mapping[Unit, int], *, default: int, ceiling: int | None
 ) -> int:
-    """What to reserve for a request: its price at the upper bound, else the plan's default.
+    """Return what to reserve for a request: its price at the upper bound, else the plan's default.
 
-    Where a priced unit has no upper bound the default stands in for it; the plan's ceiling caps the result.
+    Where a priced unit has no upper bound the default is used; the plan's ceiling caps the result.
     """
     amount = amount_of(lines, upper_bound)
     if amount < default and not all(upper_bound.keys() >= set(line.counted) for line in lines):

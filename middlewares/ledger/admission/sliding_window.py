@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from middlewares.ledger.admission.policy import SLOTS
+from middlewares.ledger.admission.rules import SLOTS
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class SlidingWindow:
     slots: dict[int, int] = field(default_factory=dict)
 
     def admit(self, now_ms: int) -> bool:
-        """Count one admission at `now_ms` if it fits."""
+        """Count one admission at `now_ms` and return True, or return False where it does not fit."""
         if self.count(now_ms) >= self.limit:
             return False
         slot = now_ms // self.width_ms
@@ -26,13 +26,13 @@ class SlidingWindow:
         return True
 
     def count(self, now_ms: int) -> int:
-        """Admissions that count at `now_ms`."""
+        """Return the number of admissions that count at `now_ms`."""
         oldest = now_ms // self.width_ms - SLOTS
         for slot in [slot for slot in self.slots if slot < oldest]:
             del self.slots[slot]
         return sum(self.slots.values())
 
     def reset_ms(self, now_ms: int) -> int:
-        """Milliseconds until the oldest admission leaves; 0 when none counts."""
+        """Return the milliseconds until the oldest admission leaves; 0 when none counts."""
         self.count(now_ms)
         return (min(self.slots) + SLOTS + 1) * self.width_ms - now_ms if self.slots else 0

@@ -1,4 +1,4 @@
-"""Prepaid credits: what is put into a wallet by hand, what is taken out again, and what is left in it."""
+"""Prepaid credits: grant them, take them out by hand, and read what is left in a wallet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import BALANCE, CREDIT
 from middlewares.ledger.settlement.event import ENCODER, Event
-from middlewares.store import ScriptRunner
+from middlewares.store import Call, ScriptRunner
 
 LONGEST_TEXT = 500
 """Characters of a reference, and of a note."""
@@ -24,20 +24,20 @@ class ReferenceTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A wallet, in atomic units."""
+    """State of a wallet, in atomic units."""
 
     granted: int
     """All that was put in, less what was taken out by hand."""
     spent: int
-    """What requests have cost."""
+    """The price of all requests so far."""
     held: int
-    """What is set aside for requests that run."""
+    """Reserved for requests that run."""
     repeated: bool = False
-    """The reference was known, so that nothing was changed."""
+    """True: the reference was used before, so nothing was changed."""
 
     @property
     def available(self) -> int:
-        """What a request can still reserve; below zero where requests cost more than was reserved for them."""
+        """Return what a request can still reserve; below zero where requests cost more than was reserved for them."""
         return self.granted - self.spent - self.held
 
 
@@ -46,7 +46,7 @@ async def grant(
 ) -> Balance:
     """Put `amount` atomic units into the wallet of the app, or of one user, who from then on pays from it alone.
 
-    Counted once per app and `reference`, so it is safe to repeat a call whose answer was lost: see
+    Counted once per app and `reference`, so it is safe to repeat a call whose reply was lost: see
     `Balance.repeated`. Raises `ValueError` for an amount that is not positive or a reference that is empty or too
     long, `ReferenceTaken` for one that was used with another wallet or amount, `StoreError`.
     """
@@ -75,8 +75,8 @@ async def debit(
 
 
 async def balance(runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None) -> Balance:
-    """The wallet of the app, or the own one of a user: all zero where there is none. Raises `StoreError`."""
-    return _balance((await runner.run(BALANCE, [keys.wallet(app, user)], []))[1:])
+    """Return the wallet of the app, or the own one of a user: all zero where there is none. Raises `StoreError`."""
+    return _balance((await runner.run(Call(BALANCE, (keys.wallet(app, user),))))[1:])
 
 
 async def _change(
@@ -91,7 +91,7 @@ async def _change(
     force: bool,
 ) -> Balance:
     wallet = keys.wallet(app, user)
-    now = (await runner.run(BALANCE, [wallet], []))[0]
+    now = (await runner.run(Call(BALANCE, (wallet,))))[0]
     event = Event(
         id=f"credit-{app}-{reference}",
         time=now,
@@ -108,11 +108,12 @@ async def _change(
         note=note,
     )
     use = f"{amount} {user or ''}"
-    reply = await runner.run(
+    call = Call(
         CREDIT,
-        [wallet, keys.references(app), keys.shared(keys.tag(app)).events],
-        [str(amount), reference, use, ENCODER.encode(event), "user" if user else "app", int(force)],
+        (wallet, keys.references(app), keys.shared(keys.tag(app)).events),
+        (str(amount), reference, use, ENCODER.encode(event), "user" if user else "app", int(force)),
     )
+    reply = await runner.run(call)
     if reply[0] == 1:
         return _balance(reply[1:])
     if reply[0] == 0:

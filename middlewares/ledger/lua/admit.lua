@@ -1,4 +1,5 @@
--- Admits one request against every rule at once, or refuses it and changes nothing.
+-- Admits one request against every rule at once, or refuses it and changes nothing. Twins in Python, for property
+-- tests: `admission/sliding_window.py` of a window, `periods.py` of the calendar, tests/ledger/model.py of all rules.
 --
 -- KEYS  1 holds (zset: request id -> expiry)   2 bodies (hash: request id -> hold)   3.. the keys of the rules in
 --       order; a balance takes two: the app's wallet, then the user's.
@@ -10,20 +11,20 @@
 --         'b' balance:        estimate atomic units are reserved from the wallet; limit is what must stay in it
 -- Returns {1, now ms, then per rule remaining, reset ms, refused in shadow 0|1}
 --         {0, now ms, rule number, remaining, reset ms}   the first rule that refuses
---         {-1, now ms}                                     too late: nobody waits for the answer any more
+--         {-1, now ms}                                     too late: nobody waits for the reply any more
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, latest = ARGV[1], tonumber(ARGV[4])
 if latest > 0 and now > latest then return { -1, now } end
 
 local SLOTS = 60
-local rules, answer, key = {}, { 1, now }, 3
+local rules, reply, key = {}, { 1, now }, 3
 
-local function whole(number) -- Redis spells a Lua number with 17 digits, several times slower
+local function whole(number) -- Redis prints a Lua number with 17 digits, several times slower
   return string.format('%d', number)
 end
 
-local function prune(key, count, first) -- forgets slots before the first; what is left, and the oldest slot of it
+local function prune(key, count, first) -- removes slots before the first; returns what is left, and the oldest slot of it
   redis.call('HSET', key, 'count', count) -- changes nothing; a full server refuses it, and with it the whole script
   local state, oldest = redis.call('HGETALL', key), nil
   for i = 1, #state, 2 do
@@ -40,7 +41,7 @@ local function prune(key, count, first) -- forgets slots before the first; what 
   return count, oldest
 end
 
-local function window(rule) -- what stands in a later slot counts, too: the clock may have been set back
+local function window(rule) -- later slots count, too: the clock may have been set back
   local limit, slot = tonumber(rule.limit), math.floor(now / rule.parameter)
   rule.field = whole(slot)
   local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', rule.field)
@@ -110,11 +111,11 @@ for _, rule in ipairs(rules) do
     remaining = maximum(subtract(remaining, rule.estimate), '0')
   end
   if rule.of_user then redis.call('HSET', KEYS[2], id .. ':wallet', 'user') end
-  answer[#answer + 1] = remaining
-  answer[#answer + 1] = rule.reset
-  answer[#answer + 1] = rule.refused
+  reply[#reply + 1] = remaining
+  reply[#reply + 1] = rule.reset
+  reply[#reply + 1] = rule.refused
 end
 
 redis.call('ZADD', KEYS[1], expiry, id)
 redis.call('HSET', KEYS[2], id, ARGV[3])
-return answer
+return reply

@@ -1,5 +1,6 @@
 -- Reads one wallet.
--- KEYS  1 wallet (hash: granted, spent, held)
+-- KEYS  1 wallet (hash: granted, spent, held; decimal strings of atomic units)
+-- ARGV  none
 -- Returns {now ms, granted, spent, held}
 local clock = redis.call('TIME')
 local state = redis.call('HMGET', KEYS[1], 'granted', 'spent', 'held')

@@ -1,8 +1,9 @@
--- Puts credits into one wallet or takes them out, once per reference.
+-- Puts credits into one wallet or takes them out, once per app and reference. Amounts are decimal strings of atomic
+-- units. Its twin in property tests is tests/ledger/model.py.
 --
 -- KEYS  1 wallet (hash: granted, spent, held)   2 references of the app (hash: reference -> what it was used for)
 --       3 events (stream)
--- ARGV  1 amount in atomic units, negative to take out   2 reference   3 what it is used for: whose wallet, how much
+-- ARGV  1 amount in atomic units, negative to take out   2 reference   3 its use: amount and user
 --       4 event without its amount (JSON)   5 'app' or 'user': whose wallet it is
 --       6 '1': the wallet may go below zero
 -- Returns {1, granted, spent, held} done   {0, use, granted, spent, held} the reference was used before, for `use`

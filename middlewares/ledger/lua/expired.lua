@@ -1,7 +1,7 @@
--- Lists holds whose time is over.
--- KEYS  1 holds   2 bodies
--- ARGV  1 how many at most
--- Returns {now ms, request id, body, request id, body, ...}; a entry without a body is dropped
+-- Lists holds that have expired, by Redis time.
+-- KEYS  1 holds (zset: request id -> expiry, Unix ms)   2 bodies (hash: request id -> hold)
+-- ARGV  1 how many at the most
+-- Returns {now ms, request id, body, request id, body, ...}; an expiry without a body is removed
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = { now }

@@ -1,5 +1,6 @@
--- Exact integers of any size as decimal strings ("-12", "0", "987..."), for amounts past 2^53.
--- Lua numbers are doubles; small values take the short way, the rest runs on limbs of 10^7, least first.
+-- Library: exact integers of any size as decimal strings ("-12", "0", "987..."), for amounts past 2^53. Its twin in
+-- property tests is Python's int.
+-- Lua numbers are doubles: small values are computed as such, others as limbs of 10^7, least first.
 local SMALL = 15
 local BASE = 10000000
 

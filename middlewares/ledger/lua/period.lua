@@ -1,4 +1,5 @@
--- Calendar periods in UTC from Unix milliseconds: 'd' -> "20261121", 'm' -> "202611", and when the next one begins.
+-- Library: calendar periods in UTC from Unix milliseconds: 'd' -> "20261121", 'm' -> "202611", and when the next one
+-- begins. Its twin in Python is `periods.py`.
 local DAY_MS = 86400000
 
 local function civil(days) -- days since 1970-01-01 -> year, month, day (proleptic Gregorian)

@@ -1,5 +1,5 @@
--- Extends one living hold and its leases.
--- KEYS  1 holds   2.. lease sets of the hold
+-- Extends one hold and its concurrency leases, if the hold is there still.
+-- KEYS  1 holds (zset: request id -> expiry, Unix ms)   2.. lease sets of the hold, likewise
 -- ARGV  1 request id   2 hold time, ms
 -- Returns 1 extended, 0 there is no such hold
 local clock = redis.call('TIME')

@@ -1,4 +1,5 @@
--- Ends one hold exactly once: gives back what was reserved, adds what was used, appends one event.
+-- Ends one hold exactly once: gives back what was reserved, adds what was used, appends one event. Amounts are decimal
+-- strings of atomic units. Its twin in property tests is tests/ledger/model.py.
 --
 -- KEYS  1 holds   2 bodies   3 events (stream)   4 usage of the app on the day (hash)   5 marker of this request
 --       6.. its leases, then the keys of the entries in order; a balance takes two: the app's wallet, then the user's.
@@ -12,7 +13,7 @@
 --       the last four:
 --         mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
 --           'record' is for requests that have no hold, needs that there is no marker, and leaves one
---         number of leases   requests to count: 1 or 0   how the fields of its running totals begin
+--         number of leases   requests to count: 1 or 0   beginning of the fields of its running totals
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
 --         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
 --

@@ -1,4 +1,4 @@
-"""Admits sessions of streams and moves them on, tick by tick; all that is known of them is in Redis."""
+"""Admits sessions of streams and charges them tick by tick; their whole state is in Redis (`lua/tick.lua`)."""
 
 from __future__ import annotations
 
@@ -16,146 +16,160 @@ from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.sessions.session import (
     Session,
     echoes,
+    end_of_tick,
     lived,
-    network_units,
     price_of,
     rates_of,
     units_of,
 )
-from middlewares.ledger.settlement.event import ENCODER, of_hold
-from middlewares.ledger.settlement.settler import SETTLE_SECONDS, released, settle_call
-from middlewares.store import ScriptRunner
+from middlewares.ledger.settlement.event import ENCODER
+from middlewares.ledger.settlement.settle_call import settle_call
+from middlewares.ledger.settlement.settler import SETTLE_SECONDS, released
+from middlewares.store import Call, ScriptRunner
 
 LIVE = Workload.LIVE_VIDEO_TO_VIDEO
-REMEMBERED_MS = 86_400_000
-"""A stream that is reported again within this time of its last tick goes on; later it has to be admitted anew."""
+PAUSE_MS = 86_400_000
+"""A stream that is reported again within this time of its last tick continues; later it has to be admitted anew."""
 HOLD_SLACK_MS = 5_000
 """How much longer than the longest gap a hold lives, so that no tick within the gap finds it gone."""
 _DECODE = msgspec.json.Decoder(Session).decode
 _CHANGED, _REFUSED, _ADMITTED = -2, 0, 1
+"""How a reply of `lua/tick.lua` begins: somebody else moved the session on, a limit refuses it, it continues."""
 
 Arguments = list[str | bytes | int]
 
 
-class Found(NamedTuple):
-    """A session as it was read at some moment."""
+class SessionSnapshot(NamedTuple):
+    """A session as it was read from Redis; it is written back only if it is the same still."""
 
     now: int
     """Redis time, Unix milliseconds."""
     text: bytes
+    """Its JSON, byte for byte."""
     session: Session
 
 
-class Slots(NamedTuple):
-    """A request that gives up its slots."""
+class Leases(NamedTuple):
+    """The concurrency leases of the request that began a stream, which the stream takes over."""
 
-    request: str
-    leases: Sequence[str]
+    request_id: str
+    keys: Sequence[str]
 
 
-NO_SLOTS = Slots("", ())
+NO_LEASES = Leases("", ())
 
 
 class Sessions:
-    """The sessions of all apps that are of one workload."""
+    """The sessions of one workload, of all apps."""
 
     def __init__(
         self, runner: ScriptRunner, keys: RedisKeys, *, tick: int, gap: int, workload: Workload = LIVE
     ) -> None:
         """`tick` is the heartbeat's interval, `gap` the longest silence that counts as life; both in milliseconds.
 
-        Of live streams a gateway tells. Of others the gate itself knows when they began, and it ticks them itself.
+        Live streams are reported by their gateway. Other streams Tollgate ticks itself, as it knows when they began.
         """
         self._runner = runner
         self._keys = keys
         self._tick = tick
         self._gap = gap
         self._workload = workload
-        self._told = workload is LIVE
+        self._reported_by_gateway = workload is LIVE
 
-    async def find(self, app: str, stream: str) -> Found | None:
-        """The session of that stream, living or paused; None where none was admitted. Raises `StoreError`."""
+    async def find(self, app: str, stream: str) -> SessionSnapshot | None:
+        """Return the session of that stream, active or paused; None where none was admitted. Raises `StoreError`."""
         now, text = await self._read(self._key(app, stream))
-        return Found(now, text, _DECODE(text)) if text else None
+        return SessionSnapshot(now, text, _DECODE(text)) if text else None
 
     async def begin(self, stream: str, policy: Policy, model: str, *, request: str = "") -> Denied | None:
-        """Admit a stream, or say which limit refuses it. Raises `StoreError`.
+        """Admit a stream, or return which limit refuses it. Raises `StoreError`.
 
-        One that lives already, for the same principal and model, goes on: its client has come back to it. `request` is
-        the id of the request that began it, if there was one: the rate limits have counted that, and the stream takes
-        over its slot of the concurrency.
+        One that is active already, for the same principal and model, continues: its client has come back to it.
+        `request` is the id of the request that began it, if there was one: the rate limits have counted that, and the
+        stream takes over its concurrency leases.
         """
         if request:
             policy = policy.without("w")
-        slots = Slots(request, [key for rule in policy.rules if rule.kind == "c" for key in rule.keys])
+        leases = Leases(request, [key for rule in policy.rules if rule.kind == "c" for key in rule.keys])
         key = self._key(policy.app, stream)
         while True:
             now, text = await self._read(key)
             old = _DECODE(text) if text else None
-            if old and 0 <= now - old.seen_ms <= self._gap and _same(old.hold, policy, model):
+            if old and 0 <= now - old.seen_ms <= self._gap and _same_owner(old.hold, policy, model):
                 return None
-            ends = self._left(old, now) if old else None
-            begins = self._next(str(ULID()), stream, policy, model, part=1, before=0, now=now)
-            reply = await self._move(key, text, ends, (begins, policy), slots)
+            ends = self._end_between_ticks(old, now) if old else None
+            begins = self._until_next_tick(str(ULID()), stream, policy, model, part=1, before=0, now=now)
+            reply = await self._replace(key, text, ends, (begins, policy), leases)
             if reply[0] == _ADMITTED:
                 return None
             if reply[0] == _REFUSED:
                 return policy.denied(reply)
 
     async def follow(self, request: Settlement, stream: str, policy: Policy) -> Denied | None:
-        """Let a session begin in the moment that `request` ends, whose hold it takes the place of.
+        """End `request` and begin a session in its place, both at once.
 
-        None: it lives. Otherwise the limit that refuses it; the request has ended all the same. Raises `StoreError`.
+        Return None where the session is admitted, else the limit that refuses it; the request has ended all the same.
+        Raises `StoreError`.
         """
         hold = request.hold
         key = self._key(hold.app, stream)
         policy = policy.without("w")  # the request counted there
         while True:
-            await self.end(hold.app, stream)  # of the same name, and forgotten by its client
+            await self.end(hold.app, stream)  # an older one of the same name, which its client has forgotten
             now, text = await self._read(key)
-            begins = self._next(hold.request_id, stream, policy, hold.model, part=1, before=0, now=now)
-            reply = await self._move(key, text, request, (begins, policy))
+            begins = self._until_next_tick(hold.request_id, stream, policy, hold.model, part=1, before=0, now=now)
+            reply = await self._replace(key, text, request, (begins, policy))
             if reply[0] != _CHANGED:
                 return None if reply[0] == _ADMITTED else policy.denied(reply)
 
-    async def tick(self, found: Found, policy: Policy | None) -> bool:
-        """The stream is reported: charge the time since it was last, and ask for the next tick. False: it must end.
+    async def tick(self, snapshot: SessionSnapshot, policy: Policy | None) -> bool:
+        """Charge a stream for the time since its last tick and reserve the next; return False if the stream must end.
 
-        `policy` is that of its principal, None where that may not use it any more. Raises `StoreError`: whether this
-        tick was charged is not known then, and the next one charges what it was not.
+        `policy` is that of its principal, None where the principal may not use it any more. Raises `StoreError`:
+        whether this tick was charged is not known then, and the next one charges what it was not.
         """
-        now, text, session = found
+        now, text, session = snapshot
         if policy and echoes(session.seen_ms, now, self._tick):
             return True
         hold = session.hold
-        first = self._told and hold.part == 1
+        first = self._reported_by_gateway and hold.part == 1
         elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=first)
-        ends = _end(session, now, elapsed, Provenance.UPSTREAM if self._told else Provenance.MEASURED)
+        ends = end_of_tick(
+            session, now, elapsed, Provenance.UPSTREAM if self._reported_by_gateway else Provenance.MEASURED
+        )
         key = self._key(hold.app, session.stream)
         if policy is None:
-            await self._move(key, text, ends)
+            await self._replace(key, text, ends)
             return False
         part, before = hold.part + ends.forwarded, session.milliseconds + elapsed
-        goes_on = self._next(session.id, session.stream, policy, hold.model, part=part, before=before, now=now)
-        reply = await self._move(key, text, ends, (goes_on, policy.without("w")))  # it was a request at its beginning
+        begins = self._until_next_tick(
+            session.id, session.stream, policy, hold.model, part=part, before=before, now=now
+        )
+        reply = await self._replace(key, text, ends, (begins, policy.without("w")))  # its first request counted there
         return reply[0] in (_ADMITTED, _CHANGED)
 
     async def end(self, app: str, stream: str) -> None:
-        """Its client has ended the stream: charge what no tick has told yet. Raises `StoreError`."""
-        while found := await self.find(app, stream):
-            reply = await self._move(self._key(app, stream), found.text, self._left(found.session, found.now))
+        """End a stream at its client's word: charge what no tick has charged yet. Raises `StoreError`."""
+        while snapshot := await self.find(app, stream):
+            ends = self._end_between_ticks(snapshot.session, snapshot.now)
+            reply = await self._replace(self._key(app, stream), snapshot.text, ends)
             if reply[0] != _CHANGED:
                 return
 
-    def _left(self, session: Session, now: int) -> Settlement:
-        """The end of a session between two ticks. What no tick has ever told of may not have lived at all."""
-        if self._told and session.hold.part == 1:
+    def _end_between_ticks(self, session: Session, now: int) -> Settlement:
+        """Return the end of a session since its last tick. A live stream without any tick may not have run at all."""
+        if self._reported_by_gateway and session.hold.part == 1:
             return released(session.hold, now)
         elapsed = lived(session.seen_ms, now, tick=self._tick, gap=self._gap, first=False)
-        return _end(session, now, elapsed, Provenance.MEASURED)
+        return end_of_tick(session, now, elapsed, Provenance.MEASURED)
 
-    def _next(self, id_: str, stream: str, policy: Policy, model: str, *, part: int, before: int, now: int) -> Session:
-        """The session until its next tick, for which one tick's price is reserved."""
+    def _until_next_tick(
+        self, id_: str, stream: str, policy: Policy, model: str, *, part: int, before: int, now: int
+    ) -> Session:
+        """Return the session until its next tick, number `part`, with the price of one tick reserved.
+
+        `before` is for how many milliseconds it was charged.
+        """
         units = units_of(part, self._tick)
         prices = policy.prices(self._workload, model)
         rates = rates_of(prices)
@@ -176,26 +190,29 @@ class Sessions:
             part=part,
         )
         charged = rates_of(policy.fixed(prices))
-        return Session(id_, stream, hold, charged, policy.plan.tier, seen_ms=now, milliseconds=before)
+        return Session(
+            id=id_, stream=stream, hold=hold, rates=charged, tier=policy.plan.tier, seen_ms=now, milliseconds=before
+        )
 
     def _key(self, app: str, stream: str) -> str:
         return self._keys.session(app, self._workload, stream)
 
     async def _read(self, key: str) -> tuple[int, bytes]:
-        now, text = await self._runner.run(SESSION, [key], [], deadline=SETTLE_SECONDS)
+        """Return Redis time in Unix milliseconds, and the session's JSON or nothing."""
+        now, text = await self._runner.run(Call(SESSION, (key,)), deadline=SETTLE_SECONDS)
         return now, text or b""
 
-    async def _move(
+    async def _replace(
         self,
         key: str,
         text: bytes,
         ends: Settlement | None,
         begins: tuple[Session, Policy] | None = None,
-        slots: Slots = NO_SLOTS,
+        leases: Leases = NO_LEASES,
     ) -> Any:
         """End one hold and open another under this policy, if the session still is as it was read, `text`.
 
-        Answers as `lua/tick.lua` does.
+        Return the reply of `lua/tick.lua`.
         """
         keys: Arguments = []
         args: Arguments = []
@@ -203,30 +220,16 @@ class Sessions:
             settle = settle_call(self._keys, ends, "settle")
             keys, args = settle.all_keys, settle.all_args
         body = ENCODER.encode(begins[0]) if begins else b""
-        head: Arguments = [text, body, REMEMBERED_MS, len(slots.leases), slots.request, len(keys), len(args)]
+        head: Arguments = [text, body, PAUSE_MS, len(leases.keys), leases.request_id, len(keys), len(args)]
         if begins:
             hold, policy = begins[0].hold, begins[1]
             rules, _ = policy.reserve(hold.units, int(hold.estimate), ())
             keys += policy.admit_keys
             args += [hold.request_id, self._gap + HOLD_SLACK_MS, ENCODER.encode(hold), 0, *rules]
-        return await self._runner.run(TICK, [key, *slots.leases, *keys], [*head, *args], deadline=SETTLE_SECONDS)
+        call = Call(TICK, (key, *leases.keys, *keys), (*head, *args))
+        return await self._runner.run(call, deadline=SETTLE_SECONDS)
 
 
-def _end(session: Session, now: int, elapsed: int, provenance: Provenance) -> Settlement:
-    """The end of the session's hold, after it has lived for `elapsed` milliseconds more."""
-    hold = session.hold
-    if not elapsed:
-        return released(hold, now)
-    units = units_of(hold.part, elapsed)
-    event = of_hold(hold, now, "complete")
-    event.units, event.provenance = units, dict.fromkeys(units, provenance)
-    event.network_units = network_units(hold.workload, session.milliseconds, elapsed)
-    event.tier = session.tier
-    event.duration_ms = now - hold.started_ms
-    amount = price_of(session.rates, hold.part, session.milliseconds, elapsed)
-    return Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=now, units=units, amount=str(amount))
-
-
-def _same(hold: Hold, policy: Policy, model: str) -> bool:
-    """Whether a hold is of that principal and model."""
+def _same_owner(hold: Hold, policy: Policy, model: str) -> bool:
+    """Return True if a hold is of that principal and model."""
     return (hold.app, hold.user, hold.key, hold.model) == (policy.app, policy.user, policy.key, model)

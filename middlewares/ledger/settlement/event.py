@@ -15,7 +15,7 @@ SOURCE = "tollgate"
 
 
 class Event(msgspec.Struct, omit_defaults=True, gc=False):
-    """As it stands in the stream, beside its `amount` (a decimal string of atomic units)."""
+    """One record of the usage stream, where its `amount` (a decimal string of atomic units) stands beside it."""
 
     id: str
     """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of a tick of a
@@ -53,13 +53,13 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_in: int = 0
     bytes_out: int = 0
     part: int = 0
-    """The tick of a live session, from 1; 0: a request of its own. Only the first counts as a request."""
+    """Number of the tick of a live session, from 1; 0: a request. Only the first tick counts as a request."""
     attention: bool = False
     """The plan asks for a person to look at it."""
     reference: str = ""
-    """Of credits: the operator's own name for the change."""
+    """The operator's own name for a change of credits."""
     note: str = ""
-    """Of credits: a remark for people."""
+    """A remark on a change of credits, for people."""
 
 
 ENCODER = msgspec.json.Encoder()
@@ -67,7 +67,7 @@ DECODER = msgspec.json.Decoder(Event)
 
 
 def of_hold(hold: Hold, time_ms: int, outcome: str) -> Event:
-    """The event that ends a hold: to whom it is accounted, and for what. What was used is its caller's to add."""
+    """Return the event that ends a hold, without what was used: the caller adds that."""
     return Event(
         id=hold.request_id,
         time=time_ms,
@@ -84,7 +84,7 @@ def of_hold(hold: Hold, time_ms: int, outcome: str) -> Event:
 
 
 def orphaned(hold: Hold, time_ms: int) -> Event:
-    """The event of a hold whose owner died before it could say what was used."""
+    """Return the event of a hold whose owner died before it could report what was used."""
     event = of_hold(hold, time_ms, "orphaned")
     if hold.on_orphan == "estimate":
         event.units, event.provenance = dict(hold.units), dict.fromkeys(hold.units, "estimated")
@@ -94,7 +94,7 @@ def orphaned(hold: Hold, time_ms: int) -> Event:
 
 
 def cloud_event(event: Event, amount: str, currency: str) -> dict[str, Any]:
-    """The event as CloudEvents 1.0 JSON: unique by (source, id), its subject the app or `app:user`."""
+    """Return the event as CloudEvents 1.0 JSON: unique by (source, id), its subject the app or `app:user`."""
     return {
         "specversion": "1.0",
         "id": event.id,
@@ -108,11 +108,11 @@ def cloud_event(event: Event, amount: str, currency: str) -> dict[str, Any]:
 
 
 def plain(event: Event, amount: str) -> dict[str, Any]:
-    """The event as one flat JSON object with readable times, every field present."""
+    """Return the event as one flat JSON object with readable times, every field present."""
     fields: dict[str, Any] = {name: getattr(event, name) for name in event.__struct_fields__}
     return fields | {"time": iso(event.time), "started": iso(event.started), "amount": amount}
 
 
 def iso(time_ms: int) -> str:
-    """Unix milliseconds as RFC 3339 in UTC."""
+    """Return Unix milliseconds as RFC 3339 in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

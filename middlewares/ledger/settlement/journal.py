@@ -20,8 +20,8 @@ from ulid import ULID
 from middlewares.ledger.model import Hold, Settlement
 
 
-class Record(msgspec.Struct, omit_defaults=True):
-    """One line: a settlement to be written, or a hold that exists nowhere else yet."""
+class JournalRecord(msgspec.Struct, omit_defaults=True):
+    """One line of a journal: a settlement to be written, or a hold that exists nowhere else yet."""
 
     settlement: Settlement | None = None
     hold: Hold | None = None
@@ -32,18 +32,18 @@ class JournalFull(Exception):
 
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE = msgspec.json.Decoder(Record).decode
+_DECODE = msgspec.json.Decoder(JournalRecord).decode
 
 
-def frame(record: Record) -> bytes:
-    """One journal line."""
+def frame(record: JournalRecord) -> bytes:
+    """Return a record as one journal line."""
     text = _ENCODE(record)
     return b"%08x %s\n" % (zlib.crc32(text), text)
 
 
-def read(data: bytes) -> tuple[list[Record], bytes]:
-    """The records of a journal's bytes, and the lines (a torn tail, say) that are none."""
-    records: list[Record] = []
+def read(data: bytes) -> tuple[list[JournalRecord], bytes]:
+    """Return the records of a journal's bytes, and the lines (a torn tail, say) that are none."""
+    records: list[JournalRecord] = []
     corrupt: list[bytes] = []
     for line in data.splitlines(keepends=True):
         record = _unframe(line)
@@ -54,7 +54,7 @@ def read(data: bytes) -> tuple[list[Record], bytes]:
     return records, b"".join(corrupt)
 
 
-def _unframe(line: bytes) -> Record | None:
+def _unframe(line: bytes) -> JournalRecord | None:
     text = line[9:-1]
     if line[8:9] == b" " and line[-1:] == b"\n" and line[:8] == b"%08x" % zlib.crc32(text):
         with suppress(msgspec.MsgspecError):  # of another version
@@ -63,7 +63,7 @@ def _unframe(line: bytes) -> Record | None:
 
 
 def keep_corrupt(journal: Path, corrupt: bytes) -> Path | None:
-    """Keep what cannot be read of a journal as `<name>.corrupt`; the path of it, or None where all is well."""
+    """Write what cannot be read of a journal to `<name>.corrupt`; return its path, or None where all is well."""
     if not corrupt:
         return None
     aside = journal.with_suffix(journal.suffix.removesuffix(".journal") + ".corrupt")
@@ -75,7 +75,7 @@ def keep_corrupt(journal: Path, corrupt: bytes) -> Path | None:
 
 
 class Journal:
-    """The journal of this worker."""
+    """This worker's own journal."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,9 +92,9 @@ class Journal:
         self.replayed = 0
         """Bytes, from the start, that have been written to Redis."""
         self.holds: set[str] = set()
-        """Requests whose hold is in it."""
+        """Ids of the requests whose hold is in it."""
 
-    async def append(self, record: Record) -> None:
+    async def append(self, record: JournalRecord) -> None:
         """Return once the record is on disk. Records that arrive together share one fsync.
 
         Raises `JournalFull` where it would pass its limit, `OSError` where the disk fails: then it is not there.
@@ -139,14 +139,14 @@ class Journal:
         while self._writer is not None:
             await asyncio.wait([self._writer])
 
-    def unreplayed(self) -> tuple[list[Record], bytes]:
-        """What is in the file and not yet in Redis: its records, and what is none."""
+    def unreplayed(self) -> tuple[list[JournalRecord], bytes]:
+        """Return what is in the file and not yet in Redis: its records, and the bytes that are none."""
         with self.path.open("rb") as file:
             file.seek(self.replayed)
             return read(file.read())
 
     def clear(self) -> None:
-        """Everything in it has been written to Redis."""
+        """Empty it: everything in it has been written to Redis."""
         os.ftruncate(self._file, 0)
         os.fsync(self._file)
         self.size = self.replayed = 0
@@ -159,17 +159,6 @@ class Journal:
         os.close(self._file)
 
 
-def keep_rejected(folder: Path, record: Record) -> Path:
-    """Keep, for a person to look at, a record that Redis refuses; the path of the file. Raises `OSError`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "rejected"
-    with path.open("ab") as file:
-        file.write(frame(record))
-        file.flush()
-        os.fsync(file.fileno())
-    return path
-
-
 def _resolve(batch: Iterable[tuple[bytes, asyncio.Future[None]]], error: OSError | None) -> None:
     for _, written in batch:
         if not written.done():
@@ -179,7 +168,7 @@ def _resolve(batch: Iterable[tuple[bytes, asyncio.Future[None]]], error: OSError
                 written.set_exception(error)
 
 
-class Adopted:
+class AdoptedJournal:
     """The journal of a worker that is gone."""
 
     def __init__(self, path: Path, file: int) -> None:
@@ -188,16 +177,16 @@ class Adopted:
         self.records, self.corrupt = read(path.read_bytes())
 
     def remove(self) -> None:
-        """All of it has been written to Redis."""
+        """Remove the file: all of it has been written to Redis."""
         self.path.unlink(missing_ok=True)
         os.close(self._file)
 
     def release(self) -> None:
-        """Leave it for another try."""
+        """Leave the file for another try."""
         os.close(self._file)
 
 
-def adopt(folder: Path) -> list[Adopted]:
+def adopt(folder: Path) -> list[AdoptedJournal]:
     """Lock and read the journals in `folder` that no living worker holds."""
     found = []
     for path in sorted(folder.glob("*.journal")):
@@ -206,12 +195,12 @@ def adopt(folder: Path) -> list[Adopted]:
         except FileNotFoundError:
             continue
         if _lock(file, path):
-            found.append(Adopted(path, file))
+            found.append(AdoptedJournal(path, file))
     return found
 
 
 def _lock(file: int, path: Path) -> bool:
-    """Whether the file is ours now; closed where it is another's, or was one that is done with it."""
+    """Return True if the file is ours now; close it where another process has it, or has just removed it."""
     with suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.exists():

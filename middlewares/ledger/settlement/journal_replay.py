@@ -7,23 +7,23 @@ from pathlib import Path
 
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.model import Hold, Settlement
-from middlewares.ledger.settlement.journal import Adopted, Journal, adopt, keep_corrupt
+from middlewares.ledger.settlement.journal import AdoptedJournal, Journal, adopt, keep_corrupt
 from middlewares.ledger.settlement.settler import Settler, orphan
 from middlewares.store import StoreError
 
 
 async def empty_journal(
     journal: Journal,
-    living: Set[str],
+    open_holds: Set[str],
     settler: Settler,
     on_written: Callable[[Settlement], None] = lambda _: None,
 ) -> tuple[int, Path | None]:
-    """Write what is new in this worker's own journal: how many settlements, and what had to be set aside.
+    """Write what is new in this worker's own journal; return how many settlements, and what had to be set aside.
 
-    `on_written` hears of each that is in Redis from now on.
+    `on_written` is called with each that is in Redis from now on.
 
-    Requests in `living` still run, or their end is on its way: the file stays for their holds, but is not read again.
-    Holds of other requests have ended, in this journal or elsewhere. Redis still being away is no error.
+    Requests in `open_holds` still run, or their end is on its way: the file stays for their holds, but is not read
+    again. Holds of other requests have ended, in this journal or elsewhere. Redis still being away is no error.
     """
     written, aside = 0, None
     await journal.flushed()
@@ -39,13 +39,13 @@ async def empty_journal(
             on_written(settlement)
         aside = keep_corrupt(journal.path.with_suffix(f".{journal.replayed}"), corrupt)
         journal.replayed = end
-    if 0 < journal.size == journal.replayed and not journal.holds & living:
+    if 0 < journal.size == journal.replayed and not journal.holds & open_holds:
         journal.clear()
     return written, aside
 
 
 async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> tuple[int, list[Path]]:
-    """Write the journals that dead workers left in `folder`: how many records, and what had to be set aside.
+    """Write the journals that dead workers left in `folder`; return how many records, and what had to be set aside.
 
     Raises `StoreError`; what was not written stays for another try.
     """
@@ -62,7 +62,7 @@ async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> t
     return written, aside
 
 
-async def _take_over(journal: Adopted, aside: list[Path], settler: Settler, clock: RedisClock) -> int:
+async def _take_over(journal: AdoptedJournal, aside: list[Path], settler: Settler, clock: RedisClock) -> int:
     corrupt = keep_corrupt(journal.path, journal.corrupt)
     if corrupt:
         aside.append(corrupt)

@@ -1,4 +1,4 @@
-"""Ends the holds of the dead: workers that were killed while a request ran, live streams that are not reported."""
+"""Ends the holds whose owner is gone: a worker killed while a request ran, a live stream no longer reported."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from middlewares.ledger.model import Hold
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import EXPIRED, RENEW
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS, Settler, orphan
-from middlewares.store import ScriptRunner, StoreError, StoreRejected
+from middlewares.store import Call, ScriptRunner, StoreError, StoreRejected
 
 BATCH = 200
 PERIOD_SECONDS = 0.25
 GRACE_SECONDS = 2.0
-"""After Redis was away, the living get this long to be back, to renew their holds and to write what they journaled."""
+"""After Redis was away, workers get this long to reconnect, to renew their holds and to write what they journaled."""
 POSTPONE_MS = 60_000
+"""A hold that cannot be ended is tried again after so long."""
 _DECODE = msgspec.json.Decoder(Hold).decode
 
 
@@ -35,7 +36,7 @@ class Reaper:
         on_orphan: Callable[[Hold], None],
         on_lost: Callable[[str], None],
     ) -> None:
-        """`on_orphan` hears of every hold that was ended, `on_lost` why one cannot be: a person has to look at it."""
+        """`on_orphan` is called with every hold that was ended, `on_lost` with the reason why one cannot be."""
         self._runner = runner
         self._keys = keys
         self._settler = settler
@@ -43,7 +44,7 @@ class Reaper:
         self._on_lost = on_lost
 
     async def run(self) -> None:
-        """Reap until cancelled. A store that is away is simply asked again."""
+        """Reap until cancelled, also after the store was away."""
         away = False
         while True:
             try:
@@ -57,7 +58,7 @@ class Reaper:
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def sweep(self) -> int:
-        """End every hold that has expired; how many. Raises `StoreError`."""
+        """End every hold that has expired; return how many. Raises `StoreError`."""
         return sum(await gather_bounded(self._sweep, self._keys.tags))
 
     async def _sweep(self, tag: str) -> int:
@@ -71,9 +72,8 @@ class Reaper:
 
     async def _expired(self, tag: str) -> list[Any]:
         shared = self._keys.shared(tag)
-        reply: list[Any] = await self._runner.run(
-            EXPIRED, [shared.holds, shared.bodies], [BATCH], deadline=SETTLE_SECONDS
-        )
+        call = Call(EXPIRED, (shared.holds, shared.bodies), (BATCH,))
+        reply: list[Any] = await self._runner.run(call, deadline=SETTLE_SECONDS)
         return reply
 
     async def _end(self, tag: str, now: int, expired: tuple[bytes, bytes]) -> bool:
@@ -91,6 +91,6 @@ class Reaper:
         return True
 
     async def _postpone(self, tag: str, request_id: bytes) -> None:
-        """Out of the way of the others, but not forgotten."""
+        """Renew a hold that cannot be ended, so that it does not keep the others from their turn."""
         holds = self._keys.shared(tag).holds
-        await self._runner.run(RENEW, [holds], [request_id, POSTPONE_MS], deadline=SETTLE_SECONDS)
+        await self._runner.run(Call(RENEW, (holds,), (request_id, POSTPONE_MS)), deadline=SETTLE_SECONDS)

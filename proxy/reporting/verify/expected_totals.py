@@ -10,11 +10,11 @@ import msgspec
 from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
-from middlewares.ledger.model import Entry, Hold
+from middlewares.ledger.model import Hold, HoldEntry
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import Event
-from middlewares.ledger.settlement.settler import requests_of, totals_of, used_of
+from middlewares.ledger.settlement.settle_call import requests_of, totals_of, used_of
 
 TotalKey = tuple[str, str]
 """Name of a running total: a Redis hash and one of its fields."""
@@ -33,7 +33,7 @@ class Expected:
         self.totals: defaultdict[TotalKey, int] = defaultdict(int)
         self._keys = keys
         self._plans = {f"{name}@{plan.version}": (name, plan) for name, plan in plans.items()}
-        self._entries: dict[tuple[str, str | None, str | None, str], tuple[Entry, ...]] = {}
+        self._entries: dict[tuple[str, str | None, str | None, str], tuple[HoldEntry, ...]] = {}
         self._unknown: set[tuple[str, str]] = set()
 
     def event(self, event: Event, amount: int, wallet: str, gross: int) -> None:
@@ -78,7 +78,7 @@ class Expected:
         subject = rest.rsplit(":", 2)[0]
         return kind in ("cap", "included", "allowance") and (subject, field.removeprefix("used:")) in self._unknown
 
-    def _entries_of(self, event: Event) -> tuple[Entry, ...]:
+    def _entries_of(self, event: Event) -> tuple[HoldEntry, ...]:
         """Return the caps and allowances that an event counts in."""
         if event.plan not in self._plans:
             subjects = f"key:{event.key}", f"user:{event.app}:{event.user or ''}", f"app:{event.app}"

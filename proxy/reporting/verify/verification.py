@@ -23,7 +23,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from config.plans import Plan
 from middlewares.ledger.redis_keys import PREFIX, RedisKeys
-from middlewares.ledger.scripts import MOMENT
+from middlewares.ledger.scripts import SNAPSHOT
 from middlewares.ledger.settlement.event import DECODER
 from proxy.reporting.verify.expected_totals import Expected, TotalKey
 
@@ -166,7 +166,7 @@ class _Verification:
         behind = True
         while behind:
             arguments = [len(tags), CHUNK, *(self._position[tag] for tag in tags), *fields]
-            events, held, numbers = await self._client.eval(MOMENT.source, len(names), *names, *arguments)
+            events, held, numbers = await self._client.eval(SNAPSHOT.source, len(names), *names, *arguments)
             for tag, entries in zip(tags, events, strict=True):
                 self._count(tag, [(entry, _pairs(flat)) for entry, flat in entries])
             behind = any(len(entries) == CHUNK for entries in events)

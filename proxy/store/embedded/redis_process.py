@@ -1,6 +1,6 @@
-"""The embedded store: a real Redis server owned by Tollgate, one per data directory (design section 9).
+"""The embedded store: a real Redis server owned by Tollgate, one per data directory.
 
-Workers and CLI processes own it together; it starts with the first and stops with the last. `supervisor.py` tells how.
+Workers and CLI processes own it together; it starts with the first and stops with the last, as `supervisor.py` says.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class EmbeddedRedis:
     def acquire(cls, data_dir: Path, *, timeout: float = 10.0) -> Self:
         """Own the Redis of `data_dir`, which is started unless it runs already.
 
-        Waits `timeout` seconds for it to answer, longer while it is loading its data. Raises `StoreUnavailable`.
+        Waits `timeout` seconds for it to reply, longer while it is loading its data. Raises `StoreUnavailable`.
         """
         directory = data_dir.resolve() / "redis"
         try:
@@ -57,12 +57,12 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """The store address of the server, `unix:///...`."""
+        """Return the store address of the server, `unix:///...`."""
         return f"unix://{quote(self._socket)}"
 
     async def locate(self) -> Endpoint:
-        """The server's socket. A supervisor that was killed is replaced first, so the server comes back with it."""
-        await asyncio.to_thread(_start_guardian, self._directory)
+        """Return the server's socket, once a supervisor that was killed is replaced: the server comes back with it."""
+        await asyncio.to_thread(_start_supervisor, self._directory)
         return Endpoint(path=socket_path.known(self._directory) or self._socket)
 
     def release(self) -> None:
@@ -77,7 +77,7 @@ class EmbeddedRedis:
             last = False
         os.close(share)
         give_up = time.monotonic() + _RELEASE_SECONDS
-        while last and _guarded(self._directory) and time.monotonic() < give_up:
+        while last and _is_supervised(self._directory) and time.monotonic() < give_up:
             time.sleep(_POLL_SECONDS)
 
     def __enter__(self) -> Self:
@@ -90,7 +90,7 @@ class EmbeddedRedis:
 
 
 def _share(directory: Path, timeout: float) -> int:
-    """An open, shared lock on `owners.lock`; waits for a server that is just stopping."""
+    """Return an open, shared lock on `owners.lock`; wait for a server that is just stopping."""
     share = os.open(directory / supervisor.OWNERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     give_up = time.monotonic() + timeout
     while True:
@@ -106,31 +106,31 @@ def _share(directory: Path, timeout: float) -> int:
 
 
 def _await_server(directory: Path, timeout: float) -> str:
-    """The socket of the server, once it answers there. Call with a share in hand."""
+    """Return the socket of the server once it replies there. Call with a share in hand."""
     log = directory / supervisor.LOG
     read = log.stat().st_size if log.exists() else 0
     give_up = time.monotonic() + timeout
-    started = _start_guardian(directory)
+    started = _start_supervisor(directory)
     while time.monotonic() < give_up:
         if socket := socket_path.known(directory):
-            answer = supervisor.ask(socket, b"PING", _PING_SECONDS)
-            if answer.startswith(b"+PONG"):
+            reply = supervisor.send_inline(socket, b"PING", _PING_SECONDS)
+            if reply.startswith(b"+PONG"):
                 return socket
-            if answer.startswith(b"-LOADING"):
+            if reply.startswith(b"-LOADING"):
                 give_up = time.monotonic() + timeout
-        if not _guarded(directory):
+        if not _is_supervised(directory):
             if started:
                 break
-            started = _start_guardian(directory)
+            started = _start_supervisor(directory)
         time.sleep(_POLL_SECONDS)
-    said = log.read_bytes()[read:].decode(errors="replace").split("\n") if log.exists() else []
-    tail = " | ".join([line.strip() for line in said if line.strip()][-_LOG_LINES:])
-    raise StoreUnavailable(f"the embedded Redis in {directory} does not come up; {log} ends with: {tail or 'nothing'}")
+    lines = log.read_bytes()[read:].decode(errors="replace").split("\n") if log.exists() else []
+    tail = " | ".join([line.strip() for line in lines if line.strip()][-_LOG_LINES:])
+    raise StoreUnavailable(f"the embedded Redis in {directory} does not start; {log} ends with: {tail or 'nothing'}")
 
 
-def _start_guardian(directory: Path) -> bool:
-    """Start the supervisor unless one lives; whether it was needed."""
-    lock = supervisor.try_lock(directory / supervisor.GUARDIAN)
+def _start_supervisor(directory: Path) -> bool:
+    """Start the supervisor unless one runs; return True if it was needed."""
+    lock = supervisor.try_lock(directory / supervisor.SUPERVISOR)
     if lock is None:
         return False
     try:
@@ -151,10 +151,10 @@ def _start_guardian(directory: Path) -> bool:
     return True
 
 
-def _guarded(directory: Path) -> bool:
-    """Whether a supervisor lives."""
+def _is_supervised(directory: Path) -> bool:
+    """Return True if a supervisor runs."""
     with suppress(FileNotFoundError):
-        lock = supervisor.try_lock(directory / supervisor.GUARDIAN)
+        lock = supervisor.try_lock(directory / supervisor.SUPERVISOR)
         if lock is None:
             return True
         os.close(lock)

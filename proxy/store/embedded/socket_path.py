@@ -1,4 +1,4 @@
-"""Where the socket of an embedded server lives: in its directory, or elsewhere when that path is too long to bind."""
+"""Where the socket of an embedded server is: in its directory, or elsewhere when that path is too long to bind."""
 
 import hashlib
 import os
@@ -15,11 +15,11 @@ _LONGEST = 103
 """Bytes a socket's path may have on every system: Linux takes 107, macOS and the BSDs 103."""
 
 _RECORD = "socket.path"
-"""Where a socket that lives elsewhere is written down: another process may see another temporary folder."""
+"""File that records a socket outside the directory: another process may see another temporary folder."""
 
 
 def known(directory: Path) -> str | None:
-    """The socket of the server that runs in `directory`, or ran last; None before the first had to move it."""
+    """Return the socket of the server that runs in `directory`, or ran last; None where it is not recorded yet."""
     address = str(directory / _SOCKET)
     if _fits(address):
         return address
@@ -31,7 +31,7 @@ def known(directory: Path) -> str | None:
 
 
 def settle(directory: Path) -> str:
-    """The socket for the server about to start in `directory`, its folder made, and written down if elsewhere.
+    """Return the socket for the server about to start in `directory`; make its folder, and record it if elsewhere.
 
     Raises `StoreUnavailable` when there is no safe place for it.
     """

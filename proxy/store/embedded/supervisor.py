@@ -2,7 +2,7 @@
 
 Run by `proxy.store.embedded.redis_process`, as a file in an isolated interpreter, so it imports the standard library
 only. Three locked files in the server's directory carry the whole protocol; the kernel drops a lock with its last
-holder, so `kill -9` of anyone leaves the others a true picture:
+holder, so after `kill -9` of any process the locks still say the truth:
 
 - `owners.lock`: every owner holds it shared. The supervisor waits for it exclusively; getting it means that nobody is
   left, and holding it makes newcomers wait until the server is down.
@@ -25,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 OWNERS = "owners.lock"
-GUARDIAN = "supervisor.lock"
+SUPERVISOR = "supervisor.lock"
 SERVER = "server.lock"
 LOG = "redis.log"
 
@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def try_lock(path: Path) -> int | None:
-    """A descriptor with an exclusive lock on `path`, or None while somebody else has one."""
+    """Return a descriptor with an exclusive lock on `path`, or None while another process has one."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,8 +50,8 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def ask(address: str, command: bytes, timeout: float) -> bytes:
-    """One inline command to the Redis on the unix socket `address`; its first bytes, empty when nobody answers."""
+def send_inline(address: str, command: bytes, timeout: float) -> bytes:
+    """Send one command to the Redis on the unix socket `address`; return the reply's first 64 bytes, empty if none."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(timeout)
         try:
@@ -63,7 +63,7 @@ def ask(address: str, command: bytes, timeout: float) -> bytes:
 
 
 def options(directory: Path, address: str) -> list[str]:
-    """The whole configuration of the server: no TCP port, every write logged.
+    """Return the whole configuration of the server: no TCP port, every write logged.
 
     It must not sync its log by itself (`everysec`): while it does, it keeps back, for up to two seconds, writes that
     it acknowledges all the same, and `kill -9` takes those with it. The supervisor syncs instead.
@@ -123,7 +123,7 @@ class EmbeddedSupervisor:
             pause = 0.0 if stable else min(max(2 * pause, 0.1), _LONGEST_PAUSE_SECONDS)
 
     def _sync(self) -> None:
-        """What the server has written is on disk a second later, should the whole machine fail."""
+        """Sync the server's log every second, so that a failure of the whole machine costs no more than that."""
         while not self._stopping.wait(_SYNC_SECONDS):
             try:
                 for path in self._directory.rglob("*.aof"):
@@ -136,7 +136,7 @@ class EmbeddedSupervisor:
 
     def _start_server(self) -> subprocess.Popen[bytes] | None:
         while (lock := try_lock(self._directory / SERVER)) is None:
-            ask(self._address, b"SHUTDOWN", _POLL_SECONDS)  # left behind by a supervisor that was killed
+            send_inline(self._address, b"SHUTDOWN", _POLL_SECONDS)  # left behind by a supervisor that was killed
             if self._stopping.wait(_POLL_SECONDS):
                 return None
         try:
@@ -155,7 +155,7 @@ class EmbeddedSupervisor:
 
 
 def _death_signal() -> Callable[[], None] | None:
-    """What a child runs to be terminated when its parent dies; only Linux can."""
+    """Return what a child runs so that it is terminated when its parent dies; None where the system cannot."""
     if not sys.platform.startswith("linux"):
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
@@ -175,7 +175,7 @@ def _kill_group(pid: int) -> None:
 
 
 def main(directory: Path, address: str, binary: str) -> None:
-    """Guard the server of `directory` until its last owner is gone. The caller has locked `supervisor.lock` for us."""
+    """Supervise the server of `directory` until its last owner is gone. The caller has locked `supervisor.lock`."""
     if os.fork():
         os._exit(0)  # so that no owner has us as a child to wait for
     os.umask(0o077)

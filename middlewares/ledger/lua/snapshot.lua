@@ -1,4 +1,4 @@
--- Reads totals together with what they are made of, all of the same moment.
+-- Reads running totals together with the events and holds that they are made of, all at one time.
 -- KEYS  n streams of events, then n bodies (hashes), then the hash of each total
 -- ARGV  1 n   2 how many events of a stream at most   3.. the stream id to start at for each stream, then the field of
 --       each total

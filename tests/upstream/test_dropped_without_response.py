@@ -23,7 +23,7 @@ async def test_a_drop_is_told_from_every_answer(
     gateway = await serve(handler)
     pool = open_pool(gateway)
     source = parts(b"abc") if isinstance(body, str) else body
-    with pytest.raises(ConnectionDropped, match="without an answer") as drop:
+    with pytest.raises(ConnectionDropped, match="without a response") as drop:
         await pool.send(b"POST", b"/llm", HOST, source, timeouts=PATIENT)
     assert (drop.value.request_sent, drop.value.reused) == (True, False)
     assert drop.value.origin == f"127.0.0.1:{gateway.port}"

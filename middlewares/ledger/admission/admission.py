@@ -1,0 +1,147 @@
+"""Opens holds: by the admission script in Redis, or by this worker's share of the limits while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from config.workloads import Unit, Workload
+from middlewares.ledger.admission.local_limits import LocalLimits
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.model import Admitted, Denied, Hold, LedgerUnavailable, LimitState
+from middlewares.ledger.observer import Observer
+from middlewares.ledger.scripts import ADMIT
+from middlewares.ledger.settlement.event import ENCODER
+from middlewares.ledger.settlement.journal import Journal, JournalFull, JournalRecord
+from middlewares.store import Call, ScriptRunner, StoreError, StoreUnavailable
+
+DISK_SECONDS = 0.05
+"""An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
+LATE_MS = 1_000
+"""How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
+
+
+class Admission:
+    """Admits or denies the requests of one worker."""
+
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        *,
+        clock: RedisClock,
+        local_limits: LocalLimits,
+        journal: Journal,
+        observer: Observer,
+        on_admitted: Callable[[Hold], None],
+        release: Callable[[Hold], None],
+        hold_ttl: float,
+        deadline: float,
+    ) -> None:
+        """`on_admitted` is called with each hold opened, `release` must end one that nobody will use.
+
+        `hold_ttl` and `deadline`, that of Redis, are in seconds.
+        """
+        self._runner = runner
+        self._clock = clock
+        self._local_limits = local_limits
+        self._journal = journal
+        self._observer = observer
+        self._on_admitted = on_admitted
+        self._release = release
+        self._ttl_ms = int(hold_ttl * 1000)
+        self._deadline = deadline
+
+    async def admit(
+        self,
+        request_id: str,
+        policy: Policy,
+        *,
+        workload: Workload,
+        model: str,
+        units: Mapping[Unit, int],
+        store_lost: bool,
+    ) -> Admitted | Denied:
+        """As `Ledger.admit`."""
+        started = time.monotonic()
+        prices = policy.prices(workload, model)
+        upper_bound = {Unit.REQUESTS: 1, **units}
+        amount = policy.estimate(prices, upper_bound) if prices else 0
+        rules, entries = policy.reserve(upper_bound, amount, prices)
+        now = self._clock.now_ms()
+        hold = Hold(
+            request_id=request_id,
+            app=policy.app,
+            user=policy.user,
+            key=policy.key,
+            plan=policy.plan_id,
+            workload=workload,
+            model=model,
+            started_ms=now,
+            estimate=str(amount),
+            fixed=str(policy.estimate(policy.fixed(prices), upper_bound)) if policy.allowed else "",
+            units=upper_bound,
+            on_orphan=policy.on_orphan,
+            entries=entries,
+        )
+        if store_lost:
+            lost = StoreUnavailable("Redis did not reply when the credential was looked up")
+            return await self._admit_locally(policy, hold, lost, started)
+        latest = now + int(self._deadline * 1000) + LATE_MS if self._clock.known else 0
+        args = (request_id, self._ttl_ms, ENCODER.encode(hold), latest)
+        try:
+            reply = await self._runner.run(Call(ADMIT, (), args, policy.admit_keys, rules), deadline=self._deadline)
+        except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
+            self._release(hold)
+            raise
+        except StoreError as error:
+            return await self._admit_locally(policy, hold, error, started)
+        if reply[0] == -1:
+            self._clock.reset_to(reply[1])
+            late = StoreUnavailable("the admission reached Redis too late")
+            return await self._admit_locally(policy, hold, late, started)
+        self._clock.observe(reply[1])
+        return self._decision(policy, hold, reply)
+
+    def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
+        """Read a reply of `lua/admit.lua`."""
+        if reply[0] == 0:
+            return policy.denied(reply)
+        limit_states = []
+        shadow = []
+        at = 2
+        for limit_spec, factor in policy.limit_specs:
+            remaining = int(reply[at]) // factor if factor else reply[at]
+            limit_states.append(LimitState(limit_spec, remaining, (reply[at + 1] + 999) // 1000))
+            if reply[at + 2]:
+                shadow.append(limit_spec.policy)
+                self._observer.shadow_refusal(limit_spec.policy)
+            at += 3
+        self._on_admitted(hold)
+        return Admitted(hold, tuple(limit_states), tuple(shadow))
+
+    async def _admit_locally(self, policy: Policy, hold: Hold, error: StoreError, started: float) -> Admitted | Denied:
+        """Decide without Redis, and write the hold to the journal. Raises `LedgerUnavailable`."""
+        denied = None if policy.refuses_without_store else self._local_limits.admit(policy, hold.request_id)
+        if policy.refuses_without_store or denied:
+            if error.may_have_run:
+                self._release(hold)
+            if denied:
+                return denied
+            raise LedgerUnavailable from error
+        hold.local = True
+        self._on_admitted(hold)
+        left = self._deadline - (time.monotonic() - started)
+        try:
+            async with asyncio.timeout(max(left, DISK_SECONDS)):
+                await self._journal.append(JournalRecord(hold=hold))
+        except asyncio.CancelledError:
+            self._release(hold)
+            raise
+        except (JournalFull, OSError) as failure:  # a timeout is an OSError, too
+            self._release(hold)
+            raise LedgerUnavailable from failure
+        self._observer.admitted_locally()
+        return Admitted(hold, ())

@@ -1,0 +1,139 @@
+"""The limits of a plan as rules of the admission script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from config.limits import Cap, Limit, Limits
+from config.plans import Billing, Plan
+from config.workloads import COUNTED, SaleUnit, Unit
+from middlewares.ledger.admission.pricing import counted
+from middlewares.ledger.model import LimitSpec, LimitState
+from middlewares.ledger.redis_keys import RedisKeys
+
+MINUTE = 60
+DAY = 86_400
+SLOTS = 60
+"""A sliding window is kept in this many slots (`lua/admit.lua`)."""
+
+Scopes = tuple[tuple[str, str, Limits], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRule:
+    """One limit of a principal, with everything about it that is the same for each request."""
+
+    kind: str
+    """As in `lua/admit.lua`: w window, c concurrency, d m unit cap, b balance."""
+    keys: tuple[str, ...]
+    limit: int
+    """In counted units."""
+    policy: str
+    unit: str
+    parameter: int = 0
+    """Width of a slot of a window in milliseconds; else 0."""
+    factor: int = 1
+    """Counted units in one of what the operator declared."""
+    sale_unit: SaleUnit | None = None
+    window_seconds: int | None = None
+    shadow: bool = False
+
+    @property
+    def code(self) -> str:
+        """Return the stable code of a refusal by this rule."""
+        return {"w": "rate_limited", "c": "concurrency_limited", "b": "insufficient_balance"}.get(
+            self.kind, "plan_limit"
+        )
+
+    def estimate(self, units: Mapping[Unit, int], amount: int) -> int:
+        """Return what a request reserves of this limit, in counted units or atomic units."""
+        if self.sale_unit is None:
+            return 0
+        return amount if self.sale_unit is SaleUnit.AMOUNT else counted(self.sale_unit, units)
+
+    @property
+    def limit_spec(self) -> LimitSpec:
+        """Return the limit in the units the operator declared."""
+        return LimitSpec(self.policy, self.unit, self.limit // self.factor, self.window_seconds, self.shadow)
+
+    def limit_state(self, remaining: int, reset_ms: int) -> LimitState:
+        """Return how the limit stands, in the units the operator declared."""
+        return LimitState(self.limit_spec, remaining // self.factor, -(-reset_ms // 1000))
+
+
+def rules_of(
+    keys: RedisKeys, *, app: str, user: str | None, key: str | None, name: str, plan: Plan
+) -> Iterator[LimitRule]:
+    """Yield the rules of a principal under the plan of that name, in the order in which they are checked."""
+    limits = plan.limits
+    scopes: Scopes = (
+        ("key", key or "", limits.key if key else Limits()),
+        ("user", f"{app}:{user or ''}", limits.user),
+        ("app", app, limits.app),
+        ("global", name, limits.everyone),
+    )
+    for scope, subject, scoped in scopes:
+        yield from _scope_rules(keys, app, scope, subject, scoped)
+    for allowance in plan.allowances:
+        if allowance.overage == "refuse":
+            cap = Cap(unit=allowance.unit, per=allowance.per, max=allowance.included, shadow=False)
+            yield _cap_rule(keys, app, "user", f"{app}:{user or ''}", cap, name="included")
+    if plan.billing is Billing.CREDITS:
+        wallets = keys.wallet(app), keys.wallet(app, user)
+        yield LimitRule(
+            kind="b", keys=wallets, limit=0, policy="balance", unit=SaleUnit.AMOUNT, sale_unit=SaleUnit.AMOUNT
+        )
+
+
+def _scope_rules(keys: RedisKeys, app: str, scope: str, subject: str, limits: Limits) -> Iterator[LimitRule]:
+    share = len(keys.tags) if scope == "global" and keys.cluster else 1
+    windows = (("minute", MINUTE, limits.requests_per_minute), ("day", DAY, limits.requests_per_day))
+    for label, seconds, limit in windows:
+        if limit is not None:
+            rule_keys = (keys.rule(app, "window", scope, subject, label),)
+            policy = f"{scope}-requests-per-{label}"
+            width = seconds * 1000 // SLOTS
+            yield LimitRule(
+                kind="w",
+                keys=rule_keys,
+                limit=_share(limit, share),
+                policy=policy,
+                unit="requests",
+                parameter=width,
+                window_seconds=seconds,
+                shadow=limit.shadow,
+            )
+    if limits.concurrent is not None:
+        rule_keys = (keys.rule(app, "lease", scope, subject, "concurrent"),)
+        yield LimitRule(
+            kind="c",
+            keys=rule_keys,
+            limit=_share(limits.concurrent, share),
+            policy=f"{scope}-concurrent",
+            unit="concurrent-requests",
+            shadow=limits.concurrent.shadow,
+        )
+    for cap in limits.caps:
+        yield _cap_rule(keys, app, scope, subject, cap, name="cap", share=share)
+
+
+def _cap_rule(keys: RedisKeys, app: str, scope: str, subject: str, cap: Cap, *, name: str, share: int = 1) -> LimitRule:
+    factor = 1 if cap.unit is SaleUnit.AMOUNT else COUNTED[cap.unit][1]
+    key = keys.rule(app, name, scope, subject, f"{cap.unit}:{cap.per}")
+    policy = f"{scope}-{cap.unit.replace('_', '-')}-per-{cap.per}"
+    limit = max(1, cap.max * factor // share)
+    return LimitRule(
+        kind=cap.per[0],
+        keys=(key,),
+        limit=limit,
+        policy=policy,
+        unit=cap.unit,
+        factor=factor,
+        sale_unit=cap.unit,
+        shadow=cap.shadow,
+    )
+
+
+def _share(limit: Limit, share: int) -> int:
+    return max(1, limit.max // share)
