@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Message
 
-from config.routing import ConnectionPool as PoolSettings
+from config.routing import Pool as PoolSettings
 from config.routing import Gateway, Health, Routing
 from middlewares.exchange import Exchange
 from middlewares.routes import BY_NAME
