@@ -1,4 +1,4 @@
-"""Fixtures over a real Redis, for this folder and `tests/auth`."""
+"""Fixtures over a real Redis, for this folder and `tests/identity`."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

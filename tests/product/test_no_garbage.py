@@ -14,7 +14,7 @@ SCRIPT = f"""
 import asyncio, gc, http.client, json, sys
 import uvloop
 from config.loader import load
-from proxy.store.configured import Gate
+from proxy.server.worker_application import WorkerApplication
 from proxy.server.http import bind, server
 from proxy.server.protocol import protocol_class
 
@@ -33,8 +33,8 @@ def ask(times, anew):
 
 async def main():
     settings = load()
-    async with Gate.open(settings) as gate:
-        serving = server(gate.app, protocol_class(settings.edge), grace_seconds=1)
+    async with WorkerApplication.open(settings) as application:
+        serving = server(application.app, protocol_class(settings.edge), grace_seconds=1)
         served = asyncio.create_task(serving.serve([listener]))
         await serving.listening.wait()
         await asyncio.to_thread(ask, 10, True)
@@ -42,7 +42,7 @@ async def main():
         for anew in (False, True):
             gc.collect()
             await asyncio.to_thread(ask, {REQUESTS}, anew)
-            await gate.ledger.drain()
+            await application.ledger.drain()
             await asyncio.sleep(0)
             print(gc.collect())
         serving.should_exit = True
