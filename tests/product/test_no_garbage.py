@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.deployment import deployed
+from proxy.mock_gateway import MockGateway
+from tests.support.deployment import Deployment
 
 REQUESTS = 50
 SCRIPT = f"""
@@ -21,12 +22,12 @@ from proxy.server.protocol import protocol_class
 key, path, body = sys.argv[1:]
 listener = bind("127.0.0.1:0")
 
-def ask(times, anew):
+def send_requests(times, anew):
     connection = http.client.HTTPConnection(*listener.getsockname())
     for _ in range(times):
         connection.request("POST", path, body, {{"x-api-key": key, "content-type": "application/json"}})
-        answer = connection.getresponse()
-        assert answer.status == 200 and answer.read()
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
         if anew:
             connection.close()
     connection.close()
@@ -37,11 +38,11 @@ async def main():
         serving = server(application.app, protocol_class(settings.edge), grace_seconds=1)
         served = asyncio.create_task(serving.serve([listener]))
         await serving.listening.wait()
-        await asyncio.to_thread(ask, 10, True)
+        await asyncio.to_thread(send_requests, 10, True)
         gc.disable()
         for anew in (False, True):
             gc.collect()
-            await asyncio.to_thread(ask, {REQUESTS}, anew)
+            await asyncio.to_thread(send_requests, {REQUESTS}, anew)
             await application.ledger.drain()
             await asyncio.sleep(0)
             print(gc.collect())
@@ -64,16 +65,21 @@ uvloop.run(main())
 async def test_a_request_leaves_nothing_for_the_collector(
     tmp_path: Path, path: str, document: dict[str, object]
 ) -> None:
-    async with deployed(tmp_path) as gate:
-        customer = await gate.customer("unlimited")
+    """The script is the only worker, so `tollgate serve` is not started."""
+    async with MockGateway() as gateway:
+        deployment = Deployment(tmp_path, gateway, {}, {})
+        customer = await deployment.customer()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", SCRIPT, customer.key, path, json.dumps(document)),
-            env=gate.environment,
+            env=deployment.environment,
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
+        assert len(gateway.requests) == 10 + 2 * REQUESTS
     assert process.returncode == 0
-    for found in said.split():
+    counts = output.split()
+    assert len(counts) == 2
+    for found in counts:
         assert int(found) < REQUESTS, (
-            f"objects in circles after {REQUESTS} requests, then as many connections: {said!r}"
+            f"objects in circles after {REQUESTS} requests, then as many connections: {output!r}"
         )
