@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from middlewares.ledger.credit.prepaid import grant
 from proxy.store.configured import redis_keys
 from tests.chaos.assertions import audit, kill_everything, wait_until_settled
-from tests.chaos.load import HELD, post
+from tests.chaos.load import IMAGE, post
 from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Deployment, deployed, eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EACH = 20
 CONFIG = {
@@ -29,17 +34,34 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-async def redis(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    server = RedisServer(binaries(tmp_path)[0], tmp_path / "redis", *DURABLE, tcp=True).start()
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    server = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True).start()
     yield server
     server.kill()
 
 
-@pytest.fixture
-async def deployment(tmp_path: Path, redis: RedisServer) -> AsyncIterator[Deployment]:
-    async with deployed(tmp_path, {**CONFIG, "redis_url": redis.url}) as deployment:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def deployment(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> AsyncIterator[Deployment]:
+    """Run one worker, which every test leaves running with an empty journal and nothing held."""
+    async with deployed(tmp_path_factory.mktemp("replay"), {**CONFIG, "redis_url": redis.url}) as deployment:
         yield deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Events of the tests before this one."""
+
+    outcomes: Counter[str]
+    adjustments: int
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def before(deployment: Deployment) -> Before:
+    events = await deployment.events()
+    outcomes = Counter(event["outcome"] for event in events if event["type"] == "usage")
+    return Before(outcomes, sum(event["type"] == "adjustment" for event in events))
 
 
 def lines(deployment: Deployment) -> list[bytes]:
@@ -54,6 +76,8 @@ def is_end(line: bytes) -> bool:
 
 async def end_without_redis(deployment: Deployment, redis: RedisServer) -> int:
     """End requests while Redis is away, two thirds admitted by it and one third without it; return how many."""
+    hold = f"until-redis-is-away-{len(deployment.gateway.requests)}"
+    image = IMAGE | {"model_id": f"mock/hold={hold}"}
     customers = [await deployment.customer("prepaid"), await deployment.customer("guessed")]
     async with deployment.store() as store:
         await grant(store, redis_keys(deployment.settings), customers[0].app, None, 10**24, reference="test")
@@ -61,24 +85,27 @@ async def end_without_redis(deployment: Deployment, redis: RedisServer) -> int:
         sessions = [
             await stack.enter_async_context(aiohttp.ClientSession(headers=customer.headers)) for customer in customers
         ]
-        held = [asyncio.create_task(post(session, deployment, HELD)) for session in sessions for _ in range(EACH)]
+        held = [asyncio.create_task(post(session, deployment, image)) for session in sessions for _ in range(EACH)]
         await deployment.gateway.wait_for(held=2 * EACH)
         redis.kill()
-        held += [asyncio.create_task(post(sessions[1], deployment, HELD)) for _ in range(EACH)]
+        held += [asyncio.create_task(post(sessions[1], deployment, image)) for _ in range(EACH)]
         await deployment.gateway.wait_for(held=len(held))
-        deployment.gateway.release("for-ever")
+        deployment.gateway.release(hold)
         assert await asyncio.gather(*held) == [200] * len(held)
     await eventually(lambda: sum(map(is_end, lines(deployment))) == len(held))
     return len(held)
 
 
-async def test_it_is_written_once_when_redis_is_back(deployment: Deployment, redis: RedisServer) -> None:
+async def test_it_is_written_once_when_redis_is_back(
+    deployment: Deployment, redis: RedisServer, before: Before
+) -> None:
     count = await end_without_redis(deployment, redis)
     redis.start()
     await wait_until_settled(deployment)
     result = await audit(deployment)
     print(f"replay to a Redis that is back: {result}")
-    assert result.outcomes["complete"] + result.adjustments == count
+    complete, adjustments = (result.outcomes - before.outcomes)["complete"], result.adjustments - before.adjustments
+    assert complete + adjustments == count
 
 
 def keep(_: Path) -> bytes:
@@ -112,7 +139,7 @@ def repeat(journal: Path) -> bytes:
 
 @pytest.mark.parametrize("change", [keep, tear, damage, repeat])
 async def test_it_is_written_once_by_the_next_start(
-    deployment: Deployment, redis: RedisServer, change: Callable[[Path], bytes]
+    deployment: Deployment, redis: RedisServer, before: Before, change: Callable[[Path], bytes]
 ) -> None:
     """What cannot be read is set aside and reported; the request of a damaged end becomes an orphan."""
     count = await end_without_redis(deployment, redis)
@@ -128,5 +155,5 @@ async def test_it_is_written_once_by_the_next_start(
     aside = [(deployment.settings.data_dir / "journal" / name).read_bytes() for name in kept]
     assert sorted(aside) == sorted(filter(None, corrupt))
     orphans = len(corrupt) if change is damage else 0
-    assert result.adjustments == 0
-    assert (result.outcomes["complete"], result.outcomes["orphaned"]) == (count - orphans, orphans)
+    assert result.adjustments == before.adjustments
+    assert result.outcomes - before.outcomes == Counter(complete=count - orphans, orphaned=orphans)
