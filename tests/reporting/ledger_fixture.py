@@ -63,6 +63,7 @@ class Books:
         amount: int = 0,
         at: datetime | None = None,
         outcome: str = "complete",
+        drain: bool = True,
     ) -> str:
         """One request from admission to settlement, which ends at `at` (else now); its id."""
         policy = self.ledger.policy(app, user, key, plan_name, plan)
@@ -86,12 +87,18 @@ class Books:
             status=200,
         )
         self.ledger.settle(hold, event, Usage(used), amount)
-        await self.ledger.drain()
+        if drain:
+            await self.ledger.drain()
         return hold.request_id
 
     async def requests(self, app: str, count: int) -> list[str]:
         """So many requests one after the other; their ids."""
-        return [await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1) for _ in range(count)]
+        made = [
+            await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1, drain=False)
+            for _ in range(count)
+        ]
+        await self.ledger.drain()
+        return made
 
     def streams(self) -> list[str]:
         """The streams of all hash tags."""

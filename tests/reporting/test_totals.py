@@ -89,7 +89,8 @@ async def test_a_day_of_many_users_adds_up_to_its_events(books: Books, count: in
     app = await books.app()
     today = await redis_today(books.store.redis)
     for number in range(count):
-        await books.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number)
+        await books.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number, drain=False)
+    await books.ledger.drain()
     days = Days(today, await redis_today(books.store.redis))
     usage = await read_usage(books.store.redis, books.keys, app, days, [Dimension.USER])
     spent: Counter[tuple[str, ...]] = Counter()
