@@ -1,4 +1,4 @@
-"""What all tests share: property tests judge results, never how long a busy machine took for them.
+"""Settings of all property tests: they judge results, never how long a busy machine took for them.
 
 `make test` tries the same examples each time, so that a red run says something about the change; `make fuzz` looks for
 new ones.

@@ -23,7 +23,7 @@ from middlewares.response.metrics import RequestMetrics
 from proxy.app import public_application
 from proxy.server.protocol import protocol_class
 from tests.support.deployment import eventually
-from tests.support.wire import Answer, Wire, request
+from tests.support.raw_http import RawConnection, Response, request
 
 
 @dataclass
@@ -38,14 +38,14 @@ class Served:
     """Targets that passed the pipeline's edge."""
     _lines: list[dict[str, Any]] = field(default_factory=list)
 
-    async def send(self, *pieces: bytes, method: str = "GET") -> Answer:
+    async def send(self, *pieces: bytes, method: str = "GET") -> Response:
         """Send the pieces of one request on a new connection; return the response."""
-        async with await Wire.open(self.address) as wire:
-            return await wire.ask(*pieces, method=method)
+        async with await RawConnection.open(self.address) as connection:
+            return await connection.exchange(*pieces, method=method)
 
     async def request(
         self, target: str, *fields: tuple[str, str], method: str = "GET", body: bytes | None = None
-    ) -> Answer:
+    ) -> Response:
         return await self.send(request(method, target, fields, body), method=method)
 
     async def lines(self, count: int = 1) -> list[dict[str, Any]]:

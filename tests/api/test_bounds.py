@@ -17,7 +17,7 @@ from config.settings import Settings
 from middlewares.exchange import Refusal
 from proxy.api.address_limit import AddressLimit, client_network
 from tests.api.server_fixture import Served, serving
-from tests.support.wire import Wire, chunk, request
+from tests.support.raw_http import RawConnection, chunk, request
 
 ECHO = "/api/v1/echo"
 CHUNKED = b"POST /api/v1/echo HTTP/1.1\r\nHost: gate\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -59,10 +59,10 @@ async def test_a_body_within_its_bounds_arrives(served: Served) -> None:
 
 
 async def test_a_declared_length_over_the_limit_is_refused_before_it_is_read(served: Served) -> None:
-    async with await Wire.open(served.address) as wire:
+    async with await RawConnection.open(served.address) as connection:
         head = request("POST", "/api/v1/none", [("Content-Length", str(KIB + 1)), ("Expect", "100-continue")])
-        await wire.send(head)
-        response = await wire.head()
+        await connection.send(head)
+        response = await connection.head()
         assert (response.status, response.get("connection")) == (413, "close")
     assert served.sample("tollgate_refusals_total", code="body_too_large") == 1
 
@@ -77,19 +77,19 @@ async def test_a_chunked_body_over_the_limit_is_refused(served: Served, path: st
 @pytest.mark.parametrize("path", ["echo", "parse"])
 async def test_a_body_that_drips_in_is_refused_in_time(served: Served, path: str) -> None:
     """Hazard: a deadline that every piece restarts."""
-    async with await Wire.open(served.address) as wire:
-        await wire.send(CHUNKED.replace(b"echo", path.encode()))
-        answering = asyncio.create_task(wire.answer("POST"))
+    async with await RawConnection.open(served.address) as connection:
+        await connection.send(CHUNKED.replace(b"echo", path.encode()))
+        answering = asyncio.create_task(connection.response("POST"))
         while not answering.done():
-            await wire.send(chunk(b"a"))
+            await connection.send(chunk(b"a"))
             await asyncio.sleep(0.05)
         response = await answering
     assert (response.status, response.code, response.get("connection")) == (408, "request_timeout", "close")
 
 
 async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(served: Served) -> None:
-    async with await Wire.open(served.address) as wire:
-        await wire.send(CHUNKED + chunk(b"a"))
+    async with await RawConnection.open(served.address) as connection:
+        await connection.send(CHUNKED + chunk(b"a"))
         await asyncio.sleep(0.05)
     [line] = await served.lines()
     assert (line["error"], line["level"]) == ("client_disconnected", "info")
@@ -97,9 +97,9 @@ async def test_a_client_that_leaves_within_its_body_is_no_error_of_ours(served: 
 
 async def test_an_unread_body_needs_no_time(served: Served) -> None:
     """A 404 is answered at once, though its body has not arrived."""
-    async with await Wire.open(served.address) as wire:
-        await wire.send(CHUNKED.replace(b"echo", b"none"))
-        assert (await wire.answer("POST")).status == 404
+    async with await RawConnection.open(served.address) as connection:
+        await connection.send(CHUNKED.replace(b"echo", b"none"))
+        assert (await connection.response("POST")).status == 404
 
 
 async def test_an_address_may_call_so_often_in_a_minute(served: Served) -> None:
@@ -132,10 +132,10 @@ async def test_an_address_may_call_so_often_in_a_minute(served: Served) -> None:
 async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     served: Served, head: bytes, status: int, code: str
 ) -> None:
-    async with await Wire.open(served.address) as wire:
-        response = await wire.ask(head)
+    async with await RawConnection.open(served.address) as connection:
+        response = await connection.exchange(head)
         assert (response.status, response.code) == (status, code)
-        assert await wire.rest() == b""
+        assert await connection.read_to_end() == b""
 
 
 def test_a_window_slides() -> None:

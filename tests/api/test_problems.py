@@ -15,7 +15,7 @@ from config.settings import Settings
 from middlewares.exchange import Refusal
 from proxy.api.application import control_application
 from tests.api.server_fixture import Served, serving
-from tests.support.wire import Wire, request
+from tests.support.raw_http import RawConnection, request
 
 SECRET = "tgk_a-secret-in-a-traceback"
 ORIGIN = "https://studio.example"
@@ -92,11 +92,13 @@ async def test_nothing_there_is_a_404_problem(served: Served, method: str, targe
 
 async def test_head_is_answered_like_get_without_a_body(served: Served) -> None:
     get = await served.request("/api/v1/none")
-    async with await Wire.open(served.address) as wire:
-        head = await wire.ask(request("HEAD", "/api/v1/none"), method="HEAD")
+    async with await RawConnection.open(served.address) as connection:
+        head = await connection.exchange(request("HEAD", "/api/v1/none"), method="HEAD")
         assert (head.status, head.get("content-length")) == (404, get.get("content-length"))
-        assert (await wire.ask(request("GET", "/api/v1/none"))).status == 404, "the connection is still in step"
-        assert (await wire.ask(request("HEAD", "/api/v1/cookie"), method="HEAD")).status == 200
+        assert (await connection.exchange(request("GET", "/api/v1/none"))).status == 404, (
+            "the connection is still in step"
+        )
+        assert (await connection.exchange(request("HEAD", "/api/v1/cookie"), method="HEAD")).status == 200
 
 
 async def test_a_wrong_method_names_the_right_ones(served: Served) -> None:
@@ -140,9 +142,9 @@ async def test_an_error_of_the_framework_is_a_problem_too(served: Served) -> Non
 
 
 async def test_a_response_that_fails_on_its_way_does_not_look_complete(served: Served) -> None:
-    async with await Wire.open(served.address) as wire:
-        await wire.send(request("GET", "/api/v1/breaks-off"))
-        assert not (await wire.rest()).endswith(b"0\r\n\r\n")
+    async with await RawConnection.open(served.address) as connection:
+        await connection.send(request("GET", "/api/v1/breaks-off"))
+        assert not (await connection.read_to_end()).endswith(b"0\r\n\r\n")
     [line] = await served.lines()
     assert (line["status"], line["outcome"]) == (200, "internal_error")
 

@@ -39,7 +39,7 @@ PARTS: dict[str, Part] = {
 
 
 def chosen(arguments: list[str]) -> tuple[list[str], bool]:
-    """The parts to run, in order, and whether the run is a quick one."""
+    """Return the parts to run, in order, and True if the run is a quick one."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Ratios measured side by side.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: does it work, roughly")
@@ -54,7 +54,7 @@ def chosen(arguments: list[str]) -> tuple[list[str], bool]:
 
 
 def main() -> None:
-    """Exit code 1 if a part failed; a part whose programs are not installed is skipped."""
+    """Run the chosen parts; exit with 1 if one failed. A part whose programs are not installed is skipped."""
     parts, quick = chosen(sys.argv[1:])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 async def _run(parts: list[str], *, quick: bool) -> list[str]:
-    """Measure, print and write one part after the other; the names of those that failed."""
+    """Measure, print and write one part after the other; return the names of those that failed."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -85,7 +85,7 @@ async def _run(parts: list[str], *, quick: bool) -> list[str]:
 
 
 async def _measured(section: Section, measure: Callable[[Section, Scale, Path], Awaitable[None]], scale: Scale) -> bool:
-    """Run one part; False if it failed, and its section says why."""
+    """Run one part; return False if it failed, in which case its section says why."""
     busy = psutil.cpu_percent(interval=1)
     started = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""The least that a gate costs here: our own clients of gateway and Redis in a chain with nothing in it.
+"""Bare chain, the least that a proxy costs here: our own clients of gateway and Redis with nothing between them.
 
 Stock uvicorn; one script call before the request is forwarded, one behind the last byte, which appends to a stream.
 No key is checked, nothing is limited, metered, priced or logged. What Tollgate takes beyond this is its features' cost.
@@ -34,7 +34,7 @@ _SETTLE = Script(
     """,
 )
 _EVENT = "." * 700
-"""About as long as a usage event."""
+"""Text about as long as a usage event."""
 _DEADLINE_SECONDS = 1.0
 _PASSED = frozenset((b"content-type", b"content-length"))
 
@@ -51,7 +51,7 @@ class _Chain:
         await self.store.run(Call(script, _KEYS, args), deadline=_DEADLINE_SECONDS)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Reserve, forward, answer, settle."""
+        """Reserve, forward, respond, settle."""
         body = b""
         more = True
         while more:
@@ -60,49 +60,49 @@ class _Chain:
             more = message.get("more_body", False)
         request_id = str(next(self.ids))
         await self.call(_RESERVE, request_id, 0)
-        headers = [(b"host", b"upstream"), *(field for field in scope["headers"] if field[0] == b"content-type")]
+        headers = [(b"host", b"upstream"), *(header for header in scope["headers"] if header[0] == b"content-type")]
         target = scope["raw_path"]
         with await self.pool.send(b"POST", target, headers, body, timeouts=self.timeouts) as response:
-            answer = response.buffered()
+            content = response.buffered()
             while not response.complete:
-                answer += await response.chunk()
-        fields = [field for field in response.headers if field[0] in _PASSED]
-        await send({"type": "http.response.start", "status": response.status, "headers": fields})
-        await send({"type": "http.response.body", "body": answer})
+                content += await response.chunk()
+        passed = [header for header in response.headers if header[0] in _PASSED]
+        await send({"type": "http.response.start", "status": response.status, "headers": passed})
+        await send({"type": "http.response.body", "body": content})
         await self.call(_SETTLE, request_id, _EVENT)
 
 
 _chain: list[_Chain] = []
-"""The one of this process, while its server runs."""
+"""Chain of this process, while its server runs."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application for uvicorn."""
+    """Serve uvicorn."""
     if scope["type"] == "lifespan":
-        await _live(receive, send)
+        await _lifespan(receive, send)
     else:
         await _chain[0].forward(scope, receive, send)
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _lifespan(receive: Receive, send: Send) -> None:
     await receive()
     async with await Store.open(os.environ[_REDIS], Path(os.environ[_FOLDER])) as store:
         pool = ConnectionPool(LOOPBACK, int(os.environ[_UPSTREAM]), max_connections=512)
         _chain.append(_Chain(pool, store, count(1), Timeouts()))
-        await send(_said("startup"))
+        await send(_completed("startup"))
         await receive()
         _chain.clear()
         pool.close()
-    await send(_said("shutdown"))
+    await send(_completed("shutdown"))
 
 
-def _said(phase: str) -> Message:
+def _completed(phase: str) -> Message:
     return {"type": f"lifespan.{phase}.complete"}
 
 
 @contextlib.asynccontextmanager
 async def bare(folder: Path, upstream: Candidate) -> AsyncIterator[Candidate]:
-    """The chain in front of `upstream`, in a process of its own, with a Redis of its own."""
+    """Run the chain in front of `upstream`, in a process of its own, with a Redis of its own."""
     port = free_port()
     command = uvicorn("tests.benchmarks.bare:app", port, lifespan="on")
     async with redis(folder) as (redis_port, server):

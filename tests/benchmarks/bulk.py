@@ -1,4 +1,4 @@
-"""Large bodies in both directions: throughput, and the memory they take on their way."""
+"""Large bodies in both directions: throughput, and the memory that they take on their way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks import nginx
 from tests.benchmarks.programs import Candidate, rss, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.tollgate import gate
+from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.transfer import BLOCK, download, upload
 
 TITLE = "one large body, streamed"
@@ -31,13 +31,13 @@ ADDED = Target(8, at_most=True)
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
-    """Upstream, nginx and gate in turn, in each direction."""
+    """Measure upstream, nginx and Tollgate in turn, in each direction."""
     size = scale.bulk_bytes
     async with AsyncExitStack() as stack:
         direct = await stack.enter_async_context(upstream(folder))
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct, streaming=True))
         large = {"max_body_bytes": 4 << 30}
-        ours = (await stack.enter_async_context(gate(folder / "gate", direct, edge=large))).candidate
+        ours = (await stack.enter_async_context(running_tollgate(folder / "tollgate", direct, edge=large))).candidate
         for number in range(-1, scale.rounds):  # round -1 warms up
             for direction, transfer in DIRECTIONS.items():
                 for candidate in (direct, proxy, ours):
@@ -73,7 +73,7 @@ async def _measure(transfer: Callable[[Candidate, int], float], candidate: Candi
 
 
 async def _peak(processes: Iterable[psutil.Process]) -> int:
-    """The largest resident memory seen until cancelled, in bytes."""
+    """Return the largest resident memory seen until cancelled, in bytes."""
     most = 0
     while True:
         most = max(most, rss(processes))

@@ -1,4 +1,4 @@
-"""A client connection that costs little, for the load generators: one request at a time, answers counted, not kept."""
+"""Cheap client connection for the load generators: one request at a time, responses counted, not kept."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import httptools
 
 from tests.benchmarks.programs import LOOPBACK, Failed
 
-Notify = Callable[["Connection"], None]
+Notify = Callable[["KeepAliveConnection"], None]
 
 
 def request(method: str, path: str, body: bytes, key: str, content_type: str = "application/json") -> bytes:
-    """A whole request with an API key."""
+    """Return the bytes of a whole request with an API key."""
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {key}\r\n"
         f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -22,12 +22,12 @@ def request(method: str, path: str, body: bytes, key: str, content_type: str = "
     return head.encode() + body
 
 
-def nothing(_: Connection) -> None:
-    """Nobody listens for this."""
+def nothing(_: KeepAliveConnection) -> None:
+    """Ignore the event."""
 
 
-class Connection(asyncio.Protocol):
-    """Keep-alive HTTP/1.1. Calls back at the first byte of each answer's body and at its end."""
+class KeepAliveConnection(asyncio.Protocol):
+    """Keep-alive connection of HTTP/1.1, with callbacks at the first byte of each response's body and at its end."""
 
     def __init__(self, on_first: Notify = nothing, on_complete: Notify = nothing, on_lost: Notify = nothing) -> None:
         self._on_first = on_first
@@ -35,30 +35,30 @@ class Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self.transport: asyncio.Transport | None = None
         self.begun = self.due = 0
-        """Slots for a generator's clock, in nanoseconds: when the request was sent, and when it should have been."""
+        """Times for a generator in nanoseconds: when the request was sent, and when it should have been."""
         self.status = 0
         self.chunks = 0
-        """Parts of the last answer as the server cut them."""
-        self._answered = False
+        """Number of chunks of the last response, as the server cut them."""
+        self._started = False
 
     @classmethod
-    async def open(cls, port: int, *callbacks: Notify) -> Connection:
+    async def open(cls, port: int, *callbacks: Notify) -> KeepAliveConnection:
         """Connect to a port of the loopback interface."""
         connection = cls(*callbacks)
         await asyncio.get_running_loop().create_connection(lambda: connection, LOOPBACK, port)
         return connection
 
-    def ask(self, data: bytes) -> None:
-        """Send a request; the answer to the last one is complete. Raises `Failed` on a lost connection."""
+    def send(self, data: bytes) -> None:
+        """Send a request once the last response is complete. Raises `Failed` on a lost connection."""
         if self.transport is None:
             raise Failed("the server closed a connection")
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._answered = False
+        self._started = False
         self.status = self.chunks = 0
         self.transport.write(data)
 
     def close(self) -> None:
-        """Hang up, whatever is under way; not an error."""
+        """Close the connection at once, which is not an error."""
         self._on_first = self._on_complete = self._on_lost = nothing
         if self.transport is not None:
             self.transport.abort()
@@ -78,8 +78,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         self.chunks += 1
-        if not self._answered:
-            self._answered = True
+        if not self._started:
+            self._started = True
             self._on_first(self)
 
     def on_message_complete(self) -> None:

@@ -1,4 +1,4 @@
-"""The Express peer, where its folder lies beside the checkout: the way Livepeer's documentation proxies a gateway."""
+"""Express peer, if its folder is beside the checkout: the way Livepeer's documentation proxies a gateway."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WARM_UP_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Express:
-    """The peer, installed, with a Redis of its own."""
+    """Peer, installed, with a Redis of its own."""
 
     node: str
     folder: Path
@@ -43,8 +43,11 @@ class Express:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Candidate]:
-        """A fresh, warm process. A request whose client has gone keeps its connection to the gateway forever, and so
-        does each that wrk abandons at the end of a run: after 200 of them the peer answers nothing more."""
+        """Run a fresh process, warmed up.
+
+        A request whose client has gone keeps its connection to the gateway forever, and so does each that wrk abandons
+        at the end of a run: after 200 of them the peer responds to nothing more.
+        """
         port = free_port()
         environment = {
             "PORT": str(port),
@@ -62,7 +65,7 @@ class Express:
 
 @contextlib.asynccontextmanager
 async def express(folder: Path, gateway: Candidate) -> AsyncIterator[Express]:
-    """The peer in front of `gateway`. Raises `Missing`."""
+    """Install the peer and prepare it in front of `gateway`. Raises `Missing`."""
     if not (PEER / "server.js").is_file():
         raise Missing(f"the Express peer is not in ../{PEER.relative_to(ROOT.parent)}")
     node, npm = find("node", "nodejs"), find("npm", "npm")

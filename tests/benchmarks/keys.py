@@ -1,4 +1,4 @@
-"""What the number of API keys in the store does to a request."""
+"""Cost of a request by the number of API keys in the store."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ from tests.benchmarks import nginx
 from tests.benchmarks.programs import Failed
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.tollgate import PLAN, Gate, gate
+from tests.benchmarks.tollgate import PLAN, RunningTollgate, running_tollgate
 from tests.benchmarks.wrk import saturate
 from tests.support.deployment import Deployment
 
 TITLE = "requests/s by the number of API keys in the store"
 CONNECTIONS = 32
 KEYS_PER_APP = 1_000
-"""Also how many of them requests are spread over, all of one app; a smaller store has fewer."""
+"""Keys of each app, and the number that requests use, all of one app; a smaller store has fewer."""
 REWRITE_SECONDS = 120.0
 SLOWER = Target(5, at_most=True)
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
-    """One gate for each number of keys, in turn, with one key and with many."""
+    """Measure a deployment for each number of keys, in turn, with one key and with many in use."""
     async with AsyncExitStack() as stack:
         direct = await stack.enter_async_context(nginx.static(folder / "upstream"))
-        stores: dict[str, Gate] = {}
+        stores: dict[str, RunningTollgate] = {}
         for count in scale.keys:
             name = f"{count:,} keys"
-            stores[name] = await stack.enter_async_context(gate(folder / f"keys-{count}", direct, name=name))
+            stores[name] = await stack.enter_async_context(
+                running_tollgate(folder / f"keys-{count}", direct, name=name)
+            )
         used = {
             name: await fill(stores[name].deployment, count) for name, count in zip(stores, scale.keys, strict=True)
         }
@@ -69,7 +71,7 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
 
 
 async def fill(deployment: Deployment, count: int) -> list[str]:
-    """Put `count` keys into the store of a gate. The texts of the first app's."""
+    """Put `count` keys into the store of a deployment; return the texts of the first app's."""
     settings = deployment.settings
     pepper = pepper_of(settings.auth)
     async with deployment.store() as store:
@@ -79,7 +81,7 @@ async def fill(deployment: Deployment, count: int) -> list[str]:
 
 
 def _write(data_dir: Path, apps: list[str], count: int, pepper: bytes | None) -> list[str]:
-    """Records as `proxy.control.api_keys` makes them, a thousand at a time. Only the first app's can be used."""
+    """Write records as `proxy.control.api_keys` does, a thousand at a time. Only the first app's can be used."""
     minted = [mint_key() for _ in range(min(count, KEYS_PER_APP))]
     first = KeyRecord("", apps[0], hash_secret(minted[0][1].secret, pepper), minted[0][0][-4:], datetime.now(UTC))
     usable = [
@@ -99,7 +101,7 @@ def _write(data_dir: Path, apps: list[str], count: int, pepper: bytes | None) ->
 
 
 def _await_rewrite(redis: Redis) -> None:
-    """Until Redis has rewritten its log, for which such a load is reason enough: it takes a core for seconds."""
+    """Wait until Redis has rewritten its log, which such a load starts and which takes a core for seconds."""
     give_up = time.monotonic() + REWRITE_SECONDS
     while _persistence(redis)["aof_rewrite_in_progress"] or _persistence(redis)["aof_rewrite_scheduled"]:
         if time.monotonic() > give_up:

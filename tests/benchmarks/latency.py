@@ -1,4 +1,4 @@
-"""What the gate adds to an answer's time while it is half busy."""
+"""Latency that Tollgate adds to a response at half of its saturation."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from tests.benchmarks.openloop import measure
 from tests.benchmarks.programs import Candidate, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.tollgate import gate
+from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.upstream import chat
 from tests.benchmarks.wrk import BODY, saturate
 
 TITLE = "constant rate, counted from when each request was due"
 STREAMS_PER_SECOND = 200.0
 STREAM = chat("pause-10", 10)
-"""A stream of a tenth of a second."""
+"""Request for a stream of a tenth of a second."""
 SATURATION_SECONDS = 2
 WHOLE = "p50 ms", "p99 ms"
 FIRST = "first byte p50 ms", "first byte p99 ms"
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
-    """The upstream directly and through the gate, in turn: plain answers, then streams."""
+    """Measure the upstream directly and through Tollgate, in turn: plain responses, then streams."""
     async with AsyncExitStack() as stack:
         static = await stack.enter_async_context(nginx.static(folder / "static"))
         streaming = await stack.enter_async_context(upstream(folder))
-        ours = (await stack.enter_async_context(gate(folder / "gate", static, llm=streaming))).candidate
+        ours = (await stack.enter_async_context(running_tollgate(folder / "tollgate", static, llm=streaming))).candidate
         loads = [await saturate(ours, 32, SATURATION_SECONDS, folder) for _ in range(3)]
         rate = median(load.per_second for load in loads) / 2
-        section.figure("rate of the plain answers, half of saturation", rate, "requests/s")
+        section.figure("rate of the plain responses, half of saturation", rate, "requests/s")
         section.figure("rate of the streams", STREAMS_PER_SECOND, "requests/s")
         for _ in range(scale.rounds):
             for candidate in (static, ours):

@@ -1,4 +1,4 @@
-"""nginx as the static upstream and as the bare reverse proxy that everything is compared with."""
+"""nginx as the static upstream, and as the bare reverse proxy that candidates are compared with."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.benchmarks.programs import LOOPBACK, Candidate, find, free_port, make, running
 
-ANSWER = '{"images":[{"url":"/stream/0a1b2c3d/1.png","seed":7,"nsfw":false}]}'
-"""An answer of text-to-image (gateway contract section 1.1)."""
+RESPONSE = '{"images":[{"url":"/stream/0a1b2c3d/1.png","seed":7,"nsfw":false}]}'
+"""Response of text-to-image (gateway contract section 1.1)."""
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _MAIN = """
@@ -32,7 +32,7 @@ _STATIC = """
     server {{
         listen {address} backlog=4096;
         default_type application/json;
-        location / {{ return 200 '{answer}'; }}
+        location / {{ return 200 '{response}'; }}
     }}
 """
 _PROXY = """
@@ -59,20 +59,22 @@ _STREAMING = """
             client_body_buffer_size 256k;
             proxy_read_timeout 1h;
 """
-"""Bodies never touch the disk, and move in large pieces: with its default of 4 KiB nginx would be easy to beat."""
+"""Settings that keep bodies off the disk and in large pieces: nginx's default of 4 KiB would be easy to beat."""
 
 
 @contextlib.asynccontextmanager
 async def static(folder: Path) -> AsyncIterator[Candidate]:
-    """An upstream that gives every request the same answer. Raises `Missing`."""
+    """Run an upstream that gives every request the same response. Raises `Missing`."""
     port = free_port()
-    async with _nginx(folder, port, "direct", _STATIC.format(address=f"{LOOPBACK}:{port}", answer=ANSWER)) as candidate:
+    async with _nginx(
+        folder, port, "direct", _STATIC.format(address=f"{LOOPBACK}:{port}", response=RESPONSE)
+    ) as candidate:
         yield candidate
 
 
 @contextlib.asynccontextmanager
 async def proxy(folder: Path, gateway: Candidate, *, streaming: bool = False) -> AsyncIterator[Candidate]:
-    """`proxy_pass` and nothing else; `streaming` passes bodies on as they come. Raises `Missing`."""
+    """Run `proxy_pass` and nothing else; `streaming` passes bodies on as they come. Raises `Missing`."""
     port = free_port()
     addresses = {"address": f"{LOOPBACK}:{port}", "gateway": f"{LOOPBACK}:{gateway.port}"}
     servers = _PROXY.format(**addresses, buffering=_STREAMING if streaming else "")
@@ -82,7 +84,7 @@ async def proxy(folder: Path, gateway: Candidate, *, streaming: bool = False) ->
 
 @contextlib.asynccontextmanager
 async def _nginx(folder: Path, port: int, name: str, servers: str) -> AsyncIterator[Candidate]:
-    """One nginx process with these servers."""
+    """Run one nginx process with these servers."""
     binary = find("nginx", "nginx-light")
     make(folder)
     temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in _TEMPORARY)

@@ -15,17 +15,17 @@ from collections import deque
 import msgspec
 import uvloop
 
-from tests.benchmarks.client import Connection, request
+from tests.benchmarks.client import KeepAliveConnection, request
 from tests.benchmarks.programs import Candidate, Failed, output_of
 from tests.benchmarks.timer import Timer
 
 ENDING_SECONDS = 15.0
-"""What the last answers may take."""
+"""Seconds that the last responses may take."""
 _STARTING_SECONDS = 15.0
 
 
 class Orders(msgspec.Struct):
-    """What to send, and how often. The answers to the first `warm_up` requests do not count."""
+    """Request to send, and its rate. The responses to the first `warm_up` requests do not count."""
 
     port: int
     key: str
@@ -38,11 +38,11 @@ class Orders(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """Milliseconds from the time a request was due."""
+    """Latencies in milliseconds from the time a request was due."""
 
     first_p50: float
     first_p99: float
-    """To the first byte of the answer's body."""
+    """To the first byte of the response's body."""
     p50: float
     p99: float
     """To its end."""
@@ -51,13 +51,13 @@ class Result(msgspec.Struct):
 
 
 class Generator:
-    """Sends on time, over the connection that has been idle the longest."""
+    """Generator of requests on time, over the connection that has been idle the longest."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._request = request("POST", orders.path, orders.body, orders.key)
         self._period = round(1e9 / orders.rate)
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[KeepAliveConnection] = deque()
         self._waiting: deque[int] = deque()
         self._due = 0
         self._first: list[int] = []
@@ -66,10 +66,10 @@ class Generator:
         self._done = asyncio.get_running_loop().create_future()
 
     async def run(self) -> Result:
-        """All of it. Raises `Failed` when answers are errors or do not come."""
+        """Send every request; return the latencies. Raises `Failed` when responses are errors or do not come."""
         orders = self._orders
         for _ in range(orders.connections):
-            self._idle.append(await Connection.open(orders.port, self._begun, self._complete, self._lost))
+            self._idle.append(await KeepAliveConnection.open(orders.port, self._begun, self._complete, self._lost))
         opened = list(self._idle)
         timer = Timer(self._period)
         self._start = timer.start
@@ -79,7 +79,7 @@ class Generator:
             async with asyncio.timeout(orders.requests / orders.rate + ENDING_SECONDS):
                 await self._done
         except TimeoutError:
-            raise Failed(f"{orders.requests - len(self._whole)} of {orders.requests} answers did not come") from None
+            raise Failed(f"{orders.requests - len(self._whole)} of {orders.requests} responses did not come") from None
         finally:
             loop.remove_reader(timer.fileno())
             timer.close()
@@ -87,7 +87,13 @@ class Generator:
                 connection.close()
         warm = orders.warm_up
         first, whole, late = (sorted(each[warm:]) for each in (self._first, self._whole, self._late))
-        return Result(at(first, 0.5), at(first, 0.99), at(whole, 0.5), at(whole, 0.99), at(late, 0.99))
+        return Result(
+            quantile(first, 0.5),
+            quantile(first, 0.99),
+            quantile(whole, 0.5),
+            quantile(whole, 0.99),
+            quantile(late, 0.99),
+        )
 
     def _tick(self, timer: Timer) -> None:
         last = min(self._due + timer.passed(), self._orders.requests)
@@ -100,19 +106,19 @@ class Generator:
             else:
                 self._waiting.append(due)
 
-    def _send(self, connection: Connection, due: int) -> None:
+    def _send(self, connection: KeepAliveConnection, due: int) -> None:
         connection.due = due
         try:
-            connection.ask(self._request)
+            connection.send(self._request)
         except Failed as error:
             self._fail(str(error))
 
-    def _begun(self, connection: Connection) -> None:
+    def _begun(self, connection: KeepAliveConnection) -> None:
         self._first.append(time.monotonic_ns() - connection.due)
 
-    def _complete(self, connection: Connection) -> None:
+    def _complete(self, connection: KeepAliveConnection) -> None:
         if connection.status != 200:
-            self._fail(f"an answer was {connection.status}")
+            self._fail(f"a response was {connection.status}")
             return
         self._whole.append(time.monotonic_ns() - connection.due)
         if len(self._whole) == self._orders.requests:
@@ -122,7 +128,7 @@ class Generator:
         else:
             self._idle.append(connection)
 
-    def _lost(self, _: Connection) -> None:
+    def _lost(self, _: KeepAliveConnection) -> None:
         self._fail("the server closed a connection")
 
     def _fail(self, why: str) -> None:
@@ -130,8 +136,8 @@ class Generator:
             self._done.set_exception(Failed(why))
 
 
-def at(values: list[int], share: float) -> float:
-    """The quantile of sorted nanoseconds, in milliseconds; none at all are 0."""
+def quantile(values: list[int], share: float) -> float:
+    """Return a quantile of sorted nanoseconds, in milliseconds; 0 if there are none."""
     return values[min(len(values) - 1, int(len(values) * share))] / 1e6 if values else 0.0
 
 

@@ -1,6 +1,6 @@
 -- One run of wrk: POSTs one body with the API keys of a file in turn, and prints its result as a line of JSON.
 -- Arguments: file of keys (one a line), file of the body.
--- Prints: requests, seconds, p50 and p99 in milliseconds, and errors (of sockets, and answers that are not 2xx or 3xx).
+-- Prints: requests, seconds, p50 and p99 in milliseconds, and errors (of sockets, and responses that are not 2xx or 3xx).
 local requests, turn = {}, 0
 
 function init(args)

@@ -1,4 +1,4 @@
-"""Programs that a benchmark starts, and what they cost."""
+"""Programs that a benchmark starts, with their CPU time and memory."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ LOOPBACK = "127.0.0.1"
 
 
 class Missing(Exception):
-    """A program that the part needs is not here; the message says which and where to get it."""
+    """Raised when a program that a part needs is not installed; the message says which and where to get it."""
 
 
 class Failed(Exception):
-    """A measurement that would not mean anything, and why."""
+    """Raised for a measurement that would mean nothing; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something that answers requests: where, with which API keys, and the processes whose CPU time counts, by role."""
+    """Server to measure: its port, the API keys to use, and the processes whose CPU time counts, by role."""
 
     name: str
     port: int
@@ -40,22 +40,22 @@ class Candidate:
     processes: Mapping[str, tuple[psutil.Process, ...]] = field(default_factory=dict)
 
     def cpu(self) -> dict[str, float]:
-        """CPU seconds so far of each role."""
+        """Return the CPU seconds so far of each role."""
         return {role: cpu_seconds(processes) for role, processes in self.processes.items()}
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """CPU time that these processes have taken. The kernel counts in ticks of 10 ms."""
+    """Return the CPU seconds of these processes. The kernel counts in ticks of 10 ms."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def rss(processes: Iterable[psutil.Process]) -> int:
-    """Resident memory of these processes in bytes."""
+    """Return the resident memory of these processes in bytes."""
     return sum(process.memory_info().rss for process in processes)
 
 
 def find(program: str, package: str) -> str:
-    """The path of a program, also of one that only root's PATH has. Raises `Missing`."""
+    """Return the path of a program, also of one that only root's PATH has. Raises `Missing`."""
     found = shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin")))
     if found is None:
         raise Missing(f"{program} is not installed (Debian package `{package}`)")
@@ -63,7 +63,7 @@ def find(program: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
@@ -141,7 +141,7 @@ async def output_of(*command: str, stdin: bytes = b"", seconds: float) -> bytes:
 
 
 def uvicorn(app: str, port: int, *, lifespan: str = "off") -> tuple[str, ...]:
-    """The command of a stock server with the parser and the event loop that the gate uses."""
+    """Return the command of a stock server with the parser and the event loop that Tollgate uses."""
     settings = ("--http", "httptools", "--loop", "uvloop", "--lifespan", lifespan, "--no-access-log")
     where = ("--host", LOOPBACK, "--port", str(port), "--log-level", "warning")
     return (sys.executable, "-m", "uvicorn", app, *settings, *where)
@@ -149,7 +149,7 @@ def uvicorn(app: str, port: int, *, lifespan: str = "off") -> tuple[str, ...]:
 
 @contextlib.asynccontextmanager
 async def upstream(folder: Path) -> AsyncIterator[Candidate]:
-    """The upstream of `upstream.py`, in a process of its own."""
+    """Run the upstream of `upstream.py` in a process of its own."""
     port = free_port()
     command = (sys.executable, "-m", "tests.benchmarks.upstream", str(port))
     async with running(*command, port=port, log=folder / "upstream.log") as process:
@@ -158,7 +158,7 @@ async def upstream(folder: Path) -> AsyncIterator[Candidate]:
 
 @contextlib.asynccontextmanager
 async def redis(folder: Path) -> AsyncIterator[tuple[int, psutil.Process]]:
-    """A Redis with the durability of the embedded one, on a port: for a peer that cannot use a unix socket."""
+    """Run a Redis with the durability of the embedded one, on a port, for a peer that cannot use a unix socket."""
     port = free_port()
     make(folder)
     where = ("--bind", LOOPBACK, "--port", str(port), "--dir", str(folder))

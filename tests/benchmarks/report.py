@@ -1,4 +1,4 @@
-"""What was measured, the figures drawn from it, and both as Markdown and JSON."""
+"""Measurements, the figures drawn from them, and both as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure's bound, and optionally the better value that is aimed for."""
+    """Bound of a figure, and optionally the better value that is aimed for."""
 
     bound: float
     at_most: bool = False
     aim: float | None = None
 
     def met(self, value: float, bound: float) -> bool:
-        """Whether `value` is on the right side of `bound`."""
+        """True if `value` is on the right side of `bound`."""
         return value <= bound if self.at_most else value >= bound
 
     def verdict(self, value: float) -> str:
-        """`met` or `not met`, and the same of the aim."""
+        """Return `met` or `not met`, and the same of the aim."""
         verdict = "met" if self.met(value, self.bound) else "not met"
         if self.aim is None:
             return verdict
@@ -33,7 +33,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number to look at. `unit` is empty for a ratio."""
+    """One number of the report. `unit` is empty for a ratio."""
 
     name: str
     value: float
@@ -42,7 +42,7 @@ class Figure:
 
 
 class Section:
-    """The results of one part: measurements by subject and metric, one value per round, and figures."""
+    """Results of one part: measurements by subject and metric, one value per round, and figures."""
 
     def __init__(self, name: str, title: str) -> None:
         self.name = name
@@ -52,31 +52,31 @@ class Section:
         self.notes: list[str] = []
 
     def add(self, subject: str, metrics: dict[str, float]) -> None:
-        """Another round of measurements of `subject`; a metric's name ends with its unit."""
+        """Add a round of measurements of `subject`; a metric's name ends with its unit."""
         row = self.measured.setdefault(subject, {})
         for metric, value in metrics.items():
             row.setdefault(metric, []).append(value)
 
     def median(self, subject: str, metric: str) -> float:
-        """The middle of all rounds."""
+        """Return the median of all rounds."""
         return median(self.measured[subject][metric])
 
     def ratio(self, metric: str, subject: str, to: str) -> float:
-        """`subject` / `to`, each round by itself, so that a slow spell of the machine hits both; their median."""
+        """Return the median over rounds of `subject` / `to`; a slow spell of the machine hits both of one round."""
         pairs = zip(self.measured[subject][metric], self.measured[to][metric], strict=True)
         return median(one / other for one, other in pairs)
 
     def difference(self, metric: str, subject: str, to: str) -> float:
-        """`subject` - `to`, as `ratio`."""
+        """Return the median over rounds of `subject` - `to`."""
         pairs = zip(self.measured[subject][metric], self.measured[to][metric], strict=True)
         return median(one - other for one, other in pairs)
 
     def figure(self, name: str, value: float, unit: str = "", target: Target | None = None) -> None:
-        """Draw a figure."""
+        """Add a figure."""
         self.figures.append(Figure(name, value, unit, target))
 
     def markdown(self) -> str:
-        """A heading, the notes, a table of the measurements (median, least to most), a table of the figures."""
+        """Return a heading, the notes, a table of the measurements (median, least to most) and one of the figures."""
         lines = [f"## {self.name}: {self.title}", "", *(f"{note}\n" for note in self.notes)]
         metrics = list(dict.fromkeys(metric for row in self.measured.values() for metric in row))
         if metrics:
@@ -93,7 +93,7 @@ class Section:
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
-        """The same for programs, with every round's value."""
+        """Return the same as a document of JSON, with every round's value."""
         return {
             "name": self.name,
             "title": self.title,
@@ -111,7 +111,7 @@ class Section:
 
 
 def spread(rounds: list[float]) -> str:
-    """Median with the extremes, for example `6,500 (6,120-6,810)`."""
+    """Return the median with the extremes, for example `6,500 (6,120 to 6,810)`."""
     if not rounds:
         return ""
     if len(rounds) == 1:
@@ -120,5 +120,5 @@ def spread(rounds: list[float]) -> str:
 
 
 def shown(value: float) -> str:
-    """Three significant digits, whole numbers from a hundred on."""
+    """Return three significant digits, whole numbers from a hundred on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""How many requests a second pass when the client never waits."""
+"""Requests per second when the client never waits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from tests.benchmarks.floor import floor
 from tests.benchmarks.programs import Candidate, Missing
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.tollgate import gate
+from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.wrk import saturate
 
 TITLE = "POST /text-to-image, a static upstream"
 CONNECTIONS = FEW, MANY = (32, 256)
 RATE = "requests/s"
 CPU = "CPU µs/request"
-DIRECT, NGINX, GATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
+DIRECT, NGINX, TOLLGATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
 TO_NGINX = Target(0.15, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
 KEPT = Target(0.8)
 Serving = Callable[[], AbstractAsyncContextManager[Candidate]]
-"""A candidate for the time of one measurement."""
+"""Function that runs a candidate for the time of one measurement."""
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
-    """All candidates in turn, at both numbers of connections."""
+    """Measure all candidates in turn, at both numbers of connections."""
     async with AsyncExitStack() as stack:
         direct = await stack.enter_async_context(nginx.static(folder / "upstream"))
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct))
-        ours = await stack.enter_async_context(gate(folder / "one", direct))
-        two = await stack.enter_async_context(gate(folder / "two", direct, name=TWO, workers=2))
+        ours = await stack.enter_async_context(running_tollgate(folder / "one", direct))
+        two = await stack.enter_async_context(running_tollgate(folder / "two", direct, name=TWO, workers=2))
         least = await stack.enter_async_context(floor(folder))
         chain = await stack.enter_async_context(bare(folder / "bare", direct))
         always = (direct, proxy, least, chain, ours.candidate, two.candidate)
@@ -51,12 +51,12 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
                 for name, serving in candidates.items():
                     async with serving() as candidate:
                         load = await saturate(candidate, connections, scale.seconds, folder)
-                    answered += load.requests if name == GATE else 0
+                    answered += load.requests if name == TOLLGATE else 0
                     if number >= 0:
                         section.add(_subject(name, connections), load.metrics)
         _figures(section, peers=[EXPRESS] if EXPRESS in candidates else [])
         # Above 1 by the requests that wrk abandons at the end of each run: everything was on, and nothing was lost.
-        section.figure("usage events in the ledger per answer that wrk counted", await ours.events() / answered)
+        section.figure("usage events in the ledger per response that wrk counted", await ours.events() / answered)
 
 
 def _figures(section: Section, peers: list[str]) -> None:
@@ -65,17 +65,17 @@ def _figures(section: Section, peers: list[str]) -> None:
 
     for connections, to_nginx, to_peer in ((FEW, TO_NGINX, TO_EXPRESS), (MANY, None, None)):
         for other, target in ((NGINX, to_nginx), *((peer, to_peer) for peer in peers)):
-            ratio = compare(RATE, GATE, other, connections)
+            ratio = compare(RATE, TOLLGATE, other, connections)
             section.figure(f"tollgate / {other}, {connections} connections", ratio, target=target)
-    kept = section.ratio(RATE, _subject(GATE, MANY), _subject(GATE, FEW))
+    kept = section.ratio(RATE, _subject(TOLLGATE, MANY), _subject(TOLLGATE, FEW))
     section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
-    section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, GATE, FEW))
+    section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, TOLLGATE, FEW))
     section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
     for less in (FLOOR, BARE):
         section.figure(f"{less} / {NGINX}, {FEW} connections", compare(RATE, less, NGINX, FEW))
-        section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, GATE, less, FEW))
+        section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, TOLLGATE, less, FEW))
     for other in (NGINX, *peers):
-        cost = compare(CPU, GATE, other, FEW)
+        cost = compare(CPU, TOLLGATE, other, FEW)
         section.figure(f"CPU time per request, Redis included, tollgate / {other}", cost)
 
 

@@ -1,4 +1,4 @@
-"""How long and how much a run measures."""
+"""Sizes and durations of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What relaying server-sent events costs: CPU per chunk, and memory per open stream."""
+"""Cost of relaying server-sent events: CPU per chunk, and memory per open stream."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.benchmarks import nginx
-from tests.benchmarks.client import Connection, request
+from tests.benchmarks.client import KeepAliveConnection, request
 from tests.benchmarks.programs import Candidate, Failed, Missing, cpu_seconds, rss, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
-from tests.benchmarks.tollgate import gate
+from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.upstream import chat
 
 TITLE = "POST /llm with `stream`, the tokens metered"
 STREAMS = 200
 PAUSE_MS = 20
-"""200 streams of 50 tokens a second: chunks come singly, so none shares the cost of another's system calls."""
+"""Pause between tokens: 50 a second on each of 200 streams come singly, so no two share a system call."""
 COST = "worker CPU µs/chunk"
 SHARED_COST = "worker CPU µs/event"
 MEMORY = "RSS KiB/stream"
@@ -31,10 +31,10 @@ PER_STREAM = Target(30, at_most=True)
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
-    """CPU of gate and nginx in turn; then memory, of a fresh gate each round, for memory once taken is kept."""
+    """Measure CPU of Tollgate and nginx in turn; then memory of a fresh Tollgate each round."""
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(upstream(folder))
-        ours = (await stack.enter_async_context(gate(folder / "gate", source))).candidate
+        ours = (await stack.enter_async_context(running_tollgate(folder / "tollgate", source))).candidate
         candidates = [ours]
         try:
             proxy = nginx.proxy(folder / "proxy", source, streaming=True)
@@ -47,7 +47,7 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
             for candidate in candidates:
                 section.add(f"{candidate.name}, at full speed", await _cost(candidate, "pause-0", scale.events))
         for number in range(scale.rounds):
-            async with gate(folder / f"memory-{number}", source) as fresh:
+            async with running_tollgate(folder / f"memory-{number}", source) as fresh:
                 section.add("tollgate, open streams", await _memory(fresh.candidate, scale.open_streams))
     paced = section.median("tollgate, paced", COST)
     section.figure(f"CPU per chunk, {STREAMS} streams with a chunk every {PAUSE_MS} ms", paced, "µs", PER_CHUNK)
@@ -60,22 +60,24 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
 
 
 async def _cost(candidate: Candidate, model: str, events: int) -> dict[str, float]:
-    """Relay `STREAMS` chats, their connections and requests in the bill; chunks are counted as the client gets them."""
-    ask = request("POST", "/llm", chat(model, events), candidate.keys[0])
+    """Relay `STREAMS` chats, with their connections and requests; chunks are counted as the client gets them."""
+    message = request("POST", "/llm", chat(model, events), candidate.keys[0])
     before = cpu_seconds(candidate.processes["worker"])
     async with asyncio.timeout(LIMIT_SECONDS):
-        chunks = sum(await asyncio.gather(*(relayed(candidate.port, ask) for _ in range(STREAMS))))
+        chunks = sum(await asyncio.gather(*(relayed(candidate.port, message) for _ in range(STREAMS))))
     spent = cpu_seconds(candidate.processes["worker"]) - before
     sent = STREAMS * events
     return {COST: spent / chunks * 1e6, SHARED_COST: spent / sent * 1e6, "chunks/event": chunks / sent}
 
 
-async def relayed(port: int, ask: bytes) -> int:
-    """The number of chunks in which an answer came. Raises `Failed` if it is no whole 200."""
+async def relayed(port: int, message: bytes) -> int:
+    """Return the number of chunks in which a response came. Raises `Failed` if it is no whole 200."""
     done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-    connection = await Connection.open(port, lambda _: None, lambda _: _tell(done, True), lambda _: _tell(done, False))
+    connection = await KeepAliveConnection.open(
+        port, lambda _: None, lambda _: _resolve(done, True), lambda _: _resolve(done, False)
+    )
     try:
-        connection.ask(ask)
+        connection.send(message)
         if not await done or connection.status != 200:
             raise Failed(f"a stream ended early or was refused (status {connection.status})")
         return connection.chunks
@@ -85,32 +87,35 @@ async def relayed(port: int, ask: bytes) -> int:
 
 async def _memory(candidate: Candidate, count: int) -> dict[str, float]:
     workers = candidate.processes["worker"]
-    ask = request("POST", "/llm", chat("hold", 2), candidate.keys[0])
-    async with held(candidate.port, ask, DIALS):  # what the first streams load is no cost of each
+    message = request("POST", "/llm", chat("hold", 2), candidate.keys[0])
+    async with held(candidate.port, message, DIALS):  # what the first streams load is no cost of each
         pass
     await asyncio.sleep(SETTLED_SECONDS)
     before = rss(workers)
-    async with held(candidate.port, ask, count):
+    async with held(candidate.port, message, count):
         await asyncio.sleep(SETTLED_SECONDS)
         during = rss(workers)
     return {"worker RSS before MiB": before / 2**20, MEMORY: (during - before) / 1024 / count}
 
 
 @asynccontextmanager
-async def held(port: int, ask: bytes, count: int) -> AsyncIterator[None]:
-    """`count` streams that have begun and go on for as long as the context."""
-    gate = asyncio.Semaphore(DIALS)
+async def held(port: int, message: bytes, count: int) -> AsyncIterator[None]:
+    """Open `count` streams that have begun and go on for as long as the context."""
+    dialing = asyncio.Semaphore(DIALS)
     loop = asyncio.get_running_loop()
-    opened: list[Connection] = []
+    opened: list[KeepAliveConnection] = []
 
     async def open_one() -> None:
         begun: asyncio.Future[bool] = loop.create_future()
-        async with gate:
-            connection = await Connection.open(
-                port, lambda _: _tell(begun, True), lambda _: _tell(begun, False), lambda _: _tell(begun, False)
+        async with dialing:
+            connection = await KeepAliveConnection.open(
+                port,
+                lambda _: _resolve(begun, True),
+                lambda _: _resolve(begun, False),
+                lambda _: _resolve(begun, False),
             )
             opened.append(connection)
-            connection.ask(ask)
+            connection.send(message)
             if not await begun or connection.status != 200:
                 raise Failed(f"stream {len(opened)} of {count} did not begin (status {connection.status})")
 
@@ -124,6 +129,6 @@ async def held(port: int, ask: bytes, count: int) -> AsyncIterator[None]:
             connection.close()
 
 
-def _tell(future: asyncio.Future[bool], value: bool) -> None:
+def _resolve(future: asyncio.Future[bool], value: bool) -> None:
     if not future.done():
         future.set_result(value)

@@ -1,4 +1,4 @@
-"""The load generators measure what they say; how fast anything is, no test asks."""
+"""Load generators measure what they claim; no test depends on how fast anything is."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ from tests.benchmarks.programs import Candidate, Failed, Missing, find, upstream
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.streams import held, relayed
 from tests.benchmarks.timer import Timer
-from tests.benchmarks.tollgate import gate
+from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.transfer import BLOCK, download, upload
 from tests.benchmarks.upstream import chat
 from tests.benchmarks.wrk import BODY, saturate
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def direct(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Candidate]:
-    """The upstream, in a process of its own."""
+    """Run the upstream in a process of its own."""
     async with upstream(tmp_path_factory.mktemp("upstream")) as candidate:
         yield candidate
 
@@ -46,7 +46,7 @@ async def test_parts_are_chosen_by_name() -> None:
         chosen(["speed"])
 
 
-async def test_a_section_tells_medians_and_compares_round_by_round() -> None:
+async def test_a_section_reports_medians_and_compares_round_by_round() -> None:
     section = Section("part", "a title")
     for ours, theirs in ((10.0, 100.0), (30.0, 200.0), (20.0, 400.0)):
         section.add("ours", {"requests/s": ours})
@@ -120,13 +120,13 @@ async def test_large_bodies_go_both_ways(direct: Candidate) -> None:
         assert await asyncio.to_thread(upload, direct, size, chunked=chunked) > 0
 
 
-async def test_the_whole_gate_is_measured_with_many_keys(direct: Candidate, tmp_path: Path) -> None:
-    async with gate(tmp_path / "gate", direct) as ours:
+async def test_the_whole_product_is_measured_with_many_keys(direct: Candidate, tmp_path: Path) -> None:
+    async with running_tollgate(tmp_path / "tollgate", direct) as ours:
         assert len(ours.workers) == 1
         keys = await fill(ours.deployment, 1_001)
         assert len(keys) == 1_000
-        ask = request("POST", "/llm", chat("pause-1", 5), keys[-1])
-        assert await relayed(ours.candidate.port, ask) >= 1
+        message = request("POST", "/llm", chat("pause-1", 5), keys[-1])
+        assert await relayed(ours.candidate.port, message) >= 1
         with pytest.raises(Failed, match="status 401"):
             await relayed(ours.candidate.port, request("POST", "/llm", chat("pause-1", 5), "unknown"))
         assert set(ours.candidate.cpu()) == {"worker", "redis"}
@@ -135,7 +135,7 @@ async def test_the_whole_gate_is_measured_with_many_keys(direct: Candidate, tmp_
         assert await ours.events() == 1
 
 
-async def test_the_least_that_a_server_and_a_chain_cost_is_measured_on_real_answers(
+async def test_the_least_that_a_server_and_a_chain_cost_is_measured_on_real_responses(
     direct: Candidate, tmp_path: Path
 ) -> None:
     async with floor(tmp_path) as least, bare(tmp_path / "bare", direct) as chain:

@@ -1,4 +1,4 @@
-"""A timer finer than an event loop's, whose own count in whole milliseconds."""
+"""Timer finer than those of an event loop, which count whole milliseconds."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ class _Schedule(ctypes.Structure):
 
 
 class Timer:
-    """A Linux timerfd: `fileno()` becomes readable at every instant `start` + n * `period`, in nanoseconds of
-    `time.monotonic_ns`. Raises `OSError` where the system has none."""
+    """Linux timerfd: `fileno()` is readable at every instant `start` + n * `period`, in `time.monotonic_ns`.
+
+    Raises `OSError` where the system has none.
+    """
 
     def __init__(self, period: int) -> None:
         self.start = time.monotonic_ns() + _LEAD_NS
@@ -34,11 +36,11 @@ class Timer:
             raise OSError(ctypes.get_errno(), "no timerfd")
 
     def fileno(self) -> int:
-        """For the event loop to watch."""
+        """Return the descriptor for the event loop to watch."""
         return int(self._descriptor)
 
     def passed(self) -> int:
-        """How many instants have passed since this was asked last."""
+        """Return how many instants have passed since the last call."""
         return int.from_bytes(os.read(self._descriptor, 8), "little")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The product under test, whole: `tollgate serve` with its embedded Redis, every stage on, its log in a file."""
+"""Whole product under test: `tollgate serve` with its embedded Redis, every stage on, its log in a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 from proxy.mock_gateway import MockGateway
 from proxy.store.configured import redis_keys
 from tests.benchmarks.programs import LOOPBACK, Candidate, make
-from tests.support.deployment import Deployment
+from tests.support.deployment import WORKER, Deployment
 
 PLAN = "benchmark"
 _HUGE = 10**9
@@ -31,12 +31,12 @@ _CONFIG: dict[str, Any] = {
         }
     }
 }
-"""Limits and prices of every kind the built-in plans have, too large to refuse anything."""
+"""Settings with limits and prices of every kind that the built-in plans have, too large to refuse anything."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """A running gate with one customer."""
+class RunningTollgate:
+    """Running deployment with one customer."""
 
     deployment: Deployment
     candidate: Candidate
@@ -46,7 +46,7 @@ class Gate:
         return self.candidate.processes["worker"]
 
     async def events(self) -> int:
-        """Usage events in the ledger."""
+        """Return the number of usage events in the ledger."""
         keys = redis_keys(self.deployment.settings)
         async with self.deployment.store() as store:
             lengths: list[int] = [await store.redis.xlen(keys.shared(tag).events) for tag in keys.tags]
@@ -54,15 +54,15 @@ class Gate:
 
 
 @contextlib.asynccontextmanager
-async def gate(
+async def running_tollgate(
     folder: Path,
     upstream: Candidate,
     *,
     name: str = "tollgate",
     llm: Candidate | None = None,
     **settings: Any,
-) -> AsyncIterator[Gate]:
-    """A gate in front of `upstream`; chats go to `llm` where it is given. `settings` go into the configuration."""
+) -> AsyncIterator[RunningTollgate]:
+    """Run Tollgate in front of `upstream`; chats go to `llm` if given. `settings` go into the configuration."""
     make(folder)
     config = {**_CONFIG, "routing": _routing(upstream, llm or upstream), **settings}
     deployment = Deployment(folder, MockGateway(), config, {})
@@ -70,13 +70,13 @@ async def gate(
         await deployment.start()
         customer = await deployment.customer(PLAN)
         port = deployment.address[1]
-        yield Gate(deployment, Candidate(name, port, (customer.key,), _roles(deployment)))
+        yield RunningTollgate(deployment, Candidate(name, port, (customer.key,), _roles(deployment)))
     finally:
         await deployment.stop()
 
 
 def _routing(upstream: Candidate, llm: Candidate) -> dict[str, Any]:
-    """More connections than any part opens, so that none waits for another."""
+    """Return the routing, with more connections than any part opens, so that none waits for another."""
 
     def pool(candidate: Candidate) -> dict[str, Any]:
         return {"gateways": [{"url": f"http://{LOOPBACK}:{candidate.port}", "max_connections": 8_192}]}
@@ -86,9 +86,9 @@ def _routing(upstream: Candidate, llm: Candidate) -> dict[str, Any]:
 
 
 def _roles(deployment: Deployment) -> dict[str, tuple[psutil.Process, ...]]:
-    """The worker processes and the embedded Redis."""
+    """Return the worker processes and the embedded Redis, by role."""
     processes = deployment.processes()
     return {
-        "worker": tuple(each for each in processes if "proxy.server.worker" in each.cmdline()),
+        "worker": tuple(each for each in processes if WORKER in each.cmdline()),
         "redis": tuple(each for each in processes if each.name().startswith(("redis-server", "valkey-server"))),
     }

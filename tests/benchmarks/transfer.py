@@ -1,4 +1,4 @@
-"""Large bodies over one plain blocking connection, which costs the least: to be called in a thread."""
+"""Large bodies over one plain blocking connection, which costs the least; call it in a thread."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ TIMEOUT_SECONDS = 60.0
 
 
 def download(candidate: Candidate, size: int) -> float:
-    """Seconds for GET of `size` bytes. Raises `Failed` if they do not come."""
+    """Download `size` bytes; return the seconds. Raises `Failed` if they do not come."""
     started = time.monotonic()
     with _connection(candidate) as connection:
         connection.sendall(_head(candidate, "GET", f"/stream/{size}.ts", ""))
-        body = _answered(connection)
+        body = _read_response(connection)
         left = size - len(body)
         room = bytearray(len(BLOCK))
         while left > 0:
             got = connection.recv_into(room)
             if not got:
-                raise Failed(f"{candidate.name}: the answer ended {left} bytes early")
+                raise Failed(f"{candidate.name}: the response ended {left} bytes early")
             left -= got
     return time.monotonic() - started
 
 
 def upload(candidate: Candidate, size: int, *, chunked: bool) -> float:
-    """Seconds for PUT of a segment of `size` bytes, a multiple of `BLOCK`'s. Raises `Failed` if it is not taken."""
+    """Upload a segment of `size` bytes, a multiple of `BLOCK`'s; return the seconds. Raises `Failed` if refused."""
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     started = time.monotonic()
     with _connection(candidate) as connection:
@@ -39,7 +39,7 @@ def upload(candidate: Candidate, size: int, *, chunked: bool) -> float:
             connection.sendall(piece)
         if chunked:
             connection.sendall(b"0\r\n\r\n")
-        _answered(connection)
+        _read_response(connection)
     return time.monotonic() - started
 
 
@@ -47,13 +47,13 @@ def _connection(candidate: Candidate) -> socket.socket:
     return socket.create_connection((LOOPBACK, candidate.port), TIMEOUT_SECONDS)
 
 
-def _head(candidate: Candidate, method: str, path: str, fields: str) -> bytes:
+def _head(candidate: Candidate, method: str, path: str, headers: str) -> bytes:
     key = candidate.keys[0]
-    return f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {key}\r\n{fields}\r\n".encode()
+    return f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {key}\r\n{headers}\r\n".encode()
 
 
-def _answered(connection: socket.socket) -> bytes:
-    """What follows the head of a 200. Raises `Failed` for anything else."""
+def _read_response(connection: socket.socket) -> bytes:
+    """Read the head of a 200; return what follows it. Raises `Failed` for any other status."""
     read = b""
     while b"\r\n\r\n" not in read:
         got = connection.recv(65_536)
@@ -62,5 +62,5 @@ def _answered(connection: socket.socket) -> bytes:
         read += got
     head, _, body = read.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200 "):
-        raise Failed(f"the answer was {head.splitlines()[0].decode(errors='replace')}")
+        raise Failed(f"the response was {head.splitlines()[0].decode(errors='replace')}")
     return body

@@ -1,11 +1,11 @@
-"""An upstream for what nginx cannot generate: event streams and large bodies.
+"""Upstream of event streams and large bodies, which nginx cannot generate.
 
 `python -m tests.benchmarks.upstream PORT` serves
 
 - POST /llm: a stream of `max_tokens` events, by the name of the `model`: `pause-MS` has as many milliseconds between
   events (0: each in a write of its own, as fast as they go), `hold` ends after one event, when the client goes;
 - GET /stream/BYTES.ts: as many bytes;
-- anything else, read to its end: nginx's static answer.
+- anything else, read to its end: nginx's static response.
 """
 
 from __future__ import annotations
@@ -20,25 +20,29 @@ import msgspec
 import uvloop
 
 from proxy.mock_gateway.routes.llm import Chat
-from tests.benchmarks.nginx import ANSWER
+from tests.benchmarks.nginx import RESPONSE
 from tests.benchmarks.programs import LOOPBACK
 
 BLOCK = bytes(256 * 1024)
 _OK = b"HTTP/1.1 200 OK\r\n"
-_ANSWER = b"%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (_OK, len(ANSWER), ANSWER.encode())
+_RESPONSE = b"%scontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    _OK,
+    len(RESPONSE),
+    RESPONSE.encode(),
+)
 _SSE = _OK + b"content-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
 _END = b"0\r\n\r\n"
 
 
 class Chats(msgspec.Struct):
-    """What a request to /llm says about the stream it wants."""
+    """Part of a request to /llm that describes the stream."""
 
     model: str
     max_tokens: int
 
 
 def chat(model: str, events: int) -> bytes:
-    """The body that asks for such a stream."""
+    """Return the body that requests such a stream."""
     return msgspec.json.encode(
         {"model": model, "max_tokens": events, "stream": True, "messages": [{"role": "user", "content": "tell me"}]}
     )
@@ -46,7 +50,7 @@ def chat(model: str, events: int) -> bytes:
 
 @lru_cache
 def chunks(count: int) -> tuple[bytes, ...]:
-    """Events as a gateway writes them (gateway contract section 1.2), each as a chunk of the transfer coding."""
+    """Return events as a gateway writes them (gateway contract section 1.2), each as a chunk of the transfer coding."""
     source = Chat("bench", 2, zero_usage=False)
     last = source.event("", "stop", count)
     events = [*(source.event(f"t{number} ", "", number + 1) for number in range(count - 1)), last]
@@ -54,7 +58,7 @@ def chunks(count: int) -> tuple[bytes, ...]:
 
 
 class Upstream(asyncio.Protocol):
-    """One connection."""
+    """Server's side of one connection."""
 
     def __init__(self) -> None:
         self._parser: Any = httptools.HttpRequestParser(self)
@@ -95,11 +99,11 @@ class Upstream(asyncio.Protocol):
             self._stream = asyncio.get_running_loop().create_task(self._events(wanted))
         elif self._path.startswith(b"/stream/"):
             size = self._path.removesuffix(b".ts").rpartition(b"/")[2]
-            self._left = int(size.rpartition(b"_")[2])  # the gate puts the app in front of it
+            self._left = int(size.rpartition(b"_")[2])  # Tollgate puts the app in front of it
             self._transport.write(_OK + b"content-type: video/mp2t\r\ncontent-length: %d\r\n\r\n" % self._left)
             self._generate()
         else:
-            self._transport.write(_ANSWER)
+            self._transport.write(_RESPONSE)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -133,7 +137,7 @@ async def serve(port: int) -> asyncio.Server:
 
 
 async def main() -> None:
-    """Serve until the process is told to end."""
+    """Serve until the process is stopped."""
     async with await serve(int(sys.argv[1])) as server:
         await server.serve_forever()
 

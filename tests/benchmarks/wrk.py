@@ -14,14 +14,14 @@ BODY = (
     b'"width":512,"height":512,"num_images_per_prompt":1}'
 )
 ENDING_SECONDS = 30.0
-"""What a run may take beyond its time."""
-PATIENCE = 5
-"""How much longer a run is repeated that brought no answer: on a busy machine a peer may need seconds for the first."""
+"""Seconds that a run may take beyond its time."""
+LONGER = 5
+"""Factor by which a run without any response is repeated longer: a peer on a busy machine may need seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run. Milliseconds, and CPU microseconds per request by role."""
+    """Result of one run: milliseconds, and CPU microseconds per request by role."""
 
     requests: int
     per_second: float
@@ -31,28 +31,28 @@ class Load:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """For a table."""
+        """Metrics for a table."""
         times = {"requests/s": self.per_second, "p50 ms": self.p50, "p99 ms": self.p99}
         shares = {f"{role} CPU": cost for role, cost in self.cpu.items() if len(self.cpu) > 1}
         return times | {"CPU µs/request": sum(self.cpu.values())} | shares
 
 
 async def saturate(candidate: Candidate, connections: int, seconds: int, folder: Path) -> Load:
-    """POST /text-to-image over this many connections. Raises `Missing`, and `Failed` if any answer was an error."""
+    """POST /text-to-image over this many connections. Raises `Missing`, and `Failed` if any response was an error."""
     wrk = find("wrk", "wrk")
     keys, body = folder / "keys.txt", folder / "body.json"
     keys.write_text("".join(f"{key}\n" for key in candidate.keys))
     body.write_bytes(BODY)
     script = ("-s", str(SCRIPT), f"http://{LOOPBACK}:{candidate.port}/text-to-image", "--", str(keys), str(body))
-    for duration in (seconds, PATIENCE * seconds):
+    for duration in (seconds, LONGER * seconds):
         options = ("-t", "1", "-c", str(connections), "-d", f"{duration}s", "--timeout", "10s")
         before = candidate.cpu()
         output = await output_of(wrk, *options, *script, seconds=duration + ENDING_SECONDS)
         after = candidate.cpu()
         result = json.loads(output.splitlines()[-1])
         if result["errors"]:
-            raise Failed(f"{candidate.name}: {result['errors']} errors beside {result['requests']} answers")
+            raise Failed(f"{candidate.name}: {result['errors']} errors beside {result['requests']} responses")
         if requests := result["requests"]:
             cpu = {role: (after[role] - before[role]) / requests * 1e6 for role in before}
             return Load(requests, requests / result["seconds"], result["p50"], result["p99"], cpu)
-    raise Failed(f"{candidate.name}: no answer in {PATIENCE * seconds} s")
+    raise Failed(f"{candidate.name}: no response in {LONGER * seconds} s")

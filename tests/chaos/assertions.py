@@ -1,11 +1,10 @@
-"""What must be true of the ledger once the noise is over, whatever was killed when."""
+"""Assertions about the ledger that hold once the load has ended, whatever was killed when."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import psutil
@@ -14,15 +13,15 @@ from middlewares.ledger.redis_keys import RedisKeys
 from proxy.reporting.verify.verification import verify
 from proxy.store.configured import redis_keys
 from proxy.store.store import Store
-from tests.support.deployment import Deployment, eventually, gone
+from tests.support.deployment import Deployment, eventually, wait_until_gone
 
-PATIENCE = 30.0
-"""Seconds after which what must happen counts as not happening."""
+TIMEOUT_SECONDS = 30.0
+"""Seconds after which an expected change counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """What an audit counted."""
+class AuditResult:
+    """Counts of an audit."""
 
     seen: int
     """Requests that reached the gateway."""
@@ -40,16 +39,17 @@ class Books:
         )
 
 
-async def audit(gate: Deployment) -> Books:
-    """Every request that the gateway saw has exactly one usage event; any other event is of an orphan.
+async def audit(deployment: Deployment) -> AuditResult:
+    """Check that each request that the gateway saw has exactly one usage event; any other event is an orphan's.
 
-    An orphan whose owner was alive after all has one adjustment, which says something. Wallets and running totals are
-    what the events make them.
+    An orphan whose owner was alive after all has one adjustment, which changes something. Wallets and running totals
+    are the sums of the events.
     """
-    seen = Counter(record.request_id for record in gate.gateway.requests)
-    events = await gate.events()
+    seen = Counter(record.request_id for record in deployment.gateway.requests)
+    events = await deployment.events()
     usage = {event["id"]: event for event in events if event["type"] == "usage"}
     ids = Counter(event["id"] for event in events)
+    assert seen, "no request reached the gateway, so none was audited"
     assert None not in seen, "a request without an id reached the gateway"
     assert not {identity: count for identity, count in seen.items() if count > 1}, "the gateway saw a request twice"
     assert not {identity: count for identity, count in ids.items() if count > 1}, "an event stands there twice"
@@ -59,27 +59,27 @@ async def audit(gate: Deployment) -> Books:
     adjustments = [event for event in events if event["type"] == "adjustment"]
     for event in adjustments:
         assert usage[event["id"].removesuffix("-adjustment")]["outcome"] == "orphaned"
-        says = any(event["units"].values()) or event["amount"] != "0" or event["outcome"] != "orphaned"
-        assert says, "an adjustment that changes nothing"
-    await _check_totals(gate)
+        changes = any(event["units"].values()) or event["amount"] != "0" or event["outcome"] != "orphaned"
+        assert changes, "an adjustment that changes nothing"
+    await _check_totals(deployment)
     outcomes = Counter(str(event["outcome"]) for event in usage.values())
-    return Books(len(seen), outcomes, len(unseen), len(adjustments))
+    return AuditResult(len(seen), outcomes, len(unseen), len(adjustments))
 
 
-async def _check_totals(gate: Deployment) -> None:
-    async with gate.store() as store:
-        differences, _ = await verify(store.redis, redis_keys(gate.settings), gate.settings.all_plans())
+async def _check_totals(deployment: Deployment) -> None:
+    async with deployment.store() as store:
+        differences, _ = await verify(store.redis, redis_keys(deployment.settings), deployment.settings.all_plans())
         assert not differences
 
 
-async def quiet(gate: Deployment) -> int:
-    """Wait until no hold, no body and no lease is left, then until no journal has anything to say.
+async def wait_until_settled(deployment: Deployment) -> int:
+    """Wait until no hold, no hold body and no lease is left, then until every journal is empty.
 
-    How late the last hold went, in milliseconds by the clock of Redis: from the end of its time, or from now if it
-    is overdue already.
+    Return how late the last hold went, in milliseconds by the clock of Redis: from its expiry, or from now if it is
+    overdue already.
     """
-    keys = redis_keys(gate.settings)
-    async with gate.store() as store, asyncio.timeout(PATIENCE):
+    keys = redis_keys(deployment.settings)
+    async with deployment.store() as store, asyncio.timeout(TIMEOUT_SECONDS):
         due = await _now(store)
         while await _reserved(store, keys):
             for tag in keys.tags:
@@ -87,17 +87,13 @@ async def quiet(gate: Deployment) -> int:
                 due = max([due, *(int(expiry) for _, expiry in last)])
             await asyncio.sleep(0.02)
         late = max(0, await _now(store) - due)
-        await eventually(lambda: not any(path.stat().st_size for path in journals(gate)))
+        await eventually(lambda: not any(path.stat().st_size for path in deployment.journals()))
+        assert deployment.journals(), "no journal was found, so none was checked"
         return late
 
 
-def journals(gate: Deployment) -> list[Path]:
-    """The journals of workers, living and dead."""
-    return list((gate.settings.data_dir / "journal").glob("*.journal"))
-
-
 async def _reserved(store: Store, keys: RedisKeys) -> int:
-    """Holds, bodies and leases that are there."""
+    """Count holds, hold bodies and leases."""
     redis = cast("Any", store.redis)
     shared = [keys.shared(tag) for tag in keys.tags]
     leases = [name async for name in redis.scan_iter(match="tollgate:*lease:*", count=1_000)]
@@ -114,12 +110,12 @@ async def _now(store: Store) -> int:
     return int(seconds) * 1_000 + int(microseconds) // 1_000
 
 
-async def slay(gate: Deployment) -> None:
-    """Kill everything, and whatever the dying have still started, until nothing is left."""
+async def kill_everything(deployment: Deployment) -> None:
+    """Kill every process, and whatever was started meanwhile, until none is left."""
 
     def survivors() -> list[psutil.Process]:
-        gate.kill()
-        return gate.processes()
+        deployment.kill()
+        return deployment.processes()
 
-    await gone(survivors)
-    await gate.ended()
+    await wait_until_gone(survivors)
+    await deployment.wait_for_exit()

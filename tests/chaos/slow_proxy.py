@@ -1,4 +1,4 @@
-"""A road to Redis that can be made slow."""
+"""TCP proxy in front of Redis that can be made slow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.deployment import eventually
 
 
 class SlowProxy:
-    """Relays TCP connections to `target`; `to_redis` and `from_redis` are the seconds each piece is held back."""
+    """Relay of TCP connections to `target`; `to_redis` and `from_redis` are the seconds each piece is held back."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -38,23 +38,25 @@ class SlowProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            there, back = await asyncio.open_connection(*self._target)
+            reader_of_target, writer_of_target = await asyncio.open_connection(*self._target)
         except OSError:
             writer.close()
             return
-        ways = asyncio.gather(self._carry(reader, back, "to_redis"), self._carry(there, writer, "from_redis"))
+        directions = asyncio.gather(
+            self._relay(reader, writer_of_target, "to_redis"), self._relay(reader_of_target, writer, "from_redis")
+        )
         with contextlib.suppress(asyncio.CancelledError):
-            await ways
+            await directions
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
-        """Pieces are delayed, not spaced: each leaves that long after it came, none before the one ahead of it."""
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
+        """Relay one direction. Pieces are delayed, not spaced: each leaves that long after it came, and in order."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
         async def deliver() -> None:
             while True:
                 came, piece = await pieces.get()
-                await eventually(lambda due=came: loop.time() >= due + getattr(self, way))  # type: ignore[misc]
+                await eventually(lambda due=came: loop.time() >= due + getattr(self, direction))  # type: ignore[misc]
                 writer.write(piece)
                 if not piece:
                     return

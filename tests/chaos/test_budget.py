@@ -18,7 +18,7 @@ from middlewares.ledger.credit.prepaid import grant
 from proxy.control.api_keys import ApiKeys
 from proxy.control.users import Users
 from proxy.store.configured import redis_keys
-from tests.chaos.assertions import PATIENCE, audit, quiet
+from tests.chaos.assertions import TIMEOUT_SECONDS, audit, wait_until_settled
 from tests.chaos.load import IMAGE
 from tests.support.deployment import Deployment, deployed
 
@@ -29,9 +29,9 @@ SIGNING_KEY = generate_private_key(SECP256R1())
 
 
 def config(folder: Path) -> dict[str, object]:
-    """Four workers, a prepaid plan, and an issuer whose tokens name app and user.
+    """Return the settings of four workers, a prepaid plan, and an issuer whose tokens name app and user.
 
-    Nobody is refused because the machine is too busy to answer in time: that would be no matter of the budget.
+    The long deadline keeps a busy machine from refusing requests for a reason other than the budget.
     """
     key_set = folder / "jwks.json"
     algorithm = jwt.algorithms.ECAlgorithm(jwt.algorithms.ECAlgorithm.SHA256)
@@ -52,9 +52,9 @@ def config(folder: Path) -> dict[str, object]:
     }
 
 
-async def credentials(gate: Deployment, app: str, key: str, count: int) -> list[str]:
-    """A third each: the app's own key, keys of ten known users, tokens of users that nobody has heard of."""
-    async with gate.store() as store:
+async def credentials(deployment: Deployment, app: str, key: str, count: int) -> list[str]:
+    """Return credentials, a third each: the app's own key, keys of ten known users, tokens of unknown users."""
+    async with deployment.store() as store:
         users = [(await Users(store.redis).create(app, f"user {number}"))[0] for number in range(10)]
         keys = [(await ApiKeys(store.redis, None).create(app, user=user.user_id))[1] for user in users]
     tokens = []
@@ -64,43 +64,45 @@ async def credentials(gate: Deployment, app: str, key: str, count: int) -> list[
     return tokens + [keys[number % 10] for number in range(count // 3)] + [key] * (count - 2 * (count // 3))
 
 
-async def spend(gate: Deployment, tokens: Sequence[str], model: str) -> Counter[int]:
-    """The statuses of one request for each token, all at once."""
+async def spend(deployment: Deployment, tokens: Sequence[str], model: str) -> Counter[int]:
+    """Send one request for each token, all at once; return the number of responses by status."""
 
     async def one(session: aiohttp.ClientSession, token: str) -> int:
         body, headers = IMAGE | {"model_id": model}, {"authorization": f"Bearer {token}"}
-        async with session.post(gate.public + "/text-to-image", json=body, headers=headers) as answer:
-            await answer.read()
-            return answer.status
+        async with session.post(deployment.public + "/text-to-image", json=body, headers=headers) as response:
+            await response.read()
+            return response.status
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         return Counter(await asyncio.gather(*(one(session, token) for token in tokens)))
 
 
-async def run(gate: Deployment, rng: random.Random) -> tuple[int, float]:
-    """One new app spends its whole budget; how much that was in requests, and the seconds it took."""
+async def run(deployment: Deployment, rng: random.Random) -> tuple[int, float]:
+    """Let a new app spend its whole budget; return how many requests that was, and the seconds it took."""
     affordable = rng.randrange(1, 400)
     budget = affordable * PRICE + rng.randrange(PRICE)
-    customer = await gate.customer("prepaid")
-    wallet = redis_keys(gate.settings).wallet(customer.app)
-    tokens = await credentials(gate, customer.app, customer.key, REQUESTS)
+    customer = await deployment.customer("prepaid")
+    wallet = redis_keys(deployment.settings).wallet(customer.app)
+    tokens = await credentials(deployment, customer.app, customer.key, REQUESTS)
     rng.shuffle(tokens)
-    async with gate.store() as store, asyncio.timeout(PATIENCE):
-        await grant(store, redis_keys(gate.settings), customer.app, None, budget, reference="budget")
+    async with deployment.store() as store, asyncio.timeout(TIMEOUT_SECONDS):
+        await grant(store, redis_keys(deployment.settings), customer.app, None, budget, reference="budget")
         began = time.monotonic()
         held = f"hold=budget{customer.app}"
-        spending = asyncio.create_task(spend(gate, tokens, f"mock/{rng.choice([held, 'delay=0.05', 'images=1'])}"))
+        spending = asyncio.create_task(
+            spend(deployment, tokens, f"mock/{rng.choice([held, 'delay=0.05', 'images=1'])}")
+        )
         while not spending.done():
             state = {field: int(value) for field, value in (await store.redis.hgetall(wallet)).items()}
             assert state.get(b"spent", 0) + state.get(b"held", 0) <= budget
             if state.get(b"held", 0) == affordable * PRICE:
-                gate.gateway.release(held.removeprefix("hold="))
+                deployment.gateway.release(held.removeprefix("hold="))
             await asyncio.sleep(0.01)
         statuses = await spending
         took = time.monotonic() - began
     assert statuses == {200: affordable, 402: REQUESTS - affordable}
-    await quiet(gate)
-    async with gate.store() as store:
+    await wait_until_settled(deployment)
+    async with deployment.store() as store:
         state = {field: int(value) for field, value in (await store.redis.hgetall(wallet)).items()}
     assert state == {b"granted": budget, b"spent": affordable * PRICE, b"held": 0}
     return affordable, took
@@ -109,16 +111,16 @@ async def run(gate: Deployment, rng: random.Random) -> tuple[int, float]:
 async def campaign(folder: Path, runs: int) -> None:
     seed = random.randrange(10**6)
     rng = random.Random(seed)
-    async with deployed(folder, config(folder)) as gate:
-        figures = [await run(gate, rng) for _ in range(runs)]
-        books = await audit(gate)
+    async with deployed(folder, config(folder)) as deployment:
+        figures = [await run(deployment, rng) for _ in range(runs)]
+        result = await audit(deployment)
     settled = sum(affordable for affordable, _ in figures)
     longest = max(seconds for _, seconds in figures)
     print(
         f"budget: seed {seed}, {runs} of {runs} runs of {REQUESTS} parallel requests exact, {settled} settled, "
-        f"none above its budget, longest {longest:.1f} s; {books}"
+        f"none above its budget, longest {longest:.1f} s; {result}"
     )
-    assert books.outcomes == {"complete": settled}
+    assert result.outcomes == {"complete": settled}
 
 
 async def test_parallel_requests_never_spend_more_than_there_is(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ROUNDS = 30
 
 @contextlib.contextmanager
 def busy_disk(folder: Path, writers: int = 3) -> Iterator[None]:
-    """Large files are written and synced all the time, so that every sync takes long."""
+    """Write and sync large files all the time, so that every sync takes long."""
     loop = "while :; do dd if=/dev/zero of=$0 bs=1M count=300 conv=fsync; done"
     shells = [
         subprocess.Popen(["sh", "-c", loop, str(folder / f"{n}")], stderr=subprocess.DEVNULL, start_new_session=True)
@@ -37,7 +37,7 @@ def busy_disk(folder: Path, writers: int = 3) -> Iterator[None]:
 
 
 def kill(data: Path, server: int) -> None:
-    """The server at once, then its guardian, and what they have started meanwhile."""
+    """Kill the server, then its supervisor, and what they have started meanwhile."""
     os.kill(server, signal.SIGKILL)
     while processes := processes_of(data):
         for process in processes:

@@ -1,6 +1,6 @@
-"""Hazard: a client that leaves. Work that nobody pays for, a gateway that works on for nobody, leaked sockets.
+"""Hazard: a client that disconnects. Work that nobody pays for, a gateway that works on for nobody, leaked sockets.
 
-Each request is left at an exact place: the stand-in waits there until the client is gone.
+Each client disconnects at an exact position: the mock gateway waits there until it is gone.
 """
 
 from __future__ import annotations
@@ -19,198 +19,204 @@ import pytest
 import pytest_asyncio
 
 from proxy.mock_gateway.record import Record
-from tests.chaos.assertions import quiet
+from tests.chaos.assertions import wait_until_settled
 from tests.chaos.load import HELD, IMAGE, chat
 from tests.support.deployment import Customer, Deployment, deployed, eventually
-from tests.support.wire import Wire, chunk, request
+from tests.support.raw_http import RawConnection, chunk, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EACH = 100
 TOKENS = 8
 EVENTS = TOKENS + 1
-"""A streamed answer has one event for each token, and one that says that it is finished."""
+"""Events of a streamed response: one for each token, and one that says that it is finished."""
 NOTHING: dict[str, int] = {}
 
-Leave = Callable[[Wire], Awaitable[None]]
+Disconnect = Callable[[RawConnection], Awaitable[None]]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate of one worker, so that what it opens and closes can be counted."""
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """Run one worker, so that what it opens and closes can be counted."""
     async with deployed(tmp_path_factory.mktemp("left"), {"log": {"requests": False}}) as deployment:
         yield deployment
 
 
-async def hang_up(wire: Wire) -> None:
+async def close(connection: RawConnection) -> None:
     """Close the connection in order."""
-    await wire.close()
+    await connection.close()
 
 
-async def vanish(wire: Wire) -> None:
-    """Close the connection by a reset, with data unread."""
-    wire.leave()
+async def reset(connection: RawConnection) -> None:
+    """Reset the connection, with data unread."""
+    connection.abort()
 
 
-def either(number: int) -> Leave:
-    """Each way of leaving in turn."""
-    return vanish if number % 2 else hang_up
+def either(number: int) -> Disconnect:
+    """Return each way to disconnect in turn."""
+    return reset if number % 2 else close
 
 
-async def ask(gate: Deployment, *pieces: bytes, count: int = EACH) -> list[Wire]:
-    """Connections that have each sent the same request."""
-    wires = [await Wire.open(gate.address) for _ in range(count)]
-    for wire in wires:
+async def send_on_new_connections(deployment: Deployment, *pieces: bytes, count: int = EACH) -> list[RawConnection]:
+    """Return new connections that have each sent the same request."""
+    connections = [await RawConnection.open(deployment.address) for _ in range(count)]
+    for connection in connections:
         for piece in pieces:
-            await wire.send(piece)
-    return wires
+            await connection.send(piece)
+    return connections
 
 
 def post(customer: Customer, path: str, body: dict[str, object]) -> bytes:
-    fields = [*customer.headers.items(), ("content-type", "application/json")]
-    return request("POST", path, fields, json.dumps(body).encode())
+    headers = [*customer.headers.items(), ("content-type", "application/json")]
+    return request("POST", path, headers, json.dumps(body).encode())
 
 
-async def stream(gate: Deployment, customer: Customer, place: int | None, leave: Leave) -> None:
-    """Ask for a streamed chat and leave after that many events, or (None) at its end."""
-    [wire] = await ask(
-        gate, post(customer, "/llm", chat(TOKENS, 0, "" if place is None else f"hold=x,hold-at={place}")), count=1
+async def stream(deployment: Deployment, customer: Customer, position: int | None, disconnect: Disconnect) -> None:
+    """Request a streamed chat and disconnect after that many events, or (None) at its end."""
+    [connection] = await send_on_new_connections(
+        deployment,
+        post(customer, "/llm", chat(TOKENS, 0, "" if position is None else f"hold=x,hold-at={position}")),
+        count=1,
     )
-    head = await wire.head()
+    head = await connection.head()
     assert head.status == 200
-    pieces, seen = wire.body(head), 0
-    if place is None:
+    pieces, seen = connection.body(head), 0
+    if position is None:
         seen = b"".join([piece async for piece in pieces]).count(b"data: ")
     else:
-        while seen < place:
+        while seen < position:
             seen += (await anext(pieces)).count(b"data: ")
-    assert seen == (EVENTS if place is None else place)
-    await leave(wire)
+    assert seen == (EVENTS if position is None else position)
+    await disconnect(connection)
 
 
-def requests_of(gate: Deployment, customer: Customer) -> list[Record]:
-    """What the gateway saw of a customer."""
-    return [record for record in gate.gateway.requests if record.header("x-tollgate-app") == customer.app]
+def requests_of(deployment: Deployment, customer: Customer) -> list[Record]:
+    """Return what the gateway received of a customer."""
+    return [record for record in deployment.gateway.requests if record.header("x-tollgate-app") == customer.app]
 
 
-def sockets(gate: Deployment) -> int:
-    """Sockets of the worker, its connections to the gateway excepted: idle ones are kept for the next request."""
-    [worker] = gate.workers()
-    upstream = [each for each in worker.net_connections("tcp") if each.raddr and each.raddr.port == gate.gateway.port]
+def sockets(deployment: Deployment) -> int:
+    """Count the worker's sockets but those to the gateway, which are kept idle for the next request."""
+    [worker] = deployment.workers()
+    upstream = [
+        each for each in worker.net_connections("tcp") if each.raddr and each.raddr.port == deployment.gateway.port
+    ]
     assert {each.status for each in upstream} <= {psutil.CONN_ESTABLISHED}
     opened = Path(f"/proc/{worker.pid}/fd").iterdir()
     return sum(os.readlink(each).startswith("socket:") for each in opened) - len(upstream)
 
 
-async def in_flight(gate: Deployment) -> float:
-    """Requests that are being served, as the gate's own metrics say."""
+async def in_flight(deployment: Deployment) -> float:
+    """Return the number of requests that are being served, by Tollgate's own metrics."""
     async with httpx.AsyncClient(trust_env=False, verify=False) as client:
-        text = (await client.get(gate.private + "/metrics")).text
+        text = (await client.get(deployment.private + "/metrics")).text
     return sum(float(value) for value in re.findall(r"^tollgate_requests_in_flight (\S+)$", text, re.MULTILINE))
 
 
-async def nothing_leaked(gate: Deployment, before: int) -> None:
-    """No request is in flight, in the gate or behind it, nothing is held, and no socket is open that was not before."""
+async def check_nothing_leaked(deployment: Deployment, before: int) -> None:
+    """Wait until no request is in flight, at Tollgate or the gateway, no hold is left, and no socket is new."""
 
-    async def so() -> bool:
-        return await in_flight(gate) == 0 and sockets(gate) <= before
+    async def idle() -> bool:
+        return await in_flight(deployment) == 0 and sockets(deployment) <= before
 
-    await gate.gateway.wait_for(finished=gate.gateway.counters["seen"])
-    await eventually(so)
-    await quiet(gate)
+    await deployment.gateway.wait_for(finished=deployment.gateway.counters["seen"])
+    await eventually(idle)
+    await wait_until_settled(deployment)
 
 
 def facts(event: dict[str, Any]) -> tuple[object, ...]:
-    """What must be the same in every event of one kind."""
+    """Return what must be the same in every event of one kind."""
     units = {unit: number for unit, number in event["units"].items() if unit != "milliseconds"}
     return event["outcome"], units, event["finish_reason"]
 
 
-@pytest.mark.parametrize("place", [0, 1, EVENTS // 2, EVENTS - 1, EVENTS, None])
-async def test_in_a_stream(gate: Deployment, place: int | None) -> None:
+@pytest.mark.parametrize("position", [0, 1, EVENTS // 2, EVENTS - 1, EVENTS, None])
+async def test_in_a_stream(deployment: Deployment, position: int | None) -> None:
     """After the head, an event, half of them, all but the last, all of them but not the end, and the end."""
-    before, customer = sockets(gate), await gate.customer()
-    await asyncio.gather(*(stream(gate, customer, place, either(number)) for number in range(EACH)))
-    events = await gate.settled(EACH, customer.app)
-    read = EVENTS if place is None else place
+    before, customer = sockets(deployment), await deployment.customer()
+    await asyncio.gather(*(stream(deployment, customer, position, either(number)) for number in range(EACH)))
+    events = await deployment.settled(EACH, customer.app)
+    read = EVENTS if position is None else position
     units = {"input_tokens": 1, "output_tokens": min(read, TOKENS)} if read else NOTHING
-    outcome, finished = "complete" if place is None else "client_disconnect", read == EVENTS
+    outcome, finished = "complete" if position is None else "client_disconnect", read == EVENTS
     expected = (outcome, units | {"requests": 1} if finished else units, "stop" if finished else "")
     assert [facts(event) for event in events] == [expected] * EACH
-    await nothing_leaked(gate, before)
-    ends = [(record.outcome, record.disconnected_at) for record in requests_of(gate, customer)]
-    assert ends == [("complete", None) if place is None else ("aborted", place)] * EACH
-    where = "at the end" if place is None else f"after {place} of {EVENTS} events"
+    await check_nothing_leaked(deployment, before)
+    ends = [(record.outcome, record.disconnected_at) for record in requests_of(deployment, customer)]
+    assert ends == [("complete", None) if position is None else ("aborted", position)] * EACH
+    where = "at the end" if position is None else f"after {position} of {EVENTS} events"
     print(f"disconnects {where}: {EACH} of {EACH} have one event, {outcome}, units {expected[1]}; nothing leaked")
 
 
-async def test_before_there_is_an_answer(gate: Deployment) -> None:
-    before, customer = sockets(gate), await gate.customer()
-    wires = await ask(gate, post(customer, "/text-to-image", HELD))
-    await gate.gateway.wait_for(held=EACH)
-    await asyncio.gather(*(either(number)(wire) for number, wire in enumerate(wires)))
-    events = await gate.settled(EACH, customer.app)
+async def test_before_there_is_a_response(deployment: Deployment) -> None:
+    before, customer = sockets(deployment), await deployment.customer()
+    connections = await send_on_new_connections(deployment, post(customer, "/text-to-image", HELD))
+    await deployment.gateway.wait_for(held=EACH)
+    await asyncio.gather(*(either(number)(connection) for number, connection in enumerate(connections)))
+    events = await deployment.settled(EACH, customer.app)
     assert [facts(event) for event in events] == [("client_disconnect", NOTHING, "")] * EACH
-    await nothing_leaked(gate, before)
-    assert [record.disconnected_at for record in requests_of(gate, customer)] == [0] * EACH
+    await check_nothing_leaked(deployment, before)
+    assert [record.disconnected_at for record in requests_of(deployment, customer)] == [0] * EACH
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
-async def test_during_an_upload(gate: Deployment, chunked: bool) -> None:
-    """Half a body is no body: the gateway never takes it for a whole one."""
-    before, customer = sockets(gate), await gate.customer()
+async def test_during_an_upload(deployment: Deployment, chunked: bool) -> None:
+    """Half a body is never taken for a whole one by the gateway."""
+    before, customer = sockets(deployment), await deployment.customer()
     half = bytes(100_000)
     framing = ("transfer-encoding", "chunked") if chunked else ("content-length", "200000")
-    fields = [*customer.headers.items(), ("content-type", "application/octet-stream"), framing]
-    wires = await ask(gate, request("POST", "/upscale", fields), chunk(half) if chunked else half)
+    headers = [*customer.headers.items(), ("content-type", "application/octet-stream"), framing]
+    connections = await send_on_new_connections(
+        deployment, request("POST", "/upscale", headers), chunk(half) if chunked else half
+    )
 
     def arrived() -> bool:
-        return [record.body_length for record in requests_of(gate, customer)] == [len(half)] * EACH
+        return [record.body_length for record in requests_of(deployment, customer)] == [len(half)] * EACH
 
     await eventually(arrived)
-    await asyncio.gather(*(either(number)(wire) for number, wire in enumerate(wires)))
-    events = await gate.settled(EACH, customer.app)
+    await asyncio.gather(*(either(number)(connection) for number, connection in enumerate(connections)))
+    events = await deployment.settled(EACH, customer.app)
     assert [facts(event) for event in events] == [("client_disconnect", NOTHING, "")] * EACH
-    await nothing_leaked(gate, before)
-    ends = [(record.body_complete, record.outcome) for record in requests_of(gate, customer)]
+    await check_nothing_leaked(deployment, before)
+    ends = [(record.body_complete, record.outcome) for record in requests_of(deployment, customer)]
     assert ends == [(False, "aborted")] * EACH
 
 
-async def test_before_anything_was_forwarded(gate: Deployment) -> None:
+async def test_before_anything_was_forwarded(deployment: Deployment) -> None:
     """A body that stops before its request was admitted leaves neither event nor hold."""
-    before, customer = sockets(gate), await gate.customer()
-    wires = await ask(gate, post(customer, "/text-to-image", IMAGE)[:-10])
+    before, customer = sockets(deployment), await deployment.customer()
+    connections = await send_on_new_connections(deployment, post(customer, "/text-to-image", IMAGE)[:-10])
 
     async def all_served() -> bool:
-        return await in_flight(gate) == EACH
+        return await in_flight(deployment) == EACH
 
     await eventually(all_served)
-    await asyncio.gather(*(either(number)(wire) for number, wire in enumerate(wires)))
-    await nothing_leaked(gate, before)
-    assert await gate.events(customer.app) == []
-    assert requests_of(gate, customer) == []
+    await asyncio.gather(*(either(number)(connection) for number, connection in enumerate(connections)))
+    await check_nothing_leaked(deployment, before)
+    assert await deployment.events(customer.app) == []
+    assert requests_of(deployment, customer) == []
 
 
-async def test_while_the_gate_waits_for_it_to_read(gate: Deployment) -> None:
-    before, customer = sockets(gate), await gate.customer()
-    fields = [*customer.headers.items(), ("x-mock-gateway", "bytes=50000000")]
-    wires = await ask(gate, request("GET", "/stream/a.ts", fields), count=20)
-    assert [(await wire.head()).status for wire in wires] == [200] * 20
-    await asyncio.gather(*map(vanish, wires))
-    events = await gate.settled(20, customer.app)
+async def test_while_tollgate_waits_for_it_to_read(deployment: Deployment) -> None:
+    before, customer = sockets(deployment), await deployment.customer()
+    headers = [*customer.headers.items(), ("x-mock-gateway", "bytes=50000000")]
+    connections = await send_on_new_connections(deployment, request("GET", "/stream/a.ts", headers), count=20)
+    assert [(await connection.head()).status for connection in connections] == [200] * 20
+    await asyncio.gather(*map(reset, connections))
+    events = await deployment.settled(20, customer.app)
     assert {event["outcome"] for event in events} == {"client_disconnect"}
-    await nothing_leaked(gate, before)
+    await check_nothing_leaked(deployment, before)
 
 
-async def test_half_closed(gate: Deployment) -> None:
-    """Who closes the sending half is taken to have left, as by servers in Go: the two cannot be told apart."""
-    before, customer = sockets(gate), await gate.customer()
-    wires = await ask(gate, post(customer, "/text-to-image", HELD))
-    await gate.gateway.wait_for(held=EACH)
-    for wire in wires:
-        wire.end()
-    assert {await wire.rest() for wire in wires} == {b""}
-    events = await gate.settled(EACH, customer.app)
+async def test_half_closed(deployment: Deployment) -> None:
+    """A client that closes its sending half counts as disconnected, as with servers in Go: both look the same."""
+    before, customer = sockets(deployment), await deployment.customer()
+    connections = await send_on_new_connections(deployment, post(customer, "/text-to-image", HELD))
+    await deployment.gateway.wait_for(held=EACH)
+    for connection in connections:
+        connection.send_eof()
+    assert {await connection.read_to_end() for connection in connections} == {b""}
+    events = await deployment.settled(EACH, customer.app)
     assert [facts(event) for event in events] == [("client_disconnect", NOTHING, "")] * EACH
-    await asyncio.gather(*map(hang_up, wires))
-    await nothing_leaked(gate, before)
+    await asyncio.gather(*map(close, connections))
+    await check_nothing_leaked(deployment, before)

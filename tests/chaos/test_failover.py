@@ -12,8 +12,8 @@ import pytest
 
 from middlewares.ledger.credit.prepaid import grant
 from proxy.store.configured import redis_keys
-from tests.chaos.assertions import audit, quiet
-from tests.chaos.steady import Figures, Steady
+from tests.chaos.assertions import audit, wait_until_settled
+from tests.chaos.steady_load import Latencies, SteadyLoad
 from tests.chaos.test_redis_trouble import CONFIG, DEADLINE, MARGIN, RECOVERY, WORKERS, state_lines
 from tests.store.conftest import servers_in
 from tests.store.servers import RedisServer, Sentinel, binaries
@@ -25,7 +25,7 @@ AT_ONCE = ("--repl-diskless-sync-delay", "0")
 
 @dataclass
 class Replicated:
-    """A master, its replicas, and the sentinels that watch them."""
+    """Master, its replicas, and the sentinels that watch them."""
 
     master: RedisServer
     replicas: list[RedisServer]
@@ -36,7 +36,7 @@ class Replicated:
         return "redis+sentinel://" + ",".join(str(sentinel.endpoint) for sentinel in self.sentinels) + "/main"
 
     def ready(self) -> bool:
-        """Whether a failover would succeed."""
+        """True if a failover would succeed."""
         known = f"slaves={REPLICAS},sentinels={SENTINELS}"
         return f"connected_slaves:{REPLICAS}" in self.master.ask("INFO", "replication") and all(
             known in sentinel.ask("INFO", "sentinel") for sentinel in self.sentinels
@@ -65,34 +65,34 @@ def replicated(tmp_path: Path) -> Iterator[Replicated]:
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -> None:
-    """Answers in time meanwhile, served again soon after the promotion, one line for each change, and no usage lost."""
+    """Responses stay in time, the promotion ends the refusals, each change is one log line, and no usage is lost."""
     await eventually(replicated.ready)
-    async with deployed(tmp_path, {**CONFIG, "redis_url": replicated.url}) as gate:
-        prepaid, guessed = await gate.customer("prepaid"), await gate.customer("guessed")
-        async with gate.store() as store:
-            await grant(store, redis_keys(gate.settings), prepaid.app, None, 10**26, reference="test")
-        steady = Steady(gate, [prepaid, guessed])
-        async with steady.running():
+    async with deployed(tmp_path, {**CONFIG, "redis_url": replicated.url}) as deployment:
+        prepaid, guessed = await deployment.customer("prepaid"), await deployment.customer("guessed")
+        async with deployment.store() as store:
+            await grant(store, redis_keys(deployment.settings), prepaid.app, None, 10**26, reference="test")
+        steady_load = SteadyLoad(deployment, [prepaid, guessed])
+        async with steady_load.running():
             await asyncio.to_thread(replicated.master.kill if how == "killed" else replicated.master.freeze)
             began = time.monotonic()
             await eventually(replicated.promoted)
             promoted = time.monotonic()
-            recovery = await steady.all_served(promoted)
+            recovery = await steady_load.all_served(promoted)
             if how == "frozen":
                 replicated.master.thaw()
-                await steady.all_served(time.monotonic())
-            await eventually(lambda: len(set(state_lines(gate, 0))) == 1, RECOVERY)  # the other worker, too
-        await quiet(gate)
-        books, changes = await audit(gate), state_lines(gate, 0)
-    answers = [sample for sample in steady.samples if began <= sample.began]
-    figures = Figures(answers, steady.syncs)
+                await steady_load.all_served(time.monotonic())
+            await eventually(lambda: len(set(state_lines(deployment, 0))) == 1, RECOVERY)  # the other worker, too
+        await wait_until_settled(deployment)
+        result, changes = await audit(deployment), state_lines(deployment, 0)
+    responses = [sample for sample in steady_load.samples if began <= sample.began]
+    figures = Latencies(responses, steady_load.syncs)
     print(
         f"master {how}: {figures}, promoted after {promoted - began:.1f} s, served again {recovery:.1f} s later, "
-        f"lines {changes}; {books}"
+        f"lines {changes}; {result}"
     )
-    guesses = {sample.answer.status for sample in answers if sample.customer is guessed}
+    guesses = {sample.response.status for sample in responses if sample.customer is guessed}
     assert guesses == {200} or (guesses == {200, 503} and figures.disk_is_slow)
-    assert {sample.answer.status for sample in answers if sample.customer is prepaid} == {200, 503}
+    assert {sample.response.status for sample in responses if sample.customer is prepaid} == {200, 503}
     assert figures.p99 <= DEADLINE + MARGIN + figures.slack
     assert recovery <= RECOVERY
     assert 1 <= changes[0] == changes[1] <= WORKERS

@@ -1,4 +1,4 @@
-"""Hazard: `kill -9`. Usage that nobody wrote down, limits that nobody gives back, money held for ever."""
+"""Hazard: `kill -9`. Usage that is not recorded, limits that are not given back, money that is held for ever."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 
 from middlewares.ledger.credit.prepaid import grant
 from proxy.store.configured import redis_keys
-from tests.chaos.assertions import audit, quiet, slay
-from tests.chaos.load import HELD, Load, post
-from tests.support.deployment import Customer, Deployment, deployed, eventually, gone
+from proxy.store.embedded import supervisor
+from tests.chaos.assertions import audit, kill_everything, wait_until_settled
+from tests.chaos.load import HELD, MixedLoad, post
+from tests.support.deployment import WORKER, Customer, Deployment, deployed, eventually, wait_until_gone
 
 TTL = 3.0
 CONCURRENT = 10
@@ -33,59 +34,65 @@ PLANS = {
         "prices": [{"unit": "pixels", "amount": 3, "per": 7}, {"unit": "requests", "amount": 10**20}],
     },
 }
-"""Amounts are past what integers of Redis and numbers of Lua hold exactly."""
+"""Plans with amounts past what integers of Redis and numbers of Lua hold exactly."""
+COMMANDS = {
+    "worker": (WORKER,),
+    "supervisor of Redis": (supervisor.__file__,),
+    "Redis": ("redis-server", "valkey-server"),
+}
+"""Words in the command line of each part, the first that fits; a supervisor's names the server's program, too."""
 CONFIG = {"workers": 2, "hold_ttl": TTL, "plans": PLANS, "log": {"requests": False}}
 
 
-async def customers_of(gate: Deployment) -> list[Customer]:
-    """One on each plan, the prepaid one with credit."""
-    customers = [await gate.customer(plan) for plan in PLANS]
-    async with gate.store() as store:
-        await grant(store, redis_keys(gate.settings), customers[1].app, None, 10**26, reference="test")
+async def customers_of(deployment: Deployment) -> list[Customer]:
+    """Create a customer on each plan, the prepaid one with credit."""
+    customers = [await deployment.customer(plan) for plan in PLANS]
+    async with deployment.store() as store:
+        await grant(store, redis_keys(deployment.settings), customers[1].app, None, 10**26, reference="test")
     return customers
 
 
-async def start_and_slay(gate: Deployment, after: float) -> None:
-    """Kill everything that many seconds into a start."""
-    before, starting = gate.process, asyncio.create_task(gate.start())
-    await eventually(lambda: gate.process is not before)
+async def kill_during_start(deployment: Deployment, after: float) -> None:
+    """Kill every process that many seconds into a start."""
+    before, starting = deployment.process, asyncio.create_task(deployment.start())
+    await eventually(lambda: deployment.process is not before)
     await asyncio.sleep(after)
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
-    await slay(gate)
+    await kill_everything(deployment)
 
 
-async def check_full_concurrency(gate: Deployment, customer: Customer) -> None:
-    """As many requests as the plan allows can run at once, not one less and not one more."""
-    seen = gate.gateway.counters["seen"]
+async def check_full_concurrency(deployment: Deployment, customer: Customer) -> None:
+    """Check that as many requests as the plan allows can run at once, not one less and not one more."""
+    seen = deployment.gateway.counters["seen"]
     async with aiohttp.ClientSession(headers=customer.headers) as session:
-        held = [asyncio.create_task(post(session, gate, HELD)) for _ in range(CONCURRENT)]
-        await gate.gateway.wait_for(seen=seen + CONCURRENT)
-        assert await post(session, gate, HELD) == 429
-        gate.gateway.release("for-ever")
+        held = [asyncio.create_task(post(session, deployment, HELD)) for _ in range(CONCURRENT)]
+        await deployment.gateway.wait_for(seen=seen + CONCURRENT)
+        assert await post(session, deployment, HELD) == 429
+        deployment.gateway.release("for-ever")
         assert await asyncio.gather(*held) == [200] * CONCURRENT
 
 
 async def campaign(folder: Path, rounds: int) -> None:
-    """Kill everything `rounds` times at random moments, some of them before the gate was up; then look at the books."""
+    """Kill every process `rounds` times at random moments, some of them before Tollgate was up; then audit."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
     statuses: Counter[int] = Counter()
-    async with deployed(folder, CONFIG) as gate:
-        customers = await customers_of(gate)
+    async with deployed(folder, CONFIG) as deployment:
+        customers = await customers_of(deployment)
         for _ in range(rounds):
-            load = Load(gate, customers, rng)
+            load = MixedLoad(deployment, customers, rng)
             async with load.running():
                 await asyncio.sleep(rng.uniform(0, 1))
-                await slay(gate)
+                await kill_everything(deployment)
             statuses += load.statuses
             if rng.random() < 0.2:
-                await start_and_slay(gate, rng.uniform(0, 1.5))
-            await gate.start()
-        late = await quiet(gate)
-        books = await audit(gate)
-        await check_full_concurrency(gate, customers[0])
-    print(f"kill -9 of everything: seed {seed}, {rounds} rounds, answers {dict(statuses)}; {books}; {late} ms late")
+                await kill_during_start(deployment, rng.uniform(0, 1.5))
+            await deployment.start()
+        late = await wait_until_settled(deployment)
+        result = await audit(deployment)
+        await check_full_concurrency(deployment, customers[0])
+    print(f"kill -9 of everything: seed {seed}, {rounds} rounds, responses {dict(statuses)}; {result}; {late} ms late")
     assert late <= 1000
 
 
@@ -98,66 +105,64 @@ async def test_everything_is_killed_under_load_two_hundred_times(tmp_path: Path)
     await campaign(tmp_path, 200)
 
 
-def parts(gate: Deployment) -> dict[str, list[psutil.Process]]:
-    """The living processes of a gate by what they do, its supervisor excepted."""
-    found: dict[str, list[psutil.Process]] = {"worker": [], "guardian": [], "redis": []}
-    for process in gate.processes():
+def parts(deployment: Deployment) -> dict[str, list[psutil.Process]]:
+    """Return the living processes of a deployment by role, its supervisor excepted."""
+    found: dict[str, list[psutil.Process]] = {role: [] for role in COMMANDS}
+    for process in deployment.processes():
         with contextlib.suppress(psutil.NoSuchProcess):
             command = " ".join(process.cmdline())
-            for part, sign in (("worker", "proxy.server.worker"), ("guardian", "guardian.py"), ("redis", "redis-ser")):
-                if sign in command:
-                    found[part].append(process)
-                    break
+            for role in [role for role, words in COMMANDS.items() if any(word in command for word in words)][:1]:
+                found[role].append(process)
     return found
 
 
-async def single_parts(folder: Path, rounds: int) -> None:
-    """Kill some of workers, Redis and its guardian, again and again, while load and supervisor go on."""
+async def kill_single_parts(folder: Path, rounds: int) -> None:
+    """Kill some of the workers, Redis and its supervisor, again and again, while load and main supervisor go on."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
-    async with deployed(folder, CONFIG) as gate:
-        customers = await customers_of(gate)
-        load = Load(gate, customers, rng)
+    async with deployed(folder, CONFIG) as deployment:
+        customers = await customers_of(deployment)
+        load = MixedLoad(deployment, customers, rng)
+        assert all(parts(deployment).values()), "a part was not found by its command"
         async with load.running():
             for _ in range(rounds):
                 await load.served(5)
                 await asyncio.sleep(rng.uniform(0, 0.2))
-                living = [process for some in parts(gate).values() for process in some]
+                living = [process for some in parts(deployment).values() for process in some]
                 for victim in rng.sample(living, rng.randint(0, len(living))):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         victim.kill()
             await load.served(5)
-        late = await quiet(gate)
-        books = await audit(gate)
-        await check_full_concurrency(gate, customers[0])
-    print(
-        f"kill -9 of single parts: seed {seed}, {rounds} rounds, answers {dict(load.statuses)}; {books}; {late} ms late"
-    )
+        late = await wait_until_settled(deployment)
+        result = await audit(deployment)
+        await check_full_concurrency(deployment, customers[0])
+    statuses = dict(load.statuses)
+    print(f"kill -9 of single parts: seed {seed}, {rounds} rounds, responses {statuses}; {result}; {late} ms late")
     assert late <= 1000
 
 
-async def test_workers_redis_and_its_guardian_are_killed_under_load(tmp_path: Path) -> None:
-    await single_parts(tmp_path, 12)
+async def test_workers_redis_and_its_supervisor_are_killed_under_load(tmp_path: Path) -> None:
+    await kill_single_parts(tmp_path, 12)
 
 
 @pytest.mark.soak
-async def test_workers_redis_and_its_guardian_are_killed_under_load_for_long(tmp_path: Path) -> None:
-    await single_parts(tmp_path, 300)
+async def test_workers_redis_and_its_supervisor_are_killed_under_load_for_long(tmp_path: Path) -> None:
+    await kill_single_parts(tmp_path, 300)
 
 
 async def test_without_a_supervisor_requests_finish_and_everything_ends(tmp_path: Path) -> None:
-    async with deployed(tmp_path, CONFIG) as gate:
-        customers = await customers_of(gate)
+    async with deployed(tmp_path, CONFIG) as deployment:
+        customers = await customers_of(deployment)
         async with aiohttp.ClientSession(headers=customers[0].headers) as session:
-            held = [asyncio.create_task(post(session, gate, HELD)) for _ in range(5)]
-            await gate.gateway.wait_for(held=5)
-            assert gate.process is not None
-            gate.process.kill()
-            await gate.ended()
-            gate.gateway.release("for-ever")
+            held = [asyncio.create_task(post(session, deployment, HELD)) for _ in range(5)]
+            await deployment.gateway.wait_for(held=5)
+            assert deployment.process is not None
+            deployment.process.kill()
+            await deployment.wait_for_exit()
+            deployment.gateway.release("for-ever")
             assert await asyncio.gather(*held) == [200] * 5
-        await gone(gate.processes)
-        await gate.start()
-        books = await audit(gate)
-    print(f"kill -9 of the supervisor: {books}")
-    assert books.outcomes == {"complete": 5}
+        await wait_until_gone(deployment.processes)
+        await deployment.start()
+        result = await audit(deployment)
+    print(f"kill -9 of the supervisor: {result}")
+    assert result.outcomes == {"complete": 5}

@@ -10,8 +10,8 @@ from typing import Any
 
 from starlette.types import Message
 
-from config.routing import Pool as PoolSettings
 from config.routing import Gateway, Health, Routing
+from config.routing import Pool as PoolSettings
 from middlewares.exchange import Exchange
 from middlewares.routes import BY_NAME
 from middlewares.tier_routing.fleet import Fleet

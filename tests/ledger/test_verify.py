@@ -1,8 +1,7 @@
 """Running totals are proved against the events: nothing found where all is well, everything found that was bent."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -46,19 +45,19 @@ PLAN = Plan.model_validate(
 PLANS = {"plan": PLAN}
 
 
-@pytest.fixture(params=["single", "cluster"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """A Redis of its own: the whole store is verified."""
-    async with serving(tmp_path, cluster=request.param == "cluster") as opened:
+@pytest.fixture(scope="module", params=["single", "cluster"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis for this module: a cluster takes two seconds to become one."""
+    with servers_in(tmp_path_factory.mktemp("verified")) as start:
+        yield RedisCluster(start).url if request.param == "cluster" else start().url
+
+
+@pytest.fixture
+async def store(url: str, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty Redis: the whole store is verified."""
+    async with await Store.open(url, tmp_path, deadline=10) as opened:
+        await opened.redis.flushall()
         yield opened
-
-
-@asynccontextmanager
-async def serving(folder: Path, *, cluster: bool) -> AsyncIterator[Store]:
-    with servers_in(folder) as start:
-        url = RedisCluster(start).url if cluster else start().url
-        async with await Store.open(url, folder, deadline=10) as store:
-            yield store
 
 
 @pytest.fixture

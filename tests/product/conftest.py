@@ -1,4 +1,4 @@
-"""One gate for all tests that leave it as they found it; those that hurt it start their own."""
+"""One deployment for all tests that leave it as they found it; those that damage it start their own."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,20 +12,20 @@ from tests.support.deployment import Customer, Deployment, deployed
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate with two workers and nothing configured but the gateway."""
-    async with deployed(tmp_path_factory.mktemp("gate"), {"workers": 2}) as deployment:
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """Run two workers with nothing configured but the gateway."""
+    async with deployed(tmp_path_factory.mktemp("deployment"), {"workers": 2}) as deployment:
         yield deployment
 
 
 def limited(scope: str, **limits: int) -> dict[str, Any]:
-    """A plan with limits in one scope."""
+    """Return a plan with limits in one scope."""
     return {"tier": "standard", "limits": {scope: limits}}
 
 
 SCOPES = ("key", "user", "app", "global")
 PEPPER = "pepper-that-nobody-may-see"
-CROWDED = {
+LIMITED = {
     "workers": 4,
     "plans": {
         **{f"ten-per-{scope}": limited(scope, requests_per_minute=10) for scope in SCOPES},
@@ -36,27 +36,27 @@ IDENTITY_PROVIDER = {"issuer": ISSUER, "audience": AUDIENCE, "app_claim": "app",
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def crowd(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate with four workers, and for each scope a plan `ten-per-<scope>` and one `five-at-once-per-<scope>`.
+async def limited_deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """Run four workers, with a plan for each scope: `ten-per-<scope>` and `five-at-once-per-<scope>`.
 
-    Tokens of `tests.auth.issuer` are good here; their claims name the app and may name the plan.
+    Tokens of `tests.auth.issuer` are valid here; their claims name the app and may name the plan.
     """
-    folder = tmp_path_factory.mktemp("crowd")
+    folder = tmp_path_factory.mktemp("limited")
     (folder / "keys.json").write_bytes(key_set(jwk(rsa_key(), kid="k1")))
     issuer = {**IDENTITY_PROVIDER, "jwks_file": str(folder / "keys.json")}
     auth = {"key_pepper": PEPPER, "issuers": [issuer]}
-    async with deployed(folder, {**CROWDED, "auth": auth}) as deployment:
+    async with deployed(folder, {**LIMITED, "auth": auth}) as deployment:
         yield deployment
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def client(gate: Deployment) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of that gate, without credentials."""
-    async with httpx.AsyncClient(base_url=gate.public, timeout=30, trust_env=False, verify=False) as http:
+async def client(deployment: Deployment) -> AsyncIterator[httpx.AsyncClient]:
+    """Open an HTTP client of the shared deployment, without credentials."""
+    async with httpx.AsyncClient(base_url=deployment.public, timeout=30, trust_env=False, verify=False) as http:
         yield http
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def somebody(gate: Deployment) -> Customer:
-    """A customer of that gate without limits, for tests that count nothing."""
-    return await gate.customer()
+async def customer(deployment: Deployment) -> Customer:
+    """Create a customer of the shared deployment without limits, for tests that count nothing."""
+    return await deployment.customer()

@@ -1,4 +1,4 @@
-"""A gate that cannot begin: it ends at once, with lines that say what is wrong and where, and without a traceback."""
+"""Failed starts end at once, with lines that say what is wrong and where, and without a traceback."""
 
 from pathlib import Path
 from typing import Any
@@ -31,25 +31,25 @@ PATHS = (
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])
-async def test_every_error_of_the_configuration_is_told_with_its_path(
-    gate: Deployment, tmp_path: Path, command: str
+async def test_every_error_of_the_configuration_is_reported_with_its_path(
+    deployment: Deployment, tmp_path: Path, command: str
 ) -> None:
     environment = {"TOLLGATE_LOG__LEVEL": "loud", "TOLLGATE_WROKERS": "2", "TOLLGATE_REDIS_URL": "redis://:hush@h:x"}
-    code, out, err = await Deployment(tmp_path, gate.gateway, WRONG, environment).cli(command)
+    code, out, err = await Deployment(tmp_path, deployment.gateway, WRONG, environment).cli(command)
     assert (code, out) == (2, "")
-    told = {line.split(": ")[1] for line in err.splitlines() if line.startswith("tollgate: ")}
-    assert told == {*PATHS, "log.level", "TOLLGATE_WROKERS"}
-    assert len(err.splitlines()) == len(told), "one line for each, and nothing else"
+    reported = {line.split(": ")[1] for line in err.splitlines() if line.startswith("tollgate: ")}
+    assert reported == {*PATHS, "log.level", "TOLLGATE_WROKERS"}
+    assert len(err.splitlines()) == len(reported), "one line for each, and nothing else"
     assert "hush" not in err
 
 
 @pytest.mark.parametrize("address", ["tcp", "unix"])
 async def test_without_redis_it_does_not_start_and_says_so_in_one_line(
-    gate: Deployment, tmp_path: Path, address: str
+    deployment: Deployment, tmp_path: Path, address: str
 ) -> None:
     where = f"127.0.0.1:{free_port()}" if address == "tcp" else str(tmp_path / "nobody")
     url = f"redis://:hush@{where}" if address == "tcp" else f"unix://:hush@{where}"
-    code, out, err = await Deployment(tmp_path, gate.gateway, {"redis_url": url, "store": {}}, {}).cli("serve")
+    code, out, err = await Deployment(tmp_path, deployment.gateway, {"redis_url": url, "store": {}}, {}).cli("serve")
     assert code not in (0, 2)
     assert out == ""
     [line] = err.splitlines()
@@ -58,8 +58,8 @@ async def test_without_redis_it_does_not_start_and_says_so_in_one_line(
     assert "hush" not in line
 
 
-async def test_a_taken_port_is_one_line_too(gate: Deployment, tmp_path: Path) -> None:
-    code, out, err = await Deployment(tmp_path, gate.gateway, {"listen": gate.host}, {}).cli("serve")
+async def test_a_taken_port_is_one_line_too(deployment: Deployment, tmp_path: Path) -> None:
+    code, out, err = await Deployment(tmp_path, deployment.gateway, {"listen": deployment.host}, {}).cli("serve")
     [line] = err.splitlines()
     assert (code not in (0, 2), out) == (True, "")
-    assert line.startswith(f"tollgate: cannot listen on {gate.host}")
+    assert line.startswith(f"tollgate: cannot listen on {deployment.host}")

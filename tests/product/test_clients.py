@@ -1,4 +1,4 @@
-"""Clients that know nothing of the gate, with a key added and nothing else changed."""
+"""Unchanged gateway clients work with a key added and nothing else changed."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from livepeer_ai import Livepeer
 from middlewares.tenancy.names import at_gateway
 from proxy.mock_gateway.media import png, ts, wav
 from tests.support.deployment import Customer, Deployment, eventually
-from tests.support.wire import Wire, chunk
+from tests.support.raw_http import RawConnection, chunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -24,7 +24,7 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg
 
 
 def use_every_route(url: str, key: str) -> None:
-    """The official client as its documentation shows it: a server and a bearer, and whatever it does by itself."""
+    """Use the official client as its documentation shows: a server, a bearer, and its own defaults."""
     picture = {"file_name": "a.png", "content": PNG}
     with Livepeer(server_url=url, http_bearer=key) as livepeer:
         generate = livepeer.generate
@@ -64,10 +64,10 @@ def use_every_route(url: str, key: str) -> None:
         assert speech.audio_response.audio.url.endswith(".wav")
 
 
-async def test_the_official_client_uses_every_route(gate: Deployment) -> None:
-    customer = await gate.customer()
-    await asyncio.to_thread(use_every_route, gate.public, customer.key)
-    events = await gate.settled(9, customer.app)
+async def test_the_official_client_uses_every_route(deployment: Deployment) -> None:
+    customer = await deployment.customer()
+    await asyncio.to_thread(use_every_route, deployment.public, customer.key)
+    events = await deployment.settled(9, customer.app)
     assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
     assert [event["workload"] for event in events] == [
         "text-to-image",
@@ -82,13 +82,13 @@ async def test_the_official_client_uses_every_route(gate: Deployment) -> None:
     ]
 
 
-async def test_the_official_client_uses_every_route_asynchronously(gate: Deployment) -> None:
-    customer = await gate.customer()
+async def test_the_official_client_uses_every_route_asynchronously(deployment: Deployment) -> None:
+    customer = await deployment.customer()
     picture = {"file_name": "a.png", "content": PNG}
     sound = {"file_name": "a.wav", "content": wav(1000)}
-    async with Livepeer(server_url=gate.public, http_bearer=customer.key) as livepeer:
+    async with Livepeer(server_url=deployment.public, http_bearer=customer.key) as livepeer:
         generate = livepeer.generate
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             generate.text_to_image_async(request={"model_id": "m", "prompt": "p", "width": 64, "height": 64}),
             generate.image_to_image_async(request={"model_id": "m", "prompt": "p", "image": picture}),
             generate.llm_async(request={"model": "m", "messages": [{"role": "user", "content": "hello there"}]}),
@@ -99,8 +99,8 @@ async def test_the_official_client_uses_every_route_asynchronously(gate: Deploym
             generate.image_to_text_async(request={"model_id": "m", "image": picture}),
             generate.text_to_speech_async(request={"model_id": "m", "text": "hi"}),
         )
-    assert {answer.http_meta.response.status_code for answer in answers} == {200}
-    events = await gate.settled(9, customer.app)
+    assert {response.http_meta.response.status_code for response in responses} == {200}
+    events = await deployment.settled(9, customer.app)
     assert {(event["model"], event["outcome"]) for event in events} == {("m", "complete")}
 
 
@@ -111,138 +111,138 @@ async def run(*command: str) -> asyncio.subprocess.Process:
 
 
 def chat(hold: str) -> str:
-    """A streamed chat of five tokens that is held back after two."""
+    """Return a streamed chat of five tokens that is held back after two."""
     messages = [{"role": "user", "content": "a b"}]
     return json.dumps({"model": f"mock/hold={hold},hold-at=2", "max_tokens": 5, "stream": True, "messages": messages})
 
 
 @needs_curl
 @pytest.mark.parametrize("credential", ["Authorization: Bearer {}", "X-Api-Key: {}"])
-async def test_curl_shows_a_streamed_chat_as_it_comes(gate: Deployment, credential: str) -> None:
-    customer = await gate.customer()
+async def test_curl_shows_a_streamed_chat_as_it_comes(deployment: Deployment, credential: str) -> None:
+    customer = await deployment.customer()
     process = await run(
-        *("curl", "-sSN", "--max-time", "60", "--noproxy", "*", f"{gate.public}/llm"),
+        *("curl", "-sSN", "--max-time", "60", "--noproxy", "*", f"{deployment.public}/llm"),
         *("-H", credential.format(customer.key), "-d", chat(customer.app)),
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):
         first = [await process.stdout.readline() for _ in range(4)]
         assert [line[:6] for line in first] == [b"data: ", b"\n", b"data: ", b"\n"], "two while the third is held"
-        gate.gateway.release(customer.app)
+        deployment.gateway.release(customer.app)
         rest = await process.stdout.read()
         assert await process.wait() == 0
     assert rest.count(b"data: ") == 4
     assert b'"finish_reason":"stop"' in rest
-    [event] = await gate.settled(1, customer.app)
+    [event] = await deployment.settled(1, customer.app)
     assert event["units"]["output_tokens"] == 5
 
 
-def push(customer: Customer, *fields: str) -> bytes:
-    """The head of a segment pushed as encoders do: a PUT whose length nobody knows yet."""
+def push(customer: Customer, *headers: str) -> bytes:
+    """Return the head of a segment pushed as encoders do: a PUT whose length is not known yet."""
     lines = (
         f"PUT /live/{customer.app}/0.ts HTTP/1.1",
-        "Host: gate",
+        "Host: tollgate",
         f"Authorization: Bearer {customer.key}",
         "User-Agent: Lavf/61.1.100",
         "Transfer-Encoding: chunked",
-        *fields,
+        *headers,
     )
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def check_push(gate: Deployment, customer: Customer, sha256: str, size: int) -> None:
-    [event] = await gate.settled(1, customer.app)
+async def check_push(deployment: Deployment, customer: Customer, sha256: str, size: int) -> None:
+    [event] = await deployment.settled(1, customer.app)
     assert (event["workload"], event["outcome"], event["bytes_in"]) == ("transcoding", "complete", size)
-    record = gate.record(event["id"])
+    record = deployment.record(event["id"])
     assert (record.body_length, record.body_sha256, record.body_complete) == (size, sha256, True)
     assert (record.header("transfer-encoding") is None) != (record.header("content-length") is None)
     assert record.header("expect") is None
 
 
-async def test_a_segment_of_unknown_length_is_pushed_in_chunks(gate: Deployment) -> None:
-    customer = await gate.customer()
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(customer))
+async def test_a_segment_of_unknown_length_is_pushed_in_chunks(deployment: Deployment) -> None:
+    customer = await deployment.customer()
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(customer))
         for piece in PIECES:
-            await wire.send(chunk(piece))
-        await wire.send(chunk(b""))
-        answer = await wire.answer()
-    assert (answer.status, answer.body) == (200, b"")
-    await check_push(gate, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
+            await connection.send(chunk(piece))
+        await connection.send(chunk(b""))
+        response = await connection.response()
+    assert (response.status, response.body) == (200, b"")
+    await check_push(deployment, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
 
 
-async def test_an_encoder_that_waits_for_100_continue_gets_it(gate: Deployment) -> None:
-    customer = await gate.customer()
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(customer, "Expect: 100-continue"))
-        interim = await wire.head()
+async def test_an_encoder_that_waits_for_100_continue_gets_it(deployment: Deployment) -> None:
+    customer = await deployment.customer()
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(customer, "Expect: 100-continue"))
+        interim = await connection.head()
         assert interim.status == 100
         for piece in PIECES:
-            await wire.send(chunk(piece))
-        await wire.send(chunk(b""))
-        assert (await wire.answer()).status == 200
-    await check_push(gate, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
+            await connection.send(chunk(piece))
+        await connection.send(chunk(b""))
+        assert (await connection.response()).status == 200
+    await check_push(deployment, customer, sha256(SEGMENT).hexdigest(), len(SEGMENT))
 
 
-async def test_whoever_waits_for_100_continue_without_a_key_is_told_401_at_once(gate: Deployment) -> None:
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(Customer("nobody", "wrong"), "Expect: 100-continue"))
-        head = await wire.head()
+async def test_whoever_waits_for_100_continue_without_a_key_gets_401_at_once(deployment: Deployment) -> None:
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(Customer("nobody", "wrong"), "Expect: 100-continue"))
+        head = await connection.head()
         assert head.status == 401
 
 
-async def test_a_push_is_on_its_way_before_its_last_chunk_is_made(gate: Deployment) -> None:
-    """The gateway gets what the encoder has, while the encoder still encodes."""
-    customer = await gate.customer()
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(customer) + chunk(SEGMENT))
-        await eventually(lambda: any(each.body_length == len(SEGMENT) for each in gate.heard(customer.app)))
-        assert not gate.heard(customer.app)[0].body_complete
-        await wire.send(chunk(b""))
-        assert (await wire.answer()).status == 200
+async def test_a_push_is_on_its_way_before_its_last_chunk_is_made(deployment: Deployment) -> None:
+    """The gateway receives a segment while its encoder is still writing it."""
+    customer = await deployment.customer()
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(customer) + chunk(SEGMENT))
+        await eventually(lambda: any(each.body_length == len(SEGMENT) for each in deployment.forwarded(customer.app)))
+        assert not deployment.forwarded(customer.app)[0].body_complete
+        await connection.send(chunk(b""))
+        assert (await connection.response()).status == 200
 
 
 @pytest.mark.parametrize("size", [0, 188, 50_008, 1_000_032])
-async def test_an_encoder_that_hangs_up_after_its_last_byte_loses_nothing(gate: Deployment, size: int) -> None:
-    """ffmpeg does so: it never reads the answer. The gateway transcodes what it has, so it is a complete request."""
-    customer = await gate.customer()
+async def test_an_encoder_that_hangs_up_after_its_last_byte_loses_nothing(deployment: Deployment, size: int) -> None:
+    """ffmpeg never reads the response. The gateway transcodes what it received, so the request is complete."""
+    customer = await deployment.customer()
     segment = ts(size)
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(customer) + (chunk(segment) if size else b"") + chunk(b""))
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(customer) + (chunk(segment) if size else b"") + chunk(b""))
     if size:
-        await check_push(gate, customer, sha256(segment).hexdigest(), len(segment))
+        await check_push(deployment, customer, sha256(segment).hexdigest(), len(segment))
     else:
-        [event] = await gate.settled(1, customer.app)
+        [event] = await deployment.settled(1, customer.app)
         assert (event["status"], event["outcome"]) == (422, "complete")
 
 
-async def test_an_encoder_that_hangs_up_before_its_last_byte_pushes_nothing(gate: Deployment) -> None:
-    """What the gateway was sent stays visibly incomplete."""
-    customer = await gate.customer()
-    async with await Wire.open(gate.address) as wire:
-        await wire.send(push(customer) + chunk(SEGMENT))
-        await eventually(lambda: any(each.body_length for each in gate.heard(customer.app)))
-    [event] = await gate.settled(1, customer.app)
+async def test_an_encoder_that_hangs_up_before_its_last_byte_pushes_nothing(deployment: Deployment) -> None:
+    """The gateway can tell that the body is incomplete."""
+    customer = await deployment.customer()
+    async with await RawConnection.open(deployment.address) as connection:
+        await connection.send(push(customer) + chunk(SEGMENT))
+        await eventually(lambda: any(each.body_length for each in deployment.forwarded(customer.app)))
+    [event] = await deployment.settled(1, customer.app)
     assert event["outcome"] == "client_disconnect"
-    await eventually(lambda: gate.heard(customer.app)[0].outcome == "aborted")
-    assert not gate.heard(customer.app)[0].body_complete
+    await eventually(lambda: deployment.forwarded(customer.app)[0].outcome == "aborted")
+    assert not deployment.forwarded(customer.app)[0].body_complete
 
 
 @needs_ffmpeg
-async def test_ffmpeg_pushes_its_segments(gate: Deployment, tmp_path: Path) -> None:
-    customer = await gate.customer()
+async def test_ffmpeg_pushes_its_segments(deployment: Deployment, tmp_path: Path) -> None:
+    customer = await deployment.customer()
     process = await run(
         *("ffmpeg", "-hide_banner", "-loglevel", "error"),
         *("-f", "lavfi", "-i", "testsrc=size=128x96:rate=10:duration=3", "-c:v", "mpeg2video", "-g", "10"),
         *("-f", "hls", "-hls_time", "1", "-method", "PUT", "-headers", f"X-Api-Key: {customer.key}\r\n"),
-        *("-hls_segment_filename", f"{gate.public}/live/movie/%d.ts", str(tmp_path / "list.m3u8")),
+        *("-hls_segment_filename", f"{deployment.public}/live/movie/%d.ts", str(tmp_path / "list.m3u8")),
     )
     async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert (process.returncode, output.decode()) == (0, "")
-    events = await gate.settled(3, customer.app)
+    events = await deployment.settled(3, customer.app)
     assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
-    pushed = gate.heard(customer.app)
+    pushed = deployment.forwarded(customer.app)
     movie = at_gateway(customer.app, "movie")
     assert sorted(each.target for each in pushed) == [f"/live/{movie}/{number}.ts" for number in range(3)]
     assert all(each.body_complete for each in pushed)

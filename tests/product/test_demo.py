@@ -1,4 +1,4 @@
-"""`make run` with nothing configured: lines to paste that work, an end that leaves nothing, data that stays."""
+"""`tollgate demo` prints lines that work when pasted, leaves no process behind, and keeps its data."""
 
 import asyncio
 import contextlib
@@ -17,21 +17,21 @@ import psutil
 import pytest
 
 from tests.store.servers import processes_of
-from tests.support.deployment import TOLLGATE, eventually, gone
+from tests.support.deployment import TOLLGATE, eventually, wait_until_gone
 
-HOUSE = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 class Demo:
-    """A running `tollgate demo`, in a process group of its own as a terminal gives it one."""
+    """`tollgate demo`, running in a process group of its own, as in a terminal."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
-        self.environment["PYTHONPATH"] = str(HOUSE)
+        self.environment["PYTHONPATH"] = str(ROOT)
 
     async def start(self) -> list[str]:
-        """What it prints until it says how to stop it."""
+        """Start; return the lines that it prints, up to the one that says how to stop it."""
         with (self.folder / "log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *TOLLGATE,
@@ -53,7 +53,7 @@ class Demo:
         return lines
 
     async def bash(self, script: str) -> str:
-        """Standard output of what a person pastes."""
+        """Run pasted lines in a shell; return their standard output."""
         process = await asyncio.create_subprocess_exec(
             "bash", "-e", cwd=self.folder, env=self.environment, stdin=-1, stdout=-1, stderr=-1
         )
@@ -62,8 +62,8 @@ class Demo:
         assert (process.returncode, err) == (0, b"")
         return out.decode()
 
-    async def ask(self, *arguments: str) -> Any:
-        """A command of `tollgate` in the same folder."""
+    async def tollgate(self, *arguments: str) -> Any:
+        """Run a command of `tollgate` in the same folder; return its JSON."""
         process = await asyncio.create_subprocess_exec(
             *TOLLGATE, *arguments, "--json", cwd=self.folder, env=self.environment, stdout=-1
         )
@@ -73,11 +73,11 @@ class Demo:
         return json.loads(out)
 
     async def interrupt(self) -> int:
-        """Ctrl-C reaches every process of the group; its exit code, once nothing is left of it."""
+        """Interrupt every process of the group, as Ctrl-C does; return the exit code once no process is left."""
         os.killpg(self.process.pid, signal.SIGINT)
         async with asyncio.timeout(60):
             code = await self.process.wait()
-        await gone(self.processes)
+        await wait_until_gone(self.processes)
         return code
 
     def processes(self) -> list[psutil.Process]:
@@ -95,26 +95,26 @@ async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
     yield running
     for process in running.processes():
         process.kill()
-    await gone(running.processes)
+    await wait_until_gone(running.processes)
 
 
 @pytest.fixture
-def busy_machine() -> Iterator[None]:
-    """Another program listens where the gate would by default."""
+def ports_taken() -> Iterator[None]:
+    """Occupy the default ports of Tollgate."""
     with contextlib.ExitStack() as stack:
         for port in (8080, 9090):
-            with contextlib.suppress(OSError):  # taken by somebody already, which serves as well
+            with contextlib.suppress(OSError):  # taken by another program already, which serves as well
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
         yield
 
 
 def pasted(lines: list[str]) -> str:
-    """The indented lines, exactly as printed."""
+    """Return the indented lines, exactly as printed."""
     return "".join(line for line in lines if line.startswith("  "))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, busy_machine: None) -> None:
+async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, ports_taken: None) -> None:
     keys: set[str] = set()
     client_id = ""
     for run in (1, 2):
@@ -122,23 +122,23 @@ async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, b
         script = pasted(lines)
         keys |= set(re.findall(r"export KEY=(tgk_\w+)", script))
         check(await demo.bash(script))
-        client_id = client_id or (await demo.ask("apps", "list"))[0]["client_id"]
+        client_id = client_id or (await demo.tollgate("apps", "list"))[0]["client_id"]
         await eventually(partial(has_used, demo, client_id, 3 * run))
         assert await demo.interrupt() in (0, 130)
     assert len(keys) == 2
     assert await has_used(demo, client_id, 6)
-    await gone(demo.processes)
+    await wait_until_gone(demo.processes)
     levels = {json.loads(line)["level"] for line in (demo.folder / "log").read_text().splitlines()}
     assert levels == {"info"}
 
 
 async def has_used(demo: Demo, client_id: str, count: int) -> bool:
-    usage = await demo.ask("usage", "--app", client_id)
+    usage = await demo.tollgate("usage", "--app", client_id)
     return bool(usage["totals"]["request_count"] == count)
 
 
 def check(output: str) -> None:
-    """An image, a chat, its limits, and a refusal."""
+    """Check the output of an image, a chat with its limits, and a refusal."""
     assert '"images":[{"url":"/stream/' in output
     assert re.search(r'^data: {.*"finish_reason":"stop"', output, re.MULTILINE)
     assert re.search(r'^ratelimit: "app-requests-per-minute";r=[0-9]+;t=[0-9]+', output, re.MULTILINE)

@@ -16,7 +16,16 @@ from middlewares.routes import MATCHER, ROUTES
 from middlewares.routing.route import Route
 from proxy.mock_gateway.media import pattern, png, wav
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, TwoTierDeployment, job, made_image, made_stream, made_video, two_tiers
+from tests.support.gateways import (
+    OFFER,
+    SDP,
+    TwoTierDeployment,
+    deployed_two_tiers,
+    job,
+    made_image,
+    made_stream,
+    made_video,
+)
 from tests.usage_tracker.meters.segments import segment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,20 +61,20 @@ RENDITIONS = (426 * 240 + 640 * 360) * 30
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request, and what its event says of it. Wall time is left out, but for BYOC, which is paid by it."""
+    """One request and its expected event. Wall time is left out, except for BYOC, which is paid by it."""
 
     method: str
     path: str
     model: str = ""
     units: dict[str, tuple[int | None, str]] = field(default_factory=dict)
-    """Number and source by unit; None: wall time."""
+    """Number and source by unit; None stands for wall time."""
     json: Any = None
     form: dict[str, Any] = field(default_factory=dict)
     content: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     status: int = 200
     rewritten: bool = False
-    """Its answer holds URLs."""
+    """True if its response holds URLs, which are rewritten."""
 
 
 def picture(path: str, units: dict[str, tuple[int | None, str]]) -> Case:
@@ -139,17 +148,17 @@ CASES = [
 
 
 @dataclass(frozen=True, slots=True)
-class Household:
-    """A customer, and one of everything that it can ask for again."""
+class Tenant:
+    """Customer with one of everything that can be requested again; `ids` fill the paths of cases."""
 
-    place: TwoTierDeployment
+    two_tiers: TwoTierDeployment
     customer: Customer
     client: httpx.AsyncClient
-    things: dict[str, str]
+    ids: dict[str, str]
 
     def request(self, case: Case, **headers: str) -> httpx.Request:
-        path = case.path.format(**self.things)
-        body = json.loads(json.dumps(case.json).replace("{video}", self.things["video"]))
+        path = case.path.format(**self.ids)
+        body = json.loads(json.dumps(case.json).replace("{video}", self.ids["video"]))
         return self.client.build_request(
             case.method,
             path,
@@ -163,7 +172,9 @@ class Household:
         found: list[dict[str, Any]] = []
 
         async def written() -> bool:
-            found[:] = [each for each in await self.place.gate.events(self.customer.app) if each["id"] == request_id]
+            found[:] = [
+                each for each in await self.two_tiers.deployment.events(self.customer.app) if each["id"] == request_id
+            ]
             return bool(found)
 
         await eventually(written)
@@ -172,36 +183,36 @@ class Household:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def household(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Household]:
-    async with two_tiers(tmp_path_factory.mktemp("routes"), {"plans": {"priced": PLAN}}) as place:
-        customer = await place.gate.customer("priced")
-        async with place.client(customer) as client:
+async def tenant(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tenant]:
+    async with deployed_two_tiers(tmp_path_factory.mktemp("routes"), {"plans": {"priced": PLAN}}) as two_tiers:
+        customer = await two_tiers.deployment.customer("priced")
+        async with two_tiers.client(customer) as client:
             push = await client.put("/live/cam/0.ts", content=segment("ts", "25").data)
             whip = await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
             assert (push.status_code, whip.status_code) == (200, 201)
-            things = {
+            ids = {
                 "result": await made_image(client),
                 "video": await made_video(client),
                 "byoc": (await made_stream(client, stream_name="b"))["stream_id"],
             }
-            yield Household(place, customer, client, things)
+            yield Tenant(two_tiers, customer, client, ids)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method} {case.path}")
-async def test_a_route(household: Household, case: Case) -> None:
-    asked = household.request(case)
-    sent = await asked.aread()
-    answer = await household.client.send(asked)
-    assert answer.status_code == case.status, answer.text
+async def test_a_route(tenant: Tenant, case: Case) -> None:
+    sent = tenant.request(case)
+    body = await sent.aread()
+    response = await tenant.client.send(sent)
+    assert response.status_code == case.status, response.text
 
-    request_id = answer.headers["x-request-id"]
-    [record] = [each for _, each in household.place.heard(household.customer.app) if each.request_id == request_id]
-    if case.path != "/process/stream/start":  # there the gate says what the stream is called
-        assert record.body_sha256 == hashlib.sha256(sent).hexdigest()
+    request_id = response.headers["x-request-id"]
+    [record] = [each for _, each in tenant.two_tiers.forwarded(tenant.customer.app) if each.request_id == request_id]
+    if case.path != "/process/stream/start":  # there Tollgate names the stream
+        assert record.body_sha256 == hashlib.sha256(body).hexdigest()
     if not case.rewritten:
-        assert record.bytes_sent == len(answer.content)
+        assert record.bytes_sent == len(response.content)
 
-    event = await household.event(request_id)
+    event = await tenant.event(request_id)
     route = route_of(record.target)
     assert (event["workload"], event["model"], event["outcome"]) == (route.workload, case.model, "complete")
     units, sources = dict(event["units"]), dict(event["provenance"])
@@ -218,13 +229,13 @@ async def test_a_route(household: Household, case: Case) -> None:
 
 
 PLAIN = [case for case in CASES if case.path != "/process/stream/start"]
-"""Where the gate itself has no use for the answer; elsewhere it has to name a stream."""
+"""Cases in which Tollgate does not read the response; elsewhere it must name a stream."""
 
 
 @pytest.mark.parametrize("case", PLAIN, ids=lambda case: f"{case.method} {case.path}")
-async def test_any_answer_of_a_route_arrives_byte_for_byte(household: Household, case: Case) -> None:
-    answer = await household.client.send(household.request(case, **{"x-mock-gateway": "bytes=70000,chunks=7"}))
-    assert (answer.status_code, answer.content == b"".join(pattern(70_000))) == (200, True)
+async def test_any_response_of_a_route_arrives_byte_for_byte(tenant: Tenant, case: Case) -> None:
+    response = await tenant.client.send(tenant.request(case, **{"x-mock-gateway": "bytes=70000,chunks=7"}))
+    assert (response.status_code, response.content == b"".join(pattern(70_000))) == (200, True)
 
 
 def route_of(target: str) -> Route:

@@ -1,4 +1,4 @@
-"""Gateways that cannot be reached or keep failing: another one is asked where that is safe, and only there."""
+"""Gateways that cannot be reached or keep failing: another one is tried where that is safe, and only there."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,19 @@ import pytest_asyncio
 from proxy.mock_gateway import MockGateway
 from tests.store.servers import free_port
 from tests.support.deployment import Customer, Deployment, deployed, eventually
-from tests.support.wire import Answer, Wire, request
+from tests.support.raw_http import RawConnection, Response, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-PATIENT: dict[str, Any] = {"health": {"failures": 1_000}}
+NEVER_EJECTED: dict[str, Any] = {"health": {"failures": 1_000}}
 NEVER_BACK: dict[str, Any] = {"health": {"failures": 2, "ejection_seconds": 3_600}}
 SOON_BACK: dict[str, Any] = {"health": {"failures": 2, "ejection_seconds": 0.2}}
 PLAYBACK = ("GET", "/stream/a.ts")
-IMPATIENT_WITH_CONNECTING = ("POST", "/process/request/a")
+SHORT_CONNECT = ("POST", "/process/request/a")
 
 
 class Dropping:
-    """A gateway that takes every request and drops it."""
+    """Gateway that takes every request and drops it."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -48,10 +48,10 @@ class Dropping:
 
 
 @dataclass
-class Place:
-    """A gate with one worker and a pool for each kind of trouble; the plan of a customer names the pool."""
+class FailoverTestbed:
+    """One worker with a pool for each kind of trouble; the plan of a customer names the pool."""
 
-    gate: Deployment
+    deployment: Deployment
     first: MockGateway
     second: MockGateway
     dropping: dict[str, Dropping]
@@ -59,7 +59,7 @@ class Place:
 
 @contextlib.contextmanager
 def black_hole() -> Iterator[str]:
-    """An address that answers no connection attempt: the queue of its listener is full and never emptied."""
+    """Yield an origin that accepts no connection: the queue of its listener is full and never emptied."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -72,16 +72,16 @@ def black_hole() -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+async def testbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FailoverTestbed]:
     dropping = {"ejecting": Dropping(), "forgiving": Dropping()}
     async with MockGateway() as first, MockGateway() as second, dropping["ejecting"], dropping["forgiving"]:
         with black_hole() as hole:
             closed = f"http://127.0.0.1:{free_port()}"
             pools = {
-                "refusing": ([closed], PATIENT),
-                "silent": ([hole], PATIENT),
-                "half": ([closed, second.url], PATIENT),
-                "both": ([first.url, second.url], PATIENT),
+                "refusing": ([closed], NEVER_EJECTED),
+                "silent": ([hole], NEVER_EJECTED),
+                "half": ([closed, second.url], NEVER_EJECTED),
+                "both": ([first.url, second.url], NEVER_EJECTED),
                 "ejecting": ([dropping["ejecting"].url, second.url], NEVER_BACK),
                 "forgiving": ([dropping["forgiving"].url, second.url], SOON_BACK),
                 "gone": ([f"http://127.0.0.1:{free_port()}"], NEVER_BACK),
@@ -97,83 +97,89 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
                 },
                 "plans": {name: {"tier": name} for name in pools},
             }
-            async with deployed(tmp_path_factory.mktemp("trouble"), config) as gate:
-                yield Place(gate, first, second, dropping)
+            async with deployed(tmp_path_factory.mktemp("failover"), config) as deployment:
+                yield FailoverTestbed(deployment, first, second, dropping)
 
 
-async def ask(
-    place: Place, customer: Customer, told: str, route: tuple[str, str] = PLAYBACK, body: bytes | None = None
-) -> Answer:
-    async with await Wire.open(place.gate.address) as wire:
-        return await wire.ask(request(*route, [*customer.headers.items(), ("X-Mock-Gateway", told)], body))
+async def send_request(
+    testbed: FailoverTestbed,
+    customer: Customer,
+    behaviour: str,
+    route: tuple[str, str] = PLAYBACK,
+    body: bytes | None = None,
+) -> Response:
+    async with await RawConnection.open(testbed.deployment.address) as connection:
+        return await connection.exchange(
+            request(*route, [*customer.headers.items(), ("X-Mock-Gateway", behaviour)], body)
+        )
 
 
 @pytest.mark.parametrize(
     ("pool", "status", "code"), [("refusing", 502, "gateway_unreachable"), ("silent", 504, "gateway_connect_timeout")]
 )
 async def test_a_gateway_that_takes_no_connection_costs_nothing(
-    place: Place, pool: str, status: int, code: str
+    testbed: FailoverTestbed, pool: str, status: int, code: str
 ) -> None:
-    customer = await place.gate.customer(pool)
+    customer = await testbed.deployment.customer(pool)
     for _ in range(3):
-        answer = await ask(place, customer, "bytes=1", IMPATIENT_WITH_CONNECTING)
-        assert (answer.status, answer.code) == (status, code)
-    assert await place.gate.events(customer.app) == [], "nothing was sent, so there is nothing to record"
+        response = await send_request(testbed, customer, "bytes=1", SHORT_CONNECT)
+        assert (response.status, response.code) == (status, code)
+    assert await testbed.deployment.events(customer.app) == [], "nothing was sent, so there is nothing to record"
 
 
-async def test_the_next_gateway_is_tried_only_while_nothing_was_sent(place: Place) -> None:
-    customer = await place.gate.customer("half")
+async def test_the_next_gateway_is_tried_only_while_nothing_was_sent(testbed: FailoverTestbed) -> None:
+    customer = await testbed.deployment.customer("half")
     for _ in range(4):
-        assert (await ask(place, customer, "bytes=1")).status == 200
-    events = await place.gate.settled(4, customer.app)
-    assert {event["gateway"] for event in events} == {place.second.url}
+        assert (await send_request(testbed, customer, "bytes=1")).status == 200
+    events = await testbed.deployment.settled(4, customer.app)
+    assert {event["gateway"] for event in events} == {testbed.second.url}
 
-    customer = await place.gate.customer("both")
+    customer = await testbed.deployment.customer("both")
     for _ in range(4):
-        answer = await ask(place, customer, "drop")
-        assert (answer.status, answer.code) == (502, "gateway_dropped")
-    await place.gate.settled(4, customer.app)
-    asked_of = [
+        response = await send_request(testbed, customer, "drop")
+        assert (response.status, response.code) == (502, "gateway_dropped")
+    await testbed.deployment.settled(4, customer.app)
+    received = [
         sum(each.header("x-tollgate-app") == customer.app for each in gateway.requests)
-        for gateway in (place.first, place.second)
+        for gateway in (testbed.first, testbed.second)
     ]
-    assert sum(asked_of) == 4, "a request that was dropped is not tried on another gateway"
-    assert asked_of == [2, 2], "equally busy gateways take turns"
+    assert sum(received) == 4, "a request that was dropped is not tried on another gateway"
+    assert received == [2, 2], "equally busy gateways take turns"
 
 
-async def test_a_body_is_sent_to_the_next_gateway_whole(place: Place) -> None:
-    """It has not been read when the first gateway refuses the connection."""
-    customer = await place.gate.customer("half")
+async def test_a_body_is_sent_to_the_next_gateway_whole(testbed: FailoverTestbed) -> None:
+    """The body has not been read when the first gateway refuses the connection."""
+    customer = await testbed.deployment.customer("half")
     body = bytes(range(256)) * 4_000
     for _ in range(4):
-        answer = await ask(place, customer, "echo", ("POST", "/upscale"), body)
-        assert (answer.status, answer.body == body) == (200, True)
+        response = await send_request(testbed, customer, "echo", ("POST", "/upscale"), body)
+        assert (response.status, response.body == body) == (200, True)
 
 
-async def test_a_failing_gateway_is_left_alone(place: Place) -> None:
-    customer = await place.gate.customer("ejecting")
-    statuses = [(await ask(place, customer, "bytes=1")).status for _ in range(14)]
-    assert place.dropping["ejecting"].requests == 2
+async def test_a_failing_gateway_is_left_alone(testbed: FailoverTestbed) -> None:
+    customer = await testbed.deployment.customer("ejecting")
+    statuses = [(await send_request(testbed, customer, "bytes=1")).status for _ in range(14)]
+    assert testbed.dropping["ejecting"].requests == 2
     assert sorted(statuses) == [200] * 12 + [502] * 2
     assert statuses[4:] == [200] * 10
 
 
-async def test_a_gateway_that_was_left_alone_gets_another_chance(place: Place) -> None:
-    customer = await place.gate.customer("forgiving")
+async def test_a_gateway_that_was_left_alone_gets_another_chance(testbed: FailoverTestbed) -> None:
+    customer = await testbed.deployment.customer("forgiving")
 
     async def is_tried_again() -> bool:
-        await ask(place, customer, "bytes=1")
-        return place.dropping["forgiving"].requests > 2
+        await send_request(testbed, customer, "bytes=1")
+        return testbed.dropping["forgiving"].requests > 2
 
     await eventually(is_tried_again)
-    statuses = [(await ask(place, customer, "bytes=1")).status for _ in range(4)]
+    statuses = [(await send_request(testbed, customer, "bytes=1")).status for _ in range(4)]
     assert 200 in statuses
 
 
-async def test_with_every_gateway_ejected_the_least_bad_is_still_tried(place: Place) -> None:
+async def test_with_every_gateway_ejected_the_least_bad_is_still_tried(testbed: FailoverTestbed) -> None:
     """An ejection is a guess; a refusal would be certain."""
-    customer = await place.gate.customer("gone")
+    customer = await testbed.deployment.customer("gone")
     for _ in range(5):
-        answer = await ask(place, customer, "bytes=1")
-        assert (answer.status, answer.code) == (502, "gateway_unreachable")
-    assert await place.gate.events(customer.app) == []
+        response = await send_request(testbed, customer, "bytes=1")
+        assert (response.status, response.code) == (502, "gateway_unreachable")
+    assert await testbed.deployment.events(customer.app) == []

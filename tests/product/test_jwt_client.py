@@ -1,4 +1,4 @@
-"""A client whose credential is a token of an identity provider that the operator trusts."""
+"""Clients whose credential is a token of an identity provider that the operator trusts."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from proxy.control.apps import Apps
 from tests.auth.issuer import AUDIENCE, claims, encoded, rsa_key, token
 from tests.support.deployment import Deployment
-from tests.support.wire import Answer, Wire, request
+from tests.support.raw_http import RawConnection, Response, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -17,32 +17,32 @@ NOW = int(time.time())
 OTHER = rsa_key("other")
 
 
-async def ask(gate: Deployment, credential: bytes) -> Answer:
-    fields = [("Authorization", f"Bearer {credential.decode()}"), ("X-Mock-Gateway", "bytes=3")]
-    async with await Wire.open(gate.address) as wire:
-        return await wire.ask(request("GET", "/stream/a.ts", fields))
+async def send_request(deployment: Deployment, credential: bytes) -> Response:
+    headers = [("Authorization", f"Bearer {credential.decode()}"), ("X-Mock-Gateway", "bytes=3")]
+    async with await RawConnection.open(deployment.address) as connection:
+        return await connection.exchange(request("GET", "/stream/a.ts", headers))
 
 
-async def test_a_good_token_is_served_and_billed_to_its_app_and_user(crowd: Deployment) -> None:
-    customer = await crowd.customer()
-    answer = await ask(crowd, token(claims(app=customer.app, sub="ann_1")))
-    assert (answer.status, len(answer.body)) == (200, 3)
-    [event] = await crowd.settled(1, customer.app)
-    assert (event["id"], event["user"], event["key"]) == (answer.get("x-request-id"), "ann_1", None)
-    assert crowd.record(event["id"]).header("authorization") is None
+async def test_a_good_token_is_served_and_billed_to_its_app_and_user(limited_deployment: Deployment) -> None:
+    customer = await limited_deployment.customer()
+    response = await send_request(limited_deployment, token(claims(app=customer.app, sub="ann_1")))
+    assert (response.status, len(response.body)) == (200, 3)
+    [event] = await limited_deployment.settled(1, customer.app)
+    assert (event["id"], event["user"], event["key"]) == (response.get("x-request-id"), "ann_1", None)
+    assert limited_deployment.record(event["id"]).header("authorization") is None
 
 
-async def test_its_plan_and_its_user_are_what_is_limited(crowd: Deployment) -> None:
-    customer = await crowd.customer()
+async def test_its_plan_and_its_user_are_what_is_limited(limited_deployment: Deployment) -> None:
+    customer = await limited_deployment.customer()
     ann, bob = (token(claims(app=customer.app, sub=sub, plan="ten-per-user")) for sub in ("ann", "bob"))
-    assert [(await ask(crowd, ann)).status for _ in range(11)] == [200] * 10 + [429]
-    assert (await ask(crowd, bob)).status == 200
-    events = await crowd.settled(11, customer.app)
+    assert [(await send_request(limited_deployment, ann)).status for _ in range(11)] == [200] * 10 + [429]
+    assert (await send_request(limited_deployment, bob)).status == 200
+    events = await limited_deployment.settled(11, customer.app)
     assert {event["plan"].partition("@")[0] for event in events} == {"ten-per-user"}
 
 
 def by_hmac(payload: dict[str, Any]) -> bytes:
-    """Signed with the issuer's public key as if it were a shared secret."""
+    """Return a token signed with the issuer's public key as if it were a shared secret."""
     public = rsa_key().public_key()
     secret = public.public_numbers().n.to_bytes(256)
     return jwt.encode(payload, secret, "HS256", headers={"kid": "k1"}).encode()
@@ -53,7 +53,7 @@ def unsigned(payload: dict[str, Any]) -> bytes:
 
 
 def altered(payload: dict[str, Any]) -> bytes:
-    """Good but for its claims, which were changed after it was signed."""
+    """Return a token whose claims were changed after it was signed."""
     head, _, signature = token(payload).split(b".")
     _, body, _ = unsigned({**payload, "plan": "unlimited"}).split(b".")
     return b".".join((head, body, signature))
@@ -82,24 +82,28 @@ def altered(payload: dict[str, Any]) -> bytes:
         (lambda payload: token(payload) + b"." + encoded(b"{}"), {}),
     ],
 )
-async def test_a_wrong_token_is_401_and_goes_no_further(crowd: Deployment, forge: Any, changes: dict[str, Any]) -> None:
-    customer = await crowd.customer()
-    seen = crowd.gateway.counters["seen"]
-    answer = await ask(crowd, forge(claims(**{"app": customer.app, "aud": AUDIENCE, **changes})))
-    assert answer.status == 401
-    assert answer.code in ("invalid_token", "token_expired", "invalid_credentials")
-    assert "invalid_token" in (answer.get("www-authenticate") or "")
-    assert crowd.gateway.counters["seen"] == seen
-    assert await crowd.events(customer.app) == []
+async def test_a_wrong_token_is_401_and_goes_no_further(
+    limited_deployment: Deployment, forge: Any, changes: dict[str, Any]
+) -> None:
+    customer = await limited_deployment.customer()
+    seen = limited_deployment.gateway.counters["seen"]
+    response = await send_request(
+        limited_deployment, forge(claims(**{"app": customer.app, "aud": AUDIENCE, **changes}))
+    )
+    assert response.status == 401
+    assert response.code in ("invalid_token", "token_expired", "invalid_credentials")
+    assert "invalid_token" in (response.get("www-authenticate") or "")
+    assert limited_deployment.gateway.counters["seen"] == seen
+    assert await limited_deployment.events(customer.app) == []
 
 
-async def test_a_token_of_a_suspended_app_is_refused(crowd: Deployment) -> None:
-    customer = await crowd.customer()
+async def test_a_token_of_a_suspended_app_is_refused(limited_deployment: Deployment) -> None:
+    customer = await limited_deployment.customer()
     good = token(claims(app=customer.app))
-    assert (await ask(crowd, good)).status == 200
-    async with crowd.store() as store:
+    assert (await send_request(limited_deployment, good)).status == 200
+    async with limited_deployment.store() as store:
         await Apps(store.redis, None).set_status(customer.app, "suspended")
-    answer = await ask(crowd, good)
-    while answer.status == 200:
-        answer = await ask(crowd, good)
-    assert (answer.status, answer.code) == (401, "app_suspended")
+    response = await send_request(limited_deployment, good)
+    while response.status == 200:
+        response = await send_request(limited_deployment, good)
+    assert (response.status, response.code) == (401, "app_suspended")

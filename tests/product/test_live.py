@@ -1,4 +1,4 @@
-"""A live stream through the whole product: WHIP at the gate, the gateway's webhooks, and a restart in between."""
+"""Live streams through the whole product: WHIP, the gateway's webhooks, and a restart in between."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SDP = {"content-type": "application/sdp"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     folder: Path = tmp_path_factory.mktemp("live")
     async with deployed(folder, CONFIG, {"TOLLGATE_WEBHOOKS__SECRET": SECRET}) as deployment:
         listen(deployment)
@@ -47,22 +47,22 @@ async def gate(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deploy
     assert SECRET not in deployment.log.read_text()
 
 
-def listen(gate: Deployment) -> None:
+def listen(deployment: Deployment) -> None:
     """Point the gateway at the private listener, whose port may be another one after a restart."""
     for name in Hooks.__dataclass_fields__:
-        setattr(gate.gateway.hooks, name, getattr(hooks_of(gate.private), name))
+        setattr(deployment.gateway.hooks, name, getattr(hooks_of(deployment.private), name))
 
 
-async def publish(gate: Deployment, customer: Customer, **query: str) -> httpx.Response:
-    """A WHIP offer; the answer is 201 whatever the webhook will say."""
-    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+async def publish(deployment: Deployment, customer: Customer, **query: str) -> httpx.Response:
+    """Send a WHIP offer; the response is 201 whatever the webhook will say."""
+    async with httpx.AsyncClient(base_url=deployment.public, trust_env=False, verify=False) as client:
         return await client.post(WHIP, params=query, content=OFFER, headers=SDP | customer.headers)
 
 
-async def ticks(gate: Deployment, customer: Customer, count: int) -> None:
-    """So many heartbeats that are charged: each has half a tick's time behind it, or more."""
-    async with gate.store() as store:
-        sessions = sessions_of(gate.settings.webhooks, store, redis_keys(gate.settings))
+async def ticks(deployment: Deployment, customer: Customer, count: int) -> None:
+    """Send heartbeats until `count` of them were charged: those at least half a tick after the one before."""
+    async with deployment.store() as store:
+        sessions = sessions_of(deployment.settings.webhooks, store, redis_keys(deployment.settings))
 
         async def part() -> int:
             found = await sessions.find(customer.app, f"{customer.app}_cam")
@@ -72,90 +72,92 @@ async def ticks(gate: Deployment, customer: Customer, count: int) -> None:
         wanted = await part() + count
 
         async def charged() -> bool:
-            await gate.gateway.beat()
+            await deployment.gateway.beat()
             return await part() >= wanted
 
         await eventually(charged)
 
 
-async def prepaid(gate: Deployment) -> Customer:
-    """A customer with credits."""
-    customer = await gate.customer("live")
-    async with gate.store() as store:
-        await grant(store, redis_keys(gate.settings), customer.app, None, 10**10, reference="first")
+async def prepaid(deployment: Deployment) -> Customer:
+    """Create a customer with credits."""
+    customer = await deployment.customer("live")
+    async with deployment.store() as store:
+        await grant(store, redis_keys(deployment.settings), customer.app, None, 10**10, reference="first")
     return customer
 
 
-async def usage(gate: Deployment, app: str) -> list[dict[str, Any]]:
-    """Usage events of an app, those of requests before those of its stream."""
-    events = [event for event in await gate.events(app) if event["type"] == "usage"]
+async def usage(deployment: Deployment, app: str) -> list[dict[str, Any]]:
+    """Return the usage events of an app, those of requests before those of its stream."""
+    events = [event for event in await deployment.events(app) if event["type"] == "usage"]
     return sorted(events, key=lambda event: event["part"])
 
 
-async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(gate: Deployment) -> None:
-    customer = await prepaid(gate)
-    answer = await publish(gate, customer, pipeline="noop", streamId="somebody-elses", orchestrator="mine")
-    assert answer.status_code == 201
+async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(deployment: Deployment) -> None:
+    customer = await prepaid(deployment)
+    response = await publish(deployment, customer, pipeline="noop", streamId="another-tenants", orchestrator="mine")
+    assert response.status_code == 201
     stream = f"{customer.app}_cam"
-    await eventually(lambda: gate.gateway.live == [stream])
-    sent, *_ = gate.heard(customer.app)
+    await eventually(lambda: deployment.gateway.live == [stream])
+    sent, *_ = deployment.forwarded(customer.app)
     assert customer.key not in sent.target
     assert "orchestrator" not in sent.target
-    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(base_url=deployment.public, trust_env=False, verify=False) as client:
         status = await client.get("/live/video-to-video/cam/status", headers=customer.headers)
-    assert status.json()["pipeline"] == "noop", "asking takes no slot, of which the stream holds the only one"
-    assert (await publish(gate, customer)).status_code == 429
-    await ticks(gate, customer, 2)
-    await gate.stop()
-    await gate.start()
-    listen(gate)
-    await ticks(gate, customer, 2)
-    async with gate.store() as store:
+    assert status.json()["pipeline"] == "noop", "a status request takes no slot, and the stream holds the only one"
+    assert (await publish(deployment, customer)).status_code == 429
+    await ticks(deployment, customer, 2)
+    await deployment.stop()
+    await deployment.start()
+    listen(deployment)
+    await ticks(deployment, customer, 2)
+    async with deployment.store() as store:
         await ApiKeys(store.redis, None).revoke(key_id(customer))
-    await gate.gateway.beat()
-    assert gate.gateway.kicked == [stream]
+    await deployment.gateway.beat()
+    assert deployment.gateway.kicked == [stream]
 
-    whip, status_asked, *told = await usage(gate, customer.app)
-    assert (status_asked["units"], status_asked["amount"]) == ({}, "0")
+    whip, status_request, *stream_events = await usage(deployment, customer.app)
+    assert (status_request["units"], status_request["amount"]) == ({}, "0")
     assert (whip["status"], whip["units"], whip["amount"]) == (201, {}, "0"), "201 is no proof of a stream"
-    assert [event["part"] for event in told] == list(range(1, len(told) + 1))
-    assert {event["model"] for event in told} == {"noop"}
-    milliseconds = [event["units"]["milliseconds"] for event in told]
+    assert [event["part"] for event in stream_events] == list(range(1, len(stream_events) + 1))
+    assert {event["model"] for event in stream_events} == {"noop"}
+    milliseconds = [event["units"]["milliseconds"] for event in stream_events]
     assert milliseconds[0] <= 1_000 * TICK_SECONDS
-    assert milliseconds[1:] == [event["duration_ms"] for event in told[1:]], "no moment is missing, none counts twice"
-    assert sum(int(event["amount"]) for event in told) == sum(milliseconds) * 1_000
-    code, out, _ = await gate.cli("verify", "--json")
+    assert milliseconds[1:] == [event["duration_ms"] for event in stream_events[1:]], (
+        "no moment is missing, none counts twice"
+    )
+    assert sum(int(event["amount"]) for event in stream_events) == sum(milliseconds) * 1_000
+    code, out, _ = await deployment.cli("verify", "--json")
     assert code == 0, out
     assert json.loads(out)["differences"] == []
 
 
-async def test_a_refused_stream_is_closed_after_its_201(gate: Deployment) -> None:
-    """The gateway answers before it asks (gateway contract section 2), so nothing is charged for the answer."""
-    gate.gateway.reset()
-    customer = await gate.customer("live")
-    assert (await publish(gate, customer)).status_code == 402, "nothing in the wallet: the gate itself refuses"
-    other = await gate.customer()
-    gate.gateway.hooks.live_auth_key = "not the secret of webhooks"
-    assert (await publish(gate, other)).status_code == 201
-    await eventually(lambda: gate.gateway.kicked == [f"{other.app}_cam"])
-    listen(gate)
+async def test_a_refused_stream_is_closed_after_its_201(deployment: Deployment) -> None:
+    """The gateway responds before it calls the webhook (gateway contract section 2), so a response costs nothing."""
+    deployment.gateway.reset()
+    customer = await deployment.customer("live")
+    assert (await publish(deployment, customer)).status_code == 402, "nothing in the wallet: Tollgate itself refuses"
+    other = await deployment.customer()
+    deployment.gateway.hooks.live_auth_key = "not the secret of webhooks"
+    assert (await publish(deployment, other)).status_code == 201
+    await eventually(lambda: deployment.gateway.kicked == [f"{other.app}_cam"])
+    listen(deployment)
 
 
-async def test_delete_ends_the_stream_at_the_gate(gate: Deployment) -> None:
-    gate.gateway.reset()
-    customer = await prepaid(gate)
-    answer = await publish(gate, customer)
+async def test_delete_ends_the_stream_at_tollgate(deployment: Deployment) -> None:
+    deployment.gateway.reset()
+    customer = await prepaid(deployment)
+    response = await publish(deployment, customer)
     stream = f"{customer.app}_cam"
-    await eventually(lambda: gate.gateway.live == [stream])
-    await ticks(gate, customer, 1)
-    session = httpx.URL(answer.headers["location"]).path
-    async with httpx.AsyncClient(base_url=gate.public, trust_env=False, verify=False) as client:
+    await eventually(lambda: deployment.gateway.live == [stream])
+    await ticks(deployment, customer, 1)
+    session = httpx.URL(response.headers["location"]).path
+    async with httpx.AsyncClient(base_url=deployment.public, trust_env=False, verify=False) as client:
         assert (await client.delete(session)).status_code == 401
-        stranger = await gate.customer()
+        stranger = await deployment.customer()
         assert (await client.delete(session, headers=stranger.headers)).status_code in {200, 404}
         assert (await client.delete(session, headers=customer.headers)).status_code == 200
         assert (await client.delete(session, headers=customer.headers)).status_code == 200, "as often as one likes"
-    await gate.gateway.beat()
-    assert gate.gateway.kicked == [stream]
-    *_, last = await usage(gate, customer.app)
+    await deployment.gateway.beat()
+    assert deployment.gateway.kicked == [stream]
+    *_, last = await usage(deployment, customer.app)
     assert last["provenance"]["milliseconds"] == "measured", "the time between the last tick and the end"

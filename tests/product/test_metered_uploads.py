@@ -1,4 +1,4 @@
-"""Batch work through the whole gate: right unit, right provenance, right price, by what was really sent and made."""
+"""Batch work through the whole product: right unit, provenance and price, by what was really sent and made."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ SECOND = wav(1_000)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate whose plans sell pixels, seconds and characters; its gateway has an object store."""
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """Run one worker whose plans sell pixels, seconds and characters; its gateway has an object store."""
     async with MockGateway(Options(external_store=True, async_results=True)) as gateway:
         routing = {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}
         config = {"plans": PLANS, "edge": {"async_video": True}, "routing": routing}
-        async with deployed(tmp_path_factory.mktemp("sold"), config) as gate:
-            yield gate
+        async with deployed(tmp_path_factory.mktemp("sold"), config) as deployment:
+            yield deployment
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def web(sold: Deployment) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=sold.public, timeout=30, trust_env=False) as client:
+async def web(deployment: Deployment) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=deployment.public, timeout=30, trust_env=False) as client:
         yield client
 
 
-async def billed(
-    gate: Deployment,
+async def send_billed(
+    deployment: Deployment,
     web: httpx.AsyncClient,
     path: str,
     *,
@@ -64,16 +64,16 @@ async def billed(
     headers: dict[str, str] | None = None,
     **request: Any,
 ) -> tuple[httpx.Response, dict[str, Any]]:
-    """One request of a new customer, and its event."""
-    customer = await gate.customer(plan)
-    answer = await web.post(path, headers={**customer.headers, **(headers or {})}, **request)
-    [event] = await gate.settled(1, customer.app)
+    """Send a request as a new customer; return the response and the usage event."""
+    customer = await deployment.customer(plan)
+    response = await web.post(path, headers={**customer.headers, **(headers or {})}, **request)
+    [event] = await deployment.settled(1, customer.app)
     assert event["bytes_in"] > 0
-    return answer, event
+    return response, event
 
 
 def file(name: str, data: bytes, **fields: str) -> dict[str, Any]:
-    """A form."""
+    """Return a form with one file, as arguments of httpx."""
     return {"files": {name: (f"{name}.bin", data)}, "data": {"model_id": "m", **fields}}
 
 
@@ -98,15 +98,15 @@ def without_time(units: dict[str, int]) -> dict[str, int]:
     ],
 )
 async def test_work_on_an_image_is_sold_by_the_images_own_size(
-    sold: Deployment,
+    deployment: Deployment,
     web: httpx.AsyncClient,
     workload: str,
     fields: dict[str, str],
     units: dict[str, int],
     amount: int,
 ) -> None:
-    answer, event = await billed(sold, web, f"/{workload}", **file("image", PICTURE, **fields))
-    assert answer.status_code == 200
+    response, event = await send_billed(deployment, web, f"/{workload}", **file("image", PICTURE, **fields))
+    assert response.status_code == 200
     assert without_time(event["units"]) == {**units, "requests": 1}
     assert event["provenance"]["pixels"] == "measured"
     assert event["amount"] == str(amount)
@@ -117,40 +117,40 @@ async def test_work_on_an_image_is_sold_by_the_images_own_size(
     ("fields", "pixels"), [({}, 25 * 1024 * 576), ({"width": "512", "height": "256"}, 25 * 512 * 256)]
 )
 async def test_a_video_is_sold_by_its_25_frames(
-    sold: Deployment, web: httpx.AsyncClient, fields: dict[str, str], pixels: int
+    deployment: Deployment, web: httpx.AsyncClient, fields: dict[str, str], pixels: int
 ) -> None:
-    answer, event = await billed(sold, web, "/image-to-video", **file("image", PICTURE, **fields))
-    assert answer.status_code == 200
+    response, event = await send_billed(deployment, web, "/image-to-video", **file("image", PICTURE, **fields))
+    assert response.status_code == 200
     assert without_time(event["units"]) == {"pixels": pixels, "generations": 1, "requests": 1}
     assert (event["provenance"]["pixels"], event["provenance"]["generations"]) == ("declared", "upstream")
     assert event["amount"] == str(pixels)
 
 
-async def test_a_detached_video_is_sold_once(sold: Deployment, web: httpx.AsyncClient) -> None:
-    customer = await sold.customer("sold")
+async def test_a_detached_video_is_sold_once(deployment: Deployment, web: httpx.AsyncClient) -> None:
+    customer = await deployment.customer("sold")
     headers = {**customer.headers, "prefer": "respond-async"}
-    answer = await web.post("/image-to-video", headers=headers, **file("image", PICTURE))
-    assert answer.status_code == 202
-    asked = {"request_id": answer.json()["request_id"]}
+    response = await web.post("/image-to-video", headers=headers, **file("image", PICTURE))
+    assert response.status_code == 202
+    query = {"request_id": response.json()["request_id"]}
     polls = 0
     while True:
-        result = await web.post("/image-to-video/result", json=asked, headers=customer.headers)
+        result = await web.post("/image-to-video/result", json=query, headers=customer.headers)
         polls += 1
         if result.status_code == 200:
             break
         assert result.status_code == 202
-    assert (await web.post("/image-to-video/result", json=asked, headers=customer.headers)).status_code == 200
-    first, *others = await sold.settled(polls + 2, customer.app)
+    assert (await web.post("/image-to-video/result", json=query, headers=customer.headers)).status_code == 200
+    first, *others = await deployment.settled(polls + 2, customer.app)
     assert without_time(first["units"]) == {"pixels": 25 * 1024 * 576, "generations": 1, "requests": 1}
     assert {event["amount"] for event in others} == {"0"}
     assert all(event["units"] == {} for event in others)
 
 
 @pytest.mark.parametrize("name", media_files.ONE_PER_CONTAINER)
-async def test_audio_is_sold_by_its_own_length(sold: Deployment, web: httpx.AsyncClient, name: str) -> None:
+async def test_audio_is_sold_by_its_own_length(deployment: Deployment, web: httpx.AsyncClient, name: str) -> None:
     form = file("audio", media_files.one_per_container()[name], return_timestamps="false", metadata='{"duration":"0"}')
-    answer, event = await billed(sold, web, "/audio-to-text", **form)
-    assert answer.status_code == 200
+    response, event = await send_billed(deployment, web, "/audio-to-text", **form)
+    assert response.status_code == 200
     milliseconds = event["units"]["milliseconds"]
     assert abs(milliseconds - 1000 * media_files.seconds(name)) < 50
     assert event["provenance"]["milliseconds"] == "measured"
@@ -158,36 +158,38 @@ async def test_audio_is_sold_by_its_own_length(sold: Deployment, web: httpx.Asyn
     assert event["network_units"] == 7_000
 
 
-async def test_what_cannot_be_read_is_sold_by_the_plans_rule(sold: Deployment, web: httpx.AsyncClient) -> None:
+async def test_what_cannot_be_read_is_sold_by_the_plans_rule(deployment: Deployment, web: httpx.AsyncClient) -> None:
     sound = media_files.unsupported_sounds()["sound.webm"]
-    answer, event = await billed(sold, web, "/audio-to-text", plan="guessing", **file("audio", sound))
-    assert answer.status_code == 200
+    response, event = await send_billed(deployment, web, "/audio-to-text", plan="guessing", **file("audio", sound))
+    assert response.status_code == 200
     assert (event["units"]["milliseconds"], event["provenance"]["milliseconds"]) == (2 * len(sound), "estimated")
-    answer, event = await billed(sold, web, "/image-to-text", plan="guessing", **file("image", b"BM" + bytes(60)))
-    assert answer.status_code == 200
+    response, event = await send_billed(
+        deployment, web, "/image-to-text", plan="guessing", **file("image", b"BM" + bytes(60))
+    )
+    assert response.status_code == 200
     assert (event["units"]["pixels"], event["provenance"]["pixels"]) == (1_000, "estimated")
 
 
-async def test_speech_is_sold_by_its_characters(sold: Deployment, web: httpx.AsyncClient) -> None:
-    answer, event = await billed(sold, web, "/text-to-speech", json={"model_id": "m", "text": "çà va 👍"})
-    assert answer.status_code == 200
+async def test_speech_is_sold_by_its_characters(deployment: Deployment, web: httpx.AsyncClient) -> None:
+    response, event = await send_billed(deployment, web, "/text-to-speech", json={"model_id": "m", "text": "çà va 👍"})
+    assert response.status_code == 200
     assert without_time(event["units"]) == {"characters": 7, "requests": 1}
     assert event["provenance"]["characters"] == "declared"
     assert event["amount"] == "77"
     assert event["network_units"] == len("çà va 👍".encode())
 
 
-@pytest.mark.parametrize("told", ["mock/empty", "mock/status=500", "mock/drop", "mock/status=400"])
+@pytest.mark.parametrize("behaviour", ["mock/empty", "mock/status=500", "mock/drop", "mock/status=400"])
 @pytest.mark.parametrize(
     ("workload", "name", "data"), [("upscale", "image", PICTURE), ("audio-to-text", "audio", SECOND)]
 )
 async def test_failed_work_costs_nothing(
-    sold: Deployment, web: httpx.AsyncClient, told: str, workload: str, name: str, data: bytes
+    deployment: Deployment, web: httpx.AsyncClient, behaviour: str, workload: str, name: str, data: bytes
 ) -> None:
-    _, event = await billed(sold, web, f"/{workload}", **file(name, data, model_id=told))
+    _, event = await send_billed(deployment, web, f"/{workload}", **file(name, data, model_id=behaviour))
     assert (event["units"], event["amount"], event["network_units"]) == ({}, "0", None)
 
 
-async def test_speech_that_failed_costs_nothing(sold: Deployment, web: httpx.AsyncClient) -> None:
-    _, event = await billed(sold, web, "/text-to-speech", json={"model_id": "mock/empty", "text": "hello"})
+async def test_speech_that_failed_costs_nothing(deployment: Deployment, web: httpx.AsyncClient) -> None:
+    _, event = await send_billed(deployment, web, "/text-to-speech", json={"model_id": "mock/empty", "text": "hello"})
     assert (event["units"], event["amount"], event["outcome"]) == ({}, "0", "upstream_error")

@@ -6,10 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.support.deployment import deployed
+from proxy.mock_gateway import MockGateway
+from tests.support.deployment import Deployment
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WARM_UP = 10
 REQUESTS = 50
+IMAGE = {"model_id": "m", "prompt": "p"}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+CASES = {"image": ("/text-to-image", IMAGE), "chat": ("/llm", CHAT), "stream": ("/llm", {**CHAT, "stream": True})}
+WAYS = ("one connection", "a connection each")
 SCRIPT = f"""
 import asyncio, gc, http.client, json, sys
 import uvloop
@@ -18,62 +27,66 @@ from proxy.server.worker_application import WorkerApplication
 from proxy.server.http import bind, server
 from proxy.server.protocol import protocol_class
 
-key, path, body = sys.argv[1:]
+key, cases = sys.argv[1], json.loads(sys.argv[2])
 listener = bind("127.0.0.1:0")
 
-def ask(times, anew):
+def send_requests(path, document, times, anew):
     connection = http.client.HTTPConnection(*listener.getsockname())
+    headers = {{"x-api-key": key, "content-type": "application/json"}}
     for _ in range(times):
-        connection.request("POST", path, body, {{"x-api-key": key, "content-type": "application/json"}})
-        answer = connection.getresponse()
-        assert answer.status == 200 and answer.read()
+        connection.request("POST", path, json.dumps(document), headers)
+        response = connection.getresponse()
+        assert response.status == 200 and response.read()
         if anew:
             connection.close()
     connection.close()
 
 async def main():
     settings = load()
-    async with WorkerApplication.open(settings) as gate:
-        serving = server(gate.app, protocol_class(settings.edge), grace_seconds=1)
+    found = {{}}
+    async with WorkerApplication.open(settings) as application:
+        serving = server(application.app, protocol_class(settings.edge), grace_seconds=1)
         served = asyncio.create_task(serving.serve([listener]))
         await serving.listening.wait()
-        await asyncio.to_thread(ask, 10, True)
-        gc.disable()
-        for anew in (False, True):
-            gc.collect()
-            await asyncio.to_thread(ask, {REQUESTS}, anew)
-            await gate.ledger.drain()
-            await asyncio.sleep(0)
-            print(gc.collect())
+        for name, (path, document) in cases.items():
+            await asyncio.to_thread(send_requests, path, document, {WARM_UP}, True)
+            gc.disable()
+            found[name] = []
+            for anew in (False, True):
+                gc.collect()
+                await asyncio.to_thread(send_requests, path, document, {REQUESTS}, anew)
+                await application.ledger.drain()
+                await asyncio.sleep(0)
+                found[name].append(gc.collect())
+            gc.enable()
         serving.should_exit = True
         await served
+    print(json.dumps(found))
 
 uvloop.run(main())
 """
 
 
-@pytest.mark.parametrize(
-    ("path", "document"),
-    [
-        ("/text-to-image", {"model_id": "m", "prompt": "p"}),
-        ("/llm", {"model": "m", "messages": [{"role": "user", "content": "hello"}]}),
-        ("/llm", {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}),
-    ],
-    ids=["image", "chat", "stream"],
-)
-async def test_a_request_leaves_nothing_for_the_collector(
-    tmp_path: Path, path: str, document: dict[str, object]
-) -> None:
-    async with deployed(tmp_path) as gate:
-        customer = await gate.customer("unlimited")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def garbage(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[int]]:
+    """Serve every case in one worker, without a server beside it; return the objects in circles by case and way."""
+    folder: Path = tmp_path_factory.mktemp("garbage")
+    async with MockGateway() as gateway:
+        deployment = Deployment(folder, gateway, {}, {})
+        customer = await deployment.customer()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", SCRIPT, customer.key, path, json.dumps(document)),
-            env=gate.environment,
+            *(sys.executable, "-c", SCRIPT, customer.key, json.dumps(CASES)),
+            env=deployment.environment,
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await process.communicate()
-    assert process.returncode == 0
-    for found in said.split():
-        assert int(found) < REQUESTS, (
-            f"objects in circles after {REQUESTS} requests, then as many connections: {said!r}"
-        )
+        output, _ = await process.communicate()
+        assert process.returncode == 0
+        assert len(gateway.requests) == len(CASES) * (WARM_UP + len(WAYS) * REQUESTS)
+    found: dict[str, list[int]] = json.loads(output)
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_request_leaves_nothing_for_the_collector(garbage: dict[str, list[int]], name: str) -> None:
+    for way, count in zip(WAYS, garbage[name], strict=True):
+        assert count < REQUESTS, f"{count} objects in circles after {REQUESTS} requests on {way}"

@@ -1,4 +1,4 @@
-"""The official OpenAI client, unchanged: its base URL is the gate's `/v1`, its API key one of the gate."""
+"""Official OpenAI client, unchanged: its base URL is Tollgate's `/v1`, its API key one of Tollgate."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,42 +21,42 @@ MODELS = {"default_models": {"llm": "house"}, "chats": {"max_prompt_bytes_of": {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chats(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     async with deployed(tmp_path_factory.mktemp("chats"), {"plans": PLANS, "edge": MODELS}) as deployment:
         yield deployment
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def customer(chats: Deployment) -> Customer:
-    return await chats.customer("short")
+async def customer(deployment: Deployment) -> Customer:
+    return await deployment.customer("short")
 
 
-def synchronous(gate: Deployment, key: str) -> openai.OpenAI:
+def synchronous(deployment: Deployment, key: str) -> openai.OpenAI:
     http = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=f"{gate.public}/v1", api_key=key, http_client=http, max_retries=0)
+    return openai.OpenAI(base_url=f"{deployment.public}/v1", api_key=key, http_client=http, max_retries=0)
 
 
-def asynchronous(gate: Deployment, key: str) -> openai.AsyncOpenAI:
+def asynchronous(deployment: Deployment, key: str) -> openai.AsyncOpenAI:
     http = openai.DefaultAsyncHttpxClient(trust_env=False)
-    return openai.AsyncOpenAI(base_url=f"{gate.public}/v1", api_key=key, http_client=http, max_retries=0)
+    return openai.AsyncOpenAI(base_url=f"{deployment.public}/v1", api_key=key, http_client=http, max_retries=0)
 
 
-async def test_a_chat(chats: Deployment, customer: Customer) -> None:
-    async with asynchronous(chats, customer.key) as client:
+async def test_a_chat(deployment: Deployment, customer: Customer) -> None:
+    async with asynchronous(deployment, customer.key) as client:
         chat = await client.chat.completions.create(model="m", messages=SAY_HELLO)
     assert (chat.object, chat.choices[0].finish_reason) == ("chat.completion", "stop")
     assert chat.choices[0].message.content == "t0 t1 t2"
     assert chat.usage is not None
     assert (chat.usage.prompt_tokens, chat.usage.completion_tokens) == (2, 3)
-    [event] = await chats.settled(1, customer.app)
+    [event] = await deployment.settled(1, customer.app)
     assert (event["workload"], event["model"], event["outcome"]) == ("llm", "m", "complete")
     assert (event["units"]["input_tokens"], event["units"]["output_tokens"]) == (2, 3)
-    [heard] = chats.heard(customer.app)
-    assert (heard.method, heard.target) == ("POST", "/llm")
+    [forwarded] = deployment.forwarded(customer.app)
+    assert (forwarded.method, forwarded.target) == ("POST", "/llm")
 
 
-async def test_a_streamed_chat(chats: Deployment, customer: Customer) -> None:
-    async with asynchronous(chats, customer.key) as client:
+async def test_a_streamed_chat(deployment: Deployment, customer: Customer) -> None:
+    async with asynchronous(deployment, customer.key) as client:
         stream = await client.chat.completions.create(
             model="m",
             messages=SAY_HELLO,
@@ -70,63 +70,63 @@ async def test_a_streamed_chat(chats: Deployment, customer: Customer) -> None:
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 5 + ["stop"]
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 5
-    [event] = await chats.settled(1, customer.app)
+    [event] = await deployment.settled(1, customer.app)
     assert event["units"]["output_tokens"] == 5
 
 
-async def test_the_streaming_helper_of_the_client(chats: Deployment, customer: Customer) -> None:
+async def test_the_streaming_helper_of_the_client(deployment: Deployment, customer: Customer) -> None:
     async with (
-        asynchronous(chats, customer.key) as client,
+        asynchronous(deployment, customer.key) as client,
         client.chat.completions.stream(model="m", messages=SAY_HELLO) as stream,
     ):
         final = await stream.get_final_completion()
     assert final.choices[0].message.content == "t0 t1 t2 "
 
 
-async def test_events_come_as_they_are_made(chats: Deployment, customer: Customer) -> None:
-    async with asynchronous(chats, customer.key) as client:
+async def test_events_come_as_they_are_made(deployment: Deployment, customer: Customer) -> None:
+    async with asynchronous(deployment, customer.key) as client:
         held = f"mock/hold={customer.app},hold-at=2"
         stream = aiter(await client.chat.completions.create(model=held, messages=SAY_HELLO, stream=True))
         first = [await anext(stream) for _ in range(2)]
         assert [chunk.choices[0].delta.content for chunk in first] == ["t0 ", "t1 "]
-        chats.gateway.release(customer.app)
+        deployment.gateway.release(customer.app)
         assert len([chunk async for chunk in stream]) == 2
 
 
-async def test_the_synchronous_client(chats: Deployment, customer: Customer) -> None:
+async def test_the_synchronous_client(deployment: Deployment, customer: Customer) -> None:
     def use() -> tuple[str | None, list[str | None], list[str]]:
-        with synchronous(chats, customer.key) as client:
+        with synchronous(deployment, customer.key) as client:
             chat = client.chat.completions.create(model="m", messages=SAY_HELLO, temperature=0.5, n=1)
             stream = client.chat.completions.create(model="m", messages=SAY_HELLO, stream=True)
             texts = [chunk.choices[0].delta.content for chunk in stream]
             return chat.choices[0].message.content, texts, [model.id for model in client.models.list()]
 
     assert await asyncio.to_thread(use) == ("t0 t1 t2", ["t0 ", "t1 ", "t2 ", ""], ["house", "other"])
-    await chats.settled(2, customer.app)
+    await deployment.settled(2, customer.app)
 
 
-async def test_a_stream_that_ends_early_is_an_error_of_the_client(chats: Deployment, customer: Customer) -> None:
-    async with asynchronous(chats, customer.key) as client:
+async def test_a_stream_that_ends_early_is_an_error_of_the_client(deployment: Deployment, customer: Customer) -> None:
+    async with asynchronous(deployment, customer.key) as client:
         stream = await client.chat.completions.create(model="mock/tokens=2,no-finish", messages=SAY_HELLO, stream=True)
         with pytest.raises(openai.APIError, match="ended before it was complete"):
             [chunk async for chunk in stream]
-    [event] = await chats.settled(1, customer.app)
+    [event] = await deployment.settled(1, customer.app)
     assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
 
 
-async def test_errors_are_the_clients_own(chats: Deployment, customer: Customer) -> None:
-    limited = await chats.customer("one-a-minute")
-    async with asynchronous(chats, limited.key) as client:
+async def test_errors_are_the_clients_own(deployment: Deployment, customer: Customer) -> None:
+    limited = await deployment.customer("one-a-minute")
+    async with asynchronous(deployment, limited.key) as client:
         await client.chat.completions.create(model="m", messages=SAY_HELLO)
         with pytest.raises(openai.RateLimitError) as refused:
             await client.chat.completions.create(model="m", messages=SAY_HELLO)
     assert refused.value.code == "rate_limited"
-    async with asynchronous(chats, "wrong") as client:
+    async with asynchronous(deployment, "wrong") as client:
         with pytest.raises(openai.AuthenticationError):
             await client.chat.completions.create(model="m", messages=SAY_HELLO)
         with pytest.raises(openai.AuthenticationError):
             await client.models.list()
-    async with asynchronous(chats, customer.key) as client:
+    async with asynchronous(deployment, customer.key) as client:
         with pytest.raises(openai.InternalServerError) as failed:
             await client.chat.completions.create(model="mock/status=500", messages=SAY_HELLO)
         assert failed.value.type == "server_error"
@@ -146,12 +146,12 @@ async def test_errors_are_the_clients_own(chats: Deployment, customer: Customer)
     ],
 )
 async def test_a_chat_that_would_end_the_gateway_never_gets_there(
-    chats: Deployment, customer: Customer, wrong: Callable[..., object]
+    deployment: Deployment, customer: Customer, wrong: Callable[..., object]
 ) -> None:
     def use() -> None:
-        with synchronous(chats, customer.key) as client, pytest.raises(openai.BadRequestError):
+        with synchronous(deployment, customer.key) as client, pytest.raises(openai.BadRequestError):
             wrong(client.chat.completions.create)
 
     await asyncio.to_thread(use)
-    assert chats.heard(customer.app) == []
-    assert chats.gateway.counters["crashes"] == 0
+    assert deployment.forwarded(customer.app) == []
+    assert deployment.gateway.counters["crashes"] == 0

@@ -1,4 +1,4 @@
-"""Every link that a gateway makes up leads a client back to the gate, under the origin where clients reach it."""
+"""Links in responses lead clients back to Tollgate, under the origin where clients reach it."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -18,28 +18,30 @@ MEDIA = "https://live.example:8443"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def named(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """A gate that knows its public names."""
-    folder = tmp_path_factory.mktemp("named")
+async def deployment_with_urls(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+    """Run one worker that knows its public URLs."""
+    folder = tmp_path_factory.mktemp("urls")
     async with deployed(folder, {"public_url": ORIGIN, "media_url": MEDIA}) as deployment:
         yield deployment
 
 
-def connect(gate: Deployment, customer: Customer, **headers: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=gate.public, headers={**customer.headers, **headers}, trust_env=False, timeout=30)
+def connect(deployment: Deployment, customer: Customer, **headers: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=deployment.public, headers={**customer.headers, **headers}, trust_env=False, timeout=30
+    )
 
 
 async def whip(client: httpx.AsyncClient, path: str) -> tuple[str, str]:
-    """`Location` and `Livepeer-Playback-URL` of an ingest."""
-    answer = await client.post(path, content=OFFER, headers=SDP)
-    assert answer.status_code == 201
-    return answer.headers["location"], answer.headers["livepeer-playback-url"]
+    """Begin an ingest; return its `Location` and `Livepeer-Playback-URL`."""
+    response = await client.post(path, content=OFFER, headers=SDP)
+    assert response.status_code == 201
+    return response.headers["location"], response.headers["livepeer-playback-url"]
 
 
-async def test_links_of_live_streams_have_the_configured_origin(named: Deployment) -> None:
-    customer = await named.customer()
+async def test_links_of_live_streams_have_the_configured_origin(deployment_with_urls: Deployment) -> None:
+    customer = await deployment_with_urls.customer()
     name = at_gateway(customer.app, "cam")
-    async with connect(named, customer) as client:
+    async with connect(deployment_with_urls, customer) as client:
         location, playback = await whip(client, "/live/video-to-video/cam/whip")
         assert location.startswith(f"{ORIGIN}/live/video-to-video/{name}/whip/")
         assert playback.startswith(f"{MEDIA}/{name}-")
@@ -48,9 +50,9 @@ async def test_links_of_live_streams_have_the_configured_origin(named: Deploymen
         assert (status["stream_id"], status["gateway_status"]["error"]) == (name, None)
 
 
-async def test_links_of_byoc_streams_have_the_configured_origin(named: Deployment) -> None:
-    customer = await named.customer()
-    async with connect(named, customer) as client:
+async def test_links_of_byoc_streams_have_the_configured_origin(deployment_with_urls: Deployment) -> None:
+    customer = await deployment_with_urls.customer()
+    async with connect(deployment_with_urls, customer) as client:
         urls = await made_stream(client, stream_name="cam", stream_id="1")
         stream = urls["stream_id"]
         assert stream == at_gateway(customer.app, "cam-1")
@@ -70,21 +72,23 @@ async def test_links_of_byoc_streams_have_the_configured_origin(named: Deploymen
         assert playback == urls["whep_url"]
 
 
-async def test_without_a_configured_origin_it_is_the_one_the_client_used(gate: Deployment, somebody: Customer) -> None:
-    for host in ("gate.internal:8080", "other.example"):
-        async with connect(gate, somebody, host=host) as client:
+async def test_without_a_configured_origin_it_is_the_one_the_client_used(
+    deployment: Deployment, customer: Customer
+) -> None:
+    for host in ("tollgate.internal:8080", "other.example"):
+        async with connect(deployment, customer, host=host) as client:
             location, playback = await whip(client, "/live/video-to-video/cam/whip")
             assert location.startswith(f"http://{host}/live/video-to-video/")
-            assert playback.startswith(f"http://{host}/live/video-to-video/{at_gateway(somebody.app, 'cam')}-")
+            assert playback.startswith(f"http://{host}/live/video-to-video/{at_gateway(customer.app, 'cam')}-")
             urls = await made_stream(client)
             assert {
                 urlsplit(url).netloc for name, url in urls.items() if name.endswith("_url") and "rtmp" not in name
             } == {host}
 
 
-async def test_the_links_work(gate: Deployment, somebody: Customer) -> None:
-    """Each one, as it stands."""
-    async with connect(gate, somebody) as client:
+async def test_the_links_work(deployment: Deployment, customer: Customer) -> None:
+    """Each link works exactly as it was sent."""
+    async with connect(deployment, customer) as client:
         _, playback = await whip(client, "/live/video-to-video/cam/whip")
         assert (await client.post(playback, content=OFFER, headers=SDP)).status_code == 201
         urls = await made_stream(client, stream_name="cam")
@@ -97,7 +101,7 @@ async def test_the_links_work(gate: Deployment, somebody: Customer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "status", "size"),
+    ("behaviour", "status", "size"),
     [
         ("status=400", 400, 19),
         ("empty", 200, 0),
@@ -106,15 +110,15 @@ async def test_the_links_work(gate: Deployment, somebody: Customer) -> None:
     ],
 )
 async def test_what_holds_no_links_passes_as_it_is(
-    gate: Deployment, somebody: Customer, told: str, status: int, size: int
+    deployment: Deployment, customer: Customer, behaviour: str, status: int, size: int
 ) -> None:
-    """Also what is far too long to look into."""
-    async with connect(gate, somebody) as client:
-        answer = await client.get("/live/video-to-video/cam/status", headers={"x-mock-gateway": told})
-        assert (answer.status_code, len(answer.content)) == (status, size)
+    """Responses without links pass unchanged, also those that are too long to search."""
+    async with connect(deployment, customer) as client:
+        response = await client.get("/live/video-to-video/cam/status", headers={"x-mock-gateway": behaviour})
+        assert (response.status_code, len(response.content)) == (status, size)
 
 
-async def test_an_output_that_the_client_names_is_dropped(gate: Deployment, somebody: Customer) -> None:
-    async with connect(gate, somebody) as client:
+async def test_an_output_that_the_client_names_is_dropped(deployment: Deployment, customer: Customer) -> None:
+    async with connect(deployment, customer) as client:
         urls = await made_stream(client, rtmp_output="rtmp://10.0.0.1/internal")
         assert "10.0.0.1" not in str(urls)

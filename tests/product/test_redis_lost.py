@@ -1,4 +1,4 @@
-"""Redis goes away under a running gate, dead or merely frozen: each plan does as declared, and no usage is lost."""
+"""Redis is lost while Tollgate runs, dead or merely frozen: each plan does as declared, and no usage is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Customer, Deployment, deployed, eventually
-from tests.support.wire import Answer, Wire, request
+from tests.support.raw_http import RawConnection, Response, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -21,27 +21,27 @@ PLANS = {
 
 
 @dataclass
-class Place:
-    """A gate on a Redis of its own."""
+class LostRedisTestbed:
+    """Tollgate on a Redis of its own."""
 
     redis: RedisServer
-    gate: Deployment
+    deployment: Deployment
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+async def testbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LostRedisTestbed]:
     folder = tmp_path_factory.mktemp("lost")
     redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True)
     redis.start()
     try:
-        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": {}}) as gate:
-            yield Place(redis, gate)
+        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": {}}) as deployment:
+            yield LostRedisTestbed(redis, deployment)
     finally:
         redis.kill()
 
 
-class Loss:
-    """Redis going away: frozen, so that its sockets stay open and say nothing, or killed."""
+class RedisOutage:
+    """Loss of Redis: frozen, so that its sockets stay open and silent, or killed."""
 
     def __init__(self, redis: RedisServer, kind: str) -> None:
         self._redis = redis
@@ -64,115 +64,121 @@ class Loss:
 
 
 @pytest_asyncio.fixture(loop_scope="package", params=["frozen", "killed"])
-async def loss(request: pytest.FixtureRequest, place: Place) -> AsyncIterator[Loss]:
-    """Not begun yet; ended after the test at the latest."""
-    probe = await place.gate.customer("capped")
-    loss = Loss(place.redis, request.param)
-    yield loss
-    loss.end()
-    await served_again(place.gate, probe)
+async def outage(request: pytest.FixtureRequest, testbed: LostRedisTestbed) -> AsyncIterator[RedisOutage]:
+    """Prepare an outage, which the test begins; it ends after the test at the latest."""
+    probe = await testbed.deployment.customer("capped")
+    outage = RedisOutage(testbed.redis, request.param)
+    yield outage
+    outage.end()
+    await wait_until_served(testbed.deployment, probe)
 
 
-async def readiness(gate: Deployment, status: int) -> str:
-    """Wait until /readyz answers so; its reason."""
+async def readiness(deployment: Deployment, status: int) -> str:
+    """Wait until /readyz has this status; return its reason."""
     reason = ""
 
-    async def so() -> bool:
+    async def has_status() -> bool:
         nonlocal reason
-        answer = await http.get("/readyz")
-        reason = answer.json().get("reason", "")
-        return answer.status_code == status
+        response = await http.get("/readyz")
+        reason = response.json().get("reason", "")
+        return response.status_code == status
 
-    async with httpx.AsyncClient(base_url=gate.private, trust_env=False, verify=False, timeout=30) as http:
-        await eventually(so)
+    async with httpx.AsyncClient(base_url=deployment.private, trust_env=False, verify=False, timeout=30) as http:
+        await eventually(has_status)
     return reason
 
 
-async def ask(gate: Deployment, customer: Customer, told: str = "bytes=1") -> Answer:
-    async with await Wire.open(gate.address) as wire:
-        return await wire.ask(request("GET", "/stream/a.ts", [("X-Api-Key", customer.key), ("X-Mock-Gateway", told)]))
+async def send_request(deployment: Deployment, customer: Customer, behaviour: str = "bytes=1") -> Response:
+    async with await RawConnection.open(deployment.address) as connection:
+        return await connection.exchange(
+            request("GET", "/stream/a.ts", [("X-Api-Key", customer.key), ("X-Mock-Gateway", behaviour)])
+        )
 
 
-async def served_again(gate: Deployment, customer: Customer) -> None:
-    """Redis is back: ready at once, and each worker finds out when it tries the next time."""
-    await readiness(gate, 200)
+async def wait_until_served(deployment: Deployment, customer: Customer) -> None:
+    """Wait until Redis is back: /readyz says so at once, and each worker notices at its next attempt."""
+    await readiness(deployment, 200)
 
     async def is_served() -> bool:
-        return (await ask(gate, customer)).status == 200
+        return (await send_request(deployment, customer)).status == 200
 
     await eventually(is_served)
 
 
-async def known(gate: Deployment, plan: str) -> Customer:
-    """A customer whom the gate has served before."""
-    customer = await gate.customer(plan)
-    assert (await ask(gate, customer)).status == 200
-    await gate.settled(1, customer.app)
+async def served_customer(deployment: Deployment, plan: str) -> Customer:
+    """Create a customer, and have one request of it served."""
+    customer = await deployment.customer(plan)
+    assert (await send_request(deployment, customer)).status == 200
+    await deployment.settled(1, customer.app)
     return customer
 
 
-async def check_events(gate: Deployment, customer: Customer, count: int) -> None:
-    """One event for each, now and after the journal is empty, so that nothing more can come."""
-    await gate.settled(count, customer.app)
-    folder = gate.folder / "data" / "journal"
-    await eventually(lambda: all(path.stat().st_size == 0 for path in folder.glob("*.journal")))
-    events = await gate.events(customer.app)
+async def check_events(deployment: Deployment, customer: Customer, count: int) -> None:
+    """Check that there are `count` events, now and after the journal is empty, so that no more can come."""
+    await deployment.settled(count, customer.app)
+    await eventually(lambda: not any(path.stat().st_size for path in deployment.journals()))
+    assert deployment.journals(), "no journal was found, so none was checked"
+    events = await deployment.events(customer.app)
     assert len({event["id"] for event in events}) == len(events) == count
     assert {(event["outcome"], event["status"]) for event in events} == {("complete", 200)}
 
 
-async def test_a_plan_with_caps_is_refused_until_redis_is_back(place: Place, loss: Loss) -> None:
-    gate = place.gate
-    customer = await known(gate, "capped")
-    loss.begin()
+async def test_a_plan_with_caps_is_refused_until_redis_is_back(testbed: LostRedisTestbed, outage: RedisOutage) -> None:
+    deployment = testbed.deployment
+    customer = await served_customer(deployment, "capped")
+    outage.begin()
     for _ in range(10):
-        answer = await ask(gate, customer)
-        assert (answer.status, answer.code) == (503, "store_unavailable")
-        assert answer.get("content-type") == "application/problem+json"
-        assert int(answer.get("retry-after") or 0) > 0
-    assert len(gate.heard(customer.app)) == 1
-    assert "Redis" in await readiness(gate, 503)
-    loss.end()
-    await served_again(gate, customer)
-    await check_events(gate, customer, 2)
+        response = await send_request(deployment, customer)
+        assert (response.status, response.code) == (503, "store_unavailable")
+        assert response.get("content-type") == "application/problem+json"
+        assert int(response.get("retry-after") or 0) > 0
+    assert len(deployment.forwarded(customer.app)) == 1
+    assert "Redis" in await readiness(deployment, 503)
+    outage.end()
+    await wait_until_served(deployment, customer)
+    await check_events(deployment, customer, 2)
 
 
-async def test_a_plan_that_may_guess_is_served_on_and_every_request_is_counted_once(place: Place, loss: Loss) -> None:
-    gate = place.gate
-    customer = await known(gate, "guessed")
-    loss.begin()
-    answers = await asyncio.gather(*(ask(gate, customer) for _ in range(50)))
-    answers += [await ask(gate, customer) for _ in range(10)]
-    assert {answer.status for answer in answers} == {200}
-    loss.end()
-    await check_events(gate, customer, 61)
-    assert (await ask(gate, customer)).status == 200
-    await check_events(gate, customer, 62)
+async def test_a_plan_that_may_guess_is_served_on_and_every_request_is_counted_once(
+    testbed: LostRedisTestbed, outage: RedisOutage
+) -> None:
+    deployment = testbed.deployment
+    customer = await served_customer(deployment, "guessed")
+    outage.begin()
+    responses = await asyncio.gather(*(send_request(deployment, customer) for _ in range(50)))
+    responses += [await send_request(deployment, customer) for _ in range(10)]
+    assert {response.status for response in responses} == {200}
+    outage.end()
+    await check_events(deployment, customer, 61)
+    assert (await send_request(deployment, customer)).status == 200
+    await check_events(deployment, customer, 62)
 
 
-async def test_a_request_that_redis_did_not_outlive_is_counted_once(place: Place, loss: Loss) -> None:
-    gate = place.gate
-    customers = [await known(gate, "guessed"), await known(gate, "capped")]
-    held = [asyncio.create_task(ask(gate, each, f"hold={each.app},bytes=1")) for each in customers]
-    await gate.gateway.wait_for(held=2)
-    loss.begin()
-    await readiness(gate, 503)
+async def test_a_request_that_redis_did_not_outlive_is_counted_once(
+    testbed: LostRedisTestbed, outage: RedisOutage
+) -> None:
+    deployment = testbed.deployment
+    customers = [await served_customer(deployment, "guessed"), await served_customer(deployment, "capped")]
+    held = [asyncio.create_task(send_request(deployment, each, f"hold={each.app},bytes=1")) for each in customers]
+    await deployment.gateway.wait_for(held=2)
+    outage.begin()
+    await readiness(deployment, 503)
     for each in customers:
-        gate.gateway.release(each.app)
-    assert [answer.status for answer in await asyncio.gather(*held)] == [200, 200]
-    loss.end()
+        deployment.gateway.release(each.app)
+    assert [response.status for response in await asyncio.gather(*held)] == [200, 200]
+    outage.end()
     for each in customers:
-        await check_events(gate, each, 2)
+        await check_events(deployment, each, 2)
 
 
-async def test_a_key_never_seen_is_told_to_come_back(place: Place, loss: Loss) -> None:
-    """Neither 401, for the key may be good, nor let in."""
-    gate = place.gate
-    customer = await gate.customer("guessed")
-    loss.begin()
-    answer = await ask(gate, customer)
-    assert (answer.status, answer.code) == (503, "store_unavailable")
-    loss.end()
-    await served_again(gate, customer)
-    await check_events(gate, customer, 1)
-    assert len(gate.heard(customer.app)) == 1
+async def test_an_unknown_key_gets_503_with_retry_after(testbed: LostRedisTestbed, outage: RedisOutage) -> None:
+    """The status is not 401, since the key may be valid, and the request is not served."""
+    deployment = testbed.deployment
+    customer = await deployment.customer("guessed")
+    outage.begin()
+    response = await send_request(deployment, customer)
+    assert (response.status, response.code) == (503, "store_unavailable")
+    outage.end()
+    await wait_until_served(deployment, customer)
+    await check_events(deployment, customer, 1)
+    assert len(deployment.forwarded(customer.app)) == 1

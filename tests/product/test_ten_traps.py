@@ -1,6 +1,6 @@
-"""What would break a naive proxy in front of a gateway (gateway contract section 9), and the gate's answer.
+"""Ten traps for a naive proxy in front of a gateway (gateway contract section 9), each of which Tollgate avoids.
 
-Each trap is set for a customer of its own. The gateways are two, so that whatever lives in one can be missed.
+Each test has a customer of its own. Every pool has two gateways, so that what lives in one can be missed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from proxy.mock_gateway.media import png
 from tests.support.deployment import Customer, eventually
-from tests.support.gateways import OFFER, SDP, TwoTierDeployment, job, made_image, made_stream, two_tiers
+from tests.support.gateways import OFFER, SDP, TwoTierDeployment, deployed_two_tiers, job, made_image, made_stream
 from tests.usage_tracker.meters.segments import segment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,48 +34,48 @@ FORM: dict[str, Any] = {"data": {"model_id": "m"}, "files": {"image": ("a.png", 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoTierDeployment]:
-    async with two_tiers(tmp_path_factory.mktemp("traps"), {"plans": {"priced": PLAN}, "edge": {}}) as found:
+async def two_tiers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoTierDeployment]:
+    async with deployed_two_tiers(tmp_path_factory.mktemp("traps"), {"plans": {"priced": PLAN}, "edge": {}}) as found:
         yield found
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def customer(place: TwoTierDeployment) -> Customer:
-    return await place.gate.customer("priced")
+async def customer(two_tiers: TwoTierDeployment) -> Customer:
+    return await two_tiers.deployment.customer("priced")
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(place: TwoTierDeployment, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
-    async with place.client(customer) as client:
+async def client(two_tiers: TwoTierDeployment, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
+    async with two_tiers.client(customer) as client:
         yield client
-    assert [gateway.counters["crashes"] for gateway in place.gateways] == [0, 0, 0, 0]
+    assert [gateway.counters["crashes"] for gateway in two_tiers.gateways] == [0, 0, 0, 0]
 
 
 def capable(capability: str) -> dict[str, str]:
-    """The field that carries a BYOC job for this capability."""
-    fields = {"request": "{}", "parameters": "{}", "capability": capability, "timeout_seconds": 30}
-    return {"livepeer": base64.b64encode(json.dumps(fields).encode()).decode()}
+    """Return the header that carries a BYOC job for a capability."""
+    description = {"request": "{}", "parameters": "{}", "capability": capability, "timeout_seconds": 30}
+    return {"livepeer": base64.b64encode(json.dumps(description).encode()).decode()}
 
 
 async def test_1_a_200_is_no_proof_of_work(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    wrong_method = await client.get("/llm")  # the gateway would say 200
+    wrong_method = await client.get("/llm")  # the gateway would respond 200
     assert (wrong_method.status_code, wrong_method.headers["allow"]) == (405, "POST")
     nobody_could = await client.post("/process/request/a", headers=capable("mock/empty"))
     assert (nobody_could.status_code, nobody_could.content) == (200, b"")
     unfinished = await client.post("/llm", json={**CHAT, "model": "mock/no-finish"})
     assert unfinished.status_code == 200
-    events = await place.gate.settled(2, customer.app)
+    events = await two_tiers.deployment.settled(2, customer.app)
     assert {(event["outcome"], event["amount"]) for event in events} == {("upstream_error", "0")}
 
 
 async def test_2_a_gateway_that_drops_or_dies(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     dropped = await client.post("/llm", json={**CHAT, "model": "mock/drop"})
     assert (dropped.status_code, dropped.json()["code"]) == (502, "gateway_dropped")
-    [event] = await place.gate.settled(1, customer.app)
+    [event] = await two_tiers.deployment.settled(1, customer.app)
     assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
     for path, options in (
         ("/text-to-image", {"json": {"prompt": "p"}}),
@@ -89,32 +89,32 @@ async def test_2_a_gateway_that_drops_or_dies(
     ):
         refused = await client.post(path, **options)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter"), path
-    assert len(place.heard(customer.app)) == 1
+    assert len(two_tiers.forwarded(customer.app)) == 1
     detached = await client.post("/image-to-video", **FORM, headers={"prefer": "respond-async"})
     assert detached.status_code == 200, "answered when it is done; without orchestrators it would end the gateway"
 
 
 async def test_3_streams_are_neither_held_nor_endless(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     chat = {**CHAT, "model": f"mock/hold={customer.app},hold-at=2"}
-    async with client.stream("POST", "/llm", json=chat) as answer:
-        lines = answer.aiter_lines()
+    async with client.stream("POST", "/llm", json=chat) as response:
+        lines = response.aiter_lines()
         first = [await anext(lines) for _ in range(3)]
         assert [line[:5] for line in first] == ["data:", "", "data:"], "while the third event is held"
-        for gateway in place.plain:
+        for gateway in two_tiers.plain:
             gateway.release(customer.app)
         rest = [line async for line in lines if line]
     assert len(rest) == 7
     assert "[DONE]" not in rest[-1], "the gateway never says so, and nobody waits for it"
     flood = await client.post("/process/request/a", headers=capable("mock/flood,tokens=2"))
     assert flood.text.rstrip("\n").endswith('data: {"token":"t1"}')
-    _, event = await place.gate.settled(2, customer.app)
+    _, event = await two_tiers.deployment.settled(2, customer.app)
     assert (event["outcome"], event["error"]) == ("refused", "answer_flooded")
 
 
 async def test_4_clients_choose_neither_orchestrators_nor_outputs(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     mine = "https://mine.invalid:1"
     chosen = {"parameters": json.dumps({"orchestrators": {"include": [mine]}}), "sender": mine, "sig": mine}
@@ -129,25 +129,27 @@ async def test_4_clients_choose_neither_orchestrators_nor_outputs(
     assert (await client.post(f"/live/video-to-video/s/whip{query}", content=OFFER, headers=SDP)).status_code == 201
     started = await client.post("/live/video-to-video/s/start", data={"rtmp_url": mine})
     assert started.status_code == 404
-    heard = [record for _, record in place.heard(customer.app)]
-    assert len(heard) == 4
-    for record in heard:
-        told = [record.target, *(value for name, value in record.headers if name.lower() != "livepeer")]
-        told += [base64.b64decode(value).decode() for name, value in record.headers if name.lower() == "livepeer"]
-        assert not [text for text in told if "mine.invalid" in text]
-    jobs = [json.loads(base64.b64decode(told)) for told in (each.header("livepeer") for each in heard) if told]
-    assert [told["timeout_seconds"] for told in jobs] == [900, 900]
+    forwarded = [record for _, record in two_tiers.forwarded(customer.app)]
+    assert len(forwarded) == 4
+    for record in forwarded:
+        texts = [record.target, *(value for name, value in record.headers if name.lower() != "livepeer")]
+        texts += [base64.b64decode(value).decode() for name, value in record.headers if name.lower() == "livepeer"]
+        assert not [text for text in texts if "mine.invalid" in text]
+    jobs = [
+        json.loads(base64.b64decode(header)) for header in (each.header("livepeer") for each in forwarded) if header
+    ]
+    assert [sent["timeout_seconds"] for sent in jobs] == [900, 900]
 
 
-async def test_5_every_link_leads_to_the_gate(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+async def test_5_every_link_leads_to_tollgate(
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     whip = await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
     links = [whip.headers["location"], whip.headers["livepeer-playback-url"]]
     stream = await made_stream(client, stream_name="b")
     links += [url for name, url in stream.items() if name.endswith("_url") and url.startswith("http")]
     assert len(links) >= 6
-    assert {httpx.URL(link).netloc.decode() for link in links} == {place.gate.host}
+    assert {httpx.URL(link).netloc.decode() for link in links} == {two_tiers.deployment.host}
     assert (await client.get(stream["status_url"])).status_code == 200
     result = await made_image(client)
     assert result.startswith("/stream/")
@@ -155,35 +157,35 @@ async def test_5_every_link_leads_to_the_gate(
 
 
 async def test_6_everything_returns_to_the_gateway_that_has_it(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     for number in range(6):
         result = await made_image(client)
         assert (await client.get(result)).content[:4] == b"\x89PNG"
         await client.put(f"/live/cam/{number}.ts", content=segment("ts", "25").data)
         assert (await client.get("/stream/cam.m3u8")).status_code == 200
-    assert len({url for url, record in place.heard(customer.app) if "/live/" in record.target}) == 1
-    assert len({url for url, _ in place.heard(customer.app)}) == 2
+    assert len({url for url, record in two_tiers.forwarded(customer.app) if "/live/" in record.target}) == 1
+    assert len({url for url, _ in two_tiers.forwarded(customer.app)}) == 2
 
 
 async def test_7_a_name_is_a_tenants_own(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     assert (await client.put("/live/shared/0.ts", content=segment("ts", "25").data)).status_code == 200
     stream = await made_stream(client, stream_name="shared")
     result = await made_image(client)
-    thief = await place.gate.customer("priced")
-    async with place.client(thief) as other:
+    thief = await two_tiers.deployment.customer("priced")
+    async with two_tiers.client(thief) as other:
         for path in ("/stream/shared.m3u8", result, f"/process/stream/{stream['stream_id']}/status"):
             assert (await client.get(path)).status_code == 200
             assert (await other.get(path)).status_code == 404
         stop = await other.post(f"/process/stream/{stream['stream_id']}/stop", headers=job())
         assert stop.status_code == 404
-    assert not [record.target for _, record in place.heard(thief.app) if customer.app in record.target]
+    assert not [record.target for _, record in two_tiers.forwarded(thief.app) if customer.app in record.target]
 
 
 async def test_8_what_is_no_client_route_does_not_exist(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     for method, path in (
         ("POST", "/live/video-to-video/cam/start"),
@@ -195,39 +197,39 @@ async def test_8_what_is_no_client_route_does_not_exist(
         ("POST", "/capability/register"),
         ("POST", "/setBroadcastConfig"),
     ):
-        answer = await client.request(method, path)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-    assert place.heard(customer.app) == []
+        response = await client.request(method, path)
+        assert (response.status_code, response.json()["code"]) == (404, "not_found"), path
+    assert two_tiers.forwarded(customer.app) == []
 
 
 async def test_9_clients_words_are_not_what_they_pay_by(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     forged = {"content-duration": "1", "accept": "multipart/mixed"}
     await client.put("/live/cam/0.ts", content=segment("ts", "25").data, headers=forged)
     await client.post("/llm", json={**CHAT, "model": "mock/tokens=2", "max_tokens": 500})
     await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
-    push, chat, whip = await place.gate.settled(3, customer.app)
+    push, chat, whip = await two_tiers.deployment.settled(3, customer.app)
     assert (push["units"]["milliseconds"], push["provenance"]["milliseconds"]) == (2 * 1_000, "measured")
     assert (chat["units"]["output_tokens"], chat["provenance"]["output_tokens"]) == (2, "upstream")
     assert (whip["status"], whip["amount"], whip["units"]) == (201, "0", {})
 
 
 async def test_10_what_the_gateway_compares_exactly_arrives_exactly(
-    place: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
+    two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
     exact = {"accept": "multipart/mixed", "x-forwarded-for": "203.0.113.9", "expect": "100-continue"}
     push = await client.put("/live/cam/0.ts", content=segment("ts", "25").data, headers=exact)
     assert push.headers["content-type"].startswith("multipart/mixed; boundary=")
     whip = await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
     assert whip.status_code == 201
-    await eventually(lambda: len(place.heard(customer.app)) == 2)
-    heard = [record for _, record in place.heard(customer.app)]
-    [pushed] = [record for record in heard if record.method == "PUT"]
-    [offered] = [record for record in heard if record.method == "POST"]
+    await eventually(lambda: len(two_tiers.forwarded(customer.app)) == 2)
+    forwarded = [record for _, record in two_tiers.forwarded(customer.app)]
+    [pushed] = [record for record in forwarded if record.method == "PUT"]
+    [offered] = [record for record in forwarded if record.method == "POST"]
     assert [value for name, value in pushed.headers if name.lower() == "accept"] == ["multipart/mixed"]
     assert [value for name, value in offered.headers if name.lower() == "content-type"] == ["application/sdp"]
-    for record, answer in ((pushed, push), (offered, whip)):
-        forwarded = [value for name, value in record.headers if name.lower() == "x-forwarded-for"]
-        assert forwarded == [answer.headers["x-request-id"]]
+    for record, reply in ((pushed, push), (offered, whip)):
+        forwarded_for = [value for name, value in record.headers if name.lower() == "x-forwarded-for"]
+        assert forwarded_for == [reply.headers["x-request-id"]]
         assert record.header("expect") is None

@@ -63,6 +63,7 @@ class RecordedUsage:
         amount: int = 0,
         at: datetime | None = None,
         outcome: str = "complete",
+        drain: bool = True,
     ) -> str:
         """Record one request from admission to settlement, which ends at `at` (else now), and return its id."""
         policy = self.ledger.policy(app, user, key, plan_name, plan)
@@ -86,12 +87,18 @@ class RecordedUsage:
             status=200,
         )
         self.ledger.settle(hold, event, Usage(used), amount)
-        await self.ledger.drain()
+        if drain:
+            await self.ledger.drain()
         return hold.request_id
 
     async def requests(self, app: str, count: int) -> list[str]:
         """Record `count` requests, one after the other, and return their ids."""
-        return [await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1) for _ in range(count)]
+        made = [
+            await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1, drain=False)
+            for _ in range(count)
+        ]
+        await self.ledger.drain()
+        return made
 
     def streams(self) -> list[str]:
         """Return the names of the streams of all hash tags."""

@@ -92,7 +92,8 @@ async def test_a_day_of_many_users_adds_up_to_its_events(usage_records: Recorded
     app = await usage_records.app()
     today = await redis_today(usage_records.store.redis)
     for number in range(count):
-        await usage_records.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number)
+        await usage_records.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number, drain=False)
+    await usage_records.ledger.drain()
     days = Days(today, await redis_today(usage_records.store.redis))
     usage = await read_usage(usage_records.store.redis, usage_records.keys, app, days, [Dimension.USER])
     spent: Counter[tuple[str, ...]] = Counter()

@@ -12,7 +12,7 @@ from config.access import Edge
 from proxy.server import protocol
 from proxy.server.protocol import HttpConnection, protocol_class
 from tests.support.deployment import eventually
-from tests.support.wire import Wire, request
+from tests.support.raw_http import RawConnection, request
 
 HEAD = request("GET", "/stream/a.ts")
 
@@ -53,45 +53,45 @@ def draining() -> Draining:
 
 
 @pytest.fixture
-async def wire(draining: Draining) -> AsyncIterator[Wire]:
-    async with await draining.listen() as server, await Wire.open(server.sockets[0].getsockname()) as client:
+async def connection(draining: Draining) -> AsyncIterator[RawConnection]:
+    async with await draining.listen() as server, await RawConnection.open(server.sockets[0].getsockname()) as client:
         await eventually(draining.connected)
         yield client
 
 
-async def test_a_first_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
+async def test_a_first_request_on_its_way_is_answered(draining: Draining, connection: RawConnection) -> None:
     draining.drain()
     draining.release.set()
-    response = await wire.ask(HEAD)
-    assert (response.status, response.get("connection")) == (200, "close")
-    assert await wire.rest() == b""
+    response = await connection.exchange(HEAD)
+    assert (response.status, answer.get("connection")) == (200, "close")
+    assert await connection.read_to_end() == b""
 
 
-async def test_a_further_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
+async def test_a_further_request_on_its_way_is_answered(draining: Draining, connection: RawConnection) -> None:
     draining.release.set()
-    assert (await wire.ask(HEAD)).get("connection") is None
+    assert (await connection.exchange(HEAD)).get("connection") is None
     draining.drain()
-    response = await wire.ask(HEAD)
-    assert (response.status, response.get("connection")) == (200, "close")
-    assert await wire.rest() == b""
+    response = await connection.exchange(HEAD)
+    assert (response.status, answer.get("connection")) == (200, "close")
+    assert await connection.read_to_end() == b""
 
 
-async def test_a_request_in_the_middle_of_its_head_is_answered(draining: Draining, wire: Wire) -> None:
-    await wire.send(HEAD[:20])
+async def test_a_request_in_the_middle_of_its_head_is_answered(draining: Draining, connection: RawConnection) -> None:
+    await connection.send(HEAD[:20])
     draining.drain()
     draining.release.set()
-    await wire.send(HEAD[20:])
-    assert (await wire.answer()).status == 200
-    assert await wire.rest() == b""
+    await connection.send(HEAD[20:])
+    assert (await connection.response()).status == 200
+    assert await connection.read_to_end() == b""
 
 
-async def test_a_request_under_way_is_answered_and_is_the_last(draining: Draining, wire: Wire) -> None:
-    await wire.send(HEAD)
+async def test_a_request_under_way_is_answered_and_is_the_last(draining: Draining, connection: RawConnection) -> None:
+    await connection.send(HEAD)
     await draining.requested.wait()
     draining.drain()
     draining.release.set()
-    assert (await wire.answer()).get("connection") == "close"
-    assert await wire.rest() == b""
+    assert (await connection.response()).get("connection") == "close"
+    assert await connection.read_to_end() == b""
 
 
 async def test_a_connection_that_comes_late_is_answered_once(draining: Draining) -> None:
@@ -99,18 +99,18 @@ async def test_a_connection_that_comes_late_is_answered_once(draining: Draining)
     async with await draining.listen() as server:
         draining.drain()
         draining.release.set()
-        async with await Wire.open(server.sockets[0].getsockname()) as wire:
-            assert (await wire.ask(HEAD)).get("connection") == "close"
-            assert await wire.rest() == b""
+        async with await RawConnection.open(server.sockets[0].getsockname()) as connection:
+            assert (await connection.exchange(HEAD)).get("connection") == "close"
+            assert await connection.read_to_end() == b""
 
 
 @pytest.mark.parametrize("asks", [0, 1])
 async def test_a_connection_that_stays_idle_is_closed(
-    draining: Draining, wire: Wire, asks: int, monkeypatch: pytest.MonkeyPatch
+    draining: Draining, connection: RawConnection, asks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.01)
     draining.release.set()
     for _ in range(asks):
-        await wire.ask(HEAD)
+        await connection.exchange(HEAD)
     draining.drain()
-    assert await wire.rest() == b""
+    assert await connection.read_to_end() == b""

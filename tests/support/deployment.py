@@ -1,4 +1,4 @@
-"""The whole product as a new user runs it: `tollgate serve` in processes of its own, in front of a stand-in."""
+"""Whole product as a new user runs it: `tollgate serve` in processes of its own, in front of a mock gateway."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ TOLLGATE = (sys.executable, "-m", "proxy.cli.main")
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """An app and a key of it."""
+    """App and one of its API keys."""
 
     app: str
     key: str
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client adds to its requests."""
+        """Headers that authenticate a request."""
         return {"authorization": f"Bearer {self.key}"}
 
 
 class Deployment:
-    """A running gate. `gateway` is its stand-in, in this process."""
+    """Tollgate in processes of its own. `gateway` is the mock gateway behind it, in this process."""
 
     def __init__(
         self, folder: Path, gateway: MockGateway, config: Mapping[str, Any], environment: Mapping[str, str]
@@ -77,7 +77,7 @@ class Deployment:
 
     @property
     def settings(self) -> Settings:
-        """What the gate runs with."""
+        """Settings that Tollgate runs with."""
         return load(self._file)
 
     @property
@@ -106,7 +106,7 @@ class Deployment:
         async with asyncio.timeout(START_SECONDS):
             while not (ready := self._ready_line(offset)):
                 if self.process.returncode is not None:
-                    raise AssertionError(f"the gate did not start:\n{self.log.read_text()}")
+                    raise AssertionError(f"Tollgate did not start:\n{self.log.read_text()}")
                 await asyncio.sleep(0.02)
         self.public, self.private = ready["public"], ready["private"]
 
@@ -114,7 +114,7 @@ class Deployment:
         return next((line for line in self.lines(offset) if line.get("event") == "ready"), {})
 
     def lines(self, offset: int = 0) -> list[dict[str, Any]]:
-        """The JSON lines of the log, from a byte offset on."""
+        """Return the JSON lines of the log, from a byte offset on."""
         found = []
         for line in self.log.read_bytes()[offset:].splitlines():
             with contextlib.suppress(json.JSONDecodeError):
@@ -126,28 +126,28 @@ class Deployment:
         assert self.process is not None
         self.process.send_signal(number)
 
-    async def ended(self, seconds: float = 30.0) -> int:
-        """Its exit code."""
+    async def wait_for_exit(self, seconds: float = 30.0) -> int:
+        """Wait until the supervisor has ended; return its exit code."""
         assert self.process is not None
         async with asyncio.timeout(seconds):
             return await self.process.wait()
 
     async def stop(self) -> None:
-        """SIGTERM, which it must answer by a clean exit; wait until every process of it is gone."""
+        """Send SIGTERM, expect a clean exit, and wait until every process is gone."""
         assert self.process is not None
         if self.process.returncode is None:
             self.signal(signal.SIGTERM)
-            assert await self.ended() == 0
-        await gone(self.processes)
+            assert await self.wait_for_exit() == 0
+        await wait_until_gone(self.processes)
 
     def kill(self) -> None:
-        """SIGKILL for everything at once: supervisor, workers, the embedded Redis and its guardian."""
+        """Send SIGKILL to everything at once: supervisor, workers, the embedded Redis and its supervisor."""
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process of this deployment."""
+        """Return every living process of this deployment."""
         group = self.process.pid if self.process else None
         mine = []
         for process in psutil.process_iter():
@@ -159,7 +159,7 @@ class Deployment:
         return mine
 
     def workers(self) -> list[psutil.Process]:
-        """Every living worker process."""
+        """Return every living worker process."""
         mine = []
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -167,42 +167,46 @@ class Deployment:
                     mine.append(process)
         return mine
 
-    def heard(self, app: str) -> list[Record]:
-        """What the gateway was sent on behalf of an app."""
+    def journals(self) -> list[Path]:
+        """Return the journals of workers, living and dead; each living worker has one, if only an empty one."""
+        return list((self.settings.data_dir / "journal").glob("*.journal"))
+
+    def forwarded(self, app: str) -> list[Record]:
+        """Return the requests that the gateway received on behalf of an app."""
         return [record for record in self.gateway.requests if record.header("x-tollgate-app") == app]
 
     def record(self, request_id: str | None) -> Record:
-        """What the gateway was sent of one request."""
+        """Return what the gateway received of one request."""
         [record] = [record for record in self.gateway.requests if record.request_id == request_id]
         return record
 
     @contextlib.asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
-        """The gate's Redis; running or not, as the command line uses it."""
+        """Open the store as the command line does, whether Tollgate runs or not."""
         async with await open_store(self.settings) as store:
             yield store
 
     async def customer(self, plan: str = "unlimited") -> Customer:
-        """A new app on a plan, with a key."""
+        """Create an app on a plan, and a key of it."""
         async with self.store() as store:
             app, _ = await Apps(store.redis, pepper_of(self.settings.auth)).create("test", plan)
         return Customer(app.client_id, await self.key(app.client_id))
 
     async def user(self, app: str, name: str) -> str:
-        """A user of an app."""
+        """Create a user of an app; return its id."""
         async with self.store() as store:
             user, _ = await Users(store.redis).create(app, name)
             return user.user_id
 
     async def key(self, app: str, user: str | None = None, expires_at: datetime | None = None) -> str:
-        """Another key of an app, or of one of its users."""
+        """Create another key of an app, or of one of its users; return its text."""
         async with self.store() as store:
             keys = ApiKeys(store.redis, pepper_of(self.settings.auth))
             _, key = await keys.create(app, user=user, expires_at=expires_at)
             return key
 
     async def events(self, app: str | None = None) -> list[dict[str, Any]]:
-        """Every usage event in the ledger, oldest first within an app."""
+        """Return every usage event in the ledger, or every one of an app, oldest first within an app."""
         keys = redis_keys(self.settings)
         found = []
         async with self.store() as store:
@@ -215,7 +219,7 @@ class Deployment:
         return found
 
     async def settled(self, count: int, app: str | None = None, seconds: float = 10.0) -> list[dict[str, Any]]:
-        """Wait until the ledger has `count` events; they are written after the client has its answer."""
+        """Wait until the ledger has exactly `count` events, which are written after the client has its response."""
         found: list[dict[str, Any]] = []
 
         async def written() -> bool:
@@ -227,7 +231,7 @@ class Deployment:
         return found
 
     async def cli(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `tollgate ...` on this deployment's configuration: exit code, standard output, standard error."""
+        """Run `tollgate ...` on this configuration; return exit code, standard output and standard error."""
         process = await asyncio.create_subprocess_exec(
             *TOLLGATE,
             *arguments,
@@ -251,7 +255,7 @@ async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: f
             await asyncio.sleep(0.02)
 
 
-async def gone(processes: Callable[[], list[psutil.Process]]) -> None:
+async def wait_until_gone(processes: Callable[[], list[psutil.Process]]) -> None:
     """Wait until `processes()` is empty."""
     await eventually(lambda: not processes())
 
@@ -260,7 +264,7 @@ async def gone(processes: Callable[[], list[psutil.Process]]) -> None:
 async def deployed(
     folder: Path, config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Deployment]:
-    """A stand-in and a gate in front of it, for the time of a test; nothing of it is left afterwards."""
+    """Run Tollgate in front of a mock gateway for the time of a test; nothing of it is left afterwards."""
     async with MockGateway() as gateway:
         deployment = Deployment(folder, gateway, config or {}, environment or {})
         try:
@@ -269,5 +273,5 @@ async def deployed(
             await deployment.stop()
         finally:
             deployment.kill()
-            await gone(deployment.processes)
+            await wait_until_gone(deployment.processes)
     assert "Traceback" not in deployment.log.read_text()

@@ -1,4 +1,4 @@
-"""A gate in front of several gateways, and clients that never use a connection twice, so that every worker is met."""
+"""Tollgate in front of several gateways, and clients that open a connection per request, to meet every worker."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ OFFER = b"v=0\r\n"
 
 
 def job(**parameters: bool) -> dict[str, str]:
-    """The field that carries a BYOC job."""
-    fields = {"request": "{}", "parameters": json.dumps(parameters), "capability": "c", "timeout_seconds": 30}
-    return {"livepeer": b64encode(json.dumps(fields).encode()).decode()}
+    """Return the header that carries a BYOC job."""
+    description = {"request": "{}", "parameters": json.dumps(parameters), "capability": "c", "timeout_seconds": 30}
+    return {"livepeer": b64encode(json.dumps(description).encode()).decode()}
 
 
 @dataclass
 class TwoTierDeployment:
-    """A gate and its gateways: two of a pool for everything, and two with an object store for image-to-video."""
+    """Tollgate and its gateways: two of a pool for everything, and two with an object store for image-to-video."""
 
-    gate: Deployment
+    deployment: Deployment
     plain: tuple[MockGateway, MockGateway]
     stored: tuple[MockGateway, MockGateway]
 
@@ -40,8 +40,8 @@ class TwoTierDeployment:
     def gateways(self) -> tuple[MockGateway, ...]:
         return *self.plain, *self.stored
 
-    def heard(self, app: str) -> list[tuple[str, Record]]:
-        """Every request of an app that a gateway was sent, with the gateway's origin."""
+    def forwarded(self, app: str) -> list[tuple[str, Record]]:
+        """Return every request that a gateway received on behalf of an app, with the gateway's origin."""
         return [
             (gateway.url, record)
             for gateway in self.gateways
@@ -51,9 +51,9 @@ class TwoTierDeployment:
 
     @contextlib.asynccontextmanager
     async def client(self, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of that customer; each request has a connection of its own."""
+        """Open a client of a customer; each request has a connection of its own."""
         async with httpx.AsyncClient(
-            base_url=self.gate.public,
+            base_url=self.deployment.public,
             headers=customer.headers,
             timeout=30,
             trust_env=False,
@@ -63,10 +63,10 @@ class TwoTierDeployment:
 
 
 @contextlib.asynccontextmanager
-async def two_tiers(
+async def deployed_two_tiers(
     folder: Path, config: Mapping[str, Any] | None = None, **pool: Any
 ) -> AsyncIterator[TwoTierDeployment]:
-    """Two workers in front of four gateways, for the time of a test; `pool` joins the settings of both pools.
+    """Run two workers in front of four gateways, for the time of a test; `pool` joins the settings of both pools.
 
     Segments of tier `recorded` go to the pool with an object store.
     """
@@ -85,31 +85,31 @@ async def two_tiers(
         routing = {"pools": pools, "rules": rules}
         async with deployed(
             folder, {"workers": 2, "edge": {"async_video": True}, "routing": routing, **(config or {})}
-        ) as gate:
-            yield TwoTierDeployment(gate, (first, second), (third, fourth))
+        ) as deployment:
+            yield TwoTierDeployment(deployment, (first, second), (third, fourth))
 
 
 async def made_image(client: httpx.AsyncClient) -> str:
-    """The URL of a new picture."""
-    answer = await client.post("/text-to-image", json={"model_id": "m", "prompt": "p"})
-    assert answer.status_code == 200, answer.text
-    url: str = answer.json()["images"][0]["url"]
+    """Make a picture; return its URL."""
+    response = await client.post("/text-to-image", json={"model_id": "m", "prompt": "p"})
+    assert response.status_code == 200, response.text
+    url: str = response.json()["images"][0]["url"]
     return url
 
 
 async def made_stream(client: httpx.AsyncClient, **body: str) -> dict[str, str]:
-    """The answer to the start of a BYOC stream."""
+    """Start a BYOC stream; return its URLs by name."""
     parameters = {"enable_video_ingress": True, "enable_video_egress": True, "enable_data_output": True}
-    answer = await client.post("/process/stream/start", json=body, headers=job(**parameters))
-    assert answer.status_code == 200, answer.text
-    urls: dict[str, str] = answer.json()
+    response = await client.post("/process/stream/start", json=body, headers=job(**parameters))
+    assert response.status_code == 200, response.text
+    urls: dict[str, str] = response.json()
     return urls
 
 
 async def made_video(client: httpx.AsyncClient) -> str:
-    """The id of an asynchronous image-to-video."""
+    """Begin an asynchronous image-to-video; return its id."""
     form = {"model_id": "m"}
-    answer = await client.post("/image-to-video", data=form, files=IMAGE, headers={"prefer": "respond-async"})
-    assert answer.status_code == 202, answer.text
-    request_id: str = answer.json()["request_id"]
+    response = await client.post("/image-to-video", data=form, files=IMAGE, headers={"prefer": "respond-async"})
+    assert response.status_code == 202, response.text
+    request_id: str = response.json()["request_id"]
     return request_id

@@ -1,4 +1,4 @@
-"""An ASGI application on a socket of this process, gone at once."""
+"""ASGI application on a socket of this process, which stops at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from proxy.server.http import server
 
 @contextlib.asynccontextmanager
 async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """Its origin. uvicorn's own server looks only ten times a second whether it should stop."""
+    """Serve an application; yield its origin.
+
+    uvicorn's own server looks only ten times a second whether it should stop.
+    """
     config = server(app, HttpToolsProtocol, grace_seconds=1).config
     config.load()
     state = ServerState()
