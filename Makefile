@@ -28,10 +28,10 @@ soak: $(READY)  ## the long crash and load campaigns
 fuzz: $(READY)  ## the long property campaigns, and every property test on examples not tried before
 	$(BIN)/pytest -m "fuzz or (hypothesis and not soak)" --hypothesis-profile=explore --timeout=3600
 
-bench: $(READY)  ## the figures of the README, as ratios measured side by side
+bench: $(READY)  ## the figures of tests/benchmarks/README.md, as ratios measured side by side
 	$(BIN)/python -m tests.benchmarks
 
-docs: $(READY)  ## renew the parts of README.md that are made from the code
+docs: $(READY)  ## renew the parts of the READMEs that are made from the code
 	$(BIN)/python -m proxy.cli.reference
 
 lock: $(READY)  ## renew both lock files (hashes, no index address)

@@ -1,4 +1,4 @@
-"""Who may come in, from where, and how much they may send at once."""
+"""Settings of `auth` and `edge`: accepted credentials, CORS, trusted proxies and bounds of a request."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -49,13 +49,15 @@ class Issuer(Model):
         300,
         gt=0,
         le=86_400,
-        description="How often the key set is fetched again; also the cool-down for unknown key ids.",
+        description="Seconds between two fetches of the key set, also of those that an unknown key id causes.",
     )
-    leeway_seconds: int = Field(30, ge=0, le=60, description="Clock difference tolerated.")
-    app: str | None = Field(None, description="App every token of this issuer belongs to.")
+    leeway_seconds: int = Field(
+        30, ge=0, le=60, description="Tolerated clock difference, in seconds, for `exp`, `nbf` and `iat`."
+    )
+    app: str | None = Field(None, description="App that every token of this issuer belongs to.")
     app_claim: str | None = Field(None, description="Claim that names the app, if `app` is not given.")
     user_claim: str = Field("sub", description="Claim that names the user.")
-    plan_claim: str | None = Field(None, description="Claim that names the plan; none: the app's plan.")
+    plan_claim: str | None = Field(None, description="Claim that names the plan; none: the plan of the app.")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -67,7 +69,7 @@ class Issuer(Model):
 
 
 class Auth(Model):
-    """API keys, and tokens of external issuers."""
+    """Which credentials are accepted: API keys, and tokens of external issuers."""
 
     key_pepper: SecretStr | None = Field(
         None,
@@ -77,11 +79,11 @@ class Auth(Model):
         30,
         gt=0,
         le=3600,
-        description="How long a worker trusts a credential it has seen. Revocation is immediate all the same.",
+        description="Seconds a worker trusts a credential it has checked. Revocation is immediate all the same.",
     )
-    cache_entries: int = Field(100_000, ge=100, description="How many credentials a worker remembers.")
+    cache_entries: int = Field(100_000, ge=100, description="Number of checked credentials that a worker remembers.")
     grace_seconds: float = Field(
-        300, ge=0, le=86_400, description="How long known keys keep working while Redis is away."
+        300, ge=0, le=86_400, description="Seconds that known keys keep working while Redis is unreachable."
     )
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
 
@@ -100,30 +102,32 @@ def _browser_origin(value: str) -> str:
 BrowserOrigin = Annotated[
     str, AfterValidator(_browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
 ]
-_FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _field_name(value: str) -> str:
-    if not _FIELD_NAME.fullmatch(value):
-        raise ValueError("must be the name of a header field")
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise ValueError("must be the name of a header")
     return value
 
 
-FieldName = Annotated[str, AfterValidator(_field_name), WithJsonSchema({"type": "string", "format": "header name"})]
+HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type": "string", "format": "header name"})]
 
 
 class Cors(Model):
-    """Cross-origin requests from browsers. Off until an origin is named."""
+    """Cross-origin requests from browsers (CORS). Off until an origin is named."""
 
-    allow_origins: tuple[BrowserOrigin, ...] = Field((), description="Origins that may call, or `*`.")
-    allow_headers: tuple[FieldName, ...] = Field(
+    allow_origins: tuple[BrowserOrigin, ...] = Field(
+        (), description="Origins whose pages may send requests, or `*` for all."
+    )
+    allow_headers: tuple[HeaderName, ...] = Field(
         ("authorization", "content-type", "x-api-key"), description="Request headers a page may send."
     )
-    expose_headers: tuple[FieldName, ...] = Field(
+    expose_headers: tuple[HeaderName, ...] = Field(
         ("x-request-id", "ratelimit", "ratelimit-policy", "retry-after"),
         description="Response headers a page may read.",
     )
-    max_age: int = Field(600, ge=0, description="Seconds a browser may remember the answer.")
+    max_age: int = Field(600, ge=0, description="Seconds a browser may cache the response to a preflight request.")
 
 
 def _network(value: Any) -> Any:
@@ -138,52 +142,57 @@ Network = Annotated[
 
 
 class Chats(Model):
-    """What a chat may hold. One that its runner cannot take ends the whole gateway when it is streamed."""
+    """Limits of chat prompts: a streamed prompt that is too long for its runner ends the gateway process."""
 
     max_prompt_bytes: int = Field(
         16_384,
         ge=1,
-        description="UTF-8 text of all messages. A token has one byte or more, so the model's context length is safe.",
+        description="Most bytes of UTF-8 text in all messages. A token has at least one byte, so the number of "
+        "tokens that the model takes is a safe value.",
     )
     max_prompt_bytes_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="The same for single models, by model id."
+        {}, description="The same limit for single models, by model id."
     )
 
 
 class Edge(Model):
-    """What is refused before anything else looks at it."""
+    """Bounds of a request, checked before authentication, and what requests get that leave something out."""
 
-    max_header_bytes: int = Field(32_768, ge=1_024, le=65_536, description="Request line and header fields together.")
-    max_header_fields: int = Field(100, ge=8, le=1_000, description="Number of header fields.")
+    max_header_bytes: int = Field(
+        32_768, ge=1_024, le=65_536, description="Most bytes of request line and headers together."
+    )
+    max_header_fields: int = Field(100, ge=8, le=1_000, description="Most headers of a request.")
     max_body_bytes: int = Field(
-        300_000_000, ge=1, description="Largest request body; the gateway's own limit for a segment."
+        300_000_000,
+        ge=1,
+        description="Most bytes of a request body; the default is the gateway's own limit for a segment.",
     )
     max_json_bytes: int = Field(
         4 * 1024 * 1024,
         ge=1_024,
         le=64 * 1024 * 1024,
-        description="Largest JSON body of a metered route; it is read whole before admission.",
+        description="Most bytes of a JSON body on a metered route; it is read whole before admission.",
     )
     max_form_bytes: int = Field(
         12 * 1024 * 1024,
         ge=1_024,
         le=64 * 1024 * 1024,
-        description="How much of a form is read to find its `model_id`; files before it have to fit.",
+        description="Most bytes of a form that are read to find its `model_id`; files before it have to fit.",
     )
     default_models: dict[Workload, Annotated[str, Field(min_length=1)]] = Field(
         {}, description="Model of requests that name none, by workload; without one they are refused."
     )
     async_video: bool = Field(
         False,
-        description="Let `/image-to-video` be asynchronous. Without an `-objectStore` at the gateway its result is "
-        "lost, and without an orchestrator the gateway ends. Otherwise it is answered when it is done.",
+        description="Let `/image-to-video` be asynchronous. A stock gateway never finds the result again, and a model "
+        "without an orchestrator ends it. Off: the response comes when the video is done.",
     )
-    chats: Chats = Field(Chats(), description="Chats: `/llm` and `/v1/chat/completions`.")
-    header_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request head.")
+    chats: Chats = Field(Chats(), description="Limits of `/llm` and `/v1/chat/completions`.")
+    header_seconds: float = Field(10, gt=0, le=300, description="Seconds a client has to send its request head.")
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
     )
-    cors: Cors = Field(Cors(), description="Cross-origin requests.")
+    cors: Cors = Field(Cors(), description="Cross-origin requests from browsers.")
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

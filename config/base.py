@@ -1,4 +1,4 @@
-"""What every configuration model shares."""
+"""The base model of all settings, shared field types, and errors that name several places."""
 
 from collections.abc import Hashable, Iterable
 from typing import Annotated, Any
@@ -20,17 +20,17 @@ def _whole(value: Any) -> Any:
 
 
 Whole = BeforeValidator(_whole)
-"""Annotates integers that have to be exact: a float may have lost digits before anybody looks at it."""
+"""Annotation of integers that have to be exact: refuses floats, which may have lost digits when they were parsed."""
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-"""What an operator calls a plan or a pool."""
+"""Name that an operator gives to a plan, a pool or a tier."""
 
 Fault = tuple[tuple[str | int, ...], str]
-"""Where, below the value that is being validated, and what is wrong there."""
+"""One error: its path below the value being validated, and its message."""
 
 
 def faults(found: Iterable[Fault], beside: ValidationError | None = None) -> ValidationError:
-    """One error for a validator to raise that has several places, those of `beside` among them."""
+    """Return one error for a validator to raise that names all of `found`, and the errors of `beside`."""
     others = beside.errors(include_input=False, include_url=False) if beside else []
     lines = [_line(place, "fault", message) for place, message in found]
     lines += [_line(error["loc"], error["type"], error["msg"]) for error in others]
@@ -42,7 +42,10 @@ def _line(place: tuple[str | int, ...], kind: str, message: str) -> InitErrorDet
 
 
 def check_distinct(identities: Iterable[Hashable], what: str) -> None:
-    """Raise for each entry of a list that `what` an earlier one does; `identities` tell them apart, in order."""
+    """Raise an error for every entry of a list whose identity an earlier entry has.
+
+    `identities` has one item for each entry, in order; `what` says what the two share: "has the same name".
+    """
     first: dict[Hashable, int] = {}
     found: list[Fault] = []
     for index, identity in enumerate(identities):

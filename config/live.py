@@ -1,4 +1,4 @@
-"""Live video-to-video: what gateways ask about, and what a plan's streams start with."""
+"""Settings of live video-to-video: the gateways' webhooks, and the defaults of a plan's streams."""
 
 from typing import Any
 
@@ -7,20 +7,24 @@ from pydantic import Field, SecretStr, field_validator
 from config.base import Model
 
 
-class Webhooks(Model):
-    """What gateways ask on the private listener: whether a stream may begin, and whether it may go on."""
+class WebhookSettings(Model):
+    """Webhooks on the private listener, by which gateways ask whether a live stream may begin and may go on."""
 
     secret: SecretStr | None = Field(
-        None, description="What gateways show of it, 16 characters or more. None: no webhook is answered."
+        None, description="Secret that gateways have to send, 16 characters or more. None: every webhook is refused."
     )
     tick_seconds: float = Field(
         5, gt=0, le=60, description="The gateways' `-liveAIHeartbeatInterval`: one tick is paid for in advance."
     )
     gap_seconds: float = Field(
-        30, gt=0, le=600, description="The longest silence that a live stream is taken to have lived through."
+        30,
+        gt=0,
+        le=600,
+        description="Longest time between two heartbeats that is charged; after a longer one the stream had paused.",
     )
     rtmp_transcoding: bool = Field(
-        False, description="Let customers transcode by RTMP. Nothing tells how much: it is neither metered nor charged."
+        False,
+        description="Allow transcoding by RTMP. Gateways report no usage of it: it is neither metered nor charged.",
     )
 
     @field_validator("secret")
@@ -32,7 +36,7 @@ class Webhooks(Model):
 
 
 class Live(Model):
-    """What live streams of a plan start with; what a client says itself comes first."""
+    """Defaults of a plan's live streams; what a client says itself comes first."""
 
-    pipeline: str | None = Field(None, description="The pipeline of a stream that names none.")
-    parameters: dict[str, Any] = Field({}, description="Pipeline parameters of every stream.")
+    pipeline: str | None = Field(None, description="Pipeline of streams that name none.")
+    parameters: dict[str, Any] = Field({}, description="Default pipeline parameters of every stream.")

@@ -1,4 +1,4 @@
-"""Reads file and environment into `Settings` and reports every error at once, each with its path."""
+"""The loader: reads file and environment into `Settings` and reports every error at once, each with its path."""
 
 import os
 import re
@@ -24,7 +24,7 @@ MESSAGES = {
     "model_type": "must be a mapping",
     "string_type": "must be text; put it in quotes",
 }
-"""Our words for errors of pydantic, by their type, where its own are not an operator's."""
+"""Messages for operators in place of those of pydantic, by the type of the error."""
 _FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
@@ -48,7 +48,7 @@ class ConfigError(Exception):
 
 
 def load(path: Path | None = None) -> Settings:
-    """Settings from the file at `path` (else `TOLLGATE_CONFIG`, else none) overlaid by the environment.
+    """Return the settings of the file at `path` (else `TOLLGATE_CONFIG`, else none), overlaid by the environment.
 
     Raises `ConfigError` with every problem found. Values of secrets are never part of a message.
     """
@@ -67,13 +67,13 @@ def load(path: Path | None = None) -> Settings:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose mappings may not name a key twice: YAML forbids it, and PyYAML would silently take the last."""
+    """YAML loader that refuses mappings with a key twice: YAML forbids them, PyYAML silently takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
             if key.value in seen:
-                fault = f"the key {key.value} stands here twice"
+                fault = f"the key {key.value} is given twice"
                 raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
@@ -87,7 +87,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     except UnicodeDecodeError as error:
         return {}, [Problem(str(path), f"is not UTF-8 text (byte {error.start})")]
     except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-01, say, which YAML takes for a date
-        return {}, [Problem(str(path), f"is not valid YAML: {_fault(error)}")]
+        return {}, [Problem(str(path), f"is not valid YAML: {_yaml_fault(error)}")]
     if document is None:
         return {}, []
     if not isinstance(document, dict):
@@ -96,14 +96,14 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _settings_only(document: dict[Any, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Without keys that are no setting's name for sure, and that the constructor of `Settings` would misunderstand."""
-    strange = [key for key in document if not isinstance(key, str) or key.startswith("_")]
-    problems = [Problem(f"{key}", NO_SETTING) for key in strange]
-    return {key: value for key, value in document.items() if key not in strange}, problems
+    """Return `document` without keys that cannot name a setting; the constructor of `Settings` would misread them."""
+    unusable = [key for key in document if not isinstance(key, str) or key.startswith("_")]
+    problems = [Problem(f"{key}", NO_SETTING) for key in unusable]
+    return {key: value for key, value in document.items() if key not in unusable}, problems
 
 
-def _fault(error: Exception) -> str:
-    """What is wrong and where; nothing of a value, which may be a secret."""
+def _yaml_fault(error: Exception) -> str:
+    """Return what is wrong and where, without any value: it may be a secret."""
     mark = getattr(error, "problem_mark", None)
     place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
     if isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError) or type(error) is yaml.MarkedYAMLError:
@@ -114,10 +114,10 @@ def _fault(error: Exception) -> str:
 
 
 def _problems(error: ValidationError, environment: Mapping[str, str]) -> list[Problem]:
-    """The errors of pydantic in our words, each with the variable that brought the value if it was one."""
+    """Return the errors of pydantic as problems, each with the environment variable that set the value, if one did."""
     found = error.errors(include_input=False, include_url=False)
     places = {item["loc"][:length] for item in found for length in range(len(item["loc"]))}
-    # pydantic counts only the sound items of a list, and so calls one too short for having others
+    # pydantic counts only valid items, and so reports a list as too short when some of its items are invalid
     return [
         _problem(dict(item), environment) for item in found if item["type"] != "too_short" or item["loc"] not in places
     ]
@@ -132,7 +132,7 @@ def _problem(item: dict[str, Any], environment: Mapping[str, str]) -> Problem:
 
 
 def secret_variables() -> set[str]:
-    """Names of the environment variables that may also be given as `<NAME>_FILE`."""
+    """Return the names of the environment variables that may also be given as `<NAME>_FILE`."""
     return {name for name, secret in variables(Settings).items() if secret}
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def fill(page: str, part: str, text: str) -> str:
-    """`page` with `text` between the markers of `part`. Raises `ValueError` where it has no such markers."""
+    """Return `page` with `text` between the markers of `part`. Raises `ValueError` unless it has both markers once."""
     begin, end = f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
     if page.count(begin) != 1 or page.count(end) != 1:
         raise ValueError(f"the page needs exactly one {begin} and one {end}")

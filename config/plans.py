@@ -4,25 +4,20 @@ import hashlib
 import json
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    field_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator
 
 from config.base import Fault, Model, Whole, check_distinct, faults
+from config.limits import Limit, Limits, ScopedLimits
 from config.live import Live
+from config.prices import Allowance, Amount, Holds, Price
 from config.transcoding import Transcoding
 from config.workloads import SaleUnit, Workload
 
 
 class Billing(StrEnum):
-    """How a plan's customers pay the operator."""
+    """Billing models, by which customers pay the operator."""
 
     FREE = "free"
     SUBSCRIPTION = "subscription"
@@ -32,123 +27,14 @@ class Billing(StrEnum):
     PER_MINUTE = "per_minute"
 
 
-Amount = Annotated[int, Field(ge=0, le=10**27), Whole]
-"""Money in the atomic unit of the deployment's currency. YAML and JSON may write it as a string of digits."""
-
-
-class Limit(Model):
-    """A number that must not be passed. `60` is short for `{max: 60}`."""
-
-    max: Annotated[int, Field(gt=0, le=2**53), Whole] = Field(description="The largest number allowed.")
-    shadow: bool = Field(False, description="Only count and report what this limit would have refused.")
-
-
-def _limit(value: Any, validate: ValidatorFunctionWrapHandler) -> Limit:
-    short = not isinstance(value, dict | Limit)
-    try:
-        limit: Limit = validate({"max": value} if short else value)
-    except ValidationError as error:
-        raise (faults([((), error.errors()[0]["msg"])]) if short else error) from None
-    return limit
-
-
-Ceiling = Annotated[Limit, WrapValidator(_limit)]
-
-
-class Cap(Model):
-    """How much of a unit may be used up in a calendar period (UTC)."""
-
-    unit: SaleUnit = Field(description="What is counted; `amount` caps the money spent.")
-    per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
-    max: Annotated[int, Field(gt=0, le=10**27), Whole] = Field(description="The most that may be used in one period.")
-    shadow: bool = Field(False, description="Only count and report what this cap would have refused.")
-
-
-class Limits(Model):
-    """Limits of one scope. What is not named is not limited."""
-
-    requests_per_minute: Ceiling | None = Field(None, description="Requests in any 60 seconds.")
-    requests_per_day: Ceiling | None = Field(None, description="Requests in any 24 hours.")
-    concurrent: Ceiling | None = Field(None, description="Requests that may be in flight at once.")
-    caps: tuple[Cap, ...] = Field((), description="Unit caps per calendar day or month.")
-
-    @field_validator("caps")
-    @classmethod
-    def _different(cls, caps: tuple[Cap, ...]) -> tuple[Cap, ...]:
-        check_distinct([(cap.unit, cap.per) for cap in caps], "caps the same unit in the same period")
-        return caps
-
-
-class ScopedLimits(Model):
-    """Limits by whom they count against; a request must pass all of them."""
-
-    key: Limits = Field(Limits(), description="Counted for each API key.")
-    user: Limits = Field(
-        Limits(), description="Counted for each user of an app (or the app itself, where none is named)."
-    )
-    app: Limits = Field(Limits(), description="Counted for each app.")
-    everyone: Limits = Field(
-        Limits(),
-        alias="global",
-        description="Counted over all apps of the plan. On Redis Cluster each hash tag gets a share.",
-    )
-
-
-class Price(Model):
-    """One line of a price list: `amount` for every `per` units, rounded up once per request and line."""
-
-    workload: Workload | None = Field(None, description="The workload it is for; none: the default of all workloads.")
-    model: str | None = Field(None, description="The model it is for; none: every model of the workload.")
-    unit: SaleUnit = Field(description="What is sold.")
-    amount: Amount = Field(description="The price of `per` units, in the currency's atomic unit.")
-    per: Annotated[int, Field(ge=1, le=10**9), Whole] = Field(1, description="How many units the amount buys.")
-
-    @field_validator("model")
-    @classmethod
-    def _of_a_workload(cls, model: str | None, info: ValidationInfo) -> str | None:
-        if model is not None and "workload" in info.data and info.data["workload"] is None:
-            raise ValueError("a price for a model must name its workload")
-        return model
-
-    @field_validator("unit")
-    @classmethod
-    def _sellable(cls, unit: SaleUnit) -> SaleUnit:
-        if unit is SaleUnit.AMOUNT:
-            raise ValueError("`amount` is money and cannot be sold; name a unit such as `pixels` or `output_tokens`")
-        return unit
-
-
-class Allowance(Model):
-    """Units included in a period before the price list applies."""
-
-    unit: SaleUnit = Field(description="What is included; `amount` includes usage up to that price.")
-    per: Literal["day", "month"] = Field(description="The calendar period, in UTC.")
-    included: Annotated[int, Field(gt=0, le=10**27), Whole] = Field(
-        description="How much of the unit the period includes."
-    )
-    overage: Literal["charge", "refuse"] = Field(
-        "charge", description="What happens past it: pay by the price list, or 402."
-    )
-
-
-class Holds(Model):
-    """How much is set aside for a request before its real usage is known."""
-
-    default: Amount = Field(0, description="Reserved where a request's price has no upper bound that can be computed.")
-    ceiling: Amount | None = Field(
-        None,
-        description="The most one hold may reserve, so that worst-case estimates do not starve honest bursts.",
-    )
-
-
 class MaxTokens(Model):
-    """How many tokens one chat may ask for. A gateway refuses a chat that does not say, and pays for all it says."""
+    """Bounds of a chat's `max_tokens`. A gateway refuses a chat without it, and pays its network for all of it."""
 
     default: Annotated[int, Field(ge=1, le=2**31 - 1), Whole] = Field(
-        1_024, description="Written into a chat that names none."
+        1_024, description="`max_tokens` of a chat that names none."
     )
     max: Annotated[int, Field(ge=1, le=2**31 - 1), Whole] = Field(
-        2**31 - 1, description="A chat that asks for more is refused."
+        2**31 - 1, description="Largest `max_tokens`; a chat with more is refused."
     )
 
     @field_validator("max")
@@ -160,13 +46,13 @@ class MaxTokens(Model):
 
 
 class Unreadable(Model):
-    """What an upload counts as whose own header says nothing. Events mark such units as `estimated`."""
+    """Sizes of uploads whose own header cannot be read. Events mark such units as `estimated`."""
 
     image_pixels: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
-        1_048_576, description="Width times height of an image that is no PNG, JPEG, WebP or GIF."
+        1_048_576, description="Pixels (width times height) of an image that is no PNG, JPEG, WebP or GIF."
     )
     audio_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
-        4_000, description="Bytes for a second of a sound that is no WAV, FLAC, MP3, Ogg or MP4."
+        4_000, description="Bytes that count as a second of audio that is no WAV, FLAC, MP3, Ogg or MP4."
     )
 
 
@@ -175,74 +61,79 @@ Failure = Literal["measured", "free"]
 
 
 class Outcomes(Model):
-    """What work costs that did not end well. What is not named is as the plan says for all workloads."""
+    """The price of one workload's failed work; what is not named is as the plan says for all workloads."""
 
     on_disconnect: Disconnect | None = Field(
-        None, description="What a client that goes away pays: what was delivered, the estimate, or nothing."
+        None, description="What a client that disconnects pays: what was delivered, the estimate, or nothing."
     )
     on_upstream_error: Failure | None = Field(
         None,
-        description="What a request costs that the gateway failed or broke off: what was delivered, or nothing.",
+        description="What a request costs that failed at the gateway or was cut off: what was delivered, or nothing.",
     )
 
 
 SOLD = {Billing.PER_REQUEST: (SaleUnit.REQUESTS,), Billing.PER_MINUTE: (SaleUnit.MINUTES, SaleUnit.SECONDS)}
-"""Billing models that sell nothing but these units."""
+"""Billing models whose price list may only name these units."""
 
 
 class Plan(Model):
-    """What a customer on this plan may do, and what it pays."""
+    """A plan: the limits, prices and rules of its customers."""
 
     billing: Billing = Field(Billing.FREE, description="How customers of this plan pay.")
-    tier: str = Field("standard", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="The routing tier of its requests.")
+    tier: str = Field("standard", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Routing tier of its requests.")
     limits: ScopedLimits = Field(ScopedLimits(), description="Limits by scope.")
     prices: tuple[Price, ...] = Field(
-        (), validate_default=True, description="The price list; the most specific line of each unit counts."
+        (), validate_default=True, description="Price list; the most specific line of each unit counts."
     )
-    fee: Amount = Field(0, description="Subscription only: the flat price of one user for one calendar month.")
+    fee: Amount = Field(0, description="Subscription only: flat price of one user for one calendar month.")
     allowances: tuple[Allowance, ...] = Field((), description="Usage included in a period.")
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
-    holds: Holds = Field(Holds(), description="What is reserved while a request runs.")
-    max_tokens: MaxTokens = Field(MaxTokens(), description="Length of the answers of chats.")
+    holds: Holds = Field(Holds(), description="Amounts reserved while a request runs.")
+    max_tokens: MaxTokens = Field(MaxTokens(), description="Bounds of the `max_tokens` of chats.")
     byoc_timeout_seconds: int = Field(
-        900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is cut to it."
+        900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is lowered to it."
     )
     byoc_stream_seconds: int = Field(
-        14_400, ge=60, le=604_800, description="A BYOC stream that lives longer is stopped: it may have been forgotten."
+        14_400,
+        ge=60,
+        le=604_800,
+        description="Longest life of a BYOC stream; one that runs longer is stopped, as it may be forgotten.",
     )
-    unreadable: Unreadable = Field(Unreadable(), description="What uploads count as that cannot be measured.")
-    live: Live = Field(Live(), description="What live streams start with.")
+    unreadable: Unreadable = Field(Unreadable(), description="Sizes of uploads that cannot be measured.")
+    live: Live = Field(Live(), description="Defaults of live streams.")
     on_disconnect: Disconnect = Field(
         "measured",
-        description="What a client that goes away pays: what was delivered, the estimate, or nothing.",
+        description="What a client that disconnects pays: what was delivered, the estimate, or nothing.",
     )
     on_upstream_error: Failure = Field(
-        "free", description="What a request that the gateway failed costs: what was delivered, or nothing."
+        "free", description="What a request costs that failed at the gateway: what was delivered, or nothing."
     )
-    outcomes: dict[Workload, Outcomes] = Field({}, description="Other rules for single workloads.")
-    transcoding: Transcoding = Field(Transcoding(), description="What pushed segments are transcoded to.")
+    outcomes: dict[Workload, Outcomes] = Field(
+        {}, description="`on_disconnect` and `on_upstream_error` of single workloads."
+    )
+    transcoding: Transcoding = Field(Transcoding(), description="How pushed segments are transcoded.")
     on_orphan: Literal["estimate", "refund", "attention"] = Field(
         "refund",
-        description="How a hold is resolved whose owner died: charged, released, or released and listed.",
+        description="How the hold of a worker that died is resolved: charged, released, or released and listed.",
     )
     on_store_loss: Literal["local", "refuse"] | None = Field(
         None,
-        description="When Redis is away: a local share of the limits, or 503. None: 503 for credits and caps.",
+        description="While Redis is unreachable: a local share of the limits, or 503. None: 503 for credits and caps.",
     )
 
     @cached_property
     def version(self) -> str:
-        """Eight hex digits that change whenever anything in the plan does."""
+        """Version of the plan: eight hex digits that change whenever anything in it does."""
         text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def disconnect_rule(self, workload: Workload) -> Disconnect:
-        """What a client pays that goes away while this workload is done."""
+        """Return the rule for what a client pays that disconnects during this workload."""
         special = self.outcomes.get(workload)
         return (special and special.on_disconnect) or self.on_disconnect
 
     def failure_rule(self, workload: Workload) -> Failure:
-        """What a request for this workload costs that the gateway failed."""
+        """Return the rule for what a request for this workload costs that failed at the gateway."""
         special = self.outcomes.get(workload)
         return (special and special.on_upstream_error) or self.on_upstream_error
 

@@ -1,6 +1,6 @@
 """The configuration reference: Markdown tables made from the models, so that the two cannot disagree.
 
-`python -m config.reference` writes it into README.md of the current folder, between its markers.
+`python -m config.reference` writes it into `config/README.md` below the current folder, between its markers.
 """
 
 import json
@@ -9,47 +9,48 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from config.limits import Limit
 from config.markdown import fill, table
-from config.plans import BUILT_IN_PLANS, Limit
-from config.routing import DEFAULT_ANSWERS, DEFAULT_TIMEOUTS, ResponseLimits, Timeouts
+from config.plans import BUILT_IN_PLANS
+from config.routing import DEFAULT_RESPONSE_LIMITS, DEFAULT_TIMEOUTS, GatewayTimeouts, ResponseLimits
 from config.settings import PREFIX, Settings
 
 Schema = Mapping[str, Any]
 
 PART = "configuration"
 LONG_ENUM = 8
-"""Enumerations with more values than this get a section of their own."""
+"""Most values of an enumeration that is shown in place; longer ones get a section of their own."""
 
 
 class Reference:
-    """Renders the JSON Schema of the settings; nested models become sections, named by their path."""
+    """Renders the JSON Schema of the settings; nested models become sections, titled by their path."""
 
     def __init__(self, schema: Schema) -> None:
         self._models: Schema = schema["$defs"]
         self._root = schema
 
     def render(self) -> str:
-        """All sections, in the order in which the settings name them."""
+        """Return all sections, in the order of the settings."""
         sections = [
             *self._sections("", self._root, in_environment=True),
             *self._enums(),
             _timeouts(),
-            _answers(),
+            _response_limits(),
             _plans(),
         ]
         return "\n\n".join(sections)
 
     def _sections(self, path: str, model: Schema, *, in_environment: bool) -> Iterator[str]:
         title = f"`{path}`" if path else "Settings"
-        yield f"#### {title}\n\n{model['description']}\n\n{self._table(path, model, in_environment)}"
+        yield f"### {title}\n\n{model['description']}\n\n{self._table(path, model, in_environment)}"
         for child, names in self._children(model).items():
             name = names[0] if len(names) == 1 else "{" + ",".join(names) + "}"
-            way = self._way(model["properties"][names[0]])
-            below = f"{path}.{name}{way}" if path else name + way
-            yield from self._sections(below, self._models[child], in_environment=in_environment and not way)
+            step = self._step(model["properties"][names[0]])
+            below = f"{path}.{name}{step}" if path else name + step
+            yield from self._sections(below, self._models[child], in_environment=in_environment and not step)
 
     def _children(self, model: Schema) -> dict[str, list[str]]:
-        """Names of nested models, and of the settings that hold them."""
+        """Return the settings that hold nested models, by the name of the model."""
         found: dict[str, list[str]] = {}
         for name, field in model["properties"].items():
             nested = self._model_in(field)
@@ -58,7 +59,7 @@ class Reference:
         return found
 
     def _model_in(self, node: Schema) -> str:
-        """Name of the model that a node holds, as itself, in a list or in a mapping; empty if none."""
+        """Return the name of the model that a node holds, as itself, in a list or in a mapping; empty if none."""
         node = _not_null(node)
         inner = node.get("items") or _mapped(node)
         if inner:
@@ -67,8 +68,8 @@ class Reference:
         return name if name and "properties" in self._models[name] else ""
 
     @staticmethod
-    def _way(field: Schema) -> str:
-        """What stands between a setting's path and those of the model in it."""
+    def _step(field: Schema) -> str:
+        """Return what stands between the path of a setting and the paths of the model in it."""
         if "items" in field:
             return ".<n>"
         return f".<{_key(field)}>" if _mapped(field) else ""
@@ -79,7 +80,7 @@ class Reference:
         rows = []
         for name, field in model["properties"].items():
             nested = self._model_in(field)
-            itself = nested and not self._way(field)
+            itself = nested and not self._step(field)
             default = "required" if name in required else "" if itself else _default(field.get("default"))
             below = f"{path}.{name}" if path else name
             row = [f"`{name}`", self._value(field), default]
@@ -89,7 +90,7 @@ class Reference:
         return table(columns, rows)
 
     def _value(self, node: Schema) -> str:
-        """What may be written for a setting, with its bounds."""
+        """Return what may be written for a setting, with its bounds."""
         node = _not_null(node)
         if "items" in node:
             return "list; see below" if self._model_in(node) else f"list of: {self._value(node['items'])}"
@@ -110,11 +111,11 @@ class Reference:
     def _enums(self) -> Iterator[str]:
         for name, model in self._models.items():
             if len(model.get("enum", ())) > LONG_ENUM:
-                yield f"#### {name}\n\n{model['description']}\n\n{_choices(model['enum'])}"
+                yield f"### {name}\n\n{model['description']}\n\n{_choices(model['enum'])}"
 
 
 def reference() -> str:
-    """The whole reference."""
+    """Return the whole reference."""
     return Reference(Settings.model_json_schema()).render()
 
 
@@ -124,7 +125,7 @@ def _not_null(node: Schema) -> Schema:
 
 
 def _mapped(node: Schema) -> Schema | None:
-    """What the values of a mapping are; None for anything else."""
+    """Return the schema of the values of a mapping; None for anything else."""
     named: Iterable[Schema] = node.get("patternProperties", {}).values()
     rest = node.get("additionalProperties")
     return next(iter(named), None) or (rest if isinstance(rest, Mapping) and rest else None)
@@ -192,22 +193,22 @@ def _default(value: Any) -> str:
 
 
 def _timeouts() -> str:
-    rows = [["every other", *_seconds(Timeouts())]]
+    rows = [["every other", *_seconds(GatewayTimeouts())]]
     rows += [[f"`{workload}`", *_seconds(timeouts)] for workload, timeouts in DEFAULT_TIMEOUTS.items()]
-    return "#### Default timeouts\n\nIn seconds.\n\n" + table(["Workload", "connect", "first_byte", "idle"], rows)
+    return "### Default timeouts\n\nIn seconds.\n\n" + table(["Workload", "connect", "first_byte", "idle"], rows)
 
 
-def _answers() -> str:
+def _response_limits() -> str:
     rows = [["every other", *_limits(ResponseLimits())]]
-    rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_ANSWERS.items()]
-    return "#### Default limits of answers\n\n" + table(["Workload", "seconds", "bytes", "empty_lines"], rows)
+    rows += [[f"`{workload}`", *_limits(limits)] for workload, limits in DEFAULT_RESPONSE_LIMITS.items()]
+    return "### Default limits of responses\n\n" + table(["Workload", "seconds", "bytes", "empty_lines"], rows)
 
 
 def _limits(limits: ResponseLimits) -> list[str]:
     return [_number(limits.seconds), _default(limits.bytes), _number(limits.empty_lines)]
 
 
-def _seconds(timeouts: Timeouts) -> list[str]:
+def _seconds(timeouts: GatewayTimeouts) -> list[str]:
     return [f"{seconds:g}" for seconds in (timeouts.connect, timeouts.first_byte, timeouts.idle)]
 
 
@@ -218,7 +219,7 @@ def _plans() -> str:
         numbers = [_limit(each) for each in (limits.requests_per_minute, limits.requests_per_day, limits.concurrent)]
         rows.append([f"`{name}`", f"`{plan.tier}`", *numbers])
     columns = ["Plan", "Tier", "Requests in 60 s", "Requests in 24 h", "At once"]
-    return "#### Built-in plans\n\nAll are free of charge; the limits are those of each app.\n\n" + table(columns, rows)
+    return "### Built-in plans\n\nAll are free of charge; the limits are those of each app.\n\n" + table(columns, rows)
 
 
 def _limit(limit: Limit | None) -> str:
@@ -231,4 +232,4 @@ def main(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path("README.md"))
+    main(Path("config/README.md"))

@@ -1,4 +1,4 @@
-"""The machinery: store, ledger, logs, shutdown."""
+"""Settings of `currency`, `store`, `ledger`, `log` and `drain`."""
 
 from typing import Literal
 
@@ -8,56 +8,61 @@ from config.base import Model
 
 
 class Currency(Model):
-    """The one currency of the deployment."""
+    """The currency of all amounts of the deployment."""
 
-    code: str = Field("ETH", pattern=r"^[A-Z]{3,8}$", description="Its code, for example ETH or USD.")
+    code: str = Field("ETH", pattern=r"^[A-Z]{3,8}$", description="Code of the currency, for example ETH or USD.")
     decimals: int = Field(
         18,
         ge=0,
         le=18,
-        description="Digits of its atomic unit: 18 counts in wei, 6 in micro-dollars. More keep small prices exact.",
+        description="Decimal places of the atomic unit: 18 is wei, 6 is micro-dollars. More keep small prices exact.",
     )
 
 
-class Store(Model):
+class StoreSettings(Model):
     """Time limits and layout of Redis; its address is `redis_url`."""
 
-    deadline_seconds: float = Field(0.25, gt=0.01, le=10, description="Longest time a request may wait for admission.")
+    deadline_seconds: float = Field(
+        0.25, gt=0.01, le=10, description="Longest time in seconds that a request waits for admission."
+    )
     control_timeout_seconds: float = Field(
-        2, gt=0.05, le=60, description="Longest time for anything off the request path."
+        2, gt=0.05, le=60, description="Longest time in seconds of a command off the request path."
     )
     hash_tags: int = Field(
-        16, ge=1, le=1_024, description="Number of slots the apps are spread over; fixed once data exists."
+        16, ge=1, le=1_024, description="Number of Redis hash tags the apps are spread over; fixed once data exists."
     )
 
 
-class Ledger(Model):
-    """Holds and their end."""
+class LedgerSettings(Model):
+    """The local usage journal, and the replay after a failover of Redis."""
 
     journal_bytes: int = Field(
         1024 * 1024 * 1024,
         ge=1_048_576,
-        description="Local disk that usage may take while Redis is away; past it, requests are refused.",
+        description="Most bytes of local disk for usage while Redis is unreachable; past it, requests are refused.",
     )
     replay_window_seconds: float = Field(
-        5, ge=1, le=600, description="How far back settled usage is checked again after a failover."
+        5,
+        ge=1,
+        le=600,
+        description="Seconds of settled usage before a failover that are checked, and settled again where lost.",
     )
 
 
 class Log(Model):
-    """Logs go to standard error, one JSON object a line."""
+    """Logs, which go to standard error, one JSON object a line."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe level written.")
     requests: bool = Field(True, description="Write one line per request.")
 
 
 class Drain(Model):
-    """What happens on SIGTERM."""
+    """Graceful shutdown, which begins with SIGTERM."""
 
     delay_seconds: float = Field(
         0,
         ge=0,
         le=300,
-        description="Time between becoming unready and refusing connections, for load balancers.",
+        description="Seconds between becoming unready and refusing connections, for load balancers to notice.",
     )
-    grace_seconds: float = Field(30, ge=0, le=86_400, description="Time running requests have to finish.")
+    grace_seconds: float = Field(30, ge=0, le=86_400, description="Seconds that running requests have to finish.")

@@ -19,10 +19,10 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
-from config.live import Webhooks
+from config.live import WebhookSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
-from config.runtime import Currency, Drain, Ledger, Log, Store
+from config.runtime import Currency, Drain, LedgerSettings, Log, StoreSettings
 from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
@@ -40,7 +40,7 @@ Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "stri
 
 
 def _foreign(plans: Any, code: str) -> list[Fault]:
-    """Plans, as written, whose currency is not the deployment's."""
+    """Return an error for each plan, as written, whose currency is not the deployment's."""
     if not isinstance(plans, dict):
         return []
     named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
@@ -52,7 +52,7 @@ def _foreign(plans: Any, code: str) -> list[Fault]:
 
 
 def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
-    """Environment variables of all settings below `model`; True where the value is a secret."""
+    """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
     found: dict[str, bool] = {}
     for name, field in model.model_fields.items():
         variable = prefix + name.upper()
@@ -63,9 +63,9 @@ def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
 
 
 class _Environment(EnvSettingsSource):
-    """The variables of settings; others, `..._FILE` among them, are the loader's business.
+    """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
 
-    One that should hold JSON and does not is left to validation, which names it beside all other errors.
+    A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
     """
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
@@ -81,7 +81,7 @@ class _Environment(EnvSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Every setting has a default: with no file and no environment, the gate starts in front of 127.0.0.1:9935."""
+    """Every setting has a default: with no file and no environment, Tollgate starts for a gateway at 127.0.0.1:9935."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -92,22 +92,29 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    gateway_url: Origin | None = Field(None, description="The gateway, where one is enough; pools are for more.")
+    gateway_url: Origin | None = Field(
+        None, description="Origin of the gateway, where one is enough; for several use `routing.pools`."
+    )
     redis_url: SecretStr | None = Field(
         None,
-        description="`redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://`. None: embedded.",
+        description="URL of Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://`. "
+        "None: an embedded server.",
     )
-    data_dir: Path = Field(Path(".tollgate"), description="Folder of the embedded Redis, the journal and metric files.")
-    listen: Address = Field("127.0.0.1:8080", description="Public listener.")
-    admin_listen: Address = Field("127.0.0.1:9090", description="Private listener: metrics, health, webhooks.")
+    data_dir: Path = Field(
+        Path(".tollgate"), description="Folder of the embedded Redis, the usage journal and metric files."
+    )
+    listen: Address = Field("127.0.0.1:8080", description="Address of the public listener, for clients.")
+    admin_listen: Address = Field(
+        "127.0.0.1:9090", description="Address of the private listener: metrics, health, webhooks."
+    )
     public_url: Origin | None = Field(
         None,
-        description="Origin under which clients reach the public listener; unset: the `Host` each of them asked for.",
+        description="Origin under which clients reach the public listener; unset: the `Host` of each request.",
     )
     media_url: Origin | None = Field(
         None,
         description="Origin under which clients reach the media server that plays live streams; unset: they play "
-        "through the gate, from gateways that serve WHEP themselves.",
+        "through Tollgate, from gateways that serve WHEP themselves.",
     )
     workers: int = Field(1, ge=1, le=256, description="Worker processes that share the public listener.")
     hold_ttl: float = Field(
@@ -115,14 +122,14 @@ class Settings(BaseSettings):
     )
     currency: Currency = Field(Currency(), description="The currency of all amounts.")
     plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
-    routing: Routing = Field(Routing(), description="Pools of gateways and the way to them.")
-    edge: Edge = Field(Edge(), description="What is refused at the door.")
+    routing: Routing = Field(Routing(), description="Pools of gateways, and which request goes where.")
+    edge: Edge = Field(Edge(), description="Bounds of a request, checked first.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
-    webhooks: Webhooks = Field(Webhooks(), description="What gateways ask.")
-    store: Store = Field(Store(), description="How Redis is used.")
-    ledger: Ledger = Field(Ledger(), description="Holds, journal and replay.")
+    webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
+    store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     log: Log = Field(Log(), description="What is logged.")
-    drain: Drain = Field(Drain(), description="How the gate shuts down.")
+    drain: Drain = Field(Drain(), description="How Tollgate shuts down.")
 
     @classmethod
     def settings_customise_sources(
@@ -133,7 +140,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, which arrives as constructor arguments."""
+        """Return the sources by precedence: environment, then the file (the constructor's arguments)."""
         return _Environment(settings_cls), init_settings
 
     @field_validator("plans", mode="wrap")
@@ -141,7 +148,7 @@ class Settings(BaseSettings):
     def _one_currency(
         cls, written: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> dict[str, Plan]:
-        """Looks at the plans as written, so that a mismatch is told together with whatever else is wrong in them."""
+        """Check plans as written, so that a mismatch is reported together with whatever else is wrong in them."""
         found = _foreign(written, info.data["currency"].code) if "currency" in info.data else []
         try:
             plans: dict[str, Plan] = validate(written)
@@ -153,17 +160,17 @@ class Settings(BaseSettings):
 
     @field_validator("routing")
     @classmethod
-    def _one_way_to_a_gateway(cls, routing: Routing, info: ValidationInfo) -> Routing:
+    def _url_or_pools(cls, routing: Routing, info: ValidationInfo) -> Routing:
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         return routing
 
     def all_plans(self) -> dict[str, Plan]:
-        """Built-in plans, replaced or joined by the configured ones."""
+        """Return the built-in plans, replaced or joined by the configured ones."""
         return {**BUILT_IN_PLANS, **self.plans}
 
     def chat_models(self) -> set[str]:
-        """Chat models that the configuration names anywhere."""
+        """Return the ids of all chat models that the configuration names anywhere."""
         named = {rule.model for rule in self.routing.rules if rule.workload in (None, Workload.LLM)}
         named |= {
             price.model for plan in self.plans.values() for price in plan.prices if price.workload is Workload.LLM
@@ -172,6 +179,6 @@ class Settings(BaseSettings):
         return {model for model in named if model}
 
     def pools(self) -> dict[str, Pool]:
-        """Configured pools, else the single pool of `gateway_url`."""
+        """Return the configured pools by name, else the single pool of `gateway_url`."""
         url = self.gateway_url or "http://127.0.0.1:9935"
         return self.routing.pools or {DEFAULT_POOL: Pool(gateways=(Gateway(url=url),))}

@@ -1,4 +1,4 @@
-"""What a pushed segment is transcoded to, and what of it is believed."""
+"""Settings of transcoding: the renditions of pushed segments, and how their duration is found."""
 
 import json
 from functools import cached_property
@@ -10,16 +10,18 @@ from config.base import Model, check_distinct
 
 
 class TranscodingProfile(Model):
-    """One rendition, as go-livepeer describes it."""
+    """One rendition, with the properties of a go-livepeer profile."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = Field(
-        description="Names the rendition in answers and playlists."
+        description="Name of the rendition in responses and playlists."
     )
     width: int = Field(ge=16, le=8192, description="Width in pixels.")
     height: int = Field(ge=16, le=8192, description="Height in pixels.")
     bitrate: int = Field(ge=1, le=10**9, description="Bits per second.")
     fps: int = Field(0, ge=0, le=240, description="Frames per second; 0: as many as the source has.")
-    fps_denominator: int = Field(1, ge=1, le=1001, description="`fps` is divided by it: 30000/1001 is 29.97.")
+    fps_denominator: int = Field(
+        1, ge=1, le=1001, description="Divisor of `fps`: 30000 / 1001 is 29.97 frames per second."
+    )
     profile: Literal["", "h264baseline", "h264main", "h264high", "h264constrainedhigh"] = Field(
         "", description="H.264 profile; empty: the gateway's choice."
     )
@@ -28,8 +30,8 @@ class TranscodingProfile(Model):
     )
 
     def as_gateway(self) -> dict[str, Any]:
-        """As the profile of a transcode configuration or a webhook's answer (gateway contract section 3)."""
-        fields = {
+        """Return the profile as go-livepeer writes it in JSON (gateway contract section 3)."""
+        properties = {
             "name": self.name,
             "width": self.width,
             "height": self.height,
@@ -39,14 +41,14 @@ class TranscodingProfile(Model):
             "profile": self.profile,
             "gop": self.gop,
         }
-        return {name: value for name, value in fields.items() if value != ""}
+        return {name: value for name, value in properties.items() if value != ""}
 
 
 class Transcoding(Model):
-    """How a plan's pushed segments are transcoded and metered."""
+    """Transcoding and metering of a plan's pushed segments."""
 
     profiles: tuple[TranscodingProfile, ...] = Field(
-        (), description="The renditions made of every segment; none: the gateway's own `-transcodingOptions`."
+        (), description="Renditions made of every segment; none: the gateway's own `-transcodingOptions`."
     )
     trust_content_duration: bool = Field(
         False,

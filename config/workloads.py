@@ -1,10 +1,10 @@
-"""The vocabulary of what a gateway does and what of it is counted."""
+"""The vocabulary of usage: workloads of a gateway, units that are counted, and units that are sold."""
 
 from enum import StrEnum
 
 
 class Workload(StrEnum):
-    """What a client route makes the gateway do (gateway contract section 1)."""
+    """Kinds of work that client routes request from a gateway (gateway contract section 1)."""
 
     TEXT_TO_IMAGE = "text-to-image"
     IMAGE_TO_IMAGE = "image-to-image"
@@ -22,7 +22,7 @@ class Workload(StrEnum):
 
 
 class Unit(StrEnum):
-    """What a usage event counts, in whole numbers. Time is kept in milliseconds."""
+    """Units that usage events count, in whole numbers. Time is in milliseconds."""
 
     REQUESTS = "requests"
     PIXELS = "pixels"
@@ -34,7 +34,7 @@ class Unit(StrEnum):
 
 
 class SaleUnit(StrEnum):
-    """What an operator may cap or price; each is one or more counted units times a factor."""
+    """Units that an operator can cap or price; each is one or more counted units times a factor."""
 
     REQUESTS = "requests"
     PIXELS = "pixels"

@@ -1,4 +1,4 @@
-"""Lenient JSON: what gateways send may be anything, what clients send may be no Unicode."""
+"""JSON coding that tolerates what peers send: any bytes from gateways, lone surrogates from clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def to_json(value: Any) -> bytes:
-    """`value` as UTF-8 JSON; text that is no Unicode (lone surrogates, as JSON escapes can spell) stays escaped."""
+    """Return `value` as UTF-8 JSON; text that is no valid Unicode (lone surrogates, from JSON escapes) is escaped."""
     try:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
@@ -21,7 +21,7 @@ def to_json(value: Any) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | None:
-    """Return what `decoder` reads in `text`; None where it is no JSON, nested without end, or of another shape."""
+    """Return what `decoder` reads in `text`; None if it is no JSON, nested too deep, or of another shape."""
     try:
         return decoder.decode(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What a worker remembers of the credentials it has seen."""
+"""A worker's cache of verdicts on credentials."""
 
 import asyncio
 import hashlib
@@ -8,19 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from middlewares.auth.ports import Credentials
+from middlewares.auth.ports import CredentialJudge
 from middlewares.auth.records import RecordRef
 from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.store import StoreError, StoreUnavailable
 
 NEGATIVE_SECONDS = 5.0
-"""How long a denial is cached."""
+"""Seconds that a denial is cached."""
 NEGATIVE_ENTRIES = 10_000
+"""Most denials in the cache."""
 RETRY_SECONDS = 1.0
-"""How long credentials in their grace do without asking a store that has just failed."""
+"""Seconds after a failure of the store in which credentials in their grace period are not looked up again."""
 _MAX_CHANGES = 10_000
 _hash = hashlib.blake2b
-"""As good as SHA-256 here, for less: most of the price of that one is OpenSSL's preparation for it."""
+"""As good as SHA-256 here and faster: most of the time of SHA-256 is setup in OpenSSL."""
 
 
 @dataclass(slots=True)
@@ -28,21 +29,21 @@ class _Entry:
     verdict: Verdict
     fresh_until: float
     usable_until: float
-    """End of the grace that holds while the store is away."""
+    """End of the grace period in which the verdict holds while the store is unreachable."""
     version: int
-    """The number of changes that were known when the verdict was asked for, or last compared with them."""
+    """Number of changes known when the verdict was looked up, or last compared with them."""
 
 
 class CachedCredentials:
-    """A `CredentialCache` before another one: remembers verdicts, asks once for many, and bridges a lost store.
+    """A `CredentialCache` around a judge: caches verdicts, joins simultaneous lookups, and bridges a lost store.
 
     Verdicts are kept by a hash of the credential, never under the credential itself. Grants and denials have
-    separate space, so that a flood of bad keys pushes out no good one. Times are seconds.
+    separate space, so that a flood of bad keys evicts no good one. Times are seconds.
     """
 
     def __init__(
         self,
-        source: Credentials,
+        source: CredentialJudge,
         *,
         seconds: float,
         entries: int,
@@ -57,18 +58,18 @@ class CachedCredentials:
         self._wall = wall
         self._grants: OrderedDict[bytes, _Entry] = OrderedDict()
         self._denials: OrderedDict[bytes, _Entry] = OrderedDict()
-        self._room = entries
+        self._most_grants = entries
         self._flights: dict[bytes, tuple[int, asyncio.Task[Verdict | StoreError]]] = {}
         self._changes: dict[RecordRef, int] = {}
         self._version = 0
         self._floor = 0
-        """Verdicts older than this version may rest on a change that is not listed in `_changes` any more."""
+        """Verdicts older than this version may rest on a record whose change is no longer listed in `_changes`."""
         self._doubt = 0
-        """Verdicts older than this version have to be asked for again, and hold while that cannot be done."""
+        """Verdicts older than this version have to be looked up again, and hold while the store is unreachable."""
         self._retry_at = 0.0
 
     def cached(self, credential: bytes) -> Verdict | None:
-        """The verdict that needs no I/O and no task."""
+        """Return the cached verdict; None if it has to be looked up."""
         return self._remembered(_hash(credential).digest())
 
     def _remembered(self, digest: bytes) -> Verdict | None:
@@ -90,15 +91,15 @@ class CachedCredentials:
         return None
 
     async def judge(self, credential: bytes) -> Verdict:
-        """As `ports.Credentials` says."""
+        """Return the verdict, from the cache or the source. Raises `StoreError`."""
         digest = _hash(credential).digest()
         verdict = self._remembered(digest)
         if verdict is None:
-            verdict = await self._ask(digest, credential, self._grants.get(digest))
+            verdict = await self._look_up_once(digest, credential, self._grants.get(digest))
         return verdict
 
     def invalidate(self, ref: RecordRef) -> None:
-        """The record has changed: no verdict that rests on it is used again, whether the store is there or not."""
+        """Forget every verdict that rests on a record that has changed, also while the store is unreachable."""
         self._version += 1
         self._changes[ref] = self._version
         if len(self._changes) > _MAX_CHANGES:
@@ -106,12 +107,12 @@ class CachedCredentials:
             self._floor = self._version
 
     def invalidate_all(self) -> None:
-        """Any record may have changed: every verdict is asked for again, and holds its grace if that fails."""
+        """Look up every verdict again, as any record may have changed; known keys keep their grace period."""
         self._version += 1
         self._doubt = self._version
 
     def _holds(self, entry: _Entry) -> bool:
-        """Whether no change since touches the entry; when in doubt it is no longer fresh."""
+        """Return True if no later change touches the entry; when in doubt it is no longer fresh."""
         if entry.version < self._version:
             if entry.version < self._floor:
                 return False
@@ -123,9 +124,9 @@ class CachedCredentials:
             entry.version = self._version
         return True
 
-    async def _ask(self, digest: bytes, credential: bytes, known: _Entry | None) -> Verdict:
+    async def _look_up_once(self, digest: bytes, credential: bytes, known: _Entry | None) -> Verdict:
         version, task = self._flights.get(digest, (-1, None))
-        if task is None or version != self._version:  # an answer from before a change is no answer after it
+        if task is None or version != self._version:  # a verdict from before a change does not count after it
             task = asyncio.create_task(self._look_up(digest, credential, self._version))
             self._flights[digest] = (self._version, task)
         outcome = await asyncio.shield(task)
@@ -135,10 +136,10 @@ class CachedCredentials:
         self._retry_at = now + RETRY_SECONDS
         if known is not None and known.usable_until > now and self._holds(known):
             return replace(cast("Grant", known.verdict), unconfirmed=True)  # denials have no grace
-        raise StoreUnavailable(str(outcome))  # an exception of its own for each of those who wait
+        raise StoreUnavailable(str(outcome))  # one exception for each waiting request
 
     async def _look_up(self, digest: bytes, credential: bytes, version: int) -> Verdict | StoreError:
-        """Ask the source and remember its verdict. Errors are returned: nobody may be left to catch them."""
+        """Look the verdict up and cache it. Errors are returned: there may be no waiting request to catch them."""
         try:
             verdict = await self._source.judge(credential)
         except StoreError as error:
@@ -158,18 +159,18 @@ class CachedCredentials:
                 _put(self._denials, digest, _Entry(verdict, fresh_until, fresh_until, version), NEGATIVE_ENTRIES)
             return
         self._denials.pop(digest, None)
-        # Spread over the last quarter of the time, so that credentials seen together are not asked for together.
+        # Spread over the last quarter of the time, so that credentials seen together are not looked up together.
         fresh_until = now + self._seconds * (1 - digest[0] / 1024)
         entry = _Entry(verdict, fresh_until, fresh_until + self._grace, version)
         if verdict.expires_at is not None:
             end = now + verdict.expires_at - self._wall()
             entry.fresh_until = min(entry.fresh_until, end)
             entry.usable_until = min(entry.usable_until, end)
-        _put(self._grants, digest, entry, self._room)
+        _put(self._grants, digest, entry, self._most_grants)
 
 
-def _put(shelf: OrderedDict[bytes, _Entry], digest: bytes, entry: _Entry, room: int) -> None:
-    shelf[digest] = entry
-    shelf.move_to_end(digest)
-    if len(shelf) > room:
-        shelf.popitem(last=False)
+def _put(entries: OrderedDict[bytes, _Entry], digest: bytes, entry: _Entry, most: int) -> None:
+    entries[digest] = entry
+    entries.move_to_end(digest)
+    if len(entries) > most:
+        entries.popitem(last=False)

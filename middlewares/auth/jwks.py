@@ -1,4 +1,4 @@
-"""The signing keys of external issuers: loaded in the background, the last good ones kept."""
+"""Signing keys of external issuers: loaded in the background, the last good ones kept."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from config.access import Issuer
 from middlewares.auth.ports import Fetch
 
 _RETRY_SECONDS = 15
-"""After a load that failed, where the issuer's own interval is longer."""
+"""Longest time until the next load after a failed one."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
@@ -29,7 +29,7 @@ class KeySet:
     def __init__(self, issuer: Issuer, load: Callable[[], Awaitable[bytes | None]]) -> None:
         """`load` returns the JSON Web Key Set document, or None when it is the one returned before."""
         self.loaded = False
-        """Whether there ever was a good key set."""
+        """True once a key set was loaded."""
         self._issuer = issuer
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
@@ -37,7 +37,7 @@ class KeySet:
         self._failed = False
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
-        """The key of that id, bound to that algorithm. A token without a key id gets the only key that fits, if so."""
+        """Return the key of that id for that algorithm, or None. Without an id, return the only key that fits."""
         keys = self._keys.get((kid, algorithm), [])
         if len(keys) == 1:
             return keys[0]
@@ -51,7 +51,7 @@ class KeySet:
             if document is not None:
                 self._keys = usable_keys(document, self._issuer.algorithms)
                 self.loaded = True
-        except Exception as error:  # whatever it is: the last good keys go on being used
+        except Exception as error:  # of any kind: the last good keys stay in use
             if not self._failed:
                 _log.warning(
                     "jwks_unavailable",
@@ -66,7 +66,7 @@ class KeySet:
             self._failed = False
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever. A load that a missing key brought forward is followed by a whole interval without one."""
+        """Refresh for ever. After a load that an unknown key id brought forward, wait a whole interval."""
         early = False
         while True:
             seconds = self._issuer.refresh_seconds
@@ -113,7 +113,7 @@ def _loader(issuer: Issuer, fetch: Fetch) -> Callable[[], Awaitable[bytes | None
 
 
 class _FileLoader:
-    """Reads a file when its modification time changed."""
+    """Reads a file if its modification time has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -132,9 +132,9 @@ class _FileLoader:
 
 
 def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | None, str], list[jwt.PyJWK]]:
-    """Keys by (id, algorithm) and, for tokens without an id, by (None, algorithm). Raises ValueError if there is none.
+    """Return keys by (id, algorithm) and, for tokens without an id, by (None, algorithm). Raises ValueError.
 
-    A key serves every accepted algorithm of its type, or the one that it names. Keys for encryption, private and
+    A key is good for every accepted algorithm of its type, or for the one it names. Keys for encryption, private and
     symmetric keys, short ones and those of a foreign curve are left out.
     """
     try:

@@ -1,4 +1,4 @@
-"""JWTs of configured issuers: verified by keys, algorithms and claims that the operator fixed, never by the token's."""
+"""Verification of JWTs of configured issuers, by keys, algorithms and claims that the operator configured."""
 
 import binascii
 import json
@@ -13,18 +13,19 @@ from config.access import Issuer
 from middlewares.auth.jwks import KeySets
 
 MAX_TOKEN_BYTES = 8_192
+"""Longest token that is verified."""
 
 _REQUIRED = ["iss", "aud", "exp", "sub"]
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
-"""Accepted `typ` values, if any is given: other kinds of signed statements are no access tokens (RFC 8725 3.11)."""
+"""Accepted values of `typ`: other kinds of signed statements are no access tokens (RFC 8725 section 3.11)."""
 _LATEST = 2**53
-"""No later expiry is told apart: JSON numbers know no end, floats do."""
+"""Latest expiry, in Unix seconds; JSON numbers may be larger than floats can hold."""
 _USER_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a verified token speaks for."""
+    """App, user and plan of a verified token."""
 
     app: str
     user: str
@@ -35,7 +36,7 @@ class Identity:
 
 
 class TokenRefused(Exception):
-    """The token proves nothing. The message holds nothing of the token."""
+    """The token is not accepted. The message contains nothing of the token."""
 
     status = 401
     code = "invalid_token"
@@ -43,32 +44,32 @@ class TokenRefused(Exception):
 
 
 class TokenExpired(TokenRefused):
-    """It was good once and will never be again."""
+    """The token has expired, and will never be accepted again."""
 
     code = "token_expired"
     memorable = True
 
 
 class SigningKeyUnknown(TokenRefused):
-    """Its signing key is not known yet; it may be after the next refresh of the key set."""
+    """The token's signing key is not known; it may be after the next refresh of the key set."""
 
 
 class IssuerUnavailable(TokenRefused):
-    """The keys of its issuer could never be loaded, so nothing can be said about it."""
+    """The keys of the token's issuer were never loaded, so it cannot be verified now."""
 
     status = 503
     code = "issuer_unavailable"
 
 
 class TokenVerifier:
-    """Verifies tokens against the configured issuers, without any I/O (30-50 microseconds for RSA)."""
+    """Verifies tokens of the configured issuers, without I/O (30-50 microseconds for RSA)."""
 
     def __init__(self, issuers: Sequence[Issuer], keys: KeySets) -> None:
         self._issuers = tuple(issuers)
         self._keys = keys
 
     def verify(self, token: bytes) -> Identity:
-        """Whom the token speaks for. Raises `TokenRefused`."""
+        """Return app, user and plan of the token. Raises `TokenRefused`."""
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"The token is longer than {MAX_TOKEN_BYTES} bytes.")
         header, claims = _peek(token)
@@ -95,7 +96,7 @@ class TokenVerifier:
         return _identity(issuer, verified)
 
     def _issuer(self, claims: dict[str, Any]) -> Issuer:
-        """The issuer the token names; that it really is of this issuer is what the signature has to show."""
+        """Return the issuer that the token names; only the signature proves that it is."""
         named = claims.get("aud")
         audiences = named if isinstance(named, list) else [named]
         for issuer in self._issuers:
@@ -104,7 +105,7 @@ class TokenVerifier:
         raise TokenRefused("The token's issuer or audience is not accepted here.")
 
     def _signing_key(self, issuer: Issuer, header: dict[str, Any]) -> jwt.PyJWK:
-        """The issuer's key for this header. Of the header, only `alg`, `typ`, `kid` and `crit` are looked at."""
+        """Return the issuer's key for this header, of which only `alg`, `typ`, `kid` and `crit` are read."""
         algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
         if algorithm not in issuer.algorithms:
             raise TokenRefused("The token's algorithm is not accepted from its issuer.")
@@ -138,7 +139,7 @@ def _identity(issuer: Issuer, claims: dict[str, Any]) -> Identity:
 
 
 def _peek(token: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims as the token has them, unverified."""
+    """Return header and claims of the token, unverified."""
     parts = token.split(b".")
     if len(parts) != 3:
         raise TokenRefused("The token is not a signed JWT in compact form.")
@@ -149,7 +150,7 @@ _TO_BASE64 = bytes.maketrans(b"-_", b"+/")
 
 
 def _object(part: bytes) -> dict[str, Any]:
-    """A base64url-encoded JSON object. Duplicate members are refused (RFC 7519 section 4), non-finite numbers too."""
+    """Decode a base64url-encoded JSON object; refuse duplicate members (RFC 7519 section 4) and non-finite numbers."""
     padded = part.translate(_TO_BASE64) + b"=" * (-len(part) % 4)
     try:
         value = json.loads(

@@ -1,8 +1,8 @@
-"""API keys and client secrets: how they look, how they are made, and what is stored of them.
+"""API keys and client secrets: their format, how they are made, and the hashes that are stored.
 
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
-leak scanners and this gate tell a mistyped key from a wrong one without asking anybody. A client secret is
+leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
 `tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
 """
 
@@ -39,29 +39,29 @@ class ApiKey:
 
 
 def new_id() -> str:
-    """A random public id: 16 characters of a-z and 2-7 (80 bits)."""
+    """Return a random public id: 16 characters of a-z and 2-7 (80 bits)."""
     return "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` looks like a public id."""
+    """Return True if `text` has the format of a public id."""
     return len(text) == _ID_LENGTH and all(character in _ID_ALPHABET for character in text)
 
 
 def mint_key() -> tuple[str, ApiKey]:
-    """A new key: its text, which only its owner may keep, and its parts."""
+    """Return the text of a new key, which only its owner may keep, and its parts."""
     key = ApiKey(new_id(), _new_secret())
     return _sealed(f"tgk_{key.key_id}_{key.secret.decode()}"), key
 
 
 def mint_client_secret() -> tuple[str, bytes]:
-    """A new client secret: its text, which only its owner may keep, and its secret part."""
+    """Return the text of a new client secret, which only its owner may keep, and its secret part."""
     secret = _new_secret()
     return _sealed(f"tgs_{secret.decode()}"), secret
 
 
 def parse_key(credential: bytes) -> ApiKey | None:
-    """The parts of a key; None for anything malformed or with a wrong checksum."""
+    """Return the parts of a key; None if it is malformed or its checksum is wrong."""
     match = _KEY.fullmatch(credential)
     if match is None or not _intact(match):
         return None
@@ -69,20 +69,20 @@ def parse_key(credential: bytes) -> ApiKey | None:
 
 
 def parse_client_secret(credential: bytes) -> bytes | None:
-    """The secret part of a client secret; None for anything malformed or with a wrong checksum."""
+    """Return the secret part of a client secret; None if it is malformed or its checksum is wrong."""
     match = _CLIENT_SECRET.fullmatch(credential)
     return match["secret"] if match is not None and _intact(match) else None
 
 
 def hash_secret(secret: bytes, pepper: bytes | None) -> str:
-    """What is stored of a secret: `<scheme>:<64 hex digits>`."""
+    """Return the hash of a secret that is stored: `<scheme>:<64 hex digits>`."""
     if pepper is None:
         return f"{_PLAIN}:{hashlib.sha256(secret).hexdigest()}"
     return f"{_PEPPERED}:{hmac.digest(pepper, secret, 'sha256').hex()}"
 
 
 def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
-    """Whether `stored` was made of `secret`, in time that does not depend on where they differ.
+    """Return True if `stored` is the hash of `secret`, in time that does not depend on where they differ.
 
     A hash made without a pepper stays good after one is configured; one made with a pepper needs that very pepper.
     """
@@ -91,7 +91,7 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
 
 
 def pepper_of(settings: Auth) -> bytes | None:
-    """The configured pepper, as bytes."""
+    """Return the configured pepper as bytes; None if there is none."""
     return settings.key_pepper.get_secret_value().encode() if settings.key_pepper else None
 
 

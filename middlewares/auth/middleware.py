@@ -1,4 +1,4 @@
-"""The auth stage: from the credential of a request to the principal that asks."""
+"""The auth stage: finds the principal of a request by its credential."""
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address
@@ -15,9 +15,9 @@ _RETRY_SECONDS = b"1"
 
 
 class AuthMiddleware:
-    """Sets `exchange.principal`, or refuses: 401 who is unknown, 403 who may not do this, 503 while nobody can tell.
+    """Sets `exchange.principal`, or refuses: 401 unknown, 403 not allowed, 503 while the store is unreachable.
 
-    The credential is read from the client's own header fields; those for the gateway have lost it at the edge.
+    The credential is read from the client's own headers; edge has removed it from those for the gateway.
     """
 
     def __init__(self, app: ASGIApp, *, credentials: CredentialCache) -> None:
@@ -25,12 +25,12 @@ class AuthMiddleware:
         self.credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            credential = presented(scope["headers"])
-            verdict = self.credentials.cached(credential)
-            if verdict is None:
-                verdict = await self._judge(credential)
-            admit(verdict, scope["tollgate.exchange"])
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange: Exchange = scope["tollgate.exchange"]
+        credential = presented(scope["headers"])
+        admit(self.credentials.cached(credential) or await self._judge(credential), exchange)
         await self.app(scope, receive, send)
 
     async def _judge(self, credential: bytes) -> Verdict:
@@ -46,7 +46,10 @@ class AuthMiddleware:
 
 
 def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The one credential of a request: `Authorization: Bearer` (RFC 6750 2.1) or `X-Api-Key`. Raises `Refusal`."""
+    """Return the one credential of a request.
+
+    It is in `Authorization: Bearer` (RFC 6750 section 2.1) or `X-Api-Key`. Raises `Refusal` for none, and for several.
+    """
     authorization = key = None
     for name, value in headers:
         if name in {b"authorization", b"x-api-key"}:
@@ -75,7 +78,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def admit(verdict: Verdict, exchange: Exchange) -> None:
-    """Note who asks, or raise `Refusal`."""
+    """Set the principal of the exchange, or raise `Refusal`."""
     if isinstance(verdict, Denial):
         raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
     check_narrowing(verdict, exchange)
@@ -84,9 +87,9 @@ def admit(verdict: Verdict, exchange: Exchange) -> None:
 
 
 def check_narrowing(grant: Grant, exchange: Exchange) -> None:
-    """Raise `Refusal` if the credential is good, but not for this workload or from this address.
+    """Raise `Refusal` if the credential is not valid for this workload or from this address.
 
-    Models are told by the request's body and are checked where it is read.
+    Models are named in the request's body and are checked where it is read.
     """
     workloads = grant.principal.workloads
     if workloads is not None and (exchange.route is None or exchange.route.workload not in workloads):
@@ -117,7 +120,7 @@ def _headers(denial: Denial) -> Headers:
 
 
 def _invalid_token() -> Headers:
-    """RFC 6750 section 3.1: a credential was sent and is not accepted."""
+    """Return the challenge for a credential that was sent and is not accepted (RFC 6750 section 3.1)."""
     return [(b"www-authenticate", _CHALLENGE + b', error="invalid_token"')]
 
 

@@ -1,4 +1,4 @@
-"""What auth asks of the rest of the house; `proxy.control` implements it."""
+"""Protocols of what auth needs from outside; `proxy.identity` implements them."""
 
 from typing import Protocol
 
@@ -7,47 +7,47 @@ from middlewares.auth.verdict import Verdict
 
 
 class Directory(Protocol):
-    """Looks records up. Every method raises `middlewares.store.StoreError` when the store cannot answer."""
+    """Looks up records. Every method raises `middlewares.store.StoreError` if the store cannot be read."""
 
     async def key(self, key_id: str) -> KeyRecord | None:
-        """The key of that id, None if there is none."""
+        """Return the key of that id, None if there is none."""
         ...
 
     async def app(self, client_id: str) -> AppRecord | None:
-        """The app of that id, None if there is none."""
+        """Return the app of that id, None if there is none."""
         ...
 
     async def user(self, app: str, user_id: str) -> UserRecord | None:
-        """The user of that id within the app, None if there is none."""
+        """Return the user of that id within the app, None if there is none."""
         ...
 
 
-class Credentials(Protocol):
-    """Judges credentials: API keys and JWTs, as bytes, exactly as presented."""
+class CredentialJudge(Protocol):
+    """Judges credentials: API keys and JWTs, as bytes, exactly as sent."""
 
     async def judge(self, credential: bytes) -> Verdict:
-        """Who the credential speaks for, or why it speaks for nobody.
+        """Return the principal of the credential, or why it is denied.
 
-        Raises `middlewares.store.StoreError` when that cannot be found out now.
+        Raises `middlewares.store.StoreError` if the store cannot be read.
         """
         ...
 
 
-class CredentialCache(Credentials, Protocol):
-    """A `Credentials` that often needs to ask nobody."""
+class CredentialCache(CredentialJudge, Protocol):
+    """A `CredentialJudge` that knows most verdicts without a lookup."""
 
     def cached(self, credential: bytes) -> Verdict | None:
-        """What `judge` would say without asking; None: it has to ask."""
+        """Return the verdict if it is known without a lookup, else None."""
         ...
 
 
 class Fetch(Protocol):
-    """Gets a small document by https."""
+    """Fetches a small document by https."""
 
     async def __call__(self, url: str) -> bytes:
-        """The body of a 200 answer. Raises `FetchError`, within a few seconds."""
+        """Return the body of a 200 response. Raises `FetchError`, within a few seconds."""
         ...
 
 
 class FetchError(Exception):
-    """The document could not be had; the message says why."""
+    """The document could not be fetched; the message says why."""

@@ -1,4 +1,4 @@
-"""What the control plane keeps about customers and their credentials, as auth reads it."""
+"""Records of customers and their credentials, as the control plane writes and auth reads them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +9,7 @@ from config.workloads import Workload
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
-    """Names one record: what a credential rests on, and what a change notice is about."""
+    """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
     kind: Literal["app", "key", "user"]
     id: str
@@ -18,7 +18,7 @@ class RecordRef:
 
 @dataclass(frozen=True, slots=True)
 class AppRecord:
-    """A customer. Times are UTC."""
+    """A customer. Times are in UTC."""
 
     client_id: str
     name: str
@@ -52,26 +52,26 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key without its secret. A narrowing that is None allows everything."""
+    """An API key without its secret. `workloads`, `models` and `cidrs` that are None allow everything."""
 
     key_id: str
     app: str
     hash: str = field(repr=False)
-    """What `keys.hash_secret` made of the secret."""
+    """Hash of the secret, by `keys.hash_secret`."""
     last4: str
     """The last characters of the key, for people to tell keys apart."""
     created_at: datetime
     name: str = ""
     user: str | None = None
-    """The user of the app it belongs to; None: the app itself."""
+    """User of the app that it belongs to; None: the app itself."""
     status: Literal["active", "revoked"] = "active"
     expires_at: datetime | None = None
     workloads: frozenset[Workload] | None = None
     models: frozenset[str] | None = None
     cidrs: tuple[str, ...] | None = None
-    """Networks it may be used from, for example `10.0.0.0/8`."""
+    """Networks that it may be used from, for example `10.0.0.0/8`."""
     replaced_by: str | None = None
-    """Id of the key it was rotated to; until `expires_at` both work."""
+    """Id of the key that it was rotated to; until `expires_at` both work."""
 
     @property
     def ref(self) -> RecordRef:

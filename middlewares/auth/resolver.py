@@ -1,4 +1,4 @@
-"""Judges a credential from the records, every time anew. `cache.CachedCredentials` spares it most of the work."""
+"""Judges credentials by the records, without a cache; `cache.CachedCredentials` is put before it."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
 
 class CredentialResolver:
-    """The `Credentials` that asks the directory about keys, and the verifier and the directory about tokens."""
+    """A `CredentialJudge` that looks up keys in the directory, and verifies tokens."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CredentialResolver:
         self._clock = clock
 
     async def judge(self, credential: bytes) -> Verdict:
-        """As `ports.Credentials` says. What is malformed is denied without asking the directory."""
+        """Return the verdict. Malformed credentials are denied without a lookup. Raises `StoreError`."""
         if credential.startswith(_KEY_PREFIX):
             return await self._judge_key(credential)
         if credential.count(b".") == 2:
@@ -53,16 +53,16 @@ class CredentialResolver:
         if key is None:
             return _INVALID
         record = await self._directory.key(key.key_id)
-        # An unknown id costs a comparison too, so that its answer takes no less time than a wrong secret's.
+        # An unknown id costs a comparison, too, so that its response takes no less time than that of a wrong secret.
         good = matches(key.secret, record.hash if record else _NO_SECRET, self._pepper)
         if record is None or not good:
             return replace(_INVALID, rests_on=(RecordRef("key", key.key_id),), memorable=True)
         return await self._judge_record(record)
 
     async def judge_again(self, app: str, user: str | None, key: str | None, plan: str | None) -> Verdict:
-        """Whether a principal that was proven before may go on: the bearer of a key, by its id, or of a token.
+        """Return the verdict on a principal that was authenticated before, by key id or the claims of its token.
 
-        For work that outlasts its request. `plan` is the one that a token named. Raises as `judge` does.
+        For work that outlasts its request. `plan` is the one that a token named. Raises `StoreError`.
         """
         if key is None:
             return await self._judge_bearer(app, user, plan, None)
@@ -70,7 +70,7 @@ class CredentialResolver:
         return _INVALID if record is None else await self._judge_record(record)
 
     async def _judge_record(self, record: KeyRecord) -> Verdict:
-        """The verdict on a key whose secret was shown."""
+        """Return the verdict on a key whose secret was checked."""
         expires_at = record.expires_at.timestamp() if record.expires_at else None
         if record.status != "active":
             return Denial(401, "key_revoked", "The key has been revoked.", (record.ref,))
@@ -93,7 +93,7 @@ class CredentialResolver:
     async def _judge_bearer(
         self, client_id: str, user_id: str | None, plan_name: str | None, key: KeyRecord | None
     ) -> Verdict:
-        """The grant of a proven credential, if its app, user and plan are in order.
+        """Return a grant if app, user and plan of an authenticated credential are valid, else a denial.
 
         Users of external issuers need no record of their own; one that exists may suspend them.
         """
@@ -127,7 +127,7 @@ class CredentialResolver:
         return Grant(principal, rests_on)
 
     def _plan(self, name: str, app: AppRecord) -> Plan | None:
-        """The plan as the app gets it: its tier replaced by the app's own, its version that of the plan."""
+        """Return the plan with the app's own tier, if any, and the plan's version; None if there is no such plan."""
         plan = self._plans.get(name)
         if plan is None:
             _log.warning("plan_unknown", app=app.client_id, plan=name)

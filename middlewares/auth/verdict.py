@@ -1,4 +1,4 @@
-"""What auth finds out about a credential."""
+"""The verdict on a credential: a grant or a denial."""
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -11,29 +11,29 @@ Network = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A credential that is good, and for what."""
+    """An accepted credential, its principal, and where and until when it is valid."""
 
     principal: Principal
     rests_on: tuple[RecordRef, ...]
-    """Records it was derived from; a change of any of them ends it."""
+    """Records that the verdict was derived from; a change of any of them ends it."""
     networks: tuple[Network, ...] | None = None
-    """Where it may be used from; None: anywhere."""
+    """Networks that it may be used from; None: anywhere."""
     expires_at: float | None = None
     """Unix seconds; None: never."""
     unconfirmed: bool = field(default=False, compare=False)
-    """The store was asked whether this still holds, and did not answer."""
+    """True if the store could not be reached to confirm that this still holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A credential that is not good, and the answer its bearer gets. Its texts hold nothing of the credential."""
+    """A refused credential, with status, code and detail of the response, which contain nothing of the credential."""
 
     status: int
     code: str
     detail: str
     rests_on: tuple[RecordRef, ...] = ()
     memorable: bool = True
-    """The same credential would be denied again in a few seconds."""
+    """True if the same credential would be denied again in a few seconds, so that the denial may be cached."""
 
 
 Verdict = Grant | Denial

@@ -52,12 +52,12 @@ class _Tap:
         body = message.get("body")
         if body:
             self._exchange.bytes_in += len(body)
-            self._meter.request(body)
+            self._meter.request_body(body)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            self._meter.response(message["status"], message["headers"])
+            self._meter.response_start(message["status"], message["headers"])
         elif body := message.get("body"):
-            self._meter.answer(body)
+            self._meter.response_body(body)
         return self._send(message)

@@ -1,10 +1,11 @@
-"""Arguments that several commands take, and what may stand in them.
+"""Arguments that several commands take, and their validation.
 
 An id that does not look like one is not repeated in the error: it may be a secret that was pasted in the wrong place.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated
 
@@ -20,36 +21,44 @@ _DURATION = re.compile(r"([1-9]\d{0,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
+class ReportFormat(StrEnum):
+    """Formats of usage and statements."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
 def client_id(text: str) -> str:
-    """A client id, as `apps create` gives them."""
+    """Return `text` if it is a client id, as `apps create` prints them."""
     if not _CLIENT_ID.fullmatch(text):
         bad_input("that is no client id; one looks like app_ and 16 characters, and `tollgate apps list` shows them")
     return text
 
 
 def key_id(text: str) -> str:
-    """A key id, as `keys create` gives them."""
+    """Return `text` if it is a key id, as `keys create` prints them."""
     if not _KEY_ID.fullmatch(text):
         bad_input("that is no key id; one has 16 characters, and `tollgate keys list` shows them (a key is no key id)")
     return text
 
 
 def user_id(text: str | None) -> str | None:
-    """A user id, as `users create` gives them, if any."""
+    """Return `text` if it is None or a user id, as `users create` prints them."""
     if text is not None and not _USER_ID.fullmatch(text):
         bad_input("that is no user id; one looks like usr_ and 16 characters, and `tollgate users list` shows them")
     return text
 
 
 def free_text(what: str, text: str, longest: int = 100) -> str:
-    """A name as people give them: no control characters, which could confuse a terminal or a log."""
+    """Return `text` if it is 1 to `longest` characters without control characters, which could confuse a terminal."""
     if not 1 <= len(text) <= longest or not text.isprintable():
         bad_input(f"{what} must have 1 to {longest} characters and no control characters")
     return text
 
 
 def network(text: str) -> str:
-    """An IP network such as 10.0.0.0/8, or one address."""
+    """Return `text` as an IP network such as 10.0.0.0/8; an address is a network of one."""
     try:
         return str(ip_network(text))
     except ValueError as error:
@@ -57,7 +66,7 @@ def network(text: str) -> str:
 
 
 def duration(what: str, text: str) -> timedelta:
-    """A length of time such as 30d."""
+    """Return the length of time that `text` names, such as 30d."""
     match = _DURATION.fullmatch(text)
     if match is None:
         bad_input(f"{what} must be a whole number and one of s, m, h, d, w, for example 30d")
@@ -65,7 +74,7 @@ def duration(what: str, text: str) -> timedelta:
 
 
 def expiry(within: str | None, at: str | None) -> datetime | None:
-    """When something expires, by `--expires-in` or `--expires-at`; None: never."""
+    """Return the time of expiry by `--expires-in` or `--expires-at`; None: never."""
     if within is not None and at is not None:
         bad_input("give either --expires-in or --expires-at, not both")
     now = datetime.now(UTC)
@@ -86,4 +95,14 @@ def expiry(within: str | None, at: str | None) -> datetime | None:
     return when
 
 
-AppOption = Annotated[str, typer.Option("--app", metavar="CLIENT_ID", help="The app.")]
+def chosen_format(form: ReportFormat | None, as_json: bool) -> ReportFormat:
+    """Return the format by `--format` and `--json`, its short form."""
+    if as_json and form not in (None, ReportFormat.JSON):
+        bad_input("give either --json or --format, not both")
+    return ReportFormat.JSON if as_json else form or ReportFormat.TABLE
+
+
+AppOption = Annotated[str, typer.Option("--app", metavar="CLIENT_ID", help="Client id of the app.")]
+FormatOption = Annotated[ReportFormat | None, typer.Option("--format", help="Format of the output.  [default: table]")]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day in UTC, such as 2026-11-01.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day in UTC, included.")]

@@ -25,7 +25,7 @@ from proxy.cli.output import Exit
 
 app = typer.Typer(
     name="tollgate",
-    help="The product layer in front of Livepeer gateways.",
+    help="A reverse proxy with keys, limits, metering and billing for Livepeer gateways.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,7 +60,7 @@ def options(
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Options of all commands stand before the command."""
+    """Options of all commands, given before the command."""
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)  # worker processes read it, too
 

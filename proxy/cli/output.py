@@ -1,4 +1,4 @@
-"""What commands print: tables or JSON on standard output, one clear line per error on standard error."""
+"""Output of commands: tables or JSON on standard output, one line per error on standard error."""
 
 import json
 import sys
@@ -7,6 +7,8 @@ from enum import IntEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
+
+from proxy.reporting.tables import csv_text
 
 _ANY_WIDTH = 100_000
 
@@ -17,7 +19,7 @@ class Exit(IntEnum):
     """Exit codes of all commands."""
 
     FAILED = 1
-    """The operation could not be carried out, for example on something that does not exist."""
+    """The operation failed, for example because its object does not exist."""
     BAD_INPUT = 2
     """Wrong arguments or configuration; nothing was done."""
     NO_STORE = 3
@@ -31,17 +33,17 @@ def fail(message: str, code: Exit) -> NoReturn:
 
 
 def bad_input(message: str) -> NoReturn:
-    """End the command because of what it was told to do."""
+    """End the command because of wrong arguments."""
     fail(message, Exit.BAD_INPUT)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document."""
+    """Print one JSON document."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_one(members: Mapping[str, object], as_json: bool) -> None:
-    """One thing, as JSON or a line per member; lines leave out what is None or empty."""
+    """Print one object, as JSON or a line per member, without members that are None or empty."""
     if as_json:
         print_json(members)
         return
@@ -51,16 +53,21 @@ def print_one(members: Mapping[str, object], as_json: bool) -> None:
             typer.echo(f"{name + ':':<{width}}{text}")
 
 
-def print_many(columns: Sequence[str], things: Iterable[Mapping[str, object]], as_json: bool) -> None:
-    """Things, as a JSON array of whole objects or a table of these columns."""
+def print_many(columns: Sequence[str], members: Iterable[Mapping[str, object]], as_json: bool) -> None:
+    """Print objects, as a JSON array or as a table of these columns."""
     if as_json:
-        print_json(list(things))
+        print_json(list(members))
     else:
-        print_table(columns, ([thing[column] for column in columns] for thing in things))
+        print_table(columns, ([each[column] for column in columns] for each in members))
+
+
+def print_csv(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
+    """Print a table as CSV, byte for byte (`echo` would remove control characters)."""
+    sys.stdout.buffer.write(csv_text(header, rows).encode())
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; None is an empty cell. Where nobody looks (a pipe), it is as wide as its content."""
+    """Print a table; None is an empty cell. In a pipe, it is as wide as its content."""
     from rich.console import Console  # noqa: PLC0415 - only who prints tables waits for it to load
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""Writes the generated parts of README.md: what the code says of itself cannot be out of date.
+"""Write the generated parts of the READMEs: what the code says of itself cannot be out of date.
 
-`python -m proxy.cli.reference` does it in the current folder; a test fails while the page differs from the code.
+`python -m proxy.cli.reference` does it in the current folder; a test fails while a page differs from the code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ALIAS = "/api/v1/inference"
 
 
 def routes() -> str:
-    """Return the client routes, batch pipelines without their alias below `ALIAS`."""
+    """Return the table of client routes, batch pipelines without their alias below `ALIAS`."""
     rows = [
         [f"`{path}`", route.allow.decode(), f"`{route.workload}`", f"`{route.name}`"]
         for route in ROUTES
@@ -37,12 +37,12 @@ def routes() -> str:
 
 
 def errors() -> str:
-    """The codes of problem documents."""
+    """Return the table of the codes of problem documents."""
     return table(["Code", "Title"], ([f"`{code}`", title] for code, title in TITLES.items()))
 
 
 def metrics() -> str:
-    """What `/metrics` shows."""
+    """Return the table of what `/metrics` shows."""
     registry = CollectorRegistry()
     collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
     collectors += vars(LiveMetrics(registry)).values()
@@ -56,7 +56,7 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    """The command line: every command with the arguments it cannot do without."""
+    """Return the table of commands, each with its required arguments."""
     return table(["Command", "What it does"], _commands("tollgate", typer.main.get_command(app)))
 
 
@@ -75,26 +75,28 @@ def _commands(name: str, command: object) -> Iterator[list[str]]:
         yield [f"`{' '.join([name, *needed])}`", help_text]
 
 
-PARTS: dict[str, Callable[[], str]] = {
-    config.reference.PART: config.reference.reference,
-    "routes": routes,
-    "errors": errors,
-    "metrics": metrics,
-    "commands": commands,
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "config/README.md": {config.reference.PART: config.reference.reference},
+    "middlewares/README.md": {"routes": routes, "errors": errors},
+    "proxy/README.md": {"metrics": metrics},
+    "proxy/cli/README.md": {"commands": commands},
 }
+"""The generated parts of each page, by the names of their markers."""
 
 
-def filled(page: str) -> str:
-    """`page` with every generated part up to date."""
-    for part, text in PARTS.items():
+def filled(name: str, page: str) -> str:
+    """Return the text of the page of that name with every generated part up to date."""
+    for part, text in PAGES[name].items():
         page = fill(page, part, text())
     return page
 
 
-def main(page: Path) -> None:
-    """Write all parts into `page`."""
-    page.write_text(filled(page.read_text()))
+def main(folder: Path) -> None:
+    """Write all parts into the pages below `folder`, the root of the repository."""
+    for name in PAGES:
+        page = folder / name
+        page.write_text(filled(name, page.read_text()))
 
 
 if __name__ == "__main__":
-    main(Path("README.md"))
+    main(Path())

@@ -1,12 +1,14 @@
-"""The store as commands use it, whether a server runs on it or not.
+"""The open store that commands work on, whether a server runs on it or not.
 
-What is heavy to import is imported when a command needs it: `tollgate --help` has to answer at once.
+Modules that are slow to import are imported when a command needs them, so that `tollgate --help` is fast.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """An open store and the records in it."""
+class CommandSession:
+    """An open store, and the services for the records in it."""
 
     settings: Settings
     store: Store
@@ -36,10 +40,10 @@ class Session:
     users: Users
 
 
-def run(work: Callable[[Session], Awaitable[Result]], settings: Settings | None = None) -> Result:
+def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:
     """Open the store of `settings` (else of the loaded ones), do the work, close it.
 
-    Ends the command with one line: exit code 3 if Redis cannot be reached, 1 for what does not exist in it. Wrong
+    End the command with one line: exit code 3 if Redis cannot be reached, 1 if a record does not exist. Wrong
     configuration raises `ConfigError`, which `main` reports.
     """
     from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
@@ -54,7 +58,7 @@ def run(work: Callable[[Session], Awaitable[Result]], settings: Settings | None 
         fail(str(error), Exit.NO_STORE)
 
 
-async def _run(work: Callable[[Session], Awaitable[Result]], settings: Settings) -> Result:
+async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings) -> Result:
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
     from proxy.control.users import Users  # noqa: PLC0415
@@ -68,4 +72,25 @@ async def _run(work: Callable[[Session], Awaitable[Result]], settings: Settings)
         control_timeout=settings.store.control_timeout_seconds,
     ) as store:
         redis = store.redis
-        return await work(Session(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))
+        return await work(CommandSession(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))
+
+
+@contextmanager
+def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop`, once, on Ctrl-C or SIGTERM; a second signal ends the process as usual."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        release()
+        stop()
+
+    def release() -> None:
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, interrupted)
+    try:
+        yield
+    finally:
+        release()

@@ -1,4 +1,4 @@
-"""API keys."""
+"""The service for API keys: create, list, rotate, revoke."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -36,10 +36,10 @@ class ApiKeys:
         models: Iterable[str] = (),
         cidrs: Iterable[str] = (),
     ) -> tuple[KeyRecord, str]:
-        """A new key of an app, or of one of its users, and its text, which cannot be had again.
+        """Create a key of an app, or of one of its users. Return it and its text, which is not stored.
 
-        An empty narrowing allows everything. Raises `UnknownRecord` for a missing app or user, `ValueError` for a
-        network that is none.
+        Empty `workloads`, `models` or `cidrs` allow everything. Raises `UnknownRecord` for a missing app or user,
+        `ValueError` for an invalid network.
         """
         networks = tuple(str(ip_network(cidr)) for cidr in cidrs)
         await self._apps.require(RecordRef("app", app))
@@ -67,12 +67,12 @@ class ApiKeys:
     ) -> tuple[KeyRecord, KeyRecord, str]:
         """Replace a key by a new one that may do the same. Both work for `overlap`, then the old one ends.
 
-        The new one expires when the old one would have, unless `expires_at` says when. Returns the old key, the new
-        one, and the text of that, which cannot be had again. Raises `UnknownRecord` and `KeyEnded`.
+        The new one expires when the old one would have, unless `expires_at` says when. Return the old key, the new one,
+        and the text of the new one, which is not stored. Raises `UnknownRecord` and `KeyEnded`.
         """
         ref = RecordRef("key", key_id)
         now = datetime.now(UTC)
-        old = _living(await self._records.require(ref), now)
+        old = _active(await self._records.require(ref), now)
         text, key = mint_key()
         new = replace(
             old,
@@ -85,13 +85,13 @@ class ApiKeys:
 
         def retire(record: KeyRecord) -> KeyRecord:
             ends = now + overlap
-            known = _living(record, now).expires_at
+            known = _active(record, now).expires_at
             return replace(record, expires_at=min(ends, known) if known else ends, replaced_by=new.key_id)
 
-        await self._add(new)  # first: were the command cut short here, the old key would go on as before
+        await self._add(new)  # first: if the command is cut short here, the old key goes on working
         try:
             return await self._records.change(ref, retire), new, text
-        except KeyEnded:  # somebody else was faster
+        except KeyEnded:  # another command rotated or ended it meanwhile
             await self.revoke(new.key_id)
             raise
 
@@ -103,7 +103,7 @@ class ApiKeys:
         return await self._records.get(RecordRef("key", key_id))
 
     async def list(self, app: str) -> list[KeyRecord]:
-        """All keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
+        """Return all keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
         await self._apps.require(RecordRef("app", app))
         ids = [key_id.decode() async for key_id in self._client.sscan_iter(keys_of(app), count=1_000)]
         return await self._records.several([RecordRef("key", key_id) for key_id in dict.fromkeys(ids)])
@@ -113,8 +113,8 @@ class ApiKeys:
         return await self._records.change(RecordRef("key", key_id), lambda key: replace(key, status="revoked"))
 
 
-def _living(key: KeyRecord, now: datetime) -> KeyRecord:
-    """The key itself; raises `KeyEnded`."""
+def _active(key: KeyRecord, now: datetime) -> KeyRecord:
+    """Return the key. Raises `KeyEnded` if it has ended."""
     if key.replaced_by is not None:
         raise KeyEnded(f"key {key.key_id} was rotated before; the key to rotate now is {key.replaced_by}")
     if key.status != "active" or (key.expires_at is not None and key.expires_at <= now):

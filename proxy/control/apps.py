@@ -1,4 +1,4 @@
-"""Apps: the customers."""
+"""The service for apps, the customers: create, list, suspend."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ class Apps:
         self._records = Records(client, AppRecord)
 
     async def create(self, name: str, plan: str, *, tier: str | None = None) -> tuple[AppRecord, str]:
-        """A new app and its client secret, which cannot be had again. The caller vouches for the plan's existence."""
+        """Create an app. Return it and its client secret, which is not stored. The caller checks the plan."""
         text, secret = mint_client_secret()
         app = AppRecord(
             client_id=f"app_{new_id()}",
@@ -36,11 +36,11 @@ class Apps:
         return await self._records.get(RecordRef("app", client_id))
 
     async def require(self, client_id: str) -> AppRecord:
-        """The app; raises `UnknownRecord`."""
+        """Return the app. Raises `UnknownRecord`."""
         return await self._records.require(RecordRef("app", client_id))
 
     async def list(self) -> list[AppRecord]:
-        """All apps, oldest first."""
+        """Return all apps, oldest first."""
         ids = [client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)]
         return await self._records.several([RecordRef("app", client_id) for client_id in dict.fromkeys(ids)])
 

@@ -7,9 +7,9 @@
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
 
-An index entry is written before its record: after a crash in between an index may name what does not exist, which
-readers skip, but nothing exists that no index names. Everything here raises `redis.RedisError` or `OSError` when Redis
-cannot do it, and `StoreRejected` for a record that is not one.
+An index entry is written before its record: after a crash in between an index may name a missing record, which
+readers skip, but every record is in its index. Everything here raises `redis.RedisError` or `OSError` when Redis
+fails, and `StoreRejected` for a record that cannot be read.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
 from middlewares.store import StoreRejected
 
 Client = Redis | RedisCluster
-Record = TypeVar("Record", AppRecord, UserRecord, KeyRecord)
+AnyRecord = TypeVar("AnyRecord", AppRecord, UserRecord, KeyRecord)
 
 APPS = "tollgate:apps"
 CHANGES = "tollgate:changes"
@@ -34,7 +34,7 @@ _BATCH = 500
 
 
 def name_of(ref: RecordRef) -> str:
-    """Where the record of that reference lies."""
+    """Return the Redis key of a record."""
     if ref.kind == "user":
         client_id, _, user_id = ref.id.rpartition("/")
         return f"tollgate:user:{{{client_id}}}:{user_id}"
@@ -42,53 +42,53 @@ def name_of(ref: RecordRef) -> str:
 
 
 def keys_of(client_id: str) -> str:
-    """The set of an app's key ids."""
+    """Return the Redis key of the set of an app's key ids."""
     return f"tollgate:app-keys:{{{client_id}}}"
 
 
 def users_of(client_id: str) -> str:
-    """The hash of an app's users: external id to user id."""
+    """Return the Redis key of the hash of an app's users: external id to user id."""
     return f"tollgate:app-users:{{{client_id}}}"
 
 
 class UnknownRecord(LookupError):
-    """There is no such record."""
+    """The record does not exist."""
 
     def __init__(self, ref: RecordRef) -> None:
         super().__init__(f"there is no {ref.kind} {ref.id}")
         self.ref = ref
 
 
-def decode(document: bytes | str, kind: type[Record], ref: RecordRef) -> Record:
-    """The record that `document` holds. Raises `StoreRejected`."""
+def decode(document: bytes | str, kind: type[AnyRecord], ref: RecordRef) -> AnyRecord:
+    """Return the record in `document`. Raises `StoreRejected`."""
     try:
         return msgspec.json.decode(document, type=kind)
     except msgspec.DecodeError as error:
         raise StoreRejected(f"the record of {ref.kind} {ref.id} cannot be read: {error}") from None
 
 
-class Records(Generic[Record]):
-    """The records of one kind."""
+class Records(Generic[AnyRecord]):
+    """Reads and writes the records of one kind."""
 
-    def __init__(self, client: Client, kind: type[Record]) -> None:
+    def __init__(self, client: Client, kind: type[AnyRecord]) -> None:
         self._client = client
-        self._kind: type[Record] = kind
+        self._kind: type[AnyRecord] = kind
 
-    async def get(self, ref: RecordRef) -> Record | None:
-        """The record, None if there is none."""
+    async def get(self, ref: RecordRef) -> AnyRecord | None:
+        """Return the record, None if there is none."""
         document = await self._client.get(name_of(ref))
         return None if document is None else decode(document, self._kind, ref)
 
-    async def require(self, ref: RecordRef) -> Record:
-        """The record; raises `UnknownRecord`."""
+    async def require(self, ref: RecordRef) -> AnyRecord:
+        """Return the record. Raises `UnknownRecord`."""
         record = await self.get(ref)
         if record is None:
             raise UnknownRecord(ref)
         return record
 
-    async def several(self, refs: Sequence[RecordRef]) -> list[Record]:
-        """Those of the records that exist, oldest first."""
-        found: list[Record] = []
+    async def several(self, refs: Sequence[RecordRef]) -> list[AnyRecord]:
+        """Return those of the records that exist, oldest first."""
+        found: list[AnyRecord] = []
         for start in range(0, len(refs), _BATCH):
             batch = refs[start : start + _BATCH]
             pipeline = self._client.pipeline(transaction=False)
@@ -102,14 +102,14 @@ class Records(Generic[Record]):
             ]
         return sorted(found, key=lambda record: record.created_at)
 
-    async def add(self, record: Record) -> bool:
-        """Write a new record; False, and nothing done, if it exists already."""
+    async def add(self, record: AnyRecord) -> bool:
+        """Write a new record. Return False, and change nothing, if it exists already."""
         return bool(await self._client.set(name_of(record.ref), msgspec.json.encode(record), nx=True))
 
-    async def change(self, ref: RecordRef, edit: Callable[[Record], Record]) -> Record:
-        """Replace the record by what `edit` makes of it, and announce it to every worker.
+    async def change(self, ref: RecordRef, edit: Callable[[AnyRecord], AnyRecord]) -> AnyRecord:
+        """Replace the record by what `edit` returns for it, and announce that to every worker.
 
-        Announced even if nothing differs: repeating a command repeats a notice that may have been lost. Raises
+        It is announced even if nothing differs: repeating a command repeats a notice that may have been lost. Raises
         `UnknownRecord`.
         """
         name = name_of(ref)

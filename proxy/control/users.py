@@ -1,4 +1,4 @@
-"""End users of apps."""
+"""The service for end users of apps: create, find, list."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -17,7 +17,7 @@ class Users:
         self._apps = Records(client, AppRecord)
 
     async def create(self, app: str, external_id: str, *, email: str | None = None) -> tuple[UserRecord, bool]:
-        """The user of that external id, and whether it is new. Raises `UnknownRecord` for a missing app."""
+        """Return the user of that external id, and True if it was created. Raises `UnknownRecord` for the app."""
         await self._apps.require(RecordRef("app", app))
         await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")
         user_id = cast("bytes", await self._client.hget(users_of(app), external_id))  # index entries are never removed
@@ -30,12 +30,12 @@ class Users:
         return await self._records.get(RecordRef("user", f"{app}/{user_id}"))
 
     async def find(self, app: str, external_id: str) -> UserRecord | None:
-        """The user whom the app knows by that id."""
+        """Return the user of that external id, None if there is none."""
         user_id = cast("bytes | None", await self._client.hget(users_of(app), external_id))
         return None if user_id is None else await self.get(app, user_id.decode())
 
     async def list(self, app: str) -> list[UserRecord]:
-        """All users of an app, oldest first. Raises `UnknownRecord` for a missing app."""
+        """Return all users of an app, oldest first. Raises `UnknownRecord` for a missing app."""
         await self._apps.require(RecordRef("app", app))
         ids = [user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)]
         return await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in dict.fromkeys(ids)])

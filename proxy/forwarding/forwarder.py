@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from starlette.types import Receive, Scope, Send
 
-import config.routing
-from config.routing import Routing
+from config.routing import GatewayTimeouts, Routing
 from config.workloads import Workload
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Exchange, Outcome, Refusal
@@ -129,7 +128,7 @@ class Forwarder:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def _timeouts(configured: config.routing.Timeouts) -> Timeouts:
+def _timeouts(configured: GatewayTimeouts) -> Timeouts:
     return Timeouts(
         queue=QUEUE_SECONDS, connect=configured.connect, first_byte=configured.first_byte, idle=configured.idle
     )

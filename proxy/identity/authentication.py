@@ -1,4 +1,4 @@
-"""Everything the auth stage stands on, put together: records, key sets of issuers, cache, change notices."""
+"""Puts authentication together: records, key sets of issuers, cache, notices of changes."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from proxy.identity.record_directory import RecordDirectory
 
 
 class Authentication:
-    """`credentials` for the auth stage, alive between `start` and `stop`; `resolver` asks the records every time."""
+    """Authentication between `start` and `stop`: `credentials` for the auth stage, and `resolver` without a cache."""
 
     def __init__(self, settings: Auth, plans: Mapping[str, Plan], *, store: ScriptRunner, redis: Client) -> None:
         self._http = httpx.AsyncClient()
@@ -41,7 +41,7 @@ class Authentication:
         )
 
     async def start(self) -> None:
-        """Load the issuers' keys (a few seconds at the most) and listen for changes, which may begin later."""
+        """Load the issuers' keys (a few seconds at most) and begin to listen for changes, in the background."""
         await self._key_sets.start()
         await self._watcher.start()
 

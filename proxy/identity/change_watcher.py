@@ -1,4 +1,4 @@
-"""Hears of changed records from Redis, so that a revoked key ends in every worker at once."""
+"""Listens for notices of changed records in Redis, so that a revoked key ends in every worker at once."""
 
 import asyncio
 import random
@@ -21,10 +21,10 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
 
 
 class ChangeWatcher:
-    """Calls `changed` for every announced change, and `missed` whenever announcements may have been missed.
+    """Calls `changed` for every notice of a change, and `missed` whenever notices may have been missed.
 
-    That is after every subscription, the first and those after a lost connection. In between, what a worker remembers
-    is bounded by its cache's time only. A peer that went away without a word is noticed after two `silence` (seconds).
+    That is after every subscription, the first and those after a lost connection. While there is none, only the cache's
+    own time bounds what a worker remembers. A peer that disappeared silently is noticed after two `silence` (seconds).
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ChangeWatcher:
         self._connected = True
 
     async def start(self) -> None:
-        """Watch in the background; a store that is away is waited for there."""
+        """Watch in the background, where an unreachable store is waited for."""
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
@@ -57,7 +57,7 @@ class ChangeWatcher:
             try:
                 async with await self._pubsub() as pubsub:
                     await self._listen(pubsub)
-            except Exception as error:  # whatever it is: without this task, revocations would go unheard
+            except Exception as error:  # of any kind: without this task, revocations would be missed
                 if self._connected:
                     self._connected = False
                     pause = _SHORTEST_PAUSE_SECONDS
@@ -66,7 +66,7 @@ class ChangeWatcher:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _pubsub(self) -> PubSub:
-        """On a cluster, by any node: every node passes on every notice, and another one may answer the next time."""
+        """Return a subscriber; on a cluster at a random node, as every node passes on every notice."""
         if not isinstance(self._client, RedisCluster):
             return self._client.pubsub()
         await self._client.initialize()
@@ -74,25 +74,25 @@ class ChangeWatcher:
 
     async def _listen(self, pubsub: PubSub) -> None:
         await pubsub.subscribe(CHANGES)
-        asked = False
+        pinged = False
         while True:
             message = await pubsub.get_message(timeout=self._silence)
             if message is None:
-                if asked:
-                    raise RedisConnectionError("Redis does not answer on the channel of changes")
+                if pinged:
+                    raise RedisConnectionError("Redis does not reply on the channel of changes")
                 await pubsub.ping()
-                asked = True
+                pinged = True
                 continue
-            asked = False
+            pinged = False
             if message["type"] == "subscribe":  # also after a reconnection within redis-py
                 if not self._connected:
                     _log.info("changes_recovered")
                 self._connected = True
                 self._missed()
             elif message["type"] == "message":
-                self._hear(message["data"])
+                self._notify(message["data"])
 
-    def _hear(self, data: bytes) -> None:
+    def _notify(self, data: bytes) -> None:
         try:
             ref = msgspec.json.decode(data, type=RecordRef)
         except msgspec.DecodeError:

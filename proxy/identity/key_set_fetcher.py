@@ -9,11 +9,11 @@ from middlewares.auth.ports import FetchError
 _SECONDS = 5
 _MAX_BYTES = 1024 * 1024
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
-"""No compression, so that a small answer cannot unfold into a large one."""
+"""No compression, so that a small response cannot expand into a large one."""
 
 
 class HttpFetch:
-    """`middlewares.auth.ports.Fetch` over httpx: no redirects, 5 seconds and 1 MiB at most."""
+    """`middlewares.auth.ports.Fetch` over httpx: no redirects, at most 5 seconds and 1 MiB."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
@@ -23,7 +23,7 @@ class HttpFetch:
             async with asyncio.timeout(_SECONDS):
                 return await self._get(url)
         except TimeoutError:
-            raise FetchError(f"no complete answer within {_SECONDS} seconds") from None
+            raise FetchError(f"no complete response within {_SECONDS} seconds") from None
         except httpx.HTTPError as error:
             raise FetchError(str(error) or type(error).__name__) from None
 

@@ -1,4 +1,4 @@
-"""Who a gateway asks about: the records decide anew for every question."""
+"""Finds the principals that gateways ask about in webhooks, by the current records."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from middlewares.ledger.model import Hold
 
 
 class PrincipalResolver:
-    """Finds principals by credential, or by what is remembered of them. All methods raise `StoreError`."""
+    """Finds principals by credential, or by what a hold or session says of them. All methods raise `StoreError`."""
 
     def __init__(self, resolver: CredentialResolver) -> None:
         self._resolver = resolver
 
     async def by_credential(self, credential: bytes, workload: Workload) -> Principal:
-        """The bearer of an API key or token. Raises `Refusal`.
+        """Return the principal of an API key or token. Raises `Refusal`.
 
-        A gateway does not say where a client is: a credential that is bound to addresses is good at the gate alone.
+        A gateway does not report the client's address, so a credential that is bound to networks is refused here.
         """
         verdict = await self._resolver.judge(credential)
         if not isinstance(verdict, Denial) and verdict.networks is not None:
-            detail = "The credential is bound to addresses, which cannot be told here; publish through the gate."
+            detail = "The credential is bound to addresses, which are not known here; publish through Tollgate."
             raise Refusal(403, "address_not_allowed", detail)
         return _allowed(verdict, workload)
 
     async def again(
         self, app: str, user: str | None, key: str | None, plan: str | None, workload: Workload
     ) -> Principal:
-        """A principal that was let in before, as it stands now. Raises `Refusal`."""
+        """Return the current state of a principal that was admitted before. Raises `Refusal`."""
         return _allowed(await self._resolver.judge_again(app, user, key, plan), workload)
 
     async def current(self, hold: Hold) -> Principal:
-        """The principal of a hold, as it stands now. Raises `Refusal` where it may not go on with that work."""
+        """Return the current principal of a hold. Raises `Refusal` if it may not go on with that work."""
         plan = hold.plan.rpartition("@")[0] if hold.key is None else None
         principal = await self.again(hold.app, hold.user, hold.key, plan, hold.workload)
         check_model(principal, hold.model)

@@ -1,10 +1,10 @@
-"""Records as auth looks them up on the way of a request: over the store's own channel, under its deadline."""
+"""Looks up records for auth on the request path: over the store's own channel, under its deadline."""
 
 from importlib.resources import files
 
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
 from middlewares.store import Script, ScriptRunner
-from proxy.control.records import Record, decode, name_of
+from proxy.control.records import AnyRecord, decode, name_of
 
 _RECORD = Script("record", (files(__package__) / "lua" / "record.lua").read_bytes(), writes=False)
 
@@ -24,6 +24,6 @@ class RecordDirectory:
     async def user(self, app: str, user_id: str) -> UserRecord | None:
         return await self._get(RecordRef("user", f"{app}/{user_id}"), UserRecord)
 
-    async def _get(self, ref: RecordRef, kind: type[Record]) -> Record | None:
+    async def _get(self, ref: RecordRef, kind: type[AnyRecord]) -> AnyRecord | None:
         document = await self._store.run(_RECORD, [name_of(ref)], [])
         return None if document is None else decode(document, kind, ref)

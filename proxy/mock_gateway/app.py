@@ -1,4 +1,4 @@
-"""The stand-in's ASGI application: finds the route, records the request, answers it."""
+"""The mock gateway's ASGI application: finds the route, records the request, runs the handler."""
 
 import asyncio
 import re
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
-from proxy.mock_gateway.call import Answered, Call, Headers
+from proxy.mock_gateway.call import Call, Headers, ResponseSent
 from proxy.mock_gateway.connection import EXTENSION, Wire
 from proxy.mock_gateway.control import PREFIX, control
 from proxy.mock_gateway.gateway import Gateway
@@ -43,7 +43,7 @@ INGEST: list[tuple[str, Handler]] = [
     ("POST /process/stream/{stream}/rtmp", byoc_streams.rtmp),
     ("/process/stream/{rest...}", byoc_streams.preflight),
 ]
-"""What only `http_ingest` registers; the first match takes a request."""
+"""Routes that only `http_ingest` registers; the first match takes a request."""
 
 PLAYBACK: list[tuple[str, Handler]] = [
     ("/stream/{file...}", playback.stream),
@@ -67,11 +67,11 @@ class App:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._batch = BATCH if gateway.http_ingest else {}
-        self._routes = _compile((INGEST if gateway.http_ingest else []) + PLAYBACK)
+        self._batch = BATCH if gateway.options.http_ingest else {}
+        self._routes = _compile((INGEST if gateway.options.http_ingest else []) + PLAYBACK)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request and write its record."""
+        """Handle one request and write its record."""
         wire: Wire = scope["extensions"][EXTENSION]["wire"]
         log = self._gateway.log
         own = scope["path"].startswith(PREFIX)
@@ -80,10 +80,10 @@ class App:
         call = Call(self._gateway, record, scope, receive, send)
         wire.attach()
         try:
-            await (control(call) if own else self._answer(call))
-        except Answered:
+            await (control(call) if own else self._handle(call))
+        except ResponseSent:
             pass
-        except asyncio.CancelledError:  # the connection is gone, and with it whoever could be answered
+        except asyncio.CancelledError:  # the connection is gone, there is nobody to respond to
             if record.outcome == "open":
                 record.outcome = "aborted"
                 record.disconnected_at = record.chunks_sent
@@ -92,9 +92,10 @@ class App:
             raise
         finally:
             wire.detach()
+            self._gateway.running.discard(record)
             log.finish(record)
 
-    async def _answer(self, call: Call) -> None:
+    async def _handle(self, call: Call) -> None:
         handler = self._find(call)
         await call.obey()
         if call.behaviour.echo:
@@ -115,7 +116,7 @@ class App:
 
 
 async def _wrong_method(call: Call) -> None:
-    """The OpenAPI validator only logs what it refuses (gateway contract section 1.0)."""
+    """Respond as the OpenAPI validator does, which only logs what it refuses (CONTRACT.md section 1.0)."""
     await call.respond(200)
 
 
@@ -124,21 +125,21 @@ async def _not_found(call: Call) -> None:
 
 
 async def _echo(call: Call) -> None:
-    """The request body as it arrives."""
-    told = call.behaviour
+    """Respond with the request body as it arrives."""
+    behaviour = call.behaviour
     content_type = call.header("content-type") or "application/octet-stream"
     headers: Headers = [("content-type", content_type)]
     if call.header("content-length"):
         headers.append(("content-length", call.header("content-length")))
-    await call.start(told.status or 200, headers, drain=False)
+    await call.start(behaviour.status or 200, headers, drain=False)
     async for data in call.body():
         await call.chunk(data)
     await call.finish()
 
 
 async def _bytes(call: Call, size: int) -> None:
-    """That many bytes of the pattern."""
-    told = call.behaviour
-    step = max(1, -(-size // told.chunks)) if told.chunks > 1 else BLOCK
+    """Respond with that many bytes of the pattern."""
+    behaviour = call.behaviour
+    step = max(1, -(-size // behaviour.chunks)) if behaviour.chunks > 1 else BLOCK
     headers = [("content-type", "application/octet-stream"), ("content-length", str(size))]
-    await call.stream(told.status or 200, headers, pattern(size, step))
+    await call.stream(behaviour.status or 200, headers, pattern(size, step))

@@ -1,4 +1,4 @@
-"""One exchange: a request, its answer, and doing as told on the way."""
+"""One exchange: a request, its response, and the behaviour that the request chooses."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,13 @@ from proxy.mock_gateway.record import Record
 from proxy.mock_gateway.request import Request
 
 TEXT = "text/plain; charset=utf-8"
-"""What Go's content sniffing makes of text, JSON included."""
+"""Media type that Go's content sniffing gives to any text, JSON included."""
 
 MASKED = {500: "Internal Server Error", 503: "Service Unavailable Error"}
-"""Error texts that the batch routes hide (gateway contract section 1.0)."""
+"""Error texts that the batch routes hide (CONTRACT.md section 1.0)."""
+
+TRIES = 20
+"""Calls of a failing runner for one request (CONTRACT.md section 1.0)."""
 
 Headers = list[tuple[str, str]]
 
@@ -27,12 +30,12 @@ SSE_HEADERS: Headers = [
 ]
 
 
-class Answered(Exception):
-    """The answer has been sent, the route's own or the one asked for: unwinds whatever was to come."""
+class ResponseSent(Exception):
+    """The response has been sent, the route's own or another: unwinds whatever was to come."""
 
 
 class Call(Request):
-    """A request and its answer. `json_errors`: errors have the shape of the batch AI routes."""
+    """A request and its response. `json_errors`: errors have the shape of the batch AI routes."""
 
     def __init__(self, gateway: Gateway, record: Record, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(record, scope, receive)
@@ -54,31 +57,37 @@ class Call(Request):
             await self._act()
 
     async def _act(self) -> None:
-        """What happens before the answer; raises `Answered` if it has become the answer."""
+        """Do what comes before the response; raise `ResponseSent` if it has become the response."""
         if self._acted:
             return
         self._acted = True
-        told = self.behaviour
-        if told.delay:
-            await asyncio.sleep(told.delay)
-        if told.hold_at is None:
-            await self.gateway.log.hold(told)
-        if told.crash:
+        behaviour = self.behaviour
+        if behaviour.delay:
+            await asyncio.sleep(behaviour.delay)
+        if behaviour.hold_at is None:
+            await self.gateway.log.hold(behaviour)
+        if behaviour.crash:
             await self.crash()
-        if told.drop or told.reset:
-            await self.drop(by_reset=told.reset)
-        if told.raw is not None:
-            await self._write_raw(told.raw)
-        if told.empty:
+        if behaviour.drop or behaviour.reset:
+            await self.drop(by_reset=behaviour.reset)
+        if behaviour.raw is not None:
+            await self._write_raw(behaviour.raw)
+        if behaviour.empty:
             await self.respond(200)
-        if told.status is not None and not told.echo and told.size is None:
-            await self.error(told.status, f"told to answer {told.status}")
+        if behaviour.status is not None and not behaviour.echo and behaviour.size is None:
+            await self.error(behaviour.status, f"requested code {behaviour.status}")
 
     async def drop(self, *, by_reset: bool = False) -> NoReturn:
         """End the connection after what has been sent: what a panic in a Go handler does."""
         self.record.outcome = "dropped"
         self._wire.close(by_reset=by_reset)
         await self._wire.gone()
+
+    async def fail_runner(self) -> NoReturn:
+        """Drop the connection as when the runner failed at every try (CONTRACT.md section 1.0)."""
+        self.record.runner_calls = TRIES
+        await self._act()
+        await self.drop()
 
     async def crash(self) -> NoReturn:
         """End the whole gateway, if crashes are real; this connection in any case."""
@@ -95,30 +104,30 @@ class Call(Request):
         await self.drop()
 
     async def _pause(self) -> None:
-        """The instructions that apply between two chunks."""
-        told = self.behaviour
-        if told.hold_at == self.record.chunks_sent:
-            await self.gateway.log.hold(told)
-        if told.chunk_delay and self.record.chunks_sent:
-            await asyncio.sleep(told.chunk_delay)
+        """Hold or delay between two chunks, if instructed to."""
+        behaviour = self.behaviour
+        if behaviour.hold_at == self.record.chunks_sent:
+            await self.gateway.log.hold(behaviour)
+        if behaviour.chunk_delay and self.record.chunks_sent:
+            await asyncio.sleep(behaviour.chunk_delay)
 
     def _count(self, data: bytes) -> None:
         self.record.chunks_sent += 1
         self.record.bytes_sent += len(data)
 
     async def start(self, status: int, headers: Headers, *, drain: bool = True) -> None:
-        """Send the head, after the rest of the body has been read and whatever else the client asked for."""
+        """Send the head, after the rest of the body has been read and all that comes before the response."""
         if drain and not self.behaviour.early:
             async for _ in self.body():
                 pass
         await self._act()
-        told = self.behaviour
+        behaviour = self.behaviour
         self.record.status = status
-        unframed = told.chunked or told.length is not None
+        unframed = behaviour.chunked or behaviour.length is not None
         sent = [(name, value) for name, value in headers if not (unframed and name == "content-length")]
-        if told.length is not None:
-            sent.append(("content-length", str(told.length)))
-        if told.close:
+        if behaviour.length is not None:
+            sent.append(("content-length", str(behaviour.length)))
+        if behaviour.close:
             sent.append(("connection", "close"))
         sent.append(("date", formatdate(usegmt=True)))
         for line in self.header_values("x-mock-gateway-header"):
@@ -141,20 +150,20 @@ class Call(Request):
         await asyncio.sleep(0)  # a connection that was reset takes all writes at once; the loop has to learn of it
 
     async def finish(self) -> NoReturn:
-        """End the answer."""
-        told = self.behaviour
-        if told.hold_at == self.record.chunks_sent:
-            await self.gateway.log.hold(told)
-        if told.drop_after_bytes is not None:
+        """End the response."""
+        behaviour = self.behaviour
+        if behaviour.hold_at == self.record.chunks_sent:
+            await self.gateway.log.hold(behaviour)
+        if behaviour.drop_after_bytes is not None:
             await self.drop()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self.record.outcome = "complete"
-        if told.hangup:
+        if behaviour.hangup:
             self._wire.close()
-        raise Answered
+        raise ResponseSent
 
     async def stream(self, status: int, headers: Headers, chunks: Iterable[bytes]) -> NoReturn:
-        """Send an answer of unknown length."""
+        """Send a response of unknown length."""
         await self.start(status, headers)
         for data in chunks:
             await self.chunk(data)
@@ -163,7 +172,7 @@ class Call(Request):
     async def respond(
         self, status: int, body: bytes = b"", content_type: str = "", headers: Headers | None = None
     ) -> NoReturn:
-        """Send a whole answer."""
+        """Send a whole response."""
         sent = [("content-type", content_type)] if content_type else []
         if status not in {204, 304}:
             sent.append(("content-length", str(len(body))))
@@ -173,15 +182,15 @@ class Call(Request):
         await self.finish()
 
     async def json(self, status: int, value: object) -> NoReturn:
-        """Answer with JSON."""
+        """Respond with JSON."""
         await self.respond(status, encode(value), "application/json")
 
     async def text(self, status: int, message: str) -> NoReturn:
-        """Answer with one line of text, as Go's `http.Error` does."""
+        """Respond with one line of text, as Go's `http.Error` does."""
         await self.respond(status, f"{message}\n".encode(), TEXT, [("x-content-type-options", "nosniff")])
 
     async def error(self, status: int, message: str) -> NoReturn:
-        """Answer an error in the shape of the route (gateway contract section 1.0)."""
+        """Respond with an error in the shape of the route (CONTRACT.md section 1.0)."""
         if self.json_errors:
             await self.json(status, {"error": {"message": MASKED.get(status, message)}})
         await self.text(status, message)

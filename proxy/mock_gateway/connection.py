@@ -1,6 +1,6 @@
 """The connection under a request: uvicorn's HTTP protocol, opened up just enough to misbehave.
 
-ASGI hides what a stand-in for a crashing gateway needs: closing a connection without an answer, writing bytes
+ASGI hides what the imitation of a crashing gateway needs: closing a connection without a response, writing bytes
 that are no HTTP, the request head as it was sent, and being stopped the moment the client leaves, as a Go handler
 is by its request's context.
 """
@@ -17,7 +17,7 @@ EXTENSION = "tollgate.mock_gateway"
 
 
 class Wire:
-    """One request's hold on its connection. `target` and `head`: the request line's target, the header lines."""
+    """The connection as one request sees it. `target` and `head`: the request line's target, the header lines."""
 
     def __init__(self, protocol: "WireProtocol", target: str, head: bytes) -> None:
         self.target = target
@@ -29,7 +29,7 @@ class Wire:
         self._protocol.running = asyncio.current_task()
 
     def detach(self) -> None:
-        """The task has done its work."""
+        """From now on the task outlives the connection: it has done its work."""
         self._protocol.running = None
 
     def write(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class WireProtocol(HttpToolsProtocol):
     """uvicorn's protocol; each scope carries a `Wire`."""
 
     running: asyncio.Task[None] | None = None
-    """The task that answers the current request of this connection."""
+    """The task that handles the current request of this connection."""
 
     def on_message_begin(self) -> None:
         self._head: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The control surface, /__mock/...: what tests and the demo ask of the stand-in itself. Never recorded.
+"""The control surface, /__mock/...: requests to the mock gateway itself, by tests and the demo. Never recorded.
 
     GET  /__mock/requests[?last=N]            the records since the last reset, oldest first
     GET  /__mock/wait?COUNTER=N[&...][&timeout=S]   long-poll until each counter is reached; 408 after S (10)
@@ -6,9 +6,10 @@
     POST /__mock/reset                        forget requests and sessions, let everything go on
     GET  /__mock/live                         the live streams, and the ids of those that a webhook has ended
     POST /__mock/heartbeat[?times=N][&ids=ID,...]   send the heartbeat at once, N times, or with these stream ids
-    GET  /__mock/store/stream/...             the object store of `external_store`
+    POST /__mock/end?stream=ID                end a BYOC stream as when its WHIP client closes
+    GET  /__mock/store/stream/...             the object store of `Options.external_store`
 
-All others answer the counters `seen`, `finished`, `in_flight`, `peak`, `held`, `crashes` as JSON.
+All others respond with the counters `seen`, `finished`, `in_flight`, `peak`, `held`, `crashes` as JSON.
 """
 
 from proxy.mock_gateway import webhooks
@@ -20,7 +21,7 @@ PREFIX = "/__mock/"
 
 
 async def control(call: Call) -> None:
-    """Answer one control request."""
+    """Respond to one control request."""
     log = call.gateway.log
     match call.method, call.path.removeprefix(PREFIX):
         case "GET", "requests":
@@ -40,6 +41,8 @@ async def control(call: Call) -> None:
             times, ids = call.query("times"), call.query("ids")
             for _ in range(int(times) if times.isdecimal() else 1):
                 await webhooks.beat(call.gateway, ids.split(",") if ids else None)
+        case "POST", "end":
+            call.gateway.end_byoc(call.query("stream"))
         case "GET", path if path.startswith("store/stream/"):
             call.path = path.removeprefix("store")
             call.params = {"file": path.removeprefix("store/stream/")}

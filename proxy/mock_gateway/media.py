@@ -10,11 +10,11 @@ BLOCK = 65_536
 TS_PACKET = 188
 SAMPLE_RATE = 16_000
 
-_NOISE = hashlib.shake_256(b"tollgate stand-in").digest(BLOCK)
+_NOISE = hashlib.shake_256(b"tollgate mock gateway").digest(BLOCK)
 
 
 def pattern(size: int, step: int = BLOCK) -> Iterator[bytes]:
-    """`size` bytes in pieces of `step`; any piece lost, doubled, moved or altered changes the whole.
+    """Yield `size` bytes in pieces of `step`; any piece lost, doubled, moved or altered changes the whole.
 
     Each 64 KiB block is its number (8 bytes, big-endian) and then the same noise.
     """
@@ -23,14 +23,14 @@ def pattern(size: int, step: int = BLOCK) -> Iterator[bytes]:
 
 
 def pattern_slice(start: int, stop: int) -> bytes:
-    """Bytes `start` to `stop` (exclusive) of the endless pattern."""
+    """Return bytes `start` to `stop` (exclusive) of the endless pattern."""
     first = start // BLOCK
     blocks = (number.to_bytes(8, "big") + _NOISE[8:] for number in range(first, -(-stop // BLOCK)))
     return b"".join(blocks)[start - first * BLOCK : stop - first * BLOCK]
 
 
 def png(width: int, height: int, seed: int = 0) -> bytes:
-    """A one-bit grey PNG of `width` x `height` pixels in stripes that depend on `seed`."""
+    """Return a one-bit grey PNG of `width` x `height` pixels in stripes that depend on `seed`."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -42,7 +42,7 @@ def png(width: int, height: int, seed: int = 0) -> bytes:
 
 
 def wav(milliseconds: int) -> bytes:
-    """Silence: RIFF/WAVE, 16-bit mono PCM at 16 kHz."""
+    """Return silence: RIFF/WAVE, 16-bit mono PCM at 16 kHz."""
     samples = bytes(2 * (SAMPLE_RATE * milliseconds // 1000))
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16)
     body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples)) + samples
@@ -50,7 +50,7 @@ def wav(milliseconds: int) -> bytes:
 
 
 def mp4(milliseconds: int) -> bytes:
-    """An MP4 file of that duration without tracks: `ftyp`, `moov` holding `mvhd`, an empty `mdat`."""
+    """Return an MP4 file of that duration without tracks: `ftyp`, `moov` holding `mvhd`, an empty `mdat`."""
 
     def box(kind: bytes, payload: bytes) -> bytes:
         return struct.pack(">I4s", 8 + len(payload), kind) + payload
@@ -62,20 +62,30 @@ def mp4(milliseconds: int) -> bytes:
 
 
 def ts(size: int) -> bytes:
-    """MPEG transport stream null packets, `size` bytes rounded up to whole packets."""
+    """Return MPEG transport stream null packets, `size` bytes rounded up to whole packets."""
     return (b"\x47\x1f\xff\x10" + b"\xff" * (TS_PACKET - 4)) * -(-size // TS_PACKET)
 
 
 def is_audio(data: bytes) -> bool:
-    """Whether the head of a file is that of a known audio container (the gateway runs ffmpeg on it)."""
+    """True if a file starts as a known audio container does (the gateway runs FFmpeg on it)."""
     return (
         data.startswith((b"RIFF", b"fLaC", b"ID3", b"OggS", b"\x1a\x45\xdf\xa3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1"))
         or data[4:8] == b"ftyp"
     )
 
 
+def is_stock_audio(data: bytes) -> bool:
+    """True if the FFmpeg of the official build finds the duration: no WAV, no Ogg (CONTRACT.md section 1.1)."""
+    return is_audio(data) and not data.startswith((b"RIFF", b"OggS"))
+
+
+def is_image(data: bytes) -> bool:
+    """True if a file starts as PNG, JPEG, GIF, BMP or WebP does."""
+    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")) or data[8:12] == b"WEBP"
+
+
 def is_segment(head: bytes) -> bool:
-    """Whether a segment starts as MPEG-TS or MP4 does; `head` is its first two packets or all of it."""
+    """True if a segment starts as MPEG-TS or MP4 does; `head` is its first two packets or all of it."""
     sync = head[:1] == b"\x47" and head[TS_PACKET : TS_PACKET + 1] in (b"\x47", b"")
     return sync or head[4:8] in (b"ftyp", b"styp", b"moof")
 
@@ -98,7 +108,7 @@ class Result:
         return {"png": "image/png", "wav": "audio/wav", "mp4": "video/mp4", "ts": "video/mp2t"}[self.extension]
 
     def render(self) -> bytes:
-        """The file's bytes, the same each time."""
+        """Return the file's bytes, the same each time."""
         match self.extension:
             case "png":
                 return png(self.width, self.height, self.seed)

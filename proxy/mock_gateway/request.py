@@ -26,16 +26,16 @@ class Request:
         self._body_read = False
 
     def header_values(self, name: str) -> list[str]:
-        """Every value of a header."""
+        """Return every value of a header."""
         raw = name.encode()
         return [value.decode("latin-1") for key, value in self._headers if key == raw]
 
     def header(self, name: str) -> str:
-        """The first value of a header, exactly; empty without it, as in Go."""
+        """Return the first value of a header, exactly; empty without it, as in Go."""
         return next(iter(self.header_values(name)), "")
 
     def query(self, name: str) -> str:
-        """The first value of a query parameter, decoded; empty without it."""
+        """Return the first value of a query parameter, decoded; empty without it."""
         pairs = parse_qsl(self._query.decode("latin-1"), keep_blank_values=True)
         return next((value for key, value in pairs if key == name), "")
 
@@ -45,7 +45,7 @@ class Request:
         return self._query.decode("latin-1")
 
     async def body(self) -> AsyncIterator[bytes]:
-        """The body as it arrives, counted and hashed into the record."""
+        """Yield the body as it arrives, counted and hashed into the record."""
         if self._body_read:
             return
         self._body_read = True
@@ -64,5 +64,5 @@ class Request:
         self.record.body_complete = True
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Return the whole body."""
         return b"".join([data async for data in self.body()])

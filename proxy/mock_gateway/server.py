@@ -1,4 +1,4 @@
-"""A stand-in that listens on a socket, for tests in the same event loop and for a process of its own."""
+"""The mock gateway on a socket, for tests in the same event loop and for a process of its own."""
 
 import asyncio
 from types import TracebackType
@@ -10,32 +10,30 @@ from uvicorn.server import ServerState
 from proxy.mock_gateway import webhooks
 from proxy.mock_gateway.app import App
 from proxy.mock_gateway.connection import WireProtocol
-from proxy.mock_gateway.gateway import Gateway, Hooks
+from proxy.mock_gateway.gateway import Gateway, Hooks, Options
 from proxy.mock_gateway.record import KEEP, Log, Record
 
 NEVER = 10**6
-"""Seconds: the gateway closes no idle connection (gateway contract, "Ports")."""
+"""Seconds: the gateway closes no idle connection (CONTRACT.md, "Ports")."""
 
 
 class MockGateway:
-    """One gateway stand-in.
+    """One mock gateway.
 
-    `http_ingest`, `external_store`, `gateway_host`, `hooks`: as in `Gateway`. `keep`: records kept. `crash`: whether a
-    crash is real: the listener closes, every connection drops, `crashed` is set, and `start` brings the stand-in
-    back. By default a crash only drops the connection that caused it and counts.
+    `keep`: records kept. `crash`: True makes a crash real: the listener closes, every connection drops, `crashed` is
+    set, and `start` begins a new process without the sessions of the old one. By default a crash is only counted, and
+    drops the connection that caused it.
     """
 
     def __init__(
         self,
+        options: Options | None = None,
         *,
-        http_ingest: bool = True,
-        external_store: bool = False,
-        gateway_host: str = "",
         hooks: Hooks | None = None,
         crash: bool = False,
         keep: int = KEEP,
     ) -> None:
-        self._gateway = Gateway(http_ingest, external_store, gateway_host, hooks or Hooks(), Log(keep))
+        self._gateway = Gateway(options or Options(), hooks or Hooks(), Log(keep))
         if crash:
             self._gateway.crash = self._crash
         self._config = Config(
@@ -56,7 +54,9 @@ class MockGateway:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen; port 0 takes a free one. Raises OSError if the address is taken."""
-        self.crashed.clear()
+        if self.crashed.is_set():
+            self._gateway.forget()
+            self.crashed.clear()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._protocol, host, port, backlog=2048)
         self._gateway.url = f"http://{host}:{self._server.sockets[0].getsockname()[1]}"
@@ -107,7 +107,7 @@ class MockGateway:
 
     @property
     def requests(self) -> list[Record]:
-        """What was seen since the last reset, oldest first; control requests are not among it."""
+        """The requests since the last reset, oldest first, without those of the control surface."""
         return list(self._gateway.log.records)
 
     @property
@@ -121,12 +121,12 @@ class MockGateway:
 
     @property
     def hooks(self) -> Hooks:
-        """What it calls; may be changed while it runs."""
+        """The webhooks that it calls; may be changed while it runs."""
         return self._gateway.hooks
 
     @property
     def live(self) -> list[str]:
-        """Stream ids of the live streams that heartbeats tell of."""
+        """Stream ids of the live streams that heartbeats name."""
         return webhooks.living(self._gateway)
 
     @property
@@ -135,8 +135,12 @@ class MockGateway:
         return list(self._gateway.kicked)
 
     async def beat(self, ids: list[str] | None = None) -> None:
-        """Send one heartbeat now and do what its answer says; `ids` in place of the streams there are."""
+        """Send one heartbeat now, of `ids` if given instead of the running streams; end what its response names."""
         await webhooks.beat(self._gateway, ids)
+
+    def end_byoc(self, stream_id: str) -> None:
+        """End a BYOC stream as when its WHIP client closes."""
+        self._gateway.end_byoc(stream_id)
 
     def release(self, name: str) -> None:
         """Let requests held by this name go on."""

@@ -1,1 +1,1 @@
-"""Reading the ledger: usage from the running totals, statements and exports from the streams of events."""
+"""Reports from the ledger: usage by running totals, statements and exports by the streams of events."""

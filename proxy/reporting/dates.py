@@ -1,4 +1,4 @@
-"""Spans of UTC days, as people write them and as the ledger names them."""
+"""Spans of UTC days: parsing, and their names in the ledger."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 
 class BadDate(ValueError):
-    """Not a day, a month or a span of days; the message says what was expected."""
+    """Text that is no day, month or span of days; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """From `first` to `last`, both included."""
+    """The days from `first` to `last`, both included."""
 
     first: date
     last: date
 
     @property
     def start_ms(self) -> int:
-        """Unix milliseconds at which it begins."""
+        """Begin of the span, in Unix milliseconds."""
         return (self.first - _EPOCH).days * _DAY_MS
 
     @property
     def end_ms(self) -> int:
-        """Unix milliseconds at which it is over."""
+        """End of the span, in Unix milliseconds; the first that is not part of it."""
         return ((self.last - _EPOCH).days + 1) * _DAY_MS
 
     def __contains__(self, time_ms: int) -> bool:
         return self.start_ms <= time_ms < self.end_ms
 
     def each(self) -> list[date]:
-        """Its days in order."""
+        """Return the days, in order."""
         return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
 
 
 def compact(day: date) -> str:
-    """The day as the ledger's keys name it, `20261121`."""
+    """Return the day as in the keys of the ledger, `20261121`."""
     return day.isoformat().replace("-", "")
 
 
 def parse_day(text: str) -> date:
-    """The day written as `2026-11-21`. Raises `BadDate`."""
+    """Return the day that is written as `2026-11-21`. Raises `BadDate`."""
     try:
         if _DAY.fullmatch(text):
             return date.fromisoformat(text)
@@ -64,7 +64,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_period(text: str) -> Days:
-    """The month written as `2026-11`, or the day written as `2026-11-21`. Raises `BadDate`."""
+    """Return the month that is written as `2026-11`, or the day as `2026-11-21`. Raises `BadDate`."""
     if not _MONTH.fullmatch(text):
         try:
             return Days(day := parse_day(text), day)
@@ -77,14 +77,14 @@ def parse_period(text: str) -> Days:
 
 
 def month_of(day: date) -> Days:
-    """The calendar month a day lies in."""
+    """Return the calendar month of a day."""
     return Days(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
 
 
 def span(first: str | None, last: str | None, today: date) -> Days:
-    """The days from `first` to `last`; what is not given is taken from the month of `today`.
+    """Return the days from `first` to `last`, by default those of the month of `today`.
 
-    With only a first day it runs until today (or that day, if it is to come); with only a last day it begins with the
+    With only a first day the span ends today (or on that day, if it is later); with only a last day it begins with the
     month of that day. Raises `BadDate`.
     """
     end = parse_day(last) if last else None
@@ -98,7 +98,7 @@ def span(first: str | None, last: str | None, today: date) -> Days:
 
 
 async def redis_today(client: Client) -> date:
-    """The day it is in UTC by the clock of Redis (of any node of a cluster), which dates every event."""
+    """Return the current day in UTC by the clock of Redis (of any node of a cluster), which dates every event."""
     reply = await client.time()
     seconds, _ = next(iter(reply.values())) if isinstance(reply, dict) else reply
     return datetime.fromtimestamp(seconds, UTC).date()

@@ -1,8 +1,8 @@
-"""Statements: what an app owes for a period, computed from its events alone.
+"""Statements: what an app owes for a period, computed only from its events.
 
 An event has one amount, although several lines of a price list may have made it. So a line item stands for a
 workload, a model and a plan version, with the quantity of each unit beside it and the sum of the events' amounts;
-whatever was rounded, was rounded event by event. The line items therefore add up to the events to the last unit.
+amounts were rounded event by event. The line items therefore add up exactly to the events.
 """
 
 from __future__ import annotations
@@ -16,51 +16,51 @@ from typing import TYPE_CHECKING, Any
 from config.plans import Billing, Plan
 from config.workloads import Unit
 from proxy.reporting.dates import Days, month_of
-from proxy.reporting.totals import Total
+from proxy.reporting.totals import UsageTotal
 from proxy.reporting.wallet import Wallet
 
 if TYPE_CHECKING:
-    from proxy.reporting.stream import Recorded
+    from proxy.reporting.stream import RecordedEvent
 
 
-class Kind(StrEnum):
-    """What a line is about."""
+class LineKind(StrEnum):
+    """Kinds of line items."""
 
     FEE = "fee"
     """A subscription: the plan's fee for each user who was active in the month."""
     USAGE = "usage"
     ADJUSTMENT = "adjustment"
-    """A correction of what was charged for a request whose gate had died, when its true usage came to light."""
+    """A correction of the charge for a request whose worker had died, once its true usage is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineKey:
-    """What a line item stands for. A fee has no workload and no model."""
+    """Kind, plan version, workload and model of a line item. A fee has no workload and no model."""
 
-    kind: Kind
+    kind: LineKind
     plan: str
     workload: str = ""
     model: str = ""
 
     @property
     def order(self) -> tuple[int, str, str, str]:
-        """Its place in a statement."""
-        return tuple(Kind).index(self.kind), self.plan, self.workload, self.model
+        """Sort key in a statement."""
+        return tuple(LineKind).index(self.kind), self.plan, self.workload, self.model
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line item; `users` counts them on fees."""
+class LineItem:
+    """One line item; on fees, `users` is their number."""
 
     key: LineKey
-    total: Total
+    total: UsageTotal
     users: int = 0
 
     def plain(self) -> dict[str, Any]:
-        """As it goes into JSON."""
+        """Return the line as it is written in JSON."""
         key = self.key
         head = {"kind": key.kind, "plan": key.plan, "workload": key.workload or None, "model": key.model or None}
-        return head | ({"users": self.users} if key.kind is Kind.FEE else {}) | self.total.plain()
+        return head | ({"users": self.users} if key.kind is LineKind.FEE else {}) | self.total.plain()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +68,39 @@ class Statement:
     """An app's account of one period."""
 
     days: Days
-    lines: tuple[Line, ...]
+    lines: tuple[LineItem, ...]
     wallets: tuple[tuple[str | None, Wallet], ...]
-    """By user; None is the app's own. They say how lines were paid, and are no lines themselves."""
+    """Wallets by user; None is that of the app. They show how lines were paid, and are no lines themselves."""
     plans: tuple[str, ...]
-    """Plan versions its events were priced under, `<name>@<version>`."""
+    """Plan versions that priced its events, `<name>@<version>`."""
     events: int
     attention: int
-    """Events that their plan wants a person to look at."""
+    """Number of events that are marked for attention by their plan."""
     digest: str
     """SHA-256 (hex) over the ids of the events, sorted and each followed by a line feed."""
     notes: tuple[str, ...]
-    """What a reader must know before relying on it."""
+    """Caveats for readers."""
 
-    def amount(self, *kinds: Kind) -> int:
-        """Sum of the lines of these kinds, of all lines where none is named."""
+    def amount(self, *kinds: LineKind) -> int:
+        """Return the sum of the lines of these kinds, by default of all lines."""
         return sum(line.total.amount for line in self.lines if not kinds or line.key.kind in kinds)
 
 
 @dataclass(slots=True)
 class Tally:
-    """Events on their way into a statement."""
+    """Adds up events for a statement."""
 
     days: Days
-    lines: dict[LineKey, Total] = field(default_factory=dict)
+    lines: dict[LineKey, UsageTotal] = field(default_factory=dict)
     wallets: dict[str | None, Wallet] = field(default_factory=dict)
     active: dict[str, set[str | None]] = field(default_factory=dict)
-    """Users by plan name; None is the app itself."""
+    """Active users by plan name; None is the app itself."""
     plans: set[str] = field(default_factory=set)
     ids: list[str] = field(default_factory=list)
     attention: int = 0
 
-    def add(self, recorded: Recorded) -> None:
-        """Count one event: wholly in its period, before it only in the opening balance of a wallet."""
+    def add(self, recorded: RecordedEvent) -> None:
+        """Add one event; one before the period counts only in the opening balance of a wallet."""
         event = recorded.event
         if recorded.wallet:
             owner = event.user if recorded.wallet == "user" else None
@@ -112,25 +112,25 @@ class Tally:
         if event.type != "credit":
             self._charge(recorded)
 
-    def _charge(self, recorded: Recorded) -> None:
+    def _charge(self, recorded: RecordedEvent) -> None:
         event = recorded.event
-        kind = Kind(event.type)
-        total = self.lines.setdefault(LineKey(kind, event.plan, event.workload or "", event.model), Total())
+        kind = LineKind(event.type)
+        total = self.lines.setdefault(LineKey(kind, event.plan, event.workload or "", event.model), UsageTotal())
         total.amount += int(recorded.amount)
         for unit, number in event.units.items():
             if unit is not Unit.REQUESTS:
                 total.add(unit, number)
-        if kind is Kind.USAGE:
+        if kind is LineKind.USAGE:
             total.requests += event.part <= 1
             self.active.setdefault(event.plan.rpartition("@")[0], set()).add(event.user)
         self.plans.add(event.plan)
 
     def statement(self, plans: Mapping[str, Plan], *, over: bool = True) -> Statement:
-        """The account, with the fees of `plans` (those in force now) where the period is a whole month.
+        """Return the statement, with the fees of `plans` (those in force now) if the period is a whole month.
 
-        `over` says whether the period is.
+        `over` is True if the period has ended.
         """
-        lines = [Line(key, total) for key, total in self.lines.items()]
+        lines = [LineItem(key, total) for key, total in self.lines.items()]
         if self.days == month_of(self.days.first):
             lines += self._fees(plans)
         self.ids.sort()
@@ -145,13 +145,13 @@ class Tally:
             notes=tuple(self._notes(plans, over=over)),
         )
 
-    def _fees(self, plans: Mapping[str, Plan]) -> list[Line]:
+    def _fees(self, plans: Mapping[str, Plan]) -> list[LineItem]:
         found = []
         for name, users in self.active.items():
             plan = plans.get(name)
             if plan is not None and plan.billing is Billing.SUBSCRIPTION:
-                total = Total(amount=len(users) * plan.fee)
-                found.append(Line(LineKey(Kind.FEE, f"{name}@{plan.version}"), total, len(users)))
+                total = UsageTotal(amount=len(users) * plan.fee)
+                found.append(LineItem(LineKey(LineKind.FEE, f"{name}@{plan.version}"), total, len(users)))
         return found
 
     def _notes(self, plans: Mapping[str, Plan], *, over: bool) -> list[str]:

@@ -1,18 +1,18 @@
-"""A statement as a JSON document, as text for people, and as a table for spreadsheets."""
+"""A statement as a JSON document, as text, and as a table for spreadsheets."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from config.runtime import Currency
-from proxy.reporting.statement import Kind, Statement
+from proxy.reporting.statement import LineKind, Statement
 from proxy.reporting.tables import decimal, printable
 from proxy.reporting.totals import UNITS
 from proxy.reporting.usage_report import Table
 
 
 def document(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:
-    """Amounts are decimal strings of atomic units."""
+    """Return the JSON document of a statement. Amounts are decimal strings of atomic units."""
     return {
         "app": app,
         "name": name,
@@ -20,9 +20,9 @@ def document(app: str, name: str, currency: Currency, statement: Statement) -> d
         "currency": currency.model_dump(),
         "lines": [line.plain() for line in statement.lines],
         "totals": {
-            "fees": str(statement.amount(Kind.FEE)),
-            "usage": str(statement.amount(Kind.USAGE)),
-            "adjustments": str(statement.amount(Kind.ADJUSTMENT)),
+            "fees": str(statement.amount(LineKind.FEE)),
+            "usage": str(statement.amount(LineKind.USAGE)),
+            "adjustments": str(statement.amount(LineKind.ADJUSTMENT)),
             "amount": str(statement.amount()),
         },
         "credits": [{"user": user, **wallet.plain()} for user, wallet in statement.wallets],
@@ -32,7 +32,7 @@ def document(app: str, name: str, currency: Currency, statement: Statement) -> d
 
 
 def summary(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:
-    """What stands above the lines, for people."""
+    """Return the summary above the lines, with amounts in the currency."""
 
     def money(amount: int) -> str:
         return f"{decimal(amount, currency.decimals)} {currency.code}"
@@ -41,16 +41,16 @@ def summary(app: str, name: str, currency: Currency, statement: Statement) -> di
         "app": f"{app} ({name})",
         **_span(statement),
         "amount": money(statement.amount()),
-        "fees": money(statement.amount(Kind.FEE)),
-        "usage": money(statement.amount(Kind.USAGE)),
-        "adjustments": money(statement.amount(Kind.ADJUSTMENT)),
+        "fees": money(statement.amount(LineKind.FEE)),
+        "usage": money(statement.amount(LineKind.USAGE)),
+        "adjustments": money(statement.amount(LineKind.ADJUSTMENT)),
         **_evidence(statement),
         "notes": list(statement.notes),
     }
 
 
 def table(currency: Currency, statement: Statement) -> Table:
-    """The lines for people: only units that occur, amounts also in the currency."""
+    """Return the table of lines, with units that occur only, and amounts also in the currency."""
     units = [unit for unit in UNITS if any(line.total.units.get(unit) for line in statement.lines)]
     rows: list[list[str | int]] = [
         [
@@ -70,7 +70,7 @@ def table(currency: Currency, statement: Statement) -> Table:
 
 
 def wallets(currency: Currency, statement: Statement) -> Table:
-    """Prepaid credits for people, in the currency; the app's own wallet has no user."""
+    """Return the table of wallets, in the currency; that of the app has no user."""
     rows: list[list[str | int]] = [
         [user or "", *(decimal(int(amount), currency.decimals) for amount in wallet.plain().values())]
         for user, wallet in statement.wallets
@@ -79,7 +79,7 @@ def wallets(currency: Currency, statement: Statement) -> Table:
 
 
 def spreadsheet(currency: Currency, statement: Statement) -> Table:
-    """The lines for programs: always the same columns."""
+    """Return the lines for programs, always with the same columns."""
     header = ["kind", "plan", "workload", "model", "users", "request_count", *UNITS, "amount", "currency"]
     rows: list[list[str | int]] = [
         [

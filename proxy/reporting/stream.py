@@ -1,4 +1,4 @@
-"""Reads usage events back from the streams they were written to."""
+"""Reads usage events from their streams."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ CHUNK = 1_000
 """Entries read at a time, which bounds the memory of a reader."""
 
 _EARLY_MS = 86_400_000
-"""How much older its entry may look than an event says it is, where a machine's clock was ahead of Redis."""
+"""How much earlier than its event an entry may be dated, if a machine's clock was ahead of Redis."""
 
 _AMOUNT = re.compile(rb"-?[0-9]+")
 
 
 class UnreadableEvent(Exception):
-    """An entry of a stream that is no usage event."""
+    """An entry of a stream is no usage event."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A usage event as the stream has it."""
+class RecordedEvent:
+    """A usage event in the stream, with its amount and wallet."""
 
     event: Event
     amount: str
     """Decimal string of atomic units."""
     wallet: str = ""
-    """Whose prepaid credits it changed, `app` or `user`; empty: nobody's."""
+    """Wallet that the event changed, `app` or `user`; empty: none."""
 
 
-def decode(stream: str, entry: bytes, fields: Fields) -> Recorded:
-    """The event in one entry. Raises `UnreadableEvent`, which names stream and entry."""
+def decode(stream: str, entry: bytes, fields: Fields) -> RecordedEvent:
+    """Return the event of one entry. Raises `UnreadableEvent`, which names stream and entry."""
     amount = fields.get(b"amount", b"")
     try:
         if not _AMOUNT.fullmatch(amount):
             raise UnreadableEvent(f"entry {entry.decode()} of {stream} has no amount")
         event = DECODER.decode(fields.get(b"event", b""))
-        return Recorded(event, amount.decode(), fields.get(b"wallet", b"").decode())
+        return RecordedEvent(event, amount.decode(), fields.get(b"wallet", b"").decode())
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableEvent(f"entry {entry.decode()} of {stream} is no usage event: {error}") from None
 
@@ -55,8 +55,8 @@ def decode(stream: str, entry: bytes, fields: Fields) -> Recorded:
 class AppEvents:
     """The events of one app, out of a stream that it may share with other apps.
 
-    Events stand in the order in which they were written, which is not always that of their times: what waited in a
-    journal comes late. So a span is read to the end of the stream.
+    Events are in the order in which they were written, which is not always that of their times: events that waited in a
+    journal come late. So a span is read to the end of the stream.
     """
 
     def __init__(self, client: Client, keys: RedisKeys, app: str) -> None:
@@ -65,14 +65,14 @@ class AppEvents:
         self._needle = b'"app":' + ENCODER.encode(app)
         self.stream = keys.shared(keys.tag(app)).events
         self.position = "-"
-        """Where the next reading goes on."""
+        """Position at which the next `read` continues."""
 
     def start_at(self, time_ms: int) -> None:
-        """Skip what was written well before that time."""
+        """Skip events that were written well before that time."""
         self.position = str(max(0, time_ms - _EARLY_MS))
 
-    async def read(self, days: Days | None = None) -> AsyncGenerator[Recorded, None]:
-        """What was written since the last reading, of these days only. Raises `UnreadableEvent`."""
+    async def read(self, days: Days | None = None) -> AsyncGenerator[RecordedEvent, None]:
+        """Yield the events of these days that were written since the last `read`. Raises `UnreadableEvent`."""
         while True:
             reply: Any = await self._client.xrange(self.stream, self.position, count=CHUNK)
             chunk: list[tuple[bytes, Fields]] = reply
@@ -87,8 +87,8 @@ class AppEvents:
                 return
 
 
-async def events_of(client: Client, keys: RedisKeys, app: str, days: Days) -> AsyncIterator[Recorded]:
-    """Every event of these days, in the order of the stream. Raises `UnreadableEvent`."""
+async def events_of(client: Client, keys: RedisKeys, app: str, days: Days) -> AsyncIterator[RecordedEvent]:
+    """Yield every event of these days, in the order of the stream. Raises `UnreadableEvent`."""
     events = AppEvents(client, keys, app)
     events.start_at(days.start_ms)
     async for recorded in events.read(days):

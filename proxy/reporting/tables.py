@@ -1,4 +1,4 @@
-"""Figures for people and for spreadsheets."""
+"""Formatting of amounts and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def decimal(amount: int, decimals: int) -> str:
-    """Atomic units as a decimal number of the currency, exact and without trailing zeros."""
+    """Return atomic units as a decimal number of the currency, exact and without trailing zeros."""
     sign = "-" if amount < 0 else ""
     whole, rest = divmod(abs(amount), 10**decimals)
     fraction = f"{rest:0{decimals}d}".rstrip("0") if rest else ""
@@ -20,12 +20,12 @@ def decimal(amount: int, decimals: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A name that a client chose, unable to steer a terminal."""
+    """Return a name that a client chose, without characters that control a terminal."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """A table as RFC 4180 has it. Names that a client chose cannot become formulas of a spreadsheet."""
+    """Return a table as CSV (RFC 4180). Names that a client chose cannot become formulas of a spreadsheet."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(header)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from proxy.control.records import Client
 
 UNITS = tuple(unit for unit in Unit if unit is not Unit.REQUESTS)
-"""Units in the order in which reports show them."""
+"""Units, in the order of reports."""
 
 
 class Dimension(StrEnum):
-    """What usage can be broken down by."""
+    """Dimensions by which usage can be broken down."""
 
     USER = "user"
     WORKLOAD = "workload"
@@ -30,16 +30,16 @@ class Dimension(StrEnum):
 
 
 @dataclass(slots=True)
-class Total:
+class UsageTotal:
     """A sum over usage events. An adjustment adds units and money, but no request."""
 
     requests: int = 0
     units: dict[str, int] = field(default_factory=dict)
     amount: int = 0
-    """In atomic units."""
+    """Money, in atomic units."""
 
     def add(self, what: str, number: int) -> None:
-        """Count `number` more of `requests`, `amount` or a unit."""
+        """Add `number` to `requests`, `amount` or a unit."""
         if what == "requests":
             self.requests += number
         elif what == "amount":
@@ -48,7 +48,7 @@ class Total:
             self.units[what] = self.units.get(what, 0) + number
 
     def plain(self) -> dict[str, Any]:
-        """As it goes into JSON; units of which there are none are left out."""
+        """Return the sum as it is written in JSON, without units that are 0."""
         units = {unit: self.units[unit] for unit in UNITS if self.units.get(unit)}
         return {"request_count": self.requests, "units": units, "amount": str(self.amount)}
 
@@ -65,13 +65,13 @@ class UsageField:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """From the field's name, in which `|` and `%` of a model are percent-encoded."""
+        """Parse the field's name, in which `|` and `%` of a model are percent-encoded."""
         user, key, workload, model, what = name.rsplit("|", 4)
         return cls(user, key, workload, model.replace("%7C", "|").replace("%25", "%"), what)
 
 
-Group = tuple[str, ...]
-"""The values of the dimensions asked for, in their order; empty where an event names none."""
+GroupValues = tuple[str, ...]
+"""Values of the requested dimensions, in their order; empty where an event has none."""
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class Breakdown:
     """Sums of running totals: one over all, and one for each group."""
 
     dimensions: tuple[Dimension, ...]
-    total: Total = field(default_factory=Total)
-    groups: dict[Group, Total] = field(default_factory=dict)
+    total: UsageTotal = field(default_factory=UsageTotal)
+    groups: dict[GroupValues, UsageTotal] = field(default_factory=dict)
 
     def add(self, day: date, totals: Iterable[tuple[str, int]]) -> None:
-        """Take in what the ledger has counted on one day."""
+        """Add the running totals of one day."""
         for name, number in totals:
             part = UsageField.parse(name)
             group = tuple(
@@ -91,17 +91,17 @@ class Breakdown:
                 for dimension in self.dimensions
             )
             self.total.add(part.what, number)
-            self.groups.setdefault(group, Total()).add(part.what, number)
+            self.groups.setdefault(group, UsageTotal()).add(part.what, number)
 
-    def rows(self) -> list[tuple[Group, Total]]:
-        """The groups in order; none where no dimension was asked for."""
+    def rows(self) -> list[tuple[GroupValues, UsageTotal]]:
+        """Return the groups in order; none if no dimension was requested."""
         return sorted(self.groups.items()) if self.dimensions else []
 
 
 async def read_usage(
     client: Client, keys: RedisKeys, app: str, days: Days, dimensions: Sequence[Dimension]
 ) -> Breakdown:
-    """The usage of an app over these days, broken down by these dimensions."""
+    """Return the usage of an app over these days, broken down by these dimensions."""
     found = Breakdown(tuple(dict.fromkeys(dimensions)))
     for day in days.each():
         scan = client.hscan_iter(keys.usage(app, compact(day)), count=1_000)

@@ -1,4 +1,4 @@
-"""Usage as a JSON document, a table for people, and a table for spreadsheets."""
+"""Usage as a JSON document, as a table, and as a table for spreadsheets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Any
 from config.runtime import Currency
 from proxy.reporting.dates import Days
 from proxy.reporting.tables import decimal, printable
-from proxy.reporting.totals import UNITS, Breakdown, Total
+from proxy.reporting.totals import UNITS, Breakdown, UsageTotal
 
 Table = tuple[list[str], list[list[str | int]]]
 """Header and rows."""
 
 
 def document(app: str, days: Days, currency: Currency, usage: Breakdown) -> dict[str, Any]:
-    """Amounts are decimal strings of atomic units; a group names each dimension, null where its events name none."""
+    """Return the JSON document of usage.
+
+    Amounts are decimal strings of atomic units; a group has each dimension, null where its events have none.
+    """
     names = [dimension.value for dimension in usage.dimensions]
     return {
         "app": app,
@@ -30,11 +33,11 @@ def document(app: str, days: Days, currency: Currency, usage: Breakdown) -> dict
 
 
 def table(currency: Currency, usage: Breakdown) -> Table:
-    """For people: only units that occur, amounts also in the currency, and a line for the whole."""
+    """Return the table, with units that occur only, amounts also in the currency, and a line for the total."""
     units = [unit for unit in UNITS if usage.total.units.get(unit)]
     names = [dimension.value for dimension in usage.dimensions]
 
-    def row(head: list[str], total: Total) -> list[str | int]:
+    def row(head: list[str], total: UsageTotal) -> list[str | int]:
         counted = [total.units.get(unit, 0) for unit in units]
         return [*head, total.requests, *counted, total.amount, decimal(total.amount, currency.decimals)]
 
@@ -44,7 +47,7 @@ def table(currency: Currency, usage: Breakdown) -> Table:
 
 
 def spreadsheet(currency: Currency, usage: Breakdown) -> Table:
-    """For programs: always the same columns; a row for each group, else one for the whole."""
+    """Return the table for programs, always with the same columns: a row for each group, else one for the total."""
     header = [*usage.dimensions, "request_count", *UNITS, "amount", "currency"]
     groups = usage.rows() if usage.dimensions else [((), usage.total)]
     rows: list[list[str | int]] = [

@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 from proxy.reporting.dates import Days
 
 if TYPE_CHECKING:
-    from proxy.reporting.stream import Recorded
+    from proxy.reporting.stream import RecordedEvent
 
 
 @dataclass(slots=True)
 class Wallet:
-    """What one wallet had in a period, in atomic units."""
+    """Movements of one wallet in a period, in atomic units."""
 
     opening: int = 0
     granted: int = 0
     debited: int = 0
-    """Taken out by hand."""
+    """Taken out by `tollgate credits debit`."""
     spent: int = 0
-    """What requests cost, less what adjustments gave back."""
+    """Cost of requests, less what adjustments gave back."""
 
-    def add(self, recorded: Recorded, days: Days) -> None:
-        """Take in an event that changed this wallet, in the period or before it."""
+    def add(self, recorded: RecordedEvent, days: Days) -> None:
+        """Add an event that changed this wallet, in the period or before it."""
         event, amount = recorded.event, int(recorded.amount)
         if event.time >= days.end_ms:
             return
@@ -38,9 +38,9 @@ class Wallet:
 
     @property
     def closing(self) -> int:
-        """What the next period opens with."""
+        """Closing balance, with which the next period opens."""
         return self.opening + self.granted - self.debited - self.spent
 
     def plain(self) -> dict[str, str]:
-        """As it goes into JSON."""
+        """Return the wallet as it is written in JSON."""
         return {name: str(getattr(self, name)) for name in ("opening", "granted", "debited", "spent", "closing")}

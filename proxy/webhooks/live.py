@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from config.live import Webhooks
+from config.live import WebhookSettings
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
@@ -157,7 +157,7 @@ def _parameters(text: str) -> dict[str, Any]:
         raise Refusal(400, "invalid_parameter", "`params` must be a JSON object.") from None
 
 
-def sessions_of(settings: Webhooks, runner: ScriptRunner, keys: RedisKeys) -> Sessions:
+def sessions_of(settings: WebhookSettings, runner: ScriptRunner, keys: RedisKeys) -> Sessions:
     """The live sessions, as these settings time them."""
     tick, gap = round(settings.tick_seconds * 1000), round(settings.gap_seconds * 1000)
     return Sessions(runner, keys, tick=tick, gap=gap)

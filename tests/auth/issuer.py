@@ -1,4 +1,4 @@
-"""An identity provider for tests: real keys, real tokens, a real HTTP server for its key set."""
+"""An identity provider for tests: real keys, real tokens, an HTTP server for its key set."""
 
 import asyncio
 import base64
@@ -21,12 +21,12 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @cache
 def rsa_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
-    """One key per name."""
+    """Return the RSA key of that name, always the same."""
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def jwk(key: PrivateKey, **members: Any) -> dict[str, Any]:
-    """The public half of a key."""
+    """Return the JSON Web Key of a key's public half."""
     public: Any = key.public_key()
     if isinstance(key, rsa.RSAPrivateKey):
         return {**RSAAlgorithm.to_jwk(public, as_dict=True), **members}
@@ -40,7 +40,7 @@ def key_set(*keys: dict[str, Any]) -> bytes:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims; a change to None leaves one out."""
+    """Return valid claims with changes; a change to None leaves a claim out."""
     now = int(time.time())
     good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 86_400}
     return {name: value for name, value in {**good, **changes}.items() if value is not None}
@@ -54,7 +54,7 @@ def token(
     kid: str | None = "k1",
     **header: Any,
 ) -> bytes:
-    """A signed token."""
+    """Return a signed token."""
     if kid is not None:
         header["kid"] = kid
     return jwt.encode(dict(payload or claims()), key or rsa_key(), algorithm, headers=header).encode()
@@ -65,13 +65,13 @@ def encoded(part: bytes) -> bytes:
 
 
 def signed(header: bytes, payload: bytes) -> bytes:
-    """A token of exactly these bytes, with a true RS256 signature."""
+    """Return a token of exactly these bytes, with a valid RS256 signature."""
     body = encoded(header) + b"." + encoded(payload)
     return body + b"." + encoded(RSAAlgorithm(RSAAlgorithm.SHA256).sign(body, rsa_key()))
 
 
 class KeySetServer:
-    """Serves one document by HTTP, counts how often, and goes down on request."""
+    """Serves one document by HTTP, and counts the requests; it can be stopped and started."""
 
     def __init__(self, document: bytes) -> None:
         self.document = document
@@ -85,7 +85,7 @@ class KeySetServer:
         return f"http://127.0.0.1:{self.port}/jwks.json"
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._respond, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -102,7 +102,7 @@ class KeySetServer:
     ) -> None:
         await self.stop()
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         self.fetches += 1
         head = f"HTTP/1.1 {self.status}\r\nLocation: {self.url}\r\nConnection: close\r\n"

@@ -1,4 +1,4 @@
-"""What a worker remembers of credentials, and for how long."""
+"""The cache of verdicts on credentials: what it keeps, and for how long."""
 
 import asyncio
 import pickle
@@ -33,19 +33,19 @@ class Clock:
 
 
 class Source:
-    """Answers as told and counts how often it was asked. It waits at the gate while that is shut."""
+    """A judge that returns what the test sets, counts its calls, and waits while `released` is not set."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[bytes], Verdict] = lambda _: grant()
-        self.asked = 0
+        self.verdict: Callable[[bytes], Verdict] = lambda _: grant()
+        self.calls = 0
         self.away = False
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.released = asyncio.Event()
+        self.released.set()
 
     async def judge(self, credential: bytes) -> Verdict:
-        self.asked += 1
-        verdict = self.answer(credential)
-        await self.gate.wait()
+        self.calls += 1
+        verdict = self.verdict(credential)
+        await self.released.wait()
         if self.away:
             raise StoreUnavailable("Redis is away")
         return verdict
@@ -66,14 +66,14 @@ def cache(source: Source, clock: Clock) -> CachedCredentials:
     return CachedCredentials(source, seconds=SECONDS, entries=100, grace=GRACE, clock=clock, wall=clock)
 
 
-async def test_a_known_credential_is_not_asked_for_again(cache: CachedCredentials, source: Source) -> None:
+async def test_a_known_credential_is_not_looked_up_again(cache: CachedCredentials, source: Source) -> None:
     first = await cache.judge(b"key")
     assert first == grant()
     assert await cache.judge(b"key") is first
-    assert source.asked == 1
+    assert source.calls == 1
 
 
-async def test_what_is_remembered_is_known_without_asking(cache: CachedCredentials, clock: Clock) -> None:
+async def test_what_is_cached_needs_no_lookup(cache: CachedCredentials, clock: Clock) -> None:
     assert cache.cached(b"key") is None
     first = await cache.judge(b"key")
     assert cache.cached(b"key") is first
@@ -87,11 +87,11 @@ async def test_its_time_ends_no_later_than_configured(cache: CachedCredentials, 
     clock.now += SECONDS * 0.7
     for number in range(100):
         await cache.judge(b"%d" % number)
-    assert source.asked == 100
+    assert source.calls == 100
     clock.now += SECONDS * 0.3
     for number in range(100):
         await cache.judge(b"%d" % number)
-    assert source.asked == 200
+    assert source.calls == 200
 
 
 async def test_credentials_seen_together_are_not_asked_for_together(
@@ -102,34 +102,34 @@ async def test_credentials_seen_together_are_not_asked_for_together(
     clock.now += SECONDS * 0.875
     for number in range(100):
         await cache.judge(b"%d" % number)
-    assert 120 < source.asked < 180
+    assert 120 < source.calls < 180
 
 
 async def test_denials_are_remembered_shortly(cache: CachedCredentials, source: Source, clock: Clock) -> None:
-    source.answer = lambda _: DENIED
+    source.verdict = lambda _: DENIED
     for _ in range(5):
         assert await cache.judge(b"bad") == DENIED
-    assert source.asked == 1
+    assert source.calls == 1
     clock.now += NEGATIVE_SECONDS
     assert await cache.judge(b"bad") == DENIED
-    assert source.asked == 2
+    assert source.calls == 2
 
 
 async def test_a_denial_that_may_pass_is_not_remembered(cache: CachedCredentials, source: Source) -> None:
-    source.answer = lambda _: Denial(401, "invalid_token", "not yet", memorable=False)
+    source.verdict = lambda _: Denial(401, "invalid_token", "not yet", memorable=False)
     await cache.judge(b"early")
-    source.answer = lambda _: grant()
+    source.verdict = lambda _: grant()
     assert await cache.judge(b"early") == grant()
 
 
-async def test_a_flood_of_bad_keys_pushes_out_no_good_one(cache: CachedCredentials, source: Source) -> None:
+async def test_a_flood_of_bad_keys_evicts_no_good_one(cache: CachedCredentials, source: Source) -> None:
     await cache.judge(b"good")
-    source.answer = lambda _: DENIED
+    source.verdict = lambda _: DENIED
     for number in range(NEGATIVE_ENTRIES + 10):
         await cache.judge(b"bad%d" % number)
-    asked = source.asked
+    calls = source.calls
     await cache.judge(b"good")
-    assert source.asked == asked
+    assert source.calls == calls
 
 
 async def test_the_least_recently_used_credential_makes_room(cache: CachedCredentials, source: Source) -> None:
@@ -137,31 +137,33 @@ async def test_the_least_recently_used_credential_makes_room(cache: CachedCreden
         await cache.judge(b"%d" % number)
     await cache.judge(b"0")
     await cache.judge(b"one more")
-    asked = source.asked
+    calls = source.calls
     await cache.judge(b"0")
-    assert source.asked == asked
+    assert source.calls == calls
     await cache.judge(b"1")
-    assert source.asked == asked + 1
+    assert source.calls == calls + 1
 
 
-async def test_many_who_come_at_once_cause_one_question(cache: CachedCredentials, source: Source) -> None:
-    source.gate.clear()
+async def test_simultaneous_requests_cause_one_lookup(cache: CachedCredentials, source: Source) -> None:
+    source.released.clear()
     waiting = [asyncio.create_task(cache.judge(b"key")) for _ in range(1_000)]
     await asyncio.sleep(0)
-    source.gate.set()
+    source.released.set()
     assert await asyncio.gather(*waiting) == [grant()] * 1_000
-    assert source.asked == 1
+    assert source.calls == 1
 
 
-async def test_a_first_asker_who_leaves_takes_nothing_from_the_others(cache: CachedCredentials, source: Source) -> None:
-    source.gate.clear()
+async def test_a_first_request_that_is_cancelled_takes_nothing_from_the_others(
+    cache: CachedCredentials, source: Source
+) -> None:
+    source.released.clear()
     first, second = asyncio.create_task(cache.judge(b"key")), asyncio.create_task(cache.judge(b"key"))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
-    source.gate.set()
+    source.released.set()
     assert await second == grant()
-    assert source.asked == 1
+    assert source.calls == 1
 
 
 @pytest.mark.parametrize("ref", [KEY, APP, USER])
@@ -171,29 +173,29 @@ async def test_a_changed_record_ends_what_rests_on_it_at_once(
     await cache.judge(b"key")
     cache.invalidate(RecordRef(ref.kind, "another"))
     await cache.judge(b"key")
-    assert source.asked == 1
-    source.answer = lambda _: DENIED
+    assert source.calls == 1
+    source.verdict = lambda _: DENIED
     cache.invalidate(ref)
     assert await cache.judge(b"key") == DENIED
 
 
 async def test_a_changed_record_ends_denials_too(cache: CachedCredentials, source: Source) -> None:
-    source.answer = lambda _: Denial(401, "app_suspended", "no", (KEY, APP))
+    source.verdict = lambda _: Denial(401, "app_suspended", "no", (KEY, APP))
     await cache.judge(b"key")
-    source.answer = lambda _: grant()
+    source.verdict = lambda _: grant()
     cache.invalidate(APP)
     assert await cache.judge(b"key") == grant()
 
 
-async def test_an_answer_from_before_a_revocation_is_not_remembered(cache: CachedCredentials, source: Source) -> None:
-    source.gate.clear()
+async def test_a_verdict_from_before_a_revocation_is_not_cached(cache: CachedCredentials, source: Source) -> None:
+    source.released.clear()
     before = asyncio.create_task(cache.judge(b"key"))
     await asyncio.sleep(0)
     cache.invalidate(KEY)
-    source.answer = lambda _: DENIED
-    after = asyncio.create_task(cache.judge(b"key"))  # must not join the question asked before
+    source.verdict = lambda _: DENIED
+    after = asyncio.create_task(cache.judge(b"key"))  # must not join the lookup from before
     await asyncio.sleep(0)
-    source.gate.set()
+    source.released.set()
     await before
     assert await after == DENIED
     assert await cache.judge(b"key") == DENIED
@@ -204,26 +206,26 @@ async def test_more_changes_than_are_kept_end_everything(
 ) -> None:
     monkeypatch.setattr(cache_module, "_MAX_CHANGES", 3)
     await cache.judge(b"key")
-    source.answer = lambda _: DENIED
+    source.verdict = lambda _: DENIED
     cache.invalidate(KEY)
     for number in range(3):
         cache.invalidate(RecordRef("key", str(number)))
     assert await cache.judge(b"key") == DENIED
 
 
-async def test_in_doubt_everything_is_asked_for_again(cache: CachedCredentials, source: Source) -> None:
+async def test_in_doubt_everything_is_looked_up_again(cache: CachedCredentials, source: Source) -> None:
     await cache.judge(b"key")
     cache.invalidate_all()
     await cache.judge(b"key")
     await cache.judge(b"key")
-    assert source.asked == 2
+    assert source.calls == 2
 
 
-async def test_in_doubt_denials_are_asked_for_again(cache: CachedCredentials, source: Source) -> None:
-    source.answer = lambda _: DENIED
+async def test_in_doubt_denials_are_looked_up_again(cache: CachedCredentials, source: Source) -> None:
+    source.verdict = lambda _: DENIED
     await cache.judge(b"key")
     cache.invalidate_all()
-    source.answer = lambda _: grant()
+    source.verdict = lambda _: grant()
     assert await cache.judge(b"key") == grant()
 
 
@@ -263,24 +265,24 @@ async def test_during_the_grace_a_lost_store_is_not_asked_by_every_request(
     clock.now += SECONDS
     for _ in range(100):
         assert await cache.judge(b"key") == grant()
-    assert source.asked == 2
+    assert source.calls == 2
     clock.now += RETRY_SECONDS
     source.away = False
     await cache.judge(b"key")
-    assert source.asked == 3
+    assert source.calls == 3
 
 
 @pytest.mark.parametrize("away", [False, True])
 async def test_a_remembered_credential_ends_when_it_expires(
     cache: CachedCredentials, source: Source, clock: Clock, away: bool
 ) -> None:
-    source.answer = lambda _: grant(expires_at=clock.now + 10)
+    source.verdict = lambda _: grant(expires_at=clock.now + 10)
     await cache.judge(b"key")
     clock.now += 9.9
     await cache.judge(b"key")
-    assert source.asked == 1
+    assert source.calls == 1
     clock.now += 0.1
-    source.answer, source.away = lambda _: DENIED, away
+    source.verdict, source.away = lambda _: DENIED, away
     if away:
         with pytest.raises(StoreError):
             await cache.judge(b"key")
@@ -306,7 +308,7 @@ async def test_the_credential_itself_is_not_kept(cache: CachedCredentials) -> No
 async def test_who_waited_for_the_store_in_vain_is_told_apart(
     cache: CachedCredentials, source: Source, clock: Clock
 ) -> None:
-    """Else the same request would wait for it once more at its admission."""
+    """Otherwise the same request would wait for the store once more at its admission."""
 
     async def unconfirmed() -> bool:
         verdict = await cache.judge(b"key")
@@ -317,7 +319,7 @@ async def test_who_waited_for_the_store_in_vain_is_told_apart(
     clock.now += SECONDS
     source.away = True
     assert await unconfirmed()
-    assert not await unconfirmed(), "it was not asked again so soon"
+    assert not await unconfirmed(), "it was not looked up again so soon"
     source.away = False
     clock.now += RETRY_SECONDS
     assert not await unconfirmed()

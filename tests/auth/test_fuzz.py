@@ -1,4 +1,4 @@
-"""Whatever arrives, the answer is a verdict: no other exception leaves the checks of tokens and key sets."""
+"""Any input to the checks of tokens and key sets gives a verdict: they raise nothing else."""
 
 import asyncio
 import json

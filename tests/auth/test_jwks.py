@@ -1,4 +1,4 @@
-"""Key sets of issuers: loaded beside the requests, kept when the issuer is away, not fetched at a client's will."""
+"""Key sets of issuers: loaded in the background, kept while the issuer is down, not fetched at a client's will."""
 
 import asyncio
 import os

@@ -25,7 +25,7 @@ async def no_fetch(url: str) -> bytes:
 
 
 async def verifier(path: Path, *keys: dict[str, Any], **settings: Any) -> TokenVerifier:
-    """A verifier of one issuer, whose key set is in a file and holds the test's RSA key, unless others are given."""
+    """Return a verifier of one issuer, whose key set in a file holds `keys`, by default the test's RSA key."""
     file = path / "jwks.json"
     file.write_bytes(key_set(*keys or (jwk(rsa_key(), kid="k1"),)))
     settings = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": file, "app": "app_1", **settings}
@@ -97,7 +97,7 @@ PUBLIC_PEM = (
 
 
 def hmac_signed(secret: bytes) -> bytes:
-    """HS256 with what is public as the secret."""
+    """Return a token signed by HS256 with the public key as the secret."""
     body = encoded(b'{"alg":"HS256","kid":"k1"}') + b"." + encoded(json.dumps(claims()).encode())
     return body + b"." + encoded(hmac.digest(secret, body, hashlib.sha256))
 

@@ -1,4 +1,4 @@
-"""Which credential a request carries."""
+"""The credential of a request is found in its headers, and ambiguity is refused."""
 
 import pytest
 
@@ -17,7 +17,7 @@ KEY, OTHER = b"tgk_one", b"tgk_two"
         [(b"x-api-key", KEY)],
         [(b"x-api-key", b" " + KEY + b"\t")],
         [(b"x-api-key", KEY), (b"authorization", b"Bearer " + KEY)],
-        [(b"host", b"gate"), (b"x-api-keys", OTHER), (b"x-api-key", KEY), (b"cookie", b"authorization")],
+        [(b"host", b"tollgate"), (b"x-api-keys", OTHER), (b"x-api-key", KEY), (b"cookie", b"authorization")],
     ],
 )
 def test_one_credential_is_found(headers: Headers) -> None:

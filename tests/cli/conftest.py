@@ -1,4 +1,4 @@
-"""The command line: in a process of its own where that is the point, else called in this one, which is quicker."""
+"""Runs of the command line, in a process of its own or, which is faster, in this one."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from proxy.cli.main import main
-from tests.control.fixtures import redis_server, store
+from tests.control.redis_fixtures import redis_server, store
 from tests.store.servers import RedisServer
 
 __all__ = ["redis_server", "store"]
@@ -23,7 +23,7 @@ __all__ = ["redis_server", "store"]
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -40,7 +40,7 @@ Tollgate = Callable[..., Done]
 
 
 def _environment(**settings: str) -> dict[str, str]:
-    """No setting but these."""
+    """Return an environment without other settings of Tollgate than these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
     return {**inherited, **settings}
 
@@ -78,7 +78,7 @@ def call(*arguments: str, **settings: str) -> Done:
 
 @pytest.fixture
 def tollgate(redis_server: RedisServer) -> Tollgate:
-    """`tollgate` on a Redis that runs as long as the test."""
+    """Return a function that runs `tollgate` on a Redis of this test."""
 
     def run(*arguments: str, **settings: str) -> Done:
         return call(*arguments, **{"TOLLGATE_REDIS_URL": redis_server.url, **settings})
@@ -88,5 +88,5 @@ def tollgate(redis_server: RedisServer) -> Tollgate:
 
 @pytest.fixture
 def client_id(tollgate: Tollgate) -> str:
-    """An app."""
+    """Create an app and return its client id."""
     return str(tollgate("apps", "create", "Acme", "--plan", "free", "--json").json["client_id"])

@@ -1,4 +1,4 @@
-"""Wrong arguments: exit code 2, one clear line, nothing done. No secret that was pasted by mistake is repeated."""
+"""Wrong arguments: exit code 2, one line, no effect. A secret that was pasted by mistake is not repeated."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.cli.conftest import call
 
 APP = "app_aaaaaaaaaaaaaaaa"
 NOWHERE = "redis://127.0.0.1:1"
-"""Reaching for the store would end in exit code 3."""
+"""Redis that cannot be reached: a command that opened the store would end with exit code 3."""
 KEY = mint_key()[0]
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
@@ -24,7 +24,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "key for a key id": (("keys", "revoke", KEY), "a key is no key id"),
     "key for a key id to rotate": (("keys", "rotate", KEY), "a key is no key id"),
     "no overlap": (("keys", "rotate", "a" * 16, "--overlap", "long"), "--overlap must be a whole number"),
-    "endless overlap": (("keys", "rotate", "a" * 16, "--overlap", "9999999w"), "365 days at the most"),
+    "endless overlap": (("keys", "rotate", "a" * 16, "--overlap", "9999999w"), "365 days at most"),
     "no user id": (("keys", "create", "--app", APP, "--user", "ann"), "no user id"),
     "no network": (("keys", "create", "--app", APP, "--cidr", "10.0.0.1/8"), "10.0.0.1/8 has host bits set"),
     "no address": (("keys", "create", "--app", APP, "--cidr", "localhost"), "--cidr"),
@@ -39,7 +39,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "past time": (("keys", "create", "--app", APP, "--expires-at", "2020-01-01"), "in the past"),
     "past time elsewhere": (("keys", "create", "--app", APP, "--expires-at", "0001-01-01T00:00+14:00"), "ISO 8601"),
     "no external id": (("users", "create", "--app", APP, "--external-id", ""), "--external-id must have"),
-    "no email": (("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"), "--email is no address"),
+    "no email": (
+        ("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"),
+        "--email must be an email address",
+    ),
     "no such command": (("apps", "destroy", APP), "No such command"),
     "missing argument": (("apps", "create", "x"), "--plan"),
 }

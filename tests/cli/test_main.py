@@ -1,4 +1,4 @@
-"""The command itself: configuration, exit codes, and the store it works on."""
+"""The `tollgate` command: configuration, exit codes, and the store it works on."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def test_a_redis_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path) -> Non
     assert "hunter2" not in done.err
 
 
-def test_every_configuration_error_is_told_with_its_path(tmp_path: Path) -> None:
+def test_every_configuration_error_is_reported_with_its_path(tmp_path: Path) -> None:
     file = tmp_path / "tollgate.yaml"
     file.write_text(
         "workers: 0\nauth: {cache_seconds: -1, key_pepper: {hunter2: 1}}\n"

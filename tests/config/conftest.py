@@ -1,4 +1,4 @@
-"""A configuration file and an environment of one's own for each test."""
+"""Fixtures for a configuration file and an environment without variables of Tollgate."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Problems = Callable[[str], dict[str, str]]
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the machine's environment says of Tollgate is not heard."""
+    """Remove variables of Tollgate from the environment."""
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
@@ -23,7 +23,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a configuration file and returns its path."""
+    """Return a function that writes a configuration file and returns its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "tollgate.yaml"
@@ -35,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def problems(write: Write) -> Problems:
-    """What is wrong with a configuration: messages by path. Every path is named once."""
+    """Return a function that loads a wrong configuration and returns its messages by path, each path once."""
 
     def problems(text: str) -> dict[str, str]:
         with pytest.raises(ConfigError) as caught:

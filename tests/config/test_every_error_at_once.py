@@ -65,7 +65,7 @@ def test_every_error_is_named_with_its_path(problems: Problems, monkeypatch: pyt
         "routing.timeouts.llm.connect": "greater than 0",
         "edge.trusted_proxies.1": "IPv4 or IPv6 network",
         "edge.cors.allow_origins.0": "as browsers send it",
-        "edge.cors.allow_headers.0": "name of a header field",
+        "edge.cors.allow_headers.0": "name of a header",
         "auth.issuers.0.issuer": "is missing",
         "auth.issuers.1.algorithms.0": "'RS256'",
         "auth.issuers.1.jwks_url": "https URL",

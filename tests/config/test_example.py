@@ -1,4 +1,4 @@
-"""`config/example.yaml` is a configuration that works, and shows everything there is at least once."""
+"""`config/example.yaml` is a configuration that works, and names every setting at least once."""
 
 import re
 from importlib.resources import files
@@ -12,7 +12,7 @@ from config.settings import Settings, variables
 
 EXAMPLE = Path(str(files("config") / "example.yaml"))
 ONLY_AS_COMMENTS = {"gateway_url", "redis_url"}
-"""What contradicts other settings of the example, or does not belong into a file."""
+"""Settings that contradict others of the example, or do not belong into a file."""
 
 
 def test_it_loads() -> None:

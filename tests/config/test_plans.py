@@ -1,9 +1,10 @@
-"""What a plan may say: the built-in ones, and the rules between billing model, prices, fee, allowances and caps."""
+"""Plans: the built-in ones, and the rules between billing model, prices, fee, allowances and caps."""
 
 import pytest
 
+from config.limits import Limit
 from config.loader import load
-from config.plans import BUILT_IN_PLANS, Billing, Limit, Plan
+from config.plans import BUILT_IN_PLANS, Billing, Plan
 from tests.config.conftest import Problems, Write
 
 
@@ -106,7 +107,7 @@ def test_what_a_plan_may_not_say(problems: Problems, plan: str, path: str, words
     assert words in found[f"plans.gold.{path}"]
 
 
-def test_a_currency_mismatch_is_told_beside_the_faults_of_other_plans(problems: Problems) -> None:
+def test_a_currency_mismatch_is_reported_beside_the_errors_of_other_plans(problems: Problems) -> None:
     text = "currency: {code: USD, decimals: 6}\nplans: {a: {currency: ETH}, b: {fee: -1}, c: {currency: USD}}"
     assert set(problems(text)) == {"plans.a.currency", "plans.b.fee"}
 

@@ -13,7 +13,7 @@ PAGE = reference()
 
 
 def models(annotation: Any) -> set[type[BaseModel]]:
-    """Every model in an annotation, and below those."""
+    """Return every model in an annotation, and all models nested in those."""
     inner = list(get_args(annotation))
     found: set[type[BaseModel]] = set()
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -1,9 +1,9 @@
-"""Pools, rules and timeouts: what fits together."""
+"""Pools, rules and timeouts: which combinations are accepted."""
 
 import pytest
 
 from config.loader import load
-from config.routing import Timeouts
+from config.routing import GatewayTimeouts
 from config.workloads import Workload
 from tests.config.conftest import Problems, Write
 
@@ -46,4 +46,4 @@ def test_timeouts_by_workload(write: Write) -> None:
     routing = load(write("routing: {timeouts: {llm: {first_byte: 7}}}")).routing
     assert routing.timeouts_of(Workload.LLM).first_byte == 7
     assert routing.timeouts_of(Workload.IMAGE_TO_VIDEO).first_byte == 1_200
-    assert routing.timeouts_of(Workload.UPSCALE) == Timeouts()
+    assert routing.timeouts_of(Workload.UPSCALE) == GatewayTimeouts()

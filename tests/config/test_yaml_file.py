@@ -1,4 +1,4 @@
-"""The file itself: missing, not text, not YAML, not a mapping."""
+"""Configuration files that cannot be used: missing, not text, not YAML, not a mapping."""
 
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def problem(path: Path) -> str:
     [
         ("workers: 2\nplans: {gold: [\n", "found '<stream end>' (line 3, column 1)"),
         ("workers: 2\n\tlisten: x\n", "(line 2, column 1)"),
-        ("workers: 2\nlog: {level: info}\nworkers: 3\n", "the key workers stands here twice (line 3, column 1)"),
-        ("plans:\n  a: {}\n  b: {}\n  a: {}\n", "the key a stands here twice (line 4, column 3)"),
+        ("workers: 2\nlog: {level: info}\nworkers: 3\n", "the key workers is given twice (line 3, column 1)"),
+        ("plans:\n  a: {}\n  b: {}\n  a: {}\n", "the key a is given twice (line 4, column 3)"),
         ("data_dir: 2026-13-01\n", "needs quotes"),
         ("data_dir: \x07\n", "a character that YAML does not allow"),
         ("- workers\n", "must be a mapping"),

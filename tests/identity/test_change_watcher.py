@@ -1,4 +1,4 @@
-"""Change notices arrive, and nobody relies on one that may have been missed."""
+"""Notices of changes arrive, and after a gap all verdicts are looked up again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 async def watcher(store: Store, heard: Heard) -> AsyncIterator[ChangeWatcher]:
-    """A watcher that has subscribed."""
+    """Yield a watcher that has subscribed."""
     watching = ChangeWatcher(store.redis, changed=heard.changes.append, missed=heard.miss, silence=0.1)
     await watching.start()
     await eventually(lambda: heard.missed == 1)

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from config.plans import Allowance, Cap, Limit, Plan, Price
+from config.limits import Cap, Limit
+from config.plans import Plan
+from config.prices import Allowance, Price
 from config.workloads import SaleUnit, Unit
 
 Units = Mapping[Unit, int]

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from config.plans import Billing, Cap, Limit, Limits, Plan, Price, ScopedLimits
+from config.limits import Cap, Limit, Limits, ScopedLimits
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit
 from middlewares.ledger.ledger import LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from ulid import ULID
 
-from config.plans import Cap, Limits, Plan, ScopedLimits
+from config.limits import Cap, Limits, ScopedLimits
+from config.plans import Plan
 from config.workloads import SaleUnit
 from middlewares.ledger.ledger import LedgerUnavailable
 from middlewares.ledger.model import Admitted

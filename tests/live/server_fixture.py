@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from config.live import Webhooks as WebhookSettings
+from config.live import WebhookSettings
 from config.settings import Settings
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps

@@ -1,1 +1,1 @@
-"""The gateway stand-in against the gateway contract, over real sockets."""
+"""The mock gateway against the gateway contract, over real sockets."""

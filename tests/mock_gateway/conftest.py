@@ -1,4 +1,4 @@
-"""A running stand-in and clients for it."""
+"""A running mock gateway and clients for it."""
 
 import asyncio
 import contextlib
@@ -9,22 +9,22 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 
 DEADLINE = 20.0
 
 
 @pytest.fixture
 async def mock_gateway() -> AsyncIterator[MockGateway]:
-    """A stand-in with the gateway's defaults."""
+    """A mock gateway with the gateway's defaults."""
     async with MockGateway() as running:
         yield running
 
 
 @pytest.fixture
 async def stored() -> AsyncIterator[MockGateway]:
-    """A stand-in with an object store and a record store."""
-    async with MockGateway(external_store=True, gateway_host="gateway.example") as running:
+    """A mock gateway with an object store and a record store."""
+    async with MockGateway(Options(external_store=True, gateway_host="gateway.example")) as running:
         yield running
 
 

@@ -19,6 +19,8 @@ from proxy.mock_gateway.behaviour import Behaviour, in_model
         ("bytes=67108864,chunks=0", Behaviour(size=67108864, chunks=1)),
         ("drop-after-bytes=0,zero-usage,no-finish", Behaviour(drop_after_bytes=0, zero_usage=True, no_finish=True)),
         ("tokens=1,tokens=2", Behaviour(tokens=2)),
+        ("runner-error,fail-after=2,silent", Behaviour(runner_error=True, fail_after=2, silent=True)),
+        ("source=320x240", Behaviour(source=(320, 240))),
         ("raw=" + base64.urlsafe_b64encode(b"\xfb\xff=,").decode().rstrip("="), Behaviour(raw=b"\xfb\xff=,")),
     ],
 )
@@ -44,6 +46,9 @@ def test_reads(text: str, expected: Behaviour) -> None:
         "raw=*",
         "size=1",
         "chunk_delay=1",
+        "source=320",
+        "source=0x240",
+        "source=99999x1",
     ],
 )
 def test_names_the_mistake(mistake: str) -> None:

@@ -1,4 +1,4 @@
-"""The official `livepeer-ai` client against the stand-in: its whole list of routes."""
+"""The official `livepeer-ai` client against the mock gateway: its whole list of routes."""
 
 import httpx
 import pytest

@@ -17,7 +17,7 @@ def raw(data: bytes, more: str = "") -> str:
 
 
 @pytest.mark.parametrize("target", ANY_ROUTE)
-async def test_drop_answers_nothing(mock_gateway: MockGateway, target: str) -> None:
+async def test_drop_sends_nothing(mock_gateway: MockGateway, target: str) -> None:
     assert await exchange(mock_gateway.port, request(target, "X-Mock-Gateway: drop", body=b"all of it")) == b""
     await mock_gateway.wait_for(finished=1)
     seen = mock_gateway.requests[0]
@@ -39,15 +39,15 @@ async def test_reset(mock_gateway: MockGateway) -> None:
 
 @pytest.mark.parametrize("target", ANY_ROUTE)
 async def test_empty_success(client: httpx.AsyncClient, target: str) -> None:
-    answer = await client.post(target, headers={"x-mock-gateway": "empty"})
-    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
+    response = await client.post(target, headers={"x-mock-gateway": "empty"})
+    assert (response.status_code, response.content, response.headers["content-length"]) == (200, b"", "0")
 
 
 @pytest.mark.parametrize("target", ANY_ROUTE)
 @pytest.mark.parametrize("status", [204, 304, 400, 402, 418, 429, 500, 503, 599])
 async def test_status(client: httpx.AsyncClient, target: str, status: int) -> None:
-    answer = await client.post(target, headers={"x-mock-gateway": f"status={status}"})
-    assert answer.status_code == status
+    response = await client.post(target, headers={"x-mock-gateway": f"status={status}"})
+    assert response.status_code == status
 
 
 async def test_early_status_comes_before_the_body(mock_gateway: MockGateway) -> None:
@@ -63,8 +63,8 @@ async def test_early_status_comes_before_the_body(mock_gateway: MockGateway) -> 
 @pytest.mark.parametrize("framing", ["", ",chunked"])
 @pytest.mark.parametrize("limit", [0, 1, 65_536, 99_999, 100_000])
 async def test_drop_after_bytes(mock_gateway: MockGateway, limit: int, framing: str) -> None:
-    told = f"X-Mock-Gateway: bytes=100000,drop-after-bytes={limit}{framing}"
-    head, _, body = (await exchange(mock_gateway.port, request("/x", told))).partition(b"\r\n\r\n")
+    behaviour = f"X-Mock-Gateway: bytes=100000,drop-after-bytes={limit}{framing}"
+    head, _, body = (await exchange(mock_gateway.port, request("/x", behaviour))).partition(b"\r\n\r\n")
     assert b" 200 OK" in head
     if framing:
         pieces = body.split(b"\r\n")[1::2]
@@ -78,23 +78,23 @@ async def test_drop_after_bytes(mock_gateway: MockGateway, limit: int, framing: 
 
 
 async def test_raw_bytes_are_sent_as_they_are(mock_gateway: MockGateway) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"
-    assert await exchange(mock_gateway.port, request("/llm", f"X-Mock-Gateway: {raw(answer)}")) == answer
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"
+    assert await exchange(mock_gateway.port, request("/llm", f"X-Mock-Gateway: {raw(response)}")) == response
 
 
 async def test_a_slow_head(mock_gateway: MockGateway) -> None:
-    answer = b"HTTP/1.1 204 No Content\r\n\r\n"
-    told = raw(answer, f",chunks={len(answer)},hold=byte,hold-at=9")
+    response = b"HTTP/1.1 204 No Content\r\n\r\n"
+    behaviour = raw(response, f",chunks={len(response)},hold=byte,hold-at=9")
     peer = await Peer.connect(mock_gateway.port)
-    await peer.send(request("/llm", f"X-Mock-Gateway: {told}"))
+    await peer.send(request("/llm", f"X-Mock-Gateway: {behaviour}"))
     await mock_gateway.wait_for(held=1)
-    assert await peer.until(b"1.1 ") == answer[:9]
+    assert await peer.until(b"1.1 ") == response[:9]
     mock_gateway.release("byte")
-    assert await peer.rest() == answer[9:]
+    assert await peer.rest() == response[9:]
     await peer.close()
 
 
-async def test_stall_never_answers(mock_gateway: MockGateway) -> None:
+async def test_stall_never_responds(mock_gateway: MockGateway) -> None:
     peer = await Peer.connect(mock_gateway.port)
     await peer.send(request("/llm", "X-Mock-Gateway: stall"))
     await mock_gateway.wait_for(held=1)
@@ -105,7 +105,7 @@ async def test_stall_never_answers(mock_gateway: MockGateway) -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1, 3])
-async def test_stall_in_the_answer(mock_gateway: MockGateway, at: int) -> None:
+async def test_stall_in_the_response(mock_gateway: MockGateway, at: int) -> None:
     peer = await Peer.connect(mock_gateway.port)
     await peer.send(request("/x", f"X-Mock-Gateway: bytes=3,chunks=3,stall,hold-at={at}"))
     await mock_gateway.wait_for(held=1)
@@ -116,10 +116,10 @@ async def test_stall_in_the_answer(mock_gateway: MockGateway, at: int) -> None:
     assert mock_gateway.requests[0].disconnected_at == at
 
 
-@pytest.mark.parametrize(("told", "sent"), [("delay=3600", 0), ("bytes=3,chunks=3,chunk-delay=3600", 1)])
-async def test_delays(mock_gateway: MockGateway, told: str, sent: int) -> None:
+@pytest.mark.parametrize(("behaviour", "sent"), [("delay=3600", 0), ("bytes=3,chunks=3,chunk-delay=3600", 1)])
+async def test_delays(mock_gateway: MockGateway, behaviour: str, sent: int) -> None:
     peer = await Peer.connect(mock_gateway.port)
-    await peer.send(request("/x", f"X-Mock-Gateway: {told}"))
+    await peer.send(request("/x", f"X-Mock-Gateway: {behaviour}"))
     await (peer.until(b"\r\n\r\n" + pattern_slice(0, 1)) if sent else mock_gateway.wait_for(seen=1))
     await peer.close()
     await mock_gateway.wait_for(finished=1)
@@ -127,8 +127,8 @@ async def test_delays(mock_gateway: MockGateway, told: str, sent: int) -> None:
 
 
 async def test_delays_end(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/x", headers={"x-mock-gateway": "delay=0.01,bytes=3,chunks=3,chunk-delay=0.01"})
-    assert answer.content == pattern_slice(0, 3)
+    response = await client.get("/x", headers={"x-mock-gateway": "delay=0.01,bytes=3,chunks=3,chunk-delay=0.01"})
+    assert response.content == pattern_slice(0, 3)
 
 
 async def test_close_is_announced_and_hangup_is_not(mock_gateway: MockGateway) -> None:
@@ -142,16 +142,16 @@ async def test_close_is_announced_and_hangup_is_not(mock_gateway: MockGateway) -
 
 async def test_added_headers(client: httpx.AsyncClient) -> None:
     lines = ["Set-Cookie: a=1", "Set-Cookie: b=2", "X-Orchestrator-Url:https://o:1"]
-    answer = await client.get("/healthz", headers=[("x-mock-gateway-header", line) for line in lines])
-    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
-    assert answer.headers["x-orchestrator-url"] == "https://o:1"
+    response = await client.get("/healthz", headers=[("x-mock-gateway-header", line) for line in lines])
+    assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert response.headers["x-orchestrator-url"] == "https://o:1"
 
 
 async def test_a_mistaken_instruction_is_refused(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/healthz", headers={"x-mock-gateway": "dorp"})
-    assert (answer.status_code, answer.text) == (400, "X-Mock-Gateway: cannot read 'dorp'\n")
-    answer = await client.post("/text-to-image", json={"model_id": "mock/dorp"})
-    assert answer.json()["error"]["message"] == "X-Mock-Gateway: cannot read 'dorp'"
+    response = await client.get("/healthz", headers={"x-mock-gateway": "dorp"})
+    assert (response.status_code, response.text) == (400, "X-Mock-Gateway: cannot read 'dorp'\n")
+    response = await client.post("/text-to-image", json={"model_id": "mock/dorp"})
+    assert response.json()["error"]["message"] == "X-Mock-Gateway: cannot read 'dorp'"
 
 
 async def test_a_crash_takes_every_connection_and_the_listener() -> None:
@@ -174,7 +174,7 @@ async def test_a_crash_takes_every_connection_and_the_listener() -> None:
         await idle.close()
 
 
-async def test_pipelined_requests_are_answered_in_order(mock_gateway: MockGateway) -> None:
+async def test_pipelined_requests_have_responses_in_order(mock_gateway: MockGateway) -> None:
     first = request("/x", "X-Mock-Gateway: bytes=3,hold=first")
     second = request("/x", "X-Mock-Gateway: bytes=2,close")
     peer = await Peer.connect(mock_gateway.port)

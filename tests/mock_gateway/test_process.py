@@ -1,4 +1,4 @@
-"""The stand-in as a process of its own."""
+"""The mock gateway as a process of its own."""
 
 import asyncio
 import signal
@@ -46,7 +46,8 @@ async def test_a_crash_exits_with_2() -> None:
 
 
 async def test_options() -> None:
-    options = ["--external-store", "--gateway-host", "g.example", "--no-http-ingest"]
+    options = ["--external-store", "--gateway-host", "g.example", "--no-http-ingest", "--capacity", "4"]
+    options += ["--stock-ffmpeg", "--async-results", "--monitor", "--offchain", "--byoc-event-timeout", "1"]
     async with running(*options) as (_, url), httpx.AsyncClient(base_url=url, trust_env=False) as client:
         assert (await client.post("/llm")).status_code == 404
 

@@ -1,4 +1,4 @@
-"""What the stand-in remembers, and waiting for it: in process and over the control surface."""
+"""What the mock gateway remembers, and waiting for it: in process and over the control surface."""
 
 import asyncio
 import hashlib
@@ -112,8 +112,8 @@ async def test_sessions_are_bounded() -> None:
     async with MockGateway() as mock_gateway, connect(mock_gateway) as client:
         urls = []
         for _ in range(1001):
-            answer = await client.post("/text-to-image", json={"model_id": "m", "width": 8, "height": 8})
-            urls.append(answer.json()["images"][0]["url"])
+            response = await client.post("/text-to-image", json={"model_id": "m", "width": 8, "height": 8})
+            urls.append(response.json()["images"][0]["url"])
         assert (await client.get(urls[0])).status_code == 404
         assert (await client.get(urls[1])).status_code == 200
 
@@ -124,13 +124,13 @@ async def test_500_at_once(mock_gateway: MockGateway) -> None:
     async with aiohttp.ClientSession(mock_gateway.url, connector=connector) as session:
 
         async def ask() -> str:
-            async with session.post("/llm", json=chat, headers={"x-mock-gateway": "hold=all"}) as answer:
-                return (await answer.text())[-2:]
+            async with session.post("/llm", json=chat, headers={"x-mock-gateway": "hold=all"}) as response:
+                return (await response.text())[-2:]
 
-        asked = [asyncio.create_task(ask()) for _ in range(500)]
+        clients = [asyncio.create_task(ask()) for _ in range(500)]
         assert (await mock_gateway.wait_for(held=500, timeout=60))["peak"] == 500
         mock_gateway.release("all")
-        assert set(await asyncio.gather(*asked)) == {"\n\n"}
+        assert set(await asyncio.gather(*clients)) == {"\n\n"}
     assert [seen.outcome for seen in mock_gateway.requests] == ["complete"] * 500
 
 

@@ -1,4 +1,4 @@
-"""Whatever arrives, a handler answers or drops as told: none fails by accident."""
+"""Whatever arrives, a handler responds or drops as requested: none fails by accident."""
 
 import asyncio
 import base64
@@ -56,8 +56,8 @@ def test_no_request_makes_a_handler_fail(target: tuple[str, str], value: Any, ju
         async with MockGateway() as mock_gateway, aiohttp.ClientSession(mock_gateway.url) as session:
             for body in (text.encode(), junk, multipart):
                 try:
-                    async with session.request(method, path, data=body, headers=headers) as answer:
-                        await answer.read()
+                    async with session.request(method, path, data=body, headers=headers) as response:
+                        await response.read()
                 except aiohttp.ServerDisconnectedError:
                     pass
             await mock_gateway.wait_for(finished=3)

@@ -51,10 +51,10 @@ def test_echo_is_exact(method: str, route: str, body: bytes, pieces: int, chunke
         headers = {"x-mock-gateway": "echo,chunked" if chunked else "echo", "content-type": "x/y"}
         async with MockGateway() as mock_gateway, connect(mock_gateway) as client:
             content = parts() if pieces else body
-            answer = await client.request(method, route, content=content, headers=headers)
-            assert (answer.status_code, answer.content) == (200, body)
-            assert answer.headers["content-type"] == "x/y"
-            framed = "content-length" in answer.headers
+            response = await client.request(method, route, content=content, headers=headers)
+            assert (response.status_code, response.content) == (200, body)
+            assert response.headers["content-type"] == "x/y"
+            framed = "content-length" in response.headers
             assert framed == (not chunked and not pieces and (bool(body) or method in {"POST", "PUT", "PATCH"}))
             seen = mock_gateway.requests[0]
             assert (seen.body_length, seen.body_sha256) == (len(body), hashlib.sha256(body).hexdigest())
@@ -62,7 +62,7 @@ def test_echo_is_exact(method: str, route: str, body: bytes, pieces: int, chunke
     asyncio.run(run())
 
 
-async def test_echo_answers_while_it_receives(mock_gateway: MockGateway) -> None:
+async def test_echo_sends_while_it_receives(mock_gateway: MockGateway) -> None:
     peer = await Peer.connect(mock_gateway.port)
     await peer.send(request("/x", "X-Mock-Gateway: echo,status=201").replace(b"Length: 0", b"Length: 6"))
     assert b" 201 " in await peer.until(b"\r\n\r\n")
@@ -74,17 +74,17 @@ async def test_echo_answers_while_it_receives(mock_gateway: MockGateway) -> None
 
 
 async def test_a_declared_length_for_a_chunked_echo(client: httpx.AsyncClient) -> None:
-    answer = await client.put("/x", content=upload(1000), headers={"x-mock-gateway": "echo,length=1000"})
-    assert (answer.headers["content-length"], answer.content) == ("1000", pattern_slice(0, 1000))
+    response = await client.put("/x", content=upload(1000), headers={"x-mock-gateway": "echo,length=1000"})
+    assert (response.headers["content-length"], response.content) == ("1000", pattern_slice(0, 1000))
 
 
-@pytest.mark.parametrize("told", ["", ",chunked", ",chunks=7", ",chunks=9999,status=206"])
-async def test_bytes(mock_gateway: MockGateway, client: httpx.AsyncClient, told: str) -> None:
-    answer = await client.get("/any/where", headers={"x-mock-gateway": f"bytes=200000{told}"})
-    assert answer.content == pattern_slice(0, 200_000)
-    assert answer.status_code == (206 if "206" in told else 200)
-    assert ("content-length" in answer.headers) == ("chunked" not in told)
-    if "chunks=7" in told:
+@pytest.mark.parametrize("behaviour", ["", ",chunked", ",chunks=7", ",chunks=9999,status=206"])
+async def test_bytes(mock_gateway: MockGateway, client: httpx.AsyncClient, behaviour: str) -> None:
+    response = await client.get("/any/where", headers={"x-mock-gateway": f"bytes=200000{behaviour}"})
+    assert response.content == pattern_slice(0, 200_000)
+    assert response.status_code == (206 if "206" in behaviour else 200)
+    assert ("content-length" in response.headers) == ("chunked" not in behaviour)
+    if "chunks=7" in behaviour:
         assert mock_gateway.requests[0].chunks_sent == 7
 
 
@@ -94,14 +94,14 @@ async def test_64_mib_each_way_in_little_memory() -> None:
         expected.update(piece)
     async with running() as (process, url):
         peer = await Peer.connect(int(url.rpartition(":")[2]))
-        for target, told in (("/process/request/x", "echo"), ("/live/m/0.ts", "tokens=0")):
-            head = request(target, f"X-Mock-Gateway: {told}").replace(b"Length: 0", b"Length: %d" % LARGE)
+        for target, behaviour in (("/process/request/x", "echo"), ("/live/m/0.ts", "tokens=0")):
+            head = request(target, f"X-Mock-Gateway: {behaviour}").replace(b"Length: 0", b"Length: %d" % LARGE)
             sending = asyncio.create_task(send_all(peer, head))
-            answer = await peer.until(b"\r\n\r\n")
-            if told == "echo":
+            response = await peer.until(b"\r\n\r\n")
+            if behaviour == "echo":
                 assert await peer.digest(LARGE) == expected.digest()
             else:
-                assert b" 422 " in answer
+                assert b" 422 " in response
             await sending
         await peer.close()
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -122,7 +122,7 @@ def high_water(pid: int) -> int:
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-async def test_an_unread_answer_is_not_buffered(mock_gateway: MockGateway) -> None:
+async def test_an_unread_response_is_not_buffered(mock_gateway: MockGateway) -> None:
     peer = await Peer.connect(mock_gateway.port)
     await peer.send(request("/x", f"X-Mock-Gateway: bytes={16 * LARGE}", method="GET"))
     await peer.until(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What the stand-in asks and tells others, as the gateway does (gateway contract section 5)."""
+"""The webhooks that the mock gateway calls, as the gateway does (CONTRACT.md section 5)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 from proxy.mock_gateway.gateway import Hooks
 from proxy.mock_gateway.media import ts
 from tests.mock_gateway.conftest import connect, running
@@ -28,167 +28,181 @@ SEGMENT = ts(10_000)
 
 
 @dataclass
-class Heard:
-    """A product layer that notes every call and answers as it is told."""
+class Listener:
+    """A product layer that notes every call and responds with `status` and `response`."""
 
     url: str = ""
     status: int = 200
-    answer: object = field(default_factory=dict)
+    response: object = field(default_factory=dict)
     calls: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
 
-    async def hear(self, request: Request) -> Response:
+    async def receive(self, request: Request) -> Response:
         self.calls.append((request.url.path, json.loads(await request.body()), dict(request.headers)))
-        return Response(b"" if self.answer is None else json.dumps(self.answer), self.status)
+        return Response(b"" if self.response is None else json.dumps(self.response), self.status)
 
     def hooks(self) -> Hooks:
         return Hooks(f"{self.url}/live", "secret", f"{self.url}/beat", {"x-a": "b"}, 0, f"{self.url}/push")
 
 
 @pytest.fixture
-async def heard() -> AsyncIterator[Heard]:
-    told = Heard()
-    async with served(Starlette(routes=[Route("/{path}", told.hear, methods=["POST"])])) as told.url:
-        yield told
+async def listener() -> AsyncIterator[Listener]:
+    made = Listener()
+    async with served(Starlette(routes=[Route("/{path}", made.receive, methods=["POST"])])) as made.url:
+        yield made
 
 
 @pytest.fixture
-async def asking(heard: Heard) -> AsyncIterator[MockGateway]:
-    """A stand-in that calls `heard`."""
-    async with MockGateway(hooks=heard.hooks()) as gateway:
+async def calling(listener: Listener) -> AsyncIterator[MockGateway]:
+    """A mock gateway that calls `listener`."""
+    async with MockGateway(Options(gateway_host="g.example"), hooks=listener.hooks()) as gateway:
         yield gateway
 
 
-async def test_whip_is_answered_before_the_webhook(heard: Heard, asking: MockGateway) -> None:
-    heard.answer = {"stream_id": "theirs", "pipeline": "noop", "pipeline_parameters": {"a": 1}}
-    async with connect(asking) as client:
-        answer = await client.post(f"{LIVE}/cam/whip?token=t&streamId=mine", content=b"v=0", headers=SDP)
-        assert answer.status_code == 201
-        await eventually(lambda: asking.live == ["theirs"])
+async def test_whip_is_201_before_the_webhook(listener: Listener, calling: MockGateway) -> None:
+    listener.response = {"stream_id": "theirs", "pipeline": "noop", "pipeline_parameters": {"a": 1}}
+    async with connect(calling) as client:
+        response = await client.post(f"{LIVE}/cam/whip?token=t&streamId=mine", content=b"v=0", headers=SDP)
+        assert response.status_code == 201
+        await eventually(lambda: calling.live == ["theirs"])
         status = (await client.get(f"{LIVE}/theirs/status")).json()
     assert status["pipeline"] == "noop"
-    [(path, question, headers)] = heard.calls
+    [(path, body, headers)] = listener.calls
     assert path == "/live"
     assert (headers["x-api-key"], headers["authorization"]) == ("secret", "secret")
-    assert question["type"] == "livepeer-whip"
-    assert question["stream"] == question["stream_key"] == "cam"
-    assert question["query_params"] == "token=t&streamId=mine"
-    assert set(question) == {
+    assert body["type"] == "livepeer-whip"
+    assert body["stream"] == body["stream_key"] == "cam"
+    assert body["query_params"] == "token=t&streamId=mine"
+    live = "https://g.example/live/video-to-video"
+    assert body["status_url"] == f"{live}/mine//status"
+    assert body["update_url"] == f"{live}/cam//update"
+    assert set(body) == {
         *("stream", "stream_key", "type", "query_params", "gateway_host", "whep_url", "status_url", "update_url")
     }
 
 
-@pytest.mark.parametrize(("status", "answer"), [(403, {}), (200, None), (500, None)])
+@pytest.mark.parametrize(("status", "response"), [(403, {}), (200, None), (500, None)])
 async def test_a_stream_that_is_refused_is_closed_after_its_201(
-    heard: Heard, asking: MockGateway, status: int, answer: object
+    listener: Listener, calling: MockGateway, status: int, response: object
 ) -> None:
-    heard.status, heard.answer = status, answer
-    async with connect(asking) as client:
+    listener.status, listener.response = status, response
+    async with connect(calling) as client:
         assert (await client.post(f"{LIVE}/cam/whip", content=b"v=0", headers=SDP)).status_code == 201
-        await eventually(lambda: asking.kicked == [""])
+        await eventually(lambda: calling.kicked == [""])
         assert (await client.post(f"{LIVE}/cam/update", content=b"{}")).status_code == 404
         assert (await client.post(f"{LIVE}/cam/start", data=FORM)).status_code == 403
-    assert asking.live == []
+    assert calling.live == []
 
 
 async def test_media_mtx_waits_for_the_webhook_and_empty_values_leave_the_clients(
-    heard: Heard, asking: MockGateway
+    listener: Listener, calling: MockGateway
 ) -> None:
-    heard.answer = {"stream_id": "", "pipeline": ""}
-    async with connect(asking) as client:
+    listener.response = {"stream_id": "", "pipeline": ""}
+    async with connect(calling) as client:
         for kind, expected in (("rtmpConn", "rtmp"), ("webrtcSession", "whip")):
             form = FORM | {"source_type": kind}
             assert (await client.post(f"{LIVE}/cam/start", data=form)).status_code == 200
-            assert heard.calls[-1][1]["type"] == expected
-    assert asking.live == ["mine"]
+            assert listener.calls[-1][1]["type"] == expected
+    assert calling.live == ["mine"]
 
 
-async def test_a_heartbeat_tells_what_lives_and_ends_what_it_is_told_to(heard: Heard, asking: MockGateway) -> None:
-    heard.answer = None
-    await asking.beat()
-    assert heard.calls[-1][:2] == ("/beat", {"ids": None})
-    assert heard.calls[-1][2]["x-a"] == "b"
-    heard.answer = {"stream_id": "one"}
-    async with connect(asking) as client:
+async def test_a_heartbeat_names_running_streams_and_ends_those_in_its_response(
+    listener: Listener, calling: MockGateway
+) -> None:
+    listener.response = None
+    await calling.beat()
+    assert listener.calls[-1][:2] == ("/beat", {"ids": None})
+    assert listener.calls[-1][2]["x-a"] == "b"
+    listener.response = {"stream_id": "one"}
+    async with connect(calling) as client:
         await client.post(f"{LIVE}/cam/start", data=FORM)
-        heard.answer = {"terminatedStreamIds": ["one", "unknown"]}
-        heard.status = 503
-        await asking.beat()
-        assert asking.live == ["one"], "only a success is listened to"
-        heard.status = 200
-        told = (await client.post("/__mock/heartbeat?times=2")).status_code
-        assert told == 200
-        assert [call[1] for call in heard.calls[-2:]] == [{"ids": ["one"]}, {"ids": None}]
+        listener.response = {"terminatedStreamIds": ["one", "unknown"]}
+        listener.status = 503
+        await calling.beat()
+        assert calling.live == ["one"], "only a success is listened to"
+        listener.status = 200
+        assert (await client.post("/__mock/heartbeat?times=2")).status_code == 200
+        assert [call[1] for call in listener.calls[-2:]] == [{"ids": ["one"]}, {"ids": None}]
         assert (await client.get("/__mock/live")).json() == {"streams": [], "kicked": ["one"]}
         await client.post("/__mock/heartbeat?ids=a,b")
-    assert heard.calls[-1][1] == {"ids": ["a", "b"]}
+    assert listener.calls[-1][1] == {"ids": ["a", "b"]}
 
 
-async def test_nobody_who_answers_harms_no_stream() -> None:
+async def test_a_heartbeat_without_a_listener_harms_no_stream() -> None:
     async with MockGateway(hooks=Hooks(heartbeat_url="http://127.0.0.1:9/beat", heartbeat_interval=0)) as gateway:
         await gateway.beat()
 
 
-async def test_a_push_is_asked_about_once(heard: Heard, asking: MockGateway) -> None:
-    heard.answer = {"manifestID": "theirs", "profiles": [{"name": "small", "width": 16, "height": 16, "bitrate": 1}]}
-    async with connect(asking) as client:
+async def test_a_push_calls_its_webhook_once(listener: Listener, calling: MockGateway) -> None:
+    listener.response = {
+        "manifestID": "theirs",
+        "profiles": [{"name": "small", "width": 16, "height": 16, "bitrate": 1}],
+    }
+    async with connect(calling) as client:
         for number in range(2):
-            answer = await client.post(
+            response = await client.post(
                 f"/live/mine/{number}.ts?q=1", content=SEGMENT, headers={"accept": "multipart/mixed"}
             )
-            assert b"Rendition-Name: small" in answer.content
+            assert b"Rendition-Name: small" in response.content
         playlist = (await client.get("/stream/theirs.m3u8")).text
     assert "small" in playlist
-    [(path, question, _)] = heard.calls
-    assert (path, question) == ("/push", {"url": f"{asking.url}/live/mine/0.ts"})
+    [(path, body, _)] = listener.calls
+    assert (path, body) == ("/push", {"url": f"{calling.url}/live/mine/0.ts"})
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "expected"),
+    ("status", "response", "expected"),
     [(200, None, 200), (200, {}, 403), (200, {"manifestID": ""}, 403), (403, None, 403), (204, None, 403)],
 )
 async def test_a_push_that_is_refused(
-    heard: Heard, asking: MockGateway, status: int, answer: object, expected: int
+    listener: Listener, calling: MockGateway, status: int, response: object, expected: int
 ) -> None:
-    heard.status, heard.answer = status, answer
-    async with connect(asking) as client:
+    listener.status, listener.response = status, response
+    async with connect(calling) as client:
         assert (await client.post("/live/mine/0.ts", content=SEGMENT)).status_code == expected
 
 
-async def test_profiles_of_header_and_webhook_must_agree(heard: Heard, asking: MockGateway) -> None:
-    heard.answer = {"manifestID": "m", "profiles": [{"name": "a", "width": 16, "height": 16}]}
+async def test_profiles_of_header_and_webhook_must_agree(listener: Listener, calling: MockGateway) -> None:
+    listener.response = {"manifestID": "m", "profiles": [{"name": "a", "width": 16, "height": 16}]}
     header = json.dumps({"profiles": [{"name": "b", "width": 16, "height": 16}]})
-    async with connect(asking) as client:
-        answer = await client.post(
+    async with connect(calling) as client:
+        response = await client.post(
             "/live/m/0.ts", content=SEGMENT, headers={"livepeer-transcode-configuration": header}
         )
-    assert answer.status_code == 500
+    assert response.status_code == 500
 
 
-async def test_a_recording_is_asked_about_once(heard: Heard) -> None:
-    heard.answer = {"manifestID": "m"}
-    async with MockGateway(external_store=True, hooks=heard.hooks()) as gateway, connect(gateway) as client:
+async def test_a_recording_calls_its_webhook_once(listener: Listener) -> None:
+    listener.response = {"manifestID": "m"}
+    async with MockGateway(Options(external_store=True), hooks=listener.hooks()) as gateway, connect(gateway) as client:
         await client.post("/live/m/0.ts", content=SEGMENT)
-        heard.calls.clear()
-        heard.status = 403
+        listener.calls.clear()
+        listener.status = 403
         assert (await client.get("/recordings/m/index.m3u8")).status_code == 403
-        heard.answer = "stream not found"
+        listener.response = "stream not found"
         assert (await client.get("/recordings/m/index.m3u8")).status_code == 404
-        heard.status, heard.answer = 200, None
+        listener.status, listener.response = 200, None
         for _ in range(2):
             assert (await client.get("/recordings/m/index.m3u8")).status_code == 200
-    assert [call[1] for call in heard.calls] == [{"url": "/recordings/m/index.m3u8"}] * 3
+    assert [call[1] for call in listener.calls] == [{"url": "/recordings/m/index.m3u8"}] * 3
 
 
-async def test_flags_have_the_gateways_names(heard: Heard) -> None:
-    heard.answer = None
-    flags = ["-liveAIHeartbeatURL", f"{heard.url}/beat", "-liveAIHeartbeatHeaders", "x-a:b,x-c:d"]
-    more = ["-liveAIHeartbeatInterval", "0.05", "-liveAIAuthWebhookUrl", f"{heard.url}/live", "-liveAIAuthApiKey", "k"]
-    async with running(*flags, *more, "-authWebhookUrl", f"{heard.url}/push") as (_, url):
-        await eventually(lambda: len(heard.calls) >= 2)
-        path, body, headers = heard.calls[0]
+async def test_flags_have_the_gateways_names(listener: Listener) -> None:
+    listener.response = None
+    flags = ["-liveAIHeartbeatURL", f"{listener.url}/beat", "-liveAIHeartbeatHeaders", "x-a:b,x-c:d"]
+    more = [
+        "-liveAIHeartbeatInterval",
+        "0.05",
+        "-liveAIAuthWebhookUrl",
+        f"{listener.url}/live",
+        "-liveAIAuthApiKey",
+        "k",
+    ]
+    async with running(*flags, *more, "-authWebhookUrl", f"{listener.url}/push") as (_, url):
+        await eventually(lambda: len(listener.calls) >= 2)
+        path, body, headers = listener.calls[0]
         assert (path, body, headers["x-a"], headers["x-c"]) == ("/beat", {"ids": None}, "b", "d")
         async with httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as client:
             await client.post("/live/mine/0.ts", content=SEGMENT)
             await client.post(f"{LIVE}/cam/start", data=FORM)
-    assert {"/push", "/live"} <= {call[0] for call in heard.calls}
-    assert next(call[2]["x-api-key"] for call in heard.calls if call[0] == "/live") == "k"
+    assert {"/push", "/live"} <= {call[0] for call in listener.calls}
+    assert next(call[2]["x-api-key"] for call in listener.calls if call[0] == "/live") == "k"

@@ -8,7 +8,7 @@ DEADLINE = 10.0
 
 
 class Peer:
-    """One TCP connection to the stand-in."""
+    """One TCP connection to the mock gateway."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -56,7 +56,7 @@ def request(target: str, *headers: str, method: str = "POST", body: bytes = b"")
 
 
 async def exchange(port: int, data: bytes) -> bytes:
-    """What the stand-in sends for `data` before it closes the connection."""
+    """Return what the mock gateway sends for `data` before it closes the connection."""
     peer = await Peer.connect(port)
     try:
         await peer.send(data)

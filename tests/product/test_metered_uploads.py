@@ -9,10 +9,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 from proxy.mock_gateway.media import png, wav
 from tests.support.deployment import Deployment, deployed
-from tests.usage_tracker.media import made
+from tests.usage_tracker.media import media_files
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -42,7 +42,7 @@ SECOND = wav(1_000)
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def sold(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """A gate whose plans sell pixels, seconds and characters; its gateway has an object store."""
-    async with MockGateway(external_store=True) as gateway:
+    async with MockGateway(Options(external_store=True, async_results=True)) as gateway:
         routing = {"pools": {"stored": {"gateways": [{"url": gateway.url}]}}}
         config = {"plans": PLANS, "edge": {"async_video": True}, "routing": routing}
         async with deployed(tmp_path_factory.mktemp("sold"), config) as gate:
@@ -146,20 +146,20 @@ async def test_a_detached_video_is_sold_once(sold: Deployment, web: httpx.AsyncC
     assert all(event["units"] == {} for event in others)
 
 
-@pytest.mark.parametrize("name", made.FIVE)
+@pytest.mark.parametrize("name", media_files.ONE_PER_CONTAINER)
 async def test_audio_is_sold_by_its_own_length(sold: Deployment, web: httpx.AsyncClient, name: str) -> None:
-    form = file("audio", made.five()[name], return_timestamps="false", metadata='{"duration":"0"}')
+    form = file("audio", media_files.one_per_container()[name], return_timestamps="false", metadata='{"duration":"0"}')
     answer, event = await billed(sold, web, "/audio-to-text", **form)
     assert answer.status_code == 200
     milliseconds = event["units"]["milliseconds"]
-    assert abs(milliseconds - 1000 * made.seconds(name)) < 50
+    assert abs(milliseconds - 1000 * media_files.seconds(name)) < 50
     assert event["provenance"]["milliseconds"] == "measured"
     assert event["amount"] == str(milliseconds)
     assert event["network_units"] == 7_000
 
 
 async def test_what_cannot_be_read_is_sold_by_the_plans_rule(sold: Deployment, web: httpx.AsyncClient) -> None:
-    sound = made.strangers()["sound.webm"]
+    sound = media_files.unsupported_sounds()["sound.webm"]
     answer, event = await billed(sold, web, "/audio-to-text", plan="guessing", **file("audio", sound))
     assert answer.status_code == 200
     assert (event["units"]["milliseconds"], event["provenance"]["milliseconds"]) == (2 * len(sound), "estimated")

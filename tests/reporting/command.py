@@ -1,4 +1,4 @@
-"""`tollgate` in a process of its own, beside the loop that the test runs."""
+"""Runs `tollgate` in a process of its own, beside the event loop of the test."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from tests.cli.conftest import Done
 
 
 class Command:
-    """`tollgate` in one folder, on one Redis."""
+    """Runs `tollgate` in one folder, on one Redis."""
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder = folder
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
         self._environment = {**inherited, "TOLLGATE_REDIS_URL": redis_url}
 
-    async def start(self, *arguments: str, **environment: str) -> Process:
-        """Begin; the caller ends it."""
+    async def start(self, *arguments: str, stdout: int = PIPE, **environment: str) -> Process:
+        """Start the process, which the caller ends; its output goes to `stdout`, a pipe or a file descriptor."""
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "proxy.cli.main", *arguments),
-            stdout=PIPE,
+            stdout=stdout,
             stderr=PIPE,
             cwd=self.folder,
             env={**self._environment, **environment},
         )
 
     async def __call__(self, *arguments: str, **environment: str) -> Done:
-        """Run to the end."""
-        process = await self.start(*arguments, **environment)
+        """Run the command to its end."""
+        process = await self.start(*arguments, stdout=PIPE, **environment)
         try:
             async with asyncio.timeout(60):
                 out, err = await process.communicate()

@@ -1,4 +1,4 @@
-"""Books in a real Redis that stops with its test."""
+"""Fixtures over a Redis server of each test: recorded usage, the command line, a receiver of exports."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from proxy.store.store import Store
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books
+from tests.reporting.ledger_fixture import RecordedUsage
 from tests.reporting.receiver import Receiver
 from tests.store.servers import RedisServer, binaries
 
@@ -20,9 +20,9 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def books(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Books]:
+async def usage_records(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[RecordedUsage]:
     async with await Store.open(redis_server.url, tmp_path, deadline=5) as store:
-        opened = Books(store, tmp_path)
+        opened = RecordedUsage(store, tmp_path)
         yield opened
         await opened.ledger.drain()
         opened.ledger.close()

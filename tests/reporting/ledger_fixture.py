@@ -1,4 +1,4 @@
-"""Books kept by the real ledger in a real Redis, for what reads them."""
+"""Usage recorded by the ledger in Redis, for tests of what reads it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ TAGS = 16
 UNLIMITED = Plan(tier="premium")
 
 
-class Books:
-    """A store with a ledger on it, as one worker has them."""
+class RecordedUsage:
+    """A store with a ledger, as in one worker, and methods that record usage."""
 
     def __init__(self, store: Store, data_dir: Path, *, cluster: bool = False) -> None:
         self.store = store
@@ -45,7 +45,7 @@ class Books:
         self._numbers = itertools.count()
 
     async def app(self, name: str = "acme", plan: str = "unlimited") -> str:
-        """A new app's client id."""
+        """Create an app and return its client id."""
         record, _ = await Apps(self.store.redis, None).create(name, plan)
         return record.client_id
 
@@ -64,7 +64,7 @@ class Books:
         at: datetime | None = None,
         outcome: str = "complete",
     ) -> str:
-        """One request from admission to settlement, which ends at `at` (else now); its id."""
+        """Record one request from admission to settlement, which ends at `at` (else now), and return its id."""
         policy = self.ledger.policy(app, user, key, plan_name, plan)
         admitted = await self.ledger.admit(str(ULID()), policy, workload=workload, model=model, units={})
         assert isinstance(admitted, Admitted), admitted
@@ -90,19 +90,19 @@ class Books:
         return hold.request_id
 
     async def requests(self, app: str, count: int) -> list[str]:
-        """So many requests one after the other; their ids."""
+        """Record `count` requests, one after the other, and return their ids."""
         return [await self.request(app, units={Unit.PIXELS: next(self._numbers)}, amount=1) for _ in range(count)]
 
     def streams(self) -> list[str]:
-        """The streams of all hash tags."""
+        """Return the names of the streams of all hash tags."""
         return [self.keys.shared(tag).events for tag in self.keys.tags]
 
 
 def utc(text: str) -> datetime:
-    """A moment written in ISO 8601, in UTC."""
+    """Return the moment that is written in ISO 8601, in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def milliseconds(moment: datetime) -> int:
-    """Unix milliseconds of a moment."""
+    """Return the Unix milliseconds of a moment."""
     return round(moment.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""A receiver of exported events over real HTTP, which answers as it is told."""
+"""A receiver of exported events over HTTP, whose responses the test sets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Batch = list[dict[str, Any]]
 
 
 async def accept(_: Batch) -> web.Response:
-    """Take everything."""
+    """Accept every batch."""
     return web.Response(status=204)
 
 
 @dataclass
 class Receiver:
-    """Keeps what it accepts. `judge` answers a batch; a batch counts as accepted when the answer is a 2xx."""
+    """Keeps the batches that it accepts: those for which `judge` returns a 2xx."""
 
     judge: Callable[[Batch], Awaitable[web.Response]] = accept
     port: int = 0
@@ -61,7 +61,7 @@ class Receiver:
         self.requests.append(batch)
         self.headers.append(dict(request.headers))
         self.arrived.set()
-        answer = await self.judge(batch)
-        if 200 <= answer.status < 300:
+        response = await self.judge(batch)
+        if 200 <= response.status < 300:
             self.accepted += batch
-        return answer
+        return response

@@ -1,4 +1,4 @@
-"""What is wrong with a command is told before anything is opened: no Redis is needed to hear of it."""
+"""Wrong arguments are reported before anything is opened: without Redis, too."""
 
 from pathlib import Path
 

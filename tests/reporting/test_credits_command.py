@@ -3,20 +3,21 @@
 import json
 from itertools import product
 
-from config.plans import Billing, Plan, Price
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit
 from middlewares.ledger.credit import prepaid
 from proxy.control.users import Users
 from proxy.reporting.dates import redis_today
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books
+from tests.reporting.ledger_fixture import RecordedUsage
 
 HUGE = 10**27
 PREPAID = Plan(billing=Billing.CREDITS, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))
 
 
-async def test_granted_shown_and_debited(books: Books, tollgate: Command) -> None:
-    app = await books.app()
+async def test_granted_shown_and_debited(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
     granted = (await tollgate("credits", "grant", "--app", app, str(HUGE), "--reference", "inv 1", "--json")).json
     assert granted == {
         "app": app,
@@ -36,8 +37,8 @@ async def test_granted_shown_and_debited(books: Books, tollgate: Command) -> Non
     assert "available: 999999999.999999999999999999 ETH" in (await tollgate("credits", "show", "--app", app)).out
 
 
-async def test_a_reference_counts_once(books: Books, tollgate: Command) -> None:
-    app = await books.app()
+async def test_a_reference_counts_once(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
     for repeated in (False, True, True):
         done = (await tollgate("credits", "grant", "--app", app, "5", "--reference", "r", "--json")).json
         assert (done["available"], done["repeated"]) == ("5", repeated)
@@ -46,64 +47,68 @@ async def test_a_reference_counts_once(books: Books, tollgate: Command) -> None:
     assert "'r'" in other.err
 
 
-async def test_a_user_has_a_wallet_of_its_own(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    user, _ = await Users(books.store.redis).create(app, "ann")
+async def test_a_user_has_a_wallet_of_its_own(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    user, _ = await Users(usage_records.store.redis).create(app, "ann")
     for owner, amount in ((user.user_id, 7), ("issued-1", 8)):
         assert (await tollgate("credits", "grant", "--app", app, "--user", owner, str(amount), "--json")).code == 0
-        found = await prepaid.balance(books.store, books.keys, app, owner)
+        found = await prepaid.balance(usage_records.store, usage_records.keys, app, owner)
         assert found.available == amount
-    assert (await prepaid.balance(books.store, books.keys, app, None)).available == 0
+    assert (await prepaid.balance(usage_records.store, usage_records.keys, app, None)).available == 0
 
 
-async def test_more_than_there_is_cannot_be_taken_unless_forced(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    await prepaid.grant(books.store, books.keys, app, None, 5, reference="r")
+async def test_more_than_there_is_cannot_be_taken_unless_forced(
+    usage_records: RecordedUsage, tollgate: Command
+) -> None:
+    app = await usage_records.app()
+    await prepaid.grant(usage_records.store, usage_records.keys, app, None, 5, reference="r")
     done = await tollgate("credits", "debit", "--app", app, "6")
     assert (done.code, done.out) == (1, "")
-    assert (await prepaid.balance(books.store, books.keys, app, None)).available == 5
+    assert (await prepaid.balance(usage_records.store, usage_records.keys, app, None)).available == 5
     forced = (await tollgate("credits", "debit", "--app", app, "6", "--force", "--json")).json
     assert forced["available"] == "-1"
 
 
-async def test_what_does_not_exist(books: Books, tollgate: Command) -> None:
-    app, foreign = await books.app(), await books.app()
-    user, _ = await Users(books.store.redis).create(foreign, "ann")
+async def test_what_does_not_exist(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app, foreign = await usage_records.app(), await usage_records.app()
+    user, _ = await Users(usage_records.store.redis).create(foreign, "ann")
     nobody, stranger = ("--app", "app_aaaaaaaaaaaaaaaa"), ("--app", app, "--user", user.user_id)
     for command in (("grant", "5", *nobody), ("show", *nobody), ("grant", "5", *stranger)):
         done = await tollgate("credits", *command)
         assert (done.code, done.out) == (1, "")
         assert "there is no" in done.err
-    assert (await prepaid.balance(books.store, books.keys, app, user.user_id)).granted == 0
+    assert (await prepaid.balance(usage_records.store, usage_records.keys, app, user.user_id)).granted == 0
 
 
-async def test_what_is_no_amount_is_exit_2_and_nothing_changed(books: Books, tollgate: Command) -> None:
-    app = await books.app()
+async def test_what_is_no_amount_is_exit_2_and_nothing_changed(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
     for command, amount in product(("grant", "debit"), ("-5", "1.5")):
         done = await tollgate("credits", command, "--app", app, amount)
         assert (done.code, done.out) == (2, "")
         assert done.err
-    assert await books.store.redis.exists(books.keys.wallet(app)) == 0
-    assert await books.store.redis.exists(books.keys.shared(books.keys.tag(app)).events) == 0
+    assert await usage_records.store.redis.exists(usage_records.keys.wallet(app)) == 0
+    assert await usage_records.store.redis.exists(usage_records.keys.shared(usage_records.keys.tag(app)).events) == 0
 
 
-async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Books, tollgate: Command) -> None:
-    app = await books.app(plan="prepaid")
-    await prepaid.grant(books.store, books.keys, app, None, HUGE, reference="first")
-    await prepaid.grant(books.store, books.keys, app, "u1", 50, reference="second")
-    await prepaid.debit(books.store, books.keys, app, None, 10, reference="third")
+async def test_a_statement_opens_and_closes_with_what_the_wallet_has(
+    usage_records: RecordedUsage, tollgate: Command
+) -> None:
+    app = await usage_records.app(plan="prepaid")
+    await prepaid.grant(usage_records.store, usage_records.keys, app, None, HUGE, reference="first")
+    await prepaid.grant(usage_records.store, usage_records.keys, app, "u1", 50, reference="second")
+    await prepaid.debit(usage_records.store, usage_records.keys, app, None, 10, reference="third")
     for user, amount in ((None, 3), ("u1", 20), ("u2", 4)):
-        await books.request(
+        await usage_records.request(
             app, user=user, plan=PREPAID, plan_name="prepaid", units={Unit.PIXELS: amount}, amount=amount
         )
-    month = (await redis_today(books.store.redis)).isoformat()[:7]
+    month = (await redis_today(usage_records.store.redis)).isoformat()[:7]
     found = (await tollgate("statements", "--app", app, "--period", month, "--json")).json
     own = {"opening": "0", "granted": "50", "debited": "0", "spent": "20", "closing": "30"}
     shared = {"opening": "0", "granted": str(HUGE), "debited": "10", "spent": "7", "closing": str(HUGE - 17)}
     assert found["credits"] == [{"user": None, **shared}, {"user": "u1", **own}]
     assert found["totals"]["amount"] == "27"
     assert found["event_count"] == 6
-    wallet = await prepaid.balance(books.store, books.keys, app, None)
+    wallet = await prepaid.balance(usage_records.store, usage_records.keys, app, None)
     assert str(wallet.available) == found["credits"][0]["closing"]
     later = (await tollgate("statements", "--app", app, "--period", "9998-01", "--json")).json
     assert [(each["opening"], each["closing"]) for each in later["credits"]] == [(str(HUGE - 17),) * 2, ("30", "30")]
@@ -112,10 +117,10 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(books: Book
     assert "closing ETH" in text
 
 
-async def test_credits_are_no_usage_for_those_who_bill_it(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    await prepaid.grant(books.store, books.keys, app, None, 5, reference="r")
-    paid = await books.request(app, amount=1)
+async def test_credits_are_no_usage_for_those_who_bill_it(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    await prepaid.grant(usage_records.store, usage_records.keys, app, None, 5, reference="r")
+    paid = await usage_records.request(app, amount=1)
     done = await tollgate("export", "--to", "stdout", "--format", "lago", "--group", "lago")
     assert [json.loads(line)["transaction_id"] for line in done.out.splitlines()] == [paid]
     done = await tollgate("export", "--to", "stdout")

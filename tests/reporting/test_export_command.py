@@ -8,14 +8,14 @@ from pathlib import Path
 from aiohttp import web
 
 from tests.reporting.command import Command
-from tests.reporting.exporting import many
-from tests.reporting.ledger_fixture import Books
+from tests.reporting.exporter_run import many
+from tests.reporting.ledger_fixture import RecordedUsage
 from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import eventually
 
 
-async def test_to_stdout(books: Books, tollgate: Command) -> None:
-    written = await many(books, 20)
+async def test_to_stdout(usage_records: RecordedUsage, tollgate: Command) -> None:
+    written = await many(usage_records, 20)
     done = await tollgate("export", "--to", "stdout")
     assert done.code == 0
     assert sorted(json.loads(line)["id"] for line in done.out.splitlines()) == sorted(written)
@@ -25,17 +25,19 @@ async def test_to_stdout(books: Books, tollgate: Command) -> None:
     assert (await tollgate("export", "--to", "stdout")).out == ""
 
 
-async def test_to_a_file(books: Books, tollgate: Command, tmp_path: Path) -> None:
-    written = await many(books, 20)
+async def test_to_a_file(usage_records: RecordedUsage, tollgate: Command, tmp_path: Path) -> None:
+    written = await many(usage_records, 20)
     done = await tollgate("export", "--to", "file:events.jsonl")
     assert (done.code, done.out) == (0, "")
     lines = (tmp_path / "events.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["id"] for line in lines) == sorted(written)
 
 
-async def test_kill_nine_between_send_and_acknowledgement(books: Books, tollgate: Command, receiver: Receiver) -> None:
+async def test_kill_nine_between_send_and_acknowledgement(
+    usage_records: RecordedUsage, tollgate: Command, receiver: Receiver
+) -> None:
     """The receiver has the batch, the exporter dies before it knows: nothing is lost, ids come again."""
-    written = await many(books, 30)
+    written = await many(usage_records, 30)
     sent = asyncio.Event()
 
     async def judge(batch: Batch) -> web.Response:
@@ -60,9 +62,9 @@ async def test_kill_nine_between_send_and_acknowledgement(books: Books, tollgate
 
 
 async def test_terminated_it_finishes_its_batch_and_leaves_the_rest(
-    books: Books, tollgate: Command, receiver: Receiver
+    usage_records: RecordedUsage, tollgate: Command, receiver: Receiver
 ) -> None:
-    written = await many(books, 30)
+    written = await many(usage_records, 30)
     terminated = asyncio.Event()
 
     async def judge(_: Batch) -> web.Response:
@@ -84,13 +86,13 @@ async def test_terminated_it_finishes_its_batch_and_leaves_the_rest(
 
 
 async def test_credentials_come_from_a_file_and_are_never_shown(
-    books: Books, tollgate: Command, receiver: Receiver, tmp_path: Path
+    usage_records: RecordedUsage, tollgate: Command, receiver: Receiver, tmp_path: Path
 ) -> None:
     async def judge(_: Batch) -> web.Response:
         return web.Response(status=401)
 
     receiver.judge = judge
-    await many(books, 5)
+    await many(usage_records, 5)
     (tmp_path / "headers").write_text("Authorization: Bearer sesame\n\nX-Lago: 1\n")
     done = await tollgate("export", "--to", receiver.url, "--header-file", "headers", "--header", "Via: toll")
     assert done.code == 1
@@ -101,11 +103,11 @@ async def test_credentials_come_from_a_file_and_are_never_shown(
 
 
 async def test_customers_have_their_names_at_the_receiver(
-    books: Books, tollgate: Command, receiver: Receiver, tmp_path: Path
+    usage_records: RecordedUsage, tollgate: Command, receiver: Receiver, tmp_path: Path
 ) -> None:
-    known, other = await books.app(), await books.app()
-    await books.requests(known, 1)
-    await books.requests(other, 1)
+    known, other = await usage_records.app(), await usage_records.app()
+    await usage_records.requests(known, 1)
+    await usage_records.requests(other, 1)
     (tmp_path / "customers.json").write_text(json.dumps({known: "cus_1"}))
     options = ("--format", "stripe", "--meter", "tolls", "--customers", "customers.json")
     assert (await tollgate("export", "--to", receiver.url, *options)).code == 0
@@ -113,11 +115,11 @@ async def test_customers_have_their_names_at_the_receiver(
     assert {each["event_name"] for each in receiver.accepted} == {"tolls"}
 
 
-async def test_follow_delivers_what_comes(books: Books, tollgate: Command, receiver: Receiver) -> None:
+async def test_follow_delivers_what_comes(usage_records: RecordedUsage, tollgate: Command, receiver: Receiver) -> None:
     process = await tollgate.start("export", "--to", receiver.url, "--follow")
-    written = await many(books, 5)
+    written = await many(usage_records, 5)
     await eventually(lambda: len(receiver.ids) >= 5)
-    written += await many(books, 5)
+    written += await many(usage_records, 5)
     await eventually(lambda: len(receiver.ids) >= 10)
     process.send_signal(signal.SIGINT)
     _, err = await process.communicate()
@@ -125,8 +127,10 @@ async def test_follow_delivers_what_comes(books: Books, tollgate: Command, recei
     assert sorted(receiver.ids) == sorted(written)
 
 
-async def test_a_receiver_that_stays_away_is_exit_1_and_loses_nothing(books: Books, tollgate: Command) -> None:
-    written = await many(books, 5)
+async def test_a_receiver_that_stays_away_is_exit_1_and_loses_nothing(
+    usage_records: RecordedUsage, tollgate: Command
+) -> None:
+    written = await many(usage_records, 5)
     done = await tollgate("export", "--to", "http://127.0.0.1:1/", "--patience", "0")
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines()[0] == "tollgate: 0 events exported, 0 set aside"

@@ -8,8 +8,8 @@ import pytest
 
 from config.workloads import Unit, Workload
 from middlewares.ledger.settlement.event import Event
-from proxy.reporting.export.formats import FORMATS, FormatName, Names
-from proxy.reporting.stream import Recorded
+from proxy.reporting.export.formats import FORMATS, FormatName, ReceiverNames
+from proxy.reporting.stream import RecordedEvent
 
 HUGE = str(10**27 + 1)
 EVENT = Event(
@@ -27,15 +27,15 @@ EVENT = Event(
     provenance={Unit.OUTPUT_TOKENS: "upstream"},
     status=200,
 )
-NAMES = Names("ETH", customers={"app_1": "cus_9"})
+NAMES = ReceiverNames("ETH", customers={"app_1": "cus_9"})
 
 
-def written(name: str, names: Names = NAMES) -> dict[str, Any]:
+def written(name: str, names: ReceiverNames = NAMES) -> dict[str, Any]:
     form = FORMATS[FormatName(name)]
-    line, end = form.lines([Recorded(EVENT, HUGE)], names).split(b"\n")
+    line, end = form.lines([RecordedEvent(EVENT, HUGE)], names).split(b"\n")
     assert end == b""
     alone: dict[str, Any] = json.loads(line)
-    body = json.loads(form.body([Recorded(EVENT, HUGE), Recorded(EVENT, HUGE)], names))
+    body = json.loads(form.body([RecordedEvent(EVENT, HUGE), RecordedEvent(EVENT, HUGE)], names))
     assert (body if isinstance(body, list) else body["events"]) == [alone, alone]
     return alone
 
@@ -76,11 +76,11 @@ def test_lago() -> None:
     assert event["external_subscription_id"] == "cus_9"
     assert (event["code"], event["timestamp"]) == ("llm", "1604188799.007")
     assert event["properties"]["amount"] == HUGE
-    assert written("lago", Names("ETH", meter="tolls"))["code"] == "tolls"
+    assert written("lago", ReceiverNames("ETH", meter="tolls"))["code"] == "tolls"
 
 
 def test_stripe() -> None:
-    event = written("stripe", Names("ETH", meter="tolls"))
+    event = written("stripe", ReceiverNames("ETH", meter="tolls"))
     assert event == {
         "event_name": "tolls",
         "identifier": "01ABC",
@@ -99,8 +99,8 @@ def test_stripe() -> None:
 )
 def test_who_gets_changes_of_credits(name: str, takes: bool) -> None:
     """Those who would bill them like usage do not."""
-    grant = Recorded(msgspec.structs.replace(EVENT, type="credit", workload=None), HUGE)
-    assert FORMATS[FormatName(name)].select([grant, Recorded(EVENT, "1")])[:-1] == ([grant] if takes else [])
+    grant = RecordedEvent(msgspec.structs.replace(EVENT, type="credit", workload=None), HUGE)
+    assert FORMATS[FormatName(name)].select([grant, RecordedEvent(EVENT, "1")])[:-1] == ([grant] if takes else [])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from config.workloads import Unit
 from proxy.store.store import Store
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books, utc
+from tests.reporting.ledger_fixture import RecordedUsage, utc
 from tests.reporting.receiver import Receiver
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
@@ -27,12 +27,12 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 async def test_every_report(cluster: RedisCluster, receiver: Receiver, tmp_path: Path) -> None:
     tollgate = Command(tmp_path, cluster.url)
     async with await Store.open(cluster.url, tmp_path, deadline=5) as store:
-        books = Books(store, tmp_path, cluster=True)
+        usage_records = RecordedUsage(store, tmp_path, cluster=True)
         written = {
-            app: [await books.request(app, units={Unit.PIXELS: 2}, amount=HUGE, at=AT) for _ in range(3)]
-            for app in [await books.app() for _ in range(6)]
+            app: [await usage_records.request(app, units={Unit.PIXELS: 2}, amount=HUGE, at=AT) for _ in range(3)]
+            for app in [await usage_records.app() for _ in range(6)]
         }
-        books.ledger.close()
+        usage_records.ledger.close()
     app = next(iter(written))
     usage = (await tollgate("usage", "--app", app, "--from", "2020-11-01", "--to", "2020-11-30", "--json")).json
     assert usage["totals"] == {"request_count": 3, "units": {"pixels": 6}, "amount": str(3 * HUGE)}

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.plans import BUILT_IN_PLANS, Billing, Plan, Price
+from config.plans import BUILT_IN_PLANS, Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period
-from proxy.reporting.statement import Kind, Statement, Tally
-from proxy.reporting.stream import Recorded, events_of
-from tests.reporting.ledger_fixture import Books, milliseconds, utc
+from proxy.reporting.statement import LineKind, Statement, Tally
+from proxy.reporting.stream import RecordedEvent, events_of
+from tests.reporting.ledger_fixture import RecordedUsage, milliseconds, utc
 
 NOVEMBER = parse_period("2020-11")
 FLAT = Plan(billing=Billing.SUBSCRIPTION, fee=500)
@@ -21,7 +22,7 @@ DEARER = Plan(billing=Billing.SUBSCRIPTION, fee=900)
 HUGE = 10**27
 
 
-def recorded(number: int, amount: int = 0, *, wallet: str = "", **fields: object) -> Recorded:
+def recorded(number: int, amount: int = 0, *, wallet: str = "", **fields: object) -> RecordedEvent:
     known: dict[str, object] = {
         "id": f"id{number:04}",
         "time": milliseconds(utc("2020-11-21T12:00")),
@@ -34,10 +35,10 @@ def recorded(number: int, amount: int = 0, *, wallet: str = "", **fields: object
         "model": "m",
         "outcome": "complete",
     }
-    return Recorded(Event(**(known | fields)), str(amount), wallet)  # type: ignore[arg-type]
+    return RecordedEvent(Event(**(known | fields)), str(amount), wallet)  # type: ignore[arg-type]
 
 
-def statement(*events: Recorded, period: str = "2020-11", plans: dict[str, Plan] | None = None) -> Statement:
+def statement(*events: RecordedEvent, period: str = "2020-11", plans: dict[str, Plan] | None = None) -> Statement:
     tally = Tally(parse_period(period))
     for each in events:
         tally.add(each)
@@ -57,9 +58,9 @@ events = st.builds(
 
 
 @given(st.lists(events, max_size=40))
-def test_lines_add_up_to_the_events(found: list[Recorded]) -> None:
+def test_lines_add_up_to_the_events(found: list[RecordedEvent]) -> None:
     made = statement(*found)
-    assert made.amount(Kind.USAGE, Kind.ADJUSTMENT) == sum(int(each.amount) for each in found)
+    assert made.amount(LineKind.USAGE, LineKind.ADJUSTMENT) == sum(int(each.amount) for each in found)
     assert sum(line.total.requests for line in made.lines) == sum(each.event.type == "usage" for each in found)
     assert made.events == len(found)
     for unit in set(Unit) - {Unit.REQUESTS}:
@@ -68,7 +69,7 @@ def test_lines_add_up_to_the_events(found: list[Recorded]) -> None:
 
 
 @given(st.lists(events, max_size=20), st.randoms(use_true_random=False))
-def test_the_order_of_the_events_changes_nothing(found: list[Recorded], chance: random.Random) -> None:
+def test_the_order_of_the_events_changes_nothing(found: list[RecordedEvent], chance: random.Random) -> None:
     shuffled = found[:]
     chance.shuffle(shuffled)
     assert statement(*found) == statement(*shuffled)
@@ -88,9 +89,9 @@ def test_a_line_for_each_plan_version_and_adjustments_apart() -> None:
         recorded(4, 5, units={Unit.OUTPUT_TOKENS: 7}),
     )
     assert [(line.key.kind, line.key.plan, line.total.requests, line.total.amount) for line in made.lines] == [
-        (Kind.USAGE, "unlimited@1", 2, 15),
-        (Kind.USAGE, "unlimited@2", 1, 20),
-        (Kind.ADJUSTMENT, "unlimited@1", 0, -4),
+        (LineKind.USAGE, "unlimited@1", 2, 15),
+        (LineKind.USAGE, "unlimited@2", 1, 20),
+        (LineKind.ADJUSTMENT, "unlimited@1", 0, -4),
     ]
     assert made.plans == ("unlimited@1", "unlimited@2")
     assert made.amount() == 31
@@ -102,15 +103,15 @@ def test_a_subscription_costs_its_fee_for_each_active_user_and_month() -> None:
     active = [recorded(number, 1, user=user, plan=name) for number, user in enumerate(["u1", "u2", "u1", None])]
     adjusted = recorded(9, 1, user="u9", plan=name, type="adjustment")
     fee, *_ = statement(*active, adjusted, plans=plans).lines
-    assert (fee.key.kind, fee.key.plan, fee.users, fee.total.amount) == (Kind.FEE, name, 3, 1500)
+    assert (fee.key.kind, fee.key.plan, fee.users, fee.total.amount) == (LineKind.FEE, name, 3, 1500)
     of_a_day = statement(*active, period="2020-11-21", plans=plans)
-    assert all(line.key.kind is not Kind.FEE for line in of_a_day.lines)
+    assert all(line.key.kind is not LineKind.FEE for line in of_a_day.lines)
 
 
 def test_a_user_under_two_versions_of_a_plan_pays_one_fee_and_the_reader_is_told() -> None:
     old, new = f"flat@{FLAT.version}", f"flat@{DEARER.version}"
     made = statement(recorded(1, user="u", plan=old), recorded(2, user="u", plan=new), plans={"flat": DEARER})
-    assert [line.total.amount for line in made.lines if line.key.kind is Kind.FEE] == [900]
+    assert [line.total.amount for line in made.lines if line.key.kind is LineKind.FEE] == [900]
     assert made.notes == (f"plan {old} was in force: the fee is that of {new}",)
 
 
@@ -128,7 +129,7 @@ def test_attention() -> None:
     assert statement(recorded(1), recorded(2, attention=True)).attention == 1
 
 
-def credit(number: int, amount: int, at: str, wallet: str = "app", user: str | None = None) -> Recorded:
+def credit(number: int, amount: int, at: str, wallet: str = "app", user: str | None = None) -> RecordedEvent:
     time = milliseconds(utc(at))
     return recorded(number, amount, wallet=wallet, user=user, type="credit", workload=None, plan="", time=time)
 
@@ -162,21 +163,21 @@ def test_wallets_open_with_what_was_before_and_close_with_what_is_left() -> None
 
 
 @pytest.mark.parametrize("price", [3, HUGE])
-async def test_a_month_of_the_real_ledger_to_the_last_unit(books: Books, price: int) -> None:
+async def test_a_month_of_the_real_ledger_to_the_last_unit(usage_records: RecordedUsage, price: int) -> None:
     """Rounding happened event by event; the sum of the lines is the sum of the events."""
-    app = await books.app()
+    app = await usage_records.app()
     plan = Plan(billing=Billing.USAGE, prices=(Price(unit=SaleUnit.PIXELS, amount=price, per=7),))
-    policy = books.ledger.policy(app, None, None, "paid", plan)
+    policy = usage_records.ledger.policy(app, None, None, "paid", plan)
     expected = 0
     for number, moment in enumerate(("2020-11-01T00:00", "2020-11-15T12:00", "2020-11-30T23:59:59.999")):
         units = {Unit.PIXELS: 10 + number}
-        amount, _ = books.ledger.price(policy, Workload.TEXT_TO_IMAGE, "m/one", units)
-        await books.request(app, plan=plan, plan_name="paid", units=units, amount=amount, at=utc(moment))
+        amount, _ = usage_records.ledger.price(policy, Workload.TEXT_TO_IMAGE, "m/one", units)
+        await usage_records.request(app, plan=plan, plan_name="paid", units=units, amount=amount, at=utc(moment))
         expected += amount
     for outside in ("2020-10-31T23:59:59.999", "2020-12-01T00:00"):
-        await books.request(app, plan=plan, plan_name="paid", amount=1, at=utc(outside))
+        await usage_records.request(app, plan=plan, plan_name="paid", amount=1, at=utc(outside))
     tally = Tally(NOVEMBER)
-    async for each in events_of(books.store.redis, books.keys, app, NOVEMBER):
+    async for each in events_of(usage_records.store.redis, usage_records.keys, app, NOVEMBER):
         tally.add(each)
     made = tally.statement({"paid": plan})
     assert made.amount() == expected == sum(-(-(10 + number) * price // 7) for number in range(3))

@@ -11,7 +11,7 @@ from config.plans import Plan
 from config.workloads import Unit, Workload
 from proxy.reporting.dates import redis_today
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books, utc
+from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 HUGE = 10**27 + 7
 CONFIG = """
@@ -21,13 +21,13 @@ plans:
 """
 
 
-async def month(books: Books, plan: Plan) -> tuple[str, list[str]]:
+async def month(usage_records: RecordedUsage, plan: Plan) -> tuple[str, list[str]]:
     """An app with a month of usage, and the ids of its events in that month."""
-    app = await books.app("Acme", "flat")
-    await books.request(app, plan=plan, plan_name="flat", amount=1, at=utc("2020-10-31T23:59:59.999"))
-    await books.request(app, plan=plan, plan_name="flat", amount=1, at=utc("2020-12-01T00:00"))
+    app = await usage_records.app("Acme", "flat")
+    await usage_records.request(app, plan=plan, plan_name="flat", amount=1, at=utc("2020-10-31T23:59:59.999"))
+    await usage_records.request(app, plan=plan, plan_name="flat", amount=1, at=utc("2020-12-01T00:00"))
     return app, [
-        await books.request(
+        await usage_records.request(
             app,
             user=user,
             plan=plan,
@@ -46,12 +46,12 @@ async def month(books: Books, plan: Plan) -> tuple[str, list[str]]:
     ]
 
 
-async def test_in_all_formats(books: Books, tollgate: Command, tmp_path: Path) -> None:
+async def test_in_all_formats(usage_records: RecordedUsage, tollgate: Command, tmp_path: Path) -> None:
     (tmp_path / "tollgate.yaml").write_text(CONFIG)
     plan = load(tmp_path / "tollgate.yaml").plans["flat"]
     version = f"flat@{plan.version}"
-    app, ids = await month(books, plan)
-    await month(books, plan)
+    app, ids = await month(usage_records, plan)
+    await month(usage_records, plan)
     options = ("--config", "tollgate.yaml", "statements", "--app", app, "--period", "2020-11")
 
     found = (await tollgate(*options, "--json")).json
@@ -95,19 +95,19 @@ async def test_in_all_formats(books: Books, tollgate: Command, tmp_path: Path) -
     assert "3000000000000000000000.000011 USD" in text
 
 
-async def test_a_period_that_is_not_over_says_so(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    written = await books.request(app, amount=5)
-    today = (await redis_today(books.store.redis)).isoformat()
+async def test_a_period_that_is_not_over_says_so(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    written = await usage_records.request(app, amount=5)
+    today = (await redis_today(usage_records.store.redis)).isoformat()
     found = (await tollgate("statements", "--app", app, "--period", today[:7], "--json")).json
     assert found["notes"] == ["the period is not over yet"]
     assert found["events_sha256"] == hashlib.sha256(f"{written}\n".encode()).hexdigest()
 
 
-async def test_an_entry_that_cannot_be_read_means_no_statement(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    stream = books.keys.shared(books.keys.tag(app)).events
-    await books.store.redis.xadd(stream, {"event": f'{{"app":"{app}"}}', "amount": "1"})
+async def test_an_entry_that_cannot_be_read_means_no_statement(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    stream = usage_records.keys.shared(usage_records.keys.tag(app)).events
+    await usage_records.store.redis.xadd(stream, {"event": f'{{"app":"{app}"}}', "amount": "1"})
     done = await tollgate("statements", "--app", app, "--period", "2020-11")
     assert (done.code, done.out) == (1, "")
     assert "no statement" in done.err

@@ -1,31 +1,34 @@
-"""Usage from running totals that the real ledger has kept."""
+"""Usage by the running totals of the ledger."""
 
 from collections import Counter
 from datetime import date
 
 import pytest
 
-from config.plans import Billing, Plan, Price
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
 from proxy.reporting.dates import Days, redis_today
 from proxy.reporting.stream import events_of
 from proxy.reporting.totals import Dimension, UsageField, read_usage
-from tests.reporting.ledger_fixture import Books, utc
+from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 NOVEMBER = Days(date(2020, 11, 1), date(2020, 11, 30))
 PAID = Plan(billing=Billing.USAGE, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))
 HUGE = 10**27
 
 
-async def test_by_each_dimension(books: Books) -> None:
-    app = await books.app()
+async def test_by_each_dimension(usage_records: RecordedUsage) -> None:
+    app = await usage_records.app()
     at = utc("2020-11-21T12:00")
-    await books.request(app, user="u1", key="k1", units={Unit.PIXELS: 10}, amount=5, at=at)
-    await books.request(app, user="u2", key="k1", units={Unit.PIXELS: 20}, amount=6, at=at)
-    await books.request(app, workload=Workload.LLM, model="m/two", units={Unit.OUTPUT_TOKENS: 3}, amount=7, at=at)
+    await usage_records.request(app, user="u1", key="k1", units={Unit.PIXELS: 10}, amount=5, at=at)
+    await usage_records.request(app, user="u2", key="k1", units={Unit.PIXELS: 20}, amount=6, at=at)
+    await usage_records.request(
+        app, workload=Workload.LLM, model="m/two", units={Unit.OUTPUT_TOKENS: 3}, amount=7, at=at
+    )
 
     async def groups(*dimensions: Dimension) -> dict[tuple[str, ...], tuple[int, int]]:
-        usage = await read_usage(books.store.redis, books.keys, app, NOVEMBER, dimensions)
+        usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, dimensions)
         assert usage.total.plain() == {
             "request_count": 3,
             "units": {"pixels": 30, "output_tokens": 3},
@@ -42,13 +45,13 @@ async def test_by_each_dimension(books: Books) -> None:
     assert await groups(Dimension.KEY, Dimension.USER) == {("", ""): (1, 7), ("k1", "u1"): (1, 5), ("k1", "u2"): (1, 6)}
 
 
-async def test_model_names_with_separators_and_escapes(books: Books) -> None:
-    app = await books.app()
+async def test_model_names_with_separators_and_escapes(usage_records: RecordedUsage) -> None:
+    app = await usage_records.app()
     names = ["a|b", "a%7Cb", "%25", "%", "|", "||%|", "a|b|requests", "ä|é", ""]
     at = utc("2020-11-21T12:00")
     for name in names:
-        await books.request(app, model=name, amount=1, at=at)
-    usage = await read_usage(books.store.redis, books.keys, app, NOVEMBER, [Dimension.MODEL])
+        await usage_records.request(app, model=name, amount=1, at=at)
+    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.MODEL])
     assert {group: total.requests for group, total in usage.rows()} == {(name,): 1 for name in names}
     assert [total.amount for _, total in usage.rows()] == [1] * len(names)
 
@@ -57,43 +60,43 @@ def test_a_user_named_with_a_separator() -> None:
     assert UsageField.parse("a|b|k1|llm|m%7C%2525|amount") == UsageField("a|b", "k1", "llm", "m|%25", "amount")
 
 
-async def test_amounts_past_what_redis_and_doubles_can_count(books: Books) -> None:
-    app = await books.app()
+async def test_amounts_past_what_redis_and_doubles_can_count(usage_records: RecordedUsage) -> None:
+    app = await usage_records.app()
     at = utc("2020-11-21T12:00")
     for amount in (HUGE, HUGE + 1, 1):
-        await books.request(app, amount=amount, at=at)
-    usage = await read_usage(books.store.redis, books.keys, app, NOVEMBER, [Dimension.DAY])
+        await usage_records.request(app, amount=amount, at=at)
+    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.DAY])
     assert usage.total.amount == 2 * HUGE + 2
     assert usage.total.plain()["amount"] == "2000000000000000000000000002"
 
 
-async def test_month_ends_fall_on_the_day_of_the_event(books: Books) -> None:
-    app = await books.app()
+async def test_month_ends_fall_on_the_day_of_the_event(usage_records: RecordedUsage) -> None:
+    app = await usage_records.app()
     for moment in ("2020-10-31T23:59:59.999", "2020-11-01T00:00", "2020-11-30T23:59:59.999", "2020-12-01T00:00"):
-        await books.request(app, amount=1, at=utc(moment))
-    usage = await read_usage(books.store.redis, books.keys, app, NOVEMBER, [Dimension.DAY])
+        await usage_records.request(app, amount=1, at=utc(moment))
+    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.DAY])
     assert [group for group, _ in usage.rows()] == [("2020-11-01",), ("2020-11-30",)]
 
 
-async def test_another_app_sees_nothing(books: Books) -> None:
-    mine, other = await books.app("mine"), await books.app("other")
-    await books.request(mine, amount=1, at=utc("2020-11-21T12:00"))
-    usage = await read_usage(books.store.redis, books.keys, other, NOVEMBER, list(Dimension))
+async def test_another_app_sees_nothing(usage_records: RecordedUsage) -> None:
+    mine, other = await usage_records.app("mine"), await usage_records.app("other")
+    await usage_records.request(mine, amount=1, at=utc("2020-11-21T12:00"))
+    usage = await read_usage(usage_records.store.redis, usage_records.keys, other, NOVEMBER, list(Dimension))
     assert usage.total.plain() == {"request_count": 0, "units": {}, "amount": "0"}
     assert usage.rows() == []
 
 
 @pytest.mark.parametrize("count", [1_500])
-async def test_a_day_of_many_users_adds_up_to_its_events(books: Books, count: int) -> None:
+async def test_a_day_of_many_users_adds_up_to_its_events(usage_records: RecordedUsage, count: int) -> None:
     """More fields than one step of a scan returns."""
-    app = await books.app()
-    today = await redis_today(books.store.redis)
+    app = await usage_records.app()
+    today = await redis_today(usage_records.store.redis)
     for number in range(count):
-        await books.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number)
-    days = Days(today, await redis_today(books.store.redis))
-    usage = await read_usage(books.store.redis, books.keys, app, days, [Dimension.USER])
+        await usage_records.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number)
+    days = Days(today, await redis_today(usage_records.store.redis))
+    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, days, [Dimension.USER])
     spent: Counter[tuple[str, ...]] = Counter()
-    async for recorded in events_of(books.store.redis, books.keys, app, days):
+    async for recorded in events_of(usage_records.store.redis, usage_records.keys, app, days):
         spent[(recorded.event.user or "",)] += int(recorded.amount)
     assert {group: total.amount for group, total in usage.rows()} == dict(spent)
     assert usage.total.requests == count

@@ -1,8 +1,10 @@
 """`tollgate usage` and `tollgate events`, on what the real ledger has written."""
 
+import asyncio
 import csv
 import io
 import json
+import os
 import signal
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from config.workloads import Unit, Workload
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books, utc
+from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 HUGE = 10**27 + 7
 AT = utc("2020-11-30T23:59:59.999")
@@ -18,17 +20,19 @@ NOVEMBER = ("--from", "2020-11-01", "--to", "2020-11-30")
 NOBODY = "app_aaaaaaaaaaaaaaaa"
 
 
-async def filled(books: Books) -> str:
-    app = await books.app()
-    await books.request(app, user="u1", key="k1", units={Unit.PIXELS: 10}, amount=HUGE, at=AT)
-    await books.request(app, user="u1", model="=cmd|'/c calc'!A0", units={Unit.PIXELS: 2}, amount=1, at=AT)
-    await books.request(app, workload=Workload.LLM, model="a|b%\x1b[2J", amount=2, at=AT, outcome="client_disconnect")
-    await books.request(app, amount=100, at=utc("2020-12-01T00:00"))
+async def filled(usage_records: RecordedUsage) -> str:
+    app = await usage_records.app()
+    await usage_records.request(app, user="u1", key="k1", units={Unit.PIXELS: 10}, amount=HUGE, at=AT)
+    await usage_records.request(app, user="u1", model="=cmd|'/c calc'!A0", units={Unit.PIXELS: 2}, amount=1, at=AT)
+    await usage_records.request(
+        app, workload=Workload.LLM, model="a|b%\x1b[2J", amount=2, at=AT, outcome="client_disconnect"
+    )
+    await usage_records.request(app, amount=100, at=utc("2020-12-01T00:00"))
     return app
 
 
-async def test_json(books: Books, tollgate: Command) -> None:
-    app = await filled(books)
+async def test_json(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await filled(usage_records)
     found = (await tollgate("usage", "--app", app, *NOVEMBER, "--group-by", "model", "--json")).json
     assert found["app"] == app
     assert (found["from"], found["to"]) == ("2020-11-01", "2020-11-30")
@@ -44,8 +48,8 @@ async def test_json(books: Books, tollgate: Command) -> None:
     assert [group["user"] for group in by_user["groups"]] == [None, "u1"]
 
 
-async def test_csv(books: Books, tollgate: Command) -> None:
-    app = await filled(books)
+async def test_csv(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await filled(usage_records)
     done = await tollgate("usage", "--app", app, *NOVEMBER, "--group-by", "model", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(done.out, newline="")))
     assert [row["model"] for row in rows] == ["'=cmd|'/c calc'!A0", "a|b%\x1b[2J", "m/one"]
@@ -55,8 +59,8 @@ async def test_csv(books: Books, tollgate: Command) -> None:
     assert [row["request_count"] for row in csv.DictReader(io.StringIO(whole.out))] == ["3"]
 
 
-async def test_table(books: Books, tollgate: Command) -> None:
-    app = await filled(books)
+async def test_table(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await filled(usage_records)
     done = await tollgate("usage", "--app", app, *NOVEMBER, "--group-by", "model", "--group-by", "day")
     header, *_, last = done.out.splitlines()
     assert header.split() == ["model", "day", "requests", "pixels", "amount", "ETH"]
@@ -65,9 +69,9 @@ async def test_table(books: Books, tollgate: Command) -> None:
     assert "\x1b" not in done.out
 
 
-async def test_the_current_month_is_the_default(books: Books, tollgate: Command) -> None:
-    app = await filled(books)
-    await books.request(app, amount=9)
+async def test_the_current_month_is_the_default(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await filled(usage_records)
+    await usage_records.request(app, amount=9)
     found = (await tollgate("usage", "--app", app, "--json")).json
     assert found["totals"] == {"request_count": 1, "units": {}, "amount": "9"}
     assert found["groups"] == []
@@ -85,9 +89,9 @@ def parsed(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-async def test_events(books: Books, tollgate: Command) -> None:
-    app = await filled(books)
-    await filled(books)
+async def test_events(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await filled(usage_records)
+    await filled(usage_records)
     found = parsed((await tollgate("events", "--app", app, "--json")).out)
     assert len(found) == 4
     first = found[0]
@@ -102,38 +106,39 @@ async def test_events(books: Books, tollgate: Command) -> None:
     assert parsed(cut.out) == [found[2]]
 
 
-async def test_an_unreadable_entry_does_not_hide_the_rest(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    first = await books.request(app)
-    stream = books.keys.shared(books.keys.tag(app)).events
-    await books.store.redis.xadd(stream, {"event": f'{{"app":"{app}"}}', "amount": "1"})
-    last = await books.request(app)
+async def test_an_unreadable_entry_does_not_hide_the_rest(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    first = await usage_records.request(app)
+    stream = usage_records.keys.shared(usage_records.keys.tag(app)).events
+    await usage_records.store.redis.xadd(stream, {"event": f'{{"app":"{app}"}}', "amount": "1"})
+    last = await usage_records.request(app)
     done = await tollgate("events", "--app", app)
     assert done.code == 1
     assert [each["id"] for each in parsed(done.out)] == [first, last]
     assert "is no usage event" in done.err
 
 
-async def test_following_prints_what_comes_until_it_is_ended(books: Books, tollgate: Command) -> None:
-    app = await books.app()
+async def test_following_prints_what_comes_until_it_is_ended(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
     process = await tollgate.start("events", "--app", app, "--follow")
     assert process.stdout is not None
     for _ in range(3):
-        written = await books.request(app)
+        written = await usage_records.request(app)
         assert json.loads(await process.stdout.readline())["id"] == written
     process.send_signal(signal.SIGTERM)
     out, err = await process.communicate()
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
-async def test_a_reader_that_goes_away_ends_it_quietly(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    process = await tollgate.start("events", "--app", app, "--follow")
-    assert process.stdout is not None
-    await books.request(app)
-    await process.stdout.readline()
-    process.stdout._transport.close()  # type: ignore[attr-defined]
-    await books.request(app)
+async def test_a_reader_that_goes_away_ends_it_quietly(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    reading, writing = os.pipe()
+    process = await tollgate.start("events", "--app", app, "--follow", stdout=writing)
+    os.close(writing)
+    await usage_records.request(app)
+    await asyncio.to_thread(os.read, reading, 1)
+    os.close(reading)
+    await usage_records.request(app)
     assert await process.wait() != 0
     assert process.stderr is not None
     assert await process.stderr.read() == b""

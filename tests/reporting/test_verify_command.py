@@ -8,17 +8,17 @@ from config.workloads import Unit
 from middlewares.ledger.credit import prepaid
 from proxy.cli.commands.verify import concerns
 from tests.reporting.command import Command
-from tests.reporting.ledger_fixture import Books, utc
+from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 HUGE = 10**27
 MINE, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 
 
-async def test_sound_books(books: Books, tollgate: Command) -> None:
-    app = await books.app()
-    await prepaid.grant(books.store, books.keys, app, None, HUGE, reference="r")
+async def test_totals_that_are_right(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app = await usage_records.app()
+    await prepaid.grant(usage_records.store, usage_records.keys, app, None, HUGE, reference="r")
     for number in range(5):
-        await books.request(app, user=f"u{number}", model="a|b%", units={Unit.PIXELS: 7}, amount=HUGE + number)
+        await usage_records.request(app, user=f"u{number}", model="a|b%", units={Unit.PIXELS: 7}, amount=HUGE + number)
     done = await tollgate("verify")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("0 differences: ")
@@ -28,13 +28,13 @@ async def test_sound_books(books: Books, tollgate: Command) -> None:
     assert found["totals"] == 16  # requests, pixels and amount of five users; the wallet
 
 
-async def test_a_total_that_was_tampered_with(books: Books, tollgate: Command) -> None:
-    app, other = await books.app(), await books.app()
+async def test_a_total_that_was_tampered_with(usage_records: RecordedUsage, tollgate: Command) -> None:
+    app, other = await usage_records.app(), await usage_records.app()
     for each in (app, other):
-        await books.request(each, amount=HUGE, at=utc("2020-11-21T12:00"))
-    usage = books.keys.usage(app, "20201121")
+        await usage_records.request(each, amount=HUGE, at=utc("2020-11-21T12:00"))
+    usage = usage_records.keys.usage(app, "20201121")
     field = "||text-to-image|m/one|amount"
-    await books.store.redis.hset(usage, field, str(HUGE + 1))
+    await usage_records.store.redis.hset(usage, field, str(HUGE + 1))
     done = await tollgate("verify")
     assert done.code == 1
     assert done.out.splitlines()[1].split() == ["usage", usage, field, str(HUGE), str(HUGE + 1)]
@@ -44,8 +44,8 @@ async def test_a_total_that_was_tampered_with(books: Books, tollgate: Command) -
     assert found == {"what": "usage", "where": f"{usage} {field}", "expected": str(HUGE), "found": str(HUGE + 1)}
 
 
-async def test_an_entry_that_is_no_event_is_told(books: Books, tollgate: Command) -> None:
-    await books.store.redis.xadd(books.streams()[0], {"something": "else"})
+async def test_an_entry_that_is_no_event_is_reported(usage_records: RecordedUsage, tollgate: Command) -> None:
+    await usage_records.store.redis.xadd(usage_records.streams()[0], {"something": "else"})
     done = await tollgate("verify")
     assert (done.code, done.out) == (1, "")
     assert "no usage event" in done.err

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from proxy.mock_gateway import MockGateway, Record
+from proxy.mock_gateway import MockGateway, Options, Record
 from proxy.mock_gateway.media import png, ts
 from tests.support.deployment import Customer, Deployment, deployed
 
@@ -73,8 +73,8 @@ async def two_tiers(
     async with (
         MockGateway() as first,
         MockGateway() as second,
-        MockGateway(external_store=True) as third,
-        MockGateway(external_store=True) as fourth,
+        MockGateway(Options(external_store=True, async_results=True)) as third,
+        MockGateway(Options(external_store=True, async_results=True)) as fourth,
     ):
         pools = {
             "plain": {"gateways": [{"url": first.url}, {"url": second.url}], **pool},

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from config.plans import Allowance, Billing, Cap, Limit, Limits, Plan
+from config.limits import Cap, Limit, Limits
+from config.plans import Billing, Plan
+from config.prices import Allowance
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.admission.pricing import PriceLine, counted, estimate, prices_for
 from middlewares.ledger.model import Denied, Entry, LimitSpec, LimitState

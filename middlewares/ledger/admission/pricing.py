@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from config.plans import Billing, Plan, Price
+from config.plans import Billing, Plan
+from config.prices import Price
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 
 

@@ -12,7 +12,7 @@ BLOCKS = 100
 
 
 def flac(file: File) -> Steps[Length | None]:
-    """What follows `fLaC`: metadata, then frames."""
+    """Read what follows `fLaC`: metadata, then frames."""
     info, last = b"", False
     for _ in range(BLOCKS):
         head = yield 4
@@ -33,10 +33,10 @@ def flac(file: File) -> Steps[Length | None]:
 
 
 def _length(info: bytes, frames: int) -> Length | None:
-    """From the first 18 bytes of STREAMINFO and the size of all frames.
+    """Return the length by the first 18 bytes of STREAMINFO and the size of all frames; None if they contradict.
 
-    Samples can be stored as they are, so that frames are hardly ever larger than their samples: where they are twice
-    as large, the count is a lie.
+    Samples can be stored as they are, so that frames are hardly ever larger than their samples: if they are twice
+    as large, the count is wrong.
     """
     packed = int.from_bytes(info[10:18], "big")
     rate, samples = packed >> 44, packed & 2**36 - 1

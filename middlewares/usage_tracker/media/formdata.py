@@ -16,11 +16,11 @@ from middlewares.exchange import Headers
 HEAD_BYTES = 8_192
 """Longest head of a part, with the line of its boundary."""
 MOST_PARTS = 1_000
-"""The gateway refuses a form of more. What only looks like a boundary counts, too: those of clients are random."""
+"""Most parts of a form; the gateway refuses one with more. What only looks like a boundary counts, too."""
 
 Sink = Callable[[bytes], None]
 Chooser = Callable[[str, bool], Sink | None]
-"""Is told a part's name and whether it is a file, and says where its bytes go; None: nowhere."""
+"""Function that takes a part's name and whether it is a file, and returns the sink of its bytes; None: no sink."""
 
 _BOUNDARY = re.compile(rb'^multipart/form-data\s*;(?:.*;)?\s*boundary\s*=\s*(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.I)
 _DISPOSITION = re.compile(
@@ -40,7 +40,7 @@ class _State(Enum):
 
 
 class FormReader:
-    """Cuts a body into parts. Never raises: what is no form has no parts."""
+    """Splits a body into parts. Never raises: what is no form has no parts."""
 
     __slots__ = ("_boundaries", "_choose", "_dashes", "_head_size", "_held", "_lines", "_newline", "_sink", "_state")
 
@@ -59,7 +59,7 @@ class FormReader:
         self._sink: Sink | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body."""
+        """Take the next bytes of the body."""
         if self._state is _State.END:
             return
         data = self._held + chunk
@@ -69,7 +69,7 @@ class FormReader:
             place = self._step(data, place)
 
     def _step(self, data: bytes, place: int) -> int | None:
-        """Read on from `place`. Returns where to go on; None: what follows has to wait for more, or is of no use."""
+        """Read on from `place`. Return where to go on; None: more bytes are needed, or nothing can follow."""
         match self._state:
             case _State.PREAMBLE:
                 return self._find(data, place, b"\n" + self._dashes)
@@ -112,7 +112,7 @@ class FormReader:
         return end if ends else start
 
     def _line(self, data: bytes, start: int) -> int | None:
-        """One line of the head, or the rest of the boundary's own line."""
+        """Read one line of the head, or the rest of the boundary's own line."""
         end = data.find(b"\n", start)
         line = data[start : end if end >= 0 else None]
         if len(line) > HEAD_BYTES - self._head_size or (self._state is _State.BOUNDARY_LINE and line.startswith(b"--")):
@@ -129,7 +129,7 @@ class FormReader:
         return end + 1
 
     def _begin(self, newline: bytes) -> bool:
-        """A boundary's line was read up to its end. False: it was none after all, and the preamble goes on."""
+        """Begin a part after the line of its boundary. Return False if it was no boundary, and the preamble goes on."""
         self._head_size = 0
         self._lines = []
         self._boundaries += 1
@@ -154,13 +154,13 @@ class FormReader:
 
 
 def _ends(data: bytes, place: int) -> bool | None:
-    """Does a boundary end here, by what follows it? None: that has not arrived yet."""
+    """Return True if what follows ends a boundary here; None if that has not arrived yet."""
     after = data[place : place + 2]
     return None if after in (b"", b"-") else after == b"--" or after[:1] in b" \t\r\n"
 
 
 def _overlap(data: bytes, start: int, delimiter: bytes) -> int:
-    """Where the longest end of `data` begins that is a start of `delimiter`."""
+    """Return where the longest end of `data` begins that is a start of `delimiter`."""
     place = max(start, len(data) - len(delimiter) + 1)
     while not delimiter.startswith(data[place:]):
         place += 1
@@ -168,9 +168,9 @@ def _overlap(data: bytes, start: int, delimiter: bytes) -> int:
 
 
 def _named(lines: list[bytes]) -> tuple[str, bool] | None:
-    """Name of a part, and whether it is a file, from its head."""
-    fields = (line.partition(b":") for line in lines)
-    value = next((value for name, _, value in fields if name.lower() == b"content-disposition"), b"")
+    """Return the name of a part and whether it is a file, from its head; None if it has no name."""
+    headers = (line.partition(b":") for line in lines)
+    value = next((value for name, _, value in headers if name.lower() == b"content-disposition"), b"")
     disposition = _DISPOSITION.fullmatch(value.strip())
     if disposition is None:
         return None

@@ -6,7 +6,7 @@ import re
 
 _PARAMETER_SET = re.compile(rb"\x00\x00\x01[\x07\x27\x47\x67](.+?)(?:\x00\x00[\x00\x01]|$)", re.DOTALL)
 _WITH_CHROMA_FORMAT = frozenset((100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135))
-"""Profiles whose parameter sets say more of the samples' format."""
+"""Profiles whose parameter sets describe the format of samples."""
 _LONGEST_CODE = 32
 
 
@@ -24,7 +24,7 @@ class _Bits:
         return self._value >> self._left & (1 << count) - 1
 
     def code(self) -> int:
-        """An Exp-Golomb code (section 9.1)."""
+        """Return the next Exp-Golomb code (section 9.1)."""
         zeros = 0
         while not self.take():
             zeros += 1
@@ -38,7 +38,7 @@ class _Bits:
 
 
 def picture_size(stream: bytes) -> tuple[int, int]:
-    """Width and height in pixels, of the first parameter set in a piece of a byte stream; zeros where none is whole."""
+    """Return width and height in pixels by the first parameter set in a byte stream; zeros if none is complete."""
     found = _PARAMETER_SET.search(stream)
     if found is None:
         return 0, 0

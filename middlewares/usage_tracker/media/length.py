@@ -1,4 +1,4 @@
-"""The length of a sound file."""
+"""The duration of an audio file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class Length(NamedTuple):
-    """How long it lasts."""
+    """Duration of an audio file."""
 
     milliseconds: int
     exact: bool = True
-    """False: from an average over a part of the file."""
+    """False if it is extrapolated from a part of the file."""

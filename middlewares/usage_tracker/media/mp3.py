@@ -1,4 +1,4 @@
-"""MP3: the first frame may count all others; else they are walked along."""
+"""MP3: the first frame may hold the number of all frames; otherwise they are counted one by one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
 WALKED = 4_000
-"""Frames, some 100 seconds; a longer file without a count is as its first so many are on average."""
+"""Most frames that are counted, some 100 seconds; a longer file is extrapolated from them."""
 SLACK = 65_536
-"""Bytes of tags that may follow frames that were counted."""
+"""Most bytes of tags after frames whose number is known."""
 TAG_BYTES = 128
-"""An ID3v1 tag, the only thing that may follow the last frame without being taken for sound."""
+"""Size of an ID3v1 tag, the only thing after the last frame that is not taken for audio."""
 
 _RATES = (44_100, 48_000, 32_000)
 _KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_LOW = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-"""Of MPEG-2 and 2.5."""
+"""Bit rates of MPEG-2 and 2.5."""
 
 
 class _Frame(NamedTuple):
@@ -36,7 +36,7 @@ class _Frame(NamedTuple):
 
 
 def mp3(file: File, head: bytes) -> Steps[Length | None]:
-    """The first frame's header was read already."""
+    """Read on after the first frame's header, `head`."""
     first = _frame(head)
     if first is None:
         return None
@@ -50,7 +50,7 @@ def mp3(file: File, head: bytes) -> Steps[Length | None]:
 
 
 def _frame(head: bytes) -> _Frame | None:
-    """A frame header of Layer III with a bit rate (ISO 11172-3 section 2.4.2.3, ISO 13818-3); None: it is none."""
+    """Return the frame of a Layer III header (ISO 11172-3 section 2.4.2.3, ISO 13818-3); None if it is none."""
     bits = int.from_bytes(head, "big")
     version, layer = bits >> 19 & 3, bits >> 17 & 3
     kbits, rate = bits >> 12 & 15, bits >> 10 & 3
@@ -66,7 +66,7 @@ def _frame(head: bytes) -> _Frame | None:
 
 
 def _count(content: bytes, side: int) -> int:
-    """Frames that follow, as the encoder noted them in place of the first frame's sound; or 0."""
+    """Return the number of frames that the encoder wrote in place of the first frame's audio; 0 if it did not."""
     if content[side : side + 4] in (b"Xing", b"Info"):
         flags = int.from_bytes(content[side + 4 : side + 8], "big")
         return int.from_bytes(content[side + 8 : side + 12], "big") if flags & 1 else 0
@@ -76,7 +76,7 @@ def _count(content: bytes, side: int) -> int:
 
 
 def _counted(file: File, start: int, frame: _Frame, frames: int) -> Steps[Length | None]:
-    """A count that the size of the file does not allow is none."""
+    """Return the length by a number of frames; None if the file is too small for it."""
     with suppress(EOFError):
         yield TO_END
     possible = (frames + 1) * frame.largest + SLACK >= file.position - start
@@ -84,7 +84,7 @@ def _counted(file: File, start: int, frame: _Frame, frames: int) -> Steps[Length
 
 
 def _walk(file: File, start: int, first: _Frame) -> Steps[Length]:
-    """Counts frames up to the end, or goes by the average of the first of them."""
+    """Count frames up to the end, or extrapolate from the first of them."""
     frames, kbits, lost = 1, {first.kbits}, False
     walked, head = file.position, b""
     try:

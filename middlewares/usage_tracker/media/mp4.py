@@ -1,4 +1,4 @@
-"""How long the video of an MP4 file lasts (ISO/IEC 14496-12), read as it passes.
+"""The duration of the video of an MP4 file (ISO/IEC 14496-12), read as it passes.
 
 Boxes stream by; only the few that tell the time are kept, one at a time. So the movie header may stand at the end,
 behind any amount of media data. The time is what a decoder goes by: the durations of the samples of the video track,
@@ -13,10 +13,10 @@ import struct
 from dataclasses import dataclass, field
 
 BOX_BYTES = 256 * 1024
-"""The longest box that is read: a table of 16,000 samples. What a file with a longer one lasts is not known."""
+"""Longest box that is read, a table of 16,000 samples; the duration of a file with a longer one is not known."""
 
 MOST_BOXES = 100_000
-"""What a file with more boxes lasts is not known either: reading them takes time. A fragment needs six."""
+"""Most boxes that are read, as reading takes time; a fragment needs six."""
 
 KINDS = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"sidx", b"free", b"skip", b"wide", b"emsg", b"prft"))
 """Boxes that a file can begin with."""
@@ -33,33 +33,33 @@ class _Track:
 
     scale: int = 0
     declared: int = 0
-    """Of the media header."""
+    """Duration of the media header."""
     duration: int = 0
-    """Of all samples so far."""
+    """Duration of all samples so far."""
     samples: int = 0
     video: bool = False
     size: tuple[int, int] = (0, 0)
     default_duration: int = 0
-    """Of a sample in a fragment that does not say."""
+    """Duration of samples in fragments that give none."""
 
 
 @dataclass(slots=True)
 class Mp4:
-    """Fed with any chunks, keeps at most one box of `BOX_BYTES` and a few numbers for each track."""
+    """Reads a file in chunks; keeps at most one box of `BOX_BYTES` and a few numbers for each track."""
 
     _kept: bytearray = field(default_factory=bytearray)
     _skip: int = 0
-    """Bytes of a box nobody reads that are still to come."""
+    """Bytes of an ignored box that are still to come."""
     _boxes: int = 0
     _over: bool = False
-    """No box can follow: one goes on to the end of the file, or is none."""
+    """True if no box can follow: the last one has no end, or is no box."""
     _tracks: dict[int, _Track] = field(default_factory=dict)
     _movie: tuple[int, int] = (0, 0)
     """Scale and duration of the movie header."""
     _track: _Track = field(default_factory=_Track)
     """The track or fragment that the boxes belong to which pass now."""
     _sample_duration: int = 0
-    """Of the samples in this fragment that do not say."""
+    """Duration of samples in this fragment that give none."""
 
     def feed(self, chunk: bytes) -> None:
         if self._over:
@@ -83,15 +83,15 @@ class Mp4:
             kept.clear()
 
     def frames(self) -> int:
-        """Samples of the video; 0 where there is no video."""
+        """Return the number of samples of the video; 0 if there is no video."""
         return max((track.samples for track in self._tracks.values() if track.video), default=0)
 
     def size(self) -> tuple[int, int]:
-        """Width and height of the video in pixels; zeros where the file does not say."""
+        """Return width and height of the video in pixels; zeros if they are not given."""
         return max((track.size for track in self._tracks.values() if track.video), default=(0, 0))
 
     def milliseconds(self) -> int | None:
-        """How long the video lasts, rounded; None where nothing can be known."""
+        """Return the duration of the video, rounded; None if it is not known."""
         for video in (True, False):
             lengths = [
                 _milliseconds(track.duration or track.declared, track.scale)
@@ -103,7 +103,7 @@ class Mp4:
         return _milliseconds(self._movie[1], self._movie[0]) or None
 
     def _box(self, view: memoryview) -> int:
-        """Read the box that begins here; how many bytes to go on, 0 where more of them must come first."""
+        """Read the box that begins here. Return the bytes to go on, 0 if more of them have to come first."""
         header = _LARGE_HEADER_BYTES if bytes(view[:4]) == b"\0\0\0\1" else _HEADER_BYTES
         if len(view) < header:
             return 0
@@ -125,7 +125,7 @@ class Mp4:
         return size
 
     def _give_up(self, *, known: bool) -> None:
-        """Nothing can be read from here on. What is no box, or has no end, is the last: all before it is `known`."""
+        """Read nothing from here on; forget what was read unless it is `known` to be right."""
         self._over = True
         if not known:
             self._movie = (0, 0)
@@ -146,7 +146,7 @@ class Mp4:
         self._track.video = box[8:12] == b"vide"
 
     def _stsd(self, box: bytes) -> None:
-        """Width and height stand at the same place of every visual sample entry (section 12.1.3)."""
+        """Read width and height, which are at the same place of every visual sample entry (section 12.1.3)."""
         if self._track.video:
             self._track.size = struct.unpack_from(">HH", box, 40)
 
@@ -196,7 +196,7 @@ _READERS = {
 
 
 def _clock(box: bytes) -> tuple[int, int]:
-    """Scale and duration of a movie or media header; a duration of all ones is unknown."""
+    """Return scale and duration of a movie or media header; a duration of all ones is unknown."""
     if box[0] == 1:
         scale, duration = struct.unpack_from(">IQ", box, 20)
         return scale, 0 if duration == 2**64 - 1 else duration

@@ -1,4 +1,4 @@
-"""How long the video of an MPEG transport stream lasts (ISO/IEC 13818-1), read as it passes.
+"""The duration of the video of an MPEG transport stream (ISO/IEC 13818-1), read as it passes.
 
 The time is the span of the presentation time stamps of the video, plus one frame, because a stamp says when a frame
 begins. Frames that are stored out of order only widen the span; stamps that wrap at 33 bits are taken modulo 2^33. A
@@ -20,10 +20,10 @@ CLOCK = 90_000
 _WRAP = 1 << 33
 _EDIT = 10 * CLOCK
 _START_BYTES = 14
-"""Of a PES packet: as far as the presentation time stamp (section 2.4.3.6)."""
+"""Bytes of a PES packet as far as the presentation time stamp (section 2.4.3.6)."""
 _SECTION_BYTES = 3 + 1021
 _PIDS_KEPT = 64
-"""More elementary streams, or programmes, are not followed."""
+"""Most elementary streams, and programmes, that are followed."""
 _VIDEO_TYPES = frozenset((0x01, 0x02, 0x10, 0x1B, 0x1E, 0x20, 0x21, 0x24, 0x33, 0x42, 0xD1, 0xEA))
 """Stream types of a programme map that are video (table 2-34, and those in common use beside it)."""
 
@@ -40,12 +40,12 @@ class _Track:
         self.frames = 0
         self._first = self._low = self._high = 0
         self._spans = 0
-        """Of the runs that an edit has ended."""
+        """Ticks of the runs that an edit has ended."""
         self._ends = self._between = self._last = 0
         """Weight of the packets that end a run, of all others, and of the one that came last."""
 
     def add(self, stamp: int, weight: int) -> None:
-        """One more packet, of a `weight` that its duration is in proportion to."""
+        """Add a packet whose duration is in proportion to `weight`."""
         self.frames += 1
         offset = (stamp - self._first) % _WRAP
         if offset >= _WRAP // 2:
@@ -61,7 +61,7 @@ class _Track:
         self._last = weight
 
     def ticks(self) -> int | None:
-        """From the first packet to the end of the last one; None where there are too few to know how long one is."""
+        """Return the ticks from the first packet to the end of the last; None if there are too few to know."""
         span = self._spans + self._high - self._low
         if not span or not self._between:
             return None
@@ -69,7 +69,7 @@ class _Track:
 
 
 class TransportStream:
-    """Fed with any chunks, keeps less than two packets and some hundred bytes for each elementary stream."""
+    """Reads a stream in chunks; keeps less than two packets and some hundred bytes for each elementary stream."""
 
     __slots__ = ("_maps", "_open", "_rest", "_synced", "_tracks", "_types")
 
@@ -78,7 +78,7 @@ class TransportStream:
         self._synced = False
         self._tracks: dict[int, _Track] = {}
         self._types: dict[int, bool] = {}
-        """Elementary streams of the programme maps: are they video?"""
+        """PIDs of elementary streams in programme maps, with True for video."""
         self._maps: set[int] = set()
         """PIDs on which programme maps are sent."""
         self._open: dict[int, bytearray] = {}
@@ -100,15 +100,15 @@ class TransportStream:
         self._rest = data[at:]
 
     def frames(self) -> int:
-        """Time-stamped frames of the video; 0 where there is no video."""
+        """Return the number of time-stamped frames of the video; 0 if there is no video."""
         return max((track.frames for track in self._tracks.values() if track.video), default=0)
 
     def size(self) -> tuple[int, int]:
-        """Width and height of the video in pixels; zeros where it is not H.264 or does not begin with its size."""
+        """Return width and height of the video in pixels; zeros if it is not H.264 or does not begin with its size."""
         return max((picture_size(track.head) for track in self._tracks.values() if track.video), default=(0, 0))
 
     def milliseconds(self) -> int | None:
-        """How long the video lasts, rounded; None where nothing can be known."""
+        """Return the duration of the video, rounded; None if it is not known."""
         for video in (True, False):
             lengths = [track.ticks() for track in self._tracks.values() if track.video is video]
             known = [ticks for ticks in lengths if ticks is not None]
@@ -117,7 +117,7 @@ class TransportStream:
         return None
 
     def _packets(self, data: bytes, at: int) -> int:
-        """Read whole packets from `at` on; where the first one begins that is cut, or is none."""
+        """Read whole packets from `at` on. Return where the first one begins that is cut, or is none."""
         whole = (len(data) - at) // PACKET
         end = at + whole * PACKET
         starts = data[at:end:PACKET]
@@ -141,7 +141,7 @@ class TransportStream:
             self._elementary(pid, payload, begins=begins)
 
     def _section(self, pid: int, payload: bytes, *, begins: bool) -> None:
-        """A part of a programme table: sections follow a pointer to the first that begins in this packet."""
+        """Read a part of a programme table: sections follow a pointer to the first that begins in this packet."""
         if begins:
             pointer = payload[0] if payload else 0
             if pid in self._open:
@@ -175,7 +175,7 @@ class TransportStream:
                 at += 5 + ((section[at + 3] & 0x0F) << 8 | section[at + 4])
 
     def _elementary(self, pid: int, payload: bytes, *, begins: bool) -> None:
-        """A part of a PES packet, of which only the start matters."""
+        """Read a part of a PES packet, of which only the start matters."""
         if begins:
             start = bytearray(payload[:_START_BYTES])
         elif pid in self._open:
@@ -206,7 +206,7 @@ class TransportStream:
 
 
 def _sync(data: bytes, at: int) -> int:
-    """Where packets may begin: at a sync byte that another one follows a packet later, or that is too near the end."""
+    """Return where packets may begin: at a sync byte with another one a packet later, or too near the end to know."""
     while True:
         at = data.find(b"G", at)
         if at < 0:

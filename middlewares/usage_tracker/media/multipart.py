@@ -1,4 +1,4 @@
-"""Reads a `multipart/mixed` answer (RFC 2046 section 5.1) as it streams by, however its bytes are cut."""
+"""Reads a `multipart/mixed` response (RFC 2046 section 5.1) as it passes, however its bytes are cut into chunks."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from enum import Enum, auto
 from middlewares.exchange import Headers
 
 HEAD_BYTES = 8 * 1024
-"""The longest head of a part; a body with a longer one is read no further."""
+"""Longest head of a part; a body with a longer one is read no further."""
 
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _LINE_BYTES = 80
-"""A delimiter's line ends within this many bytes."""
+"""Longest line of a delimiter."""
 
 
 class _Place(Enum):
     BEFORE = auto()
-    """In the preamble, which nobody reads."""
+    """In the preamble, which is ignored."""
     LINE = auto()
-    """Behind the boundary of a delimiter: two hyphens, or the end of its line."""
+    """After the boundary of a delimiter: two hyphens, or the end of its line."""
     HEAD = auto()
     BODY = auto()
     AFTER = auto()
-    """Behind the closing delimiter, or where nothing can be read any more."""
+    """After the closing delimiter, or an error."""
 
 
 def boundary_of(content_type: bytes) -> bytes:
-    """The boundary that a Content-Type names; empty where it is no multipart type."""
+    """Return the boundary of a Content-Type; empty if it is no multipart type."""
     found = _BOUNDARY.search(content_type) if content_type.lower().startswith(b"multipart/") else None
     return found[1] or found[2] if found else b""
 
 
 class MultipartReader:
-    """Keeps a head at most, or as much of a body as may be the beginning of a delimiter."""
+    """Reads parts; keeps at most a head, or as much of a body as may be the beginning of a delimiter."""
 
     __slots__ = ("_buffer", "_delimiter", "_place", "complete")
 
@@ -43,10 +43,10 @@ class MultipartReader:
         self._buffer = b"\r\n"  # the first delimiter needs no line before it
         self._place = _Place.BEFORE
         self.complete = False
-        """The closing delimiter has passed."""
+        """True if the closing delimiter has passed."""
 
     def feed(self, chunk: bytes) -> Iterator[Headers | bytes]:
-        """What this chunk brings: the head of each part that begins, and the pieces of their bodies."""
+        """Yield what this chunk brings: the head of each part that begins, and the pieces of their bodies."""
         if self._place is _Place.AFTER:
             return
         self._buffer += chunk
@@ -57,7 +57,7 @@ class MultipartReader:
                     head, found, rest = self._buffer.partition(b"\r\n\r\n")
                     if more := bool(found):
                         self._place, self._buffer = _Place.BODY, rest
-                        yield _fields(head)
+                        yield _headers(head)
                     elif len(head) > HEAD_BYTES:
                         self._end()
                 case _Place.LINE:
@@ -70,7 +70,7 @@ class MultipartReader:
                         self._place = _Place.LINE
 
     def _data(self) -> tuple[bytes, bool]:
-        """What is before the delimiter, and whether there is one."""
+        """Return what is before the delimiter, and True if there is one."""
         at = self._buffer.find(self._delimiter)
         if at >= 0:
             data, self._buffer = self._buffer[:at], self._buffer[at + len(self._delimiter) :]
@@ -80,14 +80,14 @@ class MultipartReader:
         return data, False
 
     def _line(self) -> bool:
-        """The rest of a delimiter's line; False where more must come first, or nothing can follow."""
+        """Read the rest of a delimiter's line. Return False if more has to come first, or nothing can follow."""
         if self._buffer.startswith(b"--"):
             self.complete = True
             self._end()
             return False
         line, found, rest = self._buffer.partition(b"\r\n")
         if found:
-            # A part without header fields has its empty line right here.
+            # A part without headers has its empty line right here.
             self._place, self._buffer = _Place.HEAD, b"\r\n" + rest
         elif len(line) > _LINE_BYTES:
             self._end()
@@ -97,7 +97,7 @@ class MultipartReader:
         self._place, self._buffer = _Place.AFTER, b""
 
 
-def _fields(head: bytes) -> Headers:
-    """Header fields, names in lower case."""
+def _headers(head: bytes) -> Headers:
+    """Return the headers of a part, names in lower case."""
     pairs = (line.partition(b":") for line in head.split(b"\r\n"))
     return [(name.strip().lower(), value.strip()) for name, colon, value in pairs if colon]

@@ -1,4 +1,4 @@
-"""Ogg with Opus, Vorbis, FLAC or Speex: the last page says how many samples there are (RFC 3533 section 6)."""
+"""Ogg with Opus, Vorbis, FLAC or Speex: the last page holds the number of samples (RFC 3533 section 6)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
 HEADER = 64
-"""Bytes of a first packet that are looked at."""
+"""Bytes of a first packet that are read."""
 TAIL_BYTES = 65_536
-"""The end of the file is remembered this far: a page is at most 65,307 bytes long."""
+"""Bytes kept of the end of the file: a page has at most 65,307."""
 
 
 LARGEST_SECOND = 250_000
-"""Bytes of a second of Opus, Vorbis or Speex: a file that is larger than its last page says is not believed."""
+"""Most bytes of a second of Opus, Vorbis or Speex: a file that is larger for its length is not believed."""
 
 
 class _Codec(NamedTuple):
@@ -38,7 +38,7 @@ class _Tail:
 
 
 def ogg(file: File) -> Steps[Length | None]:
-    """What follows `OggS`. Several streams, beside or after each other, are not understood."""
+    """Read what follows `OggS`. Several streams, multiplexed or chained, are not supported."""
     head = yield 23
     segments = yield head[22]
     packet = yield min(sum(segments), HEADER)
@@ -68,7 +68,7 @@ def _codec(packet: bytes) -> _Codec | None:
 
 
 def _last(tail: bytes, serial: bytes) -> int:
-    """Samples up to the last page on which a packet ends; 0: unknown."""
+    """Return the number of samples up to the last page on which a packet ends; 0 if it is unknown."""
     place = tail.rfind(b"OggS")
     while place >= 0:
         page = tail[place : place + 27]

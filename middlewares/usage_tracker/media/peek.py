@@ -1,8 +1,8 @@
-"""Runs a parser over a file that streams by, of which hardly anything is kept.
+"""Runs a parser over a file as it passes, of which hardly anything is kept.
 
-A parser is a generator. It yields how many bytes it wants next and is sent exactly these, or minus how many it wants
-passed over; how the file is cut into chunks it never sees. At the end of the file `EOFError` is raised at its yield:
-to most parsers that is the end, others know only then what they were asked.
+A parser is a generator. It yields how many bytes it wants next and is sent exactly these, or minus how many it wants to
+skip; it never sees how the file is cut into chunks. At the end of the file `EOFError` is raised at its yield: most
+parsers end there, others know their result only then.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 PEEK_BYTES = 1024
-"""The most a parser may want at once: headers are small."""
+"""Most bytes that a parser may want at once: headers are small."""
 TO_END = -(2**63)
-"""Wanted by a parser that knows all but the length of the file."""
+"""Yielded by a parser that skips to the end of the file."""
 
 T = TypeVar("T")
 Steps = Generator[int, bytes, T]
@@ -26,13 +26,13 @@ class File:
 
     def __init__(self) -> None:
         self.position = 0
-        """How many bytes were sent or passed over."""
+        """Bytes that were sent or skipped."""
         self.listener: Callable[[bytes], None] | None = None
-        """Is told what is passed over, if the parser sets it."""
+        """Called with the bytes that are skipped, if the parser sets it."""
 
 
 class Peek(Generic[T]):
-    """Feeds one parser, and keeps no more than what it wants next."""
+    """Feeds one parser, and keeps no more than the bytes it wants next."""
 
     __slots__ = ("_buffer", "_file", "_found", "_parser", "_wanted", "size")
 
@@ -47,7 +47,7 @@ class Peek(Generic[T]):
         self._send(None)
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the file."""
+        """Take the next bytes of the file."""
         self.size += len(chunk)
         start = 0
         while self._parser is not None and start < len(chunk):
@@ -62,7 +62,7 @@ class Peek(Generic[T]):
             start = end
 
     def end(self) -> T | None:
-        """What the parser found in the file, which ends here; None: nothing it can read."""
+        """End the file, and return what the parser found; None if it cannot read the file."""
         if self._parser is not None:
             try:
                 self._parser.throw(EOFError)
@@ -88,7 +88,7 @@ class Peek(Generic[T]):
         self._send(taken)
 
     def _send(self, taken: bytes | None) -> None:
-        """Let the parser go on until it wants something."""
+        """Let the parser go on until it wants bytes."""
         parser = self._parser
         assert parser is not None  # noqa: S101 - nobody sends to a parser that has ended
         try:

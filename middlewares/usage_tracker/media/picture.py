@@ -5,15 +5,15 @@ from __future__ import annotations
 from middlewares.usage_tracker.media.peek import File, Steps
 
 LARGEST_SIDE = 65_535
-"""Of an image that anything decodes; a header that says more is not believed."""
+"""Largest width or height that decoders take; a header that claims more is not believed."""
 JPEG_SEGMENTS = 1_000
-"""A frame header comes after tens of segments at most."""
+"""Most segments before a frame header; normally there are tens at most."""
 
 Size = tuple[int, int]
 
 
 def picture(file: File) -> Steps[Size | None]:
-    """Width and height in pixels; None where they cannot be read."""
+    """Return width and height in pixels; None if they cannot be read."""
     magic = yield 4
     size: Size | None = None
     if magic == b"\x89PNG":
@@ -28,21 +28,21 @@ def picture(file: File) -> Steps[Size | None]:
 
 
 def _png(head: bytes) -> Size | None:
-    """The rest of the signature, then IHDR, which comes first (PNG specification section 5.6)."""
+    """Read the rest of the signature, then IHDR, which comes first (PNG specification section 5.6)."""
     if head[:12] != b"\r\n\x1a\n\0\0\0\rIHDR":
         return None
     return int.from_bytes(head[12:16], "big"), int.from_bytes(head[16:20], "big")
 
 
 def _gif(head: bytes) -> Size | None:
-    """Version, then the logical screen (GIF89a section 18)."""
+    """Read the version, then the logical screen (GIF89a section 18)."""
     if head[:2] not in (b"7a", b"9a"):
         return None
     return _little(head[2:4]), _little(head[4:6])
 
 
 def _webp(head: bytes) -> Size | None:
-    """File size, `WEBP`, then the first chunk (RFC 9649 sections 2.5 to 2.7)."""
+    """Read the file size, `WEBP`, then the first chunk (RFC 9649 sections 2.5 to 2.7)."""
     if head[4:8] != b"WEBP":
         return None
     kind, data = head[8:12], head[16:]
@@ -57,7 +57,7 @@ def _webp(head: bytes) -> Size | None:
 
 
 def _jpeg(marker: int) -> Steps[Size | None]:
-    """Segments up to the frame header (ITU-T T.81 annex B); `marker` is the code of the first one."""
+    """Read segments up to the frame header (ITU-T T.81 annex B); `marker` is the code of the first one."""
     for _ in range(JPEG_SEGMENTS):
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             frame = yield 7

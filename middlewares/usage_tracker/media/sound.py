@@ -1,7 +1,7 @@
-"""How long a sound file lasts, from its container's own header.
+"""The duration of an audio file, from its container's own header.
 
 No library does this of a stream: they seek, and read every Ogg page, tag and picture. Here a few hundred bytes are
-looked at as the file goes by. The numbers taken are those that ffmpeg, hence the gateway, goes by.
+read as the file passes. The numbers taken are those that ffmpeg, hence the gateway, uses.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 from middlewares.usage_tracker.media.wav import wav
 
 ID3_TAGS = 4
-"""So many may precede the sound; one is usual."""
+"""Most tags before the audio; one is usual."""
 
 _PARSERS = {b"RIFF": wav, b"fLaC": flac, b"OggS": ogg}
 
 
 def sound(file: File) -> Steps[Length | None]:
-    """The length of a WAV, FLAC, MP3, Ogg or MP4 file; None where it cannot be read."""
+    """Return the length of a WAV, FLAC, MP3, Ogg or MP4 file; None if it cannot be read."""
     magic = yield 4
     for _ in range(ID3_TAGS):
         if magic[:3] != b"ID3":
@@ -41,7 +41,7 @@ def sound(file: File) -> Steps[Length | None]:
 
 
 def _mp4(file: File, size: bytes) -> Steps[Length | None]:
-    """The size of the first box was read already."""
+    """Read on after the size of the first box."""
     kind = yield 4
     if kind not in KINDS:
         return None

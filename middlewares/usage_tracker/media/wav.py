@@ -1,4 +1,4 @@
-"""WAV: RIFF chunks, the size of whose samples tells the length."""
+"""WAV: RIFF chunks; the length follows from the size of the samples."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from middlewares.usage_tracker.media.length import Length
 from middlewares.usage_tracker.media.peek import TO_END, File, Steps
 
 CHUNKS = 100
-"""A file has some ten at most."""
+"""Most chunks that are read; a file has some ten at most."""
 PCM = (0x0001, 0x0003, 0x0006, 0x0007)
 """Formats whose blocks are one sample of each channel: integer, float, A-law, mu-law."""
 ADPCM = (0x0002, 0x0011)
-"""Formats that say how many samples a block holds."""
+"""Formats whose header holds the number of samples of a block."""
 EXTENSIBLE = 0xFFFE
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
-"""What is written by those that cannot go back to fill it in: the samples go on to the end of the file."""
+"""Sizes written by encoders that cannot go back to fill them in: the samples go on to the end of the file."""
 
 
 class _Speed(NamedTuple):
     rate: int
     """Samples a second."""
     samples: int
-    """In one block."""
+    """Samples of one block."""
     block: int
-    """Bytes."""
+    """Bytes of one block."""
 
 
 def wav(file: File) -> Steps[Length | None]:
-    """What follows `RIFF`. Samples may come in several chunks; those that were announced and never came are none."""
+    """Read what follows `RIFF`. Samples may come in several chunks; announced samples that never came do not count."""
     if (yield 8)[4:] != b"WAVE":
         return None
     speed: _Speed | None = None
@@ -54,7 +54,7 @@ def wav(file: File) -> Steps[Length | None]:
 
 
 def _speed(form: bytes) -> _Speed | None:
-    """Of a `fmt ` chunk; None where it is of no use. Formats that are not known here go by what it says itself."""
+    """Return the speed in a `fmt ` chunk; None if it is unusable. Unknown formats count by their declared byte rate."""
 
     def number(start: int, length: int) -> int:
         return int.from_bytes(form[start : start + length], "little")
@@ -70,7 +70,7 @@ def _speed(form: bytes) -> _Speed | None:
 
 
 def _passed(file: File, size: int) -> Steps[int]:
-    """How much there is of samples of that size. Less: the file has ended."""
+    """Skip `size` bytes of samples. Return how many there were; fewer if the file has ended."""
     start = file.position
     with suppress(EOFError):
         yield TO_END if size in UNKNOWN_SIZES else -size

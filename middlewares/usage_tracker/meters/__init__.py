@@ -1,4 +1,4 @@
-"""One meter per kind of work: it watches an exchange pass and says what was used."""
+"""The meters: one per kind of work, each measuring the usage of one exchange as it passes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Meter", "meter_for"]
 
 
 def meter_for(exchange: Exchange) -> Meter:
-    """A fresh meter for an exchange whose route is known and which was admitted."""
+    """Return a new meter for an exchange whose route is known and which was admitted."""
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
     return _METERS[exchange.route.meter](exchange)
 

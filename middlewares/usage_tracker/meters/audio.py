@@ -1,4 +1,4 @@
-"""audio-to-text: how long the sound is that was sent."""
+"""Meter of audio-to-text: the duration of the audio that was sent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.form import Form
 from middlewares.usage_tracker.meters.json_responses import text
 
-THRIFTIEST = 1_000
-"""Milliseconds of sound in one byte of its file: a header that says more is not believed."""
+MOST_MILLISECONDS_PER_BYTE = 1_000
+"""Longest believable audio in one byte of its file; a header that claims more is not believed."""
 
 
 class AudioMeter(ResponseKeeper):
-    """Milliseconds of sound, by the container's own header; the transcript would miss silence.
+    """Counts milliseconds of audio, by the container's own header; the transcript would miss silence.
 
-    A sound that cannot be read lasts as long as its size suggests, at `bytes_per_second`.
+    The duration of audio that cannot be read is estimated from its size, at `bytes_per_second`.
     """
 
     __slots__ = ("_bytes_per_second", "_form", "_sound")
@@ -30,7 +30,7 @@ class AudioMeter(ResponseKeeper):
         self._form = Form(headers, file="audio", sink=self._sound.feed)
         self._bytes_per_second = bytes_per_second
 
-    def request(self, chunk: bytes) -> None:
+    def request_body(self, chunk: bytes) -> None:
         self._form.feed(chunk)
 
     def usage(self) -> Usage:
@@ -39,7 +39,7 @@ class AudioMeter(ResponseKeeper):
             return Usage(complete=False)
         size = self._sound.size or self._form.size
         length = self._sound.end()
-        if length is None or length.milliseconds > size * THRIFTIEST:
+        if length is None or length.milliseconds > size * MOST_MILLISECONDS_PER_BYTE:
             length = Length(size * 1000 // self._bytes_per_second, exact=False)
         source = Provenance.MEASURED if length.exact else Provenance.ESTIMATED
         return metered({Unit.MILLISECONDS: length.milliseconds}, {Unit.MILLISECONDS: source}, complete=True)

@@ -1,6 +1,6 @@
-"""What every meter is, and what they share.
+"""The `Meter` protocol, and what meters share.
 
-A meter watches one exchange go by and says at its end what was used. It is a pure state machine: it neither delays
+A meter is fed one exchange as it passes and reports its usage at the end. It is a pure state machine: it neither delays
 nor changes a byte, keeps a bounded amount of memory, and takes whatever a client or a gateway sends without raising.
 """
 
@@ -14,38 +14,34 @@ from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 
 RESPONSE_BYTES = 1024 * 1024
-"""The longest answer a meter keeps. JSON answers of a gateway are a few KiB: media are linked, not enclosed."""
+"""Most bytes of a response that a meter keeps. JSON responses of a gateway are a few KiB: they link to media."""
 
 TOKENS_CEILING = 2**53
-"""A count beyond it cannot be meant, and would not survive arithmetic in Redis."""
-
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_REQUESTS = Unit.REQUESTS
-_MEASURED, _UPSTREAM, _DECLARED = Provenance.MEASURED, Provenance.UPSTREAM, Provenance.DECLARED
+"""Largest token count that is believed; larger ones would lose precision in the arithmetic of Redis."""
 
 
 class Meter(Protocol):
-    """Fed in the order things happen; `usage` may be asked at any point, for exchanges end anywhere."""
+    """Measures one exchange. Called in the order of events; `usage` may be called at any point."""
 
-    def request(self, chunk: bytes) -> None:
-        """A chunk of the request's body, on its way to the gateway."""
+    def request_body(self, chunk: bytes) -> None:
+        """Take a chunk of the request's body, on its way to the gateway."""
         ...
 
-    def response(self, status: int, headers: Headers) -> None:
-        """The head of the gateway's answer."""
+    def response_start(self, status: int, headers: Headers) -> None:
+        """Take the head of the gateway's response."""
         ...
 
-    def answer(self, chunk: bytes) -> None:
-        """A chunk of the answer's body, on its way to the client."""
+    def response_body(self, chunk: bytes) -> None:
+        """Take a chunk of the response's body, on its way to the client."""
         ...
 
     def usage(self) -> Usage:
-        """What the exchange used, as far as it went."""
+        """Return what the exchange used, as far as it went."""
         ...
 
 
 class Body:
-    """An answer's body, kept as it passes for as long as it is readable: plain, and at most `RESPONSE_BYTES` long."""
+    """A response body, kept as it passes while it is readable: not encoded, and at most `RESPONSE_BYTES` long."""
 
     __slots__ = ("readable", "size", "text")
 
@@ -53,7 +49,7 @@ class Body:
         self.size = 0
         self.text = bytearray()
         """Everything that passed; empty unless `readable`."""
-        self.readable = field(headers, b"content-encoding") in (b"", b"identity")
+        self.readable = header(headers, b"content-encoding") in (b"", b"identity")
 
     def add(self, chunk: bytes) -> None:
         self.size += len(chunk)
@@ -67,33 +63,33 @@ class Body:
 
 
 class ResponseKeeper:
-    """The part of a meter that keeps the answer of a 200, whose success shows only in what it says."""
+    """The part of a meter that keeps the body of a 200, which alone shows whether the work succeeded."""
 
     __slots__ = ("_body",)
 
     def __init__(self) -> None:
         self._body: Body | None = None
 
-    def response(self, status: int, headers: Headers) -> None:
+    def response_start(self, status: int, headers: Headers) -> None:
         self._body = Body(headers) if status == 200 else None
 
-    def answer(self, chunk: bytes) -> None:
+    def response_body(self, chunk: bytes) -> None:
         if self._body is not None:
             self._body.add(chunk)
 
-    def results(self, count: Callable[[bytearray], int], asked: int) -> tuple[int, Provenance]:
-        """How many results the answer has; 0: it is no success.
+    def results(self, count: Callable[[bytearray], int], requested: int) -> tuple[int, Provenance]:
+        """Return the number of results in the response; 0: it is a failure.
 
-        An answer that cannot be read, being encoded or too long to keep, has as many as were asked for.
+        A response that cannot be read, being encoded or too long to keep, has as many as were requested.
         """
         body = self._body
         if body is None or not body.size:
-            return 0, _UPSTREAM
-        return (count(body.text), _UPSTREAM) if body.readable else (asked, _DECLARED)
+            return 0, Provenance.UPSTREAM
+        return (count(body.text), Provenance.UPSTREAM) if body.readable else (requested, Provenance.DECLARED)
 
 
-def field(headers: Headers, name: bytes) -> bytes:
-    """The first value of a header field in lower case; empty where it is not sent."""
+def header(headers: Headers, name: bytes) -> bytes:
+    """Return the first value of a header, in lower case; empty if it is not sent."""
     for key, value in headers:
         if key == name:
             return value.strip().lower()
@@ -103,11 +99,11 @@ def field(headers: Headers, name: bytes) -> bytes:
 def metered(
     units: dict[Unit, int], provenance: dict[Unit, Provenance], *, complete: bool, finish_reason: str = ""
 ) -> Usage:
-    """Usage with its request counted.
+    """Return usage with its request counted.
 
     `Unit.REQUESTS` is 1 for complete work and absent for all other, so that a plan that sells requests sells successes.
     """
     if complete:
-        units[_REQUESTS] = 1
-        provenance[_REQUESTS] = _MEASURED
+        units[Unit.REQUESTS] = 1
+        provenance[Unit.REQUESTS] = Provenance.MEASURED
     return Usage(units, provenance, complete, finish_reason)

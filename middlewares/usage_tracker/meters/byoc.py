@@ -1,4 +1,4 @@
-"""BYOC requests: milliseconds of wall time, from the request to the last byte that says something.
+"""Meter of BYOC requests: milliseconds of wall time, from the request to the last byte with content.
 
 A 200 is no proof of work (gateway contract section 1.7): it is empty when every orchestrator failed, an event stream
 may end for want of funds, and one that ends without `[DONE]` goes on as a flood of line ends until the job's timeout.
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import field, metered
+from middlewares.usage_tracker.meters.base import header, metered
 
 _DONE = b"[DONE]"
 _NO_FUNDS = b"event: insufficient balance"
@@ -21,30 +21,30 @@ _TAIL = len(_NO_FUNDS) - 1
 
 
 class ByocMeter:
-    """Reads the clock at the ends of what passes; of an event stream it keeps as much as may begin one of two words."""
+    """Counts wall time; of an event stream it keeps only as many bytes as may begin `[DONE]` or the error event."""
 
     __slots__ = ("_clock", "_done", "_end", "_events", "_failed", "_start", "_status", "_tail")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` counts seconds."""
+        """Start the clock, which counts seconds."""
         self._clock = clock
         self._start = clock()
         self._end: float | None = None
-        """When the last byte came that is neither a line end nor a space."""
+        """Time of the last byte that is neither a line end nor a space."""
         self._status = 0
         self._events = False
         self._done = False
         self._failed = False
         self._tail = b""
 
-    def request(self, chunk: bytes) -> None:
-        """Nothing of it is counted."""
+    def request_body(self, chunk: bytes) -> None:
+        """Ignore the body: nothing of it is counted."""
 
-    def response(self, status: int, headers: Headers) -> None:
+    def response_start(self, status: int, headers: Headers) -> None:
         self._status = status
-        self._events = field(headers, b"content-type").startswith(b"text/event-stream")
+        self._events = header(headers, b"content-type").startswith(b"text/event-stream")
 
-    def answer(self, chunk: bytes) -> None:
+    def response_body(self, chunk: bytes) -> None:
         if not chunk or chunk.isspace():
             return
         self._end = self._clock()
@@ -59,7 +59,7 @@ class ByocMeter:
             return Usage()
         if self._status not in (0, 200) or (self._status == 200 and self._end is None):
             return Usage(complete=False)
-        # Without an answer the job was still running: whoever left it pays by the plan's rule for that.
+        # Without a response the job was still running: a client that left it pays by the plan's rule for that.
         end = self._clock() if self._end is None else self._end
         complete = self._end is not None and not self._failed and (self._done or not self._events)
         units = {Unit.MILLISECONDS: round((end - self._start) * 1000)}

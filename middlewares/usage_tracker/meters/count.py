@@ -1,4 +1,4 @@
-"""Everything whose work is not measured by its answer: the request itself is the only unit."""
+"""Meter of work that cannot be measured in its bodies: the request itself is the only unit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from middlewares.usage_tracker.meters.base import metered
 
 
 class CountMeter:
-    """Counts one request if the gateway answered it with a success; bytes are counted by the stage itself.
+    """Counts one request if the gateway's response is a success; the stage itself counts bytes.
 
-    `counts`: a success is something that is sold. A refusal (4xx) is a whole exchange in which nothing was used; a
-    5xx, or no answer, is not whole.
+    `counts` is True if a success is something that is sold. A refusal (4xx) is a complete exchange in which nothing was
+    used; a 5xx, or no response, is incomplete.
     """
 
     __slots__ = ("_counts", "_status")
@@ -20,14 +20,14 @@ class CountMeter:
         self._counts = counts
         self._status = 0
 
-    def request(self, chunk: bytes) -> None:
-        """Nothing of it is counted."""
+    def request_body(self, chunk: bytes) -> None:
+        """Ignore the body: nothing of it is counted."""
 
-    def response(self, status: int, headers: Headers) -> None:
+    def response_start(self, status: int, headers: Headers) -> None:
         self._status = status
 
-    def answer(self, chunk: bytes) -> None:
-        """Nothing of it is counted."""
+    def response_body(self, chunk: bytes) -> None:
+        """Ignore the body: nothing of it is counted."""
 
     def usage(self) -> Usage:
         done = 200 <= self._status < 400

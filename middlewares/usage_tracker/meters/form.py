@@ -1,4 +1,4 @@
-"""What the meters of uploads want of a form: one file, looked at as it passes, and some short fields."""
+"""The parts of a form that meters of uploads need: one file, fed on as it passes, and some short fields."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from middlewares.exchange import Headers
 from middlewares.usage_tracker.media.formdata import FormReader, Sink
 
 NUMBER_BYTES = 16
-"""A longer number means nothing."""
+"""Most digits of a number in a form field; a longer one is ignored."""
 
 
 class Form:
-    """The first file of the name counts, and the first field of each name, as for the gateway."""
+    """Reads a form as it passes. The first file and the first field of each name count, as for the gateway."""
 
     __slots__ = ("_fields", "_file", "_reader", "_sink", "size")
 
@@ -26,12 +26,12 @@ class Form:
         """Bytes of the whole form."""
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the request."""
+        """Take the next bytes of the request."""
         self.size += len(chunk)
         self._reader.feed(chunk)
 
     def number(self, name: str, default: int, most: int) -> int:
-        """A field from 1 to `most`; `default` where it is missing, or not such a number: no runner takes another."""
+        """Return a form field from 1 to `most`; `default` if it is missing or another value, which no runner takes."""
         value = self._fields[name]
         if value is None or len(value) > NUMBER_BYTES or not value.isdigit():
             return default

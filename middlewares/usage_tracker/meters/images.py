@@ -1,4 +1,4 @@
-"""text-to-image: how many images came out, at the size that was asked for."""
+"""Meter of text-to-image: the number of images made, at the requested size."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ from middlewares.usage_tracker.meters.json_responses import images
 DEFAULT_SIDE = 512
 """Width and height of an image whose request names none (gateway contract section 1.1)."""
 
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_PIXELS, _GENERATIONS = Unit.PIXELS, Unit.GENERATIONS
-_DECLARED = Provenance.DECLARED
-
 
 class ImagesMeter(ResponseKeeper):
-    """Generations are the length of `images` in the answer; pixels are that many times the requested size.
+    """Counts generations, the length of `images` in the response, and pixels: that many times the requested size.
 
-    A 200 that lists no image is a failure: the gateway says 200 with an empty body to what it did not understand
+    A 200 that lists no image is a failure: the gateway sends 200 with an empty body for what it did not understand
     (gateway contract section 1.0).
     """
 
@@ -29,20 +25,24 @@ class ImagesMeter(ResponseKeeper):
         super().__init__()
         self._declared = declared
 
-    def request(self, chunk: bytes) -> None:
-        """The request was read before it was admitted: `Declared` holds it."""
+    def request_body(self, chunk: bytes) -> None:
+        """Ignore the body: it was read before admission, and `Declared` holds what counts."""
 
     def usage(self) -> Usage:
         document = self._declared.document or {}
-        count, source = self.results(images, _asked(document.get("num_images_per_prompt"), 1))
+        count, source = self.results(images, _requested(document.get("num_images_per_prompt"), 1))
         if not count:
             return Usage(complete=False)
-        pixels = _asked(document.get("width"), DEFAULT_SIDE) * _asked(document.get("height"), DEFAULT_SIDE) * count
+        pixels = (
+            _requested(document.get("width"), DEFAULT_SIDE) * _requested(document.get("height"), DEFAULT_SIDE) * count
+        )
         return metered(
-            {_PIXELS: pixels, _GENERATIONS: count}, {_PIXELS: _DECLARED, _GENERATIONS: source}, complete=True
+            {Unit.PIXELS: pixels, Unit.GENERATIONS: count},
+            {Unit.PIXELS: Provenance.DECLARED, Unit.GENERATIONS: source},
+            complete=True,
         )
 
 
-def _asked(value: object, default: int) -> int:
-    """A positive number of the request; what is no such number the gateway would not have honoured either."""
+def _requested(value: object, default: int) -> int:
+    """Return a positive number of the request, else `default`: the gateway does not honour other values either."""
     return value if type(value) is int and value > 0 else default

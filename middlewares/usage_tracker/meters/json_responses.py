@@ -1,4 +1,4 @@
-"""What a gateway's JSON answers say was made (gateway contract section 1.1): how many results, 0 for a failed 200."""
+"""Counts the results in a gateway's JSON responses (gateway contract section 1.1); 0 is a 200 that failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class _Images(msgspec.Struct):
     images: list[_Any]
 
 
-class _Text(msgspec.Struct):
+class _TextResponse(msgspec.Struct):
     text: str
 
 
@@ -36,40 +36,40 @@ class _Result(msgspec.Struct):
 
 
 _IMAGES = msgspec.json.Decoder(_Images)
-_TEXT = msgspec.json.Decoder(_Text)
+_TEXT = msgspec.json.Decoder(_TextResponse)
 _MASKS = msgspec.json.Decoder(_Masks)
 _AUDIO = msgspec.json.Decoder(_Audio)
 _ACCEPTED = msgspec.json.Decoder(_Accepted)
 _RESULT = msgspec.json.Decoder(_Result)
 
 
-def images(answer: bytearray) -> int:
-    """`{"images":[..]}`."""
-    found = decode(_IMAGES, answer)
+def images(body: bytearray) -> int:
+    """Return the number of images in `{"images":[..]}`."""
+    found = decode(_IMAGES, body)
     return len(found.images) if found else 0
 
 
-def text(answer: bytearray) -> int:
-    """`{"text":".."}`; silence has an empty one."""
-    return int(decode(_TEXT, answer) is not None)
+def text(body: bytearray) -> int:
+    """Return 1 for `{"text":".."}`, also with an empty text, which is what silence gives."""
+    return int(decode(_TEXT, body) is not None)
 
 
-def masks(answer: bytearray) -> int:
-    """`{"masks":"..", ..}`."""
-    return int(decode(_MASKS, answer) is not None)
+def masks(body: bytearray) -> int:
+    """Return 1 for `{"masks":"..", ..}`."""
+    return int(decode(_MASKS, body) is not None)
 
 
-def audio(answer: bytearray) -> int:
-    """`{"audio":{..}}`."""
-    return int(decode(_AUDIO, answer) is not None)
+def audio(body: bytearray) -> int:
+    """Return 1 for `{"audio":{..}}`."""
+    return int(decode(_AUDIO, body) is not None)
 
 
-def accepted(answer: bytearray) -> int:
-    """`{"request_id":".."}` of a video that is made detached (section 1.3)."""
-    return int(decode(_ACCEPTED, answer) is not None)
+def accepted(body: bytearray) -> int:
+    """Return 1 for `{"request_id":".."}`, an accepted asynchronous video (section 1.3)."""
+    return int(decode(_ACCEPTED, body) is not None)
 
 
-def detached(answer: bytearray) -> int:
-    """`{"result":{"images":[..]}, ..}`, the end of a detached video; an error stands in the same place."""
-    found = decode(_RESULT, answer)
+def finished_video(body: bytearray) -> int:
+    """Return the number of videos in `{"result":{"images":[..]}, ..}`; 0 if an error stands in place of the result."""
+    found = decode(_RESULT, body)
     return len(found.result.images) if found else 0

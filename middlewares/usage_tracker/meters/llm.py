@@ -1,8 +1,8 @@
-"""llm: the tokens that the runner reports, in a JSON document or in an event stream.
+"""Meter of llm: the tokens that the runner reports, in a JSON document or in an event stream.
 
 Go writes a usage that the runner never gave as zeros (gateway contract section 1.2), so zeros need judgement:
 
-- A plain answer is taken at its word: zeros are zeros. Without any usage its output is estimated from its text.
+- The usage of a JSON response is taken as it is: zeros are zeros. Without any, its output is estimated from its text.
 - In a stream every chunk repeats the usage so far; the last one that is not all zeros counts. In particular a final
   `completion_tokens` of 0 beside a prompt that was counted stays 0.
 - A stream whose chunks all say zero, or nothing, and that brought text all the same had a runner that counts nothing:
@@ -10,7 +10,7 @@ Go writes a usage that the runner never gave as zeros (gateway contract section 
   text, zeros would be zeros.
 
 A stream is complete when a chunk gave a `finish_reason`; one that ended without was cut, and the last usage it
-carried is what it used. A plain answer is complete when it parses and has a choice.
+carried is what it used. A JSON response is complete when it parses and has a choice.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ from config.workloads import Unit
 from middlewares.exchange import Declared, Headers
 from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, field, metered
+from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, header, metered
 from middlewares.usage_tracker.meters.sse import DataLines
 
 BYTES_PER_TOKEN = 4
-"""Rule of thumb for text whose tokens nobody counted."""
+"""Estimate for text whose tokens the runner did not count."""
 
 REASON_CHARACTERS = 64
-"""A `finish_reason` is one word; what is longer is cut before it reaches an event."""
+"""Most characters of a `finish_reason` in an event; normally it is one word."""
 
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_INPUT, _OUTPUT = TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
-_UPSTREAM = Provenance.UPSTREAM
+TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_CEILING)]
 
@@ -73,7 +71,7 @@ _COUNTED = msgspec.json.Decoder(_Counted)
 
 
 def _read(text: bytes | bytearray) -> tuple[list[_Choice] | None, _Count | None]:
-    """Choices and usage of an answer, or of a chunk of one. Nonsense in one of them does not hide the other."""
+    """Return choices and usage of a response or a chunk. If one of the two is malformed, the other is still read."""
     found = decode(_COMPLETION, text)
     if found is not None:
         return found.choices, found.usage
@@ -88,7 +86,7 @@ class _Reader(Protocol):
 
 
 class LlmMeter:
-    """Input and output tokens of one chat completion."""
+    """Counts input and output tokens of one chat completion."""
 
     __slots__ = ("_declared", "_reader")
 
@@ -96,18 +94,18 @@ class LlmMeter:
         self._declared = declared
         self._reader: _Reader | None = None
 
-    def request(self, chunk: bytes) -> None:
-        """The request was read before it was admitted: `Declared` holds it."""
+    def request_body(self, chunk: bytes) -> None:
+        """Ignore the body: it was read before admission, and `Declared` holds what counts."""
 
-    def response(self, status: int, headers: Headers) -> None:
+    def response_start(self, status: int, headers: Headers) -> None:
         if status != 200:
             self._reader = None
             return
         body = Body(headers)
-        streams = field(headers, b"content-type").startswith(b"text/event-stream")
+        streams = header(headers, b"content-type").startswith(b"text/event-stream")
         self._reader = _Stream() if streams and body.readable else _Document(body, self._declared)
 
-    def answer(self, chunk: bytes) -> None:
+    def response_body(self, chunk: bytes) -> None:
         if self._reader is not None:
             self._reader.feed(chunk)
 
@@ -116,7 +114,7 @@ class LlmMeter:
 
 
 class _Document:
-    """A plain answer. One that cannot be read, being encoded or too long to keep, counts as what was declared."""
+    """A JSON response. One that cannot be read, being encoded or too long to keep, counts as what was declared."""
 
     __slots__ = ("_body", "_declared")
 
@@ -146,7 +144,7 @@ class _Document:
 
 
 class _Stream:
-    """An event stream. Keeps the last usage and what is needed to do without one."""
+    """An event stream. Keeps the last usage, and what an estimate needs if there is none."""
 
     __slots__ = ("_count", "_lines", "_reason", "_texts")
 
@@ -182,8 +180,8 @@ def _reason(choice: _Choice) -> str:
 
 
 def _reported(count: _Count, *, complete: bool, finish_reason: str) -> Usage:
-    units = {_INPUT: count.prompt_tokens, _OUTPUT: count.completion_tokens}
-    return metered(units, dict.fromkeys(units, _UPSTREAM), complete=complete, finish_reason=finish_reason)
+    units = {Unit.INPUT_TOKENS: count.prompt_tokens, Unit.OUTPUT_TOKENS: count.completion_tokens}
+    return metered(units, dict.fromkeys(units, Provenance.UPSTREAM), complete=complete, finish_reason=finish_reason)
 
 
 def _estimated(tokens: int, *, complete: bool, finish_reason: str) -> Usage:

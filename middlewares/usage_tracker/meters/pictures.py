@@ -1,4 +1,4 @@
-"""image-to-image, upscale, segment-anything-2 and image-to-text: sold by the pixels of the image that was sent."""
+"""Meter of image-to-image, upscale, segment-anything-2 and image-to-text: the pixels of the image that was sent."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from middlewares.usage_tracker.meters.form import Form
 from middlewares.usage_tracker.meters.json_responses import images
 
 MOST_IMAGES = 65_535
+"""Largest `num_images_per_prompt` that is believed."""
 
 
 class PictureMeter(ResponseKeeper):
-    """Pixels are those of the input image, for each result that came out of it.
+    """Counts the pixels of the input image, once for each result made of it.
 
-    That is what the gateway pays for (gateway contract section 6.1). Images made of an image are of its size; by how
-    much an upscaler enlarges is its model's secret, so the pixels that went in count there, too. `count` says how many
-    results an answer has. Where they are `images`, they are generations as well.
+    That is what the gateway pays for (gateway contract section 6.1). Images made of an image have its size; how much an
+    upscaler enlarges is not known, so the pixels of its input count, too. `count` returns the number of results in a
+    response body. If it is `images`, the results are generations as well.
 
-    The size is the one in the image's own header. A width or height in the form is not heeded, as the gateway does not
-    heed it either; an image whose header cannot be read has `unreadable_pixels`.
+    The size is the one in the image's own header; width and height in the form are ignored, as by the gateway. An image
+    whose header cannot be read has `unreadable_pixels`.
     """
 
     __slots__ = ("_count", "_form", "_picture", "_unreadable_pixels")
@@ -36,13 +37,13 @@ class PictureMeter(ResponseKeeper):
         self._unreadable_pixels = unreadable_pixels
         self._count = count
 
-    def request(self, chunk: bytes) -> None:
+    def request_body(self, chunk: bytes) -> None:
         self._form.feed(chunk)
 
     def usage(self) -> Usage:
         generates = self._count is images
-        asked = self._form.number("num_images_per_prompt", 1, MOST_IMAGES) if generates else 1
-        count, source = self.results(self._count, asked)
+        requested = self._form.number("num_images_per_prompt", 1, MOST_IMAGES) if generates else 1
+        count, source = self.results(self._count, requested)
         if not count:
             return Usage(complete=False)
         size = self._picture.end()

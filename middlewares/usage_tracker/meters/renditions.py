@@ -1,4 +1,4 @@
-"""What a push brings back: the renditions of a segment, and how large each one is."""
+"""Renditions in the response to a pushed segment, and the size of each one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from middlewares.usage_tracker.media.mpegts import TransportStream
 from middlewares.usage_tracker.media.multipart import MultipartReader
 
 PARTS_KEPT = 32
-"""No gateway makes more renditions of one segment; further parts are not counted."""
+"""Most renditions counted of one segment; no gateway makes more."""
 
 _PRESET = re.compile(rb"P(\d{3,4})p(\d{2,3})fps(\d{1,2})x([1-9]\d?)")
-"""Presets are named by height, rate and aspect ratio."""
+"""Names of presets: height, frame rate and aspect ratio."""
 _UNNAMED = re.compile(rb"webhook_(\d{2,4})x(\d{2,4})_\d+")
-"""What the gateway calls a profile without a name."""
+"""Names that the gateway gives to profiles without one."""
 _WIDTHS = {(240, 16, 9): 426}
-"""Where the aspect ratio gives no even number."""
+"""Widths of presets whose aspect ratio gives no even number."""
 
 
 class Media:
-    """A piece of media of either kind, known by its first bytes, whatever its sender calls it."""
+    """A piece of MP4 or MPEG-TS, told apart by its first bytes, whatever its sender calls it."""
 
     __slots__ = ("_head", "_reader")
 
@@ -42,26 +42,26 @@ class Media:
         self._reader.feed(chunk)
 
     def milliseconds(self) -> int | None:
-        """How long it lasts; None where that cannot be read."""
+        """Return its duration in milliseconds; None if it cannot be read."""
         return self._reader.milliseconds() if self._reader else None
 
     def frames(self) -> int:
-        """Frames of its video; 0 where that cannot be read."""
+        """Return the number of frames of its video; 0 if it cannot be read."""
         return self._reader.frames() if self._reader else 0
 
     def size(self) -> tuple[int, int]:
-        """Width and height of its video in pixels; zeros where they cannot be read."""
+        """Return width and height of its video in pixels; zeros if they cannot be read."""
         return self._reader.size() if self._reader else (0, 0)
 
 
 @dataclass(slots=True)
 class Rendition:
-    """One rendition of the answer, or of the plan; zeros stand for what is not known."""
+    """One rendition of the response, or of the plan; zeros stand for what is not known."""
 
     width: int = 0
     height: int = 0
     rate: tuple[int, int] = (0, 1)
-    """Frames per second, and what they are divided by."""
+    """Frames per second, as numerator and denominator."""
     media: Media = field(default_factory=Media)
 
     @classmethod
@@ -70,7 +70,7 @@ class Rendition:
 
     @classmethod
     def named(cls, name: bytes, profiles: Sequence[TranscodingProfile]) -> Rendition:
-        """What a name says: a profile's, a preset's, or one that the gateway made of width and height."""
+        """Return the rendition of a name: a profile's, a preset's, or one that the gateway made of width and height."""
         for profile in profiles:
             if profile.name.encode() == name:
                 return cls.of_profile(profile)
@@ -84,7 +84,7 @@ class Rendition:
 
 
 class RenditionsReader:
-    """The parts of a multipart answer, one per rendition (gateway contract section 1.5)."""
+    """Reads a multipart response, one part per rendition (gateway contract section 1.5)."""
 
     __slots__ = ("_enclosed", "_multipart", "_profiles", "found")
 
@@ -105,12 +105,12 @@ class RenditionsReader:
         self._enclosed = False
         if len(self.found) == PARTS_KEPT:
             return
-        fields = dict(head)
-        self.found.append(Rendition.named(fields.get(b"rendition-name", b""), self._profiles))
+        headers = dict(head)
+        self.found.append(Rendition.named(headers.get(b"rendition-name", b""), self._profiles))
         # The other kind of part holds the rendition's address in an object store.
-        self._enclosed = fields.get(b"content-type", b"").lower().startswith(b"video/")
+        self._enclosed = headers.get(b"content-type", b"").lower().startswith(b"video/")
 
     @property
     def complete(self) -> bool:
-        """The answer has come to its end and brought something."""
+        """True if the response has come to its end and brought a rendition."""
         return self._multipart.complete and bool(self.found)

@@ -1,4 +1,4 @@
-"""text-to-speech: the characters that were to be spoken."""
+"""Meter of text-to-speech: the characters to be spoken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from middlewares.usage_tracker.meters.json_responses import audio
 
 
 class SpeechMeter(ResponseKeeper):
-    """Characters are the code points of the request's `text`, if the answer links to a sound."""
+    """Counts the code points of the request's `text`, if the response links to audio."""
 
     __slots__ = ("_declared",)
 
@@ -18,8 +18,8 @@ class SpeechMeter(ResponseKeeper):
         super().__init__()
         self._declared = declared
 
-    def request(self, chunk: bytes) -> None:
-        """The request was read before it was admitted: `Declared` holds it."""
+    def request_body(self, chunk: bytes) -> None:
+        """Ignore the body: it was read before admission, and `Declared` holds what counts."""
 
     def usage(self) -> Usage:
         count, _ = self.results(audio, 1)

@@ -1,9 +1,9 @@
-"""Reads the data lines out of an event stream, however its bytes are cut."""
+"""Reads the data lines of an event stream, however its bytes are cut into chunks."""
 
 from __future__ import annotations
 
 LINE_BYTES = 256 * 1024
-"""A longer line is passed over, not kept. The gateway itself cannot read lines beyond 64 KiB (contract section 1.2)."""
+"""Longest line that is kept. The gateway itself cannot read lines over 64 KiB (gateway contract section 1.2)."""
 
 _CR = ord("\r")
 
@@ -23,7 +23,7 @@ class DataLines:
         self._after_cr = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The values of the `data` lines that this chunk completes."""
+        """Return the values of the `data` lines that this chunk completes."""
         if self._after_cr and chunk:  # the LF of a CRLF that was cut in two ends no further line
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")

@@ -1,11 +1,11 @@
-"""Segment push: milliseconds of video per rendition, and the pixels that the network is paid by.
+"""Meter of segment pushes: milliseconds of video per rendition, and the pixels that the network is paid by.
 
-The duration of a segment is what its own bytes say. Where they cannot be read it is what the gateway's renditions of
+The duration of a segment is read from its own bytes. Where they cannot be read it is what the gateway's renditions of
 it say, then the client's `Content-Duration` if the plan trusts that, and then what the gateway itself assumes (gateway
 contract section 1.5). The event tells which by its provenance.
 
-Renditions are the parts of a multipart answer. Any other answer does not name them (contract section 6.2): they are
-then those of the plan's profiles, else of the presets that a gateway has by default.
+Renditions are the parts of a multipart response. Any other response does not name them (gateway contract section 6.2):
+they are then those of the plan's profiles, else of the presets that a gateway has by default.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.multipart import boundary_of
-from middlewares.usage_tracker.meters.base import field, metered
+from middlewares.usage_tracker.meters.base import header, metered
 from middlewares.usage_tracker.meters.renditions import Media, Rendition, RenditionsReader
 
 LONGEST_MS = 300_000
-"""The longest segment that orchestrators take; more is an error of whoever said so."""
+"""The longest segment that orchestrators take, in milliseconds; a longer duration is cut to it."""
 ASSUMED_MS = 2_000
-"""What the gateway takes a segment for that does not say."""
+"""The duration in milliseconds that the gateway assumes for a segment without one."""
 DEFAULT_PRESETS = (b"P240p30fps16x9", b"P360p30fps16x9")
-"""A gateway's renditions where nobody asks for others."""
+"""Renditions that a gateway makes by default."""
 ASSUMED = Rendition(1280, 720, (60, 1))
-"""Of a rendition whose size or rate nobody tells: it is not free."""
+"""Size and rate of a rendition for which none is reported, so that it is not free."""
 
 FASTEST = 240
-"""Frames per second; a file that claims more is not believed."""
+"""Highest believable frames per second; a file that claims more is cut to it."""
 
 _DOUBT = (Provenance.MEASURED, Provenance.UPSTREAM, Provenance.DECLARED, Provenance.ESTIMATED)
 
 
 class TranscodingMeter:
-    """A segment on its way in, its renditions on their way out."""
+    """Measures a segment in the request, and its renditions in the response."""
 
     __slots__ = ("_declared_ms", "_renditions", "_segment", "_status", "_transcoding")
 
     def __init__(self, transcoding: Transcoding, request_headers: Headers) -> None:
         self._transcoding = transcoding
-        self._declared_ms = _whole(field(request_headers, b"content-duration"))
+        self._declared_ms = _whole(header(request_headers, b"content-duration"))
         self._segment = Media()
         self._status = 0
         self._renditions: RenditionsReader | None = None
 
-    def request(self, chunk: bytes) -> None:
+    def request_body(self, chunk: bytes) -> None:
         self._segment.feed(chunk)
 
-    def response(self, status: int, headers: Headers) -> None:
+    def response_start(self, status: int, headers: Headers) -> None:
         self._status = status
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
         boundary = boundary_of(content_type)
-        if status == 200 and boundary and field(headers, b"content-encoding") in (b"", b"identity"):
+        if status == 200 and boundary and header(headers, b"content-encoding") in (b"", b"identity"):
             self._renditions = RenditionsReader(boundary, self._transcoding.profiles)
 
-    def answer(self, chunk: bytes) -> None:
+    def response_body(self, chunk: bytes) -> None:
         if self._renditions is not None:
             self._renditions.feed(chunk)
 
@@ -78,19 +78,19 @@ class TranscodingMeter:
         )
 
     def _expected(self) -> tuple[list[Rendition], Provenance]:
-        """The renditions of an answer that does not name them."""
+        """Return the renditions of a response that does not name them, and the provenance of that."""
         if self._transcoding.profiles:
             return [Rendition.of_profile(profile) for profile in self._transcoding.profiles], Provenance.DECLARED
         return [Rendition.named(name, ()) for name in DEFAULT_PRESETS], Provenance.ESTIMATED
 
     def _duration(self, renditions: list[Rendition]) -> tuple[int, Provenance]:
-        """Milliseconds of the segment, and who says so."""
+        """Return the milliseconds of the segment, and their provenance."""
         measured = self._segment.milliseconds()
         if measured is not None:
             return min(measured, LONGEST_MS), Provenance.MEASURED
-        told = max((rendition.media.milliseconds() or 0 for rendition in renditions), default=0)
-        if told:
-            return min(told, LONGEST_MS), Provenance.UPSTREAM
+        reported = max((rendition.media.milliseconds() or 0 for rendition in renditions), default=0)
+        if reported:
+            return min(reported, LONGEST_MS), Provenance.UPSTREAM
         if self._transcoding.trust_content_duration and self._declared_ms:
             return min(self._declared_ms, LONGEST_MS), Provenance.DECLARED
         return ASSUMED_MS, Provenance.ESTIMATED
@@ -98,7 +98,7 @@ class TranscodingMeter:
     def _pixels(
         self, rendition: Rendition, milliseconds: int, clock: Provenance, source: Provenance
     ) -> tuple[int, Provenance]:
-        """Width x height x frames of a rendition, and the least certain of the three."""
+        """Return width x height x frames of a rendition, and the provenance of the least certain of the three."""
         width, height = rendition.media.size()
         if not width:
             width, height = rendition.width, rendition.height
@@ -119,5 +119,5 @@ class TranscodingMeter:
 
 
 def _whole(text: bytes) -> int:
-    """A number of milliseconds; 0 where it is none."""
+    """Return `text` as a whole number; 0 if it is none."""
     return int(text) if text.isdigit() and len(text) < 12 else 0

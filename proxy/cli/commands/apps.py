@@ -1,4 +1,4 @@
-"""`tollgate apps`: the customers."""
+"""`tollgate apps`: create, list, show, suspend and resume apps, the customers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from proxy.cli.session import run
 
 app = typer.Typer(no_args_is_help=True, help="Apps: the customers.")
 
-ClientId = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="The app.")]
+ClientId = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="Client id of the app.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name for people.")],
+    name: Annotated[str, typer.Argument(help="Name of the app.")],
     plan: Annotated[str, typer.Option(help="Name of its plan.")],
-    tier: Annotated[str | None, typer.Option(help="Routing tier, in place of the plan's own.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Routing tier, in place of that of the plan.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an app. Its client secret is shown once and cannot be had again."""
+    """Create an app. Its client secret is shown once and is not stored."""
     free_text("the name", name)
     settings = load()
     plans = settings.all_plans()
@@ -60,13 +60,13 @@ def suspend(app_id: ClientId, as_json: Json = False) -> None:
 
 @app.command()
 def resume(app_id: ClientId, as_json: Json = False) -> None:
-    """Let a suspended app go on."""
+    """Accept requests of a suspended app again."""
     wanted = client_id(app_id)
     print_one(view(run(lambda session: session.apps.set_status(wanted, "active"))), as_json)
 
 
 def view(record: AppRecord) -> dict[str, Any]:
-    """What people and programs may see of an app."""
+    """Return what is shown of an app."""
     return {
         "client_id": record.client_id,
         "name": record.name,

@@ -1,4 +1,4 @@
-"""`tollgate check`: whether the configuration can be used."""
+"""`tollgate check`: validates the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from proxy.cli.output import Json, print_json, print_one
 
 
 def check(as_json: Json = False) -> None:
-    """Validate the configuration; with --json, print all of it as it takes effect, secrets hidden."""
+    """Validate the configuration; with --json, print all settings in effect, secrets hidden."""
     settings = load()
     if problems := [*_store(settings), *_key_sets(settings)]:
         raise ConfigError(problems)
@@ -42,7 +42,7 @@ def _plans(settings: Settings) -> dict[str, object]:
 
 
 def _store(settings: Settings) -> Iterator[Problem]:
-    """The store's address, as far as that can be told without going there."""
+    """Yield what is wrong with the store's address, without connecting."""
     from proxy.store.address import Address, AddressError  # noqa: PLC0415
 
     if settings.redis_url is None:
@@ -54,7 +54,7 @@ def _store(settings: Settings) -> Iterator[Problem]:
 
 
 def _key_sets(settings: Settings) -> Iterator[Problem]:
-    """Key sets in files; those on the network are the business of their issuers."""
+    """Yield what is wrong with key sets in files; those on the network are not fetched."""
     from middlewares.auth.jwks import usable_keys  # noqa: PLC0415
 
     for index, issuer in enumerate(settings.auth.issuers):

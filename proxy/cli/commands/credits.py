@@ -1,4 +1,4 @@
-"""`tollgate credits`: the wallets of apps and users that pay in advance."""
+"""`tollgate credits`: grant, debit and show the wallets of apps and users that pay in advance."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import ScriptRunner
 from proxy.cli.inputs import AppOption, client_id, free_text
 from proxy.cli.output import Exit, Json, bad_input, fail, print_one
-from proxy.cli.session import Session, run
+from proxy.cli.session import CommandSession, run
 from proxy.reporting.tables import decimal
 
 app = typer.Typer(no_args_is_help=True, help="Prepaid credits of apps and their users.")
@@ -26,15 +26,16 @@ _AMOUNT = re.compile(r"[0-9]{1,40}")
 _USER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 UserOption = Annotated[
-    str | None, typer.Option(metavar="USER_ID", help="The user's own wallet, in place of the app's.")
+    str | None, typer.Option(metavar="USER_ID", help="Use the wallet of this user, not that of the app.")
 ]
 AmountArgument = Annotated[
-    str, typer.Argument(metavar="AMOUNT", help="A whole number of the currency's atomic unit, above 0.")
+    str, typer.Argument(metavar="AMOUNT", help="Amount in the currency's atomic unit: a whole number above 0.")
 ]
 ReferenceOption = Annotated[
-    str | None, typer.Option(help="Your name for this change: it counts once, however often it is repeated.")
+    str | None,
+    typer.Option(help="Your name for this change; with the same name it counts once, however often it is sent."),
 ]
-NoteOption = Annotated[str, typer.Option(help="A remark, kept with it.")]
+NoteOption = Annotated[str, typer.Option(help="A remark that is kept with the change.")]
 
 
 @app.command()
@@ -47,9 +48,9 @@ def grant(
     note: NoteOption = "",
     as_json: Json = False,
 ) -> None:
-    """Put credits into a wallet. A user with a wallet of its own pays from it alone."""
+    """Add credits to a wallet. A user with a wallet of its own pays only from that."""
     atomic, name, remark = _amount(amount), _reference(reference), _note(note)
-    _at_wallet(
+    _use_wallet(
         app_id,
         user,
         lambda store, keys: prepaid.grant(store, keys, app_id, user, atomic, reference=name, note=remark),
@@ -66,12 +67,12 @@ def debit(
     amount: AmountArgument,
     reference: ReferenceOption = None,
     note: NoteOption = "",
-    force: Annotated[bool, typer.Option("--force", help="Even below zero.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Allow a balance below zero.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take credits out of a wallet by hand: the correction of a grant."""
+    """Take credits out of a wallet, to correct a grant."""
     atomic, name, remark = _amount(amount), _reference(reference), _note(note)
-    _at_wallet(
+    _use_wallet(
         app_id,
         user,
         lambda store, keys: prepaid.debit(store, keys, app_id, user, atomic, reference=name, note=remark, force=force),
@@ -83,32 +84,32 @@ def debit(
 @app.command()
 def show(app_id: AppOption, user: UserOption = None, as_json: Json = False) -> None:
     """Show a wallet."""
-    _at_wallet(app_id, user, lambda store, keys: prepaid.balance(store, keys, app_id, user), as_json=as_json)
+    _use_wallet(app_id, user, lambda store, keys: prepaid.balance(store, keys, app_id, user), as_json=as_json)
 
 
-def _at_wallet(
+def _use_wallet(
     app_id: str,
     user: str | None,
-    deed: Callable[[ScriptRunner, RedisKeys], Awaitable[Balance]],
+    action: Callable[[ScriptRunner, RedisKeys], Awaitable[Balance]],
     reference: str | None = None,
     *,
     as_json: bool,
 ) -> None:
-    """Do it once it is sure that app and user exist, and print what is in the wallet then."""
+    """Check that app and user exist, apply `action`, and print the balance."""
     client_id(app_id)
     if user is not None and not _USER.fullmatch(user):
         bad_input("that is no user id; one has 1 to 128 letters, digits, dashes or underscores")
     settings = load()
 
-    async def work(session: Session) -> Balance:
+    async def work(session: CommandSession) -> Balance:
         from proxy.control.records import UnknownRecord  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         await session.apps.require(app_id)
-        ours = user is not None and user.startswith("usr_")  # any other is known to an issuer of tokens alone
+        ours = user is not None and user.startswith("usr_")  # any other is known only to an issuer of tokens
         if user is not None and ours and await session.users.get(app_id, user) is None:
             raise UnknownRecord(RecordRef("user", user))
-        return await deed(session.store, redis_keys(settings))
+        return await action(session.store, redis_keys(settings))
 
     try:
         found = run(work, settings)
@@ -119,7 +120,7 @@ def _at_wallet(
 
 
 def _amounts(currency: Currency, found: Balance, *, as_json: bool) -> dict[str, Any]:
-    """Decimal strings of atomic units in JSON, the currency for people."""
+    """Return amounts: in JSON decimal strings of atomic units, else in the currency."""
     amounts = {name: getattr(found, name) for name in ("available", "granted", "spent", "held")}
     if as_json:
         return {name: str(amount) for name, amount in amounts.items()} | {"currency": currency.model_dump()}
@@ -128,7 +129,7 @@ def _amounts(currency: Currency, found: Balance, *, as_json: bool) -> dict[str, 
 
 def _amount(text: str) -> int:
     if not _AMOUNT.fullmatch(text) or int(text) == 0:
-        bad_input("AMOUNT must be a whole number of atomic units above 0, written in digits alone")
+        bad_input("AMOUNT must be a whole number of atomic units above 0, in digits only")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""`tollgate demo`: everything on one machine, with a stand-in for the gateway and lines to paste."""
+"""`tollgate demo`: everything on one machine, with a mock gateway and lines to paste."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEMO_PLAN = "standard"
 
 
 def demo() -> None:
-    """Run the gate in front of a gateway stand-in, with a demo app and key, until Ctrl-C."""
+    """Run Tollgate in front of a mock gateway, with a demo app and key, until Ctrl-C."""
     settings = load()
     for name in ("listen", "admin_listen"):
         if f"TOLLGATE_{name.upper()}" not in os.environ and not _free(getattr(settings, name)):
@@ -38,7 +38,7 @@ def demo() -> None:
 
 
 async def _demo_key(settings: Settings) -> str:
-    """A fresh key of the app named `demo`, which is made where it does not exist."""
+    """Return a new key of the app named `demo`, which is created if it does not exist."""
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
     from proxy.store.configured import open_store  # noqa: PLC0415
@@ -61,11 +61,11 @@ def _greeting(origin: str, key: str) -> str:
     )
     json = "-H 'Content-Type: application/json'"
     return f"""
-Tollgate stands at {origin} in front of a stand-in for a Livepeer gateway.
+Tollgate listens at {origin} in front of a mock of a Livepeer gateway.
 
   export KEY={key}
 
-  # an image (the answer names a file that the gate serves, too)
+  # an image (the response links to a file that Tollgate serves, too)
   curl -sS {origin}/text-to-image -H "Authorization: Bearer $KEY" {json} -d '{text_to_image}'
 
   # a chat, streamed
@@ -93,7 +93,7 @@ def _free(address: str) -> bool:
 
 
 def _reserved_port() -> socket.socket:
-    """A socket that keeps a free port from everybody but a listener that allows reuse, as asyncio's do."""
+    """Return a socket that reserves a free port for listeners that allow reuse, as those of asyncio do."""
     reservation = socket.socket()
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reservation.bind(("127.0.0.1", 0))

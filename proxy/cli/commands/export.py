@@ -1,4 +1,4 @@
-"""`tollgate export`: hand usage events to another system, at least once."""
+"""`tollgate export`: sends usage events to another system, at least once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 
 from config.loader import load
 from proxy.cli.output import Exit, bad_input, fail
-from proxy.cli.session import Session, run
-from proxy.reporting.export.formats import FormatName, Names
-from proxy.reporting.export.headers import BadHeader, Headers
+from proxy.cli.session import CommandSession, on_interrupt, run
+from proxy.reporting.export.formats import FormatName, ReceiverNames
+from proxy.reporting.export.headers import BadHeader, ReceiverHeaders
 from proxy.reporting.export.target import BadTarget, check, open_sink
 
 if TYPE_CHECKING:
@@ -25,34 +25,34 @@ _MOST_AT_ONCE = {FormatName.LAGO: 100, FormatName.STRIPE: 100}
 
 def export(
     *,
-    to: Annotated[str, typer.Option(metavar="stdout|file:PATH|URL", help="Where to: a URL gets one POST a batch.")],
-    form: Annotated[FormatName, typer.Option("--format", help="As the receiver wants it.")] = FormatName.CLOUDEVENTS,
-    group: Annotated[str, typer.Option(help="Each group gets every event once; one for each receiver.")] = "export",
-    batch: Annotated[int, typer.Option(min=1, max=1_000, help="Most events sent at once.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is to come.")] = False,
+    to: Annotated[str, typer.Option(metavar="stdout|file:PATH|URL", help="Destination; a URL gets one POST a batch.")],
+    form: Annotated[FormatName, typer.Option("--format", help="Format of the events.")] = FormatName.CLOUDEVENTS,
+    group: Annotated[str, typer.Option(help="Name of the receiver: each group gets every event once.")] = "export",
+    batch: Annotated[int, typer.Option(min=1, max=1_000, help="Most events in one batch.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new events, until Ctrl-C.")] = False,
     header: Annotated[
-        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="For the receiver; may be repeated.")
+        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="Header for the receiver; may be repeated.")
     ] = None,
     header_file: Annotated[
-        Path | None, typer.Option(help="Such headers, one a line, read for each request: credentials belong here.")
+        Path | None, typer.Option(help="File of headers, one a line, read for each request: for credentials.")
     ] = None,
     meter: Annotated[
-        str | None, typer.Option(help="Lago's metric or Stripe's event name.  [default: the workload]")
+        str | None, typer.Option(help="Lago's metric code or Stripe's event name.  [default: the workload]")
     ] = None,
     customers: Annotated[
-        Path | None, typer.Option(help="JSON object from client id to the receiver's name of that customer.")
+        Path | None, typer.Option(help="JSON file that maps client ids to the receiver's ids of customers.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a receiver may take for a batch.")] = 30,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that the receiver has for a batch.")] = 30,
     patience: Annotated[
-        float, typer.Option(min=0, help="Without --follow: seconds to try again before it gives up.")
+        float, typer.Option(min=0, help="Without --follow: seconds of retries before it gives up.")
     ] = 300,
     takeover: Annotated[
-        float, typer.Option(min=1, help="Seconds without a sign of life after which an exporter counts as dead.")
+        float, typer.Option(min=1, help="Seconds of silence after which another exporter of the group counts as dead.")
     ] = 60,
 ) -> None:
-    """Export events that this group has not had, oldest first, and stop when there are no more.
+    """Export events that this group has not exported, oldest first, and stop when there are no more.
 
-    An event may arrive again after a crash, always under the same id. Events that the receiver will never take are set
+    An event may arrive again after a crash, always under the same id. Events that the receiver rejects for good are set
     aside in a stream named `...:events:rejected:GROUP`.
     """
     if not _GROUP.fullmatch(group):
@@ -61,17 +61,16 @@ def export(
         bad_input(f"{form} takes at most {_MOST_AT_ONCE[form]} events at once")
     try:
         check(to)
-        headers = Headers(header or (), header_file)
+        headers = ReceiverHeaders(header or (), header_file)
     except (BadTarget, BadHeader) as error:
         bad_input(str(error))
     settings = load()
-    names = Names(settings.currency.code, meter, _customers(customers))
+    names = ReceiverNames(settings.currency.code, meter, _customers(customers))
 
-    async def work(session: Session) -> Exporter:
+    async def work(session: CommandSession) -> Exporter:
         from proxy.reporting.export.exporter import Exporter, GaveUp  # noqa: PLC0415
-        from proxy.reporting.export.group import Group  # noqa: PLC0415
+        from proxy.reporting.export.group import ConsumerGroup  # noqa: PLC0415
         from proxy.reporting.export.sinks import Refused  # noqa: PLC0415
-        from proxy.reporting.interrupts import on_interrupt  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         keys = redis_keys(settings)
@@ -81,28 +80,28 @@ def export(
         except Refused as error:
             fail(str(error), Exit.FAILED)
         exporter = Exporter(
-            Group(session.store.redis, streams, group, takeover),
+            ConsumerGroup(session.store.redis, streams, group, takeover),
             sink,
             batch=batch,
             takeover=takeover,
             patience=None if follow else patience,
-            report=_say,
+            report=_report,
         )
         try:
             with on_interrupt(exporter.stop):
                 await exporter.run(follow=follow)
         except (GaveUp, Refused) as error:
-            _say(_summary(exporter))
+            _report(_summary(exporter))
             fail(str(error), Exit.FAILED)
         finally:
             await sink.close()
         return exporter
 
-    _say(_summary(run(work, settings)))
+    _report(_summary(run(work, settings)))
 
 
-def _say(line: str) -> None:
-    """To standard error: standard output may be where the events go."""
+def _report(line: str) -> None:
+    """Print to standard error: standard output may be the destination of the events."""
     typer.echo(f"tollgate: {line}", err=True)
 
 

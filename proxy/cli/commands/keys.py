@@ -1,4 +1,4 @@
-"""`tollgate keys`: API keys of apps and their users."""
+"""`tollgate keys`: create, list, rotate and revoke API keys of apps and their users."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users."
 def create(
     *,
     app_id: AppOption,
-    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="The user of the app it is for.")] = None,
-    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    expires_in: Annotated[str | None, typer.Option(metavar="DURATION", help="For example 12h or 30d.")] = None,
-    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says else.")] = None,
-    workload: Annotated[list[Workload] | None, typer.Option(help="Allow only this; may be repeated.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="User of the app that the key is for.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the key.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Lifetime, for example 12h or 30d.")
+    ] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time of expiry in ISO 8601, in UTC unless it has an offset.")
+    ] = None,
+    workload: Annotated[list[Workload] | None, typer.Option(help="Allow only this workload; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Allow only this model; may be repeated.")] = None,
     cidr: Annotated[
-        list[str] | None, typer.Option(metavar="NETWORK", help="Allow only callers from here; may be repeated.")
+        list[str] | None, typer.Option(metavar="NETWORK", help="Allow only clients in this network; may be repeated.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key. It is shown once and cannot be had again."""
+    """Create a key. It is shown once and is not stored."""
     owner, bearer = client_id(app_id), user_id(user)
     label = free_text("--name", name) if name is not None else ""
     models = [free_text("--model", each, 200) for each in model or ()]
@@ -65,27 +69,29 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
 
 @app.command()
 def rotate(
-    rotated: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, not the key itself.")],
+    rotated: Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of the key, not the key itself.")],
     *,
     overlap: Annotated[
-        str, typer.Option(metavar="DURATION", help="For how long the old key works beside the new one; 0 ends it now.")
+        str, typer.Option(metavar="DURATION", help="Time that both keys work; 0 ends the old one now.")
     ] = "24h",
-    expires_in: Annotated[str | None, typer.Option(metavar="DURATION", help="Of the new key, for example 30d.")] = None,
-    expires_at: Annotated[str | None, typer.Option(metavar="TIME", help="Of the new key, ISO 8601.")] = None,
+    expires_in: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Lifetime of the new key, for example 30d.")
+    ] = None,
+    expires_at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Time of expiry of the new key in ISO 8601.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Replace a key by a new one that may do the same, and end the old one after a while. The new one is shown once.
+    """Replace a key by a new one with the same permissions, and end the old one after --overlap. It is shown once.
 
-    The new key expires when the old one would have, unless you say when.
+    The new key expires when the old one would have, unless --expires-in or --expires-at is given.
     """
     from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
 
     wanted = key_id(rotated)
     both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
     if both_work > _LONGEST_OVERLAP:
-        bad_input(
-            f"--overlap may be {_LONGEST_OVERLAP.days} days at the most: an old key that need not end needs no new one"
-        )
+        bad_input(f"--overlap may be {_LONGEST_OVERLAP.days} days at most: a key that need not end need not be rotated")
     ends = expiry(expires_in, expires_at)
     try:
         old, new, key = run(lambda session: session.keys.rotate(wanted, both_work, expires_at=ends))
@@ -98,7 +104,7 @@ def rotate(
 
 @app.command()
 def revoke(
-    revoked: Annotated[str, typer.Argument(metavar="KEY_ID", help="Its id, not the key itself.")],
+    revoked: Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of the key, not the key itself.")],
     as_json: Json = False,
 ) -> None:
     """End a key for good, at once, in every running worker."""
@@ -107,7 +113,7 @@ def revoke(
 
 
 def view(record: KeyRecord) -> dict[str, Any]:
-    """What people and programs may see of a key."""
+    """Return what is shown of a key."""
     expired = record.expires_at is not None and record.expires_at <= datetime.now(UTC)
     return {
         "key_id": record.key_id,

@@ -1,4 +1,4 @@
-"""`tollgate serve`: the gate in front of the configured gateways."""
+"""`tollgate serve`: runs Tollgate in front of the configured gateways."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from config.settings import Settings
 from middlewares.store import StoreError
 
 Listening = Callable[[str], Awaitable[None]]
-"""Called with the public origin once requests are taken."""
+"""Function that is called with the public origin once requests are accepted."""
 
 
 def serve(
-    gateway_url: Annotated[str | None, typer.Option(help="The gateway, where one is enough.")] = None,
-    listen: Annotated[str | None, typer.Option(help="Public listener, host:port.")] = None,
-    admin_listen: Annotated[str | None, typer.Option(help="Private listener, host:port.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
+    gateway_url: Annotated[str | None, typer.Option(help="Origin of the gateway, where one is enough.")] = None,
+    listen: Annotated[str | None, typer.Option(help="Address of the public listener, host:port.")] = None,
+    admin_listen: Annotated[str | None, typer.Option(help="Address of the private listener, host:port.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of worker processes.")] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; running requests finish first. SIGHUP replaces the workers one by one."""
     override(gateway_url=gateway_url, listen=listen, admin_listen=admin_listen, workers=workers)
@@ -30,18 +30,18 @@ def serve(
 
 
 def override(**options: object) -> None:
-    """Options win over the environment, also in the worker processes, which read it."""
+    """Set options as environment variables, so that they win over those, also in worker processes."""
     for name, value in options.items():
         if value is not None:
             os.environ[f"TOLLGATE_{name.upper()}"] = str(value)
 
 
 async def _nothing(_: str) -> None:
-    """Nobody waits for the origin."""
+    """Ignore the origin."""
 
 
 def run(settings: Settings, listening: Listening = _nothing) -> None:
-    """Run the supervisor; exit code 1 and one line where it cannot begin."""
+    """Run the supervisor. Exit with code 1 and one line if it cannot start."""
     from proxy.server import metric_files  # noqa: PLC0415
 
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client
@@ -56,4 +56,4 @@ def run(settings: Settings, listening: Listening = _nothing) -> None:
     except (CannotListen, StoreError) as error:
         sys.exit(f"tollgate: {error}")
     except WorkerFailed:
-        sys.exit("tollgate: a worker did not come up; the lines above say why")
+        sys.exit("tollgate: a worker did not start; the lines above say why")

@@ -1,4 +1,4 @@
-"""`tollgate statements`: an app's account of a month or a day, computed from its events."""
+"""`tollgate statements`: the account of an app for a month or a day, computed from its events."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.loader import load
-from proxy.cli.commands.usage import Format, FormatOption, chosen, print_csv
-from proxy.cli.inputs import AppOption, client_id
-from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, print_table
-from proxy.cli.session import Session, run
+from proxy.cli.inputs import AppOption, FormatOption, ReportFormat, chosen_format, client_id
+from proxy.cli.output import Exit, Json, bad_input, fail, print_csv, print_json, print_one, print_table
+from proxy.cli.session import CommandSession, run
 from proxy.reporting.dates import BadDate, Days, parse_period, redis_today
 from proxy.reporting.statement import Statement, Tally
 from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
@@ -22,12 +21,14 @@ if TYPE_CHECKING:
 
 def statements(
     app_id: AppOption,
-    period: Annotated[str, typer.Option(metavar="MONTH|DAY", help="In UTC, as 2026-11 or 2026-11-21.")],
+    period: Annotated[
+        str, typer.Option(metavar="MONTH|DAY", help="Month or day in UTC, such as 2026-11 or 2026-11-21.")
+    ],
     form: FormatOption = None,
     as_json: Json = False,
 ) -> None:
-    """Print an app's account of a period; its lines add up to the events to the last unit."""
-    wanted, form = client_id(app_id), chosen(form, as_json)
+    """Print the account of an app for a period; its lines add up exactly to its events."""
+    wanted, form = client_id(app_id), chosen_format(form, as_json)
     try:
         days = parse_period(period)
     except BadDate as error:
@@ -35,7 +36,7 @@ def statements(
     settings = load()
     plans = settings.all_plans()
 
-    async def read(session: Session) -> tuple[AppRecord, Statement]:
+    async def read(session: CommandSession) -> tuple[AppRecord, Statement]:
         from proxy.reporting.stream import UnreadableEvent, events_of  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
@@ -45,7 +46,7 @@ def statements(
         over = await redis_today(redis) > days.last
         keys = redis_keys(settings)
         prepaid = await redis.exists(keys.references(wanted)) or await redis.exists(keys.wallet(wanted))
-        since = Days(date(1970, 1, 1), days.last) if prepaid else days  # a wallet opens with all that ever happened
+        since = Days(date(1970, 1, 1), days.last) if prepaid else days  # the opening balance needs all earlier events
         try:
             async for recorded in events_of(redis, keys, wanted, since):
                 tally.add(recorded)
@@ -54,9 +55,9 @@ def statements(
         return app, tally.statement(plans, over=over)
 
     app, found = run(read, settings)
-    if form is Format.JSON:
+    if form is ReportFormat.JSON:
         print_json(document(wanted, app.name, settings.currency, found))
-    elif form is Format.CSV:
+    elif form is ReportFormat.CSV:
         print_csv(*spreadsheet(settings.currency, found))
     else:
         print_one(summary(wanted, app.name, settings.currency, found), as_json=False)

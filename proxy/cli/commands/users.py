@@ -1,4 +1,4 @@
-"""`tollgate users`: the end users of apps."""
+"""`tollgate users`: create and list the end users of apps."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 @app.command()
 def create(
     app_id: AppOption,
-    external_id: Annotated[str, typer.Option(help="How the app itself calls the user; unique within the app.")],
-    email: Annotated[str | None, typer.Option(help="Their address.")] = None,
+    external_id: Annotated[str, typer.Option(help="The app's own id of the user, unique within the app.")],
+    email: Annotated[str | None, typer.Option(help="Email address.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a user, or show the one that has this external id already."""
+    """Create a user, or show the one that has this external id already."""
     owner = client_id(app_id)
     free_text("--external-id", external_id, 255)
     if email is not None and not _EMAIL.fullmatch(free_text("--email", email, 254)):
-        bad_input("--email is no address")
+        bad_input("--email must be an email address")
     record, created = run(lambda session: session.users.create(owner, external_id, email=email))
     print_one({**view(record), "created": created}, as_json)
 
@@ -42,7 +42,7 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
 
 
 def view(record: UserRecord) -> dict[str, Any]:
-    """What people and programs may see of a user."""
+    """Return what is shown of a user."""
     return {
         "user_id": record.user_id,
         "app": record.app,

@@ -1,4 +1,4 @@
-"""`tollgate verify`: whether the running totals are what the events and open holds make them."""
+"""`tollgate verify`: compares the running totals with those computed from events and open holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from config.loader import load
 from proxy.cli.inputs import client_id
 from proxy.cli.output import Exit, Json, fail, print_json, print_table
-from proxy.cli.session import Session, run
+from proxy.cli.session import CommandSession, run
 from proxy.reporting.tables import printable
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 def verify(
     app_id: Annotated[
-        str | None, typer.Option("--app", metavar="CLIENT_ID", help="Report only what concerns this app.")
+        str | None, typer.Option("--app", metavar="CLIENT_ID", help="Report only differences of this app.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compute all totals anew and compare; exit code 1 where any differs. It may run beside traffic."""
+    """Compute all totals from events and compare; exit code 1 if any differs. It can run during traffic."""
     wanted = None if app_id is None else client_id(app_id)
     settings = load()
 
-    async def compare(session: Session) -> tuple[list[Difference], Counts]:
+    async def compare(session: CommandSession) -> tuple[list[Difference], Counts]:
         import msgspec  # noqa: PLC0415
 
         from proxy.reporting.verify.verification import verify as compare_all  # noqa: PLC0415
@@ -61,13 +61,13 @@ def verify(
 
 
 def concerns(where: str, app: str, tag: str) -> bool:
-    """Whether a difference is in the keys of the app, or in keys of its hash tag `tag` that name no app at all."""
+    """Return True if a difference is in keys of the app, or in keys of its hash tag `tag` that name no app."""
     parts = where.partition(" ")[0].removeprefix(tag).split(":")
     return where.startswith(tag) and (app in parts or not any(part.startswith("app_") for part in parts))
 
 
 def _summary(differences: int, counts: Counts) -> str:
-    unknown = f" ({counts.unknown} of former plans cannot be compared)" if counts.unknown else ""
+    unknown = f" ({counts.unknown} of earlier plan versions cannot be compared)" if counts.unknown else ""
     return (
         f"{differences} difference{'' if differences == 1 else 's'}: {counts.totals} totals{unknown} compared with "
         f"{counts.events} events and {counts.holds} open holds"

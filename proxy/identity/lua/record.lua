@@ -1,4 +1,4 @@
 -- Reads one record.
 -- KEYS  1 the record
--- Returns its JSON, or nil where there is none
+-- Returns its JSON, or nil if there is none
 return redis.call('GET', KEYS[1])

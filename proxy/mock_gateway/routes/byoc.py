@@ -1,4 +1,4 @@
-"""BYOC jobs: POST /process/request/... (gateway contract section 1.7)."""
+"""BYOC jobs: POST /process/request/... (CONTRACT.md section 1.7)."""
 
 import asyncio
 import base64
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from proxy.mock_gateway.call import SSE_HEADERS, TEXT, Call, Headers
-from proxy.mock_gateway.forms import decode_json
 from proxy.mock_gateway.gateway import encode
+from proxy.mock_gateway.routes.forms import decode_json
 
 ORCHESTRATORS = ("https://orchestrator-1.invalid:8935", "https://orchestrator-2.invalid:8935")
 """The process's pool; a job's `parameters.orchestrators` can only narrow it."""
@@ -27,7 +27,7 @@ class Job:
     """A decoded `Livepeer` header. `orchestrators`: the pool as narrowed; `timeout`: seconds."""
 
     def __init__(self, header: str) -> None:
-        """Raises ValueError with the text that the gateway answers 400 with."""
+        """Raises ValueError with the text of the gateway's 400."""
         try:
             fields = decode_json(base64.b64decode(header, validate=True), JOB)
         except ValueError as error:
@@ -46,7 +46,7 @@ class Job:
 
 
 def _nested(fields: dict[str, Any], name: str, types: dict[str, type]) -> dict[str, Any]:
-    """An object that travels as a JSON string inside the header's JSON; it must be there."""
+    """Return an object that travels as a JSON string inside the header's JSON; it must be there."""
     try:
         return decode_json(fields.get(name, "").encode(), types)
     except ValueError as error:
@@ -54,19 +54,22 @@ def _nested(fields: dict[str, Any], name: str, types: dict[str, type]) -> dict[s
 
 
 async def take_job(call: Call) -> Job:
-    """The request's job with its capability's instructions obeyed, or 400."""
+    """Return the request's job with its capability's instructions obeyed, or respond with 400.
+
+    A gateway off the chain finds no orchestrator for any: they cannot read its signature.
+    """
     try:
         job = Job(call.header("livepeer"))
     except ValueError as error:
         await call.text(400, str(error))
     await call.obey(job.capability)
-    if not job.orchestrators or call.behaviour.no_orchestrators:
+    if not job.orchestrators or call.behaviour.no_orchestrators or call.gateway.options.offchain:
         await call.text(400, f"No orchestrators found for capability {job.capability}")
     return job
 
 
 async def request(call: Call) -> None:
-    """Run a job: a worker that describes what it was sent, or streams when told `sse` or `flood`.
+    """Run a job: a worker that describes what it was sent, or streams if `sse`, `flood` or `no-funds` says so.
 
     The gateway keeps status 200 and the body but not the worker's Content-Type: JSON is sniffed to be text.
     """
@@ -75,24 +78,26 @@ async def request(call: Call) -> None:
     job = await take_job(call)
     async for _ in call.body():
         pass
+    if call.behaviour.runner_error:  # nothing is written when all orchestrators fail
+        await call.respond(200)
     headers = [
         ("livepeer-balance", "1000000"),
-        ("x-metadata", '{"worker":"stand-in"}'),
+        ("x-metadata", '{"worker":"mock"}'),
         ("x-orchestrator-url", job.orchestrators[0]),
     ]
     if call.behaviour.flood or call.behaviour.sse or call.behaviour.no_funds:
         await _stream(call, job, headers)
-    answer = {
+    response = {
         "capability": job.capability,
         "path": call.path.removeprefix("/process/request"),
         "bytes": call.record.body_length,
         "sha256": call.record.body_sha256,
     }
-    await call.respond(200, encode(answer), TEXT, headers)
+    await call.respond(200, encode(response), TEXT, headers)
 
 
 async def _stream(call: Call, job: Job, headers: Headers) -> NoReturn:
-    """Server-sent events; without `[DONE]` the gateway spins, writing newlines until the timeout and 10 s."""
+    """Send server-sent events; without `[DONE]` the gateway spins, writing newlines until the timeout and 10 s."""
     await call.start(200, headers + SSE_HEADERS)
     for line in _lines(call):
         await call.chunk(line)
@@ -104,7 +109,7 @@ async def _stream(call: Call, job: Job, headers: Headers) -> NoReturn:
 
 
 def _lines(call: Call) -> Iterator[bytes]:
-    """The worker's lines, with the balance that the orchestrator puts before the end."""
+    """Yield the worker's lines, with the balance that the orchestrator puts before the end."""
     for i in range(call.behaviour.tokens):
         yield b'data: {"token":"t%d"}\n\n' % i
     if call.behaviour.no_funds:

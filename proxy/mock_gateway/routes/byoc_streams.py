@@ -1,10 +1,12 @@
-"""BYOC streams: /process/stream/... (gateway contract section 1.7)."""
+"""BYOC streams: /process/stream/... (CONTRACT.md section 1.7)."""
+
+import asyncio
 
 from proxy.mock_gateway.call import SSE_HEADERS, TEXT, Call
-from proxy.mock_gateway.forms import decode_json
 from proxy.mock_gateway.gateway import LiveStream, encode, short_id
 from proxy.mock_gateway.routes.byoc import Job, take_job
-from proxy.mock_gateway.routes.live import answer_whip, form_fields, playback_url, status_of, take_offer
+from proxy.mock_gateway.routes.forms import decode_json
+from proxy.mock_gateway.routes.live import form_fields, playback_url, respond_to_offer, status_of, take_offer
 
 MAX_BODY = 10 << 20
 START = {"stream_name": str, "rtmp_output": str, "stream_id": str, "params": str}
@@ -19,19 +21,23 @@ async def start(call: Call) -> None:
         await call.text(400, "invalid JSON request body")
     name = fields.get("stream_name", "")
     stream_id = "-".join(filter(None, (name, fields.get("stream_id") or short_id())))
-    if stream_id in call.gateway.byoc:
+    if _running(call, stream_id):
         await call.text(400, f"stream already exists: {stream_id}")
     stream = LiveStream(stream_id, stream_id, short_id(), job.capability, fields.get("params", ""))
     stream.orchestrator = job.orchestrators[0]
     stream.data_output = bool(job.parameters.get("enable_data_output"))
     if job.parameters.get("enable_video_egress"):
         stream.whep_url = playback_url(stream_id, stream.request_id)
+    if call.behaviour.silent:
+        options = call.gateway.options
+        now = asyncio.get_running_loop().time()
+        stream.forget_at = now + options.byoc_event_timeout + options.byoc_status_linger
     call.gateway.byoc[stream_id] = stream
     await call.json(200, _urls(call, stream, job, fields.get("rtmp_output", "")))
 
 
 def _urls(call: Call, stream: LiveStream, job: Job, rtmp_output: str) -> dict[str, str]:
-    base = f"https://{call.gateway.gateway_host}/process/stream/{stream.stream_id}"
+    base = f"https://{call.gateway.options.gateway_host}/process/stream/{stream.stream_id}"
     ingress = bool(job.parameters.get("enable_video_ingress"))
     rtmp = f"rtmp://localhost:1935/{stream.stream_id}"
     outputs = [rtmp_output, f"{rtmp}-out", f"{rtmp}-{stream.request_id}-out"] if stream.whep_url else []
@@ -49,7 +55,7 @@ def _urls(call: Call, stream: LiveStream, job: Job, rtmp_output: str) -> dict[st
 
 
 async def stop(call: Call) -> None:
-    """POST .../stop: 200 with the worker's answer."""
+    """POST .../stop: 200 with the worker's response."""
     stream = await _find(call)
     await call.read()
     del call.gateway.byoc[stream.stream_id]
@@ -80,10 +86,10 @@ async def data(call: Call) -> None:
 
 
 async def whip(call: Call) -> None:
-    """POST .../whip: ingest for a started stream."""
+    """POST .../whip: ingest for a started stream. Its Location takes no DELETE: that is 405."""
     stream = await _find(call, json_error=True)
     await take_offer(call)
-    await answer_whip(call, playback_url(stream.stream_id, stream.request_id))
+    await respond_to_offer(call, playback_url(stream.stream_id, stream.request_id))
 
 
 async def rtmp(call: Call) -> None:
@@ -104,11 +110,17 @@ async def preflight(call: Call) -> None:
 
 
 async def _find(call: Call, *, json_error: bool = False) -> LiveStream:
-    stream = call.gateway.byoc.get(call.params["stream"])
+    stream = _running(call, call.params["stream"])
     if stream is None:
         call.json_errors = json_error
         await call.error(404, "Stream not found")
     return stream
+
+
+def _running(call: Call, stream_id: str) -> LiveStream | None:
+    """Return the stream, also for a while after it has ended by itself, of which the gateway informs nobody."""
+    stream = call.gateway.byoc.get(stream_id)
+    return stream if stream and asyncio.get_running_loop().time() < stream.forget_at else None
 
 
 async def _limited(call: Call) -> bytes:

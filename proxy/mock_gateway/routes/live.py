@@ -1,27 +1,27 @@
-"""Live video-to-video signalling (gateway contract section 1.4, WHIP and WHEP also section 2).
+"""Live video-to-video signalling (CONTRACT.md section 1.4, WHIP and WHEP also section 2).
 
-Media never passes here: a WHIP session stands as soon as it is answered, and ends with the process or a reset.
+Media never passes here: a WHIP session stands from its 201 on, and ends with the process or a reset.
 """
 
 from urllib.parse import parse_qs, quote
 
 from proxy.mock_gateway import webhooks
 from proxy.mock_gateway.call import Call
-from proxy.mock_gateway.forms import decode_json, decode_multipart
 from proxy.mock_gateway.gateway import MAX_VIEWERS, LiveStream, short_id
+from proxy.mock_gateway.routes.forms import decode_json, decode_multipart
 from proxy.mock_gateway.routes.transcode import push
 
 ICE_SERVERS = ("link", '<stun:stun.l.google.com:19302>; rel="ice-server"')
 MEDIA_MTX = "http://localhost:8889/"
 """Playback base of an unset LIVE_AI_WHEP_URL."""
-ANSWER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=recvonly\r\n"
+SDP_ANSWER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 102\r\na=recvonly\r\n"
 SOURCE_TYPES = {"webrtcsession", "rtmpconn"}
 MAX_SMOKE_TEST = 3_600
 """Seconds."""
 
 
 def playback_url(name: str, request_id: str) -> str:
-    """Where MediaMTX, not the gateway, plays a stream."""
+    """Return where MediaMTX, not the gateway, plays a stream."""
     return f"{MEDIA_MTX}{quote(name)}-{request_id}-out/whep"
 
 
@@ -39,7 +39,7 @@ async def whip(call: Call) -> None:
     if call.gateway.hooks.live_auth_url:
         stream.authorised = False
         call.gateway.detach(webhooks.authorise_later(call.gateway, stream, call.query_string))
-    await answer_whip(call, stream.whep_url)
+    await respond_to_offer(call, stream.whep_url)
 
 
 async def take_offer(call: Call) -> None:
@@ -50,15 +50,15 @@ async def take_offer(call: Call) -> None:
         await call.text(500, "SetRemoteDescription failed")
 
 
-async def answer_whip(call: Call, whep_url: str) -> None:
-    """Answer an offer; `Location` is built from the Host header as received."""
+async def respond_to_offer(call: Call, whep_url: str) -> None:
+    """Respond to an offer; `Location` is built from the Host header as received."""
     headers = [
         ("location", f"http://{call.header('host')}{call.raw_path}/{short_id()}{short_id()}"),
         ("etag", f'W/"{short_id()}{short_id()}"'),
         ICE_SERVERS,
         ("livepeer-playback-url", whep_url),
     ]
-    await call.respond(201, ANSWER.encode(), "application/sdp", headers)
+    await call.respond(201, SDP_ANSWER.encode(), "application/sdp", headers)
 
 
 async def whep(call: Call) -> None:
@@ -81,7 +81,7 @@ async def whep(call: Call) -> None:
     if stream.viewers >= MAX_VIEWERS:
         await call.text(429, "Too many viewers for this stream")
     stream.viewers += 1
-    await call.respond(201, ANSWER.encode(), "application/sdp")
+    await call.respond(201, SDP_ANSWER.encode(), "application/sdp")
 
 
 async def update(call: Call) -> None:
@@ -107,7 +107,7 @@ async def status(call: Call) -> None:
 
 
 def status_of(stream: LiveStream) -> dict[str, object]:
-    """The runner's last status event, and the gateway's own."""
+    """Return the runner's last status event, and the gateway's own."""
     return {
         "type": "status",
         "stream_id": stream.stream_id,
@@ -156,7 +156,7 @@ async def smoketest(call: Call) -> None:
 
 
 async def _other_method(call: Call) -> None:
-    """OPTIONS and HEAD are answered; any other method falls into the push route's path, as in Go's mux."""
+    """Respond to OPTIONS and HEAD; any other method falls into the push route's path, as in Go's mux."""
     if call.method == "OPTIONS":
         await call.respond(204)
     if call.method == "HEAD":
@@ -165,7 +165,7 @@ async def _other_method(call: Call) -> None:
 
 
 async def form_fields(call: Call) -> dict[str, str]:
-    """The fields of a urlencoded or multipart body; empty if it is neither."""
+    """Return the fields of a urlencoded or multipart body; empty if it is neither."""
     body = await call.read()
     if call.header("content-type").startswith("multipart/"):
         try:

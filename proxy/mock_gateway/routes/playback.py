@@ -1,10 +1,10 @@
-"""Playlists, segments, results and recordings (gateway contract section 1.6)."""
+"""Playlists, segments, results and recordings (CONTRACT.md section 1.6)."""
 
 from proxy.mock_gateway import webhooks
 from proxy.mock_gateway.call import Call
 from proxy.mock_gateway.gateway import Manifest
 from proxy.mock_gateway.media import TS_PACKET, Result
-from proxy.mock_gateway.routes.transcode import find
+from proxy.mock_gateway.routes.manifests import find
 
 PLAYLIST = "application/x-mpegURL"
 OPEN = [("access-control-allow-origin", "*")]
@@ -35,9 +35,9 @@ async def recordings(call: Call) -> None:
     stem, _, extension = call.params["file"].rpartition(".")
     if extension not in {"m3u8", "ts", "mp4"}:
         await call.respond(400)
-    if session is None or not call.gateway.external_store:
+    if session is None or not call.gateway.options.external_store:
         await call.text(404, "not found")
-    await _ask(call)
+    await _authorise(call)
     match stem, extension:
         case "index", "m3u8":
             await _playlist(call, _master(session, ""))
@@ -49,20 +49,21 @@ async def recordings(call: Call) -> None:
                 ("content-type", video.content_type),
                 ("content-disposition", f"attachment; filename={stem}.mp4;"),
             ]
-            await call.stream(200, OPEN + headers, [video.render()])
+            # The FFmpeg of the official build cannot fetch the segments: it has no http protocol.
+            await call.stream(200, OPEN + headers, [] if call.gateway.options.stock_ffmpeg else [video.render()])
         case _, "ts" if _segment(session, stem.rpartition("/")[2] + ".ts"):
             segment = Result("ts", size=4 * TS_PACKET)
             await call.respond(200, segment.render(), segment.content_type, OPEN)
     await call.text(404, "not found")
 
 
-async def _ask(call: Call) -> None:
-    """The webhook decides who reads a recording, once per manifest."""
+async def _authorise(call: Call) -> None:
+    """Let the webhook decide whether a recording may be read, once per manifest."""
     gateway, manifest = call.gateway, call.params["manifest"]
     if manifest not in gateway.readable:
-        answer = await webhooks.authorise_url(gateway, call.raw_path)
-        if isinstance(answer, str):
-            await call.text(404 if "not found" in answer else 403, answer)
+        response = await webhooks.authorise_url(gateway, call.raw_path)
+        if isinstance(response, str):
+            await call.text(404 if "not found" in response else 403, response)
         gateway.readable[manifest] = True
 
 

@@ -1,1 +1,1 @@
-"""Hands the streams of usage events to another system, at least once and in batches."""
+"""Export of the streams of usage events to another system, at least once and in batches."""

@@ -1,4 +1,4 @@
-"""How other systems want a usage event. Each keeps the event's id, by which its receiver tells repetitions apart."""
+"""Formats of usage events for other systems. Each keeps the event's id, by which receivers find duplicates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import msgspec
 from middlewares.ledger.settlement.event import SOURCE, cloud_event, iso
 
 if TYPE_CHECKING:
-    from proxy.reporting.stream import Recorded
+    from proxy.reporting.stream import RecordedEvent
 
 _FACTS = ("app", "user", "key", "plan", "workload", "model", "type", "outcome", "status", "gateway", "tier")
 
 
 class FormatName(StrEnum):
-    """What an exporter can write."""
+    """Names of the export formats."""
 
     CLOUDEVENTS = "cloudevents"
     OPENMETER = "openmeter"
@@ -30,61 +30,61 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the operator and the receiver have agreed to call things."""
+class ReceiverNames:
+    """Names that operator and receiver have agreed on."""
 
     currency: str
     """Code of the deployment's currency."""
     meter: str | None = None
     """Lago's billable metric or Stripe's event name; None: the event's workload."""
     customers: Mapping[str, str] = field(default_factory=dict)
-    """App to customer; an app that is not listed is its own customer."""
+    """Customer ids by client id; an app that is not listed is its own customer."""
 
-    def meter_of(self, recorded: Recorded) -> str:
+    def meter_of(self, recorded: RecordedEvent) -> str:
         return self.meter or recorded.event.workload or recorded.event.type
 
-    def customer_of(self, recorded: Recorded) -> str:
+    def customer_of(self, recorded: RecordedEvent) -> str:
         return self.customers.get(recorded.event.app, recorded.event.app)
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
-    """A way to write events: one by one, and many as the body of a request."""
+class EventFormat:
+    """A format of events, as lines of JSON and as the body of a request."""
 
     content_type: str
-    write: Callable[[Recorded, Names], dict[str, Any]]
+    write: Callable[[RecordedEvent, ReceiverNames], dict[str, Any]]
     wrap: Callable[[list[dict[str, Any]]], Any]
     known: Callable[[int, bytes], bool] = lambda status, _: status == 409
-    """Whether a refusal (HTTP status, body) of a single event says that the receiver has it already."""
+    """Function that returns True if a refusal (HTTP status, body) of one event means that it is there already."""
     usage_only: bool = False
-    """For receivers that would bill a grant of credits, since they cannot tell it from usage."""
+    """True for receivers that cannot tell a grant of credits from usage, and would bill it."""
 
-    def select(self, batch: Sequence[Recorded]) -> list[Recorded]:
-        """What of a batch is for this receiver."""
+    def select(self, batch: Sequence[RecordedEvent]) -> list[RecordedEvent]:
+        """Return the events of a batch that are for this receiver."""
         return [each for each in batch if not (self.usage_only and each.event.type == "credit")]
 
-    def lines(self, batch: Sequence[Recorded], names: Names) -> bytes:
-        """A line of JSON for each event."""
+    def lines(self, batch: Sequence[RecordedEvent], names: ReceiverNames) -> bytes:
+        """Return a line of JSON for each event."""
         return b"".join(_encode(self.write(each, names)) + b"\n" for each in self.select(batch))
 
-    def body(self, batch: Sequence[Recorded], names: Names) -> bytes:
-        """A request body of several events, which have been selected."""
+    def body(self, batch: Sequence[RecordedEvent], names: ReceiverNames) -> bytes:
+        """Return a request body of several selected events."""
         return _encode(self.wrap([self.write(recorded, names) for recorded in batch]))
 
 
-def _facts(recorded: Recorded, names: Names) -> dict[str, Any]:
-    """What can be grouped and summed, on one level and without what is not known. Money stays a string."""
+def _facts(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
+    """Return what can be grouped and summed, on one level and without unknown values. Money stays a string."""
     event = recorded.event
     facts = {name: value for name in _FACTS if (value := getattr(event, name)) not in (None, "")}
     return facts | event.units | {"amount": recorded.amount, "currency": names.currency}
 
 
-def _cloudevents(recorded: Recorded, names: Names) -> dict[str, Any]:
+def _cloudevents(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
     return cloud_event(recorded.event, recorded.amount, names.currency)
 
 
-def _openmeter(recorded: Recorded, names: Names) -> dict[str, Any]:
-    """A CloudEvent with flat data, where meters find values and groups by plain paths such as `$.pixels`."""
+def _openmeter(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
+    """Return a CloudEvent with flat data, where meters find values and groups by plain paths such as `$.pixels`."""
     event = recorded.event
     return {
         "specversion": "1.0",
@@ -97,8 +97,8 @@ def _openmeter(recorded: Recorded, names: Names) -> dict[str, Any]:
     }
 
 
-def _lago(recorded: Recorded, names: Names) -> dict[str, Any]:
-    """An event of `POST /api/v1/events/batch`; the app's subscription there carries the customer's id."""
+def _lago(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
+    """Return an event of `POST /api/v1/events/batch`; the app's subscription there carries the customer's id."""
     event = recorded.event
     return {
         "transaction_id": event.id,
@@ -109,8 +109,8 @@ def _lago(recorded: Recorded, names: Names) -> dict[str, Any]:
     }
 
 
-def _stripe(recorded: Recorded, names: Names) -> dict[str, Any]:
-    """An event of `POST /v2/billing/meter_event_stream`; `value` is the amount, and every unit is there by name."""
+def _stripe(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
+    """Return an event of `POST /v2/billing/meter_event_stream`; `value` is the amount, units have their own names."""
     event = recorded.event
     units = {unit: str(number) for unit, number in event.units.items()}
     return {
@@ -133,9 +133,9 @@ def _known_to_lago(status: int, body: bytes) -> bool:
     return status == 409 or (status == 422 and b"transaction_id" in body and b"value_already_exist" in body)
 
 
-FORMATS: dict[FormatName, Format] = {
-    FormatName.CLOUDEVENTS: Format("application/cloudevents-batch+json", _cloudevents, _list),
-    FormatName.OPENMETER: Format("application/cloudevents-batch+json", _openmeter, _list),
-    FormatName.LAGO: Format("application/json", _lago, _events, _known_to_lago, usage_only=True),
-    FormatName.STRIPE: Format("application/json", _stripe, _events, usage_only=True),
+FORMATS: dict[FormatName, EventFormat] = {
+    FormatName.CLOUDEVENTS: EventFormat("application/cloudevents-batch+json", _cloudevents, _list),
+    FormatName.OPENMETER: EventFormat("application/cloudevents-batch+json", _openmeter, _list),
+    FormatName.LAGO: EventFormat("application/json", _lago, _events, _known_to_lago, usage_only=True),
+    FormatName.STRIPE: EventFormat("application/json", _stripe, _events, usage_only=True),
 }

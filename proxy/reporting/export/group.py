@@ -1,4 +1,4 @@
-"""A consumer group over the usage streams of all hash tags: each event is with one exporter until acknowledged."""
+"""A consumer group over the usage streams of all hash tags: one exporter has an event until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from proxy.reporting.stream import Fields
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One entry of a stream, in the hands of this exporter."""
+class ClaimedEntry:
+    """One entry of a stream that this exporter has claimed."""
 
     stream: str
     entry: bytes
     fields: Fields
 
 
-class Group:
-    """One exporter's view of the group. Every call raises `redis.RedisError` when Redis cannot serve.
+class ConsumerGroup:
+    """One exporter's view of the group. Every call raises `redis.RedisError` if Redis cannot serve it.
 
-    An entry that its exporter has neither acknowledged nor renewed for `takeover` seconds is free for any other: its
-    exporter died. The name of an exporter is never used again, so nobody waits for the dead.
+    An entry that its exporter has neither acknowledged nor renewed for `takeover` seconds can be claimed by any other,
+    as its exporter has died. Names of exporters are not used again.
     """
 
     def __init__(self, client: Client, streams: Sequence[str], name: str, takeover: float) -> None:
@@ -40,7 +40,7 @@ class Group:
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{ULID()}"
 
     async def create(self) -> None:
-        """Make the group on every stream, from its first event, where it does not exist."""
+        """Create the group on every stream, from its first event, where it does not exist."""
         for stream in self._streams:
             try:
                 await self._client.xgroup_create(stream, self._name, "0", mkstream=True)
@@ -48,9 +48,9 @@ class Group:
                 if "BUSYGROUP" not in str(error):
                     raise
 
-    async def abandoned(self, count: int) -> list[Delivery]:
-        """Take over up to `count` entries of exporters that died."""
-        found: list[Delivery] = []
+    async def abandoned(self, count: int) -> list[ClaimedEntry]:
+        """Claim up to `count` entries of exporters that died."""
+        found: list[ClaimedEntry] = []
         for stream in self._streams:
             position: Any = "0-0"
             while len(found) < count and position is not None:
@@ -61,10 +61,10 @@ class Group:
                 position = None if reply[0] == b"0-0" else reply[0]
         return found
 
-    async def new(self, count: int) -> list[Delivery]:
-        """Take up to `count` entries that nobody has had."""
-        found: list[Delivery] = []
-        self._streams.append(self._streams.pop(0))  # a busy stream does not keep the others waiting
+    async def new(self, count: int) -> list[ClaimedEntry]:
+        """Claim up to `count` new entries."""
+        found: list[ClaimedEntry] = []
+        self._streams.append(self._streams.pop(0))  # so that a busy stream does not hold up the others
         for stream in self._streams:
             if len(found) == count:
                 break
@@ -74,38 +74,38 @@ class Group:
                 found += _deliveries(stream, entries)
         return found
 
-    async def acknowledge(self, deliveries: Iterable[Delivery]) -> None:
-        """They are where they belong; nobody gets them again."""
+    async def acknowledge(self, deliveries: Iterable[ClaimedEntry]) -> None:
+        """Acknowledge delivered entries; no exporter gets them again."""
         for stream, entries in _by_stream(deliveries).items():
             await self._client.xack(stream, self._name, *entries)
 
-    async def set_aside(self, delivery: Delivery, reason: str) -> None:
-        """Keep an entry that nobody will ever take in a stream of its own, and acknowledge it."""
+    async def set_aside(self, delivery: ClaimedEntry, reason: str) -> None:
+        """Move an entry that the receiver will never accept to the stream of rejected ones, and acknowledge it."""
         fields = {**delivery.fields, b"entry": delivery.entry, b"reason": reason.encode()}
         await self._client.xadd(rejected(delivery.stream, self._name), cast("Any", fields))
         await self.acknowledge([delivery])
 
-    async def renew(self, deliveries: Iterable[Delivery]) -> None:
-        """Still at work on these."""
+    async def renew(self, deliveries: Iterable[ClaimedEntry]) -> None:
+        """Renew the claim on these entries."""
         await self._claim(deliveries, idle_ms=0)
 
-    async def release(self, deliveries: Iterable[Delivery]) -> None:
-        """Leave these to any other exporter, at once."""
+    async def release(self, deliveries: Iterable[ClaimedEntry]) -> None:
+        """Release these entries to any other exporter, at once."""
         await self._claim(deliveries, idle_ms=self._takeover_ms)
 
-    async def _claim(self, deliveries: Iterable[Delivery], idle_ms: int) -> None:
+    async def _claim(self, deliveries: Iterable[ClaimedEntry], idle_ms: int) -> None:
         for stream, entries in _by_stream(deliveries).items():
             await self._client.xclaim(
                 stream, self._name, self._consumer, 0, cast("Any", entries), idle=idle_ms, justid=True
             )
 
     async def pending(self) -> int:
-        """Entries that some exporter has and has not acknowledged."""
+        """Return the number of entries that are claimed and not acknowledged."""
         summaries = [await self._client.xpending(stream, self._name) for stream in self._streams]
         return sum(cast("Any", summary)["pending"] for summary in summaries)
 
     async def leave(self) -> None:
-        """Take this exporter's name off the group, unless it still stands on an entry."""
+        """Remove this exporter from the group, unless it still has an entry."""
         for stream in self._streams:
             consumers = await self._client.xinfo_consumers(stream, self._name)
             for consumer in cast("Any", consumers):
@@ -114,16 +114,18 @@ class Group:
 
 
 def rejected(stream: str, group: str) -> str:
-    """The stream of what was set aside: the event's own fields, the `entry` it was, and the `reason`."""
+    """Return the name of the stream of rejected events, which keep their fields, `entry` id and the `reason`."""
     return f"{stream}:rejected:{group}"
 
 
-def _deliveries(stream: str, entries: Iterable[tuple[bytes | None, Fields | None]]) -> list[Delivery]:
-    """Entries that were deleted meanwhile come without fields (Redis 6.2)."""
-    return [Delivery(stream, entry, fields) for entry, fields in entries if entry is not None and fields is not None]
+def _deliveries(stream: str, entries: Iterable[tuple[bytes | None, Fields | None]]) -> list[ClaimedEntry]:
+    """Return entries without those that were deleted meanwhile, which have no fields (Redis 6.2)."""
+    return [
+        ClaimedEntry(stream, entry, fields) for entry, fields in entries if entry is not None and fields is not None
+    ]
 
 
-def _by_stream(deliveries: Iterable[Delivery]) -> dict[str, list[bytes]]:
+def _by_stream(deliveries: Iterable[ClaimedEntry]) -> dict[str, list[bytes]]:
     found: defaultdict[str, list[bytes]] = defaultdict(list)
     for delivery in deliveries:
         found[delivery.stream].append(delivery.entry)

@@ -1,4 +1,4 @@
-"""Header fields that an operator gives for the receiver, credentials among them."""
+"""Headers that an operator gives for the receiver, credentials among them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
 class BadHeader(ValueError):
-    """Not a header field. The message never has its value, which may be a secret."""
+    """Text that is no header. The message does not contain its value, which may be a secret."""
 
 
 def parse(line: str) -> tuple[str, str]:
-    """Name and value of a field written as `Name: value` (RFC 9110 section 5). Raises `BadHeader`."""
+    """Return name and value of a header written as `Name: value` (RFC 9110 section 5). Raises `BadHeader`."""
     name, colon, value = line.partition(":")
     if not colon or not _NAME.fullmatch(name):
         raise BadHeader("a header must look like `Name: value`")
@@ -24,17 +24,17 @@ def parse(line: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-class Headers:
-    """Fields given on the command line and in a file of one field a line, which is read anew each time."""
+class ReceiverHeaders:
+    """Headers of the command line and of a file, one a line, which is read each time."""
 
     def __init__(self, lines: Iterable[str], file: Path | None) -> None:
-        """Raises `BadHeader`."""
+        """Parse the lines and read the file. Raises `BadHeader`."""
         self._fixed = dict(map(parse, lines))
         self._file = file
         self.read()
 
     def read(self) -> dict[str, str]:
-        """The fields now. Raises `BadHeader`, also where the file cannot be read."""
+        """Return the current headers. Raises `BadHeader`, also if the file cannot be read."""
         if self._file is None:
             return self._fixed
         try:

@@ -1,4 +1,4 @@
-"""Where exported events go. A sink that returns has them for good; otherwise it says what to do."""
+"""Sinks of exported events: standard output and files. When `send` returns, the sink has the events for good."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from proxy.reporting.export.formats import Format, Names
-from proxy.reporting.stream import Recorded
+from proxy.reporting.export.formats import EventFormat, ReceiverNames
+from proxy.reporting.stream import RecordedEvent
 
 
 class TryLater(Exception):
-    """The receiver cannot take events now; `after` is how many seconds it asks to be left alone."""
+    """The receiver cannot take events now; `after` is how many seconds it asks to wait."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -24,33 +24,33 @@ class TryLater(Exception):
 
 
 class Poisoned(Exception):
-    """The receiver will never take this batch as it is: at least one of its events is wrong for it."""
+    """The receiver will never accept this batch: at least one of its events is invalid there."""
 
 
 class Refused(Exception):
-    """The receiver takes nothing from us until somebody changes something; the message says what it objects to."""
+    """The receiver refuses all events until the configuration is changed; the message says why."""
 
 
 class Sink(Protocol):
-    """Takes events."""
+    """Receives events."""
 
-    async def send(self, batch: Sequence[Recorded]) -> None:
-        """Return once all of `batch` is safe there. Raises `TryLater`, `Poisoned` or `Refused`."""
+    async def send(self, batch: Sequence[RecordedEvent]) -> None:
+        """Send `batch`, and return once the sink has all of it for good. Raises `TryLater`, `Poisoned` or `Refused`."""
         ...
 
     async def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
         ...
 
 
 class StdoutSink:
-    """JSON lines on standard output; written is safe, for nobody acknowledges a pipe."""
+    """Writes JSON lines to standard output; written counts as delivered, as pipes have no acknowledgement."""
 
-    def __init__(self, form: Format, names: Names) -> None:
+    def __init__(self, form: EventFormat, names: ReceiverNames) -> None:
         self._form = form
         self._names = names
 
-    async def send(self, batch: Sequence[Recorded]) -> None:
+    async def send(self, batch: Sequence[RecordedEvent]) -> None:
         lines = self._form.lines(batch, self._names)
         try:
             await asyncio.to_thread(self._write, lines)
@@ -58,7 +58,7 @@ class StdoutSink:
             raise Refused(f"standard output: {error.strerror}") from None
 
     async def close(self) -> None:
-        """Standard output is not ours to close."""
+        """Leave standard output open."""
 
     @staticmethod
     def _write(lines: bytes) -> None:
@@ -68,14 +68,14 @@ class StdoutSink:
 
 
 class FileSink:
-    """JSON lines at the end of a file, fsynced batch by batch. Several exporters may write to the same one.
+    """Appends JSON lines to a file, with an fsync for each batch. Several exporters may write to the same file.
 
-    The file is opened for each batch, so it may be moved away at any time. A last line without its end is what an
-    exporter left that was killed while it wrote; the next one cuts it off, for those events come again.
+    The file is opened for each batch, so it may be moved away at any time. An incomplete last line was left by an
+    exporter that was killed while writing; the next one cuts it off, as its events are exported again.
     """
 
-    def __init__(self, path: Path, form: Format, names: Names) -> None:
-        """Raises `Refused` where there can be no such file."""
+    def __init__(self, path: Path, form: EventFormat, names: ReceiverNames) -> None:
+        """Open the file once. Raises `Refused` if it cannot be written."""
         self._path = path
         self._form = form
         self._names = names
@@ -91,7 +91,7 @@ class FileSink:
         os.fsync(folder)
         os.close(folder)
 
-    async def send(self, batch: Sequence[Recorded]) -> None:
+    async def send(self, batch: Sequence[RecordedEvent]) -> None:
         lines = self._form.lines(batch, self._names)
         try:
             await asyncio.to_thread(self._write, lines)
@@ -99,7 +99,7 @@ class FileSink:
             raise TryLater(f"{self._path}: {error.strerror}") from None
 
     async def close(self) -> None:
-        """Nothing is open between batches."""
+        """Do nothing: the file is not open between batches."""
 
     def _open(self) -> int:
         return os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_NONBLOCK, 0o640)
@@ -118,7 +118,7 @@ class FileSink:
 
 
 def _whole_lines(file: int) -> int:
-    """How long the file is up to the end of its last whole line."""
+    """Return the length of the file up to the end of its last complete line."""
     end = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - 65_536)

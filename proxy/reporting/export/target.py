@@ -1,4 +1,4 @@
-"""Where an operator wants events to go."""
+"""Parses the destination of an export, and opens its sink."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from proxy.reporting.export.formats import FORMATS, FormatName, Names
-from proxy.reporting.export.headers import Headers
+from proxy.reporting.export.formats import FORMATS, FormatName, ReceiverNames
+from proxy.reporting.export.headers import ReceiverHeaders
 
 if TYPE_CHECKING:
     from proxy.reporting.export.sinks import Sink
 
 
 class BadTarget(ValueError):
-    """Not a place that events can go to. The message never repeats it: addresses may hold credentials."""
+    """Invalid destination. The message does not repeat it: addresses may contain credentials."""
 
 
 def check(to: str) -> None:
-    """Raise `BadTarget` unless it is `stdout`, `file:PATH` or an http(s) address."""
+    """Raise `BadTarget` unless `to` is `stdout`, `file:PATH` or an http(s) address."""
     if to == "stdout" or (to.startswith("file:") and to != "file:"):
         return
     try:
@@ -30,8 +30,8 @@ def check(to: str) -> None:
         raise BadTarget("--to must be stdout, file:PATH, or an address that begins with http:// or https://")
 
 
-def open_sink(to: str, form: FormatName, names: Names, headers: Headers, timeout: float) -> Sink:
-    """The sink for a checked target; `timeout` in seconds. Raises `Refused` where there can be none."""
+def open_sink(to: str, form: FormatName, names: ReceiverNames, headers: ReceiverHeaders, timeout: float) -> Sink:
+    """Return the sink of a checked destination; `timeout` is in seconds. Raises `Refused`."""
     from proxy.reporting.export.http import HttpSink  # noqa: PLC0415
     from proxy.reporting.export.sinks import FileSink, StdoutSink  # noqa: PLC0415
 

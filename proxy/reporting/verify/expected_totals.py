@@ -1,4 +1,4 @@
-"""What the running totals of the ledger must be, computed anew from events and open holds."""
+"""The expected running totals of the ledger, computed from events and open holds."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import Event
 from middlewares.ledger.settlement.settler import requests_of, totals_of, used_of
 
-Total = tuple[str, str]
-"""A Redis hash and one of its fields."""
+TotalKey = tuple[str, str]
+"""Name of a running total: a Redis hash and one of its fields."""
 
 REMEMBERED = 10_000
+"""Most principals whose caps and allowances are kept in memory."""
 OF_USER = b":wallet"
-"""Beside the body of a hold: it reserves from the user's own wallet."""
+"""Suffix of a mark beside the body of a hold that reserves from the user's own wallet."""
 _HOLD = msgspec.json.Decoder(Hold).decode
 
 
 class Expected:
-    """Adds up events and holds. What a plan caps or includes is known for the plan versions of `plans` alone."""
+    """Adds up events and holds. Caps and allowances are known only for the plan versions of `plans`."""
 
     def __init__(self, keys: RedisKeys, plans: Mapping[str, Plan]) -> None:
-        self.totals: defaultdict[Total, int] = defaultdict(int)
+        self.totals: defaultdict[TotalKey, int] = defaultdict(int)
         self._keys = keys
         self._plans = {f"{name}@{plan.version}": (name, plan) for name, plan in plans.items()}
         self._entries: dict[tuple[str, str | None, str | None, str], tuple[Entry, ...]] = {}
         self._unknown: set[tuple[str, str]] = set()
 
     def event(self, event: Event, amount: int, wallet: str, gross: int) -> None:
-        """Count one event: its amount, whose wallet it changed (if any), and its price before included money."""
+        """Count one event, with its amount, the wallet it changed (if any), and its price before included money."""
         if wallet:
             key = self._keys.wallet(event.app, event.user if wallet == "user" else None)
             self.totals[key, "granted" if event.type == "credit" else "spent"] += amount
@@ -56,7 +57,7 @@ class Expected:
             self.totals[entry.keys[0], field] += money if used == "amount" else int(used)
 
     def holds(self, bodies: Mapping[bytes, bytes]) -> list[str]:
-        """Count what open holds have reserved; their request ids."""
+        """Count what open holds have reserved, and return their request ids."""
         requests = []
         for name, body in bodies.items():
             if name.endswith(OF_USER):
@@ -69,8 +70,8 @@ class Expected:
             requests.append(name.decode())
         return requests
 
-    def unknown(self, total: Total) -> bool:
-        """Whether events of a plan version that is not at hand may have been counted in this cap or allowance."""
+    def unknown(self, total: TotalKey) -> bool:
+        """Return True if events of an unknown plan version may have been counted in this cap or allowance."""
         key, field = total
         _, _, name = key.partition("}:")
         kind, _, rest = name.partition(":")
@@ -78,7 +79,7 @@ class Expected:
         return kind in ("cap", "included", "allowance") and (subject, field.removeprefix("used:")) in self._unknown
 
     def _entries_of(self, event: Event) -> tuple[Entry, ...]:
-        """The caps and allowances that an event counts in."""
+        """Return the caps and allowances that an event counts in."""
         if event.plan not in self._plans:
             subjects = f"key:{event.key}", f"user:{event.app}:{event.user or ''}", f"app:{event.app}"
             for subject in (*subjects, f"global:{event.plan.rpartition('@')[0]}"):

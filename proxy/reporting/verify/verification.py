@@ -1,12 +1,12 @@
-"""Proves the running totals against the streams of events, while requests go on.
+"""Verifies the running totals against the streams of events, while requests go on.
 
-Compared are the usage of each day; wallets; what caps and allowances have counted; what caps and wallets hold back for
-open holds. Each event must stand in its stream once, each open hold must have an expiry. Not compared are caps and
+Compared are the usage of each day; wallets; the counts of caps and allowances; and what caps and wallets reserve for
+open holds. Each event must be in its stream once, each open hold must have an expiry. Not compared are caps and
 allowances in a period in which events of an unknown plan version may have counted (the limits of old versions are not
-kept), and sliding windows and leases, which pass by themselves.
+kept), and sliding windows and leases, which expire.
 
-A total read a moment after its events differs under traffic, so whatever differs is looked at again in one script
-together with the events and holds it is made of. Memory grows with the number of totals, and for the time that one
+A total that is read a moment after its events differs under traffic, so what differs is read again in one script
+together with its events and holds. Memory grows with the number of totals, and for the time that one
 stream is read with eight bytes for each of its events.
 """
 
@@ -25,7 +25,7 @@ from config.plans import Plan
 from middlewares.ledger.redis_keys import PREFIX, RedisKeys
 from middlewares.ledger.scripts import MOMENT
 from middlewares.ledger.settlement.event import DECODER
-from proxy.reporting.verify.expected_totals import Expected, Total
+from proxy.reporting.verify.expected_totals import Expected, TotalKey
 
 CHUNK = 1_000
 TOTALS = ("usage:", "wallet:", "cap:", "included:", "allowance:")
@@ -36,7 +36,7 @@ return redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 and not redis.call('ZSCORE',
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Something in Redis that the events and open holds do not bear out."""
+    """A value in Redis that differs from what events and open holds give."""
 
     what: str
     """`usage`, `wallet`, `cap`, `included`, `allowance`; `event` (its copies) or `hold` (its expiry)."""
@@ -48,29 +48,29 @@ class Difference:
 
 @dataclass(slots=True)
 class Counts:
-    """How much was looked at."""
+    """Number of events, holds and totals that were read."""
 
     events: int = 0
     holds: int = 0
     totals: int = 0
-    """Totals compared."""
+    """Totals that were compared."""
     unknown: int = 0
-    """Totals not compared, for want of the plan version."""
+    """Totals that were not compared, as the plan version is unknown."""
 
 
 async def verify(
     client: Redis | RedisCluster, keys: RedisKeys, plans: Mapping[str, Plan]
 ) -> tuple[list[Difference], Counts]:
-    """What differs from the events, sorted by place, and how much was looked at; `plans` by name, as now in force.
+    """Return differences, sorted by place, and how much was compared; `plans` are those in force now, by name.
 
-    Raises the errors of `client`, and `msgspec.DecodeError` where something in a stream is no event.
+    Raises the errors of `client`, and `msgspec.DecodeError` if an entry of a stream is no event.
     """
     return await _Verification(client, keys, plans).run()
 
 
 class _Verification:
     def __init__(self, client: Redis | RedisCluster, keys: RedisKeys, plans: Mapping[str, Plan]) -> None:
-        self._client: Any = client  # redis-py's annotations cover RESP3 and decoded answers, too
+        self._client: Any = client  # redis-py's annotations cover RESP3 and decoded replies, too
         self._keys = keys
         self._plans = plans
         self._expected = Expected(keys, plans)
@@ -85,7 +85,7 @@ class _Verification:
         for prefix, totals in _by_prefix(await self._suspects()).items():
             tags = (prefix,) if prefix in self._position else self._keys.tags
             for start in range(0, len(totals), CHUNK):
-                await self._look_again(tags, totals[start : start + CHUNK])
+                await self._compare_at_one_moment(tags, totals[start : start + CHUNK])
         return sorted(self._differences, key=lambda each: each.where), self._counts
 
     async def _events_of(self, tag: str) -> None:
@@ -98,7 +98,7 @@ class _Verification:
             await self._name_copies(stream, self._position[tag], repeated)
 
     def _count(self, tag: str, entries: Sequence[Any]) -> list[str]:
-        """Take in events that were not read before; their ids."""
+        """Count new events, and return their ids."""
         found = []
         for entry, fields in entries:
             event, amount = DECODER.decode(fields[b"event"]), int(fields[b"amount"])
@@ -134,8 +134,8 @@ class _Verification:
             if expiry is None and await self._client.eval(*check):
                 self._differences.append(Difference("hold", f"{shared.holds} {request}", 1, 0))
 
-    async def _suspects(self) -> list[Total]:
-        """Totals that differ at first sight, and those that ought to be somewhere and are not."""
+    async def _suspects(self) -> list[TotalKey]:
+        """Return totals that differ at first sight, and those that are missing."""
         missing = dict(self._expected.totals)
         suspects = []
         async for total, found in self._found():
@@ -150,15 +150,15 @@ class _Verification:
         self._counts.totals -= len(unknown)
         return sorted(set(suspects).difference(unknown))
 
-    async def _found(self) -> AsyncIterator[tuple[Total, int]]:
+    async def _found(self) -> AsyncIterator[tuple[TotalKey, int]]:
         async for name in self._client.scan_iter(match=f"{PREFIX}{{*", count=CHUNK):
             key = name.decode()
             if key.partition("}:")[2].startswith(TOTALS):
                 async for field, number in self._client.hscan_iter(name, count=CHUNK):
                     yield (key, field.decode()), int(number)
 
-    async def _look_again(self, tags: Sequence[str], totals: Sequence[Total]) -> None:
-        """Compare with what belongs to the same moment: the rest of the streams, and the open holds."""
+    async def _compare_at_one_moment(self, tags: Sequence[str], totals: Sequence[TotalKey]) -> None:
+        """Compare totals with the streams and open holds of the same moment."""
         streams = [self._keys.shared(tag).events for tag in tags]
         bodies = [self._keys.shared(tag).bodies for tag in tags]
         names = [*streams, *bodies, *(key for key, _ in totals)]
@@ -184,8 +184,8 @@ def _pairs(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _by_prefix(totals: Iterable[Total]) -> dict[str, list[Total]]:
-    found: defaultdict[str, list[Total]] = defaultdict(list)
+def _by_prefix(totals: Iterable[TotalKey]) -> dict[str, list[TotalKey]]:
+    found: defaultdict[str, list[TotalKey]] = defaultdict(list)
     for key, field in totals:
         found[key.partition("}:")[0] + "}:"].append((key, field))
     return found

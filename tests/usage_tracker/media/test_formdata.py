@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from middlewares.usage_tracker.media.formdata import HEAD_BYTES, MOST_PARTS, FormReader, Sink
-from tests.usage_tracker.meters.feeding import cuts
+from tests.usage_tracker.meters.meter_runs import cuts
 
 Parts = list[tuple[str, bool, bytes]]
 

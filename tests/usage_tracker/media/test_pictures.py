@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.picture import LARGEST_SIDE, picture
-from tests.usage_tracker.media import made
-from tests.usage_tracker.meters.feeding import cuts
+from tests.usage_tracker.media import media_files
+from tests.usage_tracker.meters.meter_runs import cuts
 
 
 def size(*chunks: bytes) -> tuple[int, int] | None:
@@ -19,17 +19,17 @@ def size(*chunks: bytes) -> tuple[int, int] | None:
     return peek.end()
 
 
-@pytest.mark.parametrize("name", made.PICTURES)
-@pytest.mark.parametrize("expected", made.SIZES)
+@pytest.mark.parametrize("name", media_files.PICTURES)
+@pytest.mark.parametrize("expected", media_files.SIZES)
 def test_size(name: str, expected: tuple[int, int]) -> None:
-    data = made.pictures(*expected)[name]
+    data = media_files.pictures(*expected)[name]
     assert size(data) == expected
     assert size(data[:1024]) == expected
 
 
-@given(st.data(), st.sampled_from(sorted(made.PICTURES)))
+@given(st.data(), st.sampled_from(sorted(media_files.PICTURES)))
 def test_size_does_not_depend_on_cuts(data: st.DataObject, name: str) -> None:
-    head = made.pictures(333, 77)[name][:2000]
+    head = media_files.pictures(333, 77)[name][:2000]
     assert size(*data.draw(cuts(head))) == (333, 77)
 
 
@@ -40,7 +40,7 @@ def test_extended_webp() -> None:
 
 def test_photograph_with_a_preview_and_a_colour_profile() -> None:
     """Cameras put a small JPEG of its own, with a frame header, before the frame header that counts."""
-    small, large = made.pictures(64, 48)["baseline.jpg"], made.pictures(1920, 1080)["baseline.jpg"]
+    small, large = media_files.pictures(64, 48)["baseline.jpg"], media_files.pictures(1920, 1080)["baseline.jpg"]
     preview = b"\xff\xe1" + (len(small) + 8).to_bytes(2, "big") + b"Exif\0\0" + small
     profile = b"\xff\xff\xff\xe2" + (65_535).to_bytes(2, "big") + b"\xff\xc0" * 32_766 + b"\0"
     assert size(large[:2] + preview + profile * 3 + large[2:]) == (1920, 1080)

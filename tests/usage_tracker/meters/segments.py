@@ -1,4 +1,4 @@
-"""Real segments, made by ffmpeg, and what ffprobe says of them."""
+"""Segments made by ffmpeg, with their duration and frames by ffprobe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CODEC = (
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A file's bytes, and its video (or sound, where it has none) as ffprobe sees it."""
+    """A file's bytes, with duration and frames of its video (of its audio if it has no video) by ffprobe."""
 
     data: bytes
     seconds: Fraction
@@ -45,7 +45,7 @@ def segment(
     video: bool = True,
     sound: bool = True,
 ) -> Segment:
-    """A segment of a test picture and a tone; the same arguments give the same object."""
+    """Return a segment of a test picture and a tone; the same arguments give the same object."""
     words = {"rate": rate, "seconds": seconds, "size": size}
     inputs = [part.format(**words) for part in (*(VIDEO if video else ()), *(SOUND if sound else ()))]
     with TemporaryDirectory() as folder:
@@ -55,14 +55,14 @@ def segment(
 
 
 def _probe(file: Path, kind: str) -> tuple[Fraction, int]:
-    asked = ("-show_entries", "stream=duration", "-count_packets", "-show_entries", "stream=nb_read_packets")
-    command = ("ffprobe", "-v", "error", "-select_streams", kind, *asked, "-of", "json", str(file))
+    shown = ("-show_entries", "stream=duration", "-count_packets", "-show_entries", "stream=nb_read_packets")
+    command = ("ffprobe", "-v", "error", "-select_streams", kind, *shown, "-of", "json", str(file))
     stream = json.loads(subprocess.run(command, check=True, timeout=60, capture_output=True).stdout)["streams"][0]
     return Fraction(stream["duration"]), int(stream["nb_read_packets"])
 
 
 def multipart(*parts: tuple[str, str, bytes], boundary: str = "b0undary") -> bytes:
-    """An answer as the gateway writes it: name, content type and body of each rendition."""
+    """Return a multipart response as the gateway writes it: name, content type and body of each rendition."""
     text = b""
     for name, kind, body in parts:
         head = (

@@ -1,4 +1,4 @@
-"""However an answer's bytes are cut on their way, the usage is the same."""
+"""The usage does not depend on how a response is cut into chunks."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from config.workloads import Workload
 from middlewares.usage_tracker.meters.sse import LINE_BYTES, DataLines
-from tests.usage_tracker.meters.feeding import EVENTS, cuts, event, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, cuts, event, usage
 
 _counts = st.none() | st.integers(0, 9)
 _events = st.builds(
@@ -44,12 +44,12 @@ def test_data_lines_are_those_of_a_split_at_line_ends(
 
 
 @given(st.data(), st.integers(0, 4))
-def test_json_answers(data: st.DataObject, count: int) -> None:
+def test_json_responses(data: st.DataObject, count: int) -> None:
     images = json.dumps({"images": [{"url": "u", "seed": 1, "nsfw": False}] * count}).encode()
     assert usage(Workload.TEXT_TO_IMAGE, data.draw(cuts(images))) == usage(Workload.TEXT_TO_IMAGE, [images])
     choice = {"finish_reason": "length", "message": {"content": "x"}}
-    answer = json.dumps({"choices": [choice], "usage": {"completion_tokens": count}}).encode()
-    assert usage(Workload.LLM, data.draw(cuts(answer))) == usage(Workload.LLM, [answer])
+    response = json.dumps({"choices": [choice], "usage": {"completion_tokens": count}}).encode()
+    assert usage(Workload.LLM, data.draw(cuts(response))) == usage(Workload.LLM, [response])
 
 
 def test_line_that_is_too_long_is_passed_over_whole() -> None:

@@ -9,7 +9,7 @@ from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
 from middlewares.usage_tracker.meters.byoc import ByocMeter
-from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange
+from tests.usage_tracker.meters.meter_runs import EVENTS, JSON, exchange
 
 BODY = b'{"result": 1}'
 DONE = b'data: {"balance": 1}\n\ndata: [DONE]\n'
@@ -26,19 +26,19 @@ class Clock:
 
 
 def ran(*pieces: tuple[float, bytes], status: int = 200, events: bool = False, until: float | None = None) -> Usage:
-    """Usage of an answer whose pieces come after so many seconds."""
+    """Usage of a response whose pieces come after so many seconds."""
     clock = Clock()
     meter = ByocMeter(clock)
     if status:
-        meter.response(status, EVENTS if events else JSON)
+        meter.response_start(status, EVENTS if events else JSON)
     for seconds, piece in pieces:
         clock.now = 1_000 + seconds
-        meter.answer(piece)
+        meter.response_body(piece)
     clock.now = 1_000 + (until or clock.now - 1_000)
     return meter.usage()
 
 
-def test_seconds_of_a_plain_answer() -> None:
+def test_seconds_of_a_plain_response() -> None:
     used = ran((1.5, BODY[:4]), (2.25, BODY[4:]), until=9)
     assert used.units == {Unit.MILLISECONDS: 2_250, Unit.REQUESTS: 1}
     assert used.provenance == dict.fromkeys(used.units, Provenance.MEASURED)
@@ -81,7 +81,7 @@ def test_an_event_stream_without_funds_is_not_complete() -> None:
     assert not ran((1, b"event: insufficient bal"), (2, b"ance\ndata: {}\n\n" + DONE), events=True).complete
 
 
-def test_a_client_that_leaves_before_the_answer_has_kept_a_worker_busy() -> None:
+def test_a_client_that_leaves_before_the_response_has_kept_a_worker_busy() -> None:
     assert ran(status=0, until=7).units == {Unit.MILLISECONDS: 7_000}
 
 
@@ -95,8 +95,8 @@ def test_a_client_that_leaves_before_the_answer_has_kept_a_worker_busy() -> None
         ("byoc-stream-status", Workload.BYOC, 200),
     ],
 )
-def test_a_stream_is_paid_by_its_time_not_by_what_is_asked_of_it(route: str, workload: Workload, status: int) -> None:
+def test_a_stream_is_paid_by_its_time_not_by_its_requests(route: str, workload: Workload, status: int) -> None:
     meter = meter_for(exchange(BY_NAME[route]))
-    meter.response(status, [])
-    meter.answer(b"v=0")
+    meter.response_start(status, [])
+    meter.response_body(b"v=0")
     assert meter.usage() == Usage()

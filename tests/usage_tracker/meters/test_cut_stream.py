@@ -2,7 +2,7 @@
 
 from config.workloads import Unit, Workload
 from middlewares.ledger.model import Provenance
-from tests.usage_tracker.meters.feeding import EVENTS, event, meter, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, event, meter, usage
 
 
 def test_last_usage_seen_counts() -> None:
@@ -24,11 +24,11 @@ def test_a_request_is_counted_only_when_complete() -> None:
     assert Unit.REQUESTS not in usage(Workload.LLM, [event("a", completion=1)], headers=EVENTS).units
 
 
-def test_asking_early_changes_nothing() -> None:
+def test_reading_usage_early_changes_nothing() -> None:
     fed = meter(Workload.LLM)
-    fed.response(200, EVENTS)
+    fed.response_start(200, EVENTS)
     stream = event("a", completion=1) + event("b", completion=2, finish="stop")
     for place in range(0, len(stream), 7):
-        fed.answer(stream[place : place + 7])
+        fed.response_body(stream[place : place + 7])
         fed.usage()
     assert fed.usage().units == {Unit.INPUT_TOKENS: 0, Unit.OUTPUT_TOKENS: 2, Unit.REQUESTS: 1}

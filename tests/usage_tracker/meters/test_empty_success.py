@@ -6,7 +6,7 @@ from config.workloads import Unit, Workload
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
-from tests.usage_tracker.meters.feeding import EVENTS, JSON, exchange, meter, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, JSON, exchange, meter, usage
 
 BATCH = [
     Workload.TEXT_TO_IMAGE,
@@ -30,7 +30,7 @@ def test_empty_200_is_no_work(workload: Workload, chunks: list[bytes]) -> None:
 
 def test_byoc_job_that_failed_everywhere() -> None:
     fed = meter_for(exchange(BY_NAME["byoc-request"]))
-    fed.response(200, [])
+    fed.response_start(200, [])
     assert fed.usage() == Usage(complete=False)
 
 
@@ -43,7 +43,7 @@ def test_where_an_empty_200_says_all_there_is(workload: Workload, units: dict[Un
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"{}",
         b"[]",
@@ -58,13 +58,15 @@ def test_where_an_empty_200_says_all_there_is(workload: Workload, units: dict[Un
         b"<html>",
     ],
 )
-def test_200_that_lists_no_image(answer: bytes) -> None:
-    assert usage(Workload.TEXT_TO_IMAGE, [answer]) == Usage(complete=False)
+def test_200_that_lists_no_image(response: bytes) -> None:
+    assert usage(Workload.TEXT_TO_IMAGE, [response]) == Usage(complete=False)
 
 
-@pytest.mark.parametrize("answer", [b"{}", b'{"choices":[]}', b'{"error":{}}', b'{"choices":[{"finish_reason"', b"ok"])
-def test_200_without_a_choice(answer: bytes) -> None:
-    assert usage(Workload.LLM, [answer]) == Usage(complete=False)
+@pytest.mark.parametrize(
+    "response", [b"{}", b'{"choices":[]}', b'{"error":{}}', b'{"choices":[{"finish_reason"', b"ok"]
+)
+def test_200_without_a_choice(response: bytes) -> None:
+    assert usage(Workload.LLM, [response]) == Usage(complete=False)
 
 
 @pytest.mark.parametrize("chunks", [[b'data: {"error":"boom"}\n\n'], [b": ping\n\n"], [b"data: [DONE]\n\n"], []])
@@ -97,6 +99,6 @@ def test_counted_successes(status: int) -> None:
     assert usage(Workload.PLAYBACK, [b"text"], status=status).units == {Unit.REQUESTS: 1}
 
 
-def test_exchange_that_never_had_an_answer() -> None:
+def test_exchange_that_never_had_a_response() -> None:
     for workload in set(Workload) - {Workload.BYOC}:  # whose clock runs from the start
         assert meter(workload).usage() == Usage(complete=False)

@@ -4,15 +4,15 @@ import json
 
 from config.workloads import Unit, Workload
 from middlewares.ledger.model import Provenance
-from tests.usage_tracker.meters.feeding import EVENTS, event, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, event, usage
 
 ZERO = {Unit.INPUT_TOKENS: 0, Unit.OUTPUT_TOKENS: 0, Unit.REQUESTS: 1}
 
 
-def test_plain_answer_is_taken_at_its_word() -> None:
+def test_reported_zeros_of_a_json_response_are_zeros() -> None:
     choice = {"finish_reason": "stop", "message": {"content": "cached"}}
-    answer = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}).encode()
-    found = usage(Workload.LLM, [answer])
+    response = json.dumps({"choices": [choice], "usage": {"prompt_tokens": 0, "completion_tokens": 0}}).encode()
+    found = usage(Workload.LLM, [response])
     assert found.units == ZERO
     assert found.provenance[Unit.OUTPUT_TOKENS] is Provenance.UPSTREAM
 

@@ -1,4 +1,4 @@
-"""Segments and answers made to break a reader: never an exception, bounded memory, and an honest provenance."""
+"""Segments and responses made to break a reader: never an exception, bounded memory, and an honest provenance."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def mutations(seed: int, count: int) -> Iterator[bytes]:
         yield bytes(data)
 
 
-def pushed(body: bytes, answer: bytes = b"") -> Usage:
+def pushed(body: bytes, response: bytes = b"") -> Usage:
     meter = TranscodingMeter(TRUSTING, DECLARED)
     for start in range(0, len(body), PIECE):
-        meter.request(body[start : start + PIECE])
-    meter.response(200, [(b"content-type", b"multipart/mixed; boundary=b0undary")] if answer else [])
-    meter.answer(answer)
+        meter.request_body(body[start : start + PIECE])
+    meter.response_start(200, [(b"content-type", b"multipart/mixed; boundary=b0undary")] if response else [])
+    meter.response_body(response)
     return meter.usage()
 
 
@@ -88,14 +88,14 @@ def measured(body: bytes) -> int | None:
     return media.milliseconds()
 
 
-def test_mutated_answers() -> None:
+def test_mutated_responses() -> None:
     dice = random.Random(2)
     for body in mutations(3, FILES // 10):
-        answer = bytearray(multipart(("a", "video/MP2T", body), ("P240p30fps16x9", "video/mp4", body)))
+        response = bytearray(multipart(("a", "video/MP2T", body), ("P240p30fps16x9", "video/mp4", body)))
         for _ in range(4):
-            at = dice.randrange(len(answer))
-            answer[at : at + dice.randrange(3)] = dice.choice((b"\r\n", b"--", b"--b0undary", b":", b""))
-        used = pushed(b"", bytes(answer))
+            at = dice.randrange(len(response))
+            response[at : at + dice.randrange(3)] = dice.choice((b"\r\n", b"--", b"--b0undary", b":", b""))
+        used = pushed(b"", bytes(response))
         assert all(count >= 0 for count in used.units.values())
 
 
@@ -141,12 +141,12 @@ def test_memory_is_bounded(name: str) -> None:
 
 def test_a_head_of_a_part_without_end_is_not_kept() -> None:
     meter = TranscodingMeter(TRUSTING, DECLARED)
-    meter.response(200, [(b"content-type", b"multipart/mixed; boundary=b0undary")])
+    meter.response_start(200, [(b"content-type", b"multipart/mixed; boundary=b0undary")])
     tracemalloc.start()
     try:
-        meter.answer(b"--b0undary\r\n")
+        meter.response_body(b"--b0undary\r\n")
         for _ in range(200):
-            meter.answer(b"x" * PIECE)
+            meter.response_body(b"x" * PIECE)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -12,8 +12,8 @@ from middlewares.ledger.model import Provenance
 from middlewares.usage_tracker.media.mp4 import BOX_BYTES, MOST_BOXES
 from middlewares.usage_tracker.media.ogg import TAIL_BYTES
 from middlewares.usage_tracker.settlement import LARGEST_COUNT
-from tests.usage_tracker.media import made
-from tests.usage_tracker.meters.uploads import ANSWERS, PLAN, form, upload, upload_meter
+from tests.usage_tracker.media import media_files
+from tests.usage_tracker.meters.uploads import PLAN, RESPONSES, form, upload, upload_meter
 
 MUTATED = 10_000
 HEAD = 4_096
@@ -22,10 +22,10 @@ CHUNK = 65_536
 
 
 def _files() -> list[tuple[Workload, bytes]]:
-    pictures = made.pictures(64, 48).values()
+    pictures = media_files.pictures(64, 48).values()
     return [
         *((Workload.IMAGE_TO_TEXT, data[:20_000]) for data in pictures),
-        *((Workload.AUDIO_TO_TEXT, data[:20_000] + data[-2_000:]) for data in made.short_sounds().values()),
+        *((Workload.AUDIO_TO_TEXT, data[:20_000] + data[-2_000:]) for data in media_files.short_sounds().values()),
     ]
 
 
@@ -96,15 +96,15 @@ def test_mutated_files_that_never_end_are_not_kept() -> None:
             tracemalloc.start()
             try:
                 meter = upload_meter(workload)
-                meter.request(start)
+                meter.request_body(start)
                 for _ in range(16):
-                    meter.request(filler)
+                    meter.request_body(filler)
                 kept, _ = tracemalloc.get_traced_memory()
             finally:
                 tracemalloc.stop()
             assert kept < BOX_BYTES + 2 * TAIL_BYTES + len(start) + CHUNK
-            meter.response(200, [])
-            meter.answer(ANSWERS[workload])
+            meter.response_start(200, [])
+            meter.response_body(RESPONSES[workload])
             assert meter.usage().complete
 
 

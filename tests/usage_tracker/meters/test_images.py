@@ -1,4 +1,4 @@
-"""text-to-image: images that came out, at the size that was asked for."""
+"""text-to-image: images that came out, at the requested size."""
 
 import json
 
@@ -7,18 +7,18 @@ import pytest
 from config.workloads import Unit, Workload
 from middlewares.exchange import Declared
 from middlewares.ledger.model import Provenance
-from tests.usage_tracker.meters.feeding import usage
+from tests.usage_tracker.meters.meter_runs import usage
 
 IMAGE = {"url": "/stream/ab12cd34/x.png", "seed": 1, "nsfw": False}
 
 
-def _answer(count: int) -> bytes:
+def _response(count: int) -> bytes:
     return json.dumps({"images": [IMAGE] * count}).encode()
 
 
-def test_images_of_the_answer_at_the_size_of_the_request() -> None:
+def test_images_of_the_response_at_the_size_of_the_request() -> None:
     declared = Declared(document={"width": 1024, "height": 576, "num_images_per_prompt": 4})
-    found = usage(Workload.TEXT_TO_IMAGE, [_answer(3)], declared=declared)
+    found = usage(Workload.TEXT_TO_IMAGE, [_response(3)], declared=declared)
     assert found.complete
     assert found.units == {Unit.PIXELS: 1024 * 576 * 3, Unit.GENERATIONS: 3, Unit.REQUESTS: 1}
     assert found.provenance == {
@@ -40,11 +40,11 @@ def test_images_of_the_answer_at_the_size_of_the_request() -> None:
     ],
 )
 def test_sizes_that_say_nothing_are_the_default(document: dict[str, object] | None) -> None:
-    found = usage(Workload.TEXT_TO_IMAGE, [_answer(1)], declared=Declared(document=document))
+    found = usage(Workload.TEXT_TO_IMAGE, [_response(1)], declared=Declared(document=document))
     assert found.units[Unit.PIXELS] == 512 * 512
 
 
-def test_answer_in_an_encoding_counts_as_asked() -> None:
+def test_response_in_an_encoding_counts_as_requested() -> None:
     declared = Declared(document={"num_images_per_prompt": 2})
     headers = [(b"content-encoding", b"gzip")]
     found = usage(Workload.TEXT_TO_IMAGE, [b"\x1f\x8b..."], headers=headers, declared=declared)

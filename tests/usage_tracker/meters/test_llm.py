@@ -7,7 +7,7 @@ import pytest
 from config.workloads import Unit, Workload
 from middlewares.exchange import Declared
 from middlewares.ledger.model import Provenance
-from tests.usage_tracker.meters.feeding import EVENTS, event, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, event, usage
 
 
 def _plain(content: str = "hello", **members: object) -> bytes:
@@ -15,15 +15,15 @@ def _plain(content: str = "hello", **members: object) -> bytes:
     return json.dumps({"choices": [choice], **members}).encode()
 
 
-def test_plain_answer() -> None:
-    answer = _plain(usage={"completion_tokens": 37, "prompt_tokens": 5, "total_tokens": 42})
-    found = usage(Workload.LLM, [answer])
+def test_plain_response() -> None:
+    response = _plain(usage={"completion_tokens": 37, "prompt_tokens": 5, "total_tokens": 42})
+    found = usage(Workload.LLM, [response])
     assert found.units == {Unit.INPUT_TOKENS: 5, Unit.OUTPUT_TOKENS: 37, Unit.REQUESTS: 1}
     assert found.provenance[Unit.OUTPUT_TOKENS] is Provenance.UPSTREAM
     assert (found.complete, found.finish_reason) == (True, "stop")
 
 
-def test_plain_answer_without_usage_is_estimated_from_its_text() -> None:
+def test_plain_response_without_usage_is_estimated_from_its_text() -> None:
     found = usage(Workload.LLM, [_plain("fünf Wörter")])
     assert found.units == {Unit.OUTPUT_TOKENS: 4, Unit.REQUESTS: 1}, "13 bytes"
     assert found.provenance[Unit.OUTPUT_TOKENS] is Provenance.ESTIMATED
@@ -73,7 +73,7 @@ def test_usage_of_another_shape_is_missing_and_hides_nothing_else(value: object)
     assert (found.complete, found.finish_reason) == (True, "stop")
 
 
-def test_answer_in_an_encoding_counts_as_declared() -> None:
+def test_response_in_an_encoding_counts_as_declared() -> None:
     declared = Declared(units={Unit.OUTPUT_TOKENS: 256, Unit.REQUESTS: 1})
     for kind in (b"application/json", b"text/event-stream"):
         headers = [(b"content-type", kind), (b"content-encoding", b"gzip")]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from middlewares.usage_tracker.meters.renditions import Media
-from tests.usage_tracker.meters.feeding import cuts
+from tests.usage_tracker.meters.meter_runs import cuts
 from tests.usage_tracker.meters.segments import Segment, segment
 
 RATES = ("24", "25", "30000/1001", "60")

@@ -13,7 +13,7 @@ from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
-from tests.usage_tracker.meters.feeding import cuts
+from tests.usage_tracker.meters.meter_runs import cuts
 from tests.usage_tracker.meters.segments import multipart, segment
 
 MULTIPART: Headers = [(b"content-type", b"multipart/mixed; boundary=b0undary")]
@@ -25,20 +25,20 @@ MEASURED, UPSTREAM, DECLARED, ESTIMATED = Provenance
 
 def pushed(
     body: bytes,
-    answer: bytes | list[bytes] = b"",
+    response: bytes | list[bytes] = b"",
     *,
     headers: Headers | None = None,
     content_duration: str | None = None,
     status: int = 200,
     **transcoding: Any,
 ) -> Usage:
-    """Usage of a push; the answer is multipart unless it is empty."""
+    """Usage of a push; the response is multipart unless it is empty."""
     said = [] if content_duration is None else [(b"content-duration", content_duration.encode())]
     meter = TranscodingMeter(Transcoding.model_validate(transcoding), said)
-    meter.request(body)
-    meter.response(status, headers if headers is not None else MULTIPART if answer else [])
-    for piece in [answer] if isinstance(answer, bytes) else answer:
-        meter.answer(piece)
+    meter.request_body(body)
+    meter.response_start(status, headers if headers is not None else MULTIPART if response else [])
+    for piece in [response] if isinstance(response, bytes) else response:
+        meter.response_body(piece)
     return meter.usage()
 
 
@@ -79,7 +79,7 @@ def test_a_segment_that_cannot_be_read(said: str | None, trusted: bool, expected
     assert times(used) == expected
 
 
-def test_renditions_tell_the_time_of_a_segment_that_cannot_be_read() -> None:
+def test_renditions_give_the_duration_of_a_segment_that_cannot_be_read() -> None:
     made = segment("ts", "25", seconds="2").data
     used = pushed(b"?", multipart(("x", "video/MP2T", made)), content_duration="1", trust_content_duration=True)
     assert times(used) == (2_000, UPSTREAM)
@@ -122,7 +122,7 @@ def test_a_rendition_of_unknown_size_is_not_free(name: str) -> None:
     assert pixels(used) == (1280 * 720 * 25, ESTIMATED)
 
 
-def test_an_answer_that_names_no_renditions_means_those_of_the_plan() -> None:
+def test_a_response_that_names_no_renditions_means_those_of_the_plan() -> None:
     used = pushed(segment("ts", "25").data, profiles=[SMALL, LARGE])
     assert times(used) == (2 * 1000, MEASURED)
     assert pixels(used) == (320 * 180 * 10 + 640 * 360 * 25, DECLARED)
@@ -134,11 +134,11 @@ def test_without_profiles_it_means_the_defaults_of_a_gateway() -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 10, -1, -30])
-def test_an_answer_that_was_cut_is_not_complete(cut: int) -> None:
+def test_a_response_that_was_cut_is_not_complete(cut: int) -> None:
     assert not pushed(segment("ts", "25").data, PRESETS[: cut - 2 if cut < 0 else cut] or b"\r\n").complete
 
 
-def test_an_answer_without_renditions_is_no_work() -> None:
+def test_a_response_without_renditions_is_no_work() -> None:
     assert pushed(segment("ts", "25").data, multipart()) == Usage(complete=False)
 
 
@@ -150,11 +150,11 @@ def test_renditions_that_came_before_the_cut_can_be_charged() -> None:
 
 
 @pytest.mark.parametrize(("status", "complete"), [(0, False), (403, True), (422, True), (500, False), (503, False)])
-def test_other_answers_use_nothing(status: int, complete: bool) -> None:
+def test_other_responses_use_nothing(status: int, complete: bool) -> None:
     assert pushed(segment("ts", "25").data, b"text", headers=[], status=status) == Usage(complete=complete)
 
 
-def test_an_encoded_answer_means_the_renditions_of_the_plan() -> None:
+def test_an_encoded_response_means_the_renditions_of_the_plan() -> None:
     used = pushed(
         segment("ts", "25").data, b"\x1f\x8b", headers=[*MULTIPART, (b"content-encoding", b"gzip")], profiles=[LARGE]
     )
@@ -163,16 +163,16 @@ def test_an_encoded_answer_means_the_renditions_of_the_plan() -> None:
 
 @given(st.data())
 @settings(max_examples=30, deadline=None)
-def test_any_chunking_of_the_answer_says_the_same(data: st.DataObject) -> None:
+def test_any_chunking_of_the_response_says_the_same(data: st.DataObject) -> None:
     body = segment("ts", "25").data
-    answer = multipart(("a", "video/MP2T", body), ("P240p30fps16x9", "video/MP2T", b"--b0undar\r\n--b0undar\r"))
-    assert pushed(body, data.draw(cuts(answer))) == pushed(body, answer)
+    response = multipart(("a", "video/MP2T", body), ("P240p30fps16x9", "video/MP2T", b"--b0undar\r\n--b0undar\r"))
+    assert pushed(body, data.draw(cuts(response))) == pushed(body, response)
 
 
-def test_answer_byte_by_byte() -> None:
+def test_response_byte_by_byte() -> None:
     body = segment("ts", "25").data
-    answer = multipart(("a", "video/MP2T", body), ("b", "application/vnd+livepeer.uri", b"url"))
-    assert pushed(body, [answer[at : at + 1] for at in range(len(answer))]) == pushed(body, answer)
+    response = multipart(("a", "video/MP2T", body), ("b", "application/vnd+livepeer.uri", b"url"))
+    assert pushed(body, [response[at : at + 1] for at in range(len(response))]) == pushed(body, response)
 
 
 @pytest.mark.parametrize("boundary", [b"b0undary", b'"b0undary"', b"b0undary; charset=utf-8"])

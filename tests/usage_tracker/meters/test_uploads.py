@@ -13,38 +13,38 @@ from middlewares.exchange import Declared, Exchange, Principal
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
-from tests.usage_tracker.media import made
-from tests.usage_tracker.meters.feeding import cuts, usage
+from tests.usage_tracker.media import media_files
+from tests.usage_tracker.meters.meter_runs import cuts, usage
 from tests.usage_tracker.meters.uploads import FORM, IMAGE, PICTURE_WORKLOADS, PLAN, form, upload
 
 MEASURED, UPSTREAM = Provenance.MEASURED, Provenance.UPSTREAM
 DECLARED, ESTIMATED = Provenance.DECLARED, Provenance.ESTIMATED
 
 
-@pytest.mark.parametrize("name", made.PICTURES)
+@pytest.mark.parametrize("name", media_files.PICTURES)
 def test_image_to_image(name: str) -> None:
     """Images of the input's size: so many pixels, so many generations."""
-    found = upload(Workload.IMAGE_TO_IMAGE, [form(made.pictures(333, 77)[name], prompt="p", model_id="m")])
+    found = upload(Workload.IMAGE_TO_IMAGE, [form(media_files.pictures(333, 77)[name], prompt="p", model_id="m")])
     assert found.units == {Unit.PIXELS: 2 * 333 * 77, Unit.GENERATIONS: 2, Unit.REQUESTS: 1}
     assert found.provenance == {Unit.PIXELS: MEASURED, Unit.GENERATIONS: UPSTREAM, Unit.REQUESTS: MEASURED}
 
 
 def test_upscale_counts_the_pixels_that_went_in() -> None:
-    found = upload(Workload.UPSCALE, [form(made.pictures(64, 48)["rgb.png"])])
+    found = upload(Workload.UPSCALE, [form(media_files.pictures(64, 48)["rgb.png"])])
     assert found.units == {Unit.PIXELS: 64 * 48, Unit.GENERATIONS: 1, Unit.REQUESTS: 1}
 
 
 @pytest.mark.parametrize("workload", [Workload.SEGMENT_ANYTHING_2, Workload.IMAGE_TO_TEXT])
 def test_reading_an_image_counts_its_pixels_and_generates_none(workload: Workload) -> None:
-    found = upload(workload, [form(made.pictures(64, 48)["baseline.jpg"])])
+    found = upload(workload, [form(media_files.pictures(64, 48)["baseline.jpg"])])
     assert found.units == {Unit.PIXELS: 64 * 48, Unit.REQUESTS: 1}
     assert found.provenance[Unit.PIXELS] is MEASURED
 
 
 @pytest.mark.parametrize("workload", PICTURE_WORKLOADS)
 def test_forged_dimensions_in_the_form_change_nothing(workload: Workload) -> None:
-    body = form(made.pictures(64, 48)["palette.gif"], width="1", height="1", size="1x1")
-    assert upload(workload, [body]).units == upload(workload, [form(made.pictures(64, 48)["rgb.png"])]).units
+    body = form(media_files.pictures(64, 48)["palette.gif"], width="1", height="1", size="1x1")
+    assert upload(workload, [body]).units == upload(workload, [form(media_files.pictures(64, 48)["rgb.png"])]).units
 
 
 @pytest.mark.parametrize("workload", PICTURE_WORKLOADS)
@@ -57,7 +57,7 @@ def test_image_that_cannot_be_read_has_the_plans_pixels(workload: Workload, file
 
 def test_only_the_first_file_of_the_name_is_the_image() -> None:
     """As for the gateway, which takes neither a field nor another file for it."""
-    large, small = made.pictures(333, 77)["rgb.png"], made.pictures(1, 1)["rgb.png"]
+    large, small = media_files.pictures(333, 77)["rgb.png"], media_files.pictures(1, 1)["rgb.png"]
     decoys = form(small, name="decoy")[: -len(b"--tollgate-boundary--\r\n")]
     field = form(b"", name="x", image=small.decode("latin-1"))[: -len(b"--tollgate-boundary--\r\n")]
     after = form(small)
@@ -68,7 +68,7 @@ def test_only_the_first_file_of_the_name_is_the_image() -> None:
 
 @pytest.mark.parametrize("headers", [[], [(b"content-type", b"application/json")], [(b"content-type", b"\xff")]])
 def test_what_is_no_form_is_estimated(headers: list[tuple[bytes, bytes]]) -> None:
-    body = form(made.pictures(64, 48)["rgb.png"])
+    body = form(media_files.pictures(64, 48)["rgb.png"])
     assert upload(Workload.UPSCALE, [body], headers=headers).provenance[Unit.PIXELS] is ESTIMATED
     found = upload(Workload.AUDIO_TO_TEXT, [b"x" * 5_000], headers=headers)
     assert found.units[Unit.MILLISECONDS] == 5_000
@@ -84,23 +84,23 @@ def test_what_is_no_form_is_estimated(headers: list[tuple[bytes, bytes]]) -> Non
         ({"width": "65536", "height": ""}, 1024 * 576),
     ],
 )
-def test_image_to_video_is_25_frames_of_the_size_asked_for(fields: dict[str, str], pixels: int) -> None:
-    found = upload(Workload.IMAGE_TO_VIDEO, [form(made.pictures(64, 48)["rgb.png"], **fields)])
+def test_image_to_video_is_25_frames_of_the_requested_size(fields: dict[str, str], pixels: int) -> None:
+    found = upload(Workload.IMAGE_TO_VIDEO, [form(media_files.pictures(64, 48)["rgb.png"], **fields)])
     assert found.units == {Unit.PIXELS: 25 * pixels, Unit.GENERATIONS: 1, Unit.REQUESTS: 1}
     assert (found.provenance[Unit.PIXELS], found.provenance[Unit.GENERATIONS]) == (DECLARED, UPSTREAM)
 
 
-def test_detached_video_counts_once_when_it_is_accepted() -> None:
+def test_asynchronous_video_counts_once_when_it_is_accepted() -> None:
     body = form(b"", width="256", height="128")
-    found = upload(Workload.IMAGE_TO_VIDEO, [body], status=202, answer=b'{"request_id":"ab12cd34"}')
+    found = upload(Workload.IMAGE_TO_VIDEO, [body], status=202, response=b'{"request_id":"ab12cd34"}')
     assert found.units == {Unit.PIXELS: 25 * 256 * 128, Unit.GENERATIONS: 1, Unit.REQUESTS: 1}
     assert found.provenance[Unit.GENERATIONS] is DECLARED
     for said in (b"", b"{}", b'{"images":[{}]}'):
-        assert upload(Workload.IMAGE_TO_VIDEO, [body], status=202, answer=said) == Usage(complete=False)
+        assert upload(Workload.IMAGE_TO_VIDEO, [body], status=202, response=said) == Usage(complete=False)
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "complete"),
+    ("status", "response", "complete"),
     [
         (202, {"status": "processing"}, True),
         (200, {"result": {"images": [IMAGE]}, "status": "complete"}, True),
@@ -111,26 +111,28 @@ def test_detached_video_counts_once_when_it_is_accepted() -> None:
         (500, {}, False),
     ],
 )
-def test_asking_for_a_detached_video_uses_nothing(status: int, answer: object, complete: bool) -> None:
+def test_fetching_an_asynchronous_video_uses_nothing(status: int, response: object, complete: bool) -> None:
     route = BY_NAME["image-to-video-result"]
     meter = meter_for(Exchange("id", 0.0, "POST", "/", route=route, principal=Principal("a", None, None, "p", PLAN)))
-    meter.request(b'{"request_id":"ab12cd34"}')
-    meter.response(status, [])
-    meter.answer(json.dumps(answer).encode())
+    meter.request_body(b'{"request_id":"ab12cd34"}')
+    meter.response_start(status, [])
+    meter.response_body(json.dumps(response).encode())
     assert meter.usage() == Usage(complete=complete)
 
 
-@pytest.mark.parametrize("name", made.FIVE)
+@pytest.mark.parametrize("name", media_files.ONE_PER_CONTAINER)
 def test_audio_to_text_counts_the_sound_that_was_sent(name: str) -> None:
-    body = form(made.five()[name], name="audio", return_timestamps="true", metadata='{"duration":"1"}')
+    body = form(
+        media_files.one_per_container()[name], name="audio", return_timestamps="true", metadata='{"duration":"1"}'
+    )
     found = upload(Workload.AUDIO_TO_TEXT, [body])
-    assert abs(found.units[Unit.MILLISECONDS] - 1000 * made.seconds(name)) < 50
+    assert abs(found.units[Unit.MILLISECONDS] - 1000 * media_files.seconds(name)) < 50
     assert found.provenance == {Unit.MILLISECONDS: MEASURED, Unit.REQUESTS: MEASURED}
 
 
-@pytest.mark.parametrize("name", made.STRANGERS)
+@pytest.mark.parametrize("name", media_files.UNSUPPORTED_SOUNDS)
 def test_sound_that_cannot_be_read_lasts_as_its_size_suggests(name: str) -> None:
-    data = made.strangers()[name]
+    data = media_files.unsupported_sounds()[name]
     found = upload(Workload.AUDIO_TO_TEXT, [form(data, name="audio")])
     assert (found.units[Unit.MILLISECONDS], found.provenance[Unit.MILLISECONDS]) == (len(data), ESTIMATED)
 
@@ -141,7 +143,7 @@ def test_sound_that_says_it_lasts_for_years_is_not_believed() -> None:
     data = wav + bytes(2_000)
     found = upload(Workload.AUDIO_TO_TEXT, [form(data, name="audio")])
     assert found.units[Unit.MILLISECONDS] == 2_000 * 1_000
-    frames = bytearray(made.five()["times-last.m4a"])
+    frames = bytearray(media_files.one_per_container()["times-last.m4a"])
     place = frames.index(b"stts") + 16
     frames[place : place + 4] = b"\xff\xff\xff\xff"
     found = upload(Workload.AUDIO_TO_TEXT, [form(bytes(frames), name="audio")])
@@ -162,16 +164,16 @@ def test_text_to_speech_counts_characters(text: str) -> None:
     [*PICTURE_WORKLOADS, Workload.IMAGE_TO_VIDEO, Workload.AUDIO_TO_TEXT, Workload.TEXT_TO_SPEECH],
 )
 @pytest.mark.parametrize(
-    "answer", [b"", b"{}", b"[]", b"null", b'{"error":{"message":"x"}}', b"<html>", b'{"images":[', b'{"images":[]}']
+    "response", [b"", b"{}", b"[]", b"null", b'{"error":{"message":"x"}}', b"<html>", b'{"images":[', b'{"images":[]}']
 )
-def test_200_without_a_result_is_no_work(workload: Workload, answer: bytes) -> None:
-    assert upload(workload, [form(b"x")], answer=answer) == Usage(complete=False)
+def test_200_without_a_result_is_no_work(workload: Workload, response: bytes) -> None:
+    assert upload(workload, [form(b"x")], response=response) == Usage(complete=False)
     for status in (0, 201, 204, 400, 500, 503):
         good = b'{"images":[{}],"text":"","masks":"","audio":{}}'
-        assert not upload(workload, [form(b"x")], status=status, answer=good).units
+        assert not upload(workload, [form(b"x")], status=status, response=good).units
 
 
-def test_answer_that_cannot_be_read_counts_as_asked() -> None:
+def test_response_that_cannot_be_read_counts_as_requested() -> None:
     meter = meter_for(
         Exchange(
             "id",
@@ -183,22 +185,22 @@ def test_answer_that_cannot_be_read_counts_as_asked() -> None:
             headers=FORM,
         )
     )
-    meter.request(form(made.pictures(64, 48)["rgb.png"], num_images_per_prompt="3"))
-    meter.response(200, [(b"content-encoding", b"gzip")])
-    meter.answer(b"\x1f\x8b")
+    meter.request_body(form(media_files.pictures(64, 48)["rgb.png"], num_images_per_prompt="3"))
+    meter.response_start(200, [(b"content-encoding", b"gzip")])
+    meter.response_body(b"\x1f\x8b")
     found = meter.usage()
     assert (found.units[Unit.GENERATIONS], found.units[Unit.PIXELS]) == (3, 3 * 64 * 48)
     assert found.provenance[Unit.GENERATIONS] is DECLARED
 
 
-@given(st.data(), st.sampled_from(sorted(made.PICTURES)))
+@given(st.data(), st.sampled_from(sorted(media_files.PICTURES)))
 def test_cuts_do_not_matter_to_pictures(data: st.DataObject, name: str) -> None:
-    body = form(made.pictures(333, 77)[name], prompt="p", num_images_per_prompt="2")
+    body = form(media_files.pictures(333, 77)[name], prompt="p", num_images_per_prompt="2")
     for workload in PICTURE_WORKLOADS:
         assert upload(workload, data.draw(cuts(body))) == upload(workload, [body])
 
 
-@given(st.data(), st.sampled_from(made.FIVE))
+@given(st.data(), st.sampled_from(media_files.ONE_PER_CONTAINER))
 def test_cuts_do_not_matter_to_sounds(data: st.DataObject, name: str) -> None:
-    body = form(made.five()[name], name="audio")
+    body = form(media_files.one_per_container()[name], name="audio")
     assert upload(Workload.AUDIO_TO_TEXT, data.draw(cuts(body))) == upload(Workload.AUDIO_TO_TEXT, [body])

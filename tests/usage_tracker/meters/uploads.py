@@ -1,4 +1,4 @@
-"""Requests with a file in a form, and the answers to them."""
+"""Requests with a file in a form, and the responses to them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from config.workloads import Workload
 from middlewares.exchange import Exchange, Headers, Principal
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.meters import Meter, meter_for
-from tests.usage_tracker.meters.feeding import route_of
+from tests.usage_tracker.meters.meter_runs import route_of
 
 BOUNDARY = b"tollgate-boundary"
 FORM: Headers = [(b"content-type", b"multipart/form-data; boundary=" + BOUNDARY)]
 PLAN = Plan(unreadable=Unreadable(image_pixels=777, audio_bytes_per_second=1_000))
 IMAGE = {"url": "/stream/ab12cd34/x.png", "seed": 1, "nsfw": False}
-ANSWERS: dict[Workload, bytes] = {
+RESPONSES: dict[Workload, bytes] = {
     Workload.IMAGE_TO_IMAGE: json.dumps({"images": [IMAGE, IMAGE]}).encode(),
     Workload.IMAGE_TO_VIDEO: json.dumps({"images": [IMAGE]}).encode(),
     Workload.UPSCALE: json.dumps({"images": [IMAGE]}).encode(),
@@ -56,12 +56,12 @@ def upload(
     *,
     headers: Headers = FORM,
     status: int = 200,
-    answer: bytes | None = None,
+    response: bytes | None = None,
 ) -> Usage:
-    """What the meter says after a request in these chunks and one answer."""
+    """What the meter says after a request in these chunks and one response."""
     meter = upload_meter(workload, headers)
     for chunk in chunks:
-        meter.request(chunk)
-    meter.response(status, [(b"content-type", b"application/json")])
-    meter.answer(ANSWERS[workload] if answer is None else answer)
+        meter.request_body(chunk)
+    meter.response_start(status, [(b"content-type", b"application/json")])
+    meter.response_body(RESPONSES[workload] if response is None else response)
     return meter.usage()

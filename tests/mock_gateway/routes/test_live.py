@@ -1,4 +1,4 @@
-"""Live video-to-video signalling (gateway contract sections 1.4 and 2)."""
+"""Live video-to-video signalling (CONTRACT.md sections 1.4 and 2)."""
 
 import httpx
 import pytest
@@ -15,14 +15,14 @@ async def ingest(client: httpx.AsyncClient, stream: str = "cam", **query: str) -
 
 
 async def test_whip(client: httpx.AsyncClient) -> None:
-    answer = await client.post(f"{LIVE}/cam/whip", content=OFFER, headers=SDP | {"host": "public.example:9"})
-    assert (answer.status_code, answer.headers["content-type"]) == (201, "application/sdp")
-    assert answer.content.startswith(b"v=0\r\n")
-    location = answer.headers["location"]
+    response = await client.post(f"{LIVE}/cam/whip", content=OFFER, headers=SDP | {"host": "public.example:9"})
+    assert (response.status_code, response.headers["content-type"]) == (201, "application/sdp")
+    assert response.content.startswith(b"v=0\r\n")
+    location = response.headers["location"]
     assert location.startswith(f"http://public.example:9{LIVE}/cam/whip/")
-    assert answer.headers["etag"].startswith('W/"')
-    assert answer.headers["link"] == '<stun:stun.l.google.com:19302>; rel="ice-server"'
-    playback = answer.headers["livepeer-playback-url"]
+    assert response.headers["etag"].startswith('W/"')
+    assert response.headers["link"] == '<stun:stun.l.google.com:19302>; rel="ice-server"'
+    playback = response.headers["livepeer-playback-url"]
     assert playback.startswith("http://localhost:8889/cam-")
     assert playback.endswith("-out/whep")
     for method in ("DELETE", "PATCH"):
@@ -38,10 +38,10 @@ async def test_sdp_content_type_is_exact(client: httpx.AsyncClient, content_type
     assert (await client.post(f"{LIVE}/cam-out/whep", content=OFFER, headers=headers)).status_code == 415
 
 
-async def test_names_of_any_script_are_answered(client: httpx.AsyncClient) -> None:
-    answer = await client.post(f"{LIVE}/%E6%97%A5%0D%0A/whip", content=OFFER, headers=SDP)
-    assert answer.status_code == 201
-    assert f"{LIVE}/%E6%97%A5%0D%0A/whip/" in answer.headers["location"]
+async def test_names_of_any_script_are_accepted(client: httpx.AsyncClient) -> None:
+    response = await client.post(f"{LIVE}/%E6%97%A5%0D%0A/whip", content=OFFER, headers=SDP)
+    assert response.status_code == 201
+    assert f"{LIVE}/%E6%97%A5%0D%0A/whip/" in response.headers["location"]
     assert (await client.post(f"{LIVE}/%E6%97%A5%0D%0A/update", content=b"{}")).status_code == 200
 
 
@@ -53,10 +53,10 @@ async def test_a_broken_offer_is_500(client: httpx.AsyncClient) -> None:
 async def test_status_is_found_by_stream_id_and_update_by_name(client: httpx.AsyncClient) -> None:
     await ingest(client, "cam", streamId="id-1", pipeline="noop")
     for method in ("GET", "POST"):
-        answer = await client.request(method, f"{LIVE}/id-1/status")
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    assert answer.json()["pipeline"] == "noop"
-    assert answer.json()["gateway_status"]["whep_url"].startswith("http://localhost:8889/cam-")
+        response = await client.request(method, f"{LIVE}/id-1/status")
+        assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    assert response.json()["pipeline"] == "noop"
+    assert response.json()["gateway_status"]["whep_url"].startswith("http://localhost:8889/cam-")
     assert (await client.get(f"{LIVE}/cam/status")).status_code == 404
     updated = await client.post(f"{LIVE}/cam/update", content=b'{"prompt":"x"}')
     assert (updated.status_code, updated.content) == (200, b"")
@@ -67,9 +67,9 @@ async def test_status_is_found_by_stream_id_and_update_by_name(client: httpx.Asy
 async def test_whep(client: httpx.AsyncClient) -> None:
     whip = await ingest(client)
     path = httpx.URL(whip.headers["livepeer-playback-url"]).path
-    answer = await client.post(LIVE + path, content=OFFER, headers=SDP)
-    assert (answer.status_code, answer.headers["content-type"]) == (201, "application/sdp")
-    assert "location" not in answer.headers
+    response = await client.post(LIVE + path, content=OFFER, headers=SDP)
+    assert (response.status_code, response.headers["content-type"]) == (201, "application/sdp")
+    assert "location" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["cam", "cam-x", "my-cam-1-out", "cam-00000000-out", "other-out", "-out"])
@@ -80,15 +80,15 @@ async def test_whep_of_a_malformed_or_unknown_stream_is_404(client: httpx.AsyncC
 
 async def test_whep_viewers_are_limited(client: httpx.AsyncClient) -> None:
     await ingest(client)
-    answers = [await client.post(f"{LIVE}/cam-out/whep", content=OFFER, headers=SDP) for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [201] * 5 + [429]
+    responses = [await client.post(f"{LIVE}/cam-out/whep", content=OFFER, headers=SDP) for _ in range(6)]
+    assert [response.status_code for response in responses] == [201] * 5 + [429]
 
 
 @pytest.mark.parametrize("action", ["whip", "whep", "status", "update"])
 @pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("HEAD", 405)])
 async def test_preflight_and_head(client: httpx.AsyncClient, action: str, method: str, status: int) -> None:
-    answer = await client.request(method, f"{LIVE}/cam/{action}")
-    assert (answer.status_code, answer.content) == (status, b"")
+    response = await client.request(method, f"{LIVE}/cam/{action}")
+    assert (response.status_code, response.content) == (status, b"")
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ async def test_media_mtx_start(
 ) -> None:
     files = {name: (None, value) for name, value in form.items()}
     body = {"files": files} if multipart else {"data": form}
-    answer = await client.post(f"{LIVE}/{path}", **body)
-    assert answer.status_code == status
+    response = await client.post(f"{LIVE}/{path}", **body)
+    assert response.status_code == status
     assert (await client.get(f"{LIVE}/id-2/status")).status_code == (200 if status == 200 else 404)
 
 

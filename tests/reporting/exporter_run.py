@@ -1,4 +1,4 @@
-"""An exporter in the test's own loop."""
+"""Runs of an exporter in the event loop of the test."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from proxy.reporting.export.exporter import Exporter
-from proxy.reporting.export.formats import Names
-from proxy.reporting.export.group import Group
+from proxy.reporting.export.formats import ReceiverNames
+from proxy.reporting.export.group import ConsumerGroup
 from proxy.reporting.export.sinks import Sink
-from tests.reporting.ledger_fixture import Books
+from tests.reporting.ledger_fixture import RecordedUsage
 
-NAMES = Names("ETH")
+NAMES = ReceiverNames("ETH")
 
 
-class Run:
+class ExporterRun:
     """An exporter, and what it has reported."""
 
     def __init__(
-        self, books: Books, sink: Sink, *, batch: int = 100, takeover: float = 60, patience: float | None = 20
+        self,
+        usage_records: RecordedUsage,
+        sink: Sink,
+        *,
+        batch: int = 100,
+        takeover: float = 60,
+        patience: float | None = 20,
     ) -> None:
         self.reports: list[str] = []
         self.sink = sink
         self.exporter = Exporter(
-            Group(books.store.redis, books.streams(), "export", takeover),
+            ConsumerGroup(usage_records.store.redis, usage_records.streams(), "export", takeover),
             sink,
             batch=batch,
             takeover=takeover,
@@ -33,7 +39,7 @@ class Run:
         )
 
     async def drain(self) -> int:
-        """Run until nothing is left; how many events were delivered."""
+        """Run until nothing is left, and return the number of delivered events."""
         try:
             await self.exporter.run(follow=False)
         finally:
@@ -42,7 +48,7 @@ class Run:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Follow the streams meanwhile."""
+        """Follow the streams in the background."""
         task = asyncio.create_task(self.exporter.run(follow=True))
         yield
         self.exporter.stop()
@@ -50,6 +56,8 @@ class Run:
         await self.sink.close()
 
 
-async def many(books: Books, count: int, apps: int = 5) -> list[str]:
-    """Events of several apps, hence in several streams."""
-    return [each for _ in range(apps) for each in await books.requests(await books.app(), count // apps)]
+async def many(usage_records: RecordedUsage, count: int, apps: int = 5) -> list[str]:
+    """Record events of several apps, hence in several streams, and return their ids."""
+    return [
+        each for _ in range(apps) for each in await usage_records.requests(await usage_records.app(), count // apps)
+    ]

@@ -1,4 +1,4 @@
-"""Batch AI routes (gateway contract sections 1.0 and 1.1)."""
+"""Batch AI routes (CONTRACT.md sections 1.0 and 1.1)."""
 
 import io
 import struct
@@ -9,19 +9,20 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 from proxy.mock_gateway.media import png, wav
 from tests.mock_gateway.conftest import connect
 
 IMAGE = {"image": ("in.png", png(320, 200), "image/png")}
 AUDIO = {"audio": ("in.wav", wav(1500), "audio/wav")}
 BATCH = ["text-to-image", "image-to-image", "image-to-video", "upscale", "audio-to-text", "llm"]
+NO_DURATION = {"error": {"message": "audio duration calculation failed"}}
 BATCH += ["segment-anything-2", "image-to-text", "text-to-speech"]
 
 
-async def image_of(client: httpx.AsyncClient, answer: httpx.Response) -> tuple[int, int]:
-    """Fetch the first image of an answer; its size, checked down to the pixels."""
-    fetched = await client.get(answer.json()["images"][0]["url"])
+async def image_of(client: httpx.AsyncClient, response: httpx.Response) -> tuple[int, int]:
+    """Fetch the first image of an response; its size, checked down to the pixels."""
+    fetched = await client.get(response.json()["images"][0]["url"])
     assert (fetched.status_code, fetched.headers["content-type"]) == (200, "image/png")
     assert fetched.headers["access-control-allow-origin"] == "*"
     width, height = struct.unpack_from(">II", fetched.content, 16)
@@ -33,7 +34,7 @@ async def image_of(client: httpx.AsyncClient, answer: httpx.Response) -> tuple[i
 
 
 @pytest.mark.parametrize(
-    ("asked", "size", "count"),
+    ("body", "size", "count"),
     [
         ({}, (512, 512), 1),
         ({"width": 640, "height": 360, "num_images_per_prompt": 3}, (640, 360), 3),
@@ -42,17 +43,17 @@ async def image_of(client: httpx.AsyncClient, answer: httpx.Response) -> tuple[i
     ],
 )
 async def test_text_to_image(
-    client: httpx.AsyncClient, asked: dict[str, Any], size: tuple[int, int] | None, count: int
+    client: httpx.AsyncClient, body: dict[str, Any], size: tuple[int, int] | None, count: int
 ) -> None:
-    answer = await client.post("/text-to-image", json={"model_id": "m", "prompt": "p"} | asked)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    images = answer.json()["images"]
+    response = await client.post("/text-to-image", json={"model_id": "m", "prompt": "p"} | body)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    images = response.json()["images"]
     assert len(images) == count
     assert all(image.keys() == {"url", "seed", "nsfw"} for image in images)
-    assert len({image["url"] for image in images}) <= 1  # the gateway may reuse one file name
+    assert len({image["url"] for image in images}) <= 1  # the gateway reuses one file name
     if size:
         assert images[0]["url"].startswith("/stream/")
-        assert await image_of(client, answer) == size
+        assert await image_of(client, response) == size
 
 
 @pytest.mark.parametrize(
@@ -65,14 +66,14 @@ async def test_text_to_image(
 async def test_images_from_an_image(
     client: httpx.AsyncClient, path: str, data: dict[str, str], size: tuple[int, int], count: int
 ) -> None:
-    answer = await client.post(path, data={"model_id": "m"} | data, files=IMAGE)
-    assert len(answer.json()["images"]) == count
-    assert await image_of(client, answer) == size
+    response = await client.post(path, data={"model_id": "m"} | data, files=IMAGE)
+    assert len(response.json()["images"]) == count
+    assert await image_of(client, response) == size
 
 
-async def test_image_to_video_answers_images_not_frames(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/image-to-video", data={"model_id": "m", "fps": "10"}, files=IMAGE)
-    (video,) = answer.json()["images"]
+async def test_image_to_video_makes_images_not_frames(client: httpx.AsyncClient) -> None:
+    response = await client.post("/image-to-video", data={"model_id": "m", "fps": "10"}, files=IMAGE)
+    (video,) = response.json()["images"]
     fetched = await client.get(video["url"])
     assert fetched.headers["content-type"] == "video/mp4"
     at = fetched.content.index(b"mvhd")
@@ -83,41 +84,41 @@ async def test_image_to_video_answers_images_not_frames(client: httpx.AsyncClien
 @pytest.mark.parametrize(("timestamps", "chunks"), [(None, 1), ("true", 1), ("sentence", 1), ("word", 4), ("false", 0)])
 async def test_audio_to_text(client: httpx.AsyncClient, timestamps: str | None, chunks: int) -> None:
     data = {"model_id": "m"} | ({"return_timestamps": timestamps} if timestamps else {})
-    answer = (await client.post("/audio-to-text", data=data, files=AUDIO)).json()
-    assert answer["text"] == "this is the stand-in"
-    assert len(answer["chunks"]) == chunks
-    assert all(len(chunk["timestamp"]) == 2 for chunk in answer["chunks"])
+    response = (await client.post("/audio-to-text", data=data, files=AUDIO)).json()
+    assert response["text"] == "this is mock speech"
+    assert len(response["chunks"]) == chunks
+    assert all(len(chunk["timestamp"]) == 2 for chunk in response["chunks"])
 
 
 async def test_text_to_speech(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/text-to-speech", json={"model_id": "m", "text": "twelve chars"})
-    fetched = await client.get(answer.json()["audio"]["url"])
+    response = await client.post("/text-to-speech", json={"model_id": "m", "text": "twelve chars"})
+    fetched = await client.get(response.json()["audio"]["url"])
     assert fetched.headers["content-type"] == "audio/wav"
     with wave.open(io.BytesIO(fetched.content)) as sound:
         assert (sound.getnframes(), sound.getframerate()) == (12 * 800, 16_000)  # 50 ms each
 
 
-async def test_text_answers(client: httpx.AsyncClient) -> None:
+async def test_text_responses(client: httpx.AsyncClient) -> None:
     masks = (await client.post("/segment-anything-2", data={"model_id": "m"}, files=IMAGE)).json()
     assert masks.keys() == {"masks", "scores", "logits"}
     assert all(isinstance(value, str) for value in masks.values())
-    answer = await client.post("/image-to-text", data={"model_id": "m"}, files=IMAGE)
-    assert answer.json() == {"text": "a picture of 320 by 200 pixels"}
+    response = await client.post("/image-to-text", data={"model_id": "m"}, files=IMAGE)
+    assert response.json() == {"text": "a picture of 320 by 200 pixels"}
 
 
 @pytest.mark.parametrize("route", BATCH)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_wrong_method_is_an_empty_success(client: httpx.AsyncClient, route: str, method: str) -> None:
-    answer = await client.request(method, f"/{route}")
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert "content-type" not in answer.headers
+    response = await client.request(method, f"/{route}")
+    assert (response.status_code, response.content) == (200, b"")
+    assert "content-type" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["/llm/", "/text-to-image/", "/nothing", "/", "/vod/x.m3u8", "/process/token"])
 async def test_unknown_path_is_the_muxs_404(client: httpx.AsyncClient, path: str) -> None:
-    answer = await client.post(path)
-    assert (answer.status_code, answer.text) == (404, "404 page not found\n")
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    response = await client.post(path)
+    assert (response.status_code, response.text) == (404, "404 page not found\n")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
 
 
 @pytest.mark.parametrize(
@@ -138,9 +139,9 @@ async def test_unknown_path_is_the_muxs_404(client: httpx.AsyncClient, path: str
     ],
 )
 async def test_bad_json_is_400_with_its_text(client: httpx.AsyncClient, body: bytes, message: str) -> None:
-    answer = await client.post("/text-to-image", content=body)
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/json")
-    assert message in answer.json()["error"]["message"]
+    response = await client.post("/text-to-image", content=body)
+    assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
+    assert message in response.json()["error"]["message"]
 
 
 async def test_json_is_read_as_go_reads_it(client: httpx.AsyncClient) -> None:
@@ -158,27 +159,36 @@ async def test_json_is_read_as_go_reads_it(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_bad_multipart_is_400(client: httpx.AsyncClient, content_type: str, body: bytes) -> None:
-    answer = await client.post("/upscale", content=body, headers={"content-type": content_type})
-    assert answer.status_code == 400
-    assert "message" in answer.json()["error"]
+    response = await client.post("/upscale", content=body, headers={"content-type": content_type})
+    assert response.status_code == 400
+    assert "message" in response.json()["error"]
 
 
 async def test_files_and_numbers_are_checked(client: httpx.AsyncClient) -> None:
     data = {"model_id": "m"}
-    no_image = await client.post("/upscale", data=data, files={"other": b"x"})
-    assert (no_image.status_code, no_image.json()["error"]["message"]) == (500, "Internal Server Error")
-    no_audio = await client.post("/audio-to-text", data=data, files={"audio": b"not audio"})
-    assert no_audio.status_code == 400
+    for files in ({"audio": b"not audio"}, {"other": b"x"}):
+        no_audio = await client.post("/audio-to-text", data=data, files=files)
+        assert (no_audio.status_code, no_audio.json()) == (400, NO_DURATION)
     bad = await client.post("/image-to-image", data=data | {"num_images_per_prompt": "two"}, files=IMAGE)
     assert bad.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("head", "status"), [(wav(1500), 400), (b"OggS", 400), (b"ID3", 200), (b"fLaC", 200), (b"\0\0\0\x18ftyp", 200)]
+)
+async def test_the_official_builds_ffmpeg_reads_neither_wav_nor_ogg(head: bytes, status: int) -> None:
+    async with MockGateway(Options(stock_ffmpeg=True)) as gateway, connect(gateway) as client:
+        response = await client.post("/audio-to-text", data={"model_id": "m"}, files={"audio": head})
+    assert response.status_code == status
+    assert status == 200 or response.json() == NO_DURATION
 
 
 @pytest.mark.parametrize("error", [400, 500, 503])
 @pytest.mark.parametrize("route", BATCH)
 async def test_error_shape(client: httpx.AsyncClient, route: str, error: int) -> None:
-    answer = await client.post(f"/{route}", headers={"x-mock-gateway": f"status={error}"})
-    text = {400: "told to answer 400", 500: "Internal Server Error", 503: "Service Unavailable Error"}
-    assert (answer.status_code, answer.json()) == (error, {"error": {"message": text[error]}})
+    response = await client.post(f"/{route}", headers={"x-mock-gateway": f"status={error}"})
+    text = {400: "requested code 400", 500: "Internal Server Error", 503: "Service Unavailable Error"}
+    assert (response.status_code, response.json()) == (error, {"error": {"message": text[error]}})
 
 
 @pytest.mark.parametrize("model", [{}, {"model_id": ""}, {"model_id": None}, {"model_id": "mock/no-orchestrators"}])
@@ -195,8 +205,8 @@ async def test_no_model_or_no_orchestrators_is_a_panic(
 async def test_results_live_in_one_process_and_no_longer_than_it(
     mock_gateway: MockGateway, client: httpx.AsyncClient
 ) -> None:
-    answer = await client.post("/text-to-image", json={"model_id": "m"})
-    url = answer.json()["images"][0]["url"]
+    response = await client.post("/text-to-image", json={"model_id": "m"})
+    url = response.json()["images"][0]["url"]
     async with MockGateway() as other, connect(other) as elsewhere:
         assert (await elsewhere.get(url)).status_code == 404
     mock_gateway.reset()
@@ -205,13 +215,13 @@ async def test_results_live_in_one_process_and_no_longer_than_it(
 
 async def test_results_are_absolute_with_an_object_store(stored: MockGateway) -> None:
     async with connect(stored) as client:
-        answer = await client.post("/text-to-image", json={"model_id": "m", "width": 16, "height": 16})
-        assert answer.json()["images"][0]["url"].startswith(stored.url)
-        assert await image_of(client, answer) == (16, 16)
+        response = await client.post("/text-to-image", json={"model_id": "m", "width": 16, "height": 16})
+        assert response.json()["images"][0]["url"].startswith(stored.url)
+        assert await image_of(client, response) == (16, 16)
 
 
 async def test_without_http_ingest_only_playback_remains() -> None:
-    async with MockGateway(http_ingest=False) as mock_gateway, connect(mock_gateway) as client:
+    async with MockGateway(Options(http_ingest=False)) as mock_gateway, connect(mock_gateway) as client:
         paths = [f"/{route}" for route in BATCH] + ["/live/m/0.ts", "/process/request/x", "/process/stream/start"]
         statuses = {(await client.post(path)).status_code for path in paths}
         assert statuses == {404}

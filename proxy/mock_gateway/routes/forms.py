@@ -1,4 +1,4 @@
-"""Request bodies as the gateway's Go decoders read them. A ValueError is what they answer 400 with."""
+"""Request bodies as the gateway's Go decoders read them. A ValueError is what the routes turn into 400."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def decode_json(body: bytes, types: Mapping[str, type]) -> dict[str, Any]:
-    """The known fields of a JSON object, in lower case; null is as absent.
+    """Return the known fields of a JSON object, in lower case; null is as absent.
 
     As Go's decoder does, this takes the first value and ignores what follows it, drops unknown fields, matches
     names in any case with the last one winning, and refuses a value of another type.
@@ -39,7 +39,7 @@ def decode_json(body: bytes, types: Mapping[str, type]) -> dict[str, Any]:
 
 
 def decode_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The parts of a multipart form by name; the first of a name wins."""
+    """Return the parts of a multipart form by name; the first of a name wins. Raises ValueError."""
     boundary = _BOUNDARY.search(content_type)
     if not content_type.lower().startswith("multipart/") or boundary is None:
         raise ValueError("request Content-Type isn't multipart/form-data")

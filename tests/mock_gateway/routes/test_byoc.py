@@ -1,4 +1,4 @@
-"""BYOC jobs and streams (gateway contract section 1.7)."""
+"""BYOC jobs and streams (CONTRACT.md section 1.7)."""
 
 import base64
 import hashlib
@@ -27,14 +27,14 @@ def encoded(fields: dict[str, Any]) -> dict[str, str]:
 
 
 async def test_a_job(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/process/request/deep/path?q=1", json={"x": 1}, headers=job())
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == "text/plain; charset=utf-8"  # sniffed, though the body is JSON
-    assert answer.headers["x-orchestrator-url"] == FIRST
-    assert answer.headers["livepeer-balance"] == "1000000"
-    assert answer.headers["x-metadata"] == '{"worker":"stand-in"}'
+    response = await client.post("/process/request/deep/path?q=1", json={"x": 1}, headers=job())
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"  # sniffed, though the body is JSON
+    assert response.headers["x-orchestrator-url"] == FIRST
+    assert response.headers["livepeer-balance"] == "1000000"
+    assert response.headers["x-metadata"] == '{"worker":"mock"}'
     sha256 = hashlib.sha256(b'{"x":1}').hexdigest()
-    assert answer.json() == {"capability": "c", "path": "/deep/path", "bytes": 7, "sha256": sha256}
+    assert response.json() == {"capability": "c", "path": "/deep/path", "bytes": 7, "sha256": sha256}
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,15 @@ async def test_a_job(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_refused_jobs_are_400_text(client: httpx.AsyncClient, headers: dict[str, str], text: str) -> None:
-    answer = await client.post("/process/request/x", headers=headers)
-    assert (answer.status_code, answer.headers["content-type"]) == (400, "text/plain; charset=utf-8")
-    assert answer.text.startswith(text)
+    response = await client.post("/process/request/x", headers=headers)
+    assert (response.status_code, response.headers["content-type"]) == (400, "text/plain; charset=utf-8")
+    assert response.text.startswith(text)
 
 
 async def test_orchestrators_can_be_narrowed(client: httpx.AsyncClient) -> None:
     for wish in ({"include": [SECOND]}, {"exclude": [FIRST]}):
-        answer = await client.post("/process/request/x", headers=job({"orchestrators": wish}))
-        assert answer.headers["x-orchestrator-url"] == SECOND
+        response = await client.post("/process/request/x", headers=job({"orchestrators": wish}))
+        assert response.headers["x-orchestrator-url"] == SECOND
 
 
 async def test_other_methods_are_405(client: httpx.AsyncClient) -> None:
@@ -81,16 +81,16 @@ async def test_worker_errors_and_total_failure(client: httpx.AsyncClient) -> Non
 
 
 async def test_stream_ends_at_done_with_a_balance_before_it(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/process/request/x", headers=job(capability="mock/sse,tokens=2"))
-    assert answer.headers["content-type"] == "text/event-stream"
-    assert answer.text == (
+    response = await client.post("/process/request/x", headers=job(capability="mock/sse,tokens=2"))
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.text == (
         'data: {"token":"t0"}\n\ndata: {"token":"t1"}\n\ndata: {"balance": 1000000}\n\ndata: [DONE]\n'
     )
 
 
 async def test_stream_out_of_funds(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/process/request/x", headers=job(capability="mock/no-funds"))
-    assert "event: insufficient balance\n" in answer.text
+    response = await client.post("/process/request/x", headers=job(capability="mock/no-funds"))
+    assert "event: insufficient balance\n" in response.text
 
 
 async def test_a_stream_without_done_is_a_flood_of_newlines(
@@ -98,8 +98,8 @@ async def test_a_stream_without_done_is_a_flood_of_newlines(
 ) -> None:
     headers = job(capability="mock/flood,tokens=1")
     body = b""
-    async with client.stream("POST", "/process/request/x", headers=headers) as answer:
-        async for chunk in answer.aiter_raw():
+    async with client.stream("POST", "/process/request/x", headers=headers) as response:
+        async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > 10_000:
                 break
@@ -155,10 +155,10 @@ async def test_life_of_a_stream(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize("action", ["stop", "update", "status", "data", "whip", "rtmp"])
 async def test_unknown_stream_is_404(client: httpx.AsyncClient, action: str) -> None:
     method = "GET" if action in {"status", "data"} else "POST"
-    answer = await client.request(method, f"/process/stream/none/{action}", headers=job())
-    assert answer.status_code == 404
+    response = await client.request(method, f"/process/stream/none/{action}", headers=job())
+    assert response.status_code == 404
     json_error = action in {"whip", "rtmp"}
-    assert answer.headers["content-type"].startswith("application/json" if json_error else "text/plain")
+    assert response.headers["content-type"].startswith("application/json" if json_error else "text/plain")
 
 
 async def test_stream_refusals(client: httpx.AsyncClient) -> None:

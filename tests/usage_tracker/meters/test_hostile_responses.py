@@ -13,7 +13,7 @@ from middlewares.exchange import Declared, Headers
 from middlewares.ledger.model import Provenance
 from middlewares.usage_tracker.meters.base import RESPONSE_BYTES
 from middlewares.usage_tracker.meters.sse import LINE_BYTES
-from tests.usage_tracker.meters.feeding import EVENTS, JSON, event, meter, usage
+from tests.usage_tracker.meters.meter_runs import EVENTS, JSON, event, meter, usage
 
 WORKLOADS = [Workload.TEXT_TO_IMAGE, Workload.LLM, Workload.AUDIO_TO_TEXT]
 
@@ -55,12 +55,12 @@ _mutations = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_s
 
 
 @given(_mutations, st.sampled_from([EVENTS, JSON]))
-def test_mutated_answers(mutations: list[tuple[int, int]], headers: Headers) -> None:
-    for workload, answer in (
+def test_mutated_responses(mutations: list[tuple[int, int]], headers: Headers) -> None:
+    for workload, response in (
         (Workload.LLM, event("text", prompt=5, completion=7, finish="stop")),
         (Workload.TEXT_TO_IMAGE, b'{"images":[{"url":"/stream/ab/x.png","seed":1,"nsfw":false}]}'),
     ):
-        mutated = bytearray(answer)
+        mutated = bytearray(response)
         for place, byte in mutations:
             mutated[place % len(mutated)] = byte
         usage(workload, [bytes(mutated)], headers=headers)
@@ -84,11 +84,11 @@ def _flood(piece: bytes, total: int) -> Iterator[bytes]:
 @pytest.mark.parametrize("piece", [b"x" * 65_536, b"data: " + b"y" * 1_000, b"\n" * 4_096, b"data: {}\n" * 100])
 def test_floods_are_not_kept(workload: Workload, headers: Headers, piece: bytes) -> None:
     fed = meter(workload)
-    fed.response(200, headers)
+    fed.response_start(200, headers)
     tracemalloc.start()
     try:
         for chunk in _flood(piece, 8 * RESPONSE_BYTES):
-            fed.answer(chunk)
+            fed.response_body(chunk)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -98,20 +98,20 @@ def test_floods_are_not_kept(workload: Workload, headers: Headers, piece: bytes)
 
 def test_small_pieces_cost_no_more_than_they_hold() -> None:
     fed = meter(Workload.LLM)
-    fed.response(200, EVENTS)
+    fed.response_start(200, EVENTS)
     tracemalloc.start()
     try:
         for chunk in _flood(b"z", LINE_BYTES):
-            fed.answer(chunk)
+            fed.response_body(chunk)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert kept < 2 * LINE_BYTES
 
 
-def test_answer_too_long_to_keep_counts_as_asked() -> None:
-    answer = b'{"images":[{"url":"' + b"x" * RESPONSE_BYTES + b'"}]}'
-    found = usage(Workload.TEXT_TO_IMAGE, [answer], declared=Declared(document={"num_images_per_prompt": 3}))
+def test_response_too_long_to_keep_counts_as_requested() -> None:
+    response = b'{"images":[{"url":"' + b"x" * RESPONSE_BYTES + b'"}]}'
+    found = usage(Workload.TEXT_TO_IMAGE, [response], declared=Declared(document={"num_images_per_prompt": 3}))
     assert found.complete
     assert {unit.value: count for unit, count in found.units.items()} == {
         "pixels": 3 * 512 * 512,

@@ -1,9 +1,9 @@
-"""Playlists, segments and recordings of what was pushed (gateway contract section 1.6)."""
+"""Playlists, segments and recordings of what was pushed (CONTRACT.md section 1.6)."""
 
 import httpx
 import pytest
 
-from proxy.mock_gateway import MockGateway
+from proxy.mock_gateway import MockGateway, Options
 from proxy.mock_gateway.media import ts
 from tests.mock_gateway.conftest import connect
 
@@ -32,8 +32,8 @@ async def test_playlists(client: httpx.AsyncClient) -> None:
 )
 async def test_unknown_playback_is_404(client: httpx.AsyncClient, path: str) -> None:
     await client.put("/live/m/0.ts", content=SEGMENT)
-    answer = await client.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+    response = await client.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (404, "text/plain; charset=utf-8")
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,18 @@ async def test_unknown_playback_is_404(client: httpx.AsyncClient, path: str) -> 
 async def test_recordings(stored: MockGateway, file: str, status: int, content_type: str | None) -> None:
     async with connect(stored) as client:
         await client.put("/live/m/0.ts", content=SEGMENT)
-        answer = await client.get(f"/recordings/m/{file}")
-        assert (answer.status_code, answer.headers.get("content-type")) == (status, content_type)
-        assert ("content-length" in answer.headers) == (not file.startswith("source.mp4"))
+        response = await client.get(f"/recordings/m/{file}")
+        assert (response.status_code, response.headers.get("content-type")) == (status, content_type)
+        assert ("content-length" in response.headers) == (not file.startswith("source.mp4"))
         assert (await client.get(f"/recordings/other/{file}")).status_code in {404, 400}
+
+
+async def test_the_official_builds_ffmpeg_makes_an_empty_mp4() -> None:
+    async with MockGateway(Options(external_store=True, stock_ffmpeg=True)) as gateway, connect(gateway) as client:
+        await client.put("/live/m/0.ts", content=SEGMENT)
+        response = await client.get("/recordings/m/source.mp4")
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"] == "video/mp4"
 
 
 async def test_without_a_record_store_there_are_no_recordings(client: httpx.AsyncClient) -> None:
@@ -62,5 +70,5 @@ async def test_without_a_record_store_there_are_no_recordings(client: httpx.Asyn
 
 
 async def test_healthz(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/healthz")
-    assert (answer.status_code, answer.content) == (200, b"")
+    response = await client.get("/healthz")
+    assert (response.status_code, response.content) == (200, b"")

@@ -1,4 +1,4 @@
-"""Fixtures over a real Redis, for this folder and `tests/auth`."""
+"""A Redis server and an open store over it, for tests of records, authentication and commands."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.store.servers import DURABLE, RedisServer
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server that keeps its data when it is killed, in `tmp_path / "redis"`."""
+    """Yield a server that keeps its data when it is killed, in `tmp_path / "redis"`."""
     server = RedisServer(find_server(tmp_path), tmp_path / "redis", *DURABLE)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""/llm, plain and streamed (gateway contract section 1.2)."""
+"""/llm, plain and streamed (CONTRACT.md section 1.2)."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ def events(body: str) -> list[dict[str, Any]]:
 
 
 async def test_plain(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/llm", json=CHAT)
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    body = answer.json()
+    response = await client.post("/llm", json=CHAT)
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    body = response.json()
     assert body["usage"] == {"prompt_tokens": 6, "completion_tokens": 5, "total_tokens": 11}
     assert body["choices"] == [
         {"finish_reason": "stop", "index": 0, "message": {"content": "t0 t1 t2 t3 t4", "role": "assistant"}}
@@ -37,12 +37,12 @@ async def test_plain(client: httpx.AsyncClient) -> None:
 
 
 async def test_stream_has_cumulative_usage_and_no_done(client: httpx.AsyncClient) -> None:
-    answer = await client.post("/llm", json=CHAT | {"stream": True})
-    assert answer.headers["content-type"] == "text/event-stream"
-    assert answer.headers["cache-control"] == "no-cache"
-    assert answer.headers["connection"] == "keep-alive"
-    assert "[DONE]" not in answer.text
-    *tokens, last = events(answer.text)
+    response = await client.post("/llm", json=CHAT | {"stream": True})
+    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.headers["connection"] == "keep-alive"
+    assert "[DONE]" not in response.text
+    *tokens, last = events(response.text)
     assert [event["usage"]["completion_tokens"] for event in tokens] == [1, 2, 3, 4, 5]
     assert {event["choices"][0]["finish_reason"] for event in tokens} == {""}
     assert "".join(event["choices"][0]["delta"]["content"] for event in tokens) == "t0 t1 t2 t3 t4 "
@@ -52,14 +52,14 @@ async def test_stream_has_cumulative_usage_and_no_done(client: httpx.AsyncClient
 
 
 @pytest.mark.parametrize(
-    ("told", "count", "finish", "usage"),
+    ("behaviour", "count", "finish", "usage"),
     [("tokens=2", 3, "stop", 8), ("tokens=0", 1, "stop", 6), ("no-finish", 5, "", 11), ("zero-usage", 6, "stop", 0)],
 )
-async def test_stream_as_told_by_the_model(
-    client: httpx.AsyncClient, told: str, count: int, finish: str, usage: int
+async def test_stream_as_requested_by_the_model(
+    client: httpx.AsyncClient, behaviour: str, count: int, finish: str, usage: int
 ) -> None:
-    answer = await client.post("/llm", json=CHAT | {"stream": True, "model": f"mock/{told}"})
-    got = events(answer.text)
+    response = await client.post("/llm", json=CHAT | {"stream": True, "model": f"mock/{behaviour}"})
+    got = events(response.text)
     assert len(got) == count
     assert got[-1]["choices"][0]["finish_reason"] == finish
     assert got[-1]["usage"]["total_tokens"] == usage
@@ -67,8 +67,8 @@ async def test_stream_as_told_by_the_model(
 
 async def test_each_event_is_flushed(mock_gateway: MockGateway, client: httpx.AsyncClient) -> None:
     headers = {"x-mock-gateway": "hold=third,hold-at=2"}
-    async with client.stream("POST", "/llm", json=CHAT | {"stream": True}, headers=headers) as answer:
-        lines = answer.aiter_lines()
+    async with client.stream("POST", "/llm", json=CHAT | {"stream": True}, headers=headers) as response:
+        lines = response.aiter_lines()
         got = [await anext(lines) for _ in range(4)]
         await mock_gateway.wait_for(held=1)
         assert mock_gateway.requests[0].chunks_sent == 2
@@ -81,8 +81,8 @@ async def test_each_event_is_flushed(mock_gateway: MockGateway, client: httpx.As
 @pytest.mark.parametrize("value", ["absent", None])
 async def test_required_fields(client: httpx.AsyncClient, field: str, value: str | None) -> None:
     chat = {**CHAT, field: None} if value is None else {key: CHAT[key] for key in CHAT if key != field}
-    answer = await client.post("/llm", json=chat)
-    assert (answer.status_code, answer.json()) == (400, {"error": {"message": "missing required fields"}})
+    response = await client.post("/llm", json=chat)
+    assert (response.status_code, response.json()) == (400, {"error": {"message": "missing required fields"}})
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,8 @@ REFUSED: list[dict[str, Any]] = [
     {"temperature": -0.1},
     {"top_p": 1.1},
     {"top_p": -1},
+    {"top_p": 0},
+    {"top_p": 1e-50},
     {"max_tokens": 0},
     {"messages": [{"role": "tool", "content": "x"}]},
     {"messages": [{"content": "x"}]},
@@ -114,9 +116,13 @@ REFUSED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("bad", REFUSED)
-async def test_a_refused_parameter_is_500_when_plain(client: httpx.AsyncClient, bad: dict[str, Any]) -> None:
-    answer = await client.post("/llm", json=CHAT | bad)
-    assert (answer.status_code, answer.json()) == (500, {"error": {"message": "Internal Server Error"}})
+async def test_a_refused_parameter_drops_the_connection_when_plain(
+    mock_gateway: MockGateway, client: httpx.AsyncClient, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(httpx.RemoteProtocolError):
+        await client.post("/llm", json=CHAT | bad)
+    assert mock_gateway.counters["crashes"] == 0
+    assert mock_gateway.requests[0].runner_calls == 20
 
 
 @pytest.mark.parametrize("bad", REFUSED)
@@ -132,8 +138,8 @@ async def test_a_refused_parameter_crashes_the_gateway_when_streamed(
 async def test_a_client_that_leaves_stops_the_stream(mock_gateway: MockGateway, client: httpx.AsyncClient) -> None:
     headers = {"x-mock-gateway": "tokens=1000,hold=never,hold-at=3"}
     chat = CHAT | {"stream": True, "max_tokens": 1000}
-    async with client.stream("POST", "/llm", json=chat, headers=headers) as answer:
-        async for line in answer.aiter_lines():
+    async with client.stream("POST", "/llm", json=chat, headers=headers) as response:
+        async for line in response.aiter_lines():
             if '"completion_tokens":3' in line:
                 break
     await mock_gateway.wait_for(finished=1)

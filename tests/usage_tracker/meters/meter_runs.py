@@ -1,4 +1,4 @@
-"""Feeds meters the way exchanges do."""
+"""Runs of meters over exchanges, and strategies for cutting bodies into chunks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from middlewares.routes import ROUTES
 from middlewares.routing.route import Route
 from middlewares.usage_tracker.meters import Meter, meter_for
 
-SOMEBODY = Principal("app", None, None, "plan", Plan())
+PRINCIPAL = Principal("app", None, None, "plan", Plan())
 JSON: Headers = [(b"content-type", b"application/json")]
 EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
 
@@ -28,8 +28,8 @@ def route_of(workload: Workload) -> Route:
 
 
 def exchange(route: Route, declared: Declared | None = None) -> Exchange:
-    """An exchange that was admitted to this route."""
-    return Exchange("id", 0.0, "POST", "/", route=route, principal=SOMEBODY, declared=declared or Declared())
+    """Return an exchange that was admitted to this route."""
+    return Exchange("id", 0.0, "POST", "/", route=route, principal=PRINCIPAL, declared=declared or Declared())
 
 
 def meter(workload: Workload, declared: Declared | None = None) -> Meter:
@@ -45,19 +45,19 @@ def usage(
     headers: Headers = JSON,
     declared: Declared | None = None,
 ) -> Usage:
-    """What the meter says after one answer in these chunks."""
+    """Return the usage by the meter after one response in these chunks."""
     fed = meter(workload, declared)
-    fed.request(b"{}")
-    fed.response(status, headers)
+    fed.request_body(b"{}")
+    fed.response_start(status, headers)
     for chunk in chunks:
-        fed.answer(chunk)
+        fed.response_body(chunk)
     return fed.usage()
 
 
 def event(
     text: str | None = None, *, prompt: int | None = None, completion: int | None = None, finish: str = ""
 ) -> bytes:
-    """One chunk of a chat completion as a gateway writes it (gateway contract section 1.2)."""
+    """Return one chunk of a chat completion as a gateway writes it (gateway contract section 1.2)."""
     document: dict[str, Any] = {
         "choices": [{"delta": {"content": text or "", "role": "assistant"}, "finish_reason": finish, "index": 0}]
     }
@@ -68,6 +68,6 @@ def event(
 
 @st.composite
 def cuts(draw: st.DrawFn, body: bytes) -> list[bytes]:
-    """The body in pieces, some of them empty."""
+    """Draw cuts of the body into pieces, some of them empty."""
     places = sorted(draw(st.lists(st.integers(0, len(body)), max_size=12)))
     return [body[start:end] for start, end in zip([0, *places], [*places, len(body)], strict=True)]

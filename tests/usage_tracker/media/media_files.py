@@ -1,4 +1,4 @@
-"""Real media by ffmpeg, made once for a session, and what ffprobe says of them."""
+"""Media files made by ffmpeg, once for a test session, and their durations by ffprobe."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SOUNDS: dict[str, tuple[str, ...]] = {
     "sound.mov": (),
 }
 """Encoder options by file name."""
-FIVE = ("pcm.wav", "plain.flac", "counted.mp3", "opus.ogg", "times-last.m4a")
+ONE_PER_CONTAINER = ("pcm.wav", "plain.flac", "counted.mp3", "opus.ogg", "times-last.m4a")
 """One sound of each container."""
-STRANGERS: dict[str, tuple[str, ...]] = {"sound.webm": (), "sound.aac": ()}
-"""Sounds whose container is none of ours."""
+UNSUPPORTED_SOUNDS: dict[str, tuple[str, ...]] = {"sound.webm": (), "sound.aac": ()}
+"""Sounds in containers that are not supported."""
 PICTURES: dict[str, tuple[str, ...]] = {
     "rgb.png": ("-pix_fmt", "rgb24"),
     "grey.png": ("-pix_fmt", "gray"),
@@ -62,7 +62,7 @@ def _run(*arguments: str) -> str:
 
 @functools.cache
 def _encoded(source: str, once: bool, outputs: tuple[tuple[str, tuple[str, ...]], ...]) -> dict[str, bytes]:
-    """One run of ffmpeg for all outputs."""
+    """Run ffmpeg once for all outputs, and return them by name."""
     folder = Path(_folder().name)
     frames = ("-frames:v", "1") if once else ()
     files = [(*options, *frames, str(folder / name)) for name, options in outputs]
@@ -71,36 +71,36 @@ def _encoded(source: str, once: bool, outputs: tuple[tuple[str, tuple[str, ...]]
 
 
 def sounds() -> dict[str, bytes]:
-    """Every sound of `SOUNDS`, seven seconds long."""
+    """Return every sound of `SOUNDS`, seven seconds long."""
     return _encoded(TONE, False, tuple(SOUNDS.items()))
 
 
-def five() -> dict[str, bytes]:
-    """The sounds of `FIVE`, where the others are not needed."""
-    return _encoded(TONE, False, tuple((name, SOUNDS[name]) for name in FIVE))
+def one_per_container() -> dict[str, bytes]:
+    """Return only the sounds of `ONE_PER_CONTAINER`."""
+    return _encoded(TONE, False, tuple((name, SOUNDS[name]) for name in ONE_PER_CONTAINER))
 
 
 def short_sounds() -> dict[str, bytes]:
-    """One of each container, half a second long."""
+    """Return one sound of each container, half a second long."""
     names = ("pcm.wav", "plain.flac", "uncounted.mp3", "counted.mp3", "opus.ogg", "vorbis.ogg", "times-first.m4a")
     chosen = tuple((f"short-{name}", SOUNDS[name]) for name in names)
     return _encoded("sine=frequency=440:sample_rate=16000:duration=0.5", False, chosen)
 
 
-def strangers() -> dict[str, bytes]:
-    """Sounds that nothing here can read."""
-    return _encoded("sine=frequency=440:duration=2", False, tuple(STRANGERS.items()))
+def unsupported_sounds() -> dict[str, bytes]:
+    """Return the sounds of `UNSUPPORTED_SOUNDS`."""
+    return _encoded("sine=frequency=440:duration=2", False, tuple(UNSUPPORTED_SOUNDS.items()))
 
 
 def pictures(width: int, height: int) -> dict[str, bytes]:
-    """Every picture of `PICTURES` in one size."""
+    """Return every picture of `PICTURES` in one size."""
     named = tuple((f"{width}x{height}-{name}", options) for name, options in PICTURES.items())
     found = _encoded(f"testsrc=size={width}x{height}", True, named)
     return {name.partition("-")[2]: data for name, data in found.items()}
 
 
 def seconds(name: str) -> float:
-    """What ffprobe says of a sound that was made before."""
+    """Return the duration by ffprobe of a sound that was made before."""
     shown = _run(
         "ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "json", f"{_folder().name}/{name}"
     )

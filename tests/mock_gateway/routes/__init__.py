@@ -1,0 +1,1 @@
+"""The routes of the mock gateway, one by one."""
