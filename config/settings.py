@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
+from config.control import ControlSettings
 from config.live import WebhookSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
@@ -124,6 +125,9 @@ class Settings(BaseSettings):
     plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
     routing: Routing = Field(Routing(), description="Pools of gateways, and which request goes where.")
     edge: Edge = Field(Edge(), description="Bounds of a request, checked first.")
+    control: ControlSettings = Field(
+        ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
+    )
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class ClientConnection(Protocol):
-    """One connection of a client, while one of its requests is answered."""
+    """A client's connection, during one of its requests."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -16,7 +16,7 @@ class ClientConnection(Protocol):
         ...
 
     def body_received(self) -> bool:
-        """Return whether the request body has arrived to its end."""
+        """Return True if the request body has arrived to its end."""
         ...
 
     def unread_body(self) -> bytes:

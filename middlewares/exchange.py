@@ -1,4 +1,4 @@
-"""What one request carries from stage to stage.
+"""The exchange: what one request carries from stage to stage.
 
 The pipeline puts an `Exchange` into the ASGI scope; each stage fills in its own part and reads those of the
 stages before it. Nothing about a request lives on a middleware.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from middlewares.ledger.model import Hold, LimitState
 
 Headers = list[tuple[bytes, bytes]]
-"""Header fields in order, names in lower case."""
+"""Headers in order, names in lower case."""
 
 
 class Outcome(StrEnum):
@@ -34,9 +34,9 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     """Tollgate ended it: a stage refused it, its body was too large or stopped arriving, its response did not end."""
     GATE_SHUTDOWN = "gate_shutdown"
-    """The worker was stopped, and the grace of its drain was over."""
+    """The worker was stopped, and the grace period of its drain was over."""
     INTERNAL_ERROR = "internal_error"
-    """A stage failed in a way that nobody foresaw; the log has the traceback."""
+    """A stage raised an unexpected error; the log has its traceback."""
     ORPHANED = "orphaned"
     """The process that served it died; the reaper ended it."""
 
@@ -56,7 +56,7 @@ COMPLETE = Ending(Outcome.COMPLETE)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking, as auth found it."""
+    """The caller of a request, as auth resolved it."""
 
     app: str
     user: str | None
@@ -64,16 +64,17 @@ class Principal:
     plan_name: str
     plan: Plan
     workloads: frozenset[Workload] | None = None
-    """What the credential is narrowed to; None: everything."""
+    """Workloads that the credential is limited to; None: all."""
     models: frozenset[str] | None = None
+    """Models that the credential is limited to; None: all."""
 
 
-class Declared(msgspec.Struct, frozen=True):
-    """What a request says about itself before it is forwarded. A struct, for it is made for every request."""
+class Declaration(msgspec.Struct, frozen=True):
+    """What a request declares before it is forwarded. A struct, because one is made for every request."""
 
     model: str | None = None
     units: Mapping[Unit, int] = msgspec.field(default_factory=dict)
-    """Upper bound of what it can use, where the request determines one."""
+    """Upper bound of the units that it can use, where the request determines one."""
     document: Mapping[str, Any] | None = None
     """The parsed JSON body of a metered route."""
 
@@ -90,31 +91,34 @@ class Job:
     timeout_seconds: int
 
 
-NOTHING_DECLARED = Declared()
+NOTHING_DECLARED = Declaration()
 
 
-async def nothing_declared() -> Declared:
-    """For routes whose body is not read."""
+async def declare_nothing() -> Declaration:
+    """Return an empty declaration: the `declare` of routes whose body is not read."""
     return NOTHING_DECLARED
 
 
 class Affinity(Protocol):
-    """The gateway a request belongs to, because what it names lives there (gateway contract section 9.6)."""
+    """The gateway that a request belongs to, because it has the resource that the request names.
+
+    A gateway keeps such resources in the memory of its process (gateway contract section 9.6).
+    """
 
     @property
     def gateway(self) -> str:
-        """Its origin; empty: not chosen yet."""
+        """Origin of the gateway; empty: not chosen yet."""
         ...
 
     @property
     def movable(self) -> bool:
-        """What the request names begins anew at another gateway where that one is not available."""
+        """True if the resource is created anew at another gateway where this one is not available."""
         ...
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
-        """`gateway` is not available: choose one of `gateways`, best first, if it is movable.
+    async def reassign(self, gateways: Sequence[str]) -> str:
+        """Return the gateway to use in place of the unavailable `gateway`, which becomes `gateway`.
 
-        Returns what all workers have agreed on, and becomes `gateway`.
+        A movable resource is assigned one of `gateways`, best first; all workers agree on which.
         """
         ...
 
@@ -128,38 +132,42 @@ class Exchange:
     started: float
     method: str
     path: str
-    """Percent-decoded path the client asked for."""
+    """Percent-decoded path that the client requested."""
 
     # edge
     route: Route | None = None
     target: bytes = b""
     """Request target for the gateway: raw path and query, reserved parameters removed."""
     headers: Headers = field(default_factory=list)
-    """Request fields for the gateway; neither framing nor hop-by-hop nor reserved ones are among them."""
+    """Request headers for the gateway; neither framing nor hop-by-hop nor reserved ones are among them."""
     content_length: int | None = None
     """Declared length of the request body in bytes; None: unknown (chunked)."""
     has_body: bool = False
     client_address: str = ""
     scheme: str = "http"
-    declare: Callable[[], Awaitable[Declared]] = nothing_declared
-    """Reads what the request declares, at most once. May raise `Refusal` (400, 413)."""
+    declare: Callable[[], Awaitable[Declaration]] = declare_nothing
+    """Reads what the request declares, at most once. May raise `Refusal` (400, 408, 413)."""
 
     job: Job | None = None
-    """Of a BYOC request that carries one, once it has been asked what it declares."""
+    """The job of a BYOC request, once `declare` has read it."""
+
+    # door
+    surface: str = ""
+    """Route label of the control surface that serves it; empty: the pipeline does."""
 
     # auth
     principal: Principal | None = None
 
     store_lost: bool = False
-    """Redis was asked about this request and did not answer; it is not waited for again."""
+    """True if Redis did not reply to a call for this request; it is not waited for again."""
 
     # rate_limit
-    declared: Declared = NOTHING_DECLARED
+    declared: Declaration = NOTHING_DECLARED
     policy: Policy | None = None
     """The compiled rules and prices of the principal."""
     hold: Hold | None = None
     limit_states: tuple[LimitState, ...] = ()
-    """Limits that apply to this request, as they stand after it was admitted."""
+    """Limits that apply to this request, after it was admitted; of a refused one, the limit that refused it."""
 
     # tenancy
     affinity: Affinity | None = None
@@ -179,7 +187,7 @@ class Exchange:
     gateway_status: int = 0
     """Status of the gateway's response; 0: it has not responded. Written by the forwarder alone."""
     upstream_seconds: float | None = None
-    """From the request sent to the head of the gateway's answer."""
+    """Seconds from the request sent to the head of the gateway's response."""
 
     # usage_tracker and response
     client_status: int = 0
@@ -192,7 +200,7 @@ class Exchange:
     _ending: Ending | None = None
 
     def end(self, outcome: Outcome, code: str = "", status: int = 0) -> None:
-        """Say how the request ended. The first caller wins: it stood nearest to what happened.
+        """Record how the request ended. The first caller wins: it was nearest to what happened.
 
         `status` is that of the refusal that ended it, if one did.
         """
@@ -208,8 +216,8 @@ class Exchange:
 class Refusal(Exception):
     """The request ends here with a problem document (RFC 9457); the response stage writes it.
 
-    `code` is stable and machine-readable. `members` join the document, `headers` the answer. `close` ends the
-    client's connection after the answer: for requests whose framing cannot be trusted or was not read to its end.
+    `code` is stable and machine-readable. `members` join the document, `headers` the response. `close` ends the
+    client's connection after the response: for requests whose framing cannot be trusted or was not read to its end.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""The pipeline, in the order a request meets it."""
+"""The public application: the response stage, then the door to control surfaces or to the stages of the pipeline."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,9 +16,8 @@ from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
-from middlewares.live.byoc_middleware import ByocStreamMiddleware
-from middlewares.live.byoc_streams import Streams
-from middlewares.live.middleware import LiveMiddleware
+from middlewares.live.byoc_streams import ByocStreams
+from middlewares.live.middleware import ByocStreamMiddleware, LiveMiddleware
 from middlewares.live.stream_tokens import StreamTokenSigner
 from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.request_id import RequestIds
@@ -31,6 +30,33 @@ from middlewares.tenancy.names import for_caller
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
+from proxy.api.address_limit import AddressLimit
+from proxy.api.application import ROUTES, control_application
+from proxy.api.door import Door, Surface
+from proxy.api.edge import ControlEdgeMiddleware
+
+
+def public_application(pipeline: ASGIApp, settings: Settings, metrics: RequestMetrics) -> ASGIApp:
+    """Return the application of the public listener around `pipeline`."""
+    log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
+    door = Door(pipeline, control_surfaces(pipeline, settings))
+    # Outermost: whatever refuses a request, the client gets one shape of problem document, one log line, one metric.
+    return ExchangeMiddleware(ResponseMiddleware(door, cors=settings.edge.cors, log=log, metrics=metrics))
+
+
+def control_surfaces(pipeline: ASGIApp, settings: Settings) -> Sequence[Surface]:
+    """Return the control surfaces; the first row that matches a request target decides."""
+    control = partial(
+        ControlEdgeMiddleware,
+        settings=settings.control,
+        trusted_proxies=settings.edge.trusted_proxies,
+        address_limit=AddressLimit(settings.control.requests_per_minute),
+    )
+    return (
+        Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
+        Surface(b"/api/v1", "control-api", control(control_application(ROUTES))),
+        Surface(b"/.well-known", "well-known", control(control_application(()))),
+    )
 
 
 def pipeline(
@@ -40,23 +66,19 @@ def pipeline(
     credentials: CredentialCache,
     ledger: Ledger,
     sessions: Sessions,
-    streams: Streams,
+    streams: ByocStreams,
     affinity_table: AffinityTable,
     fleet: Fleet,
-    metrics: RequestMetrics,
 ) -> ASGIApp:
-    """The stages around `forwarder`, first to last."""
+    """Return the stages around `forwarder`, listed in the order in which a request meets them."""
     secret = settings.webhooks.secret
-    log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
     stream_tokens = StreamTokenSigner(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
-        # Outermost, for a refusal by any stage is an answer too: one shape, one log line, one set of metrics.
-        partial(ResponseMiddleware, cors=settings.edge.cors, log=log, metrics=metrics),
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
         partial(EdgeMiddleware, settings=settings.edge),
-        # Before a body is read: strangers cost a hash, not memory.
+        # Before a body is read: a request without a valid credential costs a hash, not memory.
         partial(AuthMiddleware, credentials=credentials),
-        # Once it is known who publishes; before the limits, for whoever has used up theirs may still end a stream.
+        # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
@@ -69,28 +91,27 @@ def pipeline(
         partial(
             TenancyMiddleware,
             affinity_table=affinity_table,
-            alone=len(fleet.gateways) == 1,
+            single_gateway=len(fleet.gateways) == 1,
             public_url=settings.public_url,
             media_url=settings.media_url,
         ),
-        # Last, so that the choice rests on health and load of this very moment.
+        # Last, so that the choice rests on the latest health and load.
         partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet, models=settings.chat_models()),
     ]
     app = forwarder
     for stage in reversed(stages):
         app = stage(app)
-    return ExchangeMiddleware(app)
+    return app
 
 
 class ExchangeMiddleware:
-    """Opens the exchange of each request."""
+    """Open the exchange of each request; everything further in finds it in the scope."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self._ids = RequestIds()
 
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Everything that follows finds the exchange in the scope."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["tollgate.exchange"] = Exchange(self._ids.mint(), time.monotonic(), scope["method"], scope["path"])
-        return self._app(scope, receive, send)
+        await self.app(scope, receive, send)

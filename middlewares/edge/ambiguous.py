@@ -1,4 +1,4 @@
-"""Members of a JSON body that the gateway would read differently from the gate. Pure.
+"""Members of a JSON body that the gateway would read differently from Tollgate. Pure.
 
 Go's decoder takes `Width` for `width`, lets a later member overwrite an earlier one, and merges a second list of
 objects into the first: what is left of a repeated member is no longer what any other reader sees. Such a body is
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from middlewares.edge.fields import Document, invalid
+from middlewares.edge.members import Document, invalid_parameter
 from middlewares.exchange import Refusal
 
 
@@ -19,36 +19,32 @@ def check_spelling(document: Document, names: frozenset[str]) -> None:
         return
     for name in document:
         if name not in names and name.casefold() in names:
-            raise invalid(name, f"must be spelled `{name.casefold()}`")
+            raise invalid_parameter(name, f"must be spelled `{name.casefold()}`")
 
 
-class Once:
-    """Names that an object may have once."""
+class UniqueNames:
+    """Member names that no JSON object of a body may have twice."""
 
     def __init__(self, *names: str) -> None:
         self._names = frozenset(names)
         self._quoted = [(name, b'"%b"' % name.encode()) for name in names]
 
-    def check(self, body: bytes, most: Mapping[str, int]) -> None:
+    def check(self, body: bytes, max_counts: Mapping[str, int]) -> None:
         """Raise `Refusal` (400) if an object in `body`, valid JSON, has one of the names twice.
 
-        `most`: how often a name may occur in an honest body, where that is more than once. Only a body in which a
-        name occurs more often, be it in a text, or that may spell names by escapes, is read again to make sure.
+        `max_counts`: how often a name may occur in an honest body, where that is more than once. Only a body in which a
+        name occurs more often, be it in a text, or that may spell names by escapes, is parsed again to make sure.
         """
-        count = body.count
-        for name, quoted in self._quoted:
-            if count(quoted) > 1 and count(quoted) > most.get(name, 1):
-                break
-        else:
-            if body.find(b"\\u") < 0:  # `in` takes bytes for a number first, and fails at that
-                return
+        repeated = any(body.count(quoted) > max_counts.get(name, 1) for name, quoted in self._quoted)
+        if not repeated and b"\\u" not in body:
+            return
         try:
-            json.loads(body, object_pairs_hook=self._unrepeated, parse_int=str, parse_float=str)
+            json.loads(body, object_pairs_hook=self._check_members, parse_int=str, parse_float=str)
         except RecursionError:
             raise Refusal(400, "malformed_json", "The body must be a JSON object: nested too deeply.") from None
 
-    def _unrepeated(self, members: Sequence[tuple[str, Any]]) -> None:
+    def _check_members(self, members: Sequence[tuple[str, Any]]) -> None:
         seen = [name for name, _ in members if name in self._names]
         for name in seen:
             if seen.count(name) > 1:
-                raise invalid(name, "is given twice; keep one of them")
+                raise invalid_parameter(name, "is given twice; keep one of them")

@@ -10,15 +10,16 @@ _decode = msgspec.json.Decoder().decode
 
 
 def too_large(limit: int) -> Refusal:
-    """The request body is over its limit, in bytes."""
+    """Return the refusal of a request body over its limit, in bytes."""
     return Refusal(413, "body_too_large", f"The body may have at most {limit} bytes here.", close=True)
 
 
-def limited(receive: Receive, limit: int) -> Receive:
-    """`receive` that raises `Refusal` (413) as soon as the body exceeds `limit` bytes.
+def limit_body(receive: Receive, limit: int) -> Receive:
+    """Return a `receive` that raises `Refusal` (413) as soon as the body exceeds `limit` bytes.
 
     For chunked bodies, whose length shows only while they stream. Whoever reads lets the refusal pass: it becomes
-    the answer if none has begun, otherwise the answer is cut off. Either way the gateway never sees a complete body.
+    the response if none has begun, otherwise the response is cut off. Either way the gateway never sees a complete
+    body.
     """
     total = 0
 
@@ -33,11 +34,11 @@ def limited(receive: Receive, limit: int) -> Receive:
     return receive_limited
 
 
-def to_its_end(receive: Receive, connection: ClientConnection) -> Receive:
-    """`receive` that still gives a body which arrived whole when its client has left in the meantime."""
+def keep_complete_body(receive: Receive, connection: ClientConnection) -> Receive:
+    """Return a `receive` that still gives a body which arrived whole when its client has left in the meantime."""
     ended = False
 
-    async def receive_to_its_end() -> Message:
+    async def receive_despite_disconnect() -> Message:
         nonlocal ended
         message = await receive()
         if message["type"] == "http.disconnect" and not ended and connection.body_received():
@@ -45,11 +46,14 @@ def to_its_end(receive: Receive, connection: ClientConnection) -> Receive:
         ended = not message.get("more_body", False)
         return message
 
-    return receive_to_its_end
+    return receive_despite_disconnect
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """The JSON object in `body`, UTF-8 without a byte order mark (RFC 8259 section 8.1). Raises `Refusal` (400)."""
+    """Return the JSON object in `body`, UTF-8 without a byte order mark (RFC 8259 section 8.1).
+
+    Raises `Refusal` (400) that says what is wrong, and at which byte.
+    """
     try:
         document = _decode(body)
     except UnicodeDecodeError:

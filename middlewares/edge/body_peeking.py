@@ -1,8 +1,8 @@
-"""Bodies that are read ahead, before admission, as far as units, model or safety depend on them; then replayed."""
+"""Bodies that are read before admission, as far as units, model or safety depend on them, and then replayed."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from starlette.types import Message, Receive
@@ -10,10 +10,10 @@ from starlette.types import Message, Receive
 from config.access import Edge
 from middlewares.connection import ClientConnection
 from middlewares.edge.body import parse_object
-from middlewares.edge.declared import declare, default_model, missing
-from middlewares.edge.form import ModelFinder, malformed, model_part
-from middlewares.edge.openai import chat_request
-from middlewares.exchange import Declared, Exchange, Refusal
+from middlewares.edge.declaration import declare, default_model, missing_members
+from middlewares.edge.form import ModelFinder, malformed_form, model_part
+from middlewares.edge.openai import to_gateway_chat
+from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
 
@@ -21,7 +21,7 @@ from middlewares.routing.traits import Dialect
 class ReplayableBody:
     """A body of which a part is read before it is forwarded, and then given to the stages that follow."""
 
-    __slots__ = ("_connection", "_declared", "_exchange", "_first", "_receive", "_route", "_settings")
+    __slots__ = ("_connection", "_declared", "_exchange", "_receive", "_replay", "_route", "_settings")
 
     def __init__(
         self, exchange: Exchange, route: Route, receive: Receive, connection: ClientConnection, settings: Edge
@@ -31,21 +31,29 @@ class ReplayableBody:
         self._receive = receive
         self._connection = connection
         self._settings = settings
-        self._first: Message | None = None
+        self._replay: Message | None = None
         """What was read, and is still to be given."""
-        self._declared: Declared | None = None
+        self._declared: Declaration | None = None
 
     async def receive(self) -> Message:
-        """The ASGI `receive` of the stages that follow."""
-        first, self._first = self._first, None
-        return await self._receive() if first is None else first
+        """Return the next message: what was read before comes first. It is the ASGI `receive` of later stages."""
+        replay, self._replay = self._replay, None
+        return await self._receive() if replay is None else replay
 
-    def _next(self) -> Awaitable[Message]:
-        """The next part of the body, or that the client left. One that is all here needs no timer."""
-        return self._receive() if self._connection.body_received() else self._in_time()
+    async def _next_chunk(self) -> tuple[bytes, bool]:
+        """Return the next chunk of the body, and whether more follow.
 
-    async def _in_time(self) -> Message:
-        """Raises `Refusal` (408) for a client that sends nothing for as long as a head may take."""
+        Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for as long as a head may take.
+        """
+        if self._connection.body_received():  # all of it is here: no timer is needed
+            message = await self._receive()
+        else:
+            message = await self._receive_with_timeout()
+        if message["type"] != "http.request":
+            raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def _receive_with_timeout(self) -> Message:
         try:
             async with asyncio.timeout(self._settings.header_seconds):
                 return await self._receive()
@@ -54,55 +62,53 @@ class ReplayableBody:
 
 
 class JsonBody(ReplayableBody):
-    """The body of a metered route: read ahead when a stage asks what it declares, then replayed.
+    """The body of a metered route: read whole when a stage calls `declare`, then replayed.
 
     Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
     """
 
     __slots__ = ()
 
-    async def declare(self) -> Declared:
-        """What the body declares. The principal has to be known.
+    async def declare(self) -> Declaration:
+        """Return what the body declares. The principal has to be known.
 
         Raises `Refusal`: 400 for a body that is no JSON object, a wrong parameter or a client that left; 408 when
         the client stops sending; 413 over the limit.
         """
         if self._declared is None:
             principal = self._exchange.principal
-            assert principal is not None  # noqa: S101 - strangers' bodies are not read
+            assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
             workload = self._route.workload
             body = await self._read()
             document = parse_object(body)
             if self._route.dialect is Dialect.OPENAI:
-                document = chat_request(document)
+                document = to_gateway_chat(document)
                 body = json.dumps(document).encode()
-            added = missing(workload, document, self._settings, principal.plan)
+            added = missing_members(workload, document, self._settings, principal.plan)
             self._declared = declare(workload, document, body, self._settings, principal.plan, added=added)
             if added:
-                body = with_members(body, added, first=not document)
-            self._first = {"type": "http.request", "body": body, "more_body": False}
+                body = add_members(body, added, first=not document)
+            self._replay = {"type": "http.request", "body": body, "more_body": False}
             self._exchange.content_length = len(body)
         return self._declared
 
     async def _read(self) -> bytes:
-        pieces = []
+        chunks = []
         more = True
         while more:
-            message = await self._next()
-            if message["type"] != "http.request":
-                raise _client_left()
-            pieces.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        return b"".join(pieces)
+            chunk, more = await self._next_chunk()
+            chunks.append(chunk)
+        return b"".join(chunks)
 
 
 class FormBody(ReplayableBody):
-    """The body of a form: read as far as the field that names its model, then replayed and passed on.
+    """The body of a form: read as far as the form field that names its model, then replayed and passed on.
 
-    Byte for byte, but for the configured model of a form that names none: it is put in front.
+    Byte for byte, but for the configured model of a form that names none: it is put before the first part. All heads
+    are checked, also those that pass after the request was admitted.
     """
 
-    __slots__ = ("_boundary",)
+    __slots__ = ("_boundary", "_finder")
 
     def __init__(
         self,
@@ -114,45 +120,55 @@ class FormBody(ReplayableBody):
         *,
         boundary: bytes,
     ) -> None:
-        """As of `ReplayableBody`. `boundary`: of the multipart body."""
+        """Take `boundary`, that of the multipart body, beside the arguments of `ReplayableBody`."""
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
+        self._finder = ModelFinder(boundary)
 
-    async def declare(self) -> Declared:
-        """The model of the form.
+    async def receive(self) -> Message:
+        """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
+        if self._replay is not None:
+            return await super().receive()
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._check(message.get("body", b""), more=message.get("more_body", False))
+        return message
+
+    async def declare(self) -> Declaration:
+        """Return the model of the form.
 
         Raises `Refusal`: 400 for what is no form, for one that names no model where none is configured, or too late,
         and for a client that left; 408 when the client stops sending; 413 over the limit.
         """
         if self._declared is None:
-            finder = ModelFinder(self._boundary)
-            model, more = None, True
-            while model is None:
-                if not more:
-                    raise malformed("it ends before its last boundary")
-                if len(finder.body) > (most := self._settings.max_form_bytes):
-                    raise malformed(f"its first {most} bytes name no model; send `model_id` before the files")
-                message = await self._next()
-                if message["type"] != "http.request":
-                    raise _client_left()
-                more = message.get("more_body", False)
-                model = finder.feed(message.get("body", b""))
-            added = b""
+            body, more = bytearray(), True
+            while self._finder.model is None:
+                if len(body) > (limit := self._settings.max_form_bytes):
+                    raise malformed_form(f"its first {limit} bytes name no model; send `model_id` before the files")
+                chunk, more = await self._next_chunk()
+                self._check(chunk, more=more)
+                body += chunk
+            model, added = self._finder.model, b""
             if not model:
                 model = default_model(self._route.workload, self._settings)
                 added = model_part(self._boundary, model)
+                body[self._finder.opening : self._finder.opening] = added
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
-            self._first = {"type": "http.request", "body": added + finder.body, "more_body": more}
-            self._declared = Declared(model=model)
+            self._replay = {"type": "http.request", "body": bytes(body), "more_body": more}
+            self._declared = Declaration(model=model)
         return self._declared
 
+    def _check(self, chunk: bytes, *, more: bool) -> None:
+        self._finder.feed(chunk)
+        if not more:
+            self._finder.finish()
 
-def _client_left() -> Refusal:
-    return Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
 
+def add_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:
+    """Return `body`, a JSON object, with more members at its end; `first`: it has none yet.
 
-def with_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:
-    """`body`, a JSON object, with more members at its end; `first`: it has none yet. Go reads the last of a name."""
+    Go takes the last of several members of one name.
+    """
     added = msgspec.json.encode(members)[1:]
     return body.rstrip(b" \t\r\n")[:-1] + (added if first else b"," + added)

@@ -1,145 +1,88 @@
-"""Finding the model in a form (RFC 7578) as it arrives. Pure.
+"""Finds the model in a form as it arrives. Pure."""
 
-Go takes the first value of a field (gateway contract section 1.1), so nothing after it has to be read. What two
-readers could read in two ways - folded or repeated part headers, encoded names, loose delimiters - is refused.
-"""
-
-import re
+from __future__ import annotations
 
 from middlewares.exchange import Headers, Refusal
+from middlewares.forms.grammar import FormError, PartHead, form_boundary
+from middlewares.forms.reader import FormReader
 
 FIELD = b"model_id"
-_HEAD_BYTES = 8_192
-_TOKEN = rb"[!#$%&'*+.^_`{|}~\w-]+"
-_LINE = re.compile(rb"(" + _TOKEN + rb"):([^\r\n]*)")
-_PARAMETER = rb";[ \t]*(" + _TOKEN + rb')=("(?:[^"\\]|\\.)*"|' + _TOKEN + rb")[ \t]*"
-_PARAMETERS = re.compile(_PARAMETER)
-_VALUE = re.compile(rb"([\w/-]+)[ \t]*((?:" + _PARAMETER + rb")*);?")
-_BOUNDARY = re.compile(rb"[\w'()+,./:=?-](?:[\w'()+,./:=? -]{0,68}[\w'()+,./:=?-])?")
-_PLAIN = (b"", b"7bit", b"8bit", b"binary")
+MODEL_BYTES = 256
+"""Longest name of a model, in bytes: it becomes a key in Redis, a label and part of every record."""
 
 
-def malformed(what: str) -> Refusal:
-    """A form that cannot be read, or not in one way only."""
-    return Refusal(400, "malformed_form", f"The body must be a multipart form: {what}.", close=True)
+def malformed_form(reason: str) -> Refusal:
+    """Return the refusal (400) of a form that two readers could read in two ways."""
+    return Refusal(400, "malformed_form", f"The body must be a multipart form: {reason}.", close=True)
 
 
 def boundary_of(headers: Headers) -> bytes | None:
-    """The boundary of a multipart body; None for a body of another kind, which the gateway refuses by itself."""
-    kinds = [value.strip() for name, value in headers if name == b"content-type"]
-    if not any(kind.lower().startswith(b"multipart/") for kind in kinds):
-        return None
-    if len(kinds) > 1:
-        raise malformed("it has two content types")
-    _, parameters = _parsed(kinds[0], "the content type")
-    boundary = parameters.get(b"boundary", b"")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise malformed("its content type has no usable boundary")
-    return boundary
+    """Return the boundary of a form; None for a body of another kind. Raises `Refusal` (400)."""
+    try:
+        return form_boundary(headers)
+    except FormError as error:
+        raise malformed_form(str(error)) from None
 
 
 def model_part(boundary: bytes, model: str) -> bytes:
-    """A part that names the model, to be put before the first one of the client."""
+    """Return a part that names the model, to be put before the first one of the client."""
     head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n' % (boundary, FIELD)
     return head + model.encode() + b"\r\n"
 
 
 class ModelFinder:
-    """Fed with a body from its start; keeps what it was fed in `body`."""
+    """Reads a form as it passes, checks every head, and finds the first `model_id`, as Go does."""
 
     def __init__(self, boundary: bytes) -> None:
-        self.body = bytearray()
-        self._delimiter = b"\r\n--" + boundary
-        self._names_model: bool | None = None
-        """Whether the part that is being read does; None: its head is still to come."""
-        self._part = 0
-        """Where the part begins: its head, then its content."""
-        self._seen = 0
-        """No delimiter starts before this place."""
+        self._reader = FormReader(boundary, self)
+        self._value: bytearray | None = None
+        self.model: str | None = None
+        """The model; empty where the form names none; None as long as neither is known."""
 
-    def feed(self, piece: bytes) -> str | None:
-        """The model; empty where the form ends without one; None: more is needed. Raises `Refusal` (400)."""
-        body = self.body
-        body += piece
-        if not self._part and not self._opened():
-            return None
-        while True:
-            if self._names_model is None and not self._head():
-                return None
-            at = body.find(self._delimiter, self._seen)
-            after = at + len(self._delimiter)
-            if at < 0 or len(body) < after + 2:
-                self._seen = at if at >= 0 else max(self._seen, len(body) - len(self._delimiter) + 1)
-                return None
-            end = bytes(body[after : after + 2])
-            if end not in (b"\r\n", b"--"):
-                if end[:1] in (b" ", b"\t", b"\r", b"\n", b"-"):
-                    raise malformed("a boundary is followed by something else than a line's end")
-                self._seen = after
-                continue
-            if self._names_model and (model := self._text(at)):
-                return model
-            if self._names_model or end == b"--":
-                return ""
-            self._names_model = None
-            self._part = self._seen = after + 2
+    @property
+    def opening(self) -> int:
+        """Where in the body the first boundary begins."""
+        return self._reader.opening
 
-    def _opened(self) -> bool:
-        """Whether the first delimiter has been read."""
-        opening = self._delimiter[2:] + b"\r\n"
-        if not opening.startswith(self.body[: len(opening)]):
-            raise malformed("it does not start with its boundary")
-        if len(self.body) < len(opening):
-            return False
-        self._part = len(opening)
-        return True
-
-    def _head(self) -> bool:
-        """Whether the head of a part has been read."""
-        end = self.body.find(b"\r\n\r\n", self._part, self._part + _HEAD_BYTES)
-        if end < 0:
-            if len(self.body) >= self._part + _HEAD_BYTES:
-                raise malformed(f"the head of a part is longer than {_HEAD_BYTES} bytes")
-            return False
-        self._names_model = _names_model(bytes(self.body[self._part : end]))
-        self._part = end + 4
-        self._seen = end + 2  # an empty part's delimiter begins with the line's end before it
-        return True
-
-    def _text(self, end: int) -> str:
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body. Raises `Refusal` (400)."""
         try:
-            return self.body[self._part : end].decode()
-        except UnicodeDecodeError:
-            raise malformed("its `model_id` is not UTF-8") from None
+            self._reader.feed(chunk)
+        except FormError as error:
+            raise malformed_form(str(error)) from None
+        self._conclude()
 
+    def finish(self) -> None:
+        """Take note that the body has ended. Raises `Refusal` (400) where the form has not."""
+        try:
+            self._reader.finish()
+        except FormError as error:
+            raise malformed_form(str(error)) from None
+        self._conclude()
 
-def _names_model(head: bytes) -> bool:
-    """Whether a part with these header lines is the value of the field that names the model."""
-    fields: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n"):
-        whole = _LINE.fullmatch(line)
-        if whole is None or whole[1].lower() in fields:
-            raise malformed("the head of a part is not made of distinct fields, one a line")
-        fields[whole[1].lower()] = whole[2].strip()
-    if fields.get(b"content-transfer-encoding", b"").lower() not in _PLAIN:
-        raise malformed("a part has a transfer encoding")
-    kind, parameters = _parsed(fields.get(b"content-disposition", b""), "the disposition of a part")
-    name = parameters.get(b"name", b"")
-    if kind != b"form-data" or b"\\" in name or any(each.startswith(b"name*") for each in parameters):
-        raise malformed("a part has no plain `form-data` name")
-    if name != FIELD:
+    def _conclude(self) -> None:
+        if self.model is None and self._reader.complete:
+            self.model = ""
+
+    def begin_part(self, head: PartHead) -> bool:
+        """Want the first value that names the model."""
+        if self.model is None and head.name == FIELD and not head.is_file:
+            self._value = bytearray()
+            return True
         return False
-    if any(b"*" in each for each in parameters):
-        raise malformed("`model_id` has an encoded parameter")
-    return not parameters.get(b"filename")
 
+    def part_data(self, data: bytes) -> None:
+        """Keep the model's name."""
+        if self._value is not None:
+            self._value += data
+            if len(self._value) > MODEL_BYTES:
+                raise FormError(f"its `model_id` is longer than {MODEL_BYTES} bytes")
 
-def _parsed(value: bytes, what: str) -> tuple[bytes, dict[bytes, bytes]]:
-    """A value such as `form-data; name="a"`, its words in lower case, its quotes removed."""
-    whole = _VALUE.fullmatch(value)
-    if whole is None:
-        raise malformed(f"{what} cannot be read")
-    pairs = [(name.lower(), text.strip(b'"')) for name, text in _PARAMETERS.findall(whole[2])]
-    if len(dict(pairs)) < len(pairs):
-        raise malformed(f"{what} has a parameter twice")
-    return whole[1].lower(), dict(pairs)
+    def end_part(self, head: PartHead) -> None:
+        """Read the model's name."""
+        if self._value is not None:
+            try:
+                self.model = self._value.decode()
+            except UnicodeDecodeError:
+                raise FormError("its `model_id` is not UTF-8") from None
+            self._value = None

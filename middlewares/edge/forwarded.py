@@ -10,17 +10,17 @@ Network = IPv4Network | IPv6Network
 def client_of(
     peer: str, scheme: str, forwarded_for: bytes, forwarded_proto: bytes, trusted: Sequence[Network]
 ) -> tuple[str, str]:
-    """Address and scheme of the client.
+    """Return address and scheme of the client.
 
     `peer` and `scheme` are the connection's own. Only when `peer` is in `trusted` do the values of X-Forwarded-For
     and X-Forwarded-Proto count: the right-most address that is not a trusted proxy is the client, and the right-most
-    scheme is the one the nearest proxy was asked with. A hop that is no address ends the search.
+    scheme is the one that the nearest proxy was requested with. A hop that is no address ends the search.
     """
-    address = _address(peer) if trusted else None
+    address = _parse_address(peer) if trusted else None
     if address is None or not _is_in(address, trusted):
         return peer, scheme
     for hop in reversed(forwarded_for.split(b",")):
-        found = _address(hop.decode("latin-1").strip())
+        found = _parse_address(hop.decode("latin-1").strip())
         if found is None:
             break
         address = found
@@ -35,8 +35,8 @@ def _is_in(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> b
 
 
 @lru_cache(maxsize=4096)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """The address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`."""
+def _parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

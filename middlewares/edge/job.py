@@ -1,7 +1,7 @@
-"""The `Livepeer` header of BYOC requests, read (gateway contract sections 1.7 and 3). Pure.
+"""Reading the `Livepeer` header of BYOC requests (gateway contract sections 1.7 and 3). Pure.
 
-What a client may say: capability, request, parameters and a timeout. Orchestrators, sender, signature, worker URL and
-job id are not its business; the header for the gateway is written anew, from a `Job` and the tier's configuration.
+A client may choose capability, request, parameters and a timeout. Orchestrators, sender, signature, worker URL and job
+id are not its choice; the header for the gateway is written anew, from a `Job` and the tier's configuration.
 """
 
 import base64
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from config.workloads import Unit
-from middlewares.exchange import Declared, Exchange, Job, Refusal
+from middlewares.exchange import Declaration, Exchange, Job, Refusal
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Measure, StreamStep
@@ -20,19 +20,21 @@ _SEARCH_SECONDS = 5
 """What the gateway adds to the job's timeout when it calls an orchestrator."""
 
 
-class _Header(msgspec.Struct):
+class _JobHeader(msgspec.Struct):
+    """The members of the header that a client may choose."""
+
     capability: str
     timeout_seconds: int
     request: str = "{}"
     parameters: str = "{}"
 
 
-_HEADER = msgspec.json.Decoder(_Header)
+_HEADER = msgspec.json.Decoder(_JobHeader)
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
-def read_job(header: bytes, longest_seconds: int) -> Job:
-    """The job in a header: base64 of a JSON object. Its timeout is cut to `longest_seconds`.
+def read_job(header: bytes, max_seconds: int) -> Job:
+    """Return the job in a header, base64 of a JSON object; its timeout is cut to `max_seconds`.
 
     Raises `Refusal` (400, `malformed_job`) that says what is wrong.
     """
@@ -53,23 +55,23 @@ def read_job(header: bytes, longest_seconds: int) -> Job:
     if read.timeout_seconds < 1:
         raise _malformed("`timeout_seconds` must be a whole number from 1")
     parameters = {name: value for name, value in parameters.items() if name.casefold() != "orchestrators"}
-    return Job(read.capability, read.request, parameters, min(read.timeout_seconds, longest_seconds))
+    return Job(read.capability, read.request, parameters, min(read.timeout_seconds, max_seconds))
 
 
-def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declared]]:
-    """What a BYOC request declares: its capability is its model. The principal has to be known when it is asked."""
+def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declaration]]:
+    """Return the `declare` of a BYOC request, whose capability is its model. It needs a known principal."""
 
-    async def declare() -> Declared:
+    async def declare() -> Declaration:
         principal = exchange.principal
-        assert principal is not None  # noqa: S101 - strangers' jobs are not read
+        assert principal is not None  # noqa: S101 - jobs of unknown callers are not read
         exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
-        return Declared(job.capability, _longest(route, job))
+        return Declaration(job.capability, _reserved_units(route, job))
 
     return declare
 
 
-def _longest(route: Route, job: Job) -> dict[Unit, int]:
-    """Return what is reserved for the job: the time a gateway gives a request, or one tick of a stream."""
+def _reserved_units(route: Route, job: Job) -> dict[Unit, int]:
+    """Return the time to reserve for the job: what a gateway gives a request, or one tick of a stream."""
     if route.meter is Measure.WALL_TIME:
         return {Unit.MILLISECONDS: (job.timeout_seconds + _SEARCH_SECONDS) * 1000}
     return {Unit.MILLISECONDS: STREAM_TICK_MS} if route.stream is StreamStep.START else {}

@@ -1,4 +1,4 @@
-"""The first stage: refuses what must not pass, recognises the route, and strips what a client may not say."""
+"""The first stage: refuses what must not pass, finds the route, and strips what a client may not send."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
 from middlewares.connection import ClientConnection
-from middlewares.edge.body import limited, to_its_end, too_large
+from middlewares.edge.body import keep_complete_body, limit_body, too_large
 from middlewares.edge.body_peeking import FormBody, JsonBody
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
-from middlewares.edge.headers import sort_headers, without_nominated
+from middlewares.edge.headers import drop_nominated, sort_headers
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_request
-from middlewares.edge.target import check_path, split_target, without_reserved
+from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
 from middlewares.exchange import Exchange, Headers, Refusal
 from middlewares.routes import MATCHER
 from middlewares.routing.route import Route
@@ -21,10 +21,10 @@ from middlewares.routing.traits import Body
 
 
 class EdgeMiddleware:
-    """Fills the exchange's edge part, or raises `Refusal`.
+    """Fills in the edge part of the exchange, or raises `Refusal`.
 
-    Needs `tollgate.target` of the server in the scope: the request target as received, because `path` no longer tells
-    an absolute-form target from a path. The server also bounds the request head, as it reads it.
+    Needs the server's `tollgate.target` in the scope: the request target as received, because `path` does not show
+    whether it was an absolute-form target. The server also bounds the request head, as it reads it.
     """
 
     def __init__(self, app: ASGIApp, *, settings: Edge) -> None:
@@ -64,10 +64,10 @@ class EdgeMiddleware:
         )
 
         if route.outlives_client:
-            receive = to_its_end(receive, connection)
+            receive = keep_complete_body(receive, connection)
         limit = settings.max_json_bytes if route.body is Body.JSON else settings.max_body_bytes
         if length is None:
-            receive = limited(receive, limit)
+            receive = limit_body(receive, limit)
         elif length > limit:
             raise too_large(limit)
         if route.body is not Body.STREAMED:
@@ -113,14 +113,14 @@ def _route(method: str, target: bytes) -> tuple[bytes, bytes, Route]:
 
 def _target(path: bytes, query: bytes) -> bytes:
     if query:
-        query = without_reserved(query)
+        query = drop_reserved_parameters(query)
     return path + b"?" + query if query else path
 
 
 def _gateway_headers(headers: Headers, read: dict[bytes, bytes], route: Route, request_id: bytes) -> Headers:
     """Return the headers for the gateway. X-Forwarded-For carries the request id, which its payment events repeat."""
     if b"connection" in read:
-        headers = without_nominated(headers, read[b"connection"])
+        headers = drop_nominated(headers, read[b"connection"])
     if route.reads_response:
         headers.append((b"accept-encoding", b"identity"))
     elif b"accept-encoding" in read:

@@ -1,13 +1,13 @@
-"""From a request as OpenAI clients write it to one of `/llm` (gateway contract section 1.2). Pure.
+"""Translation of a request as OpenAI clients write it into one of `/llm` (gateway contract section 1.2). Pure.
 
-The gateway drops members that it does not know. Where the answer would then be another than the client asked for,
-the request is refused instead; what merely tunes or labels it is left out.
+The gateway drops members that it does not know. Where the response would then differ from what the client requested,
+the request is refused instead; a member that merely tunes or labels it is left out.
 """
 
 from typing import Any
 
 from middlewares.edge.ambiguous import check_spelling
-from middlewares.edge.fields import Document, invalid
+from middlewares.edge.members import Document, invalid_parameter
 
 _KEPT = ("model", "messages", "max_tokens", "stream", "temperature", "top_p", "top_k")
 _KNOWN = frozenset({*_KEPT, "max_completion_tokens"})
@@ -20,17 +20,17 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "stop": ([], ""),
     "tools": ([],),
 }
-"""Members that change the answer, and their values that do not."""
+"""Members that change the response, with the values that do not."""
 _ROLES = {"developer": "system"}
-"""What newer models call it."""
+"""Newer names of roles, and the gateway's."""
 
 
-def chat_request(document: Document) -> dict[str, Any]:
-    """The document for the gateway. Raises `Refusal` (400, `invalid_parameter`) for what it cannot do."""
+def to_gateway_chat(document: Document) -> dict[str, Any]:
+    """Return the document for the gateway. Raises `Refusal` (400, `invalid_parameter`) for what it cannot do."""
     check_spelling(document, _KNOWN)
     for name, neutral in _NEUTRAL.items():
         if document.get(name) is not None and document[name] not in neutral:
-            raise invalid(name, "is not supported by the models behind this gate; leave it out")
+            raise invalid_parameter(name, "is not supported by the models behind Tollgate; leave it out")
     chat = {name: document[name] for name in _KEPT if document.get(name) is not None}
     if document.get("max_completion_tokens") is not None:
         chat["max_tokens"] = document["max_completion_tokens"]
@@ -40,12 +40,12 @@ def chat_request(document: Document) -> dict[str, Any]:
 
 
 def _message(message: Any, name: str) -> Any:
-    """Role and content of a message; what is no message is for others to judge."""
+    """Return role and content of a message; `check_chat` refuses what is none."""
     if not isinstance(message, dict):
         return message
     check_spelling(message, frozenset({"role", "content", "tool_calls"}))
     if message.get("tool_calls"):
-        raise invalid(f"{name}.tool_calls", "is not supported by the models behind this gate; leave it out")
+        raise invalid_parameter(f"{name}.tool_calls", "is not supported by the models behind Tollgate; leave it out")
     role, content = message.get("role"), message.get("content")
     if isinstance(content, list):
         content = "".join(_text(part, f"{name}.content[{at}]") for at, part in enumerate(content))
@@ -54,6 +54,6 @@ def _message(message: Any, name: str) -> Any:
 
 def _text(part: Any, name: str) -> str:
     if not isinstance(part, dict) or part.get("type") != "text" or not isinstance(part.get("text"), str):
-        raise invalid(name, "must be a text; the models behind this gate take nothing else")
+        raise invalid_parameter(name, "must be a text; the models behind Tollgate take nothing else")
     text: str = part["text"]
     return text

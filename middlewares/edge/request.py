@@ -1,6 +1,6 @@
-"""What makes a request ambiguous: two readers could disagree on where it ends or whom it addresses.
+"""Checks for ambiguous requests: two readers could disagree on where they end or whom they address. Pure.
 
-Such a request is refused and its connection closed, so that nothing after it is read as a request. Pure.
+Such a request is refused and its connection closed, so that nothing after it is read as a request.
 """
 
 import re
@@ -13,33 +13,35 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]
 _MAX_LENGTH_DIGITS = 18
 
 
-def refuse(detail: str, *, status: int = 400, code: str = "malformed_request") -> Refusal:
-    """A refusal after which nothing more is read from the connection."""
+def closing_refusal(detail: str, *, status: int = 400, code: str = "malformed_request") -> Refusal:
+    """Return a refusal after which nothing more is read from the connection."""
     return Refusal(status, code, detail, close=True)
 
 
 def check_request(method: str, http_version: str, read: Mapping[bytes, bytes]) -> None:
-    """Version, method, Host and Upgrade. `read`: the values the edge reads, by field name. Raises `Refusal`."""
+    """Check version, method, Host and Upgrade; `read`: values that the edge reads, by header. Raises `Refusal`."""
     if http_version not in ("1.1", "1.0"):
-        raise refuse("Use HTTP/1.1.", status=505, code="http_version_not_supported")
+        raise closing_refusal("Use HTTP/1.1.", status=505, code="http_version_not_supported")
     if method in ("CONNECT", "TRACE"):
-        raise refuse(f"{method} is not served here.", status=501, code="method_not_implemented")
+        raise closing_refusal(f"{method} is not served here.", status=501, code="method_not_implemented")
     if not _valid_hosts[read.get(b"host", b"")]:
-        raise refuse("The request needs exactly one Host field, with a host and optionally a port.")
+        raise closing_refusal("The request needs exactly one Host header, with a host and optionally a port.")
     if b"upgrade" in read:
-        raise refuse("The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused")
+        raise closing_refusal(
+            "The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused"
+        )
 
 
-def valid_host(host: bytes) -> bool:
-    """Is this value of Host one host with at most a port (RFC 9110 section 7.2)?"""
+def is_valid_host(host: bytes) -> bool:
+    """Return True if this value of Host is one host with at most a port (RFC 9110 section 7.2)."""
     return _HOST.fullmatch(host.strip(b" \t")) is not None
 
 
-_valid_hosts = BoundedCache(valid_host, room=1024)
+_valid_hosts = BoundedCache(is_valid_host, room=1024)
 
 
 def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:
-    """Length of the request body in bytes, 0 without one, None for a chunked one (RFC 9112 section 6.3).
+    """Return the length of the request body in bytes, 0 without one, None for a chunked one (RFC 9112 section 6.3).
 
     Raises `Refusal` for framing that RFC 9112 section 6.1 calls faulty, and for any coding but `chunked`.
     """
@@ -48,14 +50,14 @@ def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:
     if coding is None:
         digits = b"0" if length is None else length.strip(b" \t")
         if not digits.isdigit() or len(digits) > _MAX_LENGTH_DIGITS:
-            raise refuse("Content-Length must be one decimal number.")
+            raise closing_refusal("Content-Length must be one decimal number.")
         return int(digits)
     if length is not None:
-        raise refuse("A request has either Content-Length or Transfer-Encoding, not both.")
+        raise closing_refusal("A request has either Content-Length or Transfer-Encoding, not both.")
     if http_version == "1.0":
-        raise refuse("HTTP/1.0 has no Transfer-Encoding; send Content-Length.")
+        raise closing_refusal("HTTP/1.0 has no Transfer-Encoding; send Content-Length.")
     if coding.strip(b" \t").lower() != b"chunked":
-        raise refuse(
+        raise closing_refusal(
             "The only transfer coding understood here is `chunked`.",
             status=501,
             code="transfer_coding_not_implemented",

@@ -1,9 +1,9 @@
-"""The request target: origin-form only, a path with one reading, a query without reserved parameters. Pure."""
+"""Rules for request targets: origin-form only, a path with one reading, no reserved query parameters. Pure."""
 
 import re
 from urllib.parse import unquote_to_bytes
 
-from middlewares.edge.request import refuse
+from middlewares.edge.request import closing_refusal
 
 RESERVED_PARAMETERS = frozenset({b"orchestrator", b"rtmpoutput", b"streamid", b"pipeline", b"tollgate"})
 """With these a client chooses orchestrators, outputs and other tenants' streams (gateway contract section 3);
@@ -13,40 +13,40 @@ _UNCLEAR_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|25|2[EeF
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes]:
-    """Path and query of an origin-form target (RFC 9112 section 3.2.1). Raises `Refusal` for every other form."""
+    """Return path and query of an origin-form target (RFC 9112 section 3.2.1). Raises `Refusal` for other forms."""
     if not target.startswith(b"/"):
-        raise refuse("The request target must be a path that starts with `/`.")
+        raise closing_refusal("The request target must be a path that starts with `/`.")
     path, _, query = target.partition(b"?")
-    if target.find(b"#") >= 0 or not target.isascii():  # `in` takes bytes for a number first, and fails at that
-        raise refuse("The request target holds a character that must be percent-encoded.")
+    if b"#" in target or not target.isascii():
+        raise closing_refusal("The request target holds a character that must be percent-encoded.")
     return path, query
 
 
 def check_path(path: bytes) -> None:
-    """Refuse a path that another reader might normalise into a different one.
+    """Raise `Refusal` (400) for a path that another reader might normalise into a different one.
 
     That is: empty and dot segments, backslashes, broken escapes, and escapes of `.`, `/`, `\\`, `%` and control
     characters. The gateway decodes once and BYOC workers may decode again.
     """
     if b"//" in path or b"\\" in path or (b"/." in path and not {b".", b".."}.isdisjoint(path.split(b"/"))):
-        raise refuse("The path holds an empty or dot segment or a backslash; send it in its plain form.")
+        raise closing_refusal("The path holds an empty or dot segment or a backslash; send it in its plain form.")
     if b"%" in path and _UNCLEAR_ESCAPE.search(path):
-        raise refuse("The path holds a broken or unsafe percent-escape; send it in its plain form.")
+        raise closing_refusal("The path holds a broken or unsafe percent-escape; send it in its plain form.")
 
 
-def without_reserved(query: bytes) -> bytes:
-    """`query` without its reserved parameters; every other byte stays, in order."""
+def drop_reserved_parameters(query: bytes) -> bytes:
+    """Return `query` without its reserved parameters; every other byte stays, in order."""
     parameters = query.split(b"&")
     kept = [parameter for parameter in parameters if not _is_reserved(parameter)]
     return query if len(kept) == len(parameters) else b"&".join(kept)
 
 
 def _is_reserved(parameter: bytes) -> bool:
-    """Also when an older reader would take `;` for a separator."""
-    return any(_plain(part) in RESERVED_PARAMETERS for part in parameter.split(b";"))
+    """Return True if a parameter is reserved, also for older readers, which take `;` for a separator."""
+    return any(_normalised_name(part) in RESERVED_PARAMETERS for part in parameter.split(b";"))
 
 
-def _plain(parameter: bytes) -> bytes:
+def _normalised_name(parameter: bytes) -> bytes:
     name = parameter.partition(b"=")[0]
     if b"%" in name:
         name = unquote_to_bytes(name)

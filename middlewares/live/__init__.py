@@ -1,1 +1,1 @@
-"""Live video-to-video signalling: what the gate adds to it, and what it answers in the gateway's place."""
+"""Live video-to-video signalling and BYOC streams: what Tollgate adds to them, and answers in the gateway's place."""

@@ -1,13 +1,13 @@
-"""BYOC streams: paid for the time from their start to their stop.
+"""BYOC streams: paid for by the time from their start to their stop.
 
-No heartbeat tells of them (gateway contract section 5.3), so the gate keeps the time itself. A successful start opens
-a session in Redis, in the moment that the request's own hold ends. The session is ticked by whichever worker is there:
-a tick charges the time since the one before and reserves the next. Stop charges the rest to the millisecond, at any
-worker and also after a restart; a gateway that knows the stream no more (404) has stopped it as well. Each step is
-one conditional script, so nothing is charged twice.
+No heartbeat reports them (gateway contract section 5.3), so Tollgate keeps the time itself. A successful start opens a
+session in Redis, which takes over the hold of the request. Any worker ticks it: a tick charges the time since the one
+before and reserves the next. Stop charges the rest to the millisecond, at any worker and also after a restart; a
+gateway that does not know the stream any more (404) has stopped it as well. Each step is one conditional script, so
+nothing is charged twice.
 
-A stream that is never stopped goes on being charged until its balance, its caps or `byoc_stream_seconds` of its plan
-are used up; then it is stopped at its gateway. What a gate does not see for longer than `GAP_MS` is not charged.
+A stream that is never stopped is charged until its balance, its caps or `byoc_stream_seconds` of its plan are used up;
+then it is stopped at its gateway. Time between ticks that are more than `GAP_MS` apart is not charged.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from middlewares.ledger.settlement.settler import SETTLE_SECONDS
 from middlewares.routing.traits import StreamStep
 from middlewares.store import ScriptRunner, StoreError
 
-RESPONSE_BYTES = 1 << 20
-"""A longer answer to a start is passed on unread; the gateway's have a few KiB."""
+MAX_RESPONSE_BYTES = 1 << 20
+"""A longer response to a start is passed on unread; the gateway's have a few KiB."""
 GAP_MS = 300_000
+"""Longest time between two ticks that is charged."""
 GRACE_MS = 60_000
-"""A stream without a session that began so long ago will get none any more."""
+"""Age at which a stream without a session will not get one any more."""
 
 
 class ActiveStream(msgspec.Struct, frozen=True):
-    """A stream that a gateway was told to start."""
+    """A stream that was started at a gateway and not stopped."""
 
     app: str
     gateway: str
@@ -53,47 +54,47 @@ class ActiveStream(msgspec.Struct, frozen=True):
     """Redis time, Unix milliseconds."""
 
 
-class _Started(msgspec.Struct):
-    """The answer to a start (gateway contract section 1.7), as far as it matters here."""
+class _StartResponse(msgspec.Struct):
+    """The part of the response to a start that is read (gateway contract section 1.7)."""
 
     stream_id: str
 
 
-_STARTED = msgspec.json.Decoder(_Started)
-_LIVING = msgspec.json.Decoder(ActiveStream)
+_START_RESPONSE = msgspec.json.Decoder(_StartResponse)
+_ACTIVE_STREAM = msgspec.json.Decoder(ActiveStream)
 
 
-class Streams:
-    """One per worker; all that is known of streams is in Redis."""
+class ByocStreams:
+    """Opens, charges and ends the sessions of BYOC streams; their whole state is in Redis."""
 
     def __init__(self, runner: ScriptRunner, keys: RedisKeys, ledger: Ledger, *, tick: int = STREAM_TICK_MS) -> None:
-        """`tick`, in milliseconds, is how often a stream is charged."""
+        """Charge a stream every `tick` milliseconds."""
         self.tick = tick
         self._runner = runner
         self._keys = keys
         self._ledger = ledger
         self._sessions = Sessions(runner, keys, tick=tick, gap=GAP_MS, workload=Workload.BYOC)
 
-    def following(self, exchange: Exchange, send: Send) -> Send:
-        """`send` for an exchange that starts or stops a stream, which is noted before its client hears of it.
+    def track_response(self, exchange: Exchange, send: Send) -> Send:
+        """Return a `send` for an exchange that starts or stops a stream: the session begins or ends before it sends.
 
-        Raises `Refusal` (503) for a start while Redis is away: there is nothing to keep its time in.
+        Raises `Refusal` (503) for a start while Redis is unavailable, where its time cannot be kept.
         """
         assert exchange.route is not None  # noqa: S101 - edge stands before this stage
         if exchange.method != "POST":
             return send
         if exchange.route.stream is StreamStep.STOP:
-            return self._stopping(exchange, send)
+            return self._track_stop(exchange, send)
         if exchange.hold is None or exchange.hold.local:
-            raise _unavailable("A stream cannot be started right now, for its time could not be kept.")
-        return self._starting(exchange, send)
+            raise _store_unavailable("A stream cannot be started right now, because its time cannot be recorded.")
+        return self._track_start(exchange, send)
 
-    def _starting(self, exchange: Exchange, send: Send) -> Send:
-        """Holds the answer back until it is whole: it names the stream. What names none passes as it is."""
+    def _track_start(self, exchange: Exchange, send: Send) -> Send:
+        """Hold the response back until it is whole, because it names the stream; one that names none is passed on."""
         head: Message | None = None
         body = bytearray()
 
-        async def send_starting(message: Message) -> None:
+        async def send_after_start(message: Message) -> None:
             nonlocal head
             if message["type"] == "http.response.start" and message["status"] == 200:
                 head = message
@@ -103,74 +104,77 @@ class Streams:
                 return
             body.extend(message.get("body", b""))
             more = message.get("more_body", False)
-            if more and len(body) <= RESPONSE_BYTES:
+            if more and len(body) <= MAX_RESPONSE_BYTES:
                 return
-            stream = None if more else decode(_STARTED, body)
-            if stream is not None:
-                await self._begin(exchange, stream.stream_id)
+            response = None if more else decode(_START_RESPONSE, body)
+            if response is not None:
+                await self._begin(exchange, response.stream_id)
             start, head = head, None
             await send(start)
             await send({**message, "body": bytes(body)})
 
-        return send_starting
+        return send_after_start
 
     async def _begin(self, exchange: Exchange, stream: str) -> None:
         hold, policy = exchange.hold, exchange.policy
-        assert hold is not None and policy is not None  # noqa: S101, PT018 - `following` has looked
+        assert hold is not None and policy is not None  # noqa: S101, PT018 - `track_response` checked them
         milliseconds = round((time.monotonic() - exchange.started) * 1000)
         event = event_of(self._ledger, exchange, hold, Usage(), milliseconds)
         request = Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=event.time)
-        living = ActiveStream(hold.app, exchange.gateway, event.time)
-        exchange.hold = None  # whatever comes of it: its fate would not be known
+        active = ActiveStream(hold.app, exchange.gateway, event.time)
+        exchange.hold = None  # also if this fails: the session may have taken it over all the same
         self._ledger.stop_renewing(hold)
         try:
-            await self._note(hold.app, stream, ENCODER.encode(living))
+            await self._record(hold.app, stream, ENCODER.encode(active))
             denied = await self._sessions.follow(request, stream, policy)
         except StoreError:
-            raise _unavailable("The stream was started, but its time cannot be kept: it will be stopped.") from None
+            raise _store_unavailable(
+                "The stream was started, but its time cannot be recorded: it will be stopped."
+            ) from None
         if denied is not None:
-            raise _refused(denied)
+            raise _limit_reached(denied)
 
-    def _stopping(self, exchange: Exchange, send: Send) -> Send:
-        async def send_stopping(message: Message) -> None:
+    def _track_stop(self, exchange: Exchange, send: Send) -> Send:
+        async def send_after_stop(message: Message) -> None:
             if message["type"] == "http.response.start" and (message["status"] < 300 or message["status"] == 404):
                 assert exchange.principal is not None  # noqa: S101 - auth stands before this
                 try:
-                    await self.end(exchange.principal.app, stream_of(exchange.target))
+                    await self.end(exchange.principal.app, stream_id_of(exchange.target))
                 except StoreError:
-                    detail = "The stream was stopped, but its end could not be written down; stop it once more."
-                    raise _unavailable(detail) from None
+                    detail = "The stream was stopped, but its end could not be recorded; stop it once more."
+                    raise _store_unavailable(detail) from None
             await send(message)
 
-        return send_stopping
+        return send_after_stop
 
     async def end(self, app: str, stream: str) -> None:
-        """It has been stopped: charge what no tick has charged. Raises `StoreError`; then it can be called again."""
+        """End a stopped stream: charge what no tick has charged. Raises `StoreError`; then it can be called again."""
         await self._sessions.end(app, stream)
-        await self._note(app, stream)
+        await self._record(app, stream)
 
-    async def living(self) -> Mapping[str, ActiveStream]:
-        """All streams that were started and not stopped, by their ids. Raises `StoreError`."""
+    async def active(self) -> Mapping[str, ActiveStream]:
+        """Return all streams that were started and not stopped, by their ids. Raises `StoreError`."""
         found: dict[str, ActiveStream] = {}
         for reply in await gather_bounded(self._list, self._keys.tags):
             pairs = zip(reply[::2], reply[1::2], strict=True)
-            found |= {stream.decode(): _LIVING.decode(text) for stream, text in pairs}
+            found |= {stream.decode(): _ACTIVE_STREAM.decode(text) for stream, text in pairs}
         return found
 
     async def find(self, app: str, stream: str) -> Found | None:
-        """Its session; None where it has none. Raises `StoreError`."""
+        """Return the stream's session; None where it has none. Raises `StoreError`."""
         return await self._sessions.find(app, stream)
 
     async def charge_until_now(self, found: Found, policy: Policy | None) -> bool:
-        """Charge it until it was found. False: it must be stopped, by its limits.
+        """Charge a session up to the time at which it was found. Return False if the stream has to be stopped.
 
-        `policy` is that of its principal, None where that may not use it any more. Raises `StoreError`.
+        `policy`: limits and prices of its principal now; None: the principal may not use it any more. Raises
+        `StoreError`.
         """
         over = policy is None or found.session.milliseconds >= policy.plan.byoc_stream_seconds * 1000
         return await self._sessions.tick(found, None if over else policy)
 
-    async def _note(self, app: str, stream: str, *value: bytes) -> None:
-        """Write down that it was started, or, without a value, that it has ended."""
+    async def _record(self, app: str, stream: str, *value: bytes) -> None:
+        """Record that a stream was started, or, without a value, that it has ended."""
         key = self._keys.streams(self._keys.tag(app))
         await self._runner.run(STREAMS, [key], [stream, *value], deadline=SETTLE_SECONDS)
 
@@ -178,15 +182,15 @@ class Streams:
         return await self._runner.run(STREAMS, [self._keys.streams(tag)], [], deadline=SETTLE_SECONDS)
 
 
-def stream_of(target: bytes) -> str:
-    """The stream id in `/process/stream/{id}/...`."""
+def stream_id_of(target: bytes) -> str:
+    """Return the stream id in `/process/stream/{id}/...`."""
     return target.split(b"/", 4)[3].decode("ascii", "replace")
 
 
-def _refused(denied: Denied) -> Refusal:
+def _limit_reached(denied: Denied) -> Refusal:
     detail = f"The stream may not go on ({denied.limit_state.policy}); it will be stopped."
     return Refusal(402, denied.code, detail, members={"policy": denied.limit_state.policy})
 
 
-def _unavailable(detail: str) -> Refusal:
+def _store_unavailable(detail: str) -> Refusal:
     return Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"2")])

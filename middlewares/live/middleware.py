@@ -1,4 +1,4 @@
-"""Signs WHIP requests, so that the gateway's question about them can be answered, and ends WHIP sessions."""
+"""The stages of streams: one for live video-to-video, one for BYOC streams."""
 
 from __future__ import annotations
 
@@ -9,81 +9,84 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Declared, Exchange, Refusal
+from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.ledger.sessions.sessions import Sessions
+from middlewares.live.byoc_streams import ByocStreams
 from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
 from middlewares.routing.traits import StreamStep
 from middlewares.store import StoreError
 
-Names = Callable[[str, str], str | None]
-"""Client id of an app and a name in, what the gateway calls it out; None: it is another app's."""
+NameResolver = Callable[[str, str], str | None]
+"""Function from an app's client id and a name to the name at the gateway; None: the name is another app's."""
 
-_STREAM = 3
-"""Of `/live/video-to-video/{stream}/whip`, the path segment that names the stream."""
+_STREAM_SEGMENT = 3
+"""Path segment of `/live/video-to-video/{stream}/whip` that names the stream."""
 
 
 class LiveMiddleware:
-    """Adds a pass to WHIP requests; answers the DELETE of a WHIP session, for which gateways have no route."""
+    """Adds a stream token to WHIP requests; answers the DELETE of a WHIP session, for which gateways have no route."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         sessions: Sessions,
-        names: Names,
+        names: NameResolver,
         stream_tokens: StreamTokenSigner | None,
     ) -> None:
-        """`stream_tokens`: None where no gateway asks."""
+        """Without `stream_tokens`, requests are not signed: gateways then call no webhook."""
         self.app = app
         self.sessions = sessions
         self.names = names
         self.stream_tokens = stream_tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            exchange: Exchange = scope["tollgate.exchange"]
-            step = exchange.route.stream if exchange.route else StreamStep.NONE
-            if step is StreamStep.CLOSE:
-                await self._close(exchange, send)
-                return
-            if step is StreamStep.OFFER and exchange.method == "POST":
-                self._sign(exchange, scope["query_string"])
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange: Exchange = scope["tollgate.exchange"]
+        step = exchange.route.stream if exchange.route else StreamStep.NONE
+        if step is StreamStep.CLOSE:
+            await self._close(exchange, send)
+            return
+        if step is StreamStep.OFFER and exchange.method == "POST":
+            self._sign(exchange, scope["query_string"])
         await self.app(scope, receive, send)
 
     def _sign(self, exchange: Exchange, query: bytes) -> None:
-        """The pipeline of a live stream is its model, which the limits look at."""
+        """Add a stream token to the target, and declare the pipeline of the stream as its model."""
         principal = exchange.principal
         assert principal is not None  # noqa: S101 - auth stands before this stage
-        asked = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
-        pipeline = asked or principal.plan.live.pipeline or ""
+        requested = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
+        pipeline = requested or principal.plan.live.pipeline or ""
 
-        async def declare() -> Declared:
-            return Declared(model=pipeline or None)
+        async def declare() -> Declaration:
+            return Declaration(model=pipeline or None)
 
         exchange.declare = declare
         if self.stream_tokens is None:
             return
-        given = StreamToken(
-            exchange.request_id,
-            principal.app,
-            principal.user,
-            principal.key,
-            principal.plan_name,
-            self._stream(exchange, principal.app),
-            pipeline,
-            time.time() + LIFE_SECONDS,
+        token = StreamToken(
+            request=exchange.request_id,
+            app=principal.app,
+            user=principal.user,
+            key=principal.key,
+            plan=principal.plan_name,
+            stream=self._stream_name(exchange, principal.app),
+            pipeline=pipeline,
+            expires=time.time() + LIFE_SECONDS,
         )
         separator = b"&" if b"?" in exchange.target else b"?"
-        exchange.target += separator + f"{PARAMETER}={self.stream_tokens.sign(given)}".encode()
+        exchange.target += separator + f"{PARAMETER}={self.stream_tokens.sign(token)}".encode()
 
     async def _close(self, exchange: Exchange, send: Send) -> None:
-        """DELETE ends the session (RFC 9725 section 4.2); media ends by itself within seconds.
+        """End the session of a DELETE (RFC 9725 section 4.2); the media ends by itself within seconds.
 
-        A store that is away is no reason to refuse: what is not reported any more ends there, too.
+        While Redis is unavailable it succeeds all the same: a stream that no heartbeat reports any more ends there.
         """
         assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
         app = exchange.principal.app
-        stream, status = self._stream(exchange, app), 204
+        stream, status = self._stream_name(exchange, app), 204
         if exchange.method == "DELETE":
             status = 200
             with suppress(StoreError):
@@ -91,8 +94,28 @@ class LiveMiddleware:
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _stream(self, exchange: Exchange, app: str) -> str:
-        name = self.names(app, exchange.path.split("/")[_STREAM])
+    def _stream_name(self, exchange: Exchange, app: str) -> str:
+        name = self.names(app, exchange.path.split("/")[_STREAM_SEGMENT])
         if name is None:
             raise Refusal(404, "unknown_id", "There is nothing of this name, or it has ended.")
         return name
+
+
+class ByocStreamMiddleware:
+    """Opens a BYOC stream's session with the response to its start, and ends it with the response to its stop.
+
+    Stands inside the usage tracker: a start whose time cannot be kept is refused, and that stage releases its hold.
+    """
+
+    def __init__(self, app: ASGIApp, *, streams: ByocStreams) -> None:
+        self.app = app
+        self.streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange: Exchange = scope["tollgate.exchange"]
+        if exchange.route is not None and exchange.route.stream in (StreamStep.START, StreamStep.STOP):
+            send = self.streams.track_response(exchange, send)
+        await self.app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Principal and workload in, an admitted request or a refusal out: one atomic call to the ledger."""
+"""The rate limit stage: admits or refuses a request by one atomic call to the ledger."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.ledger import Ledger, LedgerUnavailable
 from middlewares.ledger.model import Denied
-from middlewares.rate_limit.refusal import refusal_of, unavailable
+from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
 
 
 class RateLimitMiddleware:
-    """Opens the hold of a request, or says which limit refuses it."""
+    """Opens the hold of a request, or refuses it by the first limit that is exceeded."""
 
     def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
         self.app = app
         self.ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Admit the request; the hold is then the usage tracker's to end."""
+        """Admit the request and pass it on; the usage tracker settles its hold."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -43,16 +43,17 @@ class RateLimitMiddleware:
                 store_lost=exchange.store_lost,
             )
         except LedgerUnavailable:
-            raise unavailable() from None
+            raise store_unavailable() from None
         if isinstance(decision, Denied):
             exchange.limit_states = (decision.limit_state,)
-            raise refusal_of(decision)
+            raise limit_refusal(decision)
         exchange.hold = decision.hold
         exchange.limit_states = decision.limit_states
         await self.app(scope, receive, send)
 
 
 def _check_model(allowed: frozenset[str], model: str) -> None:
+    """Raise `Refusal` (403) for a model that the credential may not use; empty: the request names none."""
     if model not in allowed:
         raise Refusal(
             403,

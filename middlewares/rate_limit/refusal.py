@@ -1,4 +1,4 @@
-"""Refusals by limit, in words and numbers a client can act on."""
+"""Refusals by a limit, with the numbers by which a client can decide what to do."""
 
 from middlewares.exchange import Headers, Refusal
 from middlewares.ledger.model import Denied, LimitState
@@ -8,8 +8,8 @@ UNAVAILABLE_RETRY_SECONDS = 2
 CONCURRENCY_RETRY_SECONDS = 1
 
 
-def refusal_of(denied: Denied) -> Refusal:
-    """The 429 or 402 for a rule that refuses: rule, limit, remaining, reset (RFC 9457 members)."""
+def limit_refusal(denied: Denied) -> Refusal:
+    """Return the 429 or 402 of a rule that refuses, with rule, limit, remaining and reset as RFC 9457 members."""
     limit_state, limit_spec = denied.limit_state, denied.limit_state.limit_spec
     status = STATUS[denied.code]
     headers: Headers = []
@@ -45,8 +45,8 @@ def _detail(code: str, limit_state: LimitState) -> str:
     return f"The prepaid balance leaves {limit_state.remaining}, which this request may exceed. Add credit to go on."
 
 
-def unavailable() -> Refusal:
-    """The 503 for plans that must not be served on a guess while the ledger is away."""
+def store_unavailable() -> Refusal:
+    """Return the 503 of a request that its plan does not admit while Redis is unavailable."""
     return Refusal(
         503,
         "store_unavailable",

@@ -44,7 +44,9 @@ class ClientResponse:
             self.complete = not message.get("more_body", False)
         elif message["type"] == "http.response.start":
             status = client_status(message["status"])
-            return self._start(status, client_headers(message.get("headers", ()), status))
+            headers = message.get("headers", ())
+            # Only a gateway's headers are filtered; a control surface may, for example, set cookies.
+            return self._start(status, headers if self.exchange.surface else client_headers(headers, status))
         return self._send(message)
 
     async def write(self, status: int, headers: Headers, body: bytes = b"") -> None:
@@ -70,5 +72,5 @@ class ClientResponse:
 
 
 def speaks_openai(route: Route) -> bool:
-    """Return whether a gateway's response has to be put into the format of OpenAI clients."""
+    """Return True if a gateway's response has to be put into the format of OpenAI clients."""
     return route.dialect is Dialect.OPENAI and route.answered_by is AnsweredBy.GATEWAY

@@ -23,8 +23,8 @@ HOP_BY_HOP = frozenset(
 
 WITHHELD = frozenset(
     {
-        b"alt-svc",  # invites the client past the gate
-        b"date",  # the server under the gate writes its own
+        b"alt-svc",  # invites the client to bypass Tollgate
+        b"date",  # Tollgate's server writes its own
         b"livepeer-balance",  # money shared by all tenants (gateway contract section 3)
         b"server",
         b"set-cookie",
@@ -42,7 +42,7 @@ WITHHELD_PREFIXES = (
     b"x-tollgate-",
 )
 
-_NEVER = HOP_BY_HOP | WITHHELD
+_DROPPED = HOP_BY_HOP | WITHHELD
 _NOMINATES_NOTHING = frozenset({b"keep-alive", b"close"})
 _NOTHING: frozenset[bytes] = frozenset()
 _LENGTH = frozenset({b"content-length"})
@@ -59,7 +59,7 @@ def client_headers(headers: Iterable[tuple[bytes, bytes]], status: int) -> Heade
     nominated = _LENGTH if status in _LENGTHLESS else _NOTHING
     for item in headers:
         name = item[0]
-        if name in _NEVER:
+        if name in _DROPPED:
             if name == b"connection" and item[1] not in _NOMINATES_NOTHING:
                 nominated = nominated | _nominated(item[1])
         elif not name.startswith(WITHHELD_PREFIXES):

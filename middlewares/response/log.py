@@ -19,7 +19,7 @@ from middlewares.json_codec import to_json
 from middlewares.response.redaction import mask, redact
 
 PIPE_BUF = 4096
-"""Bytes that are written to a pipe in one piece (POSIX), so that the lines of several workers never mix."""
+"""Bytes that are written to a pipe atomically (POSIX), so that the lines of several workers never mix."""
 PATH_CHARACTERS = 300
 NAME_CHARACTERS = 100
 """What clients choose is cut, so that a line stays below `PIPE_BUF`."""
@@ -63,8 +63,8 @@ class RequestLine(msgspec.Struct):
     client: str
 
 
-def _at_once(work: Callable[[], None]) -> None:
-    work()
+def _call_now(callback: Callable[[], None]) -> None:
+    callback()
 
 
 class RequestLog:
@@ -72,7 +72,7 @@ class RequestLog:
 
     __slots__ = ("_ended", "_fd", "_soon", "_threshold")
 
-    def __init__(self, config: Log, *, fd: int = 2, soon: Callable[[Callable[[], None]], object] = _at_once) -> None:
+    def __init__(self, config: Log, *, fd: int = 2, soon: Callable[[Callable[[], None]], object] = _call_now) -> None:
         """Take `soon`, which calls back in the next iteration of the event loop, as `loop.call_soon` does."""
         self._threshold = _LEVELS[config.level] if config.requests else sys.maxsize
         self._fd = fd
@@ -94,13 +94,13 @@ class RequestLog:
         for exchange, level, seconds in self._ended:
             line = _line(exchange, level, seconds, now)
             if len(lines) + len(line) > PIPE_BUF:
-                self._put(lines)
+                self._write_lines(lines)
                 lines = b""
             lines += line
-        self._put(lines)
+        self._write_lines(lines)
         self._ended.clear()
 
-    def _put(self, lines: bytes) -> None:
+    def _write_lines(self, lines: bytes) -> None:
         try:
             os.write(self._fd, lines)
         except OSError:
@@ -121,7 +121,7 @@ def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> byte
             request_id=exchange.request_id,
             method=method,
             path=path[:PATH_CHARACTERS],
-            route=route.name if route else None,
+            route=route.name if route else exchange.surface or None,
             status=exchange.client_status,
             gateway_status=exchange.gateway_status or None,
             outcome=ending.outcome,

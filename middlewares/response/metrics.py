@@ -32,14 +32,14 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5
 """Seconds: those of OpenTelemetry's `http.server.request.duration`, and three more, for inference takes minutes."""
 
 FLUSH_SECONDS = 0.25
-"""How old a metric may be; also what the metrics lack of a worker that was killed."""
+"""How old a metric may be; a killed worker loses what happened in that time."""
 
 NO_ROUTE = "none"
-"""Route label of requests that matched no route of the gateway."""
+"""Route label of requests that matched neither a client route nor a control surface."""
 
 
 class _Tally:
-    """What has happened since the last flush to requests of one route, status and outcome."""
+    """The requests of one route, status and outcome that ended since the last flush."""
 
     __slots__ = ("bytes_in", "bytes_out", "disconnects", "durations", "first_bytes", "units", "workload")
 
@@ -55,7 +55,7 @@ class _Tally:
 
 
 def _observe(histogram: Histogram, seconds: list[float]) -> None:
-    """`Histogram.observe` each of them. prometheus-client has no public way to add more than one at a time."""
+    """Add observations to a histogram. prometheus-client has no public way to add more than one at a time."""
     seconds.sort()
     below = 0
     for bucket, bound in zip(histogram._buckets, (*BUCKETS, math.inf), strict=True):
@@ -73,7 +73,7 @@ class RequestMetrics:
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.requests = Counter(
-            "tollgate_requests", "Requests answered.", ("route", "status", "outcome"), registry=registry
+            "tollgate_requests", "Requests responded to.", ("route", "status", "outcome"), registry=registry
         )
         self.duration = Histogram(
             "tollgate_request_duration_seconds",
@@ -100,7 +100,7 @@ class RequestMetrics:
         self.units = Counter("tollgate_usage_units", "Units used, as metered.", ("workload", "unit"), registry=registry)
         self.refusals = Counter(
             "tollgate_refusals",
-            "Requests that Tollgate itself answered with a problem document.",
+            "Requests to which Tollgate itself responded with a problem document.",
             ("code",),
             registry=registry,
         )
@@ -119,7 +119,7 @@ class RequestMetrics:
         """Count the end of a request that `begin` has counted, after `seconds`."""
         self._active -= 1
         route, outcome = exchange.route, exchange.ending.outcome
-        ended = (route.name if route else NO_ROUTE, exchange.client_status, outcome)
+        ended = (route.name if route else exchange.surface or NO_ROUTE, exchange.client_status, outcome)
         tally = self._ended.get(ended)
         if tally is None:
             tally = self._ended[ended] = _Tally(route.workload if route else "")
@@ -164,7 +164,7 @@ class RequestMetrics:
 
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[str, bytes]:
-    """Content type and body for a scrape: of all workers where they share a directory, else of `registry`."""
+    """Return content type and body for a scrape: of all workers where they share a directory, else of `registry`."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

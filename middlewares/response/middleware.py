@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Cors
 from middlewares.connection import ClientConnection
-from middlewares.exchange import Exchange, Outcome, Refusal, nothing_declared
+from middlewares.exchange import Exchange, Outcome, Refusal, declare_nothing
 from middlewares.response.client_response import ClientResponse
 from middlewares.response.cors import CorsRules
 from middlewares.response.log import RequestLog
@@ -56,7 +56,7 @@ class ResponseMiddleware:
             self.metrics.end(exchange, seconds=seconds)
             self.log.write(exchange, seconds=seconds)
             # The only reference cycle: without it, what a request leaves behind is freed at once, without a collector.
-            exchange.declare = nothing_declared
+            exchange.declare = declare_nothing
 
     async def _refuse(self, response: ClientResponse, error: BaseException) -> None:
         """Respond with a problem document, unless a response is already under way."""

@@ -1,8 +1,8 @@
-"""Answers of `/llm` as OpenAI clients expect them (gateway contract section 1.2), byte by byte as they pass.
+"""Responses of `/llm` as OpenAI clients expect them (gateway contract section 1.2), rewritten as they pass.
 
 The gateway writes neither `object` nor `data: [DONE]`, an empty `finish_reason` where there is none yet, and errors
-without a type. Bytes are added in front of an answer or to a whole line of an event stream: nothing waits for more
-than the end of the line it is part of.
+without a type. Bytes are added at the start of a response or to a whole line of an event stream: no byte waits for more
+than the end of its line.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message
 
-from middlewares.exchange import Headers
-
 DONE = b"data: [DONE]\n\n"
-CUT = (
-    b'data: {"error":{"message":"The answer ended before it was complete.","type":"server_error","param":null,'
+TRUNCATED = (
+    b'data: {"error":{"message":"The response ended before it was complete.","type":"server_error","param":null,'
     b'"code":"gateway_truncated"}}\n\n'
 )
-"""Instead of `DONE` where no choice was finished; clients raise it as an error."""
+"""Sent in place of `DONE` where no choice was finished; clients raise it as an error."""
 
-LINE_BYTES = 256 * 1024
+MAX_LINE_BYTES = 256 * 1024
 """Longer lines are passed on as they come; the gateway itself cannot write them."""
 
-_NO_REASON = re.compile(rb'"finish_reason":\s*""')  # cannot be inside a string, where quotes are escaped
+_EMPTY_REASON = re.compile(rb'"finish_reason":\s*""')  # cannot be inside a string, where quotes are escaped
 _REASON = re.compile(rb'"finish_reason":\s*"[^"]')
-_WHOLE = b'"object":"chat.completion",'
-_PIECE = b'data: {"object":"chat.completion.chunk",'
+_COMPLETION_MEMBER = b'"object":"chat.completion",'
+_CHUNK_START = b'data: {"object":"chat.completion.chunk",'
 
 
 class OpenAiResponse:
@@ -35,29 +33,29 @@ class OpenAiResponse:
 
     def __init__(self, send: Callable[[Message], Awaitable[None]]) -> None:
         self._send = send
-        self._map: Callable[[bytes, bool], bytes] = _unchanged
+        self._rewrite: Callable[[bytes, bool], bytes] = _unchanged
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass on head and body of a gateway's answer, in OpenAI's words."""
+        """Pass on head and body of a gateway's response in the format of OpenAI clients."""
         if message["type"] == "http.response.start":
             message = self._head(message)
         elif message["type"] == "http.response.body":
-            body = self._map(message.get("body", b""), not message.get("more_body", False))
+            body = self._rewrite(message.get("body", b""), not message.get("more_body", False))
             message = {**message, "body": body}
         return self._send(message)
 
     def _head(self, message: Message) -> Message:
         status, headers = message["status"], list(message.get("headers", ()))
-        fields = dict(headers)
-        if fields.get(b"content-encoding", b"identity") != b"identity":
+        values = dict(headers)
+        if values.get(b"content-encoding", b"identity") != b"identity":
             return message
-        kind = fields.get(b"content-type", b"")
-        if status == 200 and kind.startswith(b"text/event-stream"):
-            self._map = _Events().feed
-        elif kind.startswith(b"application/json"):
-            added = _Opening(b"{", _WHOLE) if status == 200 else _Opening(b'{"error":{', _error(status))
-            self._map = added.feed
-            headers = added.reframed(headers)
+        media_type = values.get(b"content-type", b"")
+        if status == 200 and media_type.startswith(b"text/event-stream"):
+            self._rewrite = _EventRewriter().feed
+        elif media_type.startswith(b"application/json"):
+            start, members = (b"{", _COMPLETION_MEMBER) if status == 200 else (b'{"error":{', _error_members(status))
+            self._rewrite = _MemberInserter(start, members).feed
+            headers = [header for header in headers if header[0] != b"content-length"]  # it may not be right any more
         return {**message, "headers": headers}
 
 
@@ -65,22 +63,19 @@ def _unchanged(body: bytes, last: bool) -> bytes:
     return body
 
 
-def _error(status: int) -> bytes:
+def _error_members(status: int) -> bytes:
     kind = b"server_error" if status >= 500 else b"invalid_request_error"
     return b'"type":"%b","param":null,"code":null,' % kind
 
 
-class _Opening:
-    """Adds members to the object that an answer opens with. Its length is not told any more: it may be another."""
+class _MemberInserter:
+    """Inserts members after the bytes that a response has to start with; a response with another start passes."""
 
     def __init__(self, opening: bytes, members: bytes) -> None:
         self._opening = opening
         self._members = members
         self._start: bytes | None = b""
-
-    @staticmethod
-    def reframed(headers: Headers) -> Headers:
-        return [field for field in headers if field[0] != b"content-length"]
+        """What has arrived of the start; None: it was passed on."""
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
         if self._start is None:
@@ -95,33 +90,33 @@ class _Opening:
         return self._opening + self._members + start[len(self._opening) :]
 
 
-class _Events:
-    """Rewrites the lines of an event stream, and ends it."""
+class _EventRewriter:
+    """Rewrites the lines of an event stream, and ends it with `DONE` or `TRUNCATED`."""
 
     def __init__(self) -> None:
         self._partial = b""
         self._ended = True
-        """The last line was blank: the end of an event."""
+        """True if the last line was blank, which ends an event."""
         self._finished = False
-        """Some choice has its `finish_reason`."""
+        """True if some choice has its `finish_reason`."""
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
         lines = (self._partial + chunk).split(b"\n")
         self._partial = lines.pop()
-        text = b"\n".join([*map(self._line, lines), b""])
-        if len(self._partial) > LINE_BYTES:
+        text = b"\n".join([*map(self._rewrite_line, lines), b""])
+        if len(self._partial) > MAX_LINE_BYTES:
             text, self._partial = text + self._partial, b""
         if lines:
             self._ended = not lines[-1]
         if not last:
             return text
         if self._partial:
-            text += self._line(self._partial) + b"\n"
+            text += self._rewrite_line(self._partial) + b"\n"
         gap = b"" if self._ended and not self._partial else b"\n"
-        return text + gap + (DONE if self._finished else CUT)
+        return text + gap + (DONE if self._finished else TRUNCATED)
 
-    def _line(self, line: bytes) -> bytes:
+    def _rewrite_line(self, line: bytes) -> bytes:
         if not line.startswith(b"data: {"):
             return line
         self._finished = self._finished or _REASON.search(line) is not None
-        return _PIECE + _NO_REASON.sub(b'"finish_reason":null', line[len(b"data: {") :])
+        return _CHUNK_START + _EMPTY_REASON.sub(b'"finish_reason":null', line[len(b"data: {") :])

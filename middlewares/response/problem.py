@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): what a client is told when the gate itself answers."""
+"""Problem documents (RFC 9457): the responses with which Tollgate itself refuses a request."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ TITLES: dict[str, str] = {
     "malformed_form": "The body is not the form it should be",
     "malformed_job": "The job header cannot be read",
     "invalid_parameter": "A parameter has an unusable value",
-    "reserved_field_name": "A header field disguises a reserved one",
-    "header_too_large": "The header fields are too large or too many",
+    "reserved_field_name": "A header disguises a reserved one",
+    "header_too_large": "The headers are too large or too many",
     "body_too_large": "The body is too large",
     "request_timeout": "The request did not arrive in time",
     "request_stalled": "The request body stopped arriving",
@@ -49,27 +49,27 @@ TITLES: dict[str, str] = {
     "concurrency_limited": "Too many requests at once",
     "plan_limit": "The plan's limit is reached",
     "insufficient_balance": "The balance is too low",
-    # what the gate leans on
-    "store_unavailable": "The gate cannot check the request now",
+    # what Tollgate depends on
+    "store_unavailable": "Tollgate cannot check the request now",
     "no_gateway": "No gateway is available",
     "gateway_unreachable": "No gateway can be reached",
     "gateway_connect_timeout": "No gateway could be connected in time",
     "gateway_busy": "The gateway is busy",
-    "gateway_dropped": "The gateway did not answer",
-    "gateway_timeout": "The gateway did not answer in time",
-    "gateway_stalled": "The gateway stopped answering",
-    "gateway_truncated": "The gateway's answer was cut off",
-    "answer_too_long": "The answer is too long",
-    "gateway_malformed": "The gateway's answer is not valid HTTP",
+    "gateway_dropped": "The gateway did not respond",
+    "gateway_timeout": "The gateway did not respond in time",
+    "gateway_stalled": "The gateway stopped in the middle of its response",
+    "gateway_truncated": "The gateway's response was cut off",
+    "answer_too_long": "The response is too long",
+    "gateway_malformed": "The gateway's response is not valid HTTP",
     "gateway_failed": "The gateway failed",
-    "gate_shutdown": "The gate is being stopped",
-    "internal_error": "The gate failed",
+    "gate_shutdown": "Tollgate is being stopped",
+    "internal_error": "Tollgate failed",
 }
 """Every code with its title. Codes are stable; the documentation's list of errors is made from this table."""
 
 TYPE = "urn:tollgate:problem:"
 QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-"""Registered by draft-ietf-httpapi-ratelimit-headers for answers that name the violated policies."""
+"""Registered by draft-ietf-httpapi-ratelimit-headers for responses that name the violated policies."""
 
 VIOLATED_POLICIES = "violated-policies"
 
@@ -82,11 +82,11 @@ _OPENAI_TYPES = {
 
 
 def problem_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
-    """The members of the document; those of the refusal itself come last."""
+    """Return the members of the document; those of the refusal itself come last."""
     quota = refusal.status == 429 and VIOLATED_POLICIES in refusal.members
     return {
         "type": QUOTA_EXCEEDED if quota else TYPE + refusal.code,
-        "title": TITLES.get(refusal.code) or _phrase(refusal.status),
+        "title": TITLES.get(refusal.code) or _status_phrase(refusal.status),
         "status": refusal.status,
         "detail": refusal.detail,
         "code": refusal.code,
@@ -96,7 +96,7 @@ def problem_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, bytes]:
-    """Header fields and body that tell of `refusal`. Below `/v1/`, where OpenAI clients call, `error` is added."""
+    """Return headers and body for `refusal`; below `/v1/`, where OpenAI clients call, with an `error` member."""
     document = problem_document(refusal, request_id)
     if path.startswith("/v1/"):
         document["error"] = {
@@ -118,7 +118,7 @@ def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, byte
     return headers, body
 
 
-def _phrase(status: int) -> str:
+def _status_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""Keeps secrets out of everything that is written down."""
+"""Removal of secrets from everything that is logged."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ REDACTED = "[redacted]"
 _SECRET_NAME = re.compile(
     r"(^|[_\-\s])(secret|authorization|api[_-]?key|password|passwd|token|cookie|pepper|credentials?)$", re.IGNORECASE
 )
-"""Names whose value is a secret. Plural `tokens` are counts."""
+"""Names whose value is a secret; plural `tokens` are counts."""
 
 _SECRET_TEXT = re.compile(
     r"(?P<key>tg[ks]_)[\w-]+"  # our own keys and client secrets
     r"|(?<![0-9A-Za-z])eyJ[\w-]{8,}[\w.=-]*"  # base64url of a JSON object: a JSON Web Token, whole or in part
-    r"|(?P<scheme>\b(?i:bearer|basic)\s+)[\w.~+/=-]{16,}"  # the value of an Authorization field
+    r"|(?P<scheme>\b(?i:bearer|basic)\s+)[\w.~+/=-]{16,}"  # the value of an Authorization header
     r"|(?P<url>://)[^\s/@\"']*@"  # user name and password of a URL
 )
 
-_DEPTH = 8
+_MAX_DEPTH = 8
 
 
 def mask(text: str) -> str:
-    """The text with everything that looks like a credential replaced."""
+    """Return the text with everything that looks like a credential replaced."""
     return _SECRET_TEXT.sub(_replacement, text)
 
 
-def redact(value: Any, depth: int = _DEPTH) -> Any:
-    """The value with what stands under a secret's name replaced, however deep in mappings and lists."""
+def redact(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    """Return the value with everything under a secret's name replaced, in mappings and lists up to `depth` deep."""
     if depth == 0:
         return REDACTED
     if isinstance(value, Mapping):
@@ -39,7 +39,7 @@ def redact(value: Any, depth: int = _DEPTH) -> Any:
         }
     if isinstance(value, list | tuple):
         if len(value) == 2 and isinstance(value[0], str | bytes) and _SECRET_NAME.search(_text(value[0])):
-            return [_text(value[0]), REDACTED]  # a header field
+            return [_text(value[0]), REDACTED]  # a header
         return [redact(item, depth - 1) for item in value]
     return _text(value) if isinstance(value, bytes) else value
 

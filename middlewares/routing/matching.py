@@ -1,4 +1,4 @@
-"""From a path to the row of the route table that it belongs to. Pure."""
+"""Finding the row of the route table that a path belongs to. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RouteMatcher:
     def find(self, path: bytes) -> Route | None:
         """Return the route of a path; None: it is no client route.
 
-        The longest text before a placeholder decides: what begins with `/live/video-to-video/` is no manifest.
+        The longest text before a placeholder decides: `/live/video-to-video/...` never names a manifest.
         """
         route = self.exact.get(path)
         if route is not None:
@@ -45,7 +45,7 @@ class RouteMatcher:
 
 
 def is_name(text: bytes) -> bool:
-    """Return whether `text` is a manifest's, stream's or file's name: 1-200 letters, digits, `.`, `_`, `-`."""
+    """Return True if `text` is a manifest's, stream's or file's name: 1-200 letters, digits, `.`, `_`, `-`."""
     return _IS_NAME.fullmatch(text) is not None
 
 

@@ -40,9 +40,9 @@ class Route:
     outlives_client: bool
     """True if the gateway does the work once it has the whole body, whether its client waits or not."""
     reads_response: bool
-    """True if a meter reads the response, which the gateway is therefore asked for without an encoding."""
+    """True if a meter reads the response, which is therefore requested without an encoding."""
     detachable: bool
-    """True if a client may ask by `Prefer: respond-async` that the gateway does the work detached."""
+    """True if a client may request by `Prefer: respond-async` that the gateway does the work detached."""
     names: Names
     creates: Creates
     links: Links

@@ -110,7 +110,7 @@ class StreamStep(StrEnum):
 
     NONE = "none"
     OFFER = "offer"
-    """Publishes a live stream by WHIP: carries a signed stream token, so that the gateway's question is answered."""
+    """Publishes a live stream by WHIP: carries a signed stream token for the gateway's auth webhook."""
     CLOSE = "close"
     """Ends the session of a live stream."""
     START = "start"
@@ -120,7 +120,7 @@ class StreamStep(StrEnum):
 
 
 class AnsweredBy(StrEnum):
-    """Who answers a request that was let in."""
+    """Who responds to an admitted request."""
 
     GATEWAY = "gateway"
     MODEL_LIST = "model-list"

@@ -1,4 +1,4 @@
-"""The gateway that a request belongs to, as tier routing asks for it (`middlewares.exchange.Affinity`)."""
+"""The gateway that a request belongs to, as tier routing reads it: two kinds of `middlewares.exchange.Affinity`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from middlewares.tenancy.affinity_table import AffinityTable, Resource
 
 
 class ResourceLocation:
-    """Something lives at a gateway, and nowhere else."""
+    """The gateway of a resource that exists there, and nowhere else."""
 
     __slots__ = ("_affinity_table", "gateway", "resource")
     movable = False
@@ -24,8 +24,8 @@ class ResourceLocation:
         self.resource = resource
         self.gateway = gateway
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
-        """Where it is by now: another worker may have moved it."""
+    async def reassign(self, gateways: Sequence[str]) -> str:
+        """Return the gateway where it is by now, because another worker may have moved it; none of `gateways`."""
         with suppress(StoreError):
             found = await self._affinity_table.find([self.resource], fresh=True)
             self.gateway = found[1] if found else self.gateway
@@ -33,7 +33,7 @@ class ResourceLocation:
 
 
 class StickyAssignment(ResourceLocation):
-    """Something begins to live at a gateway, or goes on there; where that one is lost it begins anew at another."""
+    """The gateway where a resource is created, or used again; if that one is lost, the resource moves to another."""
 
     __slots__ = ("_store_lost",)
     movable = True
@@ -49,8 +49,8 @@ class StickyAssignment(ResourceLocation):
         super().__init__(affinity_table, resource, found.gateway if found else "")
         self._store_lost = store_lost
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
-        """The first of `gateways`, unless another worker was faster; without Redis all choose by the same hash."""
+    async def reassign(self, gateways: Sequence[str]) -> str:
+        """Return the first of `gateways`, unless another worker was faster; without Redis all choose by one hash."""
         if not self._store_lost:
             try:
                 self.gateway = await self._affinity_table.claim(self.resource, gateways[0], replacing=self.gateway)
@@ -60,12 +60,12 @@ class StickyAssignment(ResourceLocation):
             self.gateway = max(gateways, key=lambda url: crc32(f"{self.resource.name} {url}".encode()))
         return self.gateway
 
-    def following(self, exchange: Exchange, send: Send) -> Send:
-        """`send` that notes where the request really went, if its gateway took no connection."""
+    def reassign_on_failover(self, exchange: Exchange, send: Send) -> Send:
+        """Return a `send` that assigns the gateway which really got the request, if the chosen one was unreachable."""
 
-        async def send_following(message: Message) -> None:
+        async def send_after_assignment(message: Message) -> None:
             if message["type"] == "http.response.start" and exchange.gateway != self.gateway:
-                await self.settle_on([exchange.gateway])
+                await self.reassign([exchange.gateway])
             await send(message)
 
-        return send_following
+        return send_after_assignment

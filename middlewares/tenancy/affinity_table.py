@@ -1,7 +1,7 @@
-"""Which gateway has what: kept in Redis for all workers, under the app that may ask for it.
+"""The affinity table: which gateway has which resource, kept in Redis for all workers, under the app that owns it.
 
 A gateway keeps manifests, streams and results in the memory of its process (gateway contract section 9.6). An id that
-it makes up itself is 32 bits of chance, known to whoever guesses it: its placement is also the proof of who owns it.
+it makes up itself has 32 random bits and can be guessed: its entry in this table is also the proof of who owns it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import Argument, Call, Script, ScriptRunner, StoreDeferred, StoreError, StoreUnavailable
 
 CACHE_SECONDS = 5.0
-"""How long a worker trusts what it knows. A manifest that another worker moved may be split for as long."""
+"""How long a worker trusts its own copy of an entry. A manifest that another worker moved may be split for as long."""
 CACHE_ENTRIES = 50_000
 REMEMBER_SECONDS = 2.0
-"""Deadline of writing down what a gateway made, which no client waits for."""
-PATIENCE_SECONDS = (0.01, 0.04, 0.1, 0.25)
-"""Pauses before an unknown id is asked for again: its owner may be here before the worker that saw it being made has
-written it down."""
+"""Deadline of writing the resources that a gateway created, which no client waits for."""
+RETRY_PAUSES = (0.01, 0.04, 0.1, 0.25)
+"""Seconds before each further look-up of an unknown id: its owner may use it before the worker that saw it being
+created has written it to Redis."""
 
 _LUA = files(__package__) / "lua"
 FIND = Script("find_placement", (_LUA / "find.lua").read_bytes())
@@ -34,7 +34,7 @@ REMEMBER = Script("remember_placement", (_LUA / "remember.lua").read_bytes())
 
 
 class ResourceKind(StrEnum):
-    """What lives at a gateway; each kind has names of its own."""
+    """Kinds of resources of a gateway; each kind is a namespace of its own."""
 
     MANIFEST = "manifest"
     LIVE = "live"
@@ -46,7 +46,7 @@ class ResourceKind(StrEnum):
 
 
 class Resource(msgspec.Struct, frozen=True, gc=False):
-    """Something that lives at one gateway; `name` is what the gateway calls it."""
+    """Something that exists at one gateway, for example a stream; `name` is what the gateway calls it."""
 
     app: str
     kind: ResourceKind
@@ -54,34 +54,34 @@ class Resource(msgspec.Struct, frozen=True, gc=False):
 
 
 class AffinityTable:
-    """One per worker."""
+    """A worker's view of the table; its copies of entries are bounded."""
 
     def __init__(self, runner: ScriptRunner, keys: RedisKeys, life: Mapping[ResourceKind, float]) -> None:
-        """`life`: seconds after its last use for which a placement is kept."""
+        """Keep an entry for `life` seconds after its last use."""
         self._runner = runner
         self._keys = keys
         self._life_ms = {kind: round(life[kind] * 1000) for kind in ResourceKind}
         self._known: dict[Resource, tuple[str, float]] = {}
-        """Gateway, and until when it is trusted (`time.monotonic`); the longest unused first."""
+        """Copies of entries: gateway, and until when it is trusted (`time.monotonic`); the longest unused first."""
         self._writing: set[asyncio.Future[Any]] = set()
 
     async def find(
-        self, resources: Sequence[Resource], *, patient: bool = False, fresh: bool = False, store_lost: bool = False
+        self, resources: Sequence[Resource], *, retry: bool = False, fresh: bool = False, store_lost: bool = False
     ) -> tuple[Resource, str] | None:
-        """The first of `resources` (of one app) that lives at a gateway, and its origin.
+        """Return the first of `resources` (of one app) that has an entry, and its gateway's origin; None if none has.
 
-        `patient`: for a moment, what is unknown is asked for again. `fresh`: Redis is asked in any case. `store_lost`:
-        it is not waited for once more.
-        Raises `StoreError` where Redis cannot tell and this worker does not know.
+        `retry`: unknown resources are looked up again for half a second. `fresh`: Redis is read in any case.
+        `store_lost`: Redis is not waited for. Raises `StoreError` where Redis cannot be read and this worker has no
+        copy of the entry.
         """
         for resource in resources:
-            if not fresh and (gateway := self._trusted(resource)) is not None:
+            if not fresh and (gateway := self._cached(resource)) is not None:
                 return resource, gateway
         try:
             if store_lost:
                 raise StoreUnavailable("Redis did not answer this request before")
             found = await self._ask(resources)
-            for pause in PATIENCE_SECONDS if patient else ():
+            for pause in RETRY_PAUSES if retry else ():
                 if found is not None:
                     break
                 await asyncio.sleep(pause)
@@ -94,24 +94,23 @@ class AffinityTable:
         return found
 
     async def claim(self, resource: Resource, gateway: str, *, replacing: str = "") -> str:
-        """Where `resource` lives from now on: at `gateway`, unless some worker has placed it already.
+        """Assign `resource` to `gateway` unless it has an entry, and return its gateway from now on.
 
-        A placement at `replacing` gives way. Raises `StoreError`.
+        An entry for the gateway `replacing` is overwritten. Raises `StoreError`.
         """
         found = await self._ask([resource], gateway, replacing)
         return found[1] if found else gateway
 
     def remember(self, resources: Sequence[Resource], gateway: str) -> None:
-        """The gateway has made `resources` (of one app and kind). Returns at once, and writes nothing known already.
+        """Record that the gateway created `resources` (of one app and kind). Returns at once; known ones are skipped.
 
-        Nobody waits until they are written down, whence `patient`. Where Redis is lost, this worker alone knows of
-        them.
+        They are written in the background, hence `retry` of `find`. Where Redis is lost, this worker alone knows them.
         """
-        resources = [resource for resource in resources if self._trusted(resource) != gateway]
+        resources = [resource for resource in resources if self._cached(resource) != gateway]
         if not resources:
             return
         for resource in resources:
-            self._trust(resource, gateway)
+            self._cache(resource, gateway)
         keys = [self._key(resource) for resource in resources]
         args = (gateway, self._life_ms[resources[0].kind])
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -122,7 +121,7 @@ class AffinityTable:
             self._spawn(keys, args)
 
     async def drain(self) -> None:
-        """Wait until everything is written down, or given up."""
+        """Wait until every background write has ended."""
         while self._writing:
             await asyncio.wait(self._writing)
 
@@ -152,14 +151,14 @@ class AffinityTable:
         if reply is None:
             return None
         resource, found = resources[reply[0] - 1], reply[1].decode()
-        self._trust(resource, found)
+        self._cache(resource, found)
         return resource, found
 
-    def _trusted(self, resource: Resource) -> str | None:
+    def _cached(self, resource: Resource) -> str | None:
         known = self._known.get(resource)
         return known[0] if known is not None and known[1] > time.monotonic() else None
 
-    def _trust(self, resource: Resource, gateway: str) -> None:
+    def _cache(self, resource: Resource, gateway: str) -> None:
         self._known.pop(resource, None)
         if len(self._known) >= CACHE_ENTRIES:
             del self._known[next(iter(self._known))]

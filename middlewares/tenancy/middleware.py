@@ -1,4 +1,4 @@
-"""To each app its own names at the gateways, and each request to the gateway that has what it names."""
+"""The tenancy stage: each app has its own names at the gateways, each request goes to the gateway of its resource."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from middlewares.store import StoreError
 from middlewares.tenancy.affinity import ResourceLocation, StickyAssignment
 from middlewares.tenancy.affinity_table import AffinityTable, Resource, ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
-from middlewares.tenancy.request_bodies import read_whole, replay, start_of, video_of
-from middlewares.tenancy.resource_paths import PLACED_HERE, READERS, must_be_placed, not_found
-from middlewares.tenancy.responses import noticing, with_public_document, with_public_headers
+from middlewares.tenancy.request_bodies import read_body, replay, requested_video, started_stream
+from middlewares.tenancy.resource_paths import READERS, TRACKED_KINDS, must_be_known, unknown_id
+from middlewares.tenancy.responses import report_created_ids, rewrite_document, rewrite_headers
 
 
 class TenancyMiddleware:
-    """Rewrites names of the request, sets its affinity, and looks after the ids and links of the response.
+    """Rewrites names in the request, sets its affinity, and handles ids and links in the response.
 
-    Raises `Refusal`: 404 for what is another app's or does not exist, which the gateway does not hear of; 503 where
-    Redis is lost and only Redis knows.
+    Raises `Refusal`: 404 for a resource that is another app's or does not exist, without a request to the gateway; 503
+    where Redis is lost and this worker does not know the resource.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class TenancyMiddleware:
         app: ASGIApp,
         *,
         affinity_table: AffinityTable,
-        alone: bool,
+        single_gateway: bool,
         public_url: str | None = None,
         media_url: str | None = None,
     ) -> None:
-        """`alone`: there is but one gateway, so that it is clear where named resources are."""
+        """With a `single_gateway`, names that clients choose are not looked up: it has them all."""
         self.app = app
-        self.alone = alone
+        self.single_gateway = single_gateway
         self.affinity_table = affinity_table
         self.public_url = public_url
         self.media_url = media_url
@@ -49,17 +49,17 @@ class TenancyMiddleware:
         route, principal = exchange.route, exchange.principal
         assert route is not None and principal is not None  # noqa: S101, PT018 - edge and auth stand before this stage
         if route.names in READERS:
-            await self._by_path(exchange, principal.app, route)
+            await self._locate_by_path(exchange, principal.app, route)
         elif route.names is not Names.NOTHING and exchange.method != "OPTIONS":
-            receive = await self._by_body(exchange, principal.app, route, receive)
-        await self.app(scope, receive, self._responding(scope, exchange, principal.app, route, send))
+            receive = await self._locate_by_body(exchange, principal.app, route, receive)
+        await self.app(scope, receive, self._wrap_send(scope, exchange, principal.app, route, send))
 
-    async def _by_path(self, exchange: Exchange, app: str, route: Route) -> None:
+    async def _locate_by_path(self, exchange: Exchange, app: str, route: Route) -> None:
         readings = READERS[route.names](app, exchange.target)
         creates = route.creates is Creates.NAMED and exchange.method != "OPTIONS"
         found = await self._find(exchange, [reading.resource for reading in readings], creates=creates)
-        if found is None and must_be_placed(readings):
-            raise not_found()
+        if found is None and must_be_known(readings):
+            raise unknown_id()
         reading = next((each for each in readings if found and each.resource == found.resource), readings[-1])
         exchange.target = reading.target
         exchange.affinity = found
@@ -71,49 +71,49 @@ class TenancyMiddleware:
             separator = b"&" if b"?" in reading.target else b"?"
             exchange.target += separator + b"streamId=" + reading.resource.name.encode()
 
-    async def _by_body(self, exchange: Exchange, app: str, route: Route, receive: Receive) -> Receive:
-        body = await read_whole(receive)
+    async def _locate_by_body(self, exchange: Exchange, app: str, route: Route, receive: Receive) -> Receive:
+        body = await read_body(receive)
         if route.creates is Creates.NAMED:
-            resource, body = start_of(app, body)
+            resource, body = started_stream(app, body)
             found = await self._find(exchange, [resource])
             exchange.affinity = StickyAssignment(self.affinity_table, resource, found)
         else:
-            exchange.affinity = await self._find(exchange, [video_of(app, body)])
+            exchange.affinity = await self._find(exchange, [requested_video(app, body)])
             if exchange.affinity is None:
-                raise not_found()
+                raise unknown_id()
         return replay(body, exchange, receive)
 
     async def _find(
         self, exchange: Exchange, resources: Sequence[Resource], *, creates: bool = False
     ) -> ResourceLocation | None:
-        """Return where the first of `resources` is that is anywhere; a gateway's own ids may be new to Redis."""
-        if self.alone and not creates and PLACED_HERE.isdisjoint(resource.kind for resource in resources):
+        """Return the gateway of the first of `resources` that is known; ids that gateways make up may be very new."""
+        if self.single_gateway and not creates and TRACKED_KINDS.isdisjoint(resource.kind for resource in resources):
             return None
         exchange.store_lost |= exchange.hold is not None and exchange.hold.local
-        patient = resources[0].kind in (ResourceKind.RESULT, ResourceKind.VIDEO)
+        retry = resources[0].kind in (ResourceKind.RESULT, ResourceKind.VIDEO)
         try:
-            found = await self.affinity_table.find(resources, patient=patient, store_lost=exchange.store_lost)
+            found = await self.affinity_table.find(resources, retry=retry, store_lost=exchange.store_lost)
         except StoreError:
             exchange.store_lost = True
             if not creates:
-                raise _unknown_now() from None
+                raise _location_unavailable() from None
             found = None
         return ResourceLocation(self.affinity_table, *found) if found else None
 
-    def _responding(self, scope: Scope, exchange: Exchange, app: str, route: Route, send: Send) -> Send:
-        """Return a `send` that remembers what the response creates, and rewrites its links."""
+    def _wrap_send(self, scope: Scope, exchange: Exchange, app: str, route: Route, send: Send) -> Send:
+        """Return a `send` that records resources which the response creates, and rewrites its links."""
         if route.creates is Creates.RESULTS:
 
-            def notice(kind: ResourceKind, names: set[str]) -> None:
+            def remember(kind: ResourceKind, names: set[str]) -> None:
                 self.affinity_table.remember([Resource(app, kind, name) for name in names], exchange.gateway)
 
-            send = noticing(send, notice)
+            send = report_created_ids(send, remember)
         elif route.links is Links.HEADERS:
-            send = with_public_headers(send, self._urls(scope, exchange))
+            send = rewrite_headers(send, self._urls(scope, exchange))
         elif route.links is Links.DOCUMENT:
-            send = with_public_document(send, self._urls(scope, exchange))
+            send = rewrite_document(send, self._urls(scope, exchange))
         if isinstance(exchange.affinity, StickyAssignment):
-            send = exchange.affinity.following(exchange, send)
+            send = exchange.affinity.reassign_on_failover(exchange, send)
         return send
 
     def _urls(self, scope: Scope, exchange: Exchange) -> PublicUrls:
@@ -125,7 +125,7 @@ class TenancyMiddleware:
         return PublicUrls(origin, self.media_url)
 
 
-def _unknown_now() -> Refusal:
+def _location_unavailable() -> Refusal:
     return Refusal(
         503,
         "store_unavailable",

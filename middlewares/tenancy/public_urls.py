@@ -1,4 +1,4 @@
-"""URLs as clients can use them: a gateway names itself, the gate is reached under its public origin. Pure."""
+"""Rewriting of a gateway's own URLs to the public origin, under which clients reach Tollgate. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 
 from middlewares.exchange import Headers
 
-HEADERS = frozenset({b"location", b"livepeer-playback-url"})
-"""Fields of WHIP answers that hold a URL (gateway contract section 2)."""
+URL_HEADERS = frozenset({b"location", b"livepeer-playback-url"})
+"""Headers of WHIP responses that hold a URL (gateway contract section 2)."""
 
 _SERVED = ("/live/", "/process/", "/recordings/", "/stream/")
-"""Below these the gate has the gateway's own paths."""
+"""Prefixes below which Tollgate has the gateway's own paths."""
 
 
 class PublicUrls:
-    """Rewrites URLs to `origin`; those of the media server that plays live streams to `media`, else to our own WHEP."""
+    """Rewrites URLs to `origin`; those of the media server that plays live streams to `media`, else to own WHEP."""
 
     __slots__ = ("_media", "_origin")
 
@@ -22,8 +22,8 @@ class PublicUrls:
         self._origin = origin
         self._media = media
 
-    def of(self, url: str) -> str:
-        """The public form of a gateway's URL; one that leads elsewhere, or is none, stays as it is."""
+    def rewrite(self, url: str) -> str:
+        """Return the public form of a gateway's URL; one that leads elsewhere, or is none, stays as it is."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -37,18 +37,20 @@ class PublicUrls:
             return self._media + path if self._media else f"{self._origin}/live/video-to-video{path}"
         return url
 
-    def headers(self, headers: Headers) -> Headers:
-        """The fields of a WHIP answer."""
+    def rewrite_headers(self, headers: Headers) -> Headers:
+        """Return the headers of a WHIP response with public URLs."""
         return [
-            (name, self.of(value.decode("latin-1")).encode("latin-1")) if name in HEADERS else (name, value)
+            (name, self.rewrite(value.decode("latin-1")).encode("latin-1")) if name in URL_HEADERS else (name, value)
             for name, value in headers
         ]
 
-    def document(self, document: object) -> object:
-        """A JSON document in which the members that end in `_url` are URLs, at any depth."""
+    def rewrite_document(self, document: object) -> object:
+        """Return a JSON document with public URLs in its members that end in `_url`, at any depth of objects."""
         if isinstance(document, dict):
             return {
-                name: self.of(value) if isinstance(value, str) and name.endswith("_url") else self.document(value)
+                name: self.rewrite(value)
+                if isinstance(value, str) and name.endswith("_url")
+                else self.rewrite_document(value)
                 for name, value in document.items()
             }
         return document

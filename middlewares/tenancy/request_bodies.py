@@ -14,33 +14,33 @@ from middlewares.exchange import Exchange, Refusal
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.resource_paths import own_name
 
-MOST_BYTES = 10 << 20
+MAX_BYTES = 10 << 20
 """The gateway's own limit for the start of a stream (gateway contract section 1.7)."""
 IDLE_SECONDS = 10.0
 
 _ID_BYTES = 4
-_NAMING = ("stream_name", "stream_id")
+_NAME_MEMBERS = ("stream_name", "stream_id")
 _STREAM_NAME = re.compile("[A-Za-z0-9._-]*")
 
 
-async def read_whole(receive: Receive) -> bytes:
-    """The request body. Raises `Refusal`: 400 where the client left, 408 where it stalls, 413 where it is too large."""
-    pieces: list[bytes] = []
+async def read_body(receive: Receive) -> bytes:
+    """Return the request body. Raises `Refusal`: 400 if the client left, 408 if it stalls, 413 over `MAX_BYTES`."""
+    chunks: list[bytes] = []
     size = 0
     more = True
     while more:
-        message = await _next(receive)
+        message = await _receive_with_timeout(receive)
         if message["type"] == "http.disconnect":
             raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > MOST_BYTES:
-            raise Refusal(413, "body_too_large", f"The body may have at most {MOST_BYTES} bytes here.", close=True)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > MAX_BYTES:
+            raise Refusal(413, "body_too_large", f"The body may have at most {MAX_BYTES} bytes here.", close=True)
         more = message.get("more_body", False)
-    return b"".join(pieces)
+    return b"".join(chunks)
 
 
-async def _next(receive: Receive) -> Message:
+async def _receive_with_timeout(receive: Receive) -> Message:
     try:
         async with asyncio.timeout(IDLE_SECONDS):
             return await receive()
@@ -49,7 +49,7 @@ async def _next(receive: Receive) -> Message:
 
 
 def replay(body: bytes, exchange: Exchange, receive: Receive) -> Receive:
-    """`receive` that gives `body` in place of the one that was read."""
+    """Return a `receive` that gives `body` in place of the one that was read."""
     exchange.content_length = len(body)
     exchange.has_body = bool(body)
     unread: bytes | None = body
@@ -58,29 +58,29 @@ def replay(body: bytes, exchange: Exchange, receive: Receive) -> Receive:
         nonlocal unread
         if unread is None:
             return await receive()
-        given, unread = unread, None
-        return {"type": "http.request", "body": given, "more_body": False}
+        whole, unread = unread, None
+        return {"type": "http.request", "body": whole, "more_body": False}
 
     return receive_again
 
 
-def video_of(app: str, body: bytes) -> Resource:
-    """The asynchronous video that the body asks for (gateway contract section 1.3). Raises `Refusal` (400)."""
-    document = _object(body, ("request_id",))
+def requested_video(app: str, body: bytes) -> Resource:
+    """Return the asynchronous video that the body requests (gateway contract section 1.3). Raises `Refusal` (400)."""
+    document = _parse_object(body, ("request_id",))
     name = document.get("request_id")
     if not isinstance(name, str) or not name:
         raise Refusal(400, "invalid_parameter", "`request_id` must be a string.", members={"parameter": "request_id"})
     return Resource(app, ResourceKind.VIDEO, name)
 
 
-def start_of(app: str, body: bytes) -> tuple[Resource, bytes]:
-    """The stream that the body starts, and the body for the gateway, which then uses exactly that id.
+def started_stream(app: str, body: bytes) -> tuple[Resource, bytes]:
+    """Return the stream that the body starts, and the body for the gateway, which then uses exactly that id.
 
-    Left to itself it joins `stream_name` and `stream_id`, or makes an id up (gateway contract section 1.7). An output
-    that the client names is dropped: the gateway would push to any address. Raises `Refusal` (400, 404).
+    By itself the gateway joins `stream_name` and `stream_id`, or makes an id up (gateway contract section 1.7). An
+    output that the client names is dropped: the gateway would push to any address. Raises `Refusal` (400, 404).
     """
-    document = _object(body, (*_NAMING, "rtmp_output"))
-    parts = [document.pop(name, None) or "" for name in _NAMING]
+    document = _parse_object(body, (*_NAME_MEMBERS, "rtmp_output"))
+    parts = [document.pop(name, None) or "" for name in _NAME_MEMBERS]
     document.pop("rtmp_output", None)
     if not all(isinstance(part, str) and _STREAM_NAME.fullmatch(part) for part in parts):
         raise Refusal(400, "invalid_parameter", "A stream name has only letters, digits, `.`, `_` and `-`.")
@@ -92,8 +92,11 @@ def start_of(app: str, body: bytes) -> tuple[Resource, bytes]:
         raise Refusal(400, "malformed_json", "The body holds text that is not Unicode.") from None
 
 
-def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
-    """The JSON object in `body`; the gateway's decoder ignores case, so another spelling of `fields` is refused."""
+def _parse_object(body: bytes, members: tuple[str, ...]) -> dict[str, Any]:
+    """Return the JSON object in `body`. Raises `Refusal` (400), also for `members` in other letter case.
+
+    The gateway's decoder ignores case.
+    """
     try:
         document = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -101,6 +104,6 @@ def _object(body: bytes, fields: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Refusal(400, "malformed_json", "The body must be a JSON object.")
     for name in document:
-        if name not in fields and name.casefold() in fields:
+        if name not in members and name.casefold() in members:
             raise Refusal(400, "invalid_parameter", f"`{name}` must be spelled `{name.casefold()}`.")
     return document

@@ -1,4 +1,4 @@
-"""Answers on their way to the client: what they bring into being is remembered, what they link to made reachable."""
+"""Responses on their way to the client: ids of new resources are reported, links are rewritten to the public origin."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from middlewares.exchange import Headers
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
 
-LONGEST_LINK = 128
-"""Bytes of a link and what stands before it that may be cut in two on its way."""
-REWRITTEN_BYTES = 1 << 20
-"""A longer JSON answer is passed on as it is; the gateway's have a few KiB."""
+MAX_LINK_BYTES = 128
+"""Longest link, with what stands before it, that is found across two chunks."""
+MAX_REWRITTEN_BYTES = 1 << 20
+"""A longer JSON response is passed on as it is; the gateway's have a few KiB."""
 
-_MADE: dict[int, tuple[ResourceKind, re.Pattern[bytes]]] = {
+_CREATED_IDS: dict[int, tuple[ResourceKind, re.Pattern[bytes]]] = {
     200: (ResourceKind.RESULT, re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/')),
     202: (ResourceKind.VIDEO, re.compile(rb'"request_id"\s*:\s*"([0-9a-f]{8})"')),
 }
-"""Ids made by the gateway, by the status of its answer (gateway contract sections 1.0 and 1.3)."""
+"""Kind and pattern of the ids that a gateway made up, by response status (gateway contract sections 1.0 and 1.3)."""
 
 
-def noticing(send: Send, notice: Callable[[ResourceKind, set[str]], None]) -> Send:
-    """`send` that tells `notice` of the ids in a successful answer, before the part that completes them leaves."""
-    made: tuple[ResourceKind, re.Pattern[bytes]] | None = None
+def report_created_ids(send: Send, report: Callable[[ResourceKind, set[str]], None]) -> Send:
+    """Return a `send` that calls `report` with the ids in a successful response, before the client has them whole."""
+    created: tuple[ResourceKind, re.Pattern[bytes]] | None = None
     before = b""
 
-    def send_noticing(message: Message) -> Awaitable[None]:
-        nonlocal made, before
+    def send_reported(message: Message) -> Awaitable[None]:
+        nonlocal created, before
         if message["type"] == "http.response.start":
-            made = _MADE.get(message["status"])
-        elif made is not None and (body := message.get("body")):
-            kind, ids = made
+            created = _CREATED_IDS.get(message["status"])
+        elif created is not None and (body := message.get("body")):
+            kind, ids = created
             text = before + body
             if found := ids.findall(text):
-                notice(kind, set(map(bytes.decode, found)))
-            before = text[-LONGEST_LINK:] if message.get("more_body") else b""
+                report(kind, set(map(bytes.decode, found)))
+            before = text[-MAX_LINK_BYTES:] if message.get("more_body") else b""
         return send(message)
 
-    return send_noticing
+    return send_reported
 
 
-def with_public_headers(send: Send, urls: PublicUrls) -> Send:
-    """`send` that rewrites the links in the head of a WHIP answer."""
+def rewrite_headers(send: Send, urls: PublicUrls) -> Send:
+    """Return a `send` that rewrites the links in the headers of a WHIP response."""
 
-    def send_public(message: Message) -> Awaitable[None]:
+    async def send_public(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": urls.headers(message["headers"])}
-        return send(message)
+            message = {**message, "headers": urls.rewrite_headers(message["headers"])}
+        await send(message)
 
     return send_public
 
 
-def with_public_document(send: Send, urls: PublicUrls) -> Send:
-    """`send` that rewrites the links in a JSON answer; any other answer passes as it is."""
+def rewrite_document(send: Send, urls: PublicUrls) -> Send:
+    """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
     head: Message | None = None
     body = bytearray()
 
     async def send_public(message: Message) -> None:
         nonlocal head
-        if message["type"] == "http.response.start" and _is_plain(message):
+        if message["type"] == "http.response.start" and _is_rewritable(message):
             head = message
             return
         if head is None:
@@ -70,10 +70,10 @@ def with_public_document(send: Send, urls: PublicUrls) -> Send:
             return
         body.extend(message.get("body", b""))
         more = message.get("more_body", False)
-        if more and len(body) <= REWRITTEN_BYTES:
+        if more and len(body) <= MAX_REWRITTEN_BYTES:
             return
         start, head = head, None
-        text = bytes(body) if more else _public(bytes(body), urls)
+        text = bytes(body) if more else _rewrite_text(bytes(body), urls)
         if not more:
             start = {**start, "headers": _with_length(start["headers"], len(text))}
         await send(start)
@@ -82,20 +82,20 @@ def with_public_document(send: Send, urls: PublicUrls) -> Send:
     return send_public
 
 
-def _is_plain(message: Message) -> bool:
+def _is_rewritable(message: Message) -> bool:
     return message["status"] == 200 and all(name != b"content-encoding" for name, _ in message["headers"])
 
 
-def _public(text: bytes, urls: PublicUrls) -> bytes:
-    """`text` with its links rewritten; as it is where it has none, is no JSON, or cannot be written as it was read."""
+def _rewrite_text(text: bytes, urls: PublicUrls) -> bytes:
+    """Return a JSON text with its links rewritten; as it is if it has none, is no JSON, or cannot be encoded again."""
     try:
         document = msgspec.json.decode(text)
-        public = urls.document(document)
+        public = urls.rewrite_document(document)
         return text if public == document else msgspec.json.encode(public)
     except (ValueError, RecursionError):
         return text
 
 
 def _with_length(headers: Headers, length: int) -> Headers:
-    others = [field for field in headers if field[0] != b"content-length"]
+    others = [header for header in headers if header[0] != b"content-length"]
     return [*others, (b"content-length", b"%d" % length)]

@@ -1,11 +1,23 @@
-"""The gateways as one worker knows them: how busy, how healthy."""
+"""Choice of pools and gateways: by rule, then by health and load, as one worker knows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from config.routing import Health, Pool
+from config.routing import Health, Pool, RouteRule
+from config.workloads import Workload
+
+
+def choose_pools(rules: Iterable[RouteRule], tier: str, workload: Workload, model: str | None) -> tuple[str, ...]:
+    """Return the names of the pools to use, in order: those of the first rule whose given members all match.
+
+    Where no rule matches, nothing may serve the request. Pure.
+    """
+    for rule in rules:
+        if rule.tier in (None, tier) and rule.workload in (None, workload) and rule.model in (None, model):
+            return rule.pool, *rule.fallback
+    return ()
 
 
 @dataclass(slots=True)
@@ -15,14 +27,14 @@ class GatewayState:
     url: str
     in_flight: int = 0
     failures: int = 0
-    """In a row."""
+    """Consecutive failures."""
     ejected_until: float = 0.0
-    turn: int = 0
-    """When it was chosen last, counted in choices."""
+    last_chosen: int = 0
+    """Number of the choice that took it last."""
 
 
-def _busyness(state: GatewayState) -> tuple[int, int]:
-    return state.in_flight, state.turn
+def _load(state: GatewayState) -> tuple[int, int]:
+    return state.in_flight, state.last_chosen
 
 
 class Fleet:
@@ -38,13 +50,14 @@ class Fleet:
         self.pools = {
             name: tuple(self.gateways[gateway.url] for gateway in pool.gateways) for name, pool in pools.items()
         }
-        self._turn = 0
+        self._choices = 0
 
     def candidates(self, pools: Sequence[str], now: float) -> tuple[str, tuple[str, ...]]:
-        """The first pool with a healthy gateway and its healthy gateways, least busy first; ("", ()) if none has.
+        """Return the first pool with a healthy gateway, and its healthy gateways, least busy first.
 
-        Of equally busy gateways the one that was chosen longest ago. A pool whose gateways are all ejected is tried all
-        the same where there is no other: an ejection is a guess, a refusal is certain.
+        Of equally busy gateways the one that was chosen longest ago comes first. Where every gateway of every pool is
+        ejected, those of the first pool are tried all the same: an ejection is a guess, a refusal is certain. ("", ())
+        without `pools`.
         """
         for name in pools:
             healthy = [gateway for gateway in self.pools[name] if gateway.ejected_until <= now]
@@ -55,28 +68,31 @@ class Fleet:
         return pools[0], self._ordered(list(self.pools[pools[0]]))
 
     def is_healthy(self, url: str, now: float) -> bool:
-        """Is this a gateway of any pool, and not ejected?"""
+        """Return True if this is a gateway of any pool, and not ejected."""
         state = self.gateways.get(url)
         return state is not None and state.ejected_until <= now
 
     def pool_of(self, url: str) -> str:
-        """The first pool that the gateway is in."""
+        """Return the first pool that the gateway is in."""
         return next(name for name, states in self.pools.items() if self.gateways[url] in states)
 
     def _ordered(self, states: list[GatewayState]) -> tuple[str, ...]:
         if len(states) == 1:
             return (states[0].url,)
-        states.sort(key=_busyness)
-        self._turn += 1
-        states[0].turn = self._turn
+        states.sort(key=_load)
+        self._choices += 1
+        states[0].last_chosen = self._choices
         return tuple([state.url for state in states])
 
-    def succeeded(self, url: str) -> None:
-        """The gateway answered."""
+    def record_success(self, url: str) -> None:
+        """Record that the gateway responded: its consecutive failures end."""
         self.gateways[url].failures = 0
 
-    def failed(self, url: str, now: float) -> bool:
-        """The gateway could not be reached, dropped the request or said 502-504. True: it is ejected from now on."""
+    def record_failure(self, url: str, now: float) -> bool:
+        """Record that the gateway was unreachable, dropped a request or responded with 502-504.
+
+        Return True if that ejects it.
+        """
         state, health = self.gateways[url], self._health[url]
         state.failures += 1
         if state.failures < health.failures or state.ejected_until > now:
@@ -85,6 +101,6 @@ class Fleet:
         return True
 
     def retry_after(self, pools: Iterable[str]) -> int:
-        """Seconds after which another try makes sense."""
+        """Return the seconds after which another attempt makes sense: the shortest ejection in `pools`, else 10."""
         seconds = [self._health[gateway.url].ejection_seconds for name in pools for gateway in self.pools[name]]
         return max(1, round(min(seconds, default=10.0)))

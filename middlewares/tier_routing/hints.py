@@ -1,4 +1,4 @@
-"""The hints about orchestrators that a stock gateway takes (gateway contract section 4), by tier. Pure."""
+"""Hints about orchestrators that a stock gateway takes (gateway contract section 4), by tier. Pure."""
 
 import base64
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from middlewares.exchange import Job
 
 
 def job_header(job: Job, tier: Tier, request_id: str) -> bytes:
-    """The `Livepeer` header for the gateway. The job is known by the id of its request."""
+    """Return the `Livepeer` header for the gateway; the job's id is that of its request."""
     chosen = {"include": tier.byoc_include, "exclude": tier.byoc_exclude}
     orchestrators = {name: urls for name, urls in chosen.items() if urls}
     parameters = {**job.parameters, "orchestrators": orchestrators} if orchestrators else job.parameters
@@ -25,8 +25,8 @@ def job_header(job: Job, tier: Tier, request_id: str) -> bytes:
 
 
 def live_target(target: bytes, tier: Tier) -> bytes:
-    """`target` of a live stream with the tier's orchestrator; a client's own choice was taken out of it before."""
+    """Return the target of a live stream with the tier's orchestrator; the edge has removed a client's own choice."""
     if not tier.live_orchestrator:
         return target
-    joint = b"&" if b"?" in target else b"?"
-    return target + joint + b"orchestrator=" + quote(tier.live_orchestrator, safe="").encode()
+    separator = b"&" if b"?" in target else b"?"
+    return target + separator + b"orchestrator=" + quote(tier.live_orchestrator, safe="").encode()

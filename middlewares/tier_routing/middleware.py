@@ -1,4 +1,4 @@
-"""Tier, workload and model in; gateways to try and the hints they understand out."""
+"""The tier routing stage: chooses gateways by tier, workload and model, and adds the hints that they take."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from config.transcoding import Transcoding
 from middlewares.exchange import Affinity, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import AnsweredBy, Hints
-from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.fleet import Fleet, choose_pools
 from middlewares.tier_routing.hints import job_header, live_target
 from middlewares.tier_routing.models import send_models
-from middlewares.tier_routing.rules import choose_pools
 
 CACHED_CHOICES = 4096
 """Cached choices of pools by tier, workload and model; clients choose the model, so their number is bounded."""
 
 
 class TierRoutingMiddleware:
-    """Chooses where a request goes. A stock gateway ignores the hints; ours to log and those of patched ones."""
+    """Chooses the gateways of a request. The `X-Tollgate-*` headers it adds are for gateways that log them."""
 
     def __init__(self, app: ASGIApp, *, routing: Routing, fleet: Fleet, models: Iterable[str]) -> None:
-        """`models`: the chat models that `GET /v1/models` lists."""
+        """Take in `models` the chat models that `GET /v1/models` lists."""
         self.app = app
         self.models = frozenset(models)
         rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
@@ -50,12 +49,12 @@ class TierRoutingMiddleware:
         if exchange.affinity is None:
             exchange.pool, exchange.gateways = self.fleet.candidates(pools, time.monotonic())
         else:
-            await self._stick(exchange, exchange.affinity, pools)
-        self._instruct(exchange, pools)
+            await self._follow_affinity(exchange, exchange.affinity, pools)
+        self._prepare(exchange, pools)
         await self.app(scope, receive, send)
 
-    def _instruct(self, exchange: Exchange, pools: tuple[str, ...]) -> None:
-        """Add what the chosen gateway is told. Raises `Refusal` (503) where there is none."""
+    def _prepare(self, exchange: Exchange, pools: tuple[str, ...]) -> None:
+        """Add hints and headers for the chosen gateways. Raises `Refusal` (503) where there are none."""
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
         if not exchange.gateways:
@@ -66,19 +65,19 @@ class TierRoutingMiddleware:
                 headers=[(b"retry-after", b"%d" % self.fleet.retry_after(pools))],
             )
         if route.hints is not Hints.NONE:
-            self._hint(exchange, route, principal.plan.transcoding)
+            self._add_hints(exchange, route, principal.plan.transcoding)
         exchange.headers.append((b"x-tollgate-tier", exchange.tier.encode()))
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
 
-    async def _stick(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
-        """To the gateway that has what the request names, whatever its pool; elsewhere only what may begin anew."""
+    async def _follow_affinity(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
+        """Choose the gateway of the named resource, whatever its pool; another one only for a movable resource."""
         now = time.monotonic()
         url, pool = affinity.gateway, ""
         others: tuple[str, ...] = ()
         if affinity.movable:
             pool, others = self.fleet.candidates(pools, now)
         if (others or not affinity.movable) and not self.fleet.is_healthy(url, now):
-            url = await affinity.settle_on(others)
+            url = await affinity.reassign(others)
         if not affinity.movable and not self.fleet.is_healthy(url, now):
             if url not in self.fleet.gateways:
                 raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
@@ -87,7 +86,7 @@ class TierRoutingMiddleware:
             exchange.pool = pool if url in others else self.fleet.pool_of(url)
             exchange.gateways = (url, *(other for other in others if other != url))
 
-    def _hint(self, exchange: Exchange, route: Route, transcoding: Transcoding) -> None:
+    def _add_hints(self, exchange: Exchange, route: Route, transcoding: Transcoding) -> None:
         tier = self.tiers.get(exchange.tier, Tier())
         if route.hints is Hints.JOB and exchange.job is not None:
             exchange.headers.append((b"livepeer", job_header(exchange.job, tier, exchange.request_id)))

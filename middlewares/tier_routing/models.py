@@ -1,4 +1,4 @@
-"""GET /v1/models: which chat models a client may name, in the shape OpenAI clients read."""
+"""The response to GET /v1/models: which chat models a client may name, in the format of OpenAI clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from middlewares.exchange import Principal
 
 
 async def send_models(models: Iterable[str], principal: Principal, send: Send) -> None:
-    """Answer with those of `models` that the credential is good for. Nothing is forwarded."""
+    """Respond with those of `models` that the credential may use. Nothing is forwarded."""
     usable = sorted(models if principal.models is None else principal.models.intersection(models))
     data = [{"id": model, "object": "model", "created": 0, "owned_by": "gateway"} for model in usable]
     body = msgspec.json.encode({"object": "list", "data": data})

@@ -1,4 +1,4 @@
-"""Taps both streams without delaying them, and ends the hold exactly once, however the request ends."""
+"""The usage tracker stage: meters both streams without delaying them, and settles the hold exactly once."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from middlewares.usage_tracker.settlement import settle
 
 
 class UsageTrackerMiddleware:
-    """Meters what passes, prices it, and hands it to the ledger."""
+    """Meters a request as it passes, prices its usage, and settles it with the ledger."""
 
     def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
         self.app = app
         self.ledger = ledger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward through the taps; settle in every case, also when this task is cancelled."""
+        """Pass the request on with metered streams; settle in every case, also when this task is cancelled."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange)
         try:
-            tap = _Tap(exchange, meter, receive, send)
-            await self.app(scope, tap.receive, tap.send)
-            await asyncio.sleep(0)  # the end of the answer leaves first
+            streams = _MeteredStreams(exchange, meter, receive, send)
+            await self.app(scope, streams.receive, streams.send)
+            await asyncio.sleep(0)  # the end of the response leaves first
         finally:
             settle(self.ledger, exchange, meter, time.monotonic())
 
 
-class _Tap:
-    """Counts and meters the messages of one request on their way; passes each on unchanged."""
+class _MeteredStreams:
+    """Counts and meters the messages of one request as they pass; each is passed on unchanged."""
 
     __slots__ = ("_exchange", "_meter", "_receive", "_send")
 

@@ -1,4 +1,4 @@
-"""From what was measured to what is charged: outcome, units and amount of one request."""
+"""Settlement of one request: its outcome, its units and amount by what was measured and by the plan's rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST_COUNT = 2**48
 
 
 def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None:
-    """End the exchange's hold: an event if the gateway was sent the request, else only give back.
+    """End the exchange's hold: with a usage event if the gateway was sent the request, else by releasing it.
 
     `now` is `time.monotonic`, in seconds. Never raises for what a client or gateway did.
     """
@@ -26,15 +26,15 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     if not exchange.forwarded:
         ledger.release(hold)
         return
-    metered = believable(meter.usage())
-    if failed(exchange, metered):
+    metered = drop_unbelievable(meter.usage())
+    if gateway_failed(exchange, metered):
         exchange.end(Outcome.UPSTREAM_ERROR)
     outcome = exchange.ending.outcome
-    answered = exchange.upstream_seconds is not None
-    usage = charged_usage(policy.plan, route.workload, outcome, metered, hold.units, answered=answered)
+    responded = exchange.upstream_seconds is not None
+    usage = charged_usage(policy.plan, route.workload, outcome, metered, hold.units, responded=responded)
     milliseconds = round((now - exchange.started) * 1000)
     if Unit.REQUESTS in usage.units and Unit.MILLISECONDS not in usage.units:
-        # The wall time of work that counts, for its meter has no better time.
+        # The wall time of work that counts: its meter has no better time.
         usage.units[Unit.MILLISECONDS] = milliseconds
         usage.provenance[Unit.MILLISECONDS] = Provenance.MEASURED
     gross, fixed = ledger.price(policy, route.workload, hold.model, usage.units)
@@ -42,22 +42,19 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     ledger.settle(hold, event_of(ledger, exchange, hold, usage, milliseconds), usage, fixed)
 
 
-def failed(exchange: Exchange, usage: Usage) -> bool:
-    """Return whether the gateway failed at the work, whatever status its response had.
+def gateway_failed(exchange: Exchange, usage: Usage) -> bool:
+    """Return True if the gateway failed at the work, whatever status its response had.
 
-    A success that its meter finds incomplete is a failure; a gateway that refuses the request (4xx) has answered it
+    A success that its meter finds incomplete is a failure. A gateway that refuses the request (4xx) has responded
     completely, and nothing was used.
     """
     status = exchange.client_status or exchange.gateway_status
     return status >= 500 or (status < 400 and not usage.complete)
 
 
-def believable(usage: Usage) -> Usage:
-    """Without numbers that no request can have used: a gateway's answer may claim any, and counters are finite."""
-    for count in usage.units.values():
-        if not 0 <= count <= LARGEST_COUNT:
-            break
-    else:
+def drop_unbelievable(usage: Usage) -> Usage:
+    """Return usage without counts that no request can have: a gateway may report any, and counters are finite."""
+    if all(0 <= count <= LARGEST_COUNT for count in usage.units.values()):
         return usage
     units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
     provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}
@@ -65,18 +62,18 @@ def believable(usage: Usage) -> Usage:
 
 
 def charged_usage(
-    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int], *, answered: bool
+    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int], *, responded: bool
 ) -> Usage:
-    """What counts of the measured usage, by the plan's rule for this workload and outcome.
+    """Return the part of the measured usage that is charged, by the plan's rule for this workload and outcome.
 
-    `measured` charges for what was delivered of an answer that was broken off; a gateway that never `answered` has
-    delivered nothing. An explicit zero stays a zero.
+    `measured` charges for the delivered part of a response that was cut off; without a response (`responded`), nothing
+    was delivered. An explicit zero stays a zero.
     """
     if outcome is Outcome.COMPLETE:
         return usage
     rule: str = "measured"
     if outcome in (Outcome.UPSTREAM_ERROR, Outcome.GATE_SHUTDOWN, Outcome.INTERNAL_ERROR):
-        rule = plan.failure_rule(workload) if answered else "free"
+        rule = plan.failure_rule(workload) if responded else "free"
     elif outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
         rule = plan.disconnect_rule(workload)
     if rule == "free":

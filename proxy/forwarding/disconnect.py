@@ -13,7 +13,8 @@ class ClientGone(Exception):
 class DisconnectCanceller:
     """Cancels the forwarding task when its client goes away, and remembers that this is why.
 
-    `client_optional` returns True once the forwarding can do without its client; None: it never can.
+    `client_optional` returns True once the forwarding can do without its client; None: it never can. The forwarder sets
+    `over` when it has finished, from when on nothing is cancelled.
     """
 
     __slots__ = ("_client_optional", "_task", "happened", "over")
@@ -25,7 +26,7 @@ class DisconnectCanceller:
         self.over = False
 
     def __call__(self) -> None:
-        """Take the news that the client has gone."""
+        """Cancel the task because its client has gone."""
         if self.over or self._task is None or (self._client_optional and self._client_optional()):
             return
         self.happened = True

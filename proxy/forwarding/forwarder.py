@@ -27,7 +27,7 @@ QUEUE_SECONDS = 5.0
 
 
 class Forwarder:
-    """An ASGI application that answers every request with a gateway's response."""
+    """An ASGI application that responds to every request with a gateway's response."""
 
     def __init__(self, pools: Mapping[str, Pool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing) -> None:
         self._pools = pools
@@ -73,7 +73,7 @@ class Forwarder:
         timeouts = self._timeouts[_workload(exchange)]
         body = await open_body(receive, connection, timeouts.idle) if exchange.has_body else None
 
-        def sending() -> None:
+        def mark_forwarded() -> None:
             exchange.forwarded = True
 
         for url in exchange.gateways:
@@ -89,22 +89,22 @@ class Forwarder:
                     body,
                     length=exchange.content_length,
                     timeouts=timeouts,
-                    on_send=sending,
+                    on_send=mark_forwarded,
                 )
                 exchange.upstream_seconds = time.monotonic() - started
                 exchange.gateway_status = response.status
                 try:
                     if response.status in FAILING:
-                        self._fleet.failed(url, time.monotonic())
+                        self._fleet.record_failure(url, time.monotonic())
                     else:
-                        self._fleet.succeeded(url)
+                        self._fleet.record_success(url)
                     await self._relay(exchange, response, send)
                 finally:
                     response.close()
                 return
             except UpstreamError as error:
                 if not isinstance(error, PoolExhausted):
-                    self._fleet.failed(url, time.monotonic())
+                    self._fleet.record_failure(url, time.monotonic())
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue
                 refusal = refusal_of(error)

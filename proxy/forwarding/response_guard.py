@@ -23,7 +23,7 @@ class ResponseGuard:
         self._max_blank_lines = limits.empty_lines if streams else None
 
     def flood_detected(self, part: bytes, now: float) -> bool:
-        """Return whether nothing but line ends has come for so long that this event stream is over.
+        """Return True if nothing but line ends has come for so long that this event stream is over.
 
         A BYOC gateway writes them without end once its worker has ended a stream without `[DONE]`: the response is
         complete. Raises `Refusal` (502) for a response that is longer than it may be, which is not complete.

@@ -1,4 +1,4 @@
-"""uvicorn as both listeners run it."""
+"""The uvicorn server of both listeners, and the sockets it listens on."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Server(uvicorn.Server):
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Sets `listening` once connections are accepted."""
+        """Set `listening` once connections are accepted."""
         await super().startup(sockets)
         self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the supervisor's and the worker's business."""
+        """Capture no signals: the supervisor and the worker handle them."""
         yield
 
 
 def server(app: ASGIApp, protocol: type[HttpToolsProtocol], *, grace_seconds: float) -> Server:
-    """A server for sockets that are handed to `serve()`.
+    """Return a server for sockets that are handed to `serve()`.
 
-    The parser is httptools, always: uvicorn's other one accepts requests that RFC 9112 says to reject, at a quarter
-    of the speed. The gate writes its own log lines, and decides itself whom to believe about client addresses.
+    The parser is always httptools: uvicorn's other one accepts requests that RFC 9112 says to reject, at a quarter
+    of the speed. Access log and forwarded addresses are Tollgate's own business, so that uvicorn's are off.
     """
     config = uvicorn.Config(
         app,
@@ -58,7 +58,7 @@ def server(app: ASGIApp, protocol: type[HttpToolsProtocol], *, grace_seconds: fl
 
 
 def bind(address: str) -> socket.socket:
-    """A listening socket for `host:port`; port 0 takes a free one. Raises `OSError`."""
+    """Return a listening socket for `host:port`; port 0 takes a free one. Raises `OSError`."""
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -75,6 +75,6 @@ def bind(address: str) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The http origin of a listening socket."""
+    """Return the http origin of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

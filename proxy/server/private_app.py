@@ -10,14 +10,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 Exposition = Callable[[], tuple[str, bytes]]
-"""Content type and text of all metrics."""
+"""Returns content type and text of all metrics."""
 
 Readiness = Callable[[], Awaitable[str]]
-"""Why the gate is not ready; empty when it is."""
+"""Returns why Tollgate is not ready; empty when it is."""
 
 
 def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[Route] = ()) -> Starlette:
-    """`/metrics`, `/livez` (the process runs), `/readyz` (it may be sent requests), and what gateways call."""
+    """Return the application of the private listener.
+
+    It serves `/metrics`, `/livez` (200: the process runs), `/readyz` (200: send it requests) and `webhooks`.
+    """
 
     def metrics(_: Request) -> Response:
         content_type, body = exposition()

@@ -1,8 +1,7 @@
-"""One request and its answer, as the ASGI application sees them: `receive` and `send`.
+"""One request and its response, as the ASGI application sees them: `receive` and `send`.
 
-Head and first part of the body leave in one write, which ASGI asks for anyway: a head is not sent before there is
-body. Header fields come from a parser or from the gate itself, so one look at all of them replaces uvicorn's two
-pattern matches for each. Answers to HTTP/1.0 are never chunked (RFC 9112 section 6.1).
+Head and first part of the body leave in one write, which ASGI asks for anyway: a head is not sent before there is a
+body.
 """
 
 from __future__ import annotations
@@ -10,57 +9,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from enum import Enum, auto
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from proxy.network.write_batch import BufferedWriter
+from proxy.server.response_framing import Framing, InvalidResponse, framing_of, head_bytes
 
 logger = logging.getLogger("uvicorn.error")
 
-COPIED = 16_384
-"""Below this many bytes, joining head, body and chunk framing is cheaper than writing them one after the other."""
+JOINED_BYTES = 16_384
+"""Below this size, joining head, body and chunk framing is cheaper than writing them one after the other."""
 
 
-_CR, _LF, _NUL = b"\r\n\0"
-
-
-class Framing(Enum):
-    """How a client knows where the body ends (RFC 9112 section 6.3)."""
-
-    BODILESS = auto()
-    LENGTH = auto()
-    CHUNKED = auto()
-    UNTIL_CLOSE = auto()
-
-
-# Bound once: before Python 3.12, naming a member of an enum costs as much as a call.
-_BODILESS, _LENGTH, _CHUNKED, _UNTIL_CLOSE = Framing.BODILESS, Framing.LENGTH, Framing.CHUNKED, Framing.UNTIL_CLOSE
-
-
-class InvalidResponse(RuntimeError):
-    """An application broke ASGI, or a header field would break the answer's framing. The connection is closed."""
-
-
-def _nothing() -> None:
-    """Nobody waits for the answer any more."""
+def _ignore() -> None:
+    """Take the place of `on_complete` once nobody waits for the response any more."""
 
 
 class RequestResponseCycle:
-    """From the head of a request to the end of its answer. The connection feeds it; the application empties it."""
+    """From the head of a request to the end of its response; the connection feeds it, the application reads it."""
 
     __slots__ = (
-        "_answered",
         "_default_headers",
         "_flow",
         "_framing",
         "_head",
-        "_left",
-        "_news",
+        "_on_complete",
         "_parts",
+        "_pending",
         "_reader",
+        "_remaining",
         "_scope",
         "_task",
         "_writer",
@@ -79,35 +57,35 @@ class RequestResponseCycle:
         writer: BufferedWriter,
         flow: FlowControl,
         default_headers: list[tuple[bytes, bytes]],
-        answered: Callable[[], None],
+        on_complete: Callable[[], None],
     ) -> None:
-        """`answered` is called once the answer is complete."""
+        """`on_complete` is called once the response is complete."""
         self._scope = scope
         self._writer = writer
         self._flow = flow
         self._default_headers = default_headers
-        self._answered = answered
+        self._on_complete = on_complete
         self.keep_alive = True
         self.waiting_for_100_continue = False
         self.disconnected = False
         self._parts: list[bytes] = []
         self.unread = 0
-        """Bytes of the request's body that wait for their reader."""
-        self._news = False
-        """Something has happened since `receive` returned last."""
+        """Bytes of the request body that wait for their reader."""
+        self._pending = False
+        """True if something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None]  # from start on
+        self._task: asyncio.Task[None]  # set by `start`
         self.more_body = True
         self.response_started = False
         self.response_complete = False
         self._head = b""
-        """Not yet written."""
-        self._framing = _CHUNKED
-        self._left = 0
-        """Bytes of the body still owed, where its length was announced."""
+        """Bytes of the head, until they are written with the first part of the body."""
+        self._framing: Framing  # set with the head
+        self._remaining = 0
+        """Bytes of the response body still to come, where its length was declared."""
 
     def feed(self, body: bytes) -> None:
-        """A part of the request's body has arrived. Beyond a bound, no more is read until this is."""
+        """Take a part of the request body that has arrived. Past a bound, no more is read until this is."""
         self._parts.append(body)
         self.unread += len(body)
         if self.unread > HIGH_WATER_LIMIT:
@@ -115,36 +93,36 @@ class RequestResponseCycle:
         self._wake()
 
     def feed_end(self) -> None:
-        """The request's body has arrived to its end."""
+        """Note that the request body has arrived to its end."""
         self.more_body = False
         self._wake()
 
     def disconnect(self) -> None:
-        """The client is gone, or nothing it sends can be trusted any more."""
+        """Note that the client is gone, or that nothing it sends can be trusted any more."""
         self.disconnected = True
         self._wake()
 
-    def take(self) -> bytes:
-        """What has arrived of the body and was not read."""
+    def take_body(self) -> bytes:
+        """Take what has arrived of the request body and was not read."""
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts, self.unread = [], 0
         return body
 
     def _wake(self) -> None:
-        self._news = True
+        self._pending = True
         reader = self._reader
         if reader is not None and not reader.done():
             reader.set_result(None)
 
     def start(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
-        """Let the application answer, in a task that is one of `tasks` until it ends."""
-        # Not by the loop's create_task, which makes up a name for each.
+        """Run the application in a task that is one of `tasks` until it ends."""
+        # Not by the loop's create_task, which makes up a name for each task.
         self._task = task = asyncio.Task(self._run(app, tasks), loop=self._writer.loop, name="request")
         tasks.add(task)
 
     async def _run(self, app: ASGIApp, tasks: set[asyncio.Task[None]]) -> None:
-        """Whatever the application leaves undone or raises ends with the connection."""
+        """Run the application; close the connection if it raises or leaves its response incomplete."""
         try:
             await app(self._scope, self.receive, self.send)
         except BaseException as error:  # also a cancellation: nobody waits for this task, but a client does
@@ -152,10 +130,10 @@ class RequestResponseCycle:
             await self._fail()
         else:
             if not self.response_complete and not self.disconnected:
-                logger.error("ASGI callable returned without completing its answer.")
+                logger.error("ASGI callable returned without completing its response.")
                 await self._fail()
-        finally:  # no way back to the connection is left, so that both go at once, without a collector
-            self._answered = _nothing
+        finally:  # without references back to the connection, both are freed at once, without a collector
+            self._on_complete = _ignore
             self._scope = {}
             tasks.discard(self._task)
 
@@ -168,26 +146,26 @@ class RequestResponseCycle:
         await self.send({"type": "http.response.body"})
 
     async def receive(self) -> Message:
-        """The ASGI `receive`: waits until there is something to tell. One reader at a time."""
+        """Return the next ASGI message, once there is one. One reader at a time."""
         if self.waiting_for_100_continue:
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not self.disconnected and not self.response_complete:
             if self._flow.read_paused:
                 self._flow.resume_reading()
-            if not self._news:
+            if not self._pending:
                 self._reader = self._writer.loop.create_future()
                 try:
                     await self._reader
                 finally:
                     self._reader = None
-            self._news = False
+            self._pending = False
         if self.disconnected or self.response_complete:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": self.take(), "more_body": self.more_body}
+        return {"type": "http.request", "body": self.take_body(), "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
-        """The ASGI `send`: waits while the client does not take what was written before."""
+        """Send an ASGI message; wait while the client does not take what was written before."""
         if self._flow.write_paused and not self.disconnected:
             await self._flow.drain()
         if self.disconnected:
@@ -198,53 +176,45 @@ class RequestResponseCycle:
         elif kind == "http.response.start" and not self.response_started:
             self._begin(message)
         else:
-            raise InvalidResponse(f"{kind} does not belong here")
+            raise InvalidResponse(f"Expected a start or a body, in this order; got {kind}")
 
     def _begin(self, message: Message) -> None:
         self.response_started = True
         self.waiting_for_100_continue = False
         status, headers = message["status"], message["headers"]
-        fields = dict(headers)
-        if b"connection" in fields:
+        by_name = dict(headers)
+        if b"connection" in by_name:
             options = [value.lower() for name, value in headers if name == b"connection"]
-            headers = [field for field in headers if field[0] != b"connection"]
+            headers = [header for header in headers if header[0] != b"connection"]
             self.keep_alive = self.keep_alive and not any(b"close" in option for option in options)
-        length = fields.get(b"content-length")
-        if status in (204, 304) or self._scope["method"] == "HEAD":
-            self._framing = _BODILESS
-        elif length is not None:
-            self._framing, self._left = _LENGTH, int(length)
-        elif self._scope["http_version"] == "1.0":
-            self._framing, self.keep_alive = _UNTIL_CLOSE, False
-        lines = [*map(b": ".join, self._default_headers), *map(b": ".join, headers)]
-        if self._framing is _CHUNKED:
-            lines.append(b"transfer-encoding: chunked")
-        if not self.keep_alive:
-            lines.append(b"connection: close")
-        text = b"".join(lines)
-        if _CR in text or _LF in text or _NUL in text:
-            raise InvalidResponse("a header field of the answer contains CR, LF or NUL")
-        self._head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(lines))
+        scope = self._scope
+        framing = framing_of(status, by_name, method=scope["method"], http_version=scope["http_version"])
+        if framing == "length":
+            self._remaining = int(by_name[b"content-length"])
+        elif framing == "until close":
+            self.keep_alive = False
+        self._framing = framing
+        self._head = head_bytes(status, [*self._default_headers, *headers], framing, keep_alive=self.keep_alive)
 
     def _write(self, message: Message) -> None:
         if not self.response_started or self.response_complete:
-            raise InvalidResponse("a body belongs between the head of an answer and its end")
+            raise InvalidResponse("Expected a body between the start of a response and its end")
         body, more = message.get("body", b""), message.get("more_body", False)
         before, framing = self._head, self._framing
         self._head = after = b""
-        if framing is _CHUNKED:
+        if framing == "chunked":
             if body:
                 before = b"%b%x\r\n" % (before, len(body))
                 after = b"\r\n"
             if not more:
                 after += b"0\r\n\r\n"
-        elif framing is _LENGTH:
-            self._left -= len(body)
-            if self._left < 0 or (self._left and not more):
-                raise InvalidResponse("the body is not as long as announced")
-        elif framing is _BODILESS:
+        elif framing == "length":
+            self._remaining -= len(body)
+            if self._remaining < 0 or (self._remaining and not more):
+                raise InvalidResponse("Expected a body as long as declared")
+        elif framing == "bodiless":
             body = b""
-        if len(body) < COPIED:
+        if len(body) < JOINED_BYTES:
             self._writer.write(b"".join((before, body, after)))
         else:
             self._writer.write_now([part for part in (before, body, after) if part])
@@ -256,4 +226,4 @@ class RequestResponseCycle:
         self._wake()
         if not self.keep_alive:
             self._writer.close()
-        self._answered()
+        self._on_complete()

@@ -1,4 +1,4 @@
-"""The parent process: owns the listeners and the store, keeps the workers running, answers the private listener."""
+"""The parent process: owns the listeners and the store, keeps the workers running, serves the private listener."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from proxy.webhooks.service import Webhooks
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
 STOP_MARGIN_SECONDS = 10.0
-"""What a worker may take beyond the drain's grace to settle and disconnect."""
+"""Time a worker may take beyond the drain's grace to settle and disconnect."""
 
 
 class CannotListen(Exception):
-    """A listener's address is taken or not ours."""
+    """The address of a listener is taken, or not one of this machine."""
 
 
 class Supervisor:
-    """Runs the gate from start to the end of its drain."""
+    """Runs Tollgate from its start to the end of its drain."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -44,7 +44,7 @@ class Supervisor:
     async def run(self, on_ready: Callable[[str], Awaitable[None]]) -> None:
         """Serve until SIGTERM or SIGINT. `on_ready` is called with the public origin once requests are taken.
 
-        Raises `CannotListen`, `WorkerFailed` or `StoreError` where the gate cannot begin.
+        Raises `CannotListen`, `WorkerFailed` or `StoreError` where Tollgate cannot start.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -59,14 +59,14 @@ class Supervisor:
             await self._workers.start()
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
             admin = server(private_app, HttpToolsProtocol, grace_seconds=1)
-            answering = asyncio.create_task(admin.serve([private]))
+            serving = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
             log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
             await on_ready(url_of(public))
             await self._stop.wait()
             await self._drain()
             admin.should_exit = True
-            await answering
+            await serving
 
     def stop(self) -> None:
         """Begin to drain."""
@@ -80,7 +80,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """SIGHUP: replace the workers one by one, on a configuration that was checked first."""
+        """Handle SIGHUP: replace the workers one by one, if the new configuration is valid."""
         try:
             settings = load()
         except ConfigError as error:
@@ -92,11 +92,12 @@ class Supervisor:
     async def _drain(self) -> None:
         log.info("draining")
         await asyncio.sleep(self._settings.drain.delay_seconds)
-        self._public.close()  # or the kernel goes on accepting what no worker will
+        self._public.close()  # or the kernel would still accept connections that no worker serves
         await self._workers.stop()
         log.info("stopped")
 
     async def _readiness(self) -> str:
+        """Return why Tollgate is not ready; empty when it is."""
         if self._draining:
             return "draining"
         if self._workers.running < 1:
@@ -104,7 +105,7 @@ class Supervisor:
         try:
             await self._maintenance.store.health()
         except StoreError as error:
-            return f"Redis cannot serve: {error}"
+            return f"Redis is not available: {error}"
         return ""
 
 

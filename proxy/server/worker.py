@@ -1,7 +1,7 @@
-"""One worker process: takes requests from the shared listener until it is told to stop.
+"""One worker process: serves requests from the shared listener until it is asked to stop.
 
 Run by the supervisor as `python -m proxy.server.worker LISTENER_FD READY_FD`. Its standard input is a lifeline: when
-it ends, the supervisor is gone and the worker drains as on SIGTERM.
+it ends, the supervisor is gone, and the worker drains as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GC_THRESHOLD = 50_000
 
 
 def main() -> None:
-    """Serve; exit code 1 with one clear line where that cannot begin."""
+    """Serve requests; exit with code 1 and one clear line where that cannot start."""
     listener_fd, ready_fd = int(sys.argv[1]), int(sys.argv[2])
     try:
         settings = load()
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> None:
-    async with WorkerApplication.open(settings) as gate:
+    async with WorkerApplication.open(settings) as application:
         protocol = protocol_class(settings.edge)
-        http = server(gate.app, protocol, grace_seconds=settings.drain.grace_seconds)
+        http = server(application.app, protocol, grace_seconds=settings.drain.grace_seconds)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -67,7 +67,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, as the lifeline tells, too
+        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; the lifeline has ended, too
             os.write(ready_fd, b"ready\n")
         os.close(ready_fd)
         await serving

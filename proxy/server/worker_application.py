@@ -1,4 +1,4 @@
-"""Everything one worker needs, put together and taken apart again."""
+"""The composition root of a worker: its public application and the services behind it, opened and closed in order."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ from starlette.types import ASGIApp
 from config.routing import Gateway, Stickiness
 from config.settings import Settings
 from middlewares.ledger.ledger import Ledger
-from middlewares.live.byoc_streams import Streams
+from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.fleet import Fleet
-from proxy.app import pipeline
+from proxy.app import pipeline, public_application
 from proxy.forwarding.forwarder import Forwarder
 from proxy.identity.authentication import Authentication
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.configured import open_store, redis_keys
+from proxy.store.store import Store
 from proxy.upstream import Pool
 from proxy.webhooks.live import sessions_of
 from proxy.webhooks.stream_keeper import StreamKeeper
 
 
 class WorkerApplication:
-    """One worker's part of the gate: an ASGI application and what stands behind it."""
+    """One worker's ASGI application, and the ledger that it settles into."""
 
     def __init__(self, app: ASGIApp, ledger: Ledger) -> None:
         self.app = app
@@ -38,35 +40,22 @@ class WorkerApplication:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[WorkerApplication]:
-        """Connect everything; on the way out settle what is left. Raises `StoreError` where Redis is not there."""
+        """Connect and start everything; on exit, settle what is left. Raises `StoreError` where Redis is away."""
         observer = LedgerObserver()
         keys = redis_keys(settings)
-        hooks = _Hooks()
-        async with await open_store(settings, on_state=observer.node_changed, on_new_server=hooks.replaced) as store:
-            ledger = Ledger(
-                store,
-                keys,
-                data_dir=settings.data_dir,
-                hold_ttl=settings.hold_ttl,
-                deadline=settings.store.deadline_seconds,
-                workers=settings.workers,
-                journal_bytes=settings.ledger.journal_bytes,
-                replay_window=settings.ledger.replay_window_seconds,
-                observer=observer,
-            )
-            hooks.ledger = ledger
+        failover = FailoverReplay()
+        async with await open_store(settings, on_state=observer.node_changed, on_new_server=failover.start) as store:
+            ledger = failover.ledger = _ledger(settings, store, keys, observer)
             authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
-            affinity_table = AffinityTable(store, keys, _lives(settings.routing.stickiness))
+            affinity_table = AffinityTable(store, keys, _seconds_kept(settings.routing.stickiness))
+            streams = ByocStreams(store, keys, ledger)
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
-            pools = {url: _connections(gateway) for url, gateway in gateways.items()}
+            pools = {url: _connection_pool(gateway) for url, gateway in gateways.items()}
             hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
-            forwarder = Forwarder(pools, hosts, fleet, settings.routing)
-            streams = Streams(store, keys, ledger)
-            keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             metrics = RequestMetrics()
-            app = pipeline(
-                forwarder,
+            stages = pipeline(
+                Forwarder(pools, hosts, fleet, settings.routing),
                 settings,
                 credentials=authentication.credentials,
                 ledger=ledger,
@@ -74,16 +63,17 @@ class WorkerApplication:
                 streams=streams,
                 affinity_table=affinity_table,
                 fleet=fleet,
-                metrics=metrics,
             )
+            app = public_application(stages, settings, metrics)
+            keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()
-            upkeep = [asyncio.create_task(work) for work in (ledger.run(), metrics.keep_flushing(), keeper.run())]
+            background = [asyncio.create_task(work) for work in (ledger.run(), metrics.keep_flushing(), keeper.run())]
             try:
                 yield cls(app, ledger)
             finally:
                 await authentication.stop()
-                await hooks.settle()
-                await _cancel(upkeep)
+                await failover.wait()
+                await _cancel(background)
                 metrics.flush()
                 await affinity_table.drain()
                 await ledger.drain()
@@ -92,26 +82,44 @@ class WorkerApplication:
                     pool.close()
 
 
-class _Hooks:
-    """What the store tells the ledger, which comes into being after it."""
+class FailoverReplay:
+    """Has the ledger replay recent settlements whenever Redis was restarted or failed over.
+
+    The store is opened before the ledger and tells of new servers from then on; there is nothing to replay yet.
+    """
 
     def __init__(self) -> None:
         self._replays: set[asyncio.Task[None]] = set()
         self.ledger: Ledger | None = None
 
-    def replaced(self) -> None:
-        """Redis was restarted or failed over."""
+    def start(self) -> None:
+        """Start a replay in the background."""
         if self.ledger is not None:
             replay = asyncio.create_task(self.ledger.after_failover())
             self._replays.add(replay)
             replay.add_done_callback(self._replays.discard)
 
-    async def settle(self) -> None:
+    async def wait(self) -> None:
+        """Return once every replay has ended."""
         await asyncio.gather(*self._replays)
 
 
-def _lives(stickiness: Stickiness) -> dict[ResourceKind, float]:
-    """Seconds for which each kind of placement is kept."""
+def _ledger(settings: Settings, store: Store, keys: RedisKeys, observer: LedgerObserver) -> Ledger:
+    return Ledger(
+        store,
+        keys,
+        data_dir=settings.data_dir,
+        hold_ttl=settings.hold_ttl,
+        deadline=settings.store.deadline_seconds,
+        workers=settings.workers,
+        journal_bytes=settings.ledger.journal_bytes,
+        replay_window=settings.ledger.replay_window_seconds,
+        observer=observer,
+    )
+
+
+def _seconds_kept(stickiness: Stickiness) -> dict[ResourceKind, float]:
+    """Return for how many seconds the gateway of each kind of resource is remembered."""
     return {
         ResourceKind.MANIFEST: stickiness.manifest_seconds,
         ResourceKind.LIVE: stickiness.stream_seconds,
@@ -121,7 +129,7 @@ def _lives(stickiness: Stickiness) -> dict[ResourceKind, float]:
     }
 
 
-def _connections(gateway: Gateway) -> Pool:
+def _connection_pool(gateway: Gateway) -> Pool:
     parts = urlsplit(gateway.url)
     tls = parts.scheme == "https"
     return Pool(

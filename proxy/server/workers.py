@@ -1,4 +1,4 @@
-"""The worker processes of one listener, as the supervisor sees them."""
+"""The worker processes of one listener: started, watched, replaced and stopped by the supervisor."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RESTART_SECONDS = (0.1, 5.0)
 
 
 class WorkerFailed(Exception):
-    """A worker did not come up; it has said why on standard error."""
+    """A worker did not start; it has written why to standard error."""
 
 
 class Worker:
-    """One process. It drains when it is told to, or when this object's end of its lifeline closes."""
+    """One worker process. It drains on SIGTERM, or when this object's end of its lifeline closes."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -63,7 +63,7 @@ class Worker:
         raise WorkerFailed
 
     async def stop(self, seconds: float) -> None:
-        """Let it finish what it has, for at most `seconds`."""
+        """Drain it: SIGTERM, and SIGKILL after `seconds`."""
         if self.process.returncode is None:
             self.process.terminate()
         try:
@@ -74,20 +74,20 @@ class Worker:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it now."""
+        """End it now, by SIGKILL."""
         if self.process.returncode is None:
             self.process.kill()
         await self.ended()
 
     async def ended(self) -> int:
-        """Its exit code, once it has one; gauges of living workers lose its share."""
+        """Wait for its end. Return its exit code; gauges over running workers lose its share."""
         code = await self.process.wait()
         mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
         return code
 
 
 class Workers:
-    """Keeps `count` workers on one listener."""
+    """Keeps `count` workers running on one listener."""
 
     def __init__(self, listener: socket.socket, count: int, stop_seconds: float) -> None:
         self._listener = listener
@@ -95,17 +95,17 @@ class Workers:
         self._stop_seconds = stop_seconds
         self._slots: list[Worker] = []
         self._retired: Worker | None = None
-        """Replaced in a restart, and still finishing what it has."""
+        """The worker that was replaced last in a restart, while it drains."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
 
     @property
     def running(self) -> int:
-        """Workers that take requests."""
+        """Return the number of workers that serve requests."""
         return sum(worker.process.returncode is None for worker in self._slots)
 
     async def start(self) -> None:
-        """Start all. Raises `WorkerFailed` where one does not come up; the others are ended."""
+        """Start all workers. Raises `WorkerFailed` if one does not start; the others are killed then."""
         started = await asyncio.gather(
             *(Worker.start(self._listener) for _ in range(self._count)), return_exceptions=True
         )
@@ -115,22 +115,22 @@ class Workers:
             await asyncio.gather(*(worker.kill() for worker in self._slots))
             raise failed
         for slot in range(self._count):
-            self._begin(self._watch(slot))
+            self._in_background(self._watch(slot))
 
     def restart(self) -> None:
-        """Begin to replace one worker after the other: the new one takes requests before the old one stops."""
-        self._begin(self._replace_all())
+        """Replace one worker after the other, in the background: a new one serves requests before its old one stops."""
+        self._in_background(self._replace_all())
 
     async def stop(self) -> None:
-        """Drain all, also what is just starting or being replaced."""
+        """Drain all workers, also those that are just being started or replaced."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        leaving = [*self._slots, self._retired] if self._retired else self._slots
-        await asyncio.gather(*(worker.stop(self._stop_seconds) for worker in leaving))
+        running = [*self._slots, self._retired] if self._retired else self._slots
+        await asyncio.gather(*(worker.stop(self._stop_seconds) for worker in running))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -141,7 +141,7 @@ class Workers:
                 try:
                     new = await Worker.start(self._listener)
                 except WorkerFailed:
-                    log.error("restart_failed", reason="the new worker did not come up; the old ones stay")
+                    log.error("restart_failed", reason="the new worker did not start; the old ones stay")
                     return
                 self._retired, self._slots[slot] = self._slots[slot], new
                 await self._retired.stop(self._stop_seconds)
@@ -171,7 +171,7 @@ class Workers:
 
 
 async def _line(pipe: BinaryIO) -> bytes:
-    """The first line of a pipe; empty where it ends without one."""
+    """Return the first line of a pipe; empty if it ends without one."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe

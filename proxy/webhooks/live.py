@@ -16,7 +16,7 @@ from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.sessions.sessions import LIVE, Found, Sessions
 from middlewares.live.stream_tokens import PARAMETER, StreamTokenSigner
-from middlewares.rate_limit.refusal import refusal_of
+from middlewares.rate_limit.refusal import limit_refusal
 from middlewares.store import ScriptRunner
 from middlewares.tenancy.names import at_gateway, owner_and_name
 from proxy.identity.principal_resolver import PrincipalResolver, check_model
@@ -24,7 +24,7 @@ from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.requests import NAME, StreamRequest, credential_of, query_of
 
 FORBIDDEN_PARAMETERS = ("orchestrator", "rtmpOutput")
-"""Of an ingest URL that did not pass the gate: no answer takes them back (gateway contract section 1.4)."""
+"""Parameters that an ingest URL must not have: no response overrides them (gateway contract section 1.4)."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.live")
 
@@ -32,28 +32,29 @@ Policies = Callable[[Principal], Policy]
 
 
 class Publisher(NamedTuple):
-    """Who begins a stream, and how."""
+    """The principal that begins a stream, and what it requested."""
 
     principal: Principal
     stream: str
     """Name and id of the stream at the gateway."""
     pipeline: str
-    """Asked for; empty: none."""
+    """Requested pipeline; empty: none."""
     request: str = ""
-    """Id of the request at the gate; empty: it did not pass there."""
+    """Id of the WHIP request that the proxy forwarded; empty where the stream did not pass through the proxy."""
 
 
 class LiveWebhooks:
-    """Answers about live streams. All methods raise `StoreError`."""
+    """Decides about live streams: which may begin, and which must end. All methods raise `StoreError`."""
 
     def __init__(
         self,
         principals: PrincipalResolver,
         sessions: Sessions,
         policies: Policies,
-        stream_tokens: StreamTokenSigner,
+        stream_tokens: StreamTokenSigner | None,
         metrics: LiveMetrics,
     ) -> None:
+        """Without `stream_tokens` no stream token is valid."""
         self._principals = principals
         self._sessions = sessions
         self._policies = policies
@@ -61,14 +62,14 @@ class LiveWebhooks:
         self._metrics = metrics
 
     async def authorise(self, request: StreamRequest) -> dict[str, Any]:
-        """Let a stream begin: its id, which is its owner's alone, its pipeline and parameters. Raises `Refusal`."""
+        """Begin a stream. Return its id in its owner's namespace, its pipeline and parameters. Raises `Refusal`."""
         try:
-            answer = await self._begin(request)
+            document = await self._begin(request)
         except Refusal as refusal:
             self._metrics.refused.labels(refusal.code).inc()
             raise
         self._metrics.begun.inc()
-        return answer
+        return document
 
     async def _begin(self, request: StreamRequest) -> dict[str, Any]:
         query = query_of(request.query_params)
@@ -79,38 +80,39 @@ class LiveWebhooks:
         parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
         denied = await self._sessions.begin(stream, self._policies(principal), pipeline, request=began_by)
         if denied:
-            raise refusal_of(denied)
+            raise limit_refusal(denied)
         log.info("live_began", app=principal.app, stream=stream, pipeline=pipeline)
-        answer: dict[str, Any] = {"stream_id": stream}
+        document: dict[str, Any] = {"stream_id": stream}
         if pipeline:
-            answer["pipeline"] = pipeline
+            document["pipeline"] = pipeline
         if parameters:
-            answer["pipeline_parameters"] = parameters
-        return answer
+            document["pipeline_parameters"] = parameters
+        return document
 
     async def _publisher(self, request: StreamRequest, query: dict[str, str]) -> Publisher:
         if PARAMETER in query:
-            given = self._stream_tokens.read(query[PARAMETER], time.time())
-            if given is None or given.stream != request.stream:
-                raise Refusal(401, "invalid_credentials", "The pass of this stream is wrong or has expired.")
-            principal = await self._principals.again(given.app, given.user, given.key, given.plan, LIVE)
-            return Publisher(principal, given.stream, given.pipeline, given.request)
-        if taken := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
-            raise Refusal(403, "invalid_parameter", f"`{taken}` is not for clients to say.")
+            token = self._stream_tokens.read(query[PARAMETER], time.time()) if self._stream_tokens else None
+            if token is None or token.stream != request.stream:
+                raise Refusal(401, "invalid_credentials", "The stream token is not valid, or has expired.")
+            principal = await self._principals.again(token.app, token.user, token.key, token.plan, LIVE)
+            return Publisher(principal, token.stream, token.pipeline, token.request)
+        if forbidden := next((name for name in FORBIDDEN_PARAMETERS if name in query), None):
+            raise Refusal(403, "invalid_parameter", f"Clients may not set the parameter `{forbidden}`.")
         credential = credential_of(query) or (request.stream_key or request.stream).encode()
         principal = await self._principals.by_credential(credential, LIVE)
         return Publisher(principal, _stream_id(principal, request.stream, credential), query.get("pipeline", ""))
 
-    async def beat(self, streams: list[str]) -> list[str]:
-        """These streams live: charge each for the time since it was last told, and answer which must end.
+    async def heartbeat(self, streams: list[str]) -> list[str]:
+        """Charge each of these running streams for the time since its last report; return those that must end.
 
-        One that nobody was let in for is among them.
+        A stream that was never authorised is among them.
         """
-        known = [stream for stream in dict.fromkeys(streams) if stream]
-        go_on = await gather_bounded(self._tick, known)
-        return [stream for stream, goes in zip(known, go_on, strict=True) if not goes]
+        reported = [stream for stream in dict.fromkeys(streams) if stream]
+        may_continue = await gather_bounded(self._tick, reported)
+        return [stream for stream, continues in zip(reported, may_continue, strict=True) if not continues]
 
     async def _tick(self, stream: str) -> bool:
+        """Charge one stream. True: it may continue."""
         owner = owner_and_name(stream)
         found = await self._sessions.find(owner[0], stream) if owner else None
         if found is None:
@@ -124,7 +126,7 @@ class LiveWebhooks:
         return False
 
     async def _current_policy(self, found: Found) -> tuple[Policy | None, str]:
-        """The limits and prices its principal has now, or None and why it may not go on."""
+        """Return the policy its principal has now, or None if it may not continue; and why it ends, if it does."""
         try:
             principal = await self._principals.current(found.session.hold)
         except Refusal as refusal:
@@ -133,24 +135,24 @@ class LiveWebhooks:
 
 
 def _stream_id(principal: Principal, name: str, credential: bytes) -> str:
-    """The id of a stream that did not pass the gate. Raises `Refusal`.
+    """Return the id of a stream that did not pass through the proxy. Raises `Refusal`.
 
-    Gateways know streams by their names (gateway contract section 9.7), so that one without its owner's is anybody's.
-    A name that is the credential itself is nobody else's, and never becomes an id.
+    Gateways know streams by their names (gateway contract section 9.7), so that a name without its owner's could be
+    anybody's. A name that is the credential itself is nobody else's, and never becomes an id.
     """
     if credential == name.encode():
         return at_gateway(principal.app, principal.key or "live")
     owner = owner_and_name(name)
     if owner is None or owner[0] != principal.app or not NAME.fullmatch(name):
-        wanted = at_gateway(principal.app, "<name>")
+        expected = at_gateway(principal.app, "<name>")
         raise Refusal(
-            403, "invalid_parameter", f"The stream must be called `{wanted}` here: letters, digits, `.`, `_`, `-`."
+            403, "invalid_parameter", f"The stream must be called `{expected}` here: letters, digits, `.`, `_`, `-`."
         )
     return name
 
 
 def _parameters(text: str) -> dict[str, Any]:
-    """The pipeline parameters of an ingest URL's query. Raises `Refusal`."""
+    """Return the pipeline parameters in `params` of an ingest URL's query. Raises `Refusal`."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
     except (msgspec.DecodeError, RecursionError):
@@ -158,6 +160,6 @@ def _parameters(text: str) -> dict[str, Any]:
 
 
 def sessions_of(settings: WebhookSettings, runner: ScriptRunner, keys: RedisKeys) -> Sessions:
-    """The live sessions, as these settings time them."""
+    """Return the live sessions, with the tick and the gap of these settings."""
     tick, gap = round(settings.tick_seconds * 1000), round(settings.gap_seconds * 1000)
     return Sessions(runner, keys, tick=tick, gap=gap)

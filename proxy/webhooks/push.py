@@ -13,18 +13,19 @@ from proxy.webhooks.requests import NAME, credential_of, query_of
 
 
 class PushWebhooks:
-    """Answers about manifests. `rtmp`: customers may push by RTMP, which nobody meters."""
+    """Decides about manifests."""
 
     def __init__(self, principals: PrincipalResolver, *, rtmp: bool) -> None:
+        """`rtmp`: True if customers may push by RTMP, which is not metered."""
         self._principals = principals
         self._rtmp = rtmp
 
     async def authorise(self, url: str) -> dict[str, Any] | None:
-        """The manifest that this URL stands for; None: the one it names, as it is. Raises `Refusal`, `StoreError`.
+        """Return the manifest for this URL; None: the one that the URL names. Raises `Refusal`, `StoreError`.
 
-        What was pushed or read through the gate carries its owner in its name and was paid for there. A push has
-        brought its profiles, and an answer with others would be an error (gateway contract section 3). RTMP does not
-        pass the gate, so its URL carries an API key and gets its profiles here.
+        What is pushed or read through the proxy has its owner in its name and is paid for there. Such a push brings
+        its profiles, and a response with others would be an error (gateway contract section 3). RTMP does not pass
+        through the proxy, so its URL has an API key and gets its profiles here.
         """
         parts = urlsplit(url)
         match parts.path.split("/"):
@@ -33,12 +34,12 @@ class PushWebhooks:
                 return {"manifestID": manifest} if parts.path.startswith("/recordings/") else None
             case [*_, name] if parts.scheme == "rtmp" and self._rtmp:
                 return await self._rtmp_stream(name, query_of(parts.query))
-        raise Refusal(403, "invalid_parameter", "Only what passed the gate may be pushed or read here.")
+        raise Refusal(403, "invalid_parameter", "Streams are pushed, and recordings read, through Tollgate only.")
 
     async def _check_owner(self, manifest: str) -> None:
         owner = owner_and_name(manifest)
         if owner is None or not NAME.fullmatch(manifest):
-            raise Refusal(403, "invalid_parameter", "The manifest is no customer's: push it through the gate.")
+            raise Refusal(403, "invalid_parameter", "The manifest has no owner; push it through Tollgate.")
         await self._principals.again(owner[0], None, None, None, Workload.TRANSCODING)
 
     async def _rtmp_stream(self, name: str, query: dict[str, str]) -> dict[str, Any]:
@@ -50,8 +51,8 @@ class PushWebhooks:
 
 
 def _manifest(principal: Principal, name: str) -> str:
-    """The stream's name in its owner's namespace; that of its key where the name was the key itself."""
+    """Return the stream's name in its owner's namespace; without a name, the API key's id stands for it."""
     manifest = for_caller(principal.app, name) if name else at_gateway(principal.app, principal.key or "rtmp")
     if manifest is None or not NAME.fullmatch(manifest):
-        raise Refusal(403, "invalid_parameter", "The name of the stream is another app's, or no name.")
+        raise Refusal(403, "invalid_parameter", "The stream's name is not valid, or belongs to another app.")
     return manifest

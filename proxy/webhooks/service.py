@@ -1,8 +1,6 @@
-"""The webhooks as routes of the private listener, whose process outlives every worker."""
+"""The webhooks as routes of the private listener, in the supervisor, which outlives every worker."""
 
 from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.requests import Request
@@ -21,15 +19,14 @@ from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.webhooks.live import LiveWebhooks, sessions_of
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.push import PushWebhooks
-from proxy.webhooks.requests import Heartbeat, PushRequest, StreamRequest, body_of, denied, is_from_gateway
+from proxy.webhooks.requests import refusal_response, shows_secret
+from proxy.webhooks.table import GATEWAYS, WEBHOOKS, Secret, Services, Webhook
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.webhooks")
 
-Answer = Callable[[Request], Awaitable[object]]
-
 
 class Webhooks:
-    """Answers gateways, between `configure` and `close`."""
+    """Serves the webhooks of the table, between `configure` and `close`."""
 
     def __init__(self, runner: ScriptRunner, redis: Client, keys: RedisKeys, metrics: LiveMetrics) -> None:
         self._runner = runner
@@ -37,67 +34,69 @@ class Webhooks:
         self._keys = keys
         self._metrics = metrics
         self._authentication: Authentication | None = None
-        self._secret = b""
+        self._secrets: dict[Secret, bytes] = {}
+        """Those that are set; empty while no webhook is served."""
+        self._services: Services
 
     async def configure(self, settings: Settings) -> None:
-        """Answer by these settings from now on."""
-        secret = settings.webhooks.secret
-        if secret is None:
+        """Respond by these settings from now on."""
+        secrets = {
+            webhook.secret: secret.get_secret_value().encode()
+            for webhook in WEBHOOKS
+            if (secret := webhook.secret.read(settings))
+        }
+        if not secrets:
             await self.close()
             return
         authentication = Authentication(settings.auth, settings.all_plans(), store=self._runner, redis=self._redis)
         await authentication.start()
         old, self._authentication = self._authentication, authentication
         principals = PrincipalResolver(authentication.resolver)
-        self._secret = secret.get_secret_value().encode()
         sessions = sessions_of(settings.webhooks, self._runner, self._keys)
-        self._live = LiveWebhooks(principals, sessions, self._policy, StreamTokenSigner(self._secret), self._metrics)
-        self._push = PushWebhooks(principals, rtmp=settings.webhooks.rtmp_transcoding)
+        stream_tokens = StreamTokenSigner(secrets[GATEWAYS]) if GATEWAYS in secrets else None
+        self._services = Services(
+            live=LiveWebhooks(principals, sessions, self._policy, stream_tokens, self._metrics),
+            push=PushWebhooks(principals, rtmp=settings.webhooks.rtmp_transcoding),
+        )
+        self._secrets = secrets
         if old:
             await old.stop()
 
     async def close(self) -> None:
-        """Answer nobody any more."""
-        self._secret = b""
+        """Serve no webhook any more."""
+        self._secrets = {}
         if self._authentication:
             await self._authentication.stop()
             self._authentication = None
 
     def routes(self) -> list[Route]:
-        """For the private listener."""
-        return [
-            self._route("/webhooks/live/auth", self._authorise_live),
-            self._route("/webhooks/live/heartbeat", self._beat),
-            self._route("/webhooks/auth", self._authorise_push),
-        ]
+        """Return the routes for the private listener, one for each row of the table."""
+        return [self._route(webhook) for webhook in WEBHOOKS]
 
-    async def _authorise_live(self, request: Request) -> object:
-        return await self._live.authorise(await body_of(request, StreamRequest))
-
-    async def _beat(self, request: Request) -> object:
-        heartbeat = await body_of(request, Heartbeat)
-        ended = await self._live.beat(heartbeat.ids or [])
-        return {"terminatedStreamIds": ended} if ended else {}
-
-    async def _authorise_push(self, request: Request) -> object:
-        return await self._push.authorise((await body_of(request, PushRequest)).url)
-
-    def _route(self, path: str, answer: Answer) -> Route:
+    def _route(self, webhook: Webhook) -> Route:
         async def endpoint(request: Request) -> Response:
-            if not self._secret:
-                return denied(Refusal(404, "not_found", "No webhook is answered: `webhooks.secret` is not set."))
-            if not is_from_gateway(request, self._secret):
-                return denied(Refusal(401, "missing_credentials", "Show the secret of `webhooks.secret`."))
             try:
-                said = await answer(request)
-                return Response() if said is None else JSONResponse(said)
+                self._check_secret(webhook.secret, request)
             except Refusal as refusal:
-                log.info("webhook_denied", path=path, code=refusal.code, detail=refusal.detail)
-                return denied(refusal)
+                return refusal_response(refusal)
+            try:
+                document = await webhook.handler(self._services, request)
+            except Refusal as refusal:
+                log.info("webhook_denied", path=webhook.path, code=refusal.code, detail=refusal.detail)
+                return refusal_response(refusal)
             except StoreError:
-                return denied(Refusal(503, "store_unavailable", "Redis cannot be asked right now."))
+                return refusal_response(Refusal(503, "store_unavailable", "Redis is not available right now."))
+            return Response() if document is None else JSONResponse(document)
 
-        return Route(path, endpoint, methods=["POST"])
+        return Route(webhook.path, endpoint, methods=["POST"])
+
+    def _check_secret(self, secret: Secret, request: Request) -> None:
+        """Raise `Refusal`: 404 while the secret is not set, 401 for a request that does not show it."""
+        expected = self._secrets.get(secret)
+        if expected is None:
+            raise Refusal(404, "not_found", f"This webhook is not served: `{secret.setting}` is not set.")
+        if not shows_secret(request, expected):
+            raise Refusal(401, "missing_credentials", f"Show the secret of `{secret.setting}`.")
 
     def _policy(self, principal: Principal) -> Policy:
         return Policy(

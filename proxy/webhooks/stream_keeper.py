@@ -1,4 +1,8 @@
-"""Ticks BYOC streams, and stops those at their gateways that may not go on."""
+"""The upkeep of BYOC streams: charges each for its time, and stops at its gateway what may not continue.
+
+Gateways send no heartbeats for BYOC streams (gateway contract section 5.3), so Tollgate keeps their time itself.
+`middlewares.live.byoc_streams` registers a stream when it starts; this charges it from then on, once in each tick.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +17,34 @@ from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Hold
-from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, Streams
+from middlewares.live.byoc_streams import GRACE_MS, ActiveStream, ByocStreams
 from middlewares.store import StoreError
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.upstream import Pool, Timeouts, UpstreamError
 
-FORGOTTEN_MS = 86_400_000
-"""A gateway that cannot be reached for so long is not asked to stop a stream any more."""
+ABANDONED_MS = 86_400_000
+"""Age in milliseconds past which a stream is dropped although its gateway could not be reached to stop it."""
 STOP_TIMEOUTS = Timeouts(5.0, 5.0, 30.0, 10.0)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.streams")
 
 
 class StreamKeeper:
-    """Runs in every worker. Two at once do no harm: a tick right after another one is passed over."""
+    """Charges and stops the streams of all workers.
+
+    Runs in every worker, so that streams outlive the one that started them. Two at once do no harm: a tick right
+    after another one charges nothing.
+    """
 
     def __init__(
         self,
-        streams: Streams,
+        streams: ByocStreams,
         ledger: Ledger,
         principals: PrincipalResolver,
         pools: Mapping[str, Pool],
         hosts: Mapping[str, bytes],
     ) -> None:
+        """`pools` and `hosts` are the connections and Host headers of the gateways, by origin."""
         self._streams = streams
         self._ledger = ledger
         self._principals = principals
@@ -43,40 +52,40 @@ class StreamKeeper:
         self._hosts = hosts
 
     async def run(self) -> None:
-        """Until cancelled. A store that is away is simply asked again."""
+        """Sweep once in each tick until cancelled. While Redis is away, sweeps end early."""
         while True:
             await asyncio.sleep(self._streams.tick / 1000)
             with contextlib.suppress(StoreError):  # the breaker has logged it
                 await self.sweep()
 
     async def sweep(self) -> None:
-        """One tick for every stream. Raises `StoreError`."""
-        await gather_bounded(self._keep, list((await self._streams.living()).items()))
+        """Charge or stop each registered stream once. Raises `StoreError`."""
+        await gather_bounded(self._charge_or_stop, list((await self._streams.active()).items()))
 
-    async def _keep(self, entry: tuple[str, ActiveStream]) -> None:
-        stream, living = entry
-        found = await self._streams.find(living.app, stream)
+    async def _charge_or_stop(self, entry: tuple[str, ActiveStream]) -> None:
+        stream, active = entry
+        found = await self._streams.find(active.app, stream)
         if found and await self._streams.charge_until_now(found, await self._current_policy(found.session.hold)):
             return
-        age = self._ledger.clock.now_ms() - living.since_ms
-        if found is None and age < GRACE_MS:  # it is just being started
+        age_ms = self._ledger.clock.now_ms() - active.since_ms
+        if found is None and age_ms < GRACE_MS:  # registered first, its session is still to come
             return
-        if await self._stop(living.gateway, stream) or age > FORGOTTEN_MS:
-            await self._streams.end(living.app, stream)
-            log.info("stream_stopped", app=living.app, stream=stream)
+        if await self._stop(active.gateway, stream) or age_ms > ABANDONED_MS:
+            await self._streams.end(active.app, stream)
+            log.info("stream_stopped", app=active.app, stream=stream)
 
     async def _current_policy(self, hold: Hold) -> Policy | None:
-        """The limits and prices that its principal has now; None where that may not go on. Raises `StoreError`."""
+        """Return the policy its principal has now; None if it may not continue. Raises `StoreError`."""
         try:
-            who = await self._principals.current(hold)
+            principal = await self._principals.current(hold)
         except Refusal:
             return None
-        return self._ledger.policy(who.app, who.user, who.key, who.plan_name, who.plan)
+        return self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
 
     async def _stop(self, gateway: str, stream: str) -> bool:
-        """Tell the gateway to stop it. True: it does not run there any more."""
+        """Send the gateway the stop. True: the stream does not run there any more."""
         pool = self._pools.get(gateway)
-        if pool is None:  # not one of ours any more
+        if pool is None:  # no longer configured
             return True
         target = f"/process/stream/{stream}/stop".encode()
         headers = [(b"host", self._hosts[gateway])]

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from config.access import Edge
 from config.plans import Plan
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Declared, Exchange, Principal, Refusal
+from middlewares.exchange import Declaration, Exchange, Principal, Refusal
 from proxy.server.protocol import protocol_class
 
 DEADLINE = 10.0
@@ -44,7 +44,7 @@ class Seen:
     body: bytes = b""
     complete: bool = False
     refused: str = ""
-    declared: Declared | None = None
+    declared: Declaration | None = None
 
 
 @dataclass
@@ -82,16 +82,16 @@ class Server:
     def connect(self) -> "Client":
         return Client(self)
 
-    def send(self, *pieces: bytes) -> "Answer":
-        """Send pieces, each read by the server before the next goes out; read until the server closes."""
+    def send(self, *chunks: bytes) -> "Response":
+        """Send chunks, each read by the server before the next goes out; read until the server closes."""
         with self.connect() as client:
-            for piece in pieces:
-                client.send(piece)
+            for chunk in chunks:
+                client.send(chunk)
             return client.read_to_end()
 
 
 @dataclass
-class Answer:
+class Response:
     raw: bytes
     seen: list[Seen]
     """Requests of this connection that the edge let in."""
@@ -136,11 +136,11 @@ class Client:
     def bytes_read(self) -> int:
         return self._link.bytes_read
 
-    def send(self, piece: bytes) -> None:
+    def send(self, chunk: bytes) -> None:
         """Return once the server has read all of it, or has closed."""
         with contextlib.suppress(ConnectionError):
-            self._socket.sendall(piece)
-        self._sent += len(piece)
+            self._socket.sendall(chunk)
+        self._sent += len(chunk)
         link = self._link
         assert self._log.wait(lambda: link.bytes_read >= self._sent or link.lost), "the server does not read"
 
@@ -148,18 +148,18 @@ class Client:
         """Bytes up to and including `end`."""
         raw = b""
         while not raw.endswith(end):
-            piece = self._socket.recv(1)
-            assert piece, f"closed after {raw!r}"
-            raw += piece
+            chunk = self._socket.recv(1)
+            assert chunk, f"closed after {raw!r}"
+            raw += chunk
         return raw
 
-    def read_to_end(self) -> Answer:
+    def read_to_end(self) -> Response:
         """Everything until the server closes, orderly or by a reset. A server that does neither fails the test."""
         raw = b""
         with contextlib.suppress(ConnectionError):
-            while piece := self._socket.recv(65_536):
-                raw += piece
-        return Answer(raw, self.seen)
+            while chunk := self._socket.recv(65_536):
+                raw += chunk
+        return Response(raw, self.seen)
 
     def close(self) -> None:
         self._socket.close()
@@ -215,7 +215,7 @@ def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
 
 
 async def answer_ok(scope: Scope, receive: Receive, send: Send) -> None:
-    """Read the body to its end, then answer 200 `ok`; a body that ends early gets no answer."""
+    """Read the body to its end, then respond with 200 `ok`; a body that ends early gets no response."""
     while (message := await receive()).get("more_body", False):
         pass
     if message["type"] != "http.request":
@@ -242,11 +242,11 @@ def _pipeline(app: ASGIApp, log: Log) -> ASGIApp:
                 log.changed.notify_all()
             document = {"status": refusal.status, "code": refusal.code, "detail": refusal.detail, **refusal.members}
             body = json.dumps(document).encode()
-            fields = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-            fields += refusal.headers
+            headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+            headers += refusal.headers
             if refusal.close:
-                fields.append((b"connection", b"close"))
-            await send({"type": "http.response.start", "status": refusal.status, "headers": fields})
+                headers.append((b"connection", b"close"))
+            await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
     return outermost

@@ -17,7 +17,7 @@ def server() -> Iterator[Server]:
 
 
 def push(framing: bytes) -> bytes:
-    return b"PUT /live/movie/0.ts HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" + framing + b"\r\n"
+    return b"PUT /live/movie/0.ts HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n" + framing + b"\r\n"
 
 
 def chunk(size: int) -> bytes:
@@ -25,33 +25,33 @@ def chunk(size: int) -> bytes:
 
 
 def test_a_declared_length_over_the_limit_is_refused_before_any_of_it(server: Server) -> None:
-    answer = server.send(push(b"Content-Length: %d\r\n" % (LIMIT + 1)))
-    assert answer.problem["status"] == 413
-    assert answer.problem["code"] == "body_too_large"
-    assert b"connection: close" in answer.raw
-    assert not answer.seen
+    response = server.send(push(b"Content-Length: %d\r\n" % (LIMIT + 1)))
+    assert response.problem["status"] == 413
+    assert response.problem["code"] == "body_too_large"
+    assert b"connection: close" in response.raw
+    assert not response.seen
 
 
 def test_a_declared_length_at_the_limit_passes(server: Server) -> None:
-    answer = server.send(push(b"Content-Length: %d\r\n" % LIMIT) + b"v" * LIMIT)
-    assert answer.statuses == [200]
-    assert len(answer.seen[0].body) == answer.seen[0].exchange.content_length == LIMIT
+    response = server.send(push(b"Content-Length: %d\r\n" % LIMIT) + b"v" * LIMIT)
+    assert response.statuses == [200]
+    assert len(response.seen[0].body) == response.seen[0].exchange.content_length == LIMIT
 
 
 def test_a_chunked_body_is_cut_off_where_it_passes_the_limit(server: Server) -> None:
-    pieces = [chunk(LIMIT // 4)] * 5
-    answer = server.send(push(b"Transfer-Encoding: chunked\r\n"), *pieces, b"0\r\n\r\n")
-    assert answer.problem["status"] == 413
-    (seen,) = answer.seen
+    chunks = [chunk(LIMIT // 4)] * 5
+    response = server.send(push(b"Transfer-Encoding: chunked\r\n"), *chunks, b"0\r\n\r\n")
+    assert response.problem["status"] == 413
+    (seen,) = response.seen
     assert seen.refused == "body_too_large"
     assert not seen.complete
     assert len(seen.body) <= LIMIT
 
 
 def test_a_chunked_body_at_the_limit_passes(server: Server) -> None:
-    answer = server.send(push(b"Transfer-Encoding: chunked\r\n"), *[chunk(LIMIT // 4)] * 4, b"0\r\n\r\n")
-    assert answer.statuses == [200]
-    (seen,) = answer.seen
+    response = server.send(push(b"Transfer-Encoding: chunked\r\n"), *[chunk(LIMIT // 4)] * 4, b"0\r\n\r\n")
+    assert response.statuses == [200]
+    (seen,) = response.seen
     assert len(seen.body) == LIMIT
     assert seen.exchange.has_body
     assert seen.exchange.content_length is None

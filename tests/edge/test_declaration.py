@@ -12,9 +12,9 @@ from config.access import Edge
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.declared import declare, missing
+from middlewares.edge.declaration import declare, missing_members
 from middlewares.exchange import Refusal
-from tests.edge.server_fixture import Answer, Server, serve
+from tests.edge.server_fixture import Response, Server, serve
 
 USER = {"role": "user", "content": "hi"}
 CHAT: dict[str, object] = {"model": "m", "messages": [USER]}
@@ -28,12 +28,12 @@ def server() -> Iterator[Server]:
 
 
 def post(path: str, body: bytes, *, chunks: int | None = None) -> tuple[bytes, ...]:
-    head = f"POST {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n".encode()
     if chunks is None:
         return head + b"Content-Length: %d\r\n\r\n" % len(body), body
     size = max(1, len(body) // chunks)
-    pieces = [body[at : at + size] for at in range(0, len(body), size)]
-    framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    parts = [body[at : at + size] for at in range(0, len(body), size)]
+    framed = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
     return head + b"Transfer-Encoding: chunked\r\n\r\n", *framed, b"0\r\n\r\n"
 
 
@@ -91,7 +91,7 @@ def test_a_parameter_the_gateway_would_refuse_or_read_differently(
     workload: Workload, document: dict[str, object], parameter: str
 ) -> None:
     def look() -> None:
-        missing(workload, document, Edge(default_models={workload: "m"}), Plan())
+        missing_members(workload, document, Edge(default_models={workload: "m"}), Plan())
         declare(workload, document, b"", Edge(), Plan(), added={})
 
     with pytest.raises(Refusal) as refused:
@@ -114,7 +114,7 @@ def test_a_parameter_the_gateway_would_refuse_or_read_differently(
 def test_a_member_that_is_given_twice_is_refused_whatever_is_added(members: bytes, model: bytes) -> None:
     body = b"{" + model + members + b"}"
     document, settings = parse_object(body), Edge(default_models={Workload.TEXT_TO_IMAGE: "m"})
-    added = missing(Workload.TEXT_TO_IMAGE, document, settings, Plan())
+    added = missing_members(Workload.TEXT_TO_IMAGE, document, settings, Plan())
     with pytest.raises(Refusal) as refused:
         declare(Workload.TEXT_TO_IMAGE, document, body, settings, Plan(), added=added)
     assert refused.value.members == {"parameter": "width"}
@@ -156,18 +156,18 @@ def test_any_bytes_are_an_object_or_refused(body: bytes) -> None:
 @pytest.mark.parametrize("chunks", [None, 1, 7, 1_000])
 def test_the_body_is_replayed_byte_for_byte(server: Server, chunks: int | None) -> None:
     body = b'{ "model_id":"m",\t"width": 64, "height":64,  "prompt":"caf\xc3\xa9" }\n'
-    answer = server.send(*post("/text-to-image", body, chunks=chunks))
-    assert answer.statuses == [200]
-    (seen,) = answer.seen
+    response = server.send(*post("/text-to-image", body, chunks=chunks))
+    assert response.statuses == [200]
+    (seen,) = response.seen
     assert seen.body == body
     assert seen.exchange.content_length == len(body)
     assert seen.declared is not None
     assert seen.declared.units == {Unit.PIXELS: 4_096, Unit.GENERATIONS: 1}
 
 
-def refusal_of(answer: Answer) -> tuple[object, object]:
-    assert not any(seen.complete for seen in answer.seen)
-    return answer.problem["status"], answer.problem["code"]
+def refusal_of(response: Response) -> tuple[object, object]:
+    assert not any(seen.complete for seen in response.seen)
+    return response.problem["status"], response.problem["code"]
 
 
 def test_nothing_of_a_malformed_body_is_passed_on(server: Server) -> None:
@@ -181,10 +181,10 @@ def test_a_json_body_over_its_limit_is_refused(server: Server, chunks: int | Non
 
 
 def test_a_body_on_other_routes_is_not_read(server: Server) -> None:
-    answer = server.send(*post("/image-to-image", b"not json" * 1_000))
-    assert answer.statuses == [200]
-    assert answer.seen[0].declared is not None
-    assert answer.seen[0].declared.document is None
+    response = server.send(*post("/image-to-image", b"not json" * 1_000))
+    assert response.statuses == [200]
+    assert response.seen[0].declared is not None
+    assert response.seen[0].declared.document is None
 
 
 def test_a_client_that_leaves_before_its_body_is_complete(server: Server) -> None:
@@ -198,7 +198,7 @@ def test_a_client_that_leaves_before_its_body_is_complete(server: Server) -> Non
 
 
 async def wait_for_the_end(scope: Scope, receive: Receive, send: Send) -> None:
-    """Note what `receive` says, one message after another."""
+    """Note the types of two messages, one after another."""
     for _ in range(2):
         message = await receive()
         scope["log"].note(message["type"])

@@ -1,6 +1,7 @@
 """Which model a form names: found as Go would find it, or refused; the form itself is not changed."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -11,7 +12,7 @@ from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.form import ModelFinder, boundary_of, model_part
 from middlewares.exchange import Refusal
-from tests.edge.server_fixture import Answer, Server, serve
+from tests.edge.server_fixture import Response, Server, serve
 
 MODEL = b'Content-Disposition: form-data; name="model_id"'
 IMAGE = b'Content-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png'
@@ -26,14 +27,10 @@ def form(*parts: tuple[bytes, bytes], boundary: bytes = b"b", end: bytes = b"--\
 def model_of(body: bytes, places: list[int] | None = None, boundary: bytes = b"b") -> str | None:
     finder = ModelFinder(boundary)
     stops = sorted({place % (len(body) + 1) for place in places or []} | {len(body)})
-    start = 0
-    for stop in stops:
-        model = finder.feed(body[start:stop])
-        start = stop
-        if model is not None:
-            break
-    assert finder.body == body[:start]
-    return model
+    for start, stop in pairwise([0, *stops]):
+        finder.feed(body[start:stop])
+    finder.finish()
+    return finder.model
 
 
 CUTS = st.lists(st.integers(0, 4_096), max_size=12)
@@ -58,11 +55,11 @@ def test_content_is_never_taken_for_a_part(places: list[int], content: bytes) ->
         ([(MODEL, b"")], ""),
         ([(PROMPT, b"p")], ""),
         ([(b"content-disposition:form-data;name=model_id", b"m")], "m"),
-        ([(b'Content-Disposition: FORM-DATA ; NAME="model_id";', b"m")], "m"),
+        ([(b'Content-Disposition: FORM-DATA; NAME="model_id"', b"m")], "m"),
         ([(MODEL + b"\r\nContent-Type: text/plain", "\u00e4".encode())], "\u00e4"),
         ([(MODEL + b'; filename=""', b"m")], "m"),
         ([(MODEL + b'; filename="m.txt"', b"no"), (MODEL, b"m")], "m"),
-        ([(IMAGE + b"; filename*=utf-8''m", b"no"), (MODEL, b"m")], "m"),
+        ([(MODEL + b"; filename=\"m\"; filename*=utf-8''m", b"no"), (MODEL, b"m")], "m"),
         ([(b'Content-Disposition: form-data; name="MODEL_ID"', b"no")], ""),
         ([(b'Content-Disposition: form-data; name="a"; filename="C:\\x\\"; name=\\"model_id"', b"no")], ""),
     ],
@@ -74,8 +71,7 @@ def test_what_is_found(parts: list[tuple[bytes, bytes]], model: str) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"\r\n" + form((MODEL, b"m")),
-        b"preamble\r\n" + form((MODEL, b"m")),
+        b"x" * 70_000 + form((MODEL, b"m")),
         form((MODEL, b"m")).replace(b"\r\n", b"\n"),
         b"--b \r\n" + MODEL + b"\r\n\r\nm\r\n--b--",
         form((PROMPT, b"x\r\n--b \r\n" + MODEL + b"\r\n\r\nm")),
@@ -97,6 +93,15 @@ def test_what_is_found(parts: list[tuple[bytes, bytes]], model: str) -> None:
         form((MODEL + b"; a=b/c", b"m")),
         form((MODEL + b"; a=b\\", b"m")),
         form((b"X: " + b"a" * 9_000, b"m")),
+        form((MODEL, b"m"), (b"Content-Disposition: form-data; name*=utf-8''width", b"9")),
+        form((MODEL, b"m"), (b'Content-Disposition: form-data; name="width"; name="width"', b"9")),
+        form((MODEL, b"m"), (PROMPT + b"\r\nContent-Transfer-Encoding: quoted-printable", b"9")),
+        form((MODEL, b"m"), (b'Content-Disposition: form-data; filename="x"; name="image"', b"9")),
+        form((MODEL, b"m"), (b'Content-Disposition: form-data; name="image"; filename*0="x"', b"9")),
+        form((MODEL, b"m"), (b"Content-Disposition: form-data; name=\"image\"; filename*=utf-8''x", b"9")),
+        form((MODEL, b"m" * 257)),
+        form((MODEL, b"m"), end=b""),
+        form((MODEL, b"m"), end=b"--x"),
     ],
 )
 def test_what_two_readers_could_read_in_two_ways_is_refused(body: bytes) -> None:
@@ -109,7 +114,8 @@ def test_what_two_readers_could_read_in_two_ways_is_refused(body: bytes) -> None
     ("kind", "boundary"),
     [
         (b"multipart/form-data; boundary=b", b"b"),
-        (b'Multipart/Form-Data ; charset=utf-8; BOUNDARY="a b"', b"a b"),
+        (b'Multipart/Form-Data ; charset=utf-8; BOUNDARY="a:b"', b"a:b"),
+        (b"multipart/form-data; boundary=b; charset=ISO-8859-1", b"b"),
         (b"application/json", None),
         (b"", None),
     ],
@@ -123,6 +129,11 @@ def test_the_boundary(kind: bytes, boundary: bytes | None) -> None:
     [
         [b"multipart/form-data"],
         [b"multipart/form-data; boundary="],
+        [b"multipart/mixed; boundary=b"],
+        [b"multipart/form-data; boundary*=utf-8''b"],
+        [b"multipart/form-data; boundary*0=b"],
+        [b'multipart/form-data; x="; boundary=evil"; boundary=b'],
+        [b"multipart/form-data; boundary=a b"],
         [b'multipart/form-data; boundary="a\\"b"'],
         [b"multipart/form-data; boundary=a; boundary=b"],
         [b"multipart/form-data; boundary=" + b"a" * 71],
@@ -152,12 +163,12 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def post(server: Server, path: str, body: bytes, chunked: bool = False) -> Answer:
-    head = b"POST %b HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" % path.encode()
+def post(server: Server, path: str, body: bytes, chunked: bool = False) -> Response:
+    head = b"POST %b HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n" % path.encode()
     head += b'Content-Type: multipart/form-data; boundary="b"\r\n'
     if chunked:
-        pieces = [body[at : at + 30_000] for at in range(0, len(body), 30_000)]
-        framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+        chunks = [body[at : at + 30_000] for at in range(0, len(body), 30_000)]
+        framed = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
         return server.send(head + b"Transfer-Encoding: chunked\r\n\r\n", *framed, b"0\r\n\r\n")
     return server.send(head + b"Content-Length: %d\r\n\r\n" % len(body), body)
 
@@ -171,6 +182,25 @@ def test_a_form_passes_byte_for_byte(server: Server, chunked: bool, first: bool)
     assert seen.declared is not None
     assert (seen.declared.model, seen.body == body) == ("m", True)
     assert seen.exchange.content_length == (None if chunked else len(body))
+
+
+@pytest.mark.parametrize("preamble", [b"", b"\r\n", b"This is a form.\r\n"])
+def test_a_preamble_is_no_fault(server: Server, preamble: bytes) -> None:
+    body = preamble + form((MODEL, b"m"), (IMAGE, b"x"))
+    [seen] = post(server, "/upscale", body).seen
+    assert seen.declared is not None
+    assert (seen.declared.model, seen.body) == ("m", body)
+    [seen] = post(server, "/upscale", preamble + form((IMAGE, b"x"))).seen
+    assert seen.body == preamble + model_part(b"b", "house") + form((IMAGE, b"x"))
+
+
+def test_a_head_behind_the_model_is_checked_before_the_gateway_has_it_all(server: Server) -> None:
+    """The request has been admitted by then; the gateway sees no complete body."""
+    late = (b"Content-Disposition: form-data; name*=utf-8''width", b"8192")
+    body = form((MODEL, b"m"), (IMAGE, bytes(90_000)), late)
+    answer = post(server, "/image-to-image", body, chunked=True)
+    assert not any(seen.complete for seen in answer.seen)
+    assert answer.problem["code"] == "malformed_form"
 
 
 def test_a_form_without_a_model_gets_the_configured_one_in_front(server: Server) -> None:
@@ -194,14 +224,14 @@ def test_a_form_without_a_model_gets_the_configured_one_in_front(server: Server)
     ],
 )
 def test_a_form_without_a_model_is_refused(server: Server, path: str, body: bytes, code: str) -> None:
-    answer = post(server, path, body)
-    assert (answer.problem["status"], answer.problem["code"]) == (400, code)
-    assert not any(seen.complete for seen in answer.seen)
+    response = post(server, path, body)
+    assert (response.problem["status"], response.problem["code"]) == (400, code)
+    assert not any(seen.complete for seen in response.seen)
 
 
 def test_forms_of_a_common_client_are_read() -> None:
     files = {"image": ('a "b".png', b"\x89PNG", "image/png")}
-    request = httpx.Request("POST", "http://gate/upscale", data={"prompt": "p", "model_id": "m/x"}, files=files)
+    request = httpx.Request("POST", "http://proxy/upscale", data={"prompt": "p", "model_id": "m/x"}, files=files)
     boundary = boundary_of([(b"content-type", request.headers["content-type"].encode())])
     assert boundary is not None
     assert model_of(request.read(), boundary=boundary) == "m/x"

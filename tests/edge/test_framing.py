@@ -5,11 +5,11 @@ import pytest
 from middlewares.edge.request import body_length, check_request
 from middlewares.exchange import Refusal
 
-HOST = {b"host": b"gate"}
+HOST = {b"host": b"proxy"}
 
 
 @pytest.mark.parametrize(
-    ("fields", "length"),
+    ("headers", "length"),
     [
         ({}, 0),
         ({b"content-length": b"0"}, 0),
@@ -18,12 +18,12 @@ HOST = {b"host": b"gate"}
         ({b"transfer-encoding": b" Chunked\t"}, None),
     ],
 )
-def test_length_of_the_body(fields: dict[bytes, bytes], length: int | None) -> None:
-    assert body_length("1.1", fields) == length
+def test_length_of_the_body(headers: dict[bytes, bytes], length: int | None) -> None:
+    assert body_length("1.1", headers) == length
 
 
 @pytest.mark.parametrize(
-    ("fields", "status"),
+    ("headers", "status"),
     [
         ({b"content-length": b"4", b"transfer-encoding": b"chunked"}, 400),
         *(
@@ -36,9 +36,9 @@ def test_length_of_the_body(fields: dict[bytes, bytes], length: int | None) -> N
         ),
     ],
 )
-def test_ambiguous_framing(fields: dict[bytes, bytes], status: int) -> None:
+def test_ambiguous_framing(headers: dict[bytes, bytes], status: int) -> None:
     with pytest.raises(Refusal) as refused:
-        body_length("1.1", fields)
+        body_length("1.1", headers)
     assert refused.value.status == status
     assert refused.value.close
 
@@ -50,7 +50,7 @@ def test_transfer_encoding_needs_http_1_1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "version", "fields", "status"),
+    ("method", "version", "headers", "status"),
     [
         ("CONNECT", "1.1", HOST, 501),
         ("TRACE", "1.1", HOST, 501),
@@ -58,16 +58,16 @@ def test_transfer_encoding_needs_http_1_1() -> None:
         ("GET", "0.9", HOST, 505),
         ("GET", "1.1", {}, 400),
         ("GET", "1.0", {}, 400),
-        ("GET", "1.1", {b"host": b"gate, gate"}, 400),
-        ("GET", "1.1", {b"host": b"gate/a"}, 400),
+        ("GET", "1.1", {b"host": b"proxy, proxy"}, 400),
+        ("GET", "1.1", {b"host": b"proxy/a"}, 400),
         ("GET", "1.1", {**HOST, b"upgrade": b"h2c"}, 400),
     ],
 )
 def test_requests_that_are_not_for_this_server(
-    method: str, version: str, fields: dict[bytes, bytes], status: int
+    method: str, version: str, headers: dict[bytes, bytes], status: int
 ) -> None:
     with pytest.raises(Refusal) as refused:
-        check_request(method, version, fields)
+        check_request(method, version, headers)
     assert (refused.value.status, refused.value.close) == (status, True)
 
 

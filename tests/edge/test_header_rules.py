@@ -1,10 +1,10 @@
-"""The pure header rules, held to their promises by generated fields."""
+"""The pure header rules, held to their promises by generated headers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares.edge.headers import Rule, rule_of, sort_headers, without_nominated
+from middlewares.edge.headers import Rule, drop_nominated, rule_of, sort_headers
 from middlewares.exchange import Refusal
 
 PLAIN = ("accept", "content-type", "content-duration", "prefer", "range", "traceparent", "user-agent", "x_custom")
@@ -12,40 +12,40 @@ RESERVED = ("authorization", "cookie", "te", "via", "x-request-id", "x-tollgate-
 READ = ("host", "connection", "content-length", "transfer-encoding", "upgrade", "livepeer", "x-forwarded-for")
 
 names = st.sampled_from(PLAIN + RESERVED + READ) | st.text("abcxyz-", min_size=1, max_size=12)
-fields = st.lists(st.tuples(names.map(str.encode), st.binary(max_size=8)), max_size=20)
+headers = st.lists(st.tuples(names.map(str.encode), st.binary(max_size=8)), max_size=20)
 
 
-@given(fields)
-def test_nothing_reserved_passes(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, read = sort_headers(given_fields)
+@given(headers)
+def test_nothing_reserved_passes(given_headers: list[tuple[bytes, bytes]]) -> None:
+    passed, read = sort_headers(given_headers)
     assert all(rule_of(name) is Rule.PASS for name, _ in passed)
     assert all(rule_of(name) is Rule.READ for name in read)
 
 
-@given(fields)
-def test_what_passes_keeps_order_and_value(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, _ = sort_headers(given_fields)
-    assert passed == [field for field in given_fields if rule_of(field[0]) is Rule.PASS]
+@given(headers)
+def test_what_passes_keeps_order_and_value(given_headers: list[tuple[bytes, bytes]]) -> None:
+    passed, _ = sort_headers(given_headers)
+    assert passed == [header for header in given_headers if rule_of(header[0]) is Rule.PASS]
 
 
-@given(fields)
-def test_sorting_what_passed_changes_nothing(given_fields: list[tuple[bytes, bytes]]) -> None:
-    passed, _ = sort_headers(given_fields)
+@given(headers)
+def test_sorting_what_passed_changes_nothing(given_headers: list[tuple[bytes, bytes]]) -> None:
+    passed, _ = sort_headers(given_headers)
     assert sort_headers(passed) == (passed, {})
 
 
-@given(fields, st.lists(names, max_size=4))
-def test_nominated_fields_do_not_pass(given_fields: list[tuple[bytes, bytes]], nominated: list[str]) -> None:
+@given(headers, st.lists(names, max_size=4))
+def test_nominated_fields_do_not_pass(given_headers: list[tuple[bytes, bytes]], nominated: list[str]) -> None:
     connection = ", ".join(nominated).upper().encode()
-    kept = without_nominated(given_fields, connection)
-    assert kept == [field for field in given_fields if field[0].decode() not in nominated]
-    assert without_nominated(kept, connection) == kept
+    kept = drop_nominated(given_headers, connection)
+    assert kept == [header for header in given_headers if header[0].decode() not in nominated]
+    assert drop_nominated(kept, connection) == kept
 
 
 @pytest.mark.parametrize("connection", [b"close", b"keep-alive", b"Keep-Alive, close", b"", b" , "])
 def test_connection_options_of_the_connection_itself_nominate_nothing(connection: bytes) -> None:
     kept = [(b"close", b"1"), (b"keep-alive", b"2"), (b"accept", b"3")]
-    assert without_nominated(kept, connection) == kept
+    assert drop_nominated(kept, connection) == kept
 
 
 def test_a_repeated_name_is_read_as_a_list() -> None:

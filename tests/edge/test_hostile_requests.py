@@ -7,7 +7,7 @@ import pytest
 
 from config.access import Edge
 from tests.edge.hostile import Hostile, hostile_requests, second_request
-from tests.edge.server_fixture import Answer, Server, serve
+from tests.edge.server_fixture import Response, Server, serve
 
 HOSTILE = hostile_requests()
 SPLITS = 150
@@ -24,13 +24,13 @@ def hostile(test: object) -> object:
     return pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.name)(test)
 
 
-def assert_refused(case: Hostile, answer: Answer) -> None:
-    assert len(answer.statuses) == 1, answer.raw
-    assert answer.statuses[0] in case.statuses
-    assert answer.problem["status"] == answer.statuses[0]
-    assert b"connection: close" in answer.raw
-    assert len(answer.seen) <= case.in_body
-    assert not any(request.complete for request in answer.seen)
+def assert_refused(case: Hostile, response: Response) -> None:
+    assert len(response.statuses) == 1, response.raw
+    assert response.statuses[0] in case.statuses
+    assert response.problem["status"] == response.statuses[0]
+    assert b"connection: close" in response.raw
+    assert len(response.seen) <= case.in_body
+    assert not any(request.complete for request in response.seen)
 
 
 @hostile
@@ -59,22 +59,22 @@ def test_refused_byte_by_byte(server: Server, case: Hostile) -> None:
 
 def test_the_second_request_alone_is_served(server: Server) -> None:
     """Otherwise the tests above would prove nothing."""
-    answer = server.send(second_request(b"Connection: close\r\n"))
-    assert answer.statuses == [200]
-    assert [seen.complete for seen in answer.seen] == [True]
+    response = server.send(second_request(b"Connection: close\r\n"))
+    assert response.statuses == [200]
+    assert [seen.complete for seen in response.seen] == [True]
 
 
-def test_a_good_request_before_a_bad_one_keeps_its_answer(server: Server) -> None:
-    """The answer to the bad one follows it; it does not stand in its place."""
-    answer = server.send(second_request() + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
-    assert answer.statuses == [200, 400]
-    assert len(answer.seen) == 1
+def test_a_good_request_before_a_bad_one_keeps_its_response(server: Server) -> None:
+    """The response to the bad one follows it; it does not stand in its place."""
+    response = server.send(second_request() + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+    assert response.statuses == [200, 400]
+    assert len(response.seen) == 1
 
 
 def test_requests_after_connection_close_are_not_served(server: Server) -> None:
-    answer = server.send(second_request(b"Connection: close\r\n") + second_request())
-    assert answer.statuses == [200]
-    assert len(answer.seen) == 1
+    response = server.send(second_request(b"Connection: close\r\n") + second_request())
+    assert response.statuses == [200]
+    assert len(response.seen) == 1
 
 
 def test_bad_requests_leave_no_log_lines(server: Server, caplog: pytest.LogCaptureFixture) -> None:

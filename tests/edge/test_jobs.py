@@ -1,4 +1,4 @@
-"""BYOC jobs: what of a client's header is read, and what the gateway is told."""
+"""BYOC jobs: what of a client's header is read, and what the gateway is sent."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.routing import Tier
 from middlewares.edge.job import read_job
 from middlewares.exchange import Job, Refusal
-from middlewares.tier_routing.hints import job_header, live_target
+from middlewares.tier_routing.hints import job_header
 
 JOB = {
     "request": '{"run": "echo"}',
@@ -27,21 +27,21 @@ def encoded(**members: object) -> bytes:
 
 def authored(header: bytes, tier: Tier | None = None) -> dict[str, Any]:
     """What the gateway reads."""
-    told: dict[str, Any] = json.loads(base64.b64decode(job_header(read_job(header, 60), tier or Tier(), "id-1")))
-    return told
+    sent: dict[str, Any] = json.loads(base64.b64decode(job_header(read_job(header, 60), tier or Tier(), "id-1")))
+    return sent
 
 
 def test_a_job_keeps_what_is_the_clients_to_say() -> None:
     assert read_job(encoded(), 60) == Job("c", '{"run": "echo"}', {"enable_video_ingress": True}, 30)
-    told = authored(encoded())
-    assert json.loads(told.pop("parameters")) == {"enable_video_ingress": True}
-    assert told == {"id": "id-1", "capability": "c", "request": '{"run": "echo"}', "timeout_seconds": 30}
+    sent = authored(encoded())
+    assert json.loads(sent.pop("parameters")) == {"enable_video_ingress": True}
+    assert sent == {"id": "id-1", "capability": "c", "request": '{"run": "echo"}', "timeout_seconds": 30}
 
 
 @pytest.mark.parametrize("name", ["sender", "sig", "capability_url", "id", "Sender", "Timeout_Seconds", "anything"])
 def test_what_is_not_the_clients_to_say_is_dropped(name: str) -> None:
-    told = authored(encoded(**{name: "spoofed"}))
-    assert "spoofed" not in json.dumps(told)
+    sent = authored(encoded(**{name: "spoofed"}))
+    assert "spoofed" not in json.dumps(sent)
 
 
 @pytest.mark.parametrize("name", ["orchestrators", "Orchestrators", "ORCHE\u017fTRATORS"])
@@ -58,8 +58,8 @@ def test_a_timeout_is_cut_to_the_plans() -> None:
 
 
 def test_what_the_gateway_needs_as_text_is_added() -> None:
-    told = authored(base64.b64encode(b'{"capability":"c","timeout_seconds":1}'))
-    assert (told["request"], told["parameters"]) == ("{}", "{}")
+    sent = authored(base64.b64encode(b'{"capability":"c","timeout_seconds":1}'))
+    assert (sent["request"], sent["parameters"]) == ("{}", "{}")
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,3 @@ def test_a_malformed_job_is_refused(header: bytes) -> None:
 def test_any_header_is_a_job_or_refused(header: bytes) -> None:
     with pytest.raises(Refusal):
         read_job(header, 60)
-
-
-def test_the_orchestrator_of_a_live_stream_is_the_tiers() -> None:
-    tier = Tier(live_orchestrator="orch.example:8935/a b")
-    assert live_target(b"/live/video-to-video/s/whip", Tier()) == b"/live/video-to-video/s/whip"
-    assert live_target(b"/whip", tier) == b"/whip?orchestrator=orch.example%3A8935%2Fa%20b"
-    assert live_target(b"/whip?a=1", tier) == b"/whip?a=1&orchestrator=orch.example%3A8935%2Fa%20b"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from middlewares.edge.openai import chat_request
+from middlewares.edge.openai import to_gateway_chat
 from middlewares.exchange import Refusal
 
 USER = {"role": "user", "content": "hi"}
@@ -30,7 +30,7 @@ CHAT: dict[str, Any] = {"model": "m", "messages": [USER]}
     ],
 )
 def test_what_the_gateway_gets(members: dict[str, Any], gateway: dict[str, Any]) -> None:
-    assert chat_request({**CHAT, **members}) == {**CHAT, **gateway}
+    assert to_gateway_chat({**CHAT, **members}) == {**CHAT, **gateway}
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_what_the_gateway_gets(members: dict[str, Any], gateway: dict[str, Any])
         ({"messages": [{**USER, "Role": "tool"}]}, "Role"),
     ],
 )
-def test_what_would_be_answered_otherwise_is_refused(members: dict[str, Any], parameter: str) -> None:
+def test_what_would_get_another_response_is_refused(members: dict[str, Any], parameter: str) -> None:
     with pytest.raises(Refusal) as refused:
-        chat_request({**CHAT, **members})
+        to_gateway_chat({**CHAT, **members})
     assert refused.value.members == {"parameter": parameter}
 
 
 @pytest.mark.parametrize("messages", [None, "hi", [], ["hi"], [{"role": ["user"], "content": 3}]])
 def test_nonsense_is_left_to_the_checks_of_every_chat(messages: object) -> None:
-    chat_request({"messages": messages})
+    to_gateway_chat({"messages": messages})

@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 
 def request(lines: bytes) -> bytes:
-    return b"POST /upscale HTTP/1.1\r\nHost: gate\r\nContent-Length: 0\r\n" + lines + b"\r\n"
+    return b"POST /upscale HTTP/1.1\r\nHost: proxy\r\nContent-Length: 0\r\n" + lines + b"\r\n"
 
 
 def mixed_case(name: bytes) -> bytes:
@@ -36,14 +36,14 @@ def mixed_case(name: bytes) -> bytes:
 
 
 def disguised(name: bytes) -> dict[str, bytes]:
-    field = name + b": " + CANARY + b"\r\n"
-    trailer = b"Transfer-Encoding: chunked\r\nTrailer: " + name + b"\r\n\r\n4\r\nWiki\r\n0\r\n" + field + b"\r\n"
+    header = name + b": " + CANARY + b"\r\n"
+    trailer = b"Transfer-Encoding: chunked\r\nTrailer: " + name + b"\r\n\r\n4\r\nWiki\r\n0\r\n" + header + b"\r\n"
     return {
         "case": request(mixed_case(name) + b": " + CANARY + b"\r\n"),
         "underscore": request(name.replace(b"-", b"_") + b": " + CANARY + b"\r\n"),
-        "duplicate": request(field * 2),
-        "nominated": request(b"Connection: " + name + b"\r\n" + field),
-        "trailer": b"POST /upscale HTTP/1.1\r\nHost: gate\r\n" + trailer,
+        "duplicate": request(header * 2),
+        "nominated": request(b"Connection: " + name + b"\r\n" + header),
+        "trailer": b"POST /upscale HTTP/1.1\r\nHost: proxy\r\n" + trailer,
     }
 
 
@@ -53,22 +53,22 @@ DISGUISES = tuple(disguised(b"X-Name"))
 @pytest.mark.parametrize("disguise", DISGUISES)
 @pytest.mark.parametrize("name", NAMES.split())
 def test_a_reserved_name_never_passes(server: Server, name: str, disguise: str) -> None:
-    last = b"GET /healthz HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n"
-    answer = server.send(disguised(name.encode())[disguise] + last)
-    assert set(answer.statuses) <= {200, 400, 501}
-    for seen in answer.seen:
+    last = b"GET /healthz HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n"
+    response = server.send(disguised(name.encode())[disguise] + last)
+    assert set(response.statuses) <= {200, 400, 501}
+    for seen in response.seen:
         assert CANARY not in b"".join(value for _, value in seen.exchange.headers)
         if disguise == "trailer":
             assert CANARY not in b"".join(value for _, value in seen.scope["headers"])
 
 
 def headers_of(server: Server, request_line: bytes, lines: bytes) -> list[tuple[bytes, bytes]]:
-    answer = server.send(request_line + b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n" + lines + b"\r\n")
-    assert answer.statuses == [200], answer.raw
-    return answer.seen[0].exchange.headers
+    response = server.send(request_line + b" HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n" + lines + b"\r\n")
+    assert response.statuses == [200], response.raw
+    return response.seen[0].exchange.headers
 
 
-def test_harmless_fields_pass_in_order_and_the_gates_own_are_added(server: Server) -> None:
+def test_harmless_fields_pass_in_order_and_those_of_tollgate_are_added(server: Server) -> None:
     lines = (
         b"Accept: multipart/mixed\r\nX-B: 2\r\nx-a: 1\r\nContent-Duration: 2000\r\nX-B: 3\r\nAccept-Encoding: gzip\r\n"
     )
@@ -87,7 +87,7 @@ def test_harmless_fields_pass_in_order_and_the_gates_own_are_added(server: Serve
 
 
 @pytest.mark.parametrize("path", [b"/llm", b"/text-to-image", b"/image-to-image", b"/audio-to-text"])
-def test_metered_answers_are_asked_for_unencoded(server: Server, path: bytes) -> None:
+def test_metered_responses_are_requested_unencoded(server: Server, path: bytes) -> None:
     headers = headers_of(
         server, b"POST " + path, b"Accept-Encoding: gzip, br\r\nContent-Length: %d\r\n\r\n" % len(CHAT) + CHAT
     )
@@ -97,7 +97,7 @@ def test_metered_answers_are_asked_for_unencoded(server: Server, path: bytes) ->
 def test_the_job_header_is_read_and_never_passes(server: Server) -> None:
     """It is written anew where the gateway is chosen."""
     header = base64.b64encode(b'{"capability":"c","timeout_seconds":9,"sender":"0x0"}')
-    head = b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nLivepeer: " + header + b"\r\nContent-Length: 0\r\n\r\n"
+    head = b" HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\nLivepeer: " + header + b"\r\nContent-Length: 0\r\n\r\n"
     for path in (b"/process/request/echo", b"/process/stream/start", b"/process/stream/a/stop", b"/upscale"):
         [seen] = server.send(b"POST " + path + head).seen
         assert not [name for name, _ in seen.exchange.headers if name.startswith(b"livepeer")]
@@ -110,6 +110,6 @@ def test_nominated_fields_are_the_connections_own(server: Server) -> None:
     assert headers[0] == (b"x-end", b"2")
 
 
-def test_a_connection_option_cannot_remove_what_the_gate_adds(server: Server) -> None:
+def test_a_connection_option_cannot_remove_what_tollgate_adds(server: Server) -> None:
     headers = headers_of(server, b"GET /stream/a.m3u8", b"Connection: x-request-id, x-forwarded-for\r\n")
     assert {name for name, _ in headers} == {b"x-request-id", b"x-forwarded-for"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.access import Edge
-from middlewares.edge.target import without_reserved
+from middlewares.edge.target import drop_reserved_parameters
 from tests.edge.server_fixture import Server, serve
 
 RESERVED = ("orchestrator", "rtmpOutput", "streamId", "pipeline")
@@ -41,15 +41,15 @@ def server() -> Iterator[Server]:
     ],
 )
 def test_a_reserved_parameter_is_removed_in_every_disguise(query: bytes) -> None:
-    assert without_reserved(query) == b""
-    assert without_reserved(b"a=1&" + query + b"&b=%20+2") == b"a=1&b=%20+2"
+    assert drop_reserved_parameters(query) == b""
+    assert drop_reserved_parameters(b"a=1&" + query + b"&b=%20+2") == b"a=1&b=%20+2"
 
 
 @pytest.mark.parametrize(
     "query", [b"a=orchestrator", b"orchestrators=1", b"a=%zz&&b", b"&", b"a=b=c", b"%ff=1", b"params=%7B%22a%22:1%7D"]
 )
 def test_every_other_byte_stays(query: bytes) -> None:
-    assert without_reserved(query) == query
+    assert drop_reserved_parameters(query) == query
 
 
 names = st.sampled_from((*RESERVED, "params", "model", "a", "b_c")) | st.text("abcdeST_%-", max_size=8)
@@ -59,8 +59,8 @@ queries = st.lists(st.tuples(names, st.text("abc%=+", max_size=5)), max_size=8)
 @given(queries)
 def test_nothing_reserved_is_left_and_nothing_else_is_lost(parameters: list[tuple[str, str]]) -> None:
     query = "&".join(f"{name}={value}" for name, value in parameters).encode()
-    kept = without_reserved(query)
-    assert without_reserved(kept) == kept
+    kept = drop_reserved_parameters(query)
+    assert drop_reserved_parameters(kept) == kept
     left = parse_qsl(kept.decode(), keep_blank_values=True)
     assert not [name for name, _ in left if name.lower() in {reserved.lower() for reserved in RESERVED}]
     plain = [f"{name}={value}".encode() for name, value in parameters if name in ("params", "model", "a", "b_c")]
@@ -68,7 +68,7 @@ def test_nothing_reserved_is_left_and_nothing_else_is_lost(parameters: list[tupl
 
 
 @pytest.mark.parametrize(
-    ("asked", "forwarded"),
+    ("requested", "forwarded"),
     [
         (b"/upscale", b"/upscale"),
         (b"/upscale?", b"/upscale"),
@@ -79,9 +79,9 @@ def test_nothing_reserved_is_left_and_nothing_else_is_lost(parameters: list[tupl
         (b"/process/request/a%20b/c?d=/../e", b"/process/request/a%20b/c?d=/../e"),
     ],
 )
-def test_the_target_for_the_gateway(server: Server, asked: bytes, forwarded: bytes) -> None:
-    answer = server.send(
-        b"POST " + asked + b" HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+def test_the_target_for_the_gateway(server: Server, requested: bytes, forwarded: bytes) -> None:
+    response = server.send(
+        b"POST " + requested + b" HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     )
-    assert answer.statuses == [200]
-    assert answer.seen[0].exchange.target == forwarded
+    assert response.statuses == [200]
+    assert response.seen[0].exchange.target == forwarded

@@ -1,4 +1,4 @@
-"""Chats that would end the gateway, or that it would read differently from the gate (gateway contract section 1.2)."""
+"""Chats that would end the gateway, or that it would read differently from Tollgate (gateway contract section 1.2)."""
 
 import json
 from typing import Any
@@ -11,9 +11,9 @@ from config.access import Chats, Edge
 from config.plans import MaxTokens, Plan
 from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.body_peeking import with_members
-from middlewares.edge.declared import declare, missing
-from middlewares.exchange import Declared, Refusal
+from middlewares.edge.body_peeking import add_members
+from middlewares.edge.declaration import declare, missing_members
+from middlewares.exchange import Declaration, Refusal
 
 CHAT: dict[str, Any] = {
     "model": "m",
@@ -23,13 +23,13 @@ CHAT: dict[str, Any] = {
 }
 
 
-def admit(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -> tuple[bytes, Declared]:
+def admit(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -> tuple[bytes, Declaration]:
     """As the edge does: what the gateway would get, and what is known of it."""
     settings, plan = settings or Edge(), plan or Plan()
     document = parse_object(body)
-    added = missing(Workload.LLM, document, settings, plan)
+    added = missing_members(Workload.LLM, document, settings, plan)
     declared = declare(Workload.LLM, document, body, settings, plan, added=added)
-    return with_members(body, added, first=not document) if added else body, declared
+    return add_members(body, added, first=not document) if added else body, declared
 
 
 def refused(body: bytes, settings: Edge | None = None, plan: Plan | None = None) -> str:
@@ -95,7 +95,7 @@ def test_a_chat_that_would_end_the_gateway_is_refused(members: dict[str, object]
     ],
 )
 def test_a_member_that_is_given_twice_is_refused(members: bytes, name: str) -> None:
-    """Go overwrites or merges; what it is left with is not what the gate checked."""
+    """Go overwrites or merges; what it is left with is not what Tollgate checked."""
     body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true,' + members + b"}"
     assert refused(body) == name
 

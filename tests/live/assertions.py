@@ -49,7 +49,7 @@ PLANS = {
 }
 
 
-class Books:
+class LedgerView:
     """Grants credits, reads events and totals, and proves them against each other."""
 
     def __init__(self, store: Store, clocked: Clocked, keys: RedisKeys) -> None:

@@ -10,7 +10,7 @@ import pytest
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
 from tests.ledger.redis_time import NEW_YEAR, Clocked
-from tests.live.assertions import Books
+from tests.live.assertions import LedgerView
 from tests.store.servers import RedisServer, binaries
 
 
@@ -36,6 +36,6 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-def books(store: Store, clocked: Clocked) -> Books:
+def ledger_view(store: Store, clocked: Clocked) -> LedgerView:
     """What the ledger says, and whether it adds up."""
-    return Books(store, clocked, RedisKeys(4, cluster=False))
+    return LedgerView(store, clocked, RedisKeys(4, cluster=False))

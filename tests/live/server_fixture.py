@@ -19,7 +19,7 @@ from proxy.mock_gateway import MockGateway
 from proxy.mock_gateway.gateway import Hooks
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
-from tests.live.assertions import PLANS, TICK, Books
+from tests.live.assertions import PLANS, TICK, LedgerView
 from tests.support.deployment import Customer
 from tests.support.served import served
 
@@ -48,8 +48,8 @@ def hooks_of(origin: str) -> Hooks:
 class Rig:
     """One gate's private listener and one gateway."""
 
-    def __init__(self, books: Books, webhooks: Webhooks, origin: str, gateway: MockGateway) -> None:
-        self.books = books
+    def __init__(self, ledger_view: LedgerView, webhooks: Webhooks, origin: str, gateway: MockGateway) -> None:
+        self.ledger_view = ledger_view
         self.webhooks = webhooks
         self.origin = origin
         self.gateway = gateway
@@ -61,10 +61,10 @@ class Rig:
         **narrowed: Any,
     ) -> Customer:
         """A new app with a key, maybe narrowed, and so many atomic units in its wallet."""
-        redis = self.books.store.redis
+        redis = self.ledger_view.store.redis
         app, _ = await Apps(redis, None).create("test", plan)
         if grant:
-            await self.books.grant(grant, app.client_id)
+            await self.ledger_view.grant(grant, app.client_id)
         _, key = await ApiKeys(redis, None).create(app.client_id, **narrowed)
         return Customer(app.client_id, key)
 
@@ -82,16 +82,21 @@ class Rig:
 
     async def beat(self, *, after: int = TICK, times: int = 1) -> None:
         """The gateway's next heartbeat, so many milliseconds later."""
-        self.books.clocked.now_ms += after
+        self.ledger_view.clocked.now_ms += after
         for _ in range(times):
             await self.gateway.beat()
 
 
 @contextlib.asynccontextmanager
-async def rig(books: Books, settings: Settings) -> AsyncIterator[Rig]:
+async def rig(ledger_view: LedgerView, settings: Settings) -> AsyncIterator[Rig]:
     """Both run until the end of the test."""
-    webhooks = Webhooks(books.clocked, books.store.redis, books.keys, LiveMetrics(CollectorRegistry()))
+    webhooks = Webhooks(
+        ledger_view.clocked, ledger_view.store.redis, ledger_view.keys, LiveMetrics(CollectorRegistry())
+    )
     await webhooks.configure(settings)
-    async with served(Starlette(routes=webhooks.routes())) as origin, MockGateway(hooks=hooks_of(origin)) as gateway:
-        yield Rig(books, webhooks, origin, gateway)
-    await webhooks.close()
+    app = Starlette(routes=webhooks.routes())
+    try:
+        async with served(app) as origin, MockGateway(hooks=hooks_of(origin)) as gateway:
+            yield Rig(ledger_view, webhooks, origin, gateway)
+    finally:
+        await webhooks.close()

@@ -40,7 +40,7 @@ def test_an_echo_comes_before_half_a_tick(elapsed: int, echo: bool) -> None:
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 2 * GAP), max_size=50), st.integers(1, 3))
 def test_no_moment_is_counted_twice_and_none_within_the_gap_is_lost(pauses: list[int], gateways: int) -> None:
-    """However ticks fall, and however often each is said: what counts is what lies between them, but for pauses."""
+    """However ticks fall, and however often each is reported: what counts is the time between them, but for pauses."""
     seen = now = total = 0
     for pause in pauses:
         now += pause

@@ -1,4 +1,4 @@
-"""BYOC streams over time: the gate keeps the time itself, and stops what may not go on at its gateway."""
+"""BYOC streams over time: Tollgate keeps the time itself, and stops what may not go on at its gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Principal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted
-from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, Streams
+from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, ByocStreams
 from middlewares.routes import BY_NAME
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
@@ -28,7 +28,7 @@ from proxy.upstream import Pool
 from proxy.webhooks.stream_keeper import StreamKeeper
 from tests.ledger.redis_time import Clocked, ClockOf
 from tests.ledger.worker_ledger import Reports
-from tests.live.assertions import Books
+from tests.live.assertions import LedgerView
 
 TICK = 30_000
 STREAM = "app_cam"
@@ -41,12 +41,12 @@ PLANS = {
 
 
 class Worker:
-    """What one worker has to do with streams, in front of a stand-in."""
+    """The part of one worker that handles streams, in front of a mock gateway."""
 
-    def __init__(self, books: Books, folder: Path, gateway: str) -> None:
+    def __init__(self, ledger_view: LedgerView, folder: Path, gateway: str) -> None:
         self.ledger = Ledger(
-            books.clocked,
-            books.keys,
+            ledger_view.clocked,
+            ledger_view.keys,
             data_dir=folder,
             hold_ttl=60,
             deadline=10,
@@ -55,32 +55,32 @@ class Worker:
             replay_window=5,
             observer=Reports(),
         )
-        self.ledger.clock = ClockOf(books.clocked)
+        self.ledger.clock = ClockOf(ledger_view.clocked)
         self.gateway = gateway
         host, _, port = gateway.removeprefix("http://").rpartition(":")
         self.pools = {gateway: Pool(host, int(port))}
-        self.streams = Streams(books.clocked, books.keys, self.ledger, tick=TICK)
-        self.books = books
+        self.streams = ByocStreams(ledger_view.clocked, ledger_view.keys, self.ledger, tick=TICK)
+        self.ledger_view = ledger_view
         self.app = self.key = ""
         self._authentications: list[Authentication] = []
-        self.keeper = self.keeping(PLANS)
+        self.keeper = self.keeper_under(PLANS)
 
-    def keeping(self, plans: dict[str, Plan]) -> StreamKeeper:
+    def keeper_under(self, plans: dict[str, Plan]) -> StreamKeeper:
         """A keeper under these plans."""
-        store = self.books.store
+        store = self.ledger_view.store
         authentication = Authentication(Auth(), plans, store=store, redis=store.redis)
         self._authentications.append(authentication)
-        bearers = PrincipalResolver(authentication.resolver)
-        return StreamKeeper(self.streams, self.ledger, bearers, self.pools, {self.gateway: b"gateway"})
+        principals = PrincipalResolver(authentication.resolver)
+        return StreamKeeper(self.streams, self.ledger, principals, self.pools, {self.gateway: b"gateway"})
 
     async def start(self, plan: str, credit: int = 0) -> list[Message]:
-        """What a new customer is sent when a gateway says that it has started `STREAM`."""
-        redis = self.books.store.redis
+        """Return what a new customer is sent when a gateway reports that it has started `STREAM`."""
+        redis = self.ledger_view.store.redis
         app, _ = await Apps(redis, None).create("test", plan)
         key, _ = await ApiKeys(redis, None).create(app.client_id)
         self.app, self.key = app.client_id, key.key_id
         if credit:
-            await self.books.grant(credit, self.app)
+            await self.ledger_view.grant(credit, self.app)
         policy = self.ledger.policy(self.app, None, self.key, plan, PLANS[plan])
         units = {Unit.MILLISECONDS: TICK}
         admitted = await self.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units=units)
@@ -94,18 +94,18 @@ class Worker:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        follow = self.streams.following(exchange, send)
-        answer = json.dumps({"stream_id": STREAM, "whip_url": ""}).encode()
-        await follow({"type": "http.response.start", "status": 200, "headers": []})
-        for at in range(len(answer)):
+        tracked = self.streams.track_response(exchange, send)
+        response = json.dumps({"stream_id": STREAM, "whip_url": ""}).encode()
+        await tracked({"type": "http.response.start", "status": 200, "headers": []})
+        for at in range(len(response)):
             assert not sent
-            await follow({"type": "http.response.body", "body": answer[at : at + 1], "more_body": True})
-        await follow({"type": "http.response.body", "body": b"", "more_body": False})
+            await tracked({"type": "http.response.body", "body": response[at : at + 1], "more_body": True})
+        await tracked({"type": "http.response.body", "body": b"", "more_body": False})
         assert exchange.hold is None
         return sent
 
     async def lived(self) -> int:
-        return await self.books.lived(self.app)
+        return await self.ledger_view.lived(self.app)
 
     async def close(self) -> None:
         for authentication in self._authentications:
@@ -117,19 +117,19 @@ class Worker:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[MockGateway]:
-    """A stand-in on which `STREAM` runs."""
+    """A mock gateway on which `STREAM` runs."""
     async with MockGateway() as mock_gateway:
         job = {"request": "{}", "parameters": "{}", "capability": "cap", "timeout_seconds": 30}
         headers = {"livepeer": base64.b64encode(json.dumps(job).encode()).decode()}
         async with httpx.AsyncClient(base_url=mock_gateway.url, trust_env=False) as client:
-            answer = await client.post("/process/stream/start", json={"stream_id": STREAM}, headers=headers)
-            assert answer.json()["stream_id"] == STREAM
+            response = await client.post("/process/stream/start", json={"stream_id": STREAM}, headers=headers)
+            assert response.json()["stream_id"] == STREAM
         yield mock_gateway
 
 
 @pytest.fixture
-async def worker(books: Books, tmp_path: Path, gateway: MockGateway) -> AsyncIterator[Worker]:
-    made = Worker(books, tmp_path / "one", gateway.url)
+async def worker(ledger_view: LedgerView, tmp_path: Path, gateway: MockGateway) -> AsyncIterator[Worker]:
+    made = Worker(ledger_view, tmp_path / "one", gateway.url)
     yield made
     await made.close()
 
@@ -141,7 +141,7 @@ async def runs(gateway: MockGateway) -> bool:
 
 
 async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     sent = await worker.start("postpaid")
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
@@ -151,18 +151,18 @@ async def test_ticks_and_the_rest_add_up_to_the_time_it_lived(
     clocked.now_ms += 12_345
     await worker.streams.end(worker.app, STREAM)
     await worker.streams.end(worker.app, STREAM)
-    events = [event for event, _ in await books.recorded(worker.app)]
+    events = [event for event, _ in await ledger_view.recorded(worker.app)]
     assert [event.id for event in events] == ["r1", "r1-1", "r1-2", "r1-3", "r1-4"]
     assert [event.units.get(Unit.REQUESTS, 0) for event in events] == [0, 1, 0, 0, 0]
     assert [event.network_units for event in events] == [None, 30, 30, 30, 13], "seconds that were begun"
     assert await worker.lived() == 3 * TICK + 12_345
-    assert sum(amount for _, amount in await books.recorded(worker.app)) == -(-(3 * TICK + 12_345) * 7 // 1000)
-    assert (await books.holds(), await worker.streams.living()) == (0, {})
-    await books.check(PLANS)
+    assert sum(amount for _, amount in await ledger_view.recorded(worker.app)) == -(-(3 * TICK + 12_345) * 7 // 1000)
+    assert (await ledger_view.holds(), await worker.streams.active()) == (0, {})
+    await ledger_view.check(PLANS)
 
 
 async def test_a_stream_goes_on_until_its_credit_is_used_up(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("prepaid", credit=7 * 100)  # seconds: three ticks and some
     for _ in range(6):
@@ -170,13 +170,13 @@ async def test_a_stream_goes_on_until_its_credit_is_used_up(
         await worker.keeper.sweep()
     assert await worker.lived() == 3 * TICK
     assert not await runs(gateway)
-    assert (await books.balance(worker.app)).available == 7 * 10
-    assert await worker.streams.living() == {}
-    await books.check(PLANS)
+    assert (await ledger_view.balance(worker.app)).available == 7 * 10
+    assert await worker.streams.active() == {}
+    await ledger_view.check(PLANS)
 
 
 async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("short")
     for _ in range(5):
@@ -187,20 +187,20 @@ async def test_a_stream_that_is_never_stopped_is_stopped_by_its_plan(
 
 
 async def test_a_stream_whose_plan_is_gone_is_stopped(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
     clocked.now_ms += 1_000
-    await worker.keeping({}).sweep()
+    await worker.keeper_under({}).sweep()
     assert await worker.lived() == 1_000
     assert not await runs(gateway)
 
 
 async def test_a_stream_whose_key_is_revoked_is_stopped(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
-    await ApiKeys(books.store.redis, None).revoke(worker.key)
+    await ApiKeys(ledger_view.store.redis, None).revoke(worker.key)
     clocked.now_ms += 1_000
     await worker.keeper.sweep()
     assert await worker.lived() == 1_000
@@ -208,9 +208,9 @@ async def test_a_stream_whose_key_is_revoked_is_stopped(
 
 
 async def test_two_workers_tick_it_as_one(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway, tmp_path: Path
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway, tmp_path: Path
 ) -> None:
-    other = Worker(books, tmp_path / "two", gateway.url)
+    other = Worker(ledger_view, tmp_path / "two", gateway.url)
     await worker.start("postpaid")
     for _ in range(4):
         clocked.now_ms += TICK // 2
@@ -220,26 +220,26 @@ async def test_two_workers_tick_it_as_one(
     await other.streams.end(worker.app, STREAM)
     assert await worker.lived() == 4 * TICK
     await other.close()
-    await books.check(PLANS)
+    await ledger_view.check(PLANS)
 
 
-async def test_time_that_no_gate_was_there_for_is_not_charged(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+async def test_time_without_any_worker_is_not_charged(
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("postpaid")
     clocked.now_ms += TICK
     await worker.keeper.sweep()
     clocked.now_ms += 2 * GAP_MS
-    await books.reap()
+    await ledger_view.reap()
     await worker.keeper.sweep()
     clocked.now_ms += TICK
     await worker.keeper.sweep()
     assert await worker.lived() == 2 * TICK
-    await books.check(PLANS)
+    await ledger_view.check(PLANS)
 
 
-async def test_a_gateway_that_is_away_is_told_later(
-    worker: Worker, books: Books, clocked: Clocked, gateway: MockGateway
+async def test_a_gateway_that_is_away_is_stopped_later(
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
 ) -> None:
     await worker.start("short")
     await gateway.stop()
@@ -247,17 +247,17 @@ async def test_a_gateway_that_is_away_is_told_later(
         clocked.now_ms += TICK
         await worker.keeper.sweep()
     assert await worker.lived() == 3 * TICK
-    assert list(await worker.streams.living()) == [STREAM]
+    assert list(await worker.streams.active()) == [STREAM]
     host, _, port = gateway.url.removeprefix("http://").rpartition(":")
     await gateway.start(host, int(port))
     clocked.now_ms += GRACE_MS
     await worker.keeper.sweep()
-    assert await worker.streams.living() == {}
+    assert await worker.streams.active() == {}
 
 
-@pytest.mark.parametrize("answer", [b"", b"ok", b'{"stream_id": 7}', b"[" * 100_000, b" " * 2_000_000])
-async def test_an_answer_that_names_no_stream_passes_as_it_is(
-    worker: Worker, books: Books, gateway: MockGateway, answer: bytes
+@pytest.mark.parametrize("response", [b"", b"ok", b'{"stream_id": 7}', b"[" * 100_000, b" " * 2_000_000])
+async def test_a_response_that_names_no_stream_passes_as_it_is(
+    worker: Worker, ledger_view: LedgerView, gateway: MockGateway, response: bytes
 ) -> None:
     policy = worker.ledger.policy("app", None, "key", "postpaid", PLANS["postpaid"])
     admitted = await worker.ledger.admit("r1", policy, workload=Workload.BYOC, model="cap", units={})
@@ -269,12 +269,12 @@ async def test_an_answer_that_names_no_stream_passes_as_it_is(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    follow = worker.streams.following(exchange, send)
-    await follow({"type": "http.response.start", "status": 200, "headers": []})
-    for at in range(0, len(answer), 65_536):
-        await follow({"type": "http.response.body", "body": answer[at : at + 65_536], "more_body": True})
-    await follow({"type": "http.response.body", "body": b"", "more_body": False})
-    assert b"".join(message.get("body", b"") for message in sent) == answer
+    tracked = worker.streams.track_response(exchange, send)
+    await tracked({"type": "http.response.start", "status": 200, "headers": []})
+    for at in range(0, len(response), 65_536):
+        await tracked({"type": "http.response.body", "body": response[at : at + 65_536], "more_body": True})
+    await tracked({"type": "http.response.body", "body": b"", "more_body": False})
+    assert b"".join(message.get("body", b"") for message in sent) == response
     assert [message["type"] for message in sent].count("http.response.start") == 1
     assert exchange.hold is not None
-    assert await worker.streams.living() == {}
+    assert await worker.streams.active() == {}

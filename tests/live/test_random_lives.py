@@ -1,4 +1,4 @@
-"""Streams that begin, are reported, fall silent, come back and end at random, against a model of a few lines."""
+"""ByocStreams that begin, are reported, fall silent, come back and end at random, against a model of a few lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from config.plans import Plan
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Denied
 from middlewares.ledger.sessions.sessions import HOLD_SLACK_MS, Sessions
-from tests.live.assertions import GAP, TICK, Books
+from tests.live.assertions import GAP, TICK, LedgerView
 
 SLOTS = 2
 PRICE = 7
@@ -104,23 +104,23 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_the_ledger_agrees_with_the_model(books: Books, seed: int) -> None:
+async def test_the_ledger_agrees_with_the_model(ledger_view: LedgerView, seed: int) -> None:
     chance = random.Random(seed)
-    policy = Policy(books.keys, app="app", user=None, key="key", name="random", plan=PLAN)
-    sessions = Sessions(books.clocked, books.keys, tick=TICK, gap=GAP)
-    model = Model(books.clocked.now_ms)
+    policy = Policy(ledger_view.keys, app="app", user=None, key="key", name="random", plan=PLAN)
+    sessions = Sessions(ledger_view.clocked, ledger_view.keys, tick=TICK, gap=GAP)
+    model = Model(ledger_view.clocked.now_ms)
     for step in range(150):
         stream = chance.choice(STREAMS)
         match chance.choices(("grant", "begin", "tick", "end", "reap"), (1, 4, 12, 1, 1))[0]:
             case "grant":
                 model.granted += 200 + step
-                await books.grant(200 + step)
+                await ledger_view.grant(200 + step)
             case "begin":
                 denied = await sessions.begin(stream, policy, "noop")
                 assert isinstance(denied, Denied) is not model.begin(stream), step
             case "tick":
-                books.clocked.now_ms += chance.choice(PAUSES)
-                model.now = books.clocked.now_ms
+                ledger_view.clocked.now_ms += chance.choice(PAUSES)
+                model.now = ledger_view.clocked.now_ms
                 found = await sessions.find("app", stream)
                 charge_until_now = found is not None and await sessions.tick(found, policy)
                 assert charge_until_now is model.tick(stream), step
@@ -129,9 +129,9 @@ async def test_the_ledger_agrees_with_the_model(books: Books, seed: int) -> None
                 await sessions.end("app", stream)
             case "reap":
                 model.reap()
-                assert await books.reap() == []
-        wallet = await books.balance()
+                assert await ledger_view.reap() == []
+        wallet = await ledger_view.balance()
         assert (wallet.granted, wallet.spent, wallet.held) == (model.granted, model.spent, model.held), step
-    assert await books.lived() == model.milliseconds > 0
+    assert await ledger_view.lived() == model.milliseconds > 0
     assert model.spent > 0
-    await books.check({"random": PLAN})
+    await ledger_view.check({"random": PLAN})

@@ -1,4 +1,4 @@
-"""StreamTokenSigner: what the gate adds to a WHIP request, and what it believes when a gateway shows it again."""
+"""Stream tokens: what Tollgate adds to a WHIP request, and what it accepts when a gateway sends it back."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from middlewares.store import StoreUnavailable
 from middlewares.tenancy.names import for_caller
 
 APP = "app_aaaaaaaaaaaaaaaa"
-PASSES = StreamTokenSigner(b"a secret of sixteen")
+SIGNER = StreamTokenSigner(b"a secret of sixteen")
 GIVEN = StreamToken("request", APP, "user", "key", "plan", f"{APP}_cam", "noop", 1_000.0)
 
 
-def test_a_pass_is_good_until_it_expires() -> None:
-    text = PASSES.sign(GIVEN)
+def test_a_token_is_valid_until_it_expires() -> None:
+    text = SIGNER.sign(GIVEN)
     assert text.replace("-", "").replace("_", "").isalnum()
-    assert PASSES.read(text, 999.9) == GIVEN
-    assert PASSES.read(text, 1_000.0) is None
+    assert SIGNER.read(text, 999.9) == GIVEN
+    assert SIGNER.read(text, 1_000.0) is None
 
 
-def test_a_pass_that_was_changed_or_made_elsewhere_is_none() -> None:
-    text = PASSES.sign(GIVEN)
+def test_a_token_that_was_changed_or_signed_elsewhere_is_none() -> None:
+    text = SIGNER.sign(GIVEN)
     for index in range(0, len(text), 7):
         swapped = "A" if text[index] != "A" else "B"
-        assert PASSES.read(text[:index] + swapped + text[index + 1 :], 0) is None
+        assert SIGNER.read(text[:index] + swapped + text[index + 1 :], 0) is None
     assert StreamTokenSigner(b"another secret of sixteen").read(text, 0) is None
     for nonsense in ("", "x", "=", "é", text[:40], text + "AAAA"):
-        assert PASSES.read(nonsense, 0) is None
+        assert SIGNER.read(nonsense, 0) is None
 
 
 @dataclass
@@ -52,9 +52,9 @@ class Ended:
 
 
 async def run(
-    route: str, *, method: str = "POST", target: bytes, query: bytes = b"", sessions: Any = None, passes: Any = PASSES
+    route: str, *, method: str = "POST", target: bytes, query: bytes = b"", sessions: Any = None, signer: Any = SIGNER
 ) -> tuple[Exchange, list[dict[str, Any]], bool]:
-    """One request through the stage: its exchange, what the stage answered, whether the request went on."""
+    """One request through the stage: its exchange, what the stage sent, whether the request went on."""
     went_on, sent = False, []
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ async def run(
     exchange.principal = Principal(APP, None, "key", "standard", Plan())
     scope = {"type": "http", "tollgate.exchange": exchange, "query_string": query}
     ended: Any = sessions or Ended([])
-    stage = LiveMiddleware(inner, sessions=ended, names=for_caller, stream_tokens=passes)
+    stage = LiveMiddleware(inner, sessions=ended, names=for_caller, stream_tokens=signer)
     await stage(scope, receive, send)
     return exchange, sent, went_on
 
@@ -81,13 +81,13 @@ WHIP = b"/live/video-to-video/cam/whip"
 
 
 @pytest.mark.parametrize(("target", "separator"), [(WHIP, b"?"), (WHIP + b"?a=b", b"&")])
-async def test_a_whip_request_carries_a_pass_and_the_pipeline_it_asked_for(target: bytes, separator: bytes) -> None:
+async def test_a_whip_request_carries_a_token_and_the_pipeline_it_requested(target: bytes, separator: bytes) -> None:
     exchange, sent, went_on = await run("live-whip", target=target, query=b"pipeline=noop&a=b")
     prefix = target + separator + PARAMETER.encode() + b"="
     assert went_on
     assert not sent
     assert exchange.target.startswith(prefix)
-    found = PASSES.read(exchange.target.removeprefix(prefix).decode(), 0)
+    found = SIGNER.read(exchange.target.removeprefix(prefix).decode(), 0)
     assert found is not None
     assert (found.request, found.app, found.key) == ("id", APP, "key")
     assert (found.stream, found.pipeline) == (f"{APP}_cam", "noop")
@@ -96,8 +96,8 @@ async def test_a_whip_request_carries_a_pass_and_the_pipeline_it_asked_for(targe
 
 
 async def test_nothing_is_added_where_no_gateway_asks_and_to_no_other_route() -> None:
-    for route, passes in (("live-whip", None), ("live-whep", PASSES), ("llm", PASSES)):
-        exchange, sent, went_on = await run(route, target=WHIP, passes=passes)
+    for route, signer in (("live-whip", None), ("live-whep", SIGNER), ("llm", SIGNER)):
+        exchange, sent, went_on = await run(route, target=WHIP, signer=signer)
         assert (exchange.target, sent, went_on) == (WHIP, [], True)
 
 
@@ -105,7 +105,7 @@ async def test_nothing_is_added_where_no_gateway_asks_and_to_no_other_route() ->
 async def test_delete_ends_a_session_and_reaches_no_gateway(lost: bool) -> None:
     ended = Ended([], lost)
     _, sent, went_on = await run(
-        "live-whip-session", method="DELETE", target=WHIP + b"/0a1b", sessions=ended, passes=None
+        "live-whip-session", method="DELETE", target=WHIP + b"/0a1b", sessions=ended, signer=None
     )
     assert not went_on
     assert sent[0]["status"] == 200

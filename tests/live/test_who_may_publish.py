@@ -1,4 +1,4 @@
-"""Who may begin a live stream, push a segment or read a recording: what gateways are answered."""
+"""Who may begin a live stream, push a segment or read a recording: the responses of the webhooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from config.workloads import Workload
 from proxy.control.api_keys import ApiKeys
-from tests.live.assertions import Books
+from tests.live.assertions import LedgerView
 from tests.live.server_fixture import SECRET, Rig, rig, settings_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer
@@ -22,8 +22,8 @@ PUSH = "/webhooks/auth"
 
 
 @pytest.fixture
-async def live(books: Books) -> AsyncIterator[Rig]:
-    async with rig(books, settings_of(rtmp_transcoding=True)) as running:
+async def live(ledger_view: LedgerView) -> AsyncIterator[Rig]:
+    async with rig(ledger_view, settings_of(rtmp_transcoding=True)) as running:
         yield running
 
 
@@ -36,15 +36,15 @@ def about(customer: Customer, query: str = "", name: str = "cam") -> dict[str, s
     return question(f"key={customer.key}{query}", f"{customer.app}_{name}")
 
 
-async def refused(live: Rig, asked: dict[str, str]) -> tuple[int, str]:
-    answer = await live.ask(AUTH, asked)
-    return answer.status_code, answer.json()["code"]
+async def refused(live: Rig, request: dict[str, str]) -> tuple[int, str]:
+    response = await live.ask(AUTH, request)
+    return response.status_code, response.json()["code"]
 
 
 async def test_a_stream_has_an_id_of_its_owner(live: Rig) -> None:
     customer = await live.customer()
-    answer = await live.ask(AUTH, about(customer))
-    assert (answer.status_code, answer.json()) == (200, {"stream_id": f"{customer.app}_cam"})
+    response = await live.ask(AUTH, about(customer))
+    assert (response.status_code, response.json()) == (200, {"stream_id": f"{customer.app}_cam"})
 
 
 async def test_a_plan_has_defaults_and_a_client_the_last_word(live: Rig) -> None:
@@ -53,15 +53,15 @@ async def test_a_plan_has_defaults_and_a_client_the_last_word(live: Rig) -> None
     assert plain["pipeline"] == "comfy"
     assert plain["pipeline_parameters"] == {"prompt": "mist", "strength": 0.5}
     params = httpx.QueryParams({"params": json.dumps({"strength": 1}), "pipeline": "noop"})
-    asked = (await live.ask(AUTH, about(customer, f"&{params}"))).json()
-    assert (asked["pipeline"], asked["pipeline_parameters"]) == ("noop", {"prompt": "mist", "strength": 1})
+    requested = (await live.ask(AUTH, about(customer, f"&{params}"))).json()
+    assert (requested["pipeline"], requested["pipeline_parameters"]) == ("noop", {"prompt": "mist", "strength": 1})
     assert await refused(live, about(customer, "&params=[1]")) == (400, "invalid_parameter")
 
 
 async def test_the_stream_key_may_be_the_credential_and_never_becomes_an_id(live: Rig) -> None:
     customer = await live.customer()
-    answer = await live.ask(AUTH, question("", customer.key))
-    assert answer.json() == {"stream_id": f"{customer.app}_{key_id(customer)}"}
+    response = await live.ask(AUTH, question("", customer.key))
+    assert response.json() == {"stream_id": f"{customer.app}_{key_id(customer)}"}
 
 
 async def test_a_credential_is_needed(live: Rig) -> None:
@@ -72,7 +72,7 @@ async def test_a_credential_is_needed(live: Rig) -> None:
 
 async def test_a_revoked_or_expired_key_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
-    await ApiKeys(live.books.store.redis, None).revoke(key_id(customer))
+    await ApiKeys(live.ledger_view.store.redis, None).revoke(key_id(customer))
     assert await refused(live, about(customer)) == (401, "key_revoked")
     late = await live.customer(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert await refused(live, about(late)) == (401, "key_expired")
@@ -86,7 +86,7 @@ async def test_a_key_for_other_work_begins_nothing(live: Rig) -> None:
     assert (await live.ask(AUTH, about(narrow, "&pipeline=noop"))).status_code == 200
 
 
-async def test_a_key_bound_to_addresses_is_good_at_the_gate_alone(live: Rig) -> None:
+async def test_a_key_bound_to_addresses_is_valid_at_tollgate_alone(live: Rig) -> None:
     customer = await live.customer(cidrs=("10.0.0.0/8",))
     assert await refused(live, about(customer)) == (403, "address_not_allowed")
 
@@ -112,18 +112,18 @@ async def test_another_apps_name_and_anybodys_name_begin_nothing(live: Rig) -> N
         assert await refused(live, question(f"key={customer.key}", name)) == (403, "invalid_parameter")
 
 
-async def test_what_no_answer_takes_back_begins_nothing(live: Rig) -> None:
+async def test_what_no_response_takes_back_begins_nothing(live: Rig) -> None:
     customer = await live.customer()
     for parameter in ("orchestrator=https://mine", "rtmpOutput=rtmp://elsewhere"):
         assert await refused(live, about(customer, f"&{parameter}")) == (403, "invalid_parameter")
 
 
-async def test_who_does_not_know_the_secret_is_not_answered(live: Rig) -> None:
+async def test_who_does_not_know_the_secret_is_refused(live: Rig) -> None:
     body: Any = {"url": "", "ids": []}
 
     async def code(path: str, **headers: str) -> str:
-        answer = await live.ask(path, body, headers={name.replace("_", "-"): text for name, text in headers.items()})
-        return str(answer.json().get("code"))
+        response = await live.ask(path, body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        return str(response.json().get("code"))
 
     for path in (AUTH, PUSH, "/webhooks/live/heartbeat"):
         assert await code(path) == await code(path, x_api_key=SECRET + "x") == "missing_credentials"
@@ -134,8 +134,8 @@ async def test_who_does_not_know_the_secret_is_not_answered(live: Rig) -> None:
         assert await code(f"{path}?secret={SECRET}") != "missing_credentials"
 
 
-async def test_without_a_secret_no_webhook_is_answered(books: Books) -> None:
-    async with rig(books, settings_of(secret=None)) as closed:
+async def test_without_a_secret_no_webhook_is_served(ledger_view: LedgerView) -> None:
+    async with rig(ledger_view, settings_of(secret=None)) as closed:
         assert (await closed.ask(AUTH, question(""))).status_code == 404
 
 
@@ -146,11 +146,11 @@ async def test_a_body_no_gateway_sends_is_400(live: Rig) -> None:
 
 
 async def test_a_flood_is_cut_off(live: Rig) -> None:
-    answer = await live.ask("/webhooks/live/heartbeat", {"ids": ["x" * 1024] * 1024})
-    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    response = await live.ask("/webhooks/live/heartbeat", {"ids": ["x" * 1024] * 1024})
+    assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
 
-async def test_what_was_pushed_through_the_gate_is_its_owners(live: Rig) -> None:
+async def test_what_was_pushed_through_tollgate_is_its_owners(live: Rig) -> None:
     customer = await live.customer()
     manifest = f"{customer.app}_movie"
     pushed = await live.ask(PUSH, {"url": f"http://gw:9935/live/{manifest}/0.ts"})
@@ -163,15 +163,15 @@ async def test_what_was_pushed_through_the_gate_is_its_owners(live: Rig) -> None
 
 async def test_rtmp_transcoding_has_its_plans_profiles(live: Rig) -> None:
     customer = await live.customer("studio")
-    answer = await live.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})
-    assert answer.json()["manifestID"] == f"{customer.app}_{key_id(customer)}"
-    assert [each["name"] for each in answer.json()["profiles"]] == ["720p"]
+    response = await live.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})
+    assert response.json()["manifestID"] == f"{customer.app}_{key_id(customer)}"
+    assert [each["name"] for each in response.json()["profiles"]] == ["720p"]
     named = await live.ask(PUSH, {"url": f"rtmp://gw/live/show?key={customer.key}"})
     assert named.json()["manifestID"] == f"{customer.app}_show"
     assert (await live.ask(PUSH, {"url": "rtmp://gw/live/show"})).status_code == 401
 
 
-async def test_rtmp_transcoding_is_refused_until_it_is_wanted(books: Books) -> None:
-    async with rig(books, settings_of()) as plain:
+async def test_rtmp_transcoding_is_refused_until_it_is_wanted(ledger_view: LedgerView) -> None:
+    async with rig(ledger_view, settings_of()) as plain:
         customer = await plain.customer()
         assert (await plain.ask(PUSH, {"url": f"rtmp://gw/live/{customer.key}"})).status_code == 403

@@ -1,19 +1,19 @@
-"""Answers that are remembered."""
+"""Results of a pure function, cached within bounds."""
 
 from middlewares.bounded_cache import BoundedCache
 
 
-def test_a_function_is_asked_once_for_each_argument_while_there_is_room() -> None:
-    asked: list[bytes] = []
+def test_a_function_is_called_once_for_each_argument_while_there_is_room() -> None:
+    arguments: list[bytes] = []
 
     def length(argument: bytes) -> int:
-        asked.append(argument)
+        arguments.append(argument)
         return len(argument)
 
     lengths = BoundedCache(length, room=2)
     assert [lengths[argument] for argument in (b"a", b"bb", b"a", b"bb")] == [1, 2, 1, 2]
-    assert asked == [b"a", b"bb"]
+    assert arguments == [b"a", b"bb"]
     assert lengths[b"ccc"] == 3
     assert len(lengths) == 1, "it begins anew instead of growing"
     assert lengths[b"a"] == 1
-    assert asked == [b"a", b"bb", b"ccc", b"a"]
+    assert arguments == [b"a", b"bb", b"ccc", b"a"]

@@ -1,4 +1,4 @@
-"""How a request ended is said once, by whoever stood nearest to it, and means the same in log, metrics and event."""
+"""How a request ended is recorded once, by whoever was nearest to it, and is the same in log, metrics and event."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.types import Receive, Send
 from config.workloads import Unit
 from middlewares.exchange import COMPLETE, Ending, Exchange, Outcome, Refusal
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.settlement import failed
-from tests.response.server_fixture import answering, serving
+from middlewares.usage_tracker.settlement import gateway_failed
+from tests.response.server_fixture import responding, serving
 
 PRODUCT = Path(__file__).parents[2]
 OWNERS = {
@@ -22,7 +22,7 @@ OWNERS = {
     "client_status": {"middlewares/response/client_response.py"},
     "gateway_status": {"proxy/forwarding/forwarder.py"},
 }
-"""Attributes of the exchange that tell how it ended, and the one module that may assign each."""
+"""Attributes of the exchange that hold how it ended, and the one module that may assign each."""
 
 Inner = Callable[[Exchange, Receive, Send], Awaitable[None]]
 
@@ -66,7 +66,7 @@ def ended_by_forwarder(outcome: Outcome, code: str, status: int, raised: BaseExc
         exchange.end(outcome, code, status)
         if raised is not None:
             raise raised
-        await answering(200, body=b"x")(exchange, receive, send)
+        await responding(200, body=b"x")(exchange, receive, send)
 
     return inner
 
@@ -82,8 +82,8 @@ def raised_by_stage(error: BaseException) -> Inner:
 
 DROPPED = Refusal(502, "gateway_dropped", "The gateway closed the connection without a response.")
 TABLE: dict[str, tuple[Inner, tuple[int, str, str | None]]] = {
-    "complete": (answering(200, body=b"x"), (200, "complete", None)),
-    "gateway refuses": (answering(404, body=b"x"), (404, "complete", None)),
+    "complete": (responding(200, body=b"x"), (200, "complete", None)),
+    "gateway refuses": (responding(404, body=b"x"), (404, "complete", None)),
     "edge, auth or limits refuse": (
         raised_by_stage(Refusal(429, "rate_limited", "Too many.")),
         (429, "refused", "rate_limited"),
@@ -131,13 +131,13 @@ TABLE: dict[str, tuple[Inner, tuple[int, str, str | None]]] = {
 @pytest.mark.parametrize("case", TABLE)
 async def test_outcome_by_stage(case: str, tmp_path: Path) -> None:
     inner, (status, outcome, error) = TABLE[case]
-    async with serving(inner, tmp_path) as rig:
-        response = await rig.request()
-        (line,) = await rig.lines()
+    async with serving(inner, tmp_path) as server:
+        response = await server.request()
+        (line,) = await server.lines()
     assert response.status_code == status
     assert (line["status"], line["outcome"], line["error"]) == (status, outcome, error)
     labels = {"route": "none", "status": str(status), "outcome": outcome}
-    assert rig.sample("tollgate_requests_total", **labels) == 1
+    assert server.sample("tollgate_requests_total", **labels) == 1
 
 
 def test_every_outcome_of_a_request_is_in_the_table() -> None:
@@ -163,4 +163,4 @@ WORK = Usage({Unit.REQUESTS: 1}, {Unit.REQUESTS: Provenance.MEASURED}, complete=
 )
 def test_a_status_is_no_proof_of_work(gateway: int, client: int, usage: Usage, verdict: bool) -> None:
     exchange = Exchange("r", 0.0, "GET", "/", gateway_status=gateway, client_status=client)
-    assert failed(exchange, usage) is verdict
+    assert gateway_failed(exchange, usage) is verdict

@@ -14,7 +14,7 @@ SCRIPT = f"""
 import asyncio, gc, http.client, json, sys
 import uvloop
 from config.loader import load
-from proxy.store.configured import Gate
+from proxy.server.worker_application import WorkerApplication
 from proxy.server.http import bind, server
 from proxy.server.protocol import protocol_class
 
@@ -33,7 +33,7 @@ def ask(times, anew):
 
 async def main():
     settings = load()
-    async with Gate.open(settings) as gate:
+    async with WorkerApplication.open(settings) as gate:
         serving = server(gate.app, protocol_class(settings.edge), grace_seconds=1)
         served = asyncio.create_task(serving.serve([listener]))
         await serving.listening.wait()

@@ -1,4 +1,4 @@
-"""The response stage on a real uvicorn with httptools, in front of whatever a test answers with."""
+"""The response stage on a real uvicorn with httptools, in front of whatever a test responses with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Protocol(HttpToolsProtocol):
 
 
 @dataclass
-class Rig:
+class StageServer:
     """A running stage: where it listens, and what it wrote down."""
 
     port: int
@@ -65,7 +65,7 @@ class Rig:
             writer.close()
 
     async def lines(self, count: int = 1) -> list[dict[str, Any]]:
-        """The log's lines, once there are `count` of them: a request is logged after its client was answered."""
+        """The log's lines, once there are `count` of them: a request is logged after its client has the response."""
         async with asyncio.timeout(10):
             while True:
                 lines = self.log_file.read_text().splitlines()
@@ -82,26 +82,26 @@ class Rig:
 @asynccontextmanager
 async def serving(
     inner: Inner, tmp_path: Path, *, cors: Cors | None = None, log: Log | None = None
-) -> AsyncIterator[Rig]:
+) -> AsyncIterator[StageServer]:
     """Serve `inner` behind the stage on a free port of 127.0.0.1."""
     listener = socket.create_server(("127.0.0.1", 0))
     log_file = tmp_path / "requests.log"
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     registry = CollectorRegistry()
-    rig = Rig(listener.getsockname()[1], log_file, registry, RequestMetrics(registry))
+    stage_server = StageServer(listener.getsockname()[1], log_file, registry, RequestMetrics(registry))
     stage = ResponseMiddleware(
         _calling(inner),
         cors=cors or Cors(),
         log=RequestLog(log or Log(), fd=descriptor),
-        metrics=rig.metrics,
+        metrics=stage_server.metrics,
     )
     config = uvicorn.Config(
-        _pipeline(stage, rig), http=Protocol, ws="none", lifespan="off", log_config=None, server_header=False
+        _pipeline(stage, stage_server), http=Protocol, ws="none", lifespan="off", log_config=None, server_header=False
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield rig
+        yield stage_server
     finally:
         server.should_exit = True
         async with asyncio.timeout(10):
@@ -109,8 +109,8 @@ async def serving(
         os.close(descriptor)
 
 
-def answering(status: int = 200, headers: Headers | None = None, body: bytes = b"", *, complete: bool = True) -> Inner:
-    """An application that answers every request the same way."""
+def responding(status: int = 200, headers: Headers | None = None, body: bytes = b"", *, complete: bool = True) -> Inner:
+    """An application that responses every request the same way."""
 
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers or []})
@@ -126,11 +126,11 @@ def _calling(inner: Inner) -> ASGIApp:
     return app
 
 
-def _pipeline(stage: ASGIApp, rig: Rig) -> ASGIApp:
+def _pipeline(stage: ASGIApp, stage_server: StageServer) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         now = asyncio.get_running_loop().time()
         exchange = Exchange(str(ULID()), now, scope["method"], scope["path"])
-        rig.exchanges.append(exchange)
+        stage_server.exchanges.append(exchange)
         scope["tollgate.exchange"] = exchange
         await stage(scope, receive, send)
 

@@ -1,4 +1,4 @@
-"""What a gateway says to its next hop, or to nobody, must not reach the client."""
+"""What a gateway sends for its next hop, or for nobody, must not reach the client."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from middlewares.exchange import Headers
 from middlewares.response.headers import HOP_BY_HOP, WITHHELD, client_headers
-from tests.response.server_fixture import answering, serving
+from tests.response.server_fixture import responding, serving
 
 KEPT: Headers = [
     (b"content-type", b'multipart/mixed; boundary="x"'),
@@ -41,11 +41,11 @@ def test_never_reaches_the_client(name: bytes) -> None:
         b"x-tollgate-tier",
     ],
 )
-def test_the_gates_own_names_are_not_the_gateways_to_use(name: bytes) -> None:
+def test_tollgates_own_names_are_not_the_gateways_to_use(name: bytes) -> None:
     assert client_headers([(name, b"x"), *KEPT], 200) == KEPT
 
 
-def test_fields_that_connection_nominates_are_dropped() -> None:
+def test_headers_that_connection_nominates_are_dropped() -> None:
     headers = [
         (b"connection", b"close, X-Hop"),
         (b"x-hop", b"1"),
@@ -60,7 +60,7 @@ _names = st.sampled_from(sorted(HOP_BY_HOP | WITHHELD) + [name for name, _ in KE
 
 
 @given(st.lists(st.tuples(_names, st.binary(max_size=8))), st.sampled_from([200, 204, 304, 500]))
-def test_what_is_left_is_a_subsequence_without_hop_fields(headers: Headers, status: int) -> None:
+def test_what_is_left_is_a_subsequence_without_hop_headers(headers: Headers, status: int) -> None:
     left = client_headers(headers, status)
     remaining = iter(headers)
     assert all(item in remaining for item in left)
@@ -79,13 +79,13 @@ async def test_on_the_wire(tmp_path: Path) -> None:
         (b"livepeer-balance", b"123"),
         (b"set-cookie", b"a=b"),
     ]
-    async with serving(answering(200, headers), tmp_path) as rig:
-        answer = await rig.raw(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-    head = answer.partition(b"\r\n\r\n")[0].split(b"\r\n")
-    fields = [tuple(line.split(b": ", 1)) for line in head[1:]]
-    names = [name for name, _ in fields]
-    assert [item for item in fields if item in KEPT] == KEPT
+    async with serving(responding(200, headers), tmp_path) as server:
+        response = await server.raw(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    head = response.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    received = [tuple(line.split(b": ", 1)) for line in head[1:]]
+    names = [name for name, _ in received]
+    assert [item for item in received if item in KEPT] == KEPT
     assert set(names) - {name for name, _ in KEPT} == {b"date", b"x-request-id", b"connection"}
     assert names.count(b"date") == 1
-    assert (b"x-request-id", rig.exchanges[0].request_id.encode()) in fields
-    assert (b"connection", b"close") in fields
+    assert (b"x-request-id", server.exchanges[0].request_id.encode()) in received
+    assert (b"connection", b"close") in received

@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 from config.workloads import Unit
 from middlewares.exchange import Exchange, Outcome
 from middlewares.response.metrics import RequestMetrics, exposition
-from tests.response.server_fixture import answering, serving
+from tests.response.server_fixture import responding, serving
 from tests.response.test_request_log import fill
 
 WORKER = """
@@ -48,23 +48,23 @@ async def test_one_request(tmp_path: Path) -> None:
 
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
         fill(exchange)
-        seen.append(rig.sample("tollgate_requests_in_flight"))
-        await answering(200, body=b"12345")(exchange, receive, send)
+        seen.append(server.sample("tollgate_requests_in_flight"))
+        await responding(200, body=b"12345")(exchange, receive, send)
 
-    async with serving(inner, tmp_path) as rig:
-        await rig.request("POST")
-        await rig.lines()
+    async with serving(inner, tmp_path) as server:
+        await server.request("POST")
+        await server.lines()
     route = "text-to-image"
     assert seen == [1]
-    assert rig.sample("tollgate_requests_in_flight") == 0
-    assert rig.sample("tollgate_requests_total", route=route, status="200", outcome="complete") == 1
-    assert rig.sample("tollgate_request_duration_seconds_count", route=route) == 1
-    assert rig.sample("tollgate_upstream_first_byte_seconds_bucket", route=route, le="0.25") == 1
-    assert rig.sample("tollgate_upstream_first_byte_seconds_bucket", route=route, le="0.1") == 0
-    assert rig.sample("tollgate_request_bytes_total", route=route) == 150
-    assert rig.sample("tollgate_response_bytes_total", route=route) == 5
-    assert rig.sample("tollgate_usage_units_total", workload=route, unit="pixels") == 262_144
-    assert rig.sample("tollgate_disconnects_total", route=route) == 0
+    assert server.sample("tollgate_requests_in_flight") == 0
+    assert server.sample("tollgate_requests_total", route=route, status="200", outcome="complete") == 1
+    assert server.sample("tollgate_request_duration_seconds_count", route=route) == 1
+    assert server.sample("tollgate_upstream_first_byte_seconds_bucket", route=route, le="0.25") == 1
+    assert server.sample("tollgate_upstream_first_byte_seconds_bucket", route=route, le="0.1") == 0
+    assert server.sample("tollgate_request_bytes_total", route=route) == 150
+    assert server.sample("tollgate_response_bytes_total", route=route) == 5
+    assert server.sample("tollgate_usage_units_total", workload=route, unit="pixels") == 262_144
+    assert server.sample("tollgate_disconnects_total", route=route) == 0
 
 
 def test_labels_are_closed_sets() -> None:

@@ -1,4 +1,4 @@
-"""Answers of `/llm` in the words of OpenAI, however their bytes are cut."""
+"""Responses of `/llm` in the words of OpenAI, however their bytes are cut."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from middlewares.exchange import Headers
-from middlewares.response.openai import CUT, DONE, OpenAiResponse
+from middlewares.response.openai import DONE, TRUNCATED, OpenAiResponse
 
 SSE = (b"content-type", b"text/event-stream")
 JSON = (b"content-type", b"application/json")
@@ -22,21 +22,21 @@ def event(content: str, reason: str = "") -> bytes:
     return b"data: " + json.dumps({"choices": [choice], "id": "c"}, separators=(",", ":")).encode() + b"\n\n"
 
 
-def answered(status: int, headers: Headers, pieces: list[bytes]) -> tuple[Headers, bytes]:
+def rewritten(status: int, headers: Headers, chunks: list[bytes]) -> tuple[Headers, bytes]:
     """What the client gets."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def answer() -> None:
+    async def response() -> None:
         mapped = OpenAiResponse(send)
         await mapped.send({"type": "http.response.start", "status": status, "headers": headers})
-        for piece in pieces:
-            await mapped.send({"type": "http.response.body", "body": piece, "more_body": True})
+        for chunk in chunks:
+            await mapped.send({"type": "http.response.body", "body": chunk, "more_body": True})
         await mapped.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    asyncio.run(answer())
+    asyncio.run(response())
     return sent[0]["headers"], b"".join(message["body"] for message in sent[1:])
 
 
@@ -48,7 +48,7 @@ def cut(text: bytes, places: list[int]) -> list[bytes]:
 @given(st.lists(st.integers(0, 10_000), max_size=8), st.booleans())
 def test_a_stream_gets_objects_null_reasons_and_an_end(places: list[int], ended: bool) -> None:
     stream = event("a") + event(TRICKY) + event("", "stop")
-    _, body = answered(200, [SSE], cut(stream if ended else stream[:-1], places))
+    _, body = rewritten(200, [SSE], cut(stream if ended else stream[:-1], places))
     *events, done = body.decode().split("\n\n")[:-1]
     assert done + "\n\n" == DONE.decode()
     chunks = [json.loads(text.removeprefix("data: ")) for text in events]
@@ -58,10 +58,10 @@ def test_a_stream_gets_objects_null_reasons_and_an_end(places: list[int], ended:
 
 
 def test_a_stream_that_finished_nothing_does_not_look_whole() -> None:
-    _, body = answered(200, [SSE], [event("a")])
-    assert body.endswith(CUT)
+    _, body = rewritten(200, [SSE], [event("a")])
+    assert body.endswith(TRUNCATED)
     assert DONE not in body
-    assert "error" in json.loads(CUT.removeprefix(b"data: "))
+    assert "error" in json.loads(TRUNCATED.removeprefix(b"data: "))
 
 
 def test_an_event_leaves_with_the_chunk_that_ends_it() -> None:
@@ -70,26 +70,26 @@ def test_an_event_leaves_with_the_chunk_that_ends_it() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def answer() -> None:
+    async def response() -> None:
         mapped = OpenAiResponse(send)
         await mapped.send({"type": "http.response.start", "status": 200, "headers": [SSE]})
         await mapped.send({"type": "http.response.body", "body": event("a") + b'data: {"cho', "more_body": True})
 
-    asyncio.run(answer())
+    asyncio.run(response())
     assert json.loads(sent[1]["body"].removeprefix(b"data: "))["choices"][0]["delta"]["content"] == "a"
 
 
 @pytest.mark.parametrize("places", [[], [1], [3, 9], list(range(99))])
-def test_a_plain_answer_names_its_object(places: list[int]) -> None:
+def test_a_plain_response_names_its_object(places: list[int]) -> None:
     text = b'{"choices":[],"id":"c"}'
-    headers, body = answered(200, [JSON, (b"content-length", b"%d" % len(text))], cut(text, places))
+    headers, body = rewritten(200, [JSON, (b"content-length", b"%d" % len(text))], cut(text, places))
     assert json.loads(body) == {"object": "chat.completion", "choices": [], "id": "c"}
     assert b"content-length" not in dict(headers)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, "invalid_request_error"), (503, "server_error")])
 def test_an_error_has_a_type(status: int, kind: str) -> None:
-    _, body = answered(status, [JSON], cut(b'{"error":{"message":"no"}}', [5, 9]))
+    _, body = rewritten(status, [JSON], cut(b'{"error":{"message":"no"}}', [5, 9]))
     assert json.loads(body)["error"] == {"type": kind, "param": None, "code": None, "message": "no"}
 
 
@@ -98,4 +98,4 @@ def test_an_error_has_a_type(status: int, kind: str) -> None:
     [(200, [(b"content-type", b"text/plain")]), (404, []), (200, [SSE, (b"content-encoding", b"gzip")])],
 )
 def test_what_it_cannot_read_passes_as_it_is(status: int, headers: Headers) -> None:
-    assert answered(status, headers, [b"\x1f\x8b", b"{}"]) == (headers, b"\x1f\x8b{}")
+    assert rewritten(status, headers, [b"\x1f\x8b", b"{}"]) == (headers, b"\x1f\x8b{}")

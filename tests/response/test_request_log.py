@@ -14,10 +14,10 @@ from starlette.types import Receive, Send
 from config.plans import BUILT_IN_PLANS
 from config.runtime import Log
 from config.workloads import Unit
-from middlewares.exchange import Declared, Exchange, Outcome, Principal
+from middlewares.exchange import Declaration, Exchange, Outcome, Principal
 from middlewares.response.log import RequestLog
 from middlewares.routes import BY_NAME
-from tests.response.server_fixture import answering, serving
+from tests.response.server_fixture import responding, serving
 
 PIPE_BUF = 4096
 
@@ -37,27 +37,27 @@ def fill(exchange: Exchange) -> None:
     """What the stages leave in the exchange of a request that went all the way."""
     exchange.route = BY_NAME["text-to-image"]
     exchange.principal = Principal("app1", "user1", "key1", "premium", BUILT_IN_PLANS["premium"])
-    exchange.declared = Declared(model="m")
+    exchange.declared = Declaration(model="m")
     exchange.tier, exchange.pool, exchange.gateway = "gold", "default", "http://127.0.0.1:9935"
     exchange.forwarded, exchange.upstream_seconds, exchange.gateway_status = True, 0.25, 200
     exchange.units, exchange.amount = {Unit.PIXELS: 262_144, Unit.REQUESTS: 1}, 10**27
     exchange.bytes_in, exchange.client_address = 150, "203.0.113.9"
 
 
-async def test_every_field(tmp_path: Path) -> None:
+async def test_every_member(tmp_path: Path) -> None:
     async def inner(exchange: Exchange, receive: Receive, send: Send) -> None:
         fill(exchange)
-        await answering(200, body=b"12345")(exchange, receive, send)
+        await responding(200, body=b"12345")(exchange, receive, send)
 
-    async with serving(inner, tmp_path) as rig:
-        await rig.request("POST", "/text-to-image?token=hidden")
-        (line,) = await rig.lines()
+    async with serving(inner, tmp_path) as server:
+        await server.request("POST", "/text-to-image?token=hidden")
+        (line,) = await server.lines()
     assert datetime.fromisoformat(line.pop("timestamp")).utcoffset() is not None
     assert line.pop("duration_ms") >= 0
     assert line == {
         "level": "info",
         "event": "request",
-        "request_id": rig.exchanges[0].request_id,
+        "request_id": server.exchanges[0].request_id,
         "method": "POST",
         "path": "/text-to-image",
         "route": "text-to-image",
@@ -97,7 +97,7 @@ def _written(tmp_path: Path, exchange: Exchange, config: Log | None = None) -> b
 def test_whatever_a_client_chooses_a_line_stays_one_write(character: str, tmp_path: Path) -> None:
     exchange = Exchange("01" * 13, 0.0, "POST", character * 30_000)
     fill(exchange)
-    exchange.declared = Declared(model=character * 30_000)
+    exchange.declared = Declaration(model=character * 30_000)
     exchange.principal = Principal("app1", "u" * 30_000, "key1", "premium", BUILT_IN_PLANS["premium"])
     line = _written(tmp_path, exchange)
     assert len(line) <= PIPE_BUF

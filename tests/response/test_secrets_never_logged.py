@@ -28,7 +28,7 @@ log = structlog.get_logger("tollgate.test")
 log.debug("too quiet")
 nested = {{"Client-Secret": "{CANARY}", "list": [{{"token": "{CANARY}"}}]}}
 log.info("fields", api_key="{CANARY}", max_tokens=5, nested=nested)
-log.info("scope", headers=[(b"authorization", b"Bearer {CANARY}"), (b"x-api-key", b"{CANARY}"), (b"host", b"gate")])
+log.info("scope", headers=[(b"authorization", b"Bearer {CANARY}"), (b"x-api-key", b"{CANARY}"), (b"host", b"proxy")])
 log.warning("text {KEY} and {JWT}", text=b"Authorization: Basic {CANARY}", value={{("a", 1): "{KEY}"}})
 logging.getLogger("uvicorn.error").warning("client sent %s", "{KEY}")
 logging.getLogger("redis").error("no route to redis://user:{CANARY}@127.0.0.1:6379/0")
@@ -59,7 +59,7 @@ def test_canary() -> None:
     assert all({"timestamp", "level", "logger"} <= line.keys() for line in lines)
     assert lines[0]["max_tokens"] == 5
     assert lines[0]["nested"] == {"Client-Secret": REDACTED, "list": [{"token": REDACTED}]}
-    assert lines[1]["headers"] == [["authorization", REDACTED], ["x-api-key", REDACTED], ["host", "gate"]]
+    assert lines[1]["headers"] == [["authorization", REDACTED], ["x-api-key", REDACTED], ["host", "proxy"]]
     assert lines[5]["key"] == "abcdefghijklmnop", "a key's id is no secret"
     assert "RuntimeError: rejected [redacted]" in lines[5]["exception"]
     assert "RuntimeError: rejected [redacted]" in lines[6]["exception"]

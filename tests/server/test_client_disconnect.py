@@ -1,4 +1,4 @@
-"""Clients that go away, and answers that end early: who learns of it, when, and what the other side sees."""
+"""Clients that go away, and responses that end early: who learns of it, when, and what the other side sees."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def get(path: str, fields: str = "") -> bytes:
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Begins the answers to `held` and `cut`, then waits for the client to leave or leaves it itself."""
+    """Begins the responses to `held` and `cut`, then waits for the client to leave or leaves it itself."""
     note, connection, name = scope["log"].note, scope["tollgate.connection"], scope["path"].rpartition("/")[2]
     connection.on_disconnect(partial(note, f"gone from {name}"))
     if name not in ("held", "cut"):
@@ -76,8 +76,8 @@ def test_the_request_being_answered_learns_of_it_though_others_wait_behind_it(se
     assert server.log.notes == ["too late for held"]
 
 
-def test_an_aborted_answer_does_not_look_whole(server: Server) -> None:
-    answer = server.send(get("cut") + get("never"))
-    assert not answer.raw.endswith(b"0\r\n\r\n")
+def test_an_aborted_response_does_not_look_whole(server: Server) -> None:
+    response = server.send(get("cut") + get("never"))
+    assert not response.raw.endswith(b"0\r\n\r\n")
     assert server.log.wait(lambda: bool(server.log.notes))
     assert server.log.notes == ["too late for cut"]

@@ -27,9 +27,9 @@ def test_a_connection_that_sends_nothing_is_closed(server: Server) -> None:
 
 
 def test_half_a_head_is_answered_408(server: Server) -> None:
-    answer = server.send(HEAD)
-    assert answer.problem["status"] == 408
-    assert answer.problem["code"] == "request_timeout"
+    response = server.send(HEAD)
+    assert response.problem["status"] == 408
+    assert response.problem["code"] == "request_timeout"
 
 
 def test_a_head_that_drips_in_does_not_restart_the_clock(server: Server) -> None:
@@ -46,8 +46,8 @@ def test_empty_lines_do_not_keep_a_connection(server: Server) -> None:
 
 
 def test_the_second_request_of_a_connection_has_the_same_time(server: Server) -> None:
-    answer = server.send(HEAD + b"\r\n", HEAD)
-    assert answer.statuses == [200, 408]
+    response = server.send(HEAD + b"\r\n", HEAD)
+    assert response.statuses == [200, 408]
 
 
 def test_an_endless_head_is_cut_off(server: Server) -> None:
@@ -62,15 +62,15 @@ def test_endless_trailers_are_cut_off(server: Server) -> None:
     with server.connect() as client:
         client.send(b"PUT /live/movie/0.ts HTTP/1.1\r\nHost: gate\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ")
         drip(client, b"a" * 16_384)
-        answer = client.read_to_end()
-    assert answer.problem["status"] == 431
-    assert not any(seen.complete for seen in answer.seen)
+        response = client.read_to_end()
+    assert response.problem["status"] == 431
+    assert not any(seen.complete for seen in response.seen)
 
 
 def test_a_metered_body_that_stalls_is_answered_408(server: Server) -> None:
-    answer = server.send(b"POST /llm HTTP/1.1\r\nHost: gate\r\nContent-Length: 100\r\n\r\n", b'{"model":')
-    assert answer.problem["status"] == 408
-    assert [seen.refused for seen in answer.seen] == ["request_timeout"]
+    response = server.send(b"POST /llm HTTP/1.1\r\nHost: gate\r\nContent-Length: 100\r\n\r\n", b'{"model":')
+    assert response.problem["status"] == 408
+    assert [seen.refused for seen in response.seen] == ["request_timeout"]
 
 
 def test_an_upload_may_take_its_time_between_pieces(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""One real Redis for the affinity_table of all workers."""
+"""One real Redis for the affinity tables of all workers."""
 
 from collections.abc import Iterator
 

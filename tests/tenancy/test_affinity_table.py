@@ -10,7 +10,8 @@ import pytest
 
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import StoreError
-from middlewares.tenancy.affinity_table import CACHE_ENTRIES, AffinityTable, Resource, ResourceKind
+from middlewares.tenancy import affinity_table
+from middlewares.tenancy.affinity_table import AffinityTable, Resource, ResourceKind
 from proxy.store.store import Store
 from tests.store.servers import RedisServer
 
@@ -52,7 +53,7 @@ async def test_only_the_gateway_that_is_gone_gives_way(workers: list[AffinityTab
     assert await one.find([MANIFEST]) == (MANIFEST, SECOND)
 
 
-async def test_what_another_worker_has_moved_is_found_when_asked_for_anew(workers: list[AffinityTable]) -> None:
+async def test_what_another_worker_has_moved_is_found_when_looked_up_anew(workers: list[AffinityTable]) -> None:
     one, other = workers
     await one.claim(MANIFEST, FIRST)
     await other.claim(MANIFEST, SECOND, replacing=FIRST)
@@ -61,16 +62,16 @@ async def test_what_another_worker_has_moved_is_found_when_asked_for_anew(worker
     assert await one.find([MANIFEST]) == (MANIFEST, SECOND)
 
 
-async def test_things_of_other_apps_and_kinds_are_other_things(workers: list[AffinityTable]) -> None:
+async def test_resources_of_other_apps_and_kinds_are_other_resources(workers: list[AffinityTable]) -> None:
     one, other = workers
     one.remember([RESULT], FIRST)
     await one.drain()
     assert await other.find([RESULT]) == (RESULT, FIRST)
-    for stranger in (
+    for unknown in (
         Resource("app_b", ResourceKind.RESULT, RESULT.name),
         Resource("app_a", ResourceKind.VIDEO, RESULT.name),
     ):
-        assert await other.find([stranger]) is None
+        assert await other.find([unknown]) is None
 
 
 async def test_the_first_reading_that_is_known_counts(workers: list[AffinityTable]) -> None:
@@ -82,7 +83,7 @@ async def test_the_first_reading_that_is_known_counts(workers: list[AffinityTabl
     assert await one.find([RESULT, MANIFEST]) == (RESULT, SECOND)
 
 
-async def test_all_that_is_asked_for_at_once_is_in_one_slot_of_a_cluster(
+async def test_all_that_is_looked_up_at_once_is_in_one_slot_of_a_cluster(
     workers: list[AffinityTable], stores: list[Store]
 ) -> None:
     await workers[0].claim(MANIFEST, FIRST)
@@ -97,7 +98,7 @@ async def test_all_that_is_asked_for_at_once_is_in_one_slot_of_a_cluster(
 async def test_an_unknown_id_is_waited_for_a_moment(workers: list[AffinityTable]) -> None:
     """Its owner can be faster than the worker that saw it being made."""
     one, other = workers
-    looking = asyncio.create_task(other.find([RESULT], patient=True))
+    looking = asyncio.create_task(other.find([RESULT], retry=True))
     await asyncio.sleep(0)
     one.remember([RESULT], FIRST)
     assert await looking == (RESULT, FIRST)
@@ -131,9 +132,15 @@ async def test_what_a_worker_knows_outlives_redis(workers: list[AffinityTable], 
         await one.find([Resource("app_a", ResourceKind.VIDEO, "1")], store_lost=True)
 
 
-async def test_what_a_worker_knows_is_bounded(workers: list[AffinityTable]) -> None:
+async def test_what_a_worker_knows_is_bounded(workers: list[AffinityTable], monkeypatch: pytest.MonkeyPatch) -> None:
     one, _ = workers
-    for number in range(CACHE_ENTRIES + 10):
-        one._trust(Resource("app_a", ResourceKind.RESULT, str(number)), FIRST)
-    assert len(one._known) == CACHE_ENTRIES
-    assert Resource("app_a", ResourceKind.RESULT, "0") not in one._known
+    monkeypatch.setattr(affinity_table, "CACHE_ENTRIES", 3)
+    results = [Resource("app_a", ResourceKind.RESULT, str(number)) for number in range(5)]
+    one.remember(results, FIRST)
+    await one.drain()
+    for result in results[2:]:
+        assert await one.find([result], store_lost=True) == (result, FIRST)
+    for result in results[:2]:
+        with pytest.raises(StoreError):
+            await one.find([result], store_lost=True)
+        assert await one.find([result]) == (result, FIRST), "Redis still has it"

@@ -1,4 +1,4 @@
-"""Links that lead to the gate do so under its public name; all others are left alone."""
+"""Links that lead to Tollgate do so under its public name; all others are left alone."""
 
 import pytest
 from hypothesis import given
@@ -24,26 +24,26 @@ ORIGIN, MEDIA = "https://ai.example", "https://live.example"
     ],
 )
 def test_links(url: str, public: str) -> None:
-    assert PublicUrls(ORIGIN).of(url) == public
+    assert PublicUrls(ORIGIN).rewrite(url) == public
 
 
 def test_a_media_server_with_a_public_name_keeps_its_paths() -> None:
-    assert PublicUrls(ORIGIN, MEDIA).of("http://localhost:8889/cam-1-out/whep") == f"{MEDIA}/cam-1-out/whep"
+    assert PublicUrls(ORIGIN, MEDIA).rewrite("http://localhost:8889/cam-1-out/whep") == f"{MEDIA}/cam-1-out/whep"
 
 
 @given(st.text() | st.text(max_size=20).map(lambda text: f"http://{text}/live/{text}"))
 def test_no_text_is_too_strange(text: str) -> None:
-    public = PublicUrls(ORIGIN).of(text)
+    public = PublicUrls(ORIGIN).rewrite(text)
     assert public == text or public.startswith(ORIGIN)
 
 
 def test_only_the_fields_and_members_that_are_links_change() -> None:
     urls = PublicUrls(ORIGIN)
     link = b"http://gateway/live/a/whip/1"
-    fields = [(b"location", link), (b"x-other", link), (b"link", b'<stun:x>; rel="ice-server"')]
-    assert urls.headers(fields) == [(b"location", f"{ORIGIN}/live/a/whip/1".encode()), *fields[1:]]
+    headers = [(b"location", link), (b"x-other", link), (b"link", b'<stun:x>; rel="ice-server"')]
+    assert urls.rewrite_headers(headers) == [(b"location", f"{ORIGIN}/live/a/whip/1".encode()), *headers[1:]]
     text = link.decode()
     document = {"whip_url": text, "note": text, "url": text, "a": {"whep_url": text, "b": [text], "data_url": None}}
     public = f"{ORIGIN}/live/a/whip/1"
     nested = {"whep_url": public, "b": [text], "data_url": None}
-    assert urls.document(document) == {"whip_url": public, "note": text, "url": text, "a": nested}
+    assert urls.rewrite_document(document) == {"whip_url": public, "note": text, "url": text, "a": nested}

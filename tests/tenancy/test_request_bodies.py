@@ -1,4 +1,4 @@
-"""Bodies that name resources are read within bounds, and say one resource to the gate and to the gateway."""
+"""Bodies that name resources are read within bounds, and name the same resource to Tollgate and to the gateway."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from starlette.types import Message
 from middlewares.exchange import Exchange, Refusal
 from middlewares.tenancy import request_bodies as bodies
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
-from middlewares.tenancy.request_bodies import MOST_BYTES, read_whole, replay, start_of, video_of
+from middlewares.tenancy.request_bodies import MAX_BYTES, read_body, replay, requested_video, started_stream
 
 APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 
@@ -35,7 +35,7 @@ def part(body: bytes, more: bool) -> Message:
 
 async def test_a_body_is_read_whole_and_given_again() -> None:
     receive = receiving(part(b"ab", True), part(b"", True), part(b"c", False), {"type": "http.disconnect"})
-    body = await read_whole(receive)
+    body = await read_body(receive)
     exchange = Exchange("id", 0.0, "POST", "/")
     again = replay(body, exchange, receive)
     assert await again() == part(b"abc", False)
@@ -48,7 +48,7 @@ async def test_a_body_is_read_whole_and_given_again() -> None:
     [
         ([part(b"a", True), {"type": "http.disconnect"}], 400),
         ([part(b"a", True)], 408),
-        ([part(b" " * (MOST_BYTES // 2 + 1), True)] * 2, 413),
+        ([part(b" " * (MAX_BYTES // 2 + 1), True)] * 2, 413),
     ],
     ids=["left", "stalled", "too large"],
 )
@@ -57,12 +57,12 @@ async def test_a_body_that_does_not_end_is_given_up(
 ) -> None:
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.01)
     with pytest.raises(Refusal) as refused:
-        await read_whole(receiving(*messages))
+        await read_body(receiving(*messages))
     assert (refused.value.status, refused.value.close) == (status, True)
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("requested", "name"),
     [
         ({"stream_name": "cam", "stream_id": "1"}, f"{APP}_cam-1"),
         ({"stream_name": None, "stream_id": "1"}, f"{APP}_1"),
@@ -70,15 +70,17 @@ async def test_a_body_that_does_not_end_is_given_up(
         ({"stream_id": f"{APP}_cam-1"}, f"{APP}_cam-1"),
     ],
 )
-def test_a_stream_begins_under_its_owners_id(said: dict[str, object], name: str) -> None:
-    resource, body = start_of(APP, json.dumps({**said, "params": "{}", "rtmp_output": "rtmp://10.0.0.1/x"}).encode())
+def test_a_stream_begins_under_its_owners_id(requested: dict[str, object], name: str) -> None:
+    resource, body = started_stream(
+        APP, json.dumps({**requested, "params": "{}", "rtmp_output": "rtmp://10.0.0.1/x"}).encode()
+    )
     assert resource == Resource(APP, ResourceKind.BYOC, name)
     assert json.loads(body) == {"params": "{}", "stream_id": name}
 
 
 def test_a_stream_without_a_name_gets_one_of_its_own() -> None:
-    (first, _), (second, _) = start_of(APP, b"{}"), start_of(APP, b'{"stream_name":"cam"}')
-    assert first != start_of(APP, b"{}")[0]
+    (first, _), (second, _) = started_stream(APP, b"{}"), started_stream(APP, b'{"stream_name":"cam"}')
+    assert first != started_stream(APP, b"{}")[0]
     assert second.name.startswith(f"{APP}_cam-")
 
 
@@ -99,14 +101,14 @@ def test_a_stream_without_a_name_gets_one_of_its_own() -> None:
 )
 def test_what_cannot_be_started(body: bytes, status: int) -> None:
     with pytest.raises(Refusal) as refused:
-        start_of(APP, body)
+        started_stream(APP, body)
     assert refused.value.status == status
 
 
 @given(st.dictionaries(st.sampled_from(["stream_name", "stream_id", "params"]), st.text() | st.none() | st.integers()))
-def test_whatever_is_asked_for_begins_in_the_callers_namespace(said: dict[str, object]) -> None:
+def test_whatever_is_requested_begins_in_the_callers_namespace(requested: dict[str, object]) -> None:
     try:
-        resource, body = start_of(APP, json.dumps(said).encode())
+        resource, body = started_stream(APP, json.dumps(requested).encode())
     except Refusal:
         return
     assert resource.name.startswith(f"{APP}_")
@@ -115,9 +117,9 @@ def test_whatever_is_asked_for_begins_in_the_callers_namespace(said: dict[str, o
     assert "stream_name" not in started
 
 
-def test_the_video_that_a_body_asks_for() -> None:
-    assert video_of(APP, b'{"request_id":"0a1b2c3d"}') == Resource(APP, ResourceKind.VIDEO, "0a1b2c3d")
+def test_the_video_that_a_body_requests() -> None:
+    assert requested_video(APP, b'{"request_id":"0a1b2c3d"}') == Resource(APP, ResourceKind.VIDEO, "0a1b2c3d")
     for body in (b'{"request_id":""}', b'{"request_id":7}', b"{}", b'{"REQUEST_ID":"0a1b2c3d"}', b'"0a1b2c3d"'):
         with pytest.raises(Refusal) as refused:
-            video_of(APP, body)
+            requested_video(APP, body)
         assert refused.value.status == 400

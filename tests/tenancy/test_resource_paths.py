@@ -1,4 +1,4 @@
-"""What each route's path names, and how the gateway is asked for it."""
+"""What each route's path names, and the target by which the gateway knows it."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from middlewares.routes import BY_NAME
 from middlewares.routing.matching import is_name
 from middlewares.routing.traits import Names
 from middlewares.tenancy.affinity_table import ResourceKind
-from middlewares.tenancy.resource_paths import READERS, must_be_placed
+from middlewares.tenancy.resource_paths import READERS, must_be_known
 
 APP, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 OWN = f"{APP}_cam"
@@ -32,11 +32,11 @@ READINGS = [
 
 
 @pytest.mark.parametrize(("route", "path", "resources"), READINGS)
-@pytest.mark.parametrize("said", ["cam", OWN])
+@pytest.mark.parametrize("requested", ["cam", OWN])
 def test_a_name_is_read_bare_and_in_full(
-    route: str, path: str, resources: list[tuple[ResourceKind, str]], said: str
+    route: str, path: str, resources: list[tuple[ResourceKind, str]], requested: str
 ) -> None:
-    readings = READERS[BY_NAME[route].names](APP, path.format(said).encode())
+    readings = READERS[BY_NAME[route].names](APP, path.format(requested).encode())
     assert [(each.resource.kind, each.resource.name) for each in readings] == resources
     assert {each.target.decode() for each in readings} == {path.format(OWN)}
     assert {each.resource.app for each in readings} == {APP}
@@ -73,10 +73,10 @@ NAMES = st.lists(SEGMENTS, min_size=1, max_size=3).map("".join)
 
 
 @given(st.sampled_from(sorted(PATHS)), NAMES)
-def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said: str) -> None:
-    """But for results, which must be placed under the caller's app."""
+def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, requested: str) -> None:
+    """But for results, which must have an entry under the caller's app."""
     try:
-        readings = READERS[BY_NAME[route].names](APP, PATHS[route].format(said).encode())
+        readings = READERS[BY_NAME[route].names](APP, PATHS[route].format(requested).encode())
     except Refusal:
         return
     for reading in readings:
@@ -84,7 +84,7 @@ def test_whatever_a_path_says_it_stays_in_the_callers_namespace(route: str, said
         if reading.resource.kind is not ResourceKind.RESULT:
             assert reading.resource.name.startswith(f"{APP}_")
             assert f"/{APP}_" in reading.target.decode()
-    assert must_be_placed(readings) is (readings[0].resource.kind in (ResourceKind.RESULT, ResourceKind.BYOC))
+    assert must_be_known(readings) is (readings[0].resource.kind in (ResourceKind.RESULT, ResourceKind.BYOC))
 
 
 def test_a_name_has_room_for_its_app() -> None:

@@ -32,7 +32,7 @@ class Stuck:
     agreed: str = ""
     offered: list[Sequence[str]] = field(default_factory=list)
 
-    async def settle_on(self, gateways: Sequence[str]) -> str:
+    async def reassign(self, gateways: Sequence[str]) -> str:
         self.offered.append(gateways)
         self.gateway = self.agreed or (gateways[0] if gateways else self.gateway)
         return self.gateway
@@ -42,7 +42,7 @@ async def routed(affinity: Stuck, *ejected: str) -> Exchange:
     """A playback request past the stage. Raises `Refusal`."""
     fleet = Fleet(POOLS)
     for url in ejected:
-        fleet.failed(url, time.monotonic())
+        fleet.record_failure(url, time.monotonic())
     exchange = Exchange("id", 0.0, "GET", "/stream/x", route=BY_NAME["playback"], affinity=affinity)
     exchange.principal = Principal("app", None, None, "standard", BUILT_IN_PLANS["standard"])
 

@@ -24,7 +24,7 @@ def charged(
     outcome: Outcome, workload: Workload = Workload.LLM, usage: Usage = PARTIAL, *, answered: bool = True, **plan: Any
 ) -> Usage:
     """What counts under a plan with these keys."""
-    return charged_usage(Plan.model_validate(plan), workload, outcome, usage, BOUND, answered=answered)
+    return charged_usage(Plan.model_validate(plan), workload, outcome, usage, BOUND, responded=answered)
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 
 _REQUESTS = Unit.REQUESTS  # bound once: before Python 3.12, naming a member of an enum costs as much as a call
 
 Used = Mapping[Unit, int]
-Formula = Callable[[Declared, Used], int | None]
+Formula = Callable[[Declaration, Used], int | None]
 
 
-def network_units(workload: Workload, declared: Declared, used: Used) -> int | None:
+def network_units(workload: Workload, declared: Declaration, used: Used) -> int | None:
     """Units of one request as the gateway multiplies them with an orchestrator's price; None: not known, or no work.
 
     Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech, seconds for BYOC.
@@ -33,24 +33,24 @@ def _asked(unit: Unit) -> Formula:
     return lambda declared, used: declared.units.get(unit)
 
 
-def _pixels(declared: Declared, used: Used) -> int | None:
+def _pixels(declared: Declaration, used: Used) -> int | None:
     """Width x height of the input, for each image made of it; of a video its 25 frames; of renditions all frames."""
     return used.get(Unit.PIXELS)
 
 
-def _audio(declared: Declared, used: Used) -> int | None:
+def _audio(declared: Declaration, used: Used) -> int | None:
     """Whole seconds, in milliseconds; less than one second is refused."""
     milliseconds = used.get(Unit.MILLISECONDS)
     return None if milliseconds is None else milliseconds // 1000 * 1000
 
 
-def _speech(declared: Declared, used: Used) -> int | None:
+def _speech(declared: Declaration, used: Used) -> int | None:
     """Bytes of the text, where the orchestrator itself counts 1000 for each character."""
     text = (declared.document or {}).get("text")
     return len(text.encode(errors="replace")) if isinstance(text, str) else None
 
 
-def _byoc(declared: Declared, used: Used) -> int | None:
+def _byoc(declared: Declaration, used: Used) -> int | None:
     """Seconds begun."""
     milliseconds = used.get(Unit.MILLISECONDS)
     return None if milliseconds is None else -(-milliseconds // 1000)

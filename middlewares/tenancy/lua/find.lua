@@ -1,8 +1,8 @@
--- Where something lives at the gateways, or, with a gateway proposed, the decision where it will.
+-- Finds the gateway of a resource, or, with a gateway proposed, assigns it one.
 -- KEYS: one per reading of the name, the preferred one first
--- ARGV[1]: proposed gateway (origin) for KEYS[1] where none is known; empty: only look
--- ARGV[2]: gateway that is unavailable, so that what it has counts as unknown; empty: none
--- ARGV[3..]: life of each key in milliseconds, counted anew from this use
+-- ARGV[1]: proposed gateway (origin) for KEYS[1] where none is known; empty: assign none
+-- ARGV[2]: gateway that is unavailable, whose resources count as unknown; empty: none
+-- ARGV[3..]: time to live of each key in milliseconds, from this use on
 -- Returns {index into KEYS, gateway}, or nil where nothing is known
 for index, key in ipairs(KEYS) do
   local gateway = redis.call('GET', key)

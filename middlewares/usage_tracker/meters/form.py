@@ -2,49 +2,72 @@
 
 from __future__ import annotations
 
-from middlewares.exchange import Headers
-from middlewares.usage_tracker.media.formdata import FormReader, Sink
+from collections.abc import Callable
+from contextlib import suppress
 
-NUMBER_BYTES = 16
-"""Most digits of a number in a form field; a longer one is ignored."""
+from middlewares.exchange import Headers
+from middlewares.forms.grammar import FormError, PartHead, form_boundary, go_integer
+from middlewares.forms.reader import FormReader
+
+NUMBER_BYTES = 64
+"""Most bytes of a number in a form; Go reads no longer one either."""
+
+Sink = Callable[[bytes], None]
 
 
 class Form:
-    """Reads a form as it passes. The first file and the first field of each name count, as for the gateway."""
+    """Reads a form as it passes. The first file and the first field of each name count, as for the gateway.
 
-    __slots__ = ("_fields", "_file", "_reader", "_sink", "size")
+    What is no form has no parts: the edge has refused it.
+    """
+
+    __slots__ = ("_fields", "_file", "_reader", "_sink", "_take", "size")
 
     def __init__(
         self, headers: Headers, fields: tuple[str, ...] = (), *, file: str = "", sink: Sink | None = None
     ) -> None:
         """`headers` are the request's; `sink` is fed the bytes of the file named `file`."""
-        self._file = file
+        self._file = file.encode()
         self._sink = sink
-        self._fields: dict[str, bytearray | None] = dict.fromkeys(fields)
-        self._reader = FormReader(headers, self._choose)
+        self._fields: dict[bytes, bytearray | None] = {name.encode(): None for name in fields}
+        self._take: Sink | None = None
         self.size = 0
         """Bytes of the whole form."""
+        self._reader: FormReader | None = None
+        with suppress(FormError):
+            if boundary := form_boundary(headers):
+                self._reader = FormReader(boundary, self)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the request."""
         self.size += len(chunk)
-        self._reader.feed(chunk)
+        if self._reader is not None:
+            try:
+                self._reader.feed(chunk)
+            except FormError:
+                self._reader = None
 
     def number(self, name: str, default: int, most: int) -> int:
-        """Return a form field from 1 to `most`; `default` if it is missing or another value, which no runner takes."""
-        value = self._fields[name]
-        if value is None or len(value) > NUMBER_BYTES or not value.isdigit():
-            return default
-        number = int(value)
-        return number if 1 <= number <= most else default
+        """Return a field as Go reads it, at most `most`; `default` where it is missing, no number, or not positive."""
+        value = self._fields[name.encode()]
+        number = None if value is None else go_integer(bytes(value))
+        return min(number, most) if number is not None and number > 0 else default
 
-    def _choose(self, name: str, is_file: bool) -> Sink | None:
-        if is_file:
-            sink = self._sink if name == self._file else None
-            if sink is not None:
-                self._sink = None
-            return sink
-        if name in self._fields and self._fields[name] is None:
-            value = self._fields[name] = bytearray()
-            return lambda data: value.extend(data[: NUMBER_BYTES + 1 - len(value)])
-        return None
+    def begin_part(self, head: PartHead) -> bool:
+        """Want the file, and the fields."""
+        self._take = None
+        if head.is_file:
+            if head.name == self._file:
+                self._take, self._sink = self._sink, None
+        elif head.name in self._fields and self._fields[head.name] is None:
+            value = self._fields[head.name] = bytearray()
+            self._take = lambda data: value.extend(data[: NUMBER_BYTES + 1 - len(value)])
+        return self._take is not None
+
+    def part_data(self, data: bytes) -> None:
+        """Hand content to whoever wants it."""
+        if self._take is not None:
+            self._take(data)
+
+    def end_part(self, head: PartHead) -> None:
+        """Need nothing at the end of a part."""

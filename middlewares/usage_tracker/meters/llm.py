@@ -20,7 +20,7 @@ from typing import Annotated, Protocol
 import msgspec
 
 from config.workloads import Unit
-from middlewares.exchange import Declared, Headers
+from middlewares.exchange import Declaration, Headers
 from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, header, metered
@@ -90,12 +90,12 @@ class LlmMeter:
 
     __slots__ = ("_declared", "_reader")
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: Declaration) -> None:
         self._declared = declared
         self._reader: _Reader | None = None
 
     def request_body(self, chunk: bytes) -> None:
-        """Ignore the body: it was read before admission, and `Declared` holds what counts."""
+        """Ignore the body: it was read before admission, and `Declaration` holds what counts."""
 
     def response_start(self, status: int, headers: Headers) -> None:
         if status != 200:
@@ -118,7 +118,7 @@ class _Document:
 
     __slots__ = ("_body", "_declared")
 
-    def __init__(self, body: Body, declared: Declared) -> None:
+    def __init__(self, body: Body, declared: Declaration) -> None:
         self._body = body
         self._declared = declared
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config.workloads import Unit
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.json_responses import audio
@@ -14,12 +14,12 @@ class SpeechMeter(ResponseKeeper):
 
     __slots__ = ("_declared",)
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: Declaration) -> None:
         super().__init__()
         self._declared = declared
 
     def request_body(self, chunk: bytes) -> None:
-        """Ignore the body: it was read before admission, and `Declared` holds what counts."""
+        """Ignore the body: it was read before admission, and `Declaration` holds what counts."""
 
     def usage(self) -> Usage:
         count, _ = self.results(audio, 1)

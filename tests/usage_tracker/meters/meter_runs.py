@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Workload
-from middlewares.exchange import Declared, Exchange, Headers, Principal
+from middlewares.exchange import Declaration, Exchange, Headers, Principal
 from middlewares.ledger.model import Usage
 from middlewares.routes import ROUTES
 from middlewares.routing.route import Route
@@ -27,12 +27,12 @@ def route_of(workload: Workload) -> Route:
     return next((route for route in routes if route.begins_work), routes[0])
 
 
-def exchange(route: Route, declared: Declared | None = None) -> Exchange:
+def exchange(route: Route, declared: Declaration | None = None) -> Exchange:
     """Return an exchange that was admitted to this route."""
-    return Exchange("id", 0.0, "POST", "/", route=route, principal=PRINCIPAL, declared=declared or Declared())
+    return Exchange("id", 0.0, "POST", "/", route=route, principal=PRINCIPAL, declared=declared or Declaration())
 
 
-def meter(workload: Workload, declared: Declared | None = None) -> Meter:
+def meter(workload: Workload, declared: Declaration | None = None) -> Meter:
     """A meter of the workload's main route."""
     return meter_for(exchange(route_of(workload), declared))
 
@@ -43,7 +43,7 @@ def usage(
     *,
     status: int = 200,
     headers: Headers = JSON,
-    declared: Declared | None = None,
+    declared: Declaration | None = None,
 ) -> Usage:
     """Return the usage by the meter after one response in these chunks."""
     fed = meter(workload, declared)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.workloads import Workload
-from middlewares.exchange import Declared, Headers
+from middlewares.exchange import Declaration, Headers
 from middlewares.ledger.model import Provenance
 from middlewares.usage_tracker.meters.base import RESPONSE_BYTES
 from middlewares.usage_tracker.meters.sse import LINE_BYTES
@@ -45,7 +45,7 @@ def test_any_bytes(workload: Workload, status: int, headers: Headers, chunks: li
 def test_json_of_any_shape(workload: Workload, document: object, streams: bool, declared: object) -> None:
     text = json.dumps(document).encode()
     chunks = [b"data: " + text + b"\n\n"] if streams else [text]
-    request = Declared(document=declared if isinstance(declared, dict) else None)
+    request = Declaration(document=declared if isinstance(declared, dict) else None)
     found = usage(workload, chunks, headers=EVENTS if streams else JSON, declared=request)
     assert all(type(count) is int and count >= 0 for count in found.units.values())
     assert found.units.keys() == found.provenance.keys()
@@ -111,7 +111,7 @@ def test_small_pieces_cost_no_more_than_they_hold() -> None:
 
 def test_response_too_long_to_keep_counts_as_requested() -> None:
     response = b'{"images":[{"url":"' + b"x" * RESPONSE_BYTES + b'"}]}'
-    found = usage(Workload.TEXT_TO_IMAGE, [response], declared=Declared(document={"num_images_per_prompt": 3}))
+    found = usage(Workload.TEXT_TO_IMAGE, [response], declared=Declaration(document={"num_images_per_prompt": 3}))
     assert found.complete
     assert {unit.value: count for unit, count in found.units.items()} == {
         "pixels": 3 * 512 * 512,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared
+from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance
 from tests.usage_tracker.meters.meter_runs import EVENTS, event, usage
 
@@ -74,7 +74,7 @@ def test_usage_of_another_shape_is_missing_and_hides_nothing_else(value: object)
 
 
 def test_response_in_an_encoding_counts_as_declared() -> None:
-    declared = Declared(units={Unit.OUTPUT_TOKENS: 256, Unit.REQUESTS: 1})
+    declared = Declaration(units={Unit.OUTPUT_TOKENS: 256, Unit.REQUESTS: 1})
     for kind in (b"application/json", b"text/event-stream"):
         headers = [(b"content-type", kind), (b"content-encoding", b"gzip")]
         found = usage(Workload.LLM, [b"\x1f\x8b"], headers=headers, declared=declared)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.workloads import Unit, Workload
-from middlewares.exchange import Declared, Exchange, Principal
+from middlewares.exchange import Declaration, Exchange, Principal
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
@@ -81,7 +81,8 @@ def test_what_is_no_form_is_estimated(headers: list[tuple[bytes, bytes]]) -> Non
         ({"width": "256", "height": "128"}, 256 * 128),
         ({"width": "0", "height": "-1"}, 1024 * 576),
         ({"width": "9" * 4_000, "height": "1e3"}, 1024 * 576),
-        ({"width": "65536", "height": ""}, 1024 * 576),
+        ({"width": "65536", "height": ""}, 65_535 * 576),
+        ({"width": "+8192", "height": "0008192"}, 8192 * 8192),
     ],
 )
 def test_image_to_video_is_25_frames_of_the_requested_size(fields: dict[str, str], pixels: int) -> None:
@@ -153,7 +154,7 @@ def test_sound_that_says_it_lasts_for_years_is_not_believed() -> None:
 
 @pytest.mark.parametrize("text", ["", "hello", "çà va 👍"])
 def test_text_to_speech_counts_characters(text: str) -> None:
-    declared = Declared(units={Unit.CHARACTERS: len(text)}, document={"text": text})
+    declared = Declaration(units={Unit.CHARACTERS: len(text)}, document={"text": text})
     found = usage(Workload.TEXT_TO_SPEECH, [b'{"audio":{"url":"/stream/a/b.wav"}}'], declared=declared)
     assert found.units == {Unit.CHARACTERS: len(text), Unit.REQUESTS: 1}
     assert found.provenance[Unit.CHARACTERS] is DECLARED

@@ -1,4 +1,4 @@
-"""RateLimit fields must be structured fields that a strict parser reads back."""
+"""RateLimit headers must be structured fields that a strict parser reads back."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.types import Receive, Send
 from middlewares.exchange import Exchange, Refusal
 from middlewares.ledger.model import LimitSpec, LimitState
 from middlewares.response.limits import INTEGER_CEILING, limit_headers
-from tests.response.server_fixture import answering, serving
+from tests.response.server_fixture import responding, serving
 
 MINUTE = LimitState(LimitSpec("app-requests-per-minute", "requests", 60, 60), 12, 7)
 RUNNING = LimitState(LimitSpec("key-concurrent", "concurrent-requests", 5, None), 4, 0)
@@ -31,7 +31,7 @@ def test_as_the_draft_shows_them() -> None:
     ]
 
 
-def test_shadow_limits_caps_and_balances_are_not_told() -> None:
+def test_shadow_limits_caps_and_balances_are_not_advertised() -> None:
     assert not limit_headers(
         (
             LimitState(LimitSpec("app-requests-per-day", "requests", 1, 86_400, shadow=True), 0, 5),
@@ -41,7 +41,7 @@ def test_shadow_limits_caps_and_balances_are_not_told() -> None:
     )
 
 
-_terms = st.builds(
+_limit_specs = st.builds(
     LimitSpec,
     policy=st.from_regex(r"[a-z]+(-[a-z]+)*", fullmatch=True),
     unit=st.sampled_from(["requests", "concurrent-requests", "pixels"]),
@@ -50,15 +50,15 @@ _terms = st.builds(
     shadow=st.booleans(),
     advertised=st.none(),
 )
-_limit_states = st.builds(LimitState, _terms, st.integers(-5, 2**53), st.integers(0, 86_400))
+_limit_states = st.builds(LimitState, _limit_specs, st.integers(-5, 2**53), st.integers(0, 86_400))
 
 
 @given(st.lists(_limit_states, max_size=6))
 def test_strict_parser_reads_the_same_numbers(limit_states: list[LimitState]) -> None:
-    told = [s for s in limit_states if not s.limit_spec.shadow and s.limit_spec.unit != "pixels"]
-    limit_spec = [s.limit_spec for s in told]
+    advertised = [s for s in limit_states if not s.limit_spec.shadow and s.limit_spec.unit != "pixels"]
+    limit_spec = [state.limit_spec for state in advertised]
     parsed = _parsed(tuple(limit_states))
-    if not told:
+    if not advertised:
         assert parsed == {}
         return
     policies = [
@@ -67,7 +67,7 @@ def test_strict_parser_reads_the_same_numbers(limit_states: list[LimitState]) ->
     for (name, parameters), (policy, expected) in zip(parsed["ratelimit-policy"], policies, strict=True):
         assert name == policy
         assert {"w": None, "qu": "requests", **parameters} == expected
-    for (name, parameters), s in zip(parsed["ratelimit"], told, strict=True):
+    for (name, parameters), s in zip(parsed["ratelimit"], advertised, strict=True):
         assert name == s.policy
         assert {"t": 0, **parameters} == {"r": max(0, min(s.remaining, INTEGER_CEILING)), "t": s.reset_seconds}
 
@@ -78,12 +78,12 @@ async def test_sent_with_success_and_refusal(tmp_path: Path) -> None:
         if exchange.path == "/refused":
             raise Refusal(429, "rate_limited", "Slow down.", headers=[(b"retry-after", b"7")])
         upstream = [(b"ratelimit", b'"theirs";r=1'), (b"x-ratelimit-remaining", b"1")]
-        await answering(200, upstream)(exchange, receive, send)
+        await responding(200, upstream)(exchange, receive, send)
 
-    async with serving(inner, tmp_path) as rig:
+    async with serving(inner, tmp_path) as server:
         for path in ("/served", "/refused"):
-            answer = await rig.request(path=path)
-            assert answer.headers.get_list("ratelimit") == ['"app-requests-per-minute";r=12;t=7']
-            assert answer.headers.get_list("ratelimit-policy") == ['"app-requests-per-minute";q=60;w=60']
-            assert "x-ratelimit-remaining" not in answer.headers
-        assert answer.headers["retry-after"] == "7"
+            response = await server.request(path=path)
+            assert response.headers.get_list("ratelimit") == ['"app-requests-per-minute";r=12;t=7']
+            assert response.headers.get_list("ratelimit-policy") == ['"app-requests-per-minute";q=60;w=60']
+            assert "x-ratelimit-remaining" not in response.headers
+        assert response.headers["retry-after"] == "7"

@@ -18,19 +18,19 @@ HEAD = request("GET", "/stream/a.ts")
 
 
 class Draining:
-    """A listening server whose answers wait for `answer`, and that is told to drain by `drain`."""
+    """A listening server whose responses wait for `release`, and that is told to drain by `drain`."""
 
     def __init__(self) -> None:
         self._protocol: type[HttpConnection] = protocol_class(Edge())
         self._state = ServerState()
         self._config = Config(self._app, http=self._protocol, interface="asgi3", proxy_headers=False, log_config=None)
         self._config.load()
-        self.asked = asyncio.Event()
-        self.answer = asyncio.Event()
+        self.requested = asyncio.Event()
+        self.release = asyncio.Event()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked.set()
-        await self.answer.wait()
+        self.requested.set()
+        await self.release.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -61,25 +61,25 @@ async def wire(draining: Draining) -> AsyncIterator[Wire]:
 
 async def test_a_first_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
     draining.drain()
-    draining.answer.set()
-    answer = await wire.ask(HEAD)
-    assert (answer.status, answer.get("connection")) == (200, "close")
+    draining.release.set()
+    response = await wire.ask(HEAD)
+    assert (response.status, response.get("connection")) == (200, "close")
     assert await wire.rest() == b""
 
 
 async def test_a_further_request_on_its_way_is_answered(draining: Draining, wire: Wire) -> None:
-    draining.answer.set()
+    draining.release.set()
     assert (await wire.ask(HEAD)).get("connection") is None
     draining.drain()
-    answer = await wire.ask(HEAD)
-    assert (answer.status, answer.get("connection")) == (200, "close")
+    response = await wire.ask(HEAD)
+    assert (response.status, response.get("connection")) == (200, "close")
     assert await wire.rest() == b""
 
 
 async def test_a_request_in_the_middle_of_its_head_is_answered(draining: Draining, wire: Wire) -> None:
     await wire.send(HEAD[:20])
     draining.drain()
-    draining.answer.set()
+    draining.release.set()
     await wire.send(HEAD[20:])
     assert (await wire.answer()).status == 200
     assert await wire.rest() == b""
@@ -87,9 +87,9 @@ async def test_a_request_in_the_middle_of_its_head_is_answered(draining: Drainin
 
 async def test_a_request_under_way_is_answered_and_is_the_last(draining: Draining, wire: Wire) -> None:
     await wire.send(HEAD)
-    await draining.asked.wait()
+    await draining.requested.wait()
     draining.drain()
-    draining.answer.set()
+    draining.release.set()
     assert (await wire.answer()).get("connection") == "close"
     assert await wire.rest() == b""
 
@@ -98,7 +98,7 @@ async def test_a_connection_that_comes_late_is_answered_once(draining: Draining)
     """The kernel had accepted it before the listener was closed."""
     async with await draining.listen() as server:
         draining.drain()
-        draining.answer.set()
+        draining.release.set()
         async with await Wire.open(server.sockets[0].getsockname()) as wire:
             assert (await wire.ask(HEAD)).get("connection") == "close"
             assert await wire.rest() == b""
@@ -108,8 +108,8 @@ async def test_a_connection_that_comes_late_is_answered_once(draining: Draining)
 async def test_a_connection_that_stays_idle_is_closed(
     draining: Draining, wire: Wire, asks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "_FAREWELL_SECONDS", 0.01)
-    draining.answer.set()
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.01)
+    draining.release.set()
     for _ in range(asks):
         await wire.ask(HEAD)
     draining.drain()

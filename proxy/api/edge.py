@@ -1,0 +1,64 @@
+"""The edge of the control surfaces: what the pipeline's edge checks of any HTTP request, and bounds of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.control import ControlSettings
+from middlewares.edge.body import too_large
+from middlewares.edge.forwarded import Network, client_of
+from middlewares.edge.headers import sort_headers
+from middlewares.edge.request import body_length, check_request
+from middlewares.edge.target import check_path, split_target
+from middlewares.exchange import Exchange
+from proxy.api.address_limit import AddressLimit
+from proxy.api.request_body import BoundedBody
+
+
+class ControlEdgeMiddleware:
+    """Refuse ambiguous requests, clients that call too often, and bodies that are too large or too slow.
+
+    Raises `Refusal`, which the response stage answers. Nothing here, and nothing behind it, is admitted by the ledger.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: ControlSettings,
+        trusted_proxies: Sequence[Network],
+        address_limit: AddressLimit,
+    ) -> None:
+        self.app = app
+        self.settings = settings
+        self.trusted_proxies = trusted_proxies
+        self.address_limit = address_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange: Exchange = scope["tollgate.exchange"]
+        _, headers = sort_headers(scope["headers"])
+        client = scope["client"]
+        exchange.client_address, exchange.scheme = client_of(
+            client[0] if client else "",
+            scope["scheme"],
+            forwarded_for=headers.get(b"x-forwarded-for", b""),
+            forwarded_proto=headers.get(b"x-forwarded-proto", b""),
+            trusted=self.trusted_proxies,
+        )
+        check_request(scope["method"], scope["http_version"], headers)
+        exchange.content_length = length = body_length(scope["http_version"], headers)
+        exchange.has_body = length != 0
+        path, _ = split_target(scope["tollgate.target"])
+        check_path(path)
+        self.address_limit.admit(exchange.client_address)
+
+        max_bytes = self.settings.max_body_bytes
+        if length is not None and length > max_bytes:
+            raise too_large(max_bytes)
+        body = BoundedBody(exchange, receive, max_bytes=max_bytes, seconds=self.settings.body_seconds)
+        await self.app(scope, body.receive, send)

@@ -1,0 +1,123 @@
+"""Bounds of one connection: request heads in size and time, bytes that belong to no body, time without a request."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.server.static_responses import HEAD_LATE, HEAD_TOO_LARGE
+
+MAX_UNREAD_BYTES = 262_144
+"""Bytes in a row that may arrive without being part of a body that somebody reads."""
+
+
+class HeadTooLarge(Exception):
+    """The request head exceeds its bounds."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with bounds. What it does to a connection that exceeds them is up to its subclass."""
+
+    max_header_fields: int
+    max_header_bytes: int
+    header_seconds: float
+
+    _in_head = False
+    _read_bytes = 0
+    """Size of the latest read."""
+    _first_read_bytes = 0
+    """Size of the read the head began in, which may have other bytes before it."""
+    _head_bytes = 0
+    """Bytes of the head in later reads."""
+    _unread_bytes = 0
+    """Bytes in a row that were trailers, chunk extensions, or the rest of a body whose request has its response."""
+    _head_timer: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    """Runs on while requests come and go; when it fires, it looks how long the connection has been idle."""
+    _idle_since = 0.0
+
+    @property
+    def _idle(self) -> bool:
+        """True while the connection has no request, not even a part of one."""
+        raise NotImplementedError
+
+    def _give_up(self, final_response: bytes) -> None:
+        """Read nothing more; close the connection after `final_response`."""
+        raise NotImplementedError
+
+    def _close(self, final_response: bytes = b"") -> None:
+        """Close the connection after `final_response`."""
+        raise NotImplementedError
+
+    def on_message_begin(self) -> None:
+        """Begin to count a request head. Called by the parser."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._in_head = True
+        self._first_read_bytes = self._read_bytes
+        self._head_bytes = 0
+
+    def _end_head(self) -> None:
+        """Check the complete head. Raises `HeadTooLarge`."""
+        if len(self.headers) > self.max_header_fields or (
+            self._first_read_bytes + self._head_bytes > self.max_header_bytes
+            and self._head_size() > self.max_header_bytes
+        ):
+            raise HeadTooLarge
+        self._in_head = False
+        if self._head_timer is not None:
+            self._stop_head_timer()
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _check_incomplete_head(self) -> None:
+        """Check what has been read of a head that is not complete yet."""
+        self._start_head_timer()
+        if self._head_bytes > self.max_header_bytes:
+            self._give_up(HEAD_TOO_LARGE)
+
+    def _count_unread(self) -> None:
+        """Count the latest read, none of which is part of a body that somebody reads."""
+        self._unread_bytes += self._read_bytes
+        if self._unread_bytes > MAX_UNREAD_BYTES:
+            self._give_up(HEAD_TOO_LARGE)
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.header_seconds, self._head_is_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._in_head:
+            self._give_up(HEAD_LATE)
+        else:
+            self._close()
+
+    def _start_idle_timer(self) -> None:
+        """Close the connection after uvicorn's keep-alive timeout, unless another request comes."""
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.config.timeout_keep_alive, self._idle_too_long)
+
+    def _stop_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _idle_too_long(self) -> None:
+        self._idle_timer = None
+        if not self._idle:
+            return  # the end of the next response starts it again
+        left = self._idle_since + self.config.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._idle_too_long)
+        else:
+            self._close()
