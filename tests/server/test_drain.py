@@ -63,7 +63,7 @@ async def test_a_first_request_on_its_way_is_answered(draining: Draining, connec
     draining.drain()
     draining.release.set()
     response = await connection.exchange(HEAD)
-    assert (response.status, answer.get("connection")) == (200, "close")
+    assert (response.status, response.get("connection")) == (200, "close")
     assert await connection.read_to_end() == b""
 
 
@@ -72,7 +72,7 @@ async def test_a_further_request_on_its_way_is_answered(draining: Draining, conn
     assert (await connection.exchange(HEAD)).get("connection") is None
     draining.drain()
     response = await connection.exchange(HEAD)
-    assert (response.status, answer.get("connection")) == (200, "close")
+    assert (response.status, response.get("connection")) == (200, "close")
     assert await connection.read_to_end() == b""
 
 

@@ -40,7 +40,7 @@ class Meter(Protocol):
         ...
 
 
-class Body:
+class KeptResponse:
     """A response body, kept as it passes while it is readable: not encoded, and at most `RESPONSE_BYTES` long."""
 
     __slots__ = ("readable", "size", "text")
@@ -68,10 +68,10 @@ class ResponseKeeper:
     __slots__ = ("_body",)
 
     def __init__(self) -> None:
-        self._body: Body | None = None
+        self._body: KeptResponse | None = None
 
     def response_start(self, status: int, headers: Headers) -> None:
-        self._body = Body(headers) if status == 200 else None
+        self._body = KeptResponse(headers) if status == 200 else None
 
     def response_body(self, chunk: bytes) -> None:
         if self._body is not None:

@@ -23,7 +23,7 @@ from config.workloads import Unit
 from middlewares.exchange import Declaration, Headers
 from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import TOKENS_CEILING, Body, header, metered
+from middlewares.usage_tracker.meters.base import TOKENS_CEILING, KeptResponse, header, metered
 from middlewares.usage_tracker.meters.sse import DataLines
 
 BYTES_PER_TOKEN = 4
@@ -101,7 +101,7 @@ class LlmMeter:
         if status != 200:
             self._reader = None
             return
-        body = Body(headers)
+        body = KeptResponse(headers)
         streams = header(headers, b"content-type").startswith(b"text/event-stream")
         self._reader = _Stream() if streams and body.readable else _Document(body, self._declared)
 
@@ -118,7 +118,7 @@ class _Document:
 
     __slots__ = ("_body", "_declared")
 
-    def __init__(self, body: Body, declared: Declaration) -> None:
+    def __init__(self, body: KeptResponse, declared: Declaration) -> None:
         self._body = body
         self._declared = declared
 
