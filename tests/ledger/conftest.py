@@ -23,7 +23,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
-    async with await Store.open(redis_server.url, tmp_path_factory.getbasetemp(), deadline=10) as opened:
+    async with await Store.open(
+        redis_server.url, tmp_path_factory.getbasetemp(), deadline=10, control_timeout=30
+    ) as opened:
         yield opened
 
 

@@ -55,7 +55,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 async def store(url: str, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty Redis: the whole store is verified."""
-    async with await Store.open(url, tmp_path, deadline=10) as opened:
+    async with await Store.open(url, tmp_path, deadline=10, control_timeout=30) as opened:
         await opened.redis.flushall()
         yield opened
 

@@ -21,7 +21,9 @@ async def workers(
     async with AsyncExitStack() as resources:
         ledgers = []
         for _ in range(number):
-            store = await resources.enter_async_context(await Store.open(server.url, folder, deadline=30))
+            store = await resources.enter_async_context(
+                await Store.open(server.url, folder, deadline=30, control_timeout=30)
+            )
             worker_ledger = WorkerLedger(
                 store, RedisKeys(4, cluster=False), folder, deadline=30, workers=number, **options
             )

@@ -27,7 +27,10 @@ async def stores(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[lis
     redis_server.ask("FLUSHALL")
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(await Store.open(redis_server.url, tmp_path, deadline=10)) for _ in range(2)
+            await stack.enter_async_context(
+                await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30)
+            )
+            for _ in range(2)
         ]
 
 
