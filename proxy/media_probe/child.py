@@ -12,9 +12,11 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+from middlewares.usage_tracker.media_probe import MediaKind
 from proxy.media_probe import protocol
 from proxy.media_probe.protocol import Garbage
 
+PROGRAM: tuple[str, ...] = (sys.executable, "-m", "proxy.media_probe.process")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -35,6 +37,7 @@ class ProbeChild:
         self.so_far: dict[str, Any] | None = None
         """What the process has counted of the present body; None before its first report."""
         self.served = 0
+        """Number of the present request, from 1; 0 while the process starts."""
         self.end_reason = ""
         self.ended = self._loop.create_task(self._read())
         """Done when the process is dead and reaped."""
@@ -70,10 +73,12 @@ class ProbeChild:
         """Wait until the process takes requests; return the names of what it gave up. Raises `ProbeEnded`."""
         return protocol.ready_of(await self._receive("ready"))
 
-    async def request(self, line: bytes, body: bytes | int) -> Any:
-        """Send a request with its body, bytes or a file descriptor; return the result. Raises `ProbeEnded`."""
+    async def request(self, kind: MediaKind, size: int, body: bytes | int, cpu_seconds: float) -> Any:
+        """Return what the process found in `body`, bytes or the descriptor of a file. Raises `ProbeEnded`."""
         self.served += 1
         self.so_far = None
+        inline = isinstance(body, bytes)
+        line = protocol.request_line(self.served, kind, size=size, inline=inline, cpu_seconds=cpu_seconds)
         try:
             if isinstance(body, int):
                 socket.send_fds(self._connection, [line], [body])
@@ -119,8 +124,8 @@ class ProbeChild:
             if self._reply is not None and not self._reply.done():
                 self._reply.set_exception(ProbeEnded(self.end_reason))
 
-    def _take(self, name: str, value: Any) -> None:
-        if self._reply is None or self._reply.done():
+    def _take(self, number: int, name: str, value: Any) -> None:
+        if self._reply is None or self._reply.done() or number != self.served:
             raise Garbage("Expected silence")
         if name == "so_far" and isinstance(value, dict):
             self.so_far = value
@@ -134,7 +139,7 @@ def _spawn(connection: socket.socket, memory_bytes: int) -> subprocess.Popen[byt
     """Start the program with nothing of ours but the socket: no environment, no files, a session of its own."""
     with connection:
         return subprocess.Popen(  # noqa: S603 (our own program)
-            [sys.executable, "-m", "proxy.media_probe.process", str(os.getpid()), str(memory_bytes)],
+            [*PROGRAM, str(os.getpid()), str(memory_bytes)],
             stdin=connection.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

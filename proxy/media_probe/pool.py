@@ -10,7 +10,7 @@ import structlog
 
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, Spool, Verdict
 from proxy.media_probe.child import ProbeChild, ProbeEnded
-from proxy.media_probe.protocol import Garbage, measure_of, request_line
+from proxy.media_probe.protocol import Garbage, measure_of
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.media_probe")
 
@@ -64,10 +64,7 @@ class ProbePool:
                 child = None if body is None or self._closed else await self._child()
                 if body is None or child is None:
                     return NOT_MEASURED
-                line = request_line(
-                    kind, size=spool.size, inline=isinstance(body, bytes), cpu_seconds=self._cpu_seconds
-                )
-                return await self._ask(child, line, body)
+                return await self._ask(child, kind, spool.size, body)
         finally:
             self._inside -= 1
 
@@ -85,10 +82,10 @@ class ProbePool:
         """Process ids of the processes that are running."""
         return [child.pid for child in self._children]
 
-    async def _ask(self, child: ProbeChild, line: bytes, body: bytes | int) -> MediaMeasure:
+    async def _ask(self, child: ProbeChild, kind: MediaKind, size: int, body: bytes | int) -> MediaMeasure:
         try:
             async with asyncio.timeout(self._wall_seconds):
-                result = measure_of(await child.request(line, body))
+                result = measure_of(await child.request(kind, size, body, self._cpu_seconds))
         except TimeoutError:
             child.kill("it took too long")
         except ProbeEnded:

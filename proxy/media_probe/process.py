@@ -2,11 +2,12 @@
 
     python -m proxy.media_probe.process PARENT_PID MEMORY_BYTES
 
-A request is a line of JSON: `kind` (audio, segment or rendition), `size` (bytes of the body), `cpu_seconds`, and
-`inline`: how many bytes of the body follow on the socket, all or none. If none do, the request brings the descriptor of
-a file that holds it. The process sends lines of JSON: `{"ready": [...]}` once, with what it gave up at its start; then
-for each request any number of `{"so_far": {...}}` and one `{"result": {...}}`, with the fields of `MediaMeasure`. It
-ends with its parent, whose end of the socket is then closed, and after a body that took more memory than there is.
+A request is a line of JSON: `number`, `kind` (audio, segment or rendition), `size` (bytes of the body), `cpu_seconds`,
+and `inline`: how many bytes of the body follow on the socket, all or none. If none do, the request brings the
+descriptor of a file that holds it. The process sends lines of JSON, each with the `number` of the request and one of:
+`"ready": [...]` once, with what it gave up at its start and the number 0; any number of `"so_far": {...}` for each
+request, and one `"result": {...}`, with the fields of `MediaMeasure`. It ends with its parent, whose end of the socket
+is then closed, and after a body that took more memory than there is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import socket
 import struct
 import sys
+from functools import partial
 from typing import Any
 
 import av
@@ -42,13 +44,13 @@ def main() -> None:
     for body in (b"no media", _silence()):  # loads what is loaded at first use, while files can be opened
         for kind in ("audio", "segment"):
             measure(kind, io.BytesIO(body), Budget(1, lambda so_far: None))
-    channel.send({"ready": confine(memory_bytes)})
+    channel.send(0, {"ready": confine(memory_bytes)})
     while (request := channel.receive()) is not None:
         renew_cpu_seconds(request.cpu_seconds + FORCE_MARGIN_SECONDS)
-        budget = Budget(request.cpu_seconds, lambda so_far: channel.send({"so_far": so_far}))
+        budget = Budget(request.cpu_seconds, partial(channel.send_so_far, request.number))
         result = measure(request.kind, request.body, budget)
         request.close()
-        channel.send({"result": result})
+        channel.send(request.number, {"result": result})
         if result.get("problem") == "MemoryError":
             return  # what is left of the memory is in pieces
 
@@ -78,6 +80,7 @@ class Request:
 
     def __init__(self, line: bytes, inline: bytes, descriptor: int | None) -> None:
         fields = json.loads(line)
+        self.number: int = fields["number"]
         self.kind: str = fields["kind"]
         self.cpu_seconds: float = fields["cpu_seconds"]
         self._descriptor = descriptor
@@ -95,12 +98,16 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Send one line; end the process if the parent is gone."""
+    def send(self, number: int, message: dict[str, Any]) -> None:
+        """Send one line about the request of that number; end the process if the parent is gone."""
         try:
-            self._connection.sendall(json.dumps(message).encode() + b"\n")
+            self._connection.sendall(json.dumps({"number": number, **message}).encode() + b"\n")
         except OSError:
             raise SystemExit from None
+
+    def send_so_far(self, number: int, so_far: dict[str, Any]) -> None:
+        """Send what was counted until now."""
+        self.send(number, {"so_far": so_far})
 
     def receive(self) -> Request | None:
         """Wait for a request; None once the parent has closed its end."""

@@ -21,21 +21,28 @@ class Garbage(ValueError):
     """A probe process wrote something that is none of its messages."""
 
 
-def request_line(kind: MediaKind, *, size: int, inline: bool, cpu_seconds: float) -> bytes:
-    """Return the request to measure a body of `size` bytes, which follow the line if they are `inline`."""
-    fields = {"kind": kind, "size": size, "inline": size if inline else 0, "cpu_seconds": cpu_seconds}
+def request_line(number: int, kind: MediaKind, *, size: int, inline: bool, cpu_seconds: float) -> bytes:
+    """Return the request to measure a body of `size` bytes, which follow the line if they are `inline`.
+
+    `number` comes back with what the process says to this request.
+    """
+    fields: dict[str, Any] = {"number": number, "kind": kind, "size": size, "inline": size if inline else 0}
+    fields["cpu_seconds"] = cpu_seconds
     return json.dumps(fields).encode() + b"\n"
 
 
-def message_of(line: bytes) -> tuple[str, Any]:
-    """Return the name and the value of one message. Raises `Garbage`."""
+def message_of(line: bytes) -> tuple[int, str, Any]:
+    """Return of one message the number of the request it is about, its name and its value. Raises `Garbage`."""
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Garbage("Expected JSON") from None
-    if not isinstance(message, dict) or len(message) != 1:
-        raise Garbage("Expected an object of one member")
-    return next(iter(message.items()))
+    if not isinstance(message, dict) or len(message) != 2:
+        raise Garbage("Expected an object of two members")
+    number = message.pop("number", None)
+    if type(number) is not int:
+        raise Garbage("Expected a number")
+    return number, *next(iter(message.items()))
 
 
 def ready_of(value: Any) -> list[str]:

@@ -55,7 +55,9 @@ class SoundTrack:
         self.packets = 0
         self._frames = self._frame_bytes = 0
         self._mute = self._mute_bytes = 0
-        """Packets that nothing was decoded from."""
+        """Packets between others that nothing was decoded from."""
+        self._pending = self._pending_bytes = 0
+        """The same, as long as no other packet has followed: junk before and behind the frames ends here."""
 
     def add(self, packet: av.Packet[av.AudioStream]) -> None:
         """Count one packet; an empty one ends the track."""
@@ -71,11 +73,15 @@ class SoundTrack:
             self._samples[frame.sample_rate] += frame.samples
         if frames:
             self._last = (frames[-1].samples, frames[-1].sample_rate)
+            if self._frames:
+                self._mute += self._pending
+                self._mute_bytes += self._pending_bytes
+            self._pending = self._pending_bytes = 0
             self._frames += len(frames)
             self._frame_bytes += size
         elif size:
-            self._mute += 1
-            self._mute_bytes += size
+            self._pending += 1
+            self._pending_bytes += size
 
     @property
     def decoded(self) -> bool:
@@ -85,8 +91,8 @@ class SoundTrack:
     def milliseconds(self) -> int:
         """Return the length, rounded up.
 
-        Where a codec has one frame in a packet, a packet that does not decode (its bit reservoir is missing, a byte
-        fell) counts as its neighbours do, and by its bytes where it is longer than they are.
+        Where a codec has one frame in a packet, a packet that does not decode though others before and behind it do
+        (its bit reservoir is missing, a byte fell) counts as they do, and by its bytes where it is longer than they.
         """
         length = sum(-(-samples * 1000 // rate) for rate, samples in self._samples.items() if rate > 0)
         samples, rate = self._last

@@ -156,7 +156,7 @@ class FileSpool:
             self._file = write.result()
         if self._lost or self._closed:
             self._free()
-        elif len(self._buffer) > WRITE_BYTES:
+        elif len(self._buffer) > WRITE_BYTES or (self._buffer and self._owner.in_memory > self._owner.memory_bytes):
             self._write_out()
 
 
