@@ -15,6 +15,7 @@ from proxy.media_probe.protocol import Garbage, measure_of
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.media_probe")
 
 NOT_MEASURED = MediaMeasure(Verdict.NOT_MEASURED)
+SERVED = "it has served"
 SERVED_AT_MOST = 1000
 """Bodies after which a process is replaced, whatever it leaks."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
@@ -85,7 +86,8 @@ class ProbePool:
     async def _ask(self, child: ProbeChild, kind: MediaKind, size: int, body: bytes | int) -> MediaMeasure:
         try:
             async with asyncio.timeout(self._wall_seconds):
-                result = measure_of(await child.request(kind, size, body, self._cpu_seconds))
+                reported = await child.request(kind, size, body, self._cpu_seconds)
+                result = measure_of(reported)
         except TimeoutError:
             child.kill("it took too long")
         except ProbeEnded:
@@ -96,13 +98,15 @@ class ProbePool:
             child.kill("cancelled")
             raise
         else:
-            self._release(child)
+            self._release(child, leaving=bool(reported.get("leaving")))
+            if result.verdict is Verdict.NOT_MEASURED:
+                log.warning("media_probe_failed", problem=str(reported.get("problem"))[:500])
             return result
         return _so_far(child)
 
-    def _release(self, child: ProbeChild) -> None:
-        if child.served >= SERVED_AT_MOST:
-            child.kill("served")
+    def _release(self, child: ProbeChild, *, leaving: bool) -> None:
+        if leaving or child.served >= SERVED_AT_MOST:
+            child.kill(SERVED)
         elif child.alive and not self._closed:
             self._idle.append(child)
 
@@ -139,7 +143,7 @@ class ProbePool:
         self._children.discard(child)
         if child in self._idle:
             self._idle.remove(child)
-        if not self._closed and not child.end_reason.startswith("served"):
+        if not self._closed and not child.end_reason.startswith(SERVED):
             log.warning("media_probe_ended", reason=child.end_reason, served=child.served)
 
     def _failed_to_start(self, error: str) -> None:

@@ -6,8 +6,8 @@ A request is a line of JSON: `number`, `kind` (audio, segment or rendition), `si
 and `inline`: how many bytes of the body follow on the socket, all or none. If none do, the request brings the
 descriptor of a file that holds it. The process sends lines of JSON, each with the `number` of the request and one of:
 `"ready": [...]` once, with what it gave up at its start and the number 0; any number of `"so_far": {...}` for each
-request, and one `"result": {...}`, with the fields of `MediaMeasure`. It ends with its parent, whose end of the socket
-is then closed, and after a body that took more memory than there is.
+request, and one `"result": {...}`, with the fields of `MediaMeasure` and `leaving`: whether the process ends now, for
+the body took more than half of its memory. It ends with its parent, too, whose end of the socket is then closed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import socket
 import struct
 import sys
@@ -31,6 +32,8 @@ from proxy.media_probe.sound import Sound
 from proxy.media_probe.video import Segment
 
 LONGEST_LINE = 65_536
+LONGEST_PROBLEM = 500
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 FORCE_MARGIN_SECONDS = 2.0
 """CPU time beyond a request's own, after which the kernel ends the process: the work did not come back in between."""
 
@@ -50,9 +53,11 @@ def main() -> None:
         budget = Budget(request.cpu_seconds, partial(channel.send_so_far, request.number))
         result = measure(request.kind, request.body, budget)
         request.close()
+        # What was taken is not given back, and the next body wants its share.
+        result["leaving"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT > memory_bytes // 2
         channel.send(request.number, {"result": result})
-        if result.get("problem") == "MemoryError":
-            return  # what is left of the memory is in pieces
+        if result["leaving"]:
+            return
 
 
 def measure(kind: str, body: Body, budget: Budget) -> dict[str, Any]:
@@ -70,8 +75,11 @@ def measure(kind: str, body: Body, budget: Budget) -> dict[str, Any]:
     except (OutOfBudget, MemoryError) as error:
         result["verdict"] = "gave_up"
         result["problem"] = type(error).__name__
-    except (av.FFmpegError, ValueError):
+    except av.FFmpegError:
         pass
+    except Exception as error:  # an error of ours: nothing is known of the body
+        result["verdict"] = "not_measured"
+        result["problem"] = repr(error)[:LONGEST_PROBLEM]
     return {**result, **counted.so_far()}
 
 

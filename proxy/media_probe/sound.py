@@ -8,14 +8,16 @@ takes two to four seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import av
 import av.container
 
 from proxy.media_probe.budget import Budget
 from proxy.media_probe.container import Body, open_container
+
+StreamT = TypeVar("StreamT", av.AudioStream, av.VideoStream)
 
 _SKIP_MANUAL = 1 << 29
 """AV_CODEC_FLAG2_SKIP_MANUAL: samples that the container says to skip are decoded all the same."""
@@ -112,9 +114,9 @@ class Sound:
     def measure(self, file: Body, budget: Budget) -> None:
         """Count every audio frame of `file`. Raises `OutOfBudget`, and `av.FFmpegError` where it cannot be opened."""
         with open_container(file, ignore_editlist="1") as container:
-            streams = container.streams.audio
+            streams = decodable(container.streams.audio)
             self._tracks = {stream.index: SoundTrack(stream) for stream in streams}
-            for packet in packets(container, list(streams)):
+            for packet in packets(container, streams):
                 self._tracks[packet.stream.index].add(packet)
                 budget.check(self.so_far)
             edited = "mov" in container.format.name
@@ -124,7 +126,7 @@ class Sound:
     def _count_repeats(self, file: Body, budget: Budget) -> None:
         """Count packets as an edit list plays them: it can hide what is there, which counts, and play it many times."""
         with open_container(file) as container:
-            for packet in packets(container, list(container.streams.audio)):
+            for packet in packets(container, decodable(container.streams.audio)):
                 if packet.size and not packet.is_discard:
                     index = packet.stream.index
                     self._repeats[index] = self._repeats.get(index, 0) + 1
@@ -149,6 +151,11 @@ class Sound:
     def so_far(self) -> dict[str, Any]:
         """Return what was counted until now."""
         return {"milliseconds": self.milliseconds(), "audio_tracks": len(self._tracks)}
+
+
+def decodable(streams: Iterable[StreamT]) -> list[StreamT]:
+    """Return the streams that FFmpeg has a decoder for."""
+    return [stream for stream in streams if stream.codec_context is not None]
 
 
 def packets(container: av.container.InputContainer, streams: list[Any]) -> Iterator[av.Packet[Any]]:

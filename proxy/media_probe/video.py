@@ -18,7 +18,7 @@ from av.bitstream import BitStreamFilterContext
 
 from proxy.media_probe.budget import Budget
 from proxy.media_probe.container import Body, open_container
-from proxy.media_probe.sound import packets
+from proxy.media_probe.sound import decodable, packets
 
 FASTEST = 120
 """Frames per second above which no rate is believed."""
@@ -158,10 +158,10 @@ class Segment:
             with open_container(file, **options) as container:
                 formats = container.format.name
                 self.audio_tracks = len(container.streams.audio)
-                streams = [stream for stream in container.streams.video if not _is_cover(stream)]
+                streams = [stream for stream in decodable(container.streams.video) if not _is_cover(stream)]
                 for stream in streams:
                     tracks[stream.index] = Track(stream, parsed="mpeg" in formats)
-                for packet in packets(container, list(streams)):
+                for packet in packets(container, streams):
                     if not packet.is_discard:
                         tracks[packet.stream.index].add(packet)
                     budget.check(self.so_far)

@@ -35,6 +35,7 @@ REPLIES: dict[str, list[object]] = {
     "exit": [],
     "so-far-then-exit": [{"number": 1, "so_far": {"milliseconds": 1234}}],
     "bad-so-far-then-exit": [{"number": 1, "so_far": {"milliseconds": -1}}],
+    "leaving": [result(leaving=True)],
     "hang": [],
     "so-far-then-hang": [{"number": 1, "so_far": {"milliseconds": 1234}}],
 }

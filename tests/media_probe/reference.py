@@ -1,15 +1,18 @@
 """What of a body decodes, by the plainest use of FFmpeg: a process that is given paths and writes what it decoded.
 
 It reads one path a line and writes one line of JSON: milliseconds of the longest audio track, frames of the video
-track with the most of them. A body may end it, as may its limits.
+track with the most of them. FFmpeg is not told the file's name, which go-livepeer does not tell it either. A body may
+end it, as may its limits.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import resource
 import sys
 from collections import Counter
+from pathlib import Path
 
 import av
 import av.logging
@@ -20,7 +23,7 @@ def decoded(path: str) -> dict[str, int]:
     samples: dict[int, Counter[int]] = {}
     frames: Counter[int] = Counter()
     try:
-        with av.open(path) as container:
+        with av.open(io.BytesIO(Path(path).read_bytes()), mode="r") as container:
             for stream in container.streams:
                 if isinstance(stream, av.AudioStream | av.VideoStream):
                     stream.codec_context.thread_count = 1

@@ -24,7 +24,7 @@ from tests.media_probe.running import measured
 CASES = Path(__file__).parent / "cases"
 BODY = (CASES / "adts.aac").read_bytes()
 REAL: tuple[str, ...] = child.PROGRAM
-NONSENSE = sorted(set(REPLIES) - {"so-far-then-exit", "two-results", "hang", "so-far-then-hang"})
+NONSENSE = sorted(set(REPLIES) - {"so-far-then-exit", "two-results", "hang", "so-far-then-hang", "leaving"})
 
 
 @pytest.fixture(autouse=True)
@@ -240,3 +240,10 @@ async def test_worker_that_is_killed_leaves_no_process(stopped: bool, tmp_path: 
             os.kill(pids[0], signal.SIGSTOP)
         owner.kill()
     assert await gone(pids)
+
+
+async def test_process_that_leaves_is_replaced_before_the_next_body(pool: ProbePool, spools: SpoolFolder) -> None:
+    """It says so with its result, so that no body meets a process that is about to end."""
+    misbehave("leaving")
+    assert (await measured(pool, spools, BODY)).milliseconds == 1
+    await assert_measures(pool, spools)
