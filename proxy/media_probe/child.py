@@ -70,7 +70,7 @@ class ProbeChild:
         return not self.end_reason
 
     async def ready(self) -> list[str]:
-        """Wait until the process takes requests; return the names of what it gave up. Raises `ProbeEnded`."""
+        """Wait until the process takes requests; return its restrictions. Raises `ProbeEnded`."""
         return protocol.ready_of(await self._receive("ready"))
 
     async def request(self, kind: MediaKind, size: int, body: bytes | int, cpu_seconds: float) -> Any:

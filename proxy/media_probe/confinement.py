@@ -1,4 +1,4 @@
-"""What a probe process gives up before it reads the first byte that a client wrote.
+"""The restrictions of a probe process, set before it reads the first byte that a client wrote.
 
 FFmpeg's parsers are large and written in C. A file that takes one over should find a process that can neither open
 files nor sockets, start programs, signal others, nor use more than its share of memory and time.
@@ -51,31 +51,31 @@ _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 
 
 def confine(memory_bytes: int) -> list[str]:
-    """Give up what a probe does not need, for good; return the names of what could be given up.
+    """Restrict this process to what a probe needs, for good; return the names of the restrictions that took effect.
 
     `memory_bytes` bounds the address space. Everything the process will ever import must be imported by now.
     """
-    given_up = []
+    restrictions = []
     for name, limit in (
         ("core", resource.RLIMIT_CORE),
         ("file_size", resource.RLIMIT_FSIZE),
         ("processes", resource.RLIMIT_NPROC),
     ):
         if _limited(limit, 0):
-            given_up.append(name)
+            restrictions.append(name)
     if _limited(resource.RLIMIT_NOFILE, OPEN_FILES):
-        given_up.append("open_files")
+        restrictions.append("open_files")
     if _limited(resource.RLIMIT_AS, memory_bytes):
-        given_up.append("memory")
+        restrictions.append("memory")
     if sys.platform == "linux" and _refuse_system_calls():
-        given_up.append("system_calls")
-    return given_up
+        restrictions.append("system_calls")
+    return restrictions
 
 
 def die_with_parent(parent: int) -> bool:
     """Have the kernel end this process when the thread that started it ends; return whether it will.
 
-    `parent` is the process id that the parent says it has: it may be gone before the kernel was asked.
+    `parent` is the process id that the parent says it has: it may be gone before the kernel knows.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)

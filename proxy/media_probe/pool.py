@@ -50,7 +50,7 @@ class ProbePool:
         self._inside = 0
         self._pause = 0.0
         self._start_again = 0.0
-        self._told = False
+        self._warned = False
         self._closed = False
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="media-probe")
 
@@ -65,7 +65,7 @@ class ProbePool:
                 child = None if body is None or self._closed else await self._child()
                 if body is None or child is None:
                     return NOT_MEASURED
-                return await self._ask(child, kind, spool.size, body)
+                return await self._request(child, kind, spool.size, body)
         finally:
             self._inside -= 1
 
@@ -83,7 +83,7 @@ class ProbePool:
         """Process ids of the processes that are running."""
         return [child.pid for child in self._children]
 
-    async def _ask(self, child: ProbeChild, kind: MediaKind, size: int, body: bytes | int) -> MediaMeasure:
+    async def _request(self, child: ProbeChild, kind: MediaKind, size: int, body: bytes | int) -> MediaMeasure:
         try:
             async with asyncio.timeout(self._wall_seconds):
                 reported = await child.request(kind, size, body, self._cpu_seconds)
@@ -127,7 +127,7 @@ class ProbePool:
         child.ended.add_done_callback(lambda _: self._gone(child))
         try:
             async with asyncio.timeout(self._start_seconds):
-                given_up = await child.ready()
+                restrictions = await child.ready()
         except (ProbeEnded, Garbage, TimeoutError) as error:
             child.kill("it did not start")
             self._failed_to_start(repr(error))
@@ -136,7 +136,7 @@ class ProbePool:
             child.kill("cancelled")
             raise
         self._pause = 0.0
-        self._tell(given_up)
+        self._warn_if_not_confined(restrictions)
         return child
 
     def _gone(self, child: ProbeChild) -> None:
@@ -151,11 +151,11 @@ class ProbePool:
         self._start_again = time.monotonic() + self._pause
         log.warning("media_probe_cannot_start", error=error, again_in_seconds=self._pause)
 
-    def _tell(self, given_up: list[str]) -> None:
-        if not self._told:
-            self._told = True
-            if "system_calls" not in given_up:
-                log.warning("media_probe_not_sandboxed", limits=given_up)
+    def _warn_if_not_confined(self, restrictions: list[str]) -> None:
+        if not self._warned:
+            self._warned = True
+            if "system_calls" not in restrictions:
+                log.warning("media_probe_not_sandboxed", restrictions=restrictions)
 
 
 def _so_far(child: ProbeChild) -> MediaMeasure:

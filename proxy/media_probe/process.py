@@ -5,7 +5,7 @@
 A request is a line of JSON: `number`, `kind` (audio, segment or rendition), `size` (bytes of the body), `cpu_seconds`,
 and `inline`: how many bytes of the body follow on the socket, all or none. If none do, the request brings the
 descriptor of a file that holds it. The process sends lines of JSON, each with the `number` of the request and one of:
-`"ready": [...]` once, with what it gave up at its start and the number 0; any number of `"so_far": {...}` for each
+`"ready": [...]` once, with the names of its restrictions and the number 0; any number of `"so_far": {...}` for each
 request, and one `"result": {...}`, with the fields of `MediaMeasure` and `leaving`: whether the process ends now, for
 the body took more than half of its memory. It ends with its parent, too, whose end of the socket is then closed.
 """

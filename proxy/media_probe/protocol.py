@@ -46,7 +46,7 @@ def message_of(line: bytes) -> tuple[int, str, Any]:
 
 
 def ready_of(value: Any) -> list[str]:
-    """Return the names of what a process gave up at its start. Raises `Garbage`."""
+    """Return the names of the restrictions that a process starts with. Raises `Garbage`."""
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise Garbage("Expected a list of names")
     return value

@@ -2,7 +2,7 @@
 
 The beginning of a body stays in memory; a longer one goes on in a file that has no name, so that nothing is left of it
 whatever happens to the worker. The data path is never held up: writing is done by threads, and a body that cannot be
-kept - too many bytes altogether, a full or slow disk - is given up and said to be not kept.
+kept (too many bytes altogether, a full or slow disk) is dropped, and the spool says so.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ class FileSpool:
         return not self._lost
 
     def write(self, data: bytes) -> None:
-        """Keep `data`, or give the whole body up. Returns at once and never raises."""
+        """Keep `data`, or drop the whole body. Returns at once and never raises."""
         self.size += len(data)
         if self._lost or self._closed:
             return
         owner = self._owner
         if owner.kept + len(data) > owner.kept_bytes:
-            self._give_up()
+            self._drop()
             return
         owner.kept += len(data)
         owner.in_memory += len(data)
@@ -99,7 +99,7 @@ class FileSpool:
             if crowded or len(self._buffer) > (WRITE_BYTES if self._file else owner.memory_bytes_each):
                 self._write_out()
         elif len(self._buffer) > BACKLOG_BYTES or owner.in_memory > 2 * owner.memory_bytes:
-            self._give_up()
+            self._drop()
 
     async def contents(self) -> bytes | int | None:
         """Return the body, or the descriptor of a file that holds it until `close`; None if it was not kept."""
@@ -117,7 +117,7 @@ class FileSpool:
         self._closed = True
         self._free()
 
-    def _give_up(self) -> None:
+    def _drop(self) -> None:
         self._lost = True
         self._free()
 
@@ -140,7 +140,7 @@ class FileSpool:
             )
         except RuntimeError:  # the threads were ended
             self._owner.in_memory -= len(data)
-            self._give_up()
+            self._drop()
             return
         self._writing.add_done_callback(partial(self._written, len(data)))
 

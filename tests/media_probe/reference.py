@@ -1,8 +1,8 @@
 """What of a body decodes, by the plainest use of FFmpeg: a process that is given paths and writes what it decoded.
 
 It reads one path a line and writes one line of JSON: milliseconds of the longest audio track, frames of the video
-track with the most of them. FFmpeg is not told the file's name, which go-livepeer does not tell it either. A body may
-end it, as may its limits.
+track with the most of them. FFmpeg does not know the file's name, as in go-livepeer. A body
+may end it, as may its limits.
 """
 
 from __future__ import annotations
@@ -17,13 +17,18 @@ from pathlib import Path
 import av
 import av.logging
 
+from proxy.media_probe.container import FORMATS
+
+RULES = {"format_whitelist": FORMATS}
+"""The containers that a gateway takes; FFmpeg has hundreds of others, of games above all."""
+
 
 def decoded(path: str) -> dict[str, int]:
     """Decode everything in `path`."""
     samples: dict[int, Counter[int]] = {}
     frames: Counter[int] = Counter()
     try:
-        with av.open(io.BytesIO(Path(path).read_bytes()), mode="r") as container:
+        with av.open(io.BytesIO(Path(path).read_bytes()), mode="r", options=RULES) as container:
             for stream in container.streams:
                 if isinstance(stream, av.AudioStream | av.VideoStream):
                     stream.codec_context.thread_count = 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
+
+import psutil
 
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, Verdict
 from proxy.media_probe.pool import ProbePool
@@ -59,3 +62,13 @@ class RunningProbe:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def gone(pids: list[int], seconds: float = 5) -> bool:
+    """Wait until no process of `pids` is left, not even as a zombie."""
+    end = time.monotonic() + seconds
+    while any(psutil.pid_exists(pid) for pid in pids):
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.01)
+    return True

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 ATTEMPTS = """
 import json, os, socket, subprocess, sys, threading
 from proxy.media_probe.confinement import confine
-given_up = confine(256 * 2**20)
+restrictions = confine(256 * 2**20)
 
 def refused(attempt):
     try:
@@ -56,7 +56,7 @@ attempts = {
     "raise": lambda: __import__("resource").setrlimit(__import__("resource").RLIMIT_NOFILE, (99, 99))
     if os.getuid() else (_ for _ in ()).throw(PermissionError),
 }
-print(json.dumps([given_up, {name: refused(attempt) for name, attempt in attempts.items()}]))
+print(json.dumps([restrictions, {name: refused(attempt) for name, attempt in attempts.items()}]))
 """
 
 
@@ -66,8 +66,8 @@ def run(script: str) -> subprocess.CompletedProcess[bytes]:
 
 def test_confined_process_can_do_nothing_but_compute() -> None:
     done = run(ATTEMPTS)
-    given_up, attempts = json.loads(done.stdout)
-    assert set(given_up) == {"core", "file_size", "processes", "open_files", "memory", "system_calls"}
+    restrictions, attempts = json.loads(done.stdout)
+    assert set(restrictions) == {"core", "file_size", "processes", "open_files", "memory", "system_calls"}
     assert "" not in attempts.values(), attempts
 
 

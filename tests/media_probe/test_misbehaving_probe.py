@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from middlewares.usage_tracker.media_probe import Verdict
@@ -19,7 +17,7 @@ from proxy.media_probe import pool as pool_module
 from proxy.media_probe.pool import ProbePool
 from proxy.media_probe.spool import SpoolFolder
 from tests.media_probe.fake_probe import REPLIES
-from tests.media_probe.running import measured
+from tests.media_probe.running import gone, measured
 
 CASES = Path(__file__).parent / "cases"
 BODY = (CASES / "adts.aac").read_bytes()
@@ -41,16 +39,6 @@ async def until_started(pool: ProbePool) -> None:
     """Wait for the first process."""
     while not pool.pids:  # noqa: ASYNC110 (the pool has no event for it)
         await asyncio.sleep(0.01)
-
-
-async def gone(pids: list[int], seconds: float = 5) -> bool:
-    """Wait until no process of `pids` is left, not even as a zombie."""
-    end = time.monotonic() + seconds
-    while any(psutil.pid_exists(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        await asyncio.sleep(0.01)
-    return True
 
 
 async def assert_measures(pool: ProbePool, spools: SpoolFolder) -> None:
@@ -75,7 +63,7 @@ async def test_nonsense(mode: str, pool: ProbePool, spools: SpoolFolder) -> None
     await assert_measures(pool, spools)
 
 
-async def test_word_that_nobody_asked_for(pool: ProbePool, spools: SpoolFolder) -> None:
+async def test_unexpected_message(pool: ProbePool, spools: SpoolFolder) -> None:
     """It is not taken for what is said of the next body."""
     misbehave("two-results")
     first = await measured(pool, spools, BODY)
@@ -205,41 +193,6 @@ async def test_cpu_time_ends_with_what_was_counted(spools: SpoolFolder) -> None:
     assert found.verdict is Verdict.GAVE_UP
     assert 5120 < found.milliseconds < 400 * 5120
     await pool.close()
-
-
-OWNER = """
-import asyncio, sys
-from pathlib import Path
-from middlewares.usage_tracker.media_probe import MediaKind
-from proxy.media_probe.pool import ProbePool
-from proxy.media_probe.spool import SpoolFolder
-
-async def main():
-    pool, spools = ProbePool(processes=2), SpoolFolder(Path(sys.argv[1]))
-    async def one():
-        spool = spools.open()
-        spool.write(Path(sys.argv[2]).read_bytes())
-        await pool.measure(MediaKind.AUDIO, spool)
-    await asyncio.gather(one(), one())
-    print(*pool.pids, flush=True)
-    await asyncio.sleep(600)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("stopped", [False, True])
-async def test_worker_that_is_killed_leaves_no_process(stopped: bool, tmp_path: Path) -> None:
-    """Not even one that was stopped, and so cannot notice."""
-    arguments = (str(tmp_path), str(CASES / "adts.aac"))
-    with subprocess.Popen([sys.executable, "-c", OWNER, *arguments], stdout=subprocess.PIPE) as owner:  # noqa: ASYNC220
-        assert owner.stdout is not None
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
-        assert len(pids) == 2
-        if stopped:
-            os.kill(pids[0], signal.SIGSTOP)
-        owner.kill()
-    assert await gone(pids)
 
 
 async def test_process_that_leaves_is_replaced_before_the_next_body(pool: ProbePool, spools: SpoolFolder) -> None:

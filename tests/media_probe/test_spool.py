@@ -48,7 +48,7 @@ async def test_a_long_body_leaves_the_memory_and_has_no_name(spools: SpoolFolder
 
 
 async def test_all_spools_together_are_bounded(tmp_path: Path) -> None:
-    """The one that goes beyond is given up; the others stay, and what it had is free again."""
+    """The one that goes beyond is dropped; the others stay, and what it had is free again."""
     spools = SpoolFolder(tmp_path, kept_bytes=1000 * KIB)
     kept = await spooled(spools, bytes(600 * KIB))
     lost = await spooled(spools, bytes(600 * KIB))
@@ -80,7 +80,7 @@ async def test_many_small_bodies_leave_a_crowded_memory(tmp_path: Path) -> None:
     spools.close()
 
 
-async def test_slow_disk_delays_nobody_and_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_disk_delays_nobody_and_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_go_on = threading.Event()
 
     def append(file: FileIO | None, data: bytearray, folder: Path) -> FileIO:
