@@ -1,0 +1,105 @@
+"""The port to the media probe: what an upload or a rendition holds, measured by FFmpeg outside the worker.
+
+The usage tracker writes a body into a `Spool` while it passes, and at settlement, in the background, hands the spool to
+a `MediaProbe`. Neither ever raises for what a client sent; where nothing could be measured, the caller estimates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class MediaKind(StrEnum):
+    """What a body is expected to be, which decides what is measured of it."""
+
+    AUDIO = "audio"
+    """A sound: the length of its longest audio track."""
+    SEGMENT = "segment"
+    """A video segment as a client pushes it: frames, rate, span and size of each video track."""
+    RENDITION = "rendition"
+    """A video segment as a gateway returns it; measured as a segment is."""
+
+
+class Verdict(StrEnum):
+    """How far a measurement may be relied on."""
+
+    MEASURED = "measured"
+    """Every frame was counted."""
+    GAVE_UP = "gave_up"
+    """A limit ended the work: `milliseconds` is a lower bound, what had been counted until then."""
+    UNREADABLE = "unreadable"
+    """FFmpeg finds nothing to decode in it, in any container that gateways take. A gateway decodes with FFmpeg, too,
+    and refuses it; where it succeeds all the same, the caller estimates."""
+    NOT_MEASURED = "not_measured"
+    """The probe was busy, broken or not given the body. It says nothing about the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTrack:
+    """One video track of a segment, counted by its coded frames."""
+
+    frames: int
+    frames_per_second: float
+    """Declared by the stream itself where that is believable, else by its time stamps."""
+    span_milliseconds: int
+    """First to last presentation time stamp plus one frame; jumps of more than ten seconds are left out."""
+    milliseconds: int
+    """The longer of the frames at their rate and the span."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaMeasure:
+    """What one body holds. Lengths are in milliseconds, rounded up."""
+
+    verdict: Verdict
+    milliseconds: int = 0
+    """Length of the longest track, from its frames: what is sold."""
+    container_milliseconds: int | None = None
+    """Duration that FFmpeg reads from the container alone, without seeking, as go-livepeer does (gateway contract
+    section 6.2); None where it finds none. The client can write there what it likes: for `network_units` only."""
+    video: tuple[VideoTrack, ...] = ()
+    audio_tracks: int = 0
+
+    @property
+    def reliable(self) -> bool:
+        """True if `milliseconds` is exact, so that its provenance is `measured`."""
+        return self.verdict is Verdict.MEASURED
+
+
+class Spool(Protocol):
+    """A copy of one body that is kept until it is measured."""
+
+    @property
+    def kept(self) -> bool:
+        """False once a byte could not be kept: the body is then not to be measured but estimated."""
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far, whether they were kept or not."""
+
+    def write(self, data: bytes) -> None:
+        """Keep `data`. Returns at once and never raises."""
+
+    async def contents(self) -> bytes | int | None:
+        """Return the body, or the descriptor of a file that holds it until `close`; None if it was not kept."""
+
+    def close(self) -> None:
+        """Free everything, in any state and any number of times."""
+
+
+class Spools(Protocol):
+    """Makes spools, and bounds what all of them keep together."""
+
+    def open(self) -> Spool:
+        """Return an empty spool."""
+
+
+class MediaProbe(Protocol):
+    """Measures what spools hold."""
+
+    async def measure(self, kind: MediaKind, spool: Spool) -> MediaMeasure:
+        """Return what the body in `spool` holds. Never raises for the body's sake; leaves the spool open."""
