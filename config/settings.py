@@ -21,6 +21,7 @@ from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings
 from config.live import WebhookSettings
+from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, LedgerSettings, Log, StoreSettings
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
     routing: Routing = Field(Routing(), description="Pools of gateways, and which request goes where.")
     edge: Edge = Field(Edge(), description="Bounds of a request, checked first.")
+    media: MediaSettings = Field(MediaSettings(), description="How uploaded sounds are measured.")
     control: ControlSettings = Field(
         ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
     )

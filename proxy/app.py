@@ -29,6 +29,7 @@ from middlewares.tenancy.middleware import TenancyMiddleware
 from middlewares.tenancy.names import for_caller
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
+from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
 from proxy.api.address_limit import AddressLimit
 from proxy.api.application import ROUTES, control_application
@@ -65,6 +66,7 @@ def pipeline(
     *,
     credentials: CredentialCache,
     ledger: Ledger,
+    media: MediaTools,
     sessions: Sessions,
     streams: ByocStreams,
     affinity_table: AffinityTable,
@@ -83,7 +85,7 @@ def pipeline(
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.
-        partial(UsageTrackerMiddleware, ledger=ledger),
+        partial(UsageTrackerMiddleware, ledger=ledger, media=media),
         # Inside the stage that settles: the session of a stream takes over the hold of its start.
         partial(ByocStreamMiddleware, streams=streams),
         # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is

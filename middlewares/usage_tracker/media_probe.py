@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class MediaKind(StrEnum):
@@ -103,3 +103,25 @@ class MediaProbe(Protocol):
 
     async def measure(self, kind: MediaKind, spool: Spool) -> MediaMeasure:
         """Return what the body in `spool` holds. Never raises for the body's sake; leaves the spool open."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTools:
+    """What a meter of media needs of the rest of the house."""
+
+    spools: Spools
+    probe: MediaProbe
+
+
+@runtime_checkable
+class MediaMeter(Protocol):
+    """A meter whose uploads are measured outside the worker, while the gateway works on them."""
+
+    def request_complete(self) -> None:
+        """Begin to measure: the last byte of the request body has passed."""
+
+    async def measured(self) -> None:
+        """Return once everything that was begun is measured, within the probe's own bounds."""
+
+    def close(self) -> None:
+        """Free everything; a measurement that is still under way is given up."""

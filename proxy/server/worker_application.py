@@ -18,10 +18,13 @@ from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.fleet import Fleet
+from middlewares.usage_tracker.media_probe import MediaTools
 from proxy.app import pipeline, public_application
 from proxy.forwarding.forwarder import Forwarder
 from proxy.identity.authentication import Authentication
 from proxy.identity.principal_resolver import PrincipalResolver
+from proxy.media_probe.pool import ProbePool
+from proxy.media_probe.spool import SpoolFolder
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
@@ -54,11 +57,18 @@ class WorkerApplication:
             pools = {url: _connection_pool(gateway) for url, gateway in gateways.items()}
             hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
             metrics = RequestMetrics()
+            spools = SpoolFolder(settings.data_dir / "spool", kept_bytes=settings.media.spool_bytes)
+            probe = ProbePool(
+                processes=settings.media.processes,
+                cpu_seconds=settings.media.cpu_seconds,
+                memory_bytes=settings.media.memory_bytes,
+            )
             stages = pipeline(
                 Forwarder(pools, hosts, fleet, settings.routing),
                 settings,
                 credentials=authentication.credentials,
                 ledger=ledger,
+                media=MediaTools(spools, probe),
                 sessions=sessions_of(settings.webhooks, store, keys),
                 streams=streams,
                 affinity_table=affinity_table,
@@ -78,6 +88,8 @@ class WorkerApplication:
                 await affinity_table.drain()
                 await ledger.drain()
                 ledger.close()
+                await probe.close()
+                spools.close()
                 for pool in pools.values():
                     pool.close()
 

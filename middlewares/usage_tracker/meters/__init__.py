@@ -8,6 +8,7 @@ from config.plans import Plan
 from middlewares.exchange import Exchange
 from middlewares.routing.route import RouteTableError
 from middlewares.routing.traits import Measure
+from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.meters import json_responses
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.meters.base import Meter
@@ -23,9 +24,14 @@ from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 __all__ = ["Meter", "meter_for"]
 
 
-def meter_for(exchange: Exchange) -> Meter:
-    """Return a new meter for an exchange whose route is known and which was admitted."""
+def meter_for(exchange: Exchange, media: MediaTools | None = None) -> Meter:
+    """Return a new meter for an exchange whose route is known and which was admitted.
+
+    Without `media` the length of sounds is estimated.
+    """
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
+    if exchange.route.meter is Measure.AUDIO:
+        return AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second, media)
     return _METERS[exchange.route.meter](exchange)
 
 
@@ -45,7 +51,6 @@ _METERS: dict[Measure, Callable[[Exchange], Meter]] = {
     Measure.CAPTION: _pictures(json_responses.text),
     Measure.VIDEO: lambda exchange: VideoMeter(exchange.headers),
     Measure.VIDEO_RESULT: lambda exchange: VideoResultMeter(),
-    Measure.AUDIO: lambda exchange: AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second),
     Measure.TOKENS: lambda exchange: LlmMeter(exchange.declared),
     Measure.CHARACTERS: lambda exchange: SpeechMeter(exchange.declared),
     Measure.RENDITIONS: lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
@@ -54,5 +59,5 @@ _METERS: dict[Measure, Callable[[Exchange], Meter]] = {
     Measure.REQUESTS: lambda exchange: CountMeter(),
 }
 
-if missing := set(Measure) - _METERS.keys():
+if missing := set(Measure) - _METERS.keys() - {Measure.AUDIO}:
     raise RouteTableError(f"nothing measures {', '.join(sorted(missing))}")

@@ -121,37 +121,6 @@ def test_fetching_an_asynchronous_video_uses_nothing(status: int, response: obje
     assert meter.usage() == Usage(complete=complete)
 
 
-@pytest.mark.parametrize("name", media_files.ONE_PER_CONTAINER)
-def test_audio_to_text_counts_the_sound_that_was_sent(name: str) -> None:
-    body = form(
-        media_files.one_per_container()[name], name="audio", return_timestamps="true", metadata='{"duration":"1"}'
-    )
-    found = upload(Workload.AUDIO_TO_TEXT, [body])
-    assert abs(found.units[Unit.MILLISECONDS] - 1000 * media_files.seconds(name)) < 50
-    assert found.provenance == {Unit.MILLISECONDS: MEASURED, Unit.REQUESTS: MEASURED}
-
-
-@pytest.mark.parametrize("name", media_files.UNSUPPORTED_SOUNDS)
-def test_sound_that_cannot_be_read_lasts_as_its_size_suggests(name: str) -> None:
-    data = media_files.unsupported_sounds()[name]
-    found = upload(Workload.AUDIO_TO_TEXT, [form(data, name="audio")])
-    assert (found.units[Unit.MILLISECONDS], found.provenance[Unit.MILLISECONDS]) == (len(data), ESTIMATED)
-
-
-def test_sound_that_says_it_lasts_for_years_is_not_believed() -> None:
-    """Nor billed as nothing, for being more than a counter holds."""
-    wav = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x50\0\0\0" + (1).to_bytes(4, "little") * 2 + bytes(4) + b"data\0\0\0\0"
-    data = wav + bytes(2_000)
-    found = upload(Workload.AUDIO_TO_TEXT, [form(data, name="audio")])
-    assert found.units[Unit.MILLISECONDS] == 2_000 * 1_000
-    frames = bytearray(media_files.one_per_container()["times-last.m4a"])
-    place = frames.index(b"stts") + 16
-    frames[place : place + 4] = b"\xff\xff\xff\xff"
-    found = upload(Workload.AUDIO_TO_TEXT, [form(bytes(frames), name="audio")])
-    assert found.provenance[Unit.MILLISECONDS] is ESTIMATED
-    assert found.units[Unit.MILLISECONDS] == len(frames)
-
-
 @pytest.mark.parametrize("text", ["", "hello", "çà va 👍"])
 def test_text_to_speech_counts_characters(text: str) -> None:
     declared = Declaration(units={Unit.CHARACTERS: len(text)}, document={"text": text})
@@ -199,9 +168,3 @@ def test_cuts_do_not_matter_to_pictures(data: st.DataObject, name: str) -> None:
     body = form(media_files.pictures(333, 77)[name], prompt="p", num_images_per_prompt="2")
     for workload in PICTURE_WORKLOADS:
         assert upload(workload, data.draw(cuts(body))) == upload(workload, [body])
-
-
-@given(st.data(), st.sampled_from(media_files.ONE_PER_CONTAINER))
-def test_cuts_do_not_matter_to_sounds(data: st.DataObject, name: str) -> None:
-    body = form(media_files.one_per_container()[name], name="audio")
-    assert upload(Workload.AUDIO_TO_TEXT, data.draw(cuts(body))) == upload(Workload.AUDIO_TO_TEXT, [body])
