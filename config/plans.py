@@ -52,7 +52,7 @@ class Unreadable(Model):
         1_048_576, description="Pixels (width times height) of an image that is no PNG, JPEG, WebP or GIF."
     )
     audio_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
-        4_000, description="Bytes that count as a second of audio that is no WAV, FLAC, MP3, Ogg or MP4."
+        4_000, description="Bytes that count as a second of audio that cannot be measured."
     )
 
 

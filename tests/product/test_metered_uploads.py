@@ -158,11 +158,16 @@ async def test_audio_is_sold_by_its_own_length(deployment: Deployment, web: http
     assert event["network_units"] == 7_000
 
 
+async def test_a_sound_in_any_container_is_sold_by_its_frames(deployment: Deployment, web: httpx.AsyncClient) -> None:
+    """Containers that a gateway takes and that no header of ours was made for."""
+    for name, data in media_files.other_sounds().items():
+        response, event = await send_billed(deployment, web, "/audio-to-text", plan="guessing", **file("audio", data))
+        assert response.status_code == 200, name
+        assert event["provenance"]["milliseconds"] == "measured", name
+        assert 1_950 < event["units"]["milliseconds"] < 2_100, name
+
+
 async def test_what_cannot_be_read_is_sold_by_the_plans_rule(deployment: Deployment, web: httpx.AsyncClient) -> None:
-    sound = b"no sound at all" * 100
-    response, event = await send_billed(deployment, web, "/audio-to-text", plan="guessing", **file("audio", sound))
-    assert response.status_code == 200
-    assert (event["units"]["milliseconds"], event["provenance"]["milliseconds"]) == (2 * len(sound), "estimated")
     response, event = await send_billed(
         deployment, web, "/image-to-text", plan="guessing", **file("image", b"BM" + bytes(60))
     )

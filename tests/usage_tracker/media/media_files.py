@@ -34,8 +34,8 @@ SOUNDS: dict[str, tuple[str, ...]] = {
 """Encoder options by file name."""
 ONE_PER_CONTAINER = ("pcm.wav", "plain.flac", "counted.mp3", "opus.ogg", "times-last.m4a")
 """One sound of each container."""
-UNSUPPORTED_SOUNDS: dict[str, tuple[str, ...]] = {"sound.webm": (), "sound.aac": ()}
-"""Sounds in containers that are not supported."""
+OTHER_SOUNDS: dict[str, tuple[str, ...]] = {"sound.webm": (), "sound.aac": ()}
+"""Sounds in further containers that a gateway takes."""
 PICTURES: dict[str, tuple[str, ...]] = {
     "rgb.png": ("-pix_fmt", "rgb24"),
     "grey.png": ("-pix_fmt", "gray"),
@@ -87,9 +87,9 @@ def short_sounds() -> dict[str, bytes]:
     return _encoded("sine=frequency=440:sample_rate=16000:duration=0.5", False, chosen)
 
 
-def unsupported_sounds() -> dict[str, bytes]:
-    """Return the sounds of `UNSUPPORTED_SOUNDS`."""
-    return _encoded("sine=frequency=440:duration=2", False, tuple(UNSUPPORTED_SOUNDS.items()))
+def other_sounds() -> dict[str, bytes]:
+    """Return the sounds of `OTHER_SOUNDS`."""
+    return _encoded("sine=frequency=440:duration=2", False, tuple(OTHER_SOUNDS.items()))
 
 
 def pictures(width: int, height: int) -> dict[str, bytes]:
