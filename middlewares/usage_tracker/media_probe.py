@@ -30,8 +30,8 @@ class Verdict(StrEnum):
     GAVE_UP = "gave_up"
     """A limit ended the work: `milliseconds` is a lower bound, what had been counted until then."""
     UNREADABLE = "unreadable"
-    """FFmpeg finds nothing to decode in it, in any container that gateways take. A gateway decodes with FFmpeg, too, and
-    refuses it; where it succeeds all the same, the caller estimates."""
+    """FFmpeg finds nothing to decode in it, in any container that gateways take. Their own FFmpeg will refuse it, too;
+    where a gateway succeeds all the same, the caller estimates."""
     NOT_MEASURED = "not_measured"
     """The probe was busy, broken or not given the body. It says nothing about the body."""
 
