@@ -24,6 +24,9 @@ from typing import Any
 
 import av
 import av.logging
+import av.subtitles.codeccontext  # PyAV would load these at the first subtitle, when no file can be opened any more
+import av.subtitles.stream
+import av.subtitles.subtitle
 
 from proxy.media_probe.budget import Budget, OutOfBudget
 from proxy.media_probe.confinement import confine, die_with_parent, renew_cpu_seconds

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from middlewares.usage_tracker.media_probe import MediaKind
 from tests.media_probe.ffmpeg import counted, ffmpeg, needs_ffmpeg, run, sound
 from tests.media_probe.running import RunningProbe
 
@@ -157,3 +158,20 @@ def test_a_cover_picture_is_no_video(probe: RunningProbe, tmp_path: Path) -> Non
     inputs = ("-f", "lavfi", "-i", "sine=duration=3", "-i", str(cover), "-map", "0", "-map", "1")
     body = ffmpeg(tmp_path / "cover.mp3", *inputs, "-c:a", "libmp3lame", "-c:v", "copy")
     assert 3000 <= probe.length(body) <= 3000 + 4 * 26.2
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4"])
+def test_sound_among_streams_of_other_kinds(name: str, probe: RunningProbe, tmp_path: Path) -> None:
+    """Pictures, subtitles, data and attachments are not in the way."""
+    words, font = tmp_path / "words.srt", tmp_path / "font.ttf"
+    words.write_text("1\n00:00:00,000 --> 00:00:02,000\nwords\n")
+    font.write_bytes(bytes(100))
+    inputs = ("-f", "lavfi", "-i", "testsrc=size=64x64:duration=1", "-f", "lavfi", "-i", "sine=duration=3")
+    other = {
+        "film.mkv": ("-c:s", "srt", "-attach", str(font), "-metadata:s:t", "mimetype=font/ttf"),
+        "film.mp4": ("-c:s", "mov_text", "-timecode", "00:00:00:00"),
+    }[name]
+    every = ("-i", str(words), "-map", "0", "-map", "1", "-map", "2", "-c:a", "aac")
+    body = ffmpeg(tmp_path / name, *inputs, *every, *other)
+    assert 3000 <= probe.length(body) <= 3000 + 3 * 23.3
+    assert probe.measure(body, MediaKind.SEGMENT).milliseconds == 1000
