@@ -85,6 +85,13 @@ class Auth(Model):
     grace_seconds: float = Field(
         300, ge=0, le=86_400, description="Seconds that known keys keep working while Redis is unreachable."
     )
+    failures_per_minute: int = Field(
+        30,
+        ge=1,
+        le=1_000_000,
+        description="Refused credentials (401) of one client address (IPv6: one /64 network) in 60 s, for each worker; "
+        "past it they get 429. A credential that is good still passes.",
+    )
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
 
 

@@ -146,13 +146,13 @@ def _secret_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[
     problems: list[Problem] = []
     for variable in sorted(secret_variables()):
         path = environment.get(variable + "_FILE")
-        if path is None:
+        if not path:  # an empty variable counts as unset, as it does for every setting
             continue
-        if variable in environment:
+        if environment.get(variable):
             problems.append(Problem(variable, f"is given, and {variable}_FILE as well; keep one"))
             continue
         try:
-            value: Any = Path(path).read_text(encoding="utf-8").strip()
+            value: Any = Path(path).read_text(encoding="utf-8-sig").strip()  # editors leave a BOM
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             problems.append(Problem(f"{variable}_FILE", f"cannot be read: {reason}"))

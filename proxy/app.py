@@ -10,6 +10,7 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
+from middlewares.auth.failure_limit import FailureLimit
 from middlewares.auth.middleware import AuthMiddleware
 from middlewares.auth.ports import CredentialCache
 from middlewares.edge.middleware import EdgeMiddleware
@@ -79,7 +80,11 @@ def pipeline(
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
         partial(EdgeMiddleware, settings=settings.edge),
         # Before a body is read: a request without a valid credential costs a hash, not memory.
-        partial(AuthMiddleware, credentials=credentials),
+        partial(
+            AuthMiddleware,
+            credentials=credentials,
+            failure_limit=FailureLimit(settings.auth.failures_per_minute),
+        ),
         # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
         # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.

@@ -85,8 +85,10 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
     """Return True if `stored` is the hash of `secret`, in time that does not depend on where they differ.
 
     A hash made without a pepper stays good after one is configured; one made with a pepper needs that very pepper.
+    Both are made, so that the time does not tell which of them is stored.
     """
-    made = hash_secret(secret, None if stored.startswith(f"{_PLAIN}:") else pepper)
+    plain, peppered = hash_secret(secret, None), hash_secret(secret, pepper)
+    made = plain if stored.startswith(f"{_PLAIN}:") else peppered
     return hmac.compare_digest(made.encode(), stored.encode())
 
 

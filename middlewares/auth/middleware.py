@@ -5,6 +5,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from middlewares.auth.failure_limit import FailureLimit
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import Denial, Grant, Network, Verdict
 from middlewares.exchange import Exchange, Headers, Refusal
@@ -17,20 +18,27 @@ _RETRY_SECONDS = b"1"
 class AuthMiddleware:
     """Sets `exchange.principal`, or refuses: 401 unknown, 403 not allowed, 503 while the store is unreachable.
 
-    The credential is read from the client's own headers; edge has removed it from those for the gateway.
+    What would be 401 is 429 where its address has sent too many refused credentials. The credential is read from the
+    client's own headers; edge has removed it from those for the gateway.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: CredentialCache) -> None:
+    def __init__(self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: FailureLimit) -> None:
         self.app = app
         self.credentials = credentials
+        self.failure_limit = failure_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["tollgate.exchange"]
-        credential = presented(scope["headers"])
-        admit(self.credentials.cached(credential) or await self._judge(credential), exchange)
+        try:
+            credential = presented(scope["headers"])
+            admit(self.credentials.cached(credential) or await self._judge(credential), exchange)
+        except Refusal as refusal:
+            if refusal.status == 401 and refusal.code != "missing_credentials":
+                self.failure_limit.count(exchange.client_address)
+            raise
         await self.app(scope, receive, send)
 
     async def _judge(self, credential: bytes) -> Verdict:

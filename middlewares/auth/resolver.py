@@ -1,5 +1,6 @@
 """Judges credentials by the records, without a cache; `cache.CachedCredentials` is put before it."""
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -17,7 +18,6 @@ from middlewares.exchange import Principal
 
 _KEY_PREFIX = b"tgk_"
 _INVALID = Denial(401, "invalid_credentials", "The credential is malformed, unknown or wrong.", memorable=False)
-_NO_SECRET = hash_secret(b"", None)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
@@ -39,6 +39,8 @@ class CredentialResolver:
         self._verifier = verifier
         self._pepper = pepper
         self._clock = clock
+        self._no_hash = hash_secret(secrets.token_bytes(32), pepper)
+        """What the secret of an unknown key is compared with: a hash like those that are stored, of no key."""
 
     async def judge(self, credential: bytes) -> Verdict:
         """Return the verdict. Malformed credentials are denied without a lookup. Raises `StoreError`."""
@@ -53,8 +55,8 @@ class CredentialResolver:
         if key is None:
             return _INVALID
         record = await self._directory.key(key.key_id)
-        # An unknown id costs a comparison, too, so that its response takes no less time than that of a wrong secret.
-        good = matches(key.secret, record.hash if record else _NO_SECRET, self._pepper)
+        # An unknown id costs the same comparison, so that its response takes no less time than that of a wrong secret.
+        good = matches(key.secret, record.hash if record else self._no_hash, self._pepper)
         if record is None or not good:
             return replace(_INVALID, rests_on=(RecordRef("key", key.key_id),), memorable=True)
         return await self._judge_record(record)

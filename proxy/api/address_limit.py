@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 
+from middlewares.client_network import client_network
 from middlewares.exchange import Refusal
 from middlewares.ledger.admission.sliding_window import SlidingWindow
 
@@ -15,7 +15,6 @@ SLOT_MS = 1_000
 """Width of one of the window's 60 slots, in milliseconds: the window is a minute."""
 MAX_ADDRESSES = 10_000
 """Addresses whose requests are counted; past that, the one that was silent for the longest is forgotten."""
-_IPV6_INTERFACE_BITS = 64
 
 
 class AddressLimit:
@@ -61,16 +60,3 @@ class AddressLimit:
                 "violated-policies": [POLICY],
             },
         )
-
-
-def client_network(address: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 network that an IPv6 client has to itself."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:  # a peer on a unix socket has none
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return f"{IPv6Address(int(parsed) >> _IPV6_INTERFACE_BITS << _IPV6_INTERFACE_BITS)}/64"

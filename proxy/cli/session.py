@@ -43,8 +43,8 @@ class CommandSession:
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:
     """Open the store of `settings` (else of the loaded ones), do the work, close it.
 
-    End the command with one line: exit code 3 if Redis cannot be reached, 1 if a record does not exist. Wrong
-    configuration raises `ConfigError`, which `main` reports.
+    End the command with one line: exit code 3 if Redis cannot be reached, 1 if a record does not exist. Configuration
+    that is wrong, or that the data in Redis was not written under, raises `ConfigError`, which `main` reports.
     """
     from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
 
@@ -62,15 +62,10 @@ async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Se
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
     from proxy.control.users import Users  # noqa: PLC0415
-    from proxy.store.store import Store  # noqa: PLC0415
+    from proxy.store.configured import open_store  # noqa: PLC0415
 
-    url, pepper = settings.redis_url, pepper_of(settings.auth)
-    async with await Store.open(
-        url.get_secret_value() if url else None,
-        settings.data_dir,
-        deadline=settings.store.deadline_seconds,
-        control_timeout=settings.store.control_timeout_seconds,
-    ) as store:
+    pepper = pepper_of(settings.auth)
+    async with await open_store(settings) as store:
         redis = store.redis
         return await work(CommandSession(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))
 

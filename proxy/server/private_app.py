@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middlewares.exchange import Exchange
+from proxy.api.request_body import BoundedBody
 
 Exposition = Callable[[], tuple[str, bytes]]
 """Returns content type and text of all metrics."""
@@ -16,7 +21,13 @@ Readiness = Callable[[], Awaitable[str]]
 """Returns why Tollgate is not ready; empty when it is."""
 
 
-def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[Route] = ()) -> Starlette:
+MAX_BODY_BYTES = 1024 * 1024
+"""Largest request body; the largest one is a heartbeat's list of streams."""
+BODY_SECONDS = 10.0
+"""Seconds for a whole request body, from its first read on."""
+
+
+def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[Route] = ()) -> ASGIApp:
     """Return the application of the private listener.
 
     It serves `/metrics`, `/livez` (200: the process runs), `/readyz` (200: send it requests) and `webhooks`.
@@ -35,4 +46,20 @@ def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[R
             return JSONResponse({"status": "unready", "reason": reason}, 503)
         return JSONResponse({"status": "ready"})
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready), *webhooks])
+    routes = [Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready), *webhooks]
+    return BodyBounds(Starlette(routes=routes))
+
+
+class BodyBounds:
+    """Bound the bodies of requests in size and time: a read past them raises `Refusal`, which the webhooks answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        exchange = Exchange("", time.monotonic(), scope["method"], scope["path"])
+        body = BoundedBody(exchange, receive, max_bytes=MAX_BODY_BYTES, seconds=BODY_SECONDS)
+        await self.app(scope, body.receive, send)

@@ -9,17 +9,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp
 
+from config.access import Edge
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition
 from middlewares.store import StoreError
-from proxy.server.http import bind, server, url_of
+from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
 from proxy.server.private_app import admin_app
+from proxy.server.protocol import protocol_class
 from proxy.server.workers import Workers
-from proxy.store.configured import redis_keys
+from proxy.store.configured import check_fingerprint, claim_fingerprint, redis_keys
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
 
@@ -44,7 +46,7 @@ class Supervisor:
     async def run(self, on_ready: Callable[[str], Awaitable[None]]) -> None:
         """Serve until SIGTERM or SIGINT. `on_ready` is called with the public origin once requests are taken.
 
-        Raises `CannotListen`, `WorkerFailed` or `StoreError` where Tollgate cannot start.
+        Raises `CannotListen`, `WorkerFailed`, `StoreError` or `ConfigError` where Tollgate cannot start.
         """
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -52,13 +54,14 @@ class Supervisor:
             private = stack.enter_context(_bind(settings.admin_listen, "admin_listen"))
             self._maintenance = await stack.enter_async_context(LedgerMaintenance.open(settings))
             store = self._maintenance.store
+            await claim_fingerprint(store, settings)
             self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
             await self._webhooks.configure(settings)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
-            admin = server(private_app, HttpToolsProtocol, grace_seconds=1)
+            admin = private_server(private_app, settings.edge)
             serving = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
             log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
@@ -80,14 +83,20 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """Handle SIGHUP: replace the workers one by one, if the new configuration is valid."""
+        """Handle SIGHUP."""
+        self._reloading = asyncio.create_task(self._reload_checked())
+
+    async def _reload_checked(self) -> None:
+        """Replace the workers one by one, if the new configuration is valid and fits the data in Redis."""
         try:
             settings = load()
-        except ConfigError as error:
-            log.error("reload_refused", problems=[str(problem) for problem in error.problems])
+            await check_fingerprint(self._maintenance.store, settings)
+        except (ConfigError, StoreError) as error:
+            problems = error.problems if isinstance(error, ConfigError) else [error]
+            log.error("reload_refused", problems=[str(problem) for problem in problems])
             return
         self._workers.restart()
-        self._reconfiguring = asyncio.create_task(self._webhooks.configure(settings))
+        await self._webhooks.configure(settings)
 
     async def _drain(self) -> None:
         log.info("draining")
@@ -107,6 +116,11 @@ class Supervisor:
         except StoreError as error:
             return f"Redis is not available: {error}"
         return ""
+
+
+def private_server(app: ASGIApp, edge: Edge) -> Server:
+    """Return the server of the private listener; the heads of its requests have the bounds of the public one."""
+    return server(app, protocol_class(edge), grace_seconds=1)
 
 
 def _bind(address: str, setting: str) -> socket.socket:

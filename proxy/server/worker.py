@@ -21,6 +21,7 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
+from proxy.server import metric_files
 from proxy.server.http import server
 from proxy.server.protocol import protocol_class
 from proxy.server.worker_application import WorkerApplication
@@ -38,10 +39,11 @@ def main() -> None:
         settings = load()
     except ConfigError as error:
         sys.exit(f"tollgate: the configuration cannot be used:\n{error}")
+    metric_files.own_inherited()  # as long as this process writes to them, also when its supervisor was killed
     configure_logging(settings.log.level)
     try:
         uvloop.run(_serve(settings, socket.socket(fileno=listener_fd), ready_fd))
-    except StoreError as error:
+    except (StoreError, ConfigError) as error:
         sys.exit(f"tollgate: {error}")
 
 

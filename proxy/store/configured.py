@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisClusterException, RedisError
 
 from config.settings import Settings
 from middlewares.ledger.redis_keys import RedisKeys
+from middlewares.store import StoreUnavailable
+from proxy.store import fingerprint
 from proxy.store.address import Address, Topology
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
@@ -17,9 +21,12 @@ async def open_store(
     on_state: Callable[[NodeChange], None] = lambda _: None,
     on_new_server: Callable[[], None] = lambda: None,
 ) -> Store:
-    """Open the store of these settings; the callbacks are those of `Store.open`. Raises `StoreError`."""
+    """Open the store of these settings; the callbacks are those of `Store.open`.
+
+    Raises `StoreError`, and `ConfigError` where the data in it was written under other settings.
+    """
     url = settings.redis_url
-    return await Store.open(
+    store = await Store.open(
         url.get_secret_value() if url else None,
         settings.data_dir,
         deadline=settings.store.deadline_seconds,
@@ -27,6 +34,29 @@ async def open_store(
         on_state=on_state,
         on_new_server=on_new_server,
     )
+    try:
+        await check_fingerprint(store, settings)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def check_fingerprint(store: Store, settings: Settings) -> None:
+    """Raise `ConfigError` if the data in `store` was written under other settings. Raises `StoreError`."""
+    await _or_unavailable(fingerprint.check(store.redis, settings))
+
+
+async def claim_fingerprint(store: Store, settings: Settings) -> None:
+    """Keep the fingerprint of these settings with data that has none yet. Raises as `check_fingerprint`."""
+    await _or_unavailable(fingerprint.claim(store.redis, settings))
+
+
+async def _or_unavailable(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except (RedisError, RedisClusterException, OSError) as error:
+        raise StoreUnavailable(f"the fingerprint of the data in Redis cannot be read: {error}") from None
 
 
 def redis_keys(settings: Settings) -> RedisKeys:

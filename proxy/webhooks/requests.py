@@ -82,4 +82,4 @@ def credential_of(query: dict[str, str]) -> bytes | None:
 def refusal_response(refusal: Refusal) -> Response:
     """Return the response for `refusal`: a gateway closes the stream on any status but a success, and logs the body."""
     content: dict[str, Any] = {"code": refusal.code, "detail": refusal.detail}
-    return JSONResponse(content, refusal.status)
+    return JSONResponse(content, refusal.status, {"connection": "close"} if refusal.close else None)

@@ -14,8 +14,9 @@ from starlette.routing import Route
 from config.access import Edge
 from config.control import ControlSettings
 from config.settings import Settings
+from middlewares.client_network import client_network
 from middlewares.exchange import Refusal
-from proxy.api.address_limit import AddressLimit, client_network
+from proxy.api.address_limit import AddressLimit
 from tests.api.server_fixture import Served, serving
 from tests.support.raw_http import RawConnection, chunk, request
 

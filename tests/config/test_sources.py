@@ -88,6 +88,28 @@ class TestSecretFiles:
         assert settings.auth.key_pepper.get_secret_value() == "salt and pepper"
         assert settings.auth.cache_seconds == 5
 
+    @pytest.mark.parametrize("written", [b"\xef\xbb\xbfsalt", b"salt\r\n", b"\xef\xbb\xbfsalt\r\n", b"salt\n\n"])
+    def test_a_byte_order_mark_and_line_ends_are_no_part_of_a_secret(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes
+    ) -> None:
+        (tmp_path / "pepper").write_bytes(written)
+        monkeypatch.setenv("TOLLGATE_AUTH__KEY_PEPPER_FILE", str(tmp_path / "pepper"))
+        pepper = load().auth.key_pepper
+        assert pepper is not None
+        assert pepper.get_secret_value() == "salt"
+
+    def test_an_empty_variable_counts_as_unset_in_either_form(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TOLLGATE_AUTH__KEY_PEPPER_FILE", "")
+        assert load().auth.key_pepper is None
+        (tmp_path / "url").write_text("redis://a")
+        monkeypatch.setenv("TOLLGATE_REDIS_URL", "")
+        monkeypatch.setenv("TOLLGATE_REDIS_URL_FILE", str(tmp_path / "url"))
+        url = load().redis_url
+        assert url is not None
+        assert url.get_secret_value() == "redis://a"
+
     def test_a_missing_file_is_named(self, problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TOLLGATE_REDIS_URL_FILE", "/nowhere/at/all")
         assert problems("") == {"TOLLGATE_REDIS_URL_FILE": "cannot be read: No such file or directory"}

@@ -29,7 +29,7 @@ LIVEPEER_FLAGS = frozenset(
 """Flags of a stock gateway that blocks use (gateway contract sections 5 and 8)."""
 WRAPPERS = frozenset({"docker", "systemd-run"})
 """Programs that may run `tollgate` for somebody."""
-FOREIGN = frozenset({"cp", "export", "journalctl", "pip", "systemctl"})
+FOREIGN = frozenset({"chmod", "cp", "export", "install", "journalctl", "pip", "printf", "systemctl"})
 """Programs whose own arguments are not ours to check, but for files and variables."""
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)

@@ -3,6 +3,7 @@
 import configparser
 import json
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -109,6 +110,30 @@ def test_compose_publishes_no_private_listener_and_mounts_what_exists() -> None:
         for volume in service["volumes"]:
             source = volume.partition(":")[0]
             assert source in load("compose.yaml")["volumes"] or (DEPLOY / source).exists()
+
+
+def test_redis_of_compose_has_a_password_from_a_file_and_a_network_of_its_own() -> None:
+    compose = load("compose.yaml")
+    services = compose["services"]
+    tollgate, redis = services["tollgate"], services["redis"]
+    assert compose["networks"]["store"] == {"internal": True}
+    assert redis["networks"] == ["store"]
+    assert "ports" not in redis
+    assert {name for name, service in services.items() if "store" in service["networks"]} == {"tollgate", "redis"}
+    assert tollgate["secrets"] == redis["secrets"] == ["redis_url"]
+    assert compose["secrets"] == {"redis_url": {"file": "/etc/tollgate/redis_url"}}
+    assert tollgate["environment"]["TOLLGATE_REDIS_URL_FILE"] == "/run/secrets/redis_url"
+    assert "TOLLGATE_REDIS_URL" not in tollgate["environment"]
+
+
+def test_redis_of_compose_takes_the_password_of_the_address() -> None:
+    redis = load("compose.yaml")["services"]["redis"]
+    for script, said in ((redis["command"][2], "requirepass 5ecret"), (redis["healthcheck"]["test"][1], "5ecret")):
+        [program] = re.findall(r"sed -n '([^']*)'", script)
+        address = b"redis://:5ecret@redis:6379/0"
+        done = subprocess.run(["sed", "-n", program], input=address, capture_output=True, check=True)
+        assert done.stdout.decode().strip() == said
+    assert "--requirepass" not in redis["command"][2]
 
 
 def test_the_image_is_lean_and_runs_as_nobody() -> None:

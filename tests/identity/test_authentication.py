@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from config.access import Auth, Issuer
 from config.plans import BUILT_IN_PLANS
 from config.workloads import Workload
+from middlewares.auth.failure_limit import FailureLimit
 from middlewares.auth.keys import mint_key
 from middlewares.auth.middleware import AuthMiddleware
 from middlewares.auth.records import UserRecord
@@ -59,7 +60,9 @@ class AuthStage:
             "headers": [(b"host", b"tollgate"), (b"authorization", b"Bearer " + text)],
             "tollgate.exchange": exchange,
         }
-        await AuthMiddleware(self._inner, credentials=self.authentication.credentials)(scope, _receive, _send)
+        await AuthMiddleware(
+            self._inner, credentials=self.authentication.credentials, failure_limit=FailureLimit(1_000)
+        )(scope, _receive, _send)
         assert self.passed[-1] is exchange
         assert exchange.principal is not None
         return exchange.principal

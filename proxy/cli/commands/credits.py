@@ -103,12 +103,14 @@ def _use_wallet(
 
     async def work(session: CommandSession) -> Balance:
         from proxy.control.records import UnknownRecord  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
+        from proxy.store.configured import claim_fingerprint, redis_keys  # noqa: PLC0415
 
         await session.apps.require(app_id)
         ours = user is not None and user.startswith("usr_")  # any other is known only to an issuer of tokens
         if user is not None and ours and await session.users.get(app_id, user) is None:
             raise UnknownRecord(RecordRef("user", user))
+        if reference is not None:  # a change: money is kept under a hash tag, perhaps before the first server starts
+            await claim_fingerprint(session.store, settings)
         return await action(session.store, redis_keys(settings))
 
     try:

@@ -41,9 +41,14 @@ async def _nothing(_: str) -> None:
 
 
 def run(settings: Settings, listening: Listening = _nothing) -> None:
-    """Run the supervisor. Exit with code 1 and one line if it cannot start."""
+    """Run the supervisor. Exit with code 1 and one line if it cannot start.
+
+    Raises `ConfigError` for a `data_dir` that cannot be used, and for settings that do not fit the data in Redis.
+    """
+    from proxy.cli.data_dir import require_data_dir  # noqa: PLC0415
     from proxy.server import metric_files  # noqa: PLC0415
 
+    require_data_dir(settings)
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client
 
     from middlewares.response.log import configure_logging  # noqa: PLC0415

@@ -38,7 +38,7 @@ class ReceiverHeaders:
         if self._file is None:
             return self._fixed
         try:
-            lines = self._file.read_text(errors="replace").splitlines()
+            lines = self._file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError as error:
             raise BadHeader(f"{self._file}: {error.strerror}") from None
         return self._fixed | dict(parse(line) for line in lines if line.strip())
