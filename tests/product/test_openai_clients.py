@@ -17,7 +17,7 @@ PLANS = {
     "short": {"max_tokens": {"default": 3, "max": 6}},
     "one-a-minute": {"limits": {"app": {"requests_per_minute": 1}}},
 }
-MODELS = {"default_models": {"llm": "house"}, "chats": {"max_prompt_bytes_of": {"other": 1_000}}}
+MODELS = {"default_models": {"llm": "house"}, "chats": {"models": {"other": {"context_tokens": 2_000}}}}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
