@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from config.base import Model
+from config.chats import Chats
 from config.workloads import Workload
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -146,20 +147,6 @@ def _network(value: Any) -> Any:
 Network = Annotated[
     IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})
 ]
-
-
-class Chats(Model):
-    """Limits of chat prompts: a streamed prompt that is too long for its runner ends the gateway process."""
-
-    max_prompt_bytes: int = Field(
-        16_384,
-        ge=1,
-        description="Most bytes of UTF-8 text in all messages. A token has at least one byte, so the number of "
-        "tokens that the model takes is a safe value.",
-    )
-    max_prompt_bytes_of: dict[str, Annotated[int, Field(ge=1)]] = Field(
-        {}, description="The same limit for single models, by model id."
-    )
 
 
 class Edge(Model):

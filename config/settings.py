@@ -181,7 +181,7 @@ class Settings(BaseSettings):
         named |= {
             price.model for plan in self.plans.values() for price in plan.prices if price.workload is Workload.LLM
         }
-        named |= {self.edge.default_models.get(Workload.LLM), *self.edge.chats.max_prompt_bytes_of}
+        named |= {self.edge.default_models.get(Workload.LLM), *self.edge.chats.models}
         return {model for model in named if model}
 
     def pools(self) -> dict[str, Pool]:

@@ -77,7 +77,7 @@ def _text_to_image(document: Document, settings: Edge, plan: Plan, model: str) -
 
 def _llm(document: Document, settings: Edge, plan: Plan, model: str) -> _UpperBound:
     tokens = read_integer(document, "max_tokens", 1, plan.max_tokens.max) or plan.max_tokens.default
-    prompt = check_chat(document, settings.chats, model)
+    prompt = check_chat(document, settings.chats, model, tokens)
     messages = len(document["messages"])
     units = {Unit.INPUT_TOKENS: prompt, Unit.OUTPUT_TOKENS: tokens}
     return units, {"content": messages, "role": messages}

@@ -33,6 +33,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     complete: bool = True
     """False: the response ended before the workload says it is whole, or is a success in status only."""
     finish_reason: str = ""
+    attention: bool = False
+    """True: a person should look at it, because the gateway reported more than the request allows."""
 
 
 class LimitSpec(msgspec.Struct, gc=False):

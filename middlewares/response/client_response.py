@@ -9,9 +9,9 @@ from starlette.types import Message, Send
 from middlewares.exchange import Exchange, Headers
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_headers
-from middlewares.response.openai import OpenAiResponse
+from middlewares.response.openai import ChatResponse
 from middlewares.routing.route import Route
-from middlewares.routing.traits import AnsweredBy, Dialect
+from middlewares.routing.traits import AnsweredBy, Dialect, Measure
 
 CLIENT_CLOSED = 499
 """Recorded for a request whose client was sent nothing at all; not a status that anybody receives."""
@@ -20,7 +20,7 @@ CLIENT_CLOSED = 499
 class ClientResponse:
     """Sends the response of one exchange; the only writer of its `client_status`."""
 
-    __slots__ = ("_cors", "_openai", "_send", "complete", "exchange", "started")
+    __slots__ = ("_chat", "_cors", "_send", "complete", "exchange", "started")
 
     def __init__(self, exchange: Exchange, send: Send, cors: Headers) -> None:
         self.exchange = exchange
@@ -28,14 +28,14 @@ class ClientResponse:
         self.complete = False
         self._send = send
         self._cors = cors
-        self._openai: OpenAiResponse | None = None
+        self._chat: ChatResponse | None = None
 
     def relay(self, message: Message) -> Awaitable[None]:
         """Pass on what the stages inside send, in the dialect of the route."""
         route = self.exchange.route
-        if message["type"] == "http.response.start" and route is not None and speaks_openai(route):
-            self._openai = OpenAiResponse(self.send)
-        return self.send(message) if self._openai is None else self._openai.send(message)
+        if message["type"] == "http.response.start" and route is not None and route.meter is Measure.TOKENS:
+            self._chat = ChatResponse(self.send, openai=speaks_openai(route))
+        return self.send(message) if self._chat is None else self._chat.send(message)
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on an ASGI message; a head loses the headers that no client may see, and gains Tollgate's own."""

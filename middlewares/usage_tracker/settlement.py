@@ -58,7 +58,7 @@ def drop_unbelievable(usage: Usage) -> Usage:
         return usage
     units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
     provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}
-    return Usage(units, provenance, usage.complete, usage.finish_reason)
+    return Usage(units, provenance, usage.complete, usage.finish_reason, attention=True)
 
 
 def charged_usage(
@@ -77,7 +77,8 @@ def charged_usage(
     elif outcome in (Outcome.CLIENT_DISCONNECT, Outcome.REFUSED):
         rule = plan.disconnect_rule(workload)
     if rule == "free":
-        return Usage(complete=False, finish_reason=usage.finish_reason)
+        return Usage(complete=False, finish_reason=usage.finish_reason, attention=usage.attention)
     if rule == "estimate":
-        return Usage(dict(upper_bound), dict.fromkeys(upper_bound, Provenance.ESTIMATED), complete=False)
+        estimated = dict.fromkeys(upper_bound, Provenance.ESTIMATED)
+        return Usage(dict(upper_bound), estimated, complete=False, attention=usage.attention)
     return usage

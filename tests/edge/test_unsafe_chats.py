@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.access import Chats, Edge
+from config.access import Edge
+from config.chats import Chats
 from config.plans import MaxTokens, Plan
 from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
@@ -46,7 +47,7 @@ def chat(**members: object) -> bytes:
 
 WRONG: dict[str, tuple[object, ...]] = {
     "temperature": (-0.1, 2.1, "1", True, 1e300, [1]),
-    "top_p": (-0.1, 1.1, "1", False, {}),
+    "top_p": (-0.1, 1.1, "1", False, {}, 0, 0.0, -0.0, 1e-50, 7e-46, 10**400),
     "top_k": (0, -2, 1.5, "3", True, 2**31),
     "max_tokens": (0, -1, 1.0, "5", True, 2**31),
     "stream": (1, 0, "true", []),
@@ -71,8 +72,8 @@ def with_wrong(parameter: str, value: object) -> dict[str, object]:
         *((with_wrong(parameter, value), parameter) for parameter, values in WRONG.items() for value in values),
         ({"messages": [*CHAT["messages"], {"content": "hi"}]}, "messages[1].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": "a" * 16_385}]}, "messages"),
-        ({"messages": [{"role": "user", "content": "\u00e4" * 4_097}] * 2}, "messages"),
+        ({"messages": [{"role": "user", "content": "a" * 8_108}]}, "messages"),
+        ({"messages": [{"role": "user", "content": "\u00e4" * 4_054}]}, "messages"),
         ({"messages": [{"role": "user", "Role": "tool", "content": "hi"}]}, "Role"),
         ({"messages": [{"role": "user", "content": "hi", "CONTENT": "x" * 99}]}, "CONTENT"),
         ({"Messages": []}, "Messages"),
@@ -109,11 +110,11 @@ def test_a_role_that_is_given_twice_is_refused(member: bytes) -> None:
     "members",
     [
         {"temperature": 0, "top_p": 1, "top_k": -1},
-        {"temperature": 2.0, "top_p": 0.0, "top_k": 1},
+        {"temperature": 2.0, "top_p": 1e-45, "top_k": 1},
         {"temperature": None, "top_p": None, "top_k": None},
-        {"messages": [{"role": "user", "content": 'say "model", "role" and "messages": \\u0041'}] * 3},
-        {"messages": [{"role": "user", "content": "content", "name": "role"}] * 2, "user": "model"},
-        {"messages": [{"role": "user", "content": "\u00fc" * 8_192}]},
+        {"messages": [{"role": "user", "content": 'say "model", "role" and "messages": \\u0041'}]},
+        {"messages": [{"role": "user", "content": "content", "name": "role"}], "user": "model"},
+        {"messages": [{"role": "user", "content": "\u00fc" * 4_053}]},
     ],
 )
 def test_an_honest_chat_passes_byte_for_byte(members: dict[str, object]) -> None:
@@ -152,9 +153,59 @@ def test_the_plan_says_how_many_tokens_there_are() -> None:
 
 
 def test_a_model_may_take_other_prompts() -> None:
-    settings = Edge(chats=Chats(max_prompt_bytes=4, max_prompt_bytes_of={"m": 1_000}))
+    settings = chats(context_tokens=89, models={"m": {"context_tokens": 1_085}})
     assert admit(chat(messages=[{"role": "user", "content": "a" * 1_000}]), settings)
+    assert refused(chat(messages=[{"role": "user", "content": "a" * 1_001}]), settings) == "messages"
+    assert admit(chat(messages=[{"role": "user", "content": "a" * 4}], model="n"), settings)
     assert refused(chat(messages=[{"role": "user", "content": "a" * 5}], model="n"), settings) == "messages"
+
+
+def test_prompt_and_max_tokens_share_the_context() -> None:
+    prompt = [{"role": "user", "content": "a" * 4_000}]
+    assert admit(chat(messages=prompt, max_tokens=8_192 - 4_000 - 16 - 64))
+    assert refused(chat(messages=prompt, max_tokens=8_192 - 4_000 - 16 - 63)) == "messages"
+    assert refused(chat(max_tokens=2**31 - 1)) == "messages"
+    assert admit(chat(messages=prompt), chats(context_tokens=4_021, template_tokens=0))
+
+
+def roles(*names: str) -> bytes:
+    return chat(messages=[{"role": name, "content": "hi"} for name in names])
+
+
+@pytest.mark.parametrize(
+    ("names", "culprit"),
+    [
+        (("user", "user"), "messages[1].role"),
+        (("assistant",), "messages[0].role"),
+        (("assistant", "user"), "messages[0].role"),
+        (("system",), "messages"),
+        (("system", "assistant"), "messages[1].role"),
+        (("system", "system", "user"), "messages[1].role"),
+        (("user", "system"), "messages[1].role"),
+        (("user", "assistant", "assistant"), "messages[2].role"),
+        (("user", "assistant", "user", "system", "user"), "messages[3].role"),
+    ],
+)
+def test_roles_in_an_order_that_a_chat_template_refuses(names: tuple[str, ...], culprit: str) -> None:
+    assert refused(roles(*names)) == culprit
+    assert admit(roles(*names), chats(models={"m": {"roles": "any"}})), "the operator knows better"
+    assert admit(roles(*names), chats(roles="any"))
+    assert refused(roles(*names), chats(roles="any", models={"m": {"roles": "alternating"}})) == culprit
+
+
+@pytest.mark.parametrize("names", ["u", "su", "ua", "sua", "uau", "suauau"])
+def test_roles_in_an_order_that_every_chat_template_takes(names: str) -> None:
+    assert admit(roles(*({"u": "user", "s": "system", "a": "assistant"}[name] for name in names)))
+
+
+def test_a_model_may_take_a_top_p_of_zero() -> None:
+    settings = chats(models={"m": {"zero_top_p": True}})
+    assert admit(chat(top_p=0), settings)
+    assert refused(chat(top_p=0, model="n"), settings) == "top_p"
+
+
+def chats(**members: object) -> Edge:
+    return Edge(chats=Chats.model_validate(members))
 
 
 JSON = st.recursive(

@@ -1,13 +1,16 @@
 """Official OpenAI client, unchanged: its base URL is Tollgate's `/v1`, its API key one of Tollgate."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 
+import httpx
 import openai
 import pytest
 import pytest_asyncio
 from openai.types.chat import ChatCompletionMessageParam
 
+from middlewares.response.openai import RUNNER_FAILED
 from tests.support.deployment import Customer, Deployment, deployed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -17,7 +20,7 @@ PLANS = {
     "short": {"max_tokens": {"default": 3, "max": 6}},
     "one-a-minute": {"limits": {"app": {"requests_per_minute": 1}}},
 }
-MODELS = {"default_models": {"llm": "house"}, "chats": {"max_prompt_bytes_of": {"other": 1_000}}}
+MODELS = {"default_models": {"llm": "house"}, "chats": {"models": {"other": {"context_tokens": 2_000}}}}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -155,3 +158,26 @@ async def test_a_chat_that_would_end_the_gateway_never_gets_there(
     await asyncio.to_thread(use)
     assert deployment.forwarded(customer.app) == []
     assert deployment.gateway.counters["crashes"] == 0
+
+
+async def test_a_runner_that_fails_in_the_middle_is_an_error_on_both_routes(
+    deployment: Deployment, customer: Customer
+) -> None:
+    """The gateway relays an event with `"choices":null` before it is cut (gateway contract section 10)."""
+    async with asynchronous(deployment, customer.key) as client:
+        stream = await client.chat.completions.create(model="mock/fail-after=2", messages=SAY_HELLO, stream=True)
+        with pytest.raises(openai.APIError, match="The model failed"):
+            assert all([chunk.choices async for chunk in stream])
+    body = b""
+    chat = {"model": "mock/fail-after=2", "messages": SAY_HELLO, "stream": True}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            headers = {"x-api-key": customer.key}
+            async with http.stream("POST", f"{deployment.public}/llm", json=chat, headers=headers) as response:
+                async for piece in response.aiter_raw():
+                    body += piece
+    assert body.count(b"data: ") == 3
+    assert body.endswith(RUNNER_FAILED)
+    assert b'"choices":null' not in body
+    outcomes = {event["outcome"] for event in await deployment.settled(2, customer.app)}
+    assert outcomes == {"upstream_error"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from middlewares.exchange import Headers
-from middlewares.response.openai import DONE, TRUNCATED, OpenAiResponse
+from middlewares.response.openai import DONE, RUNNER_FAILED, TRUNCATED, ChatResponse
 
 SSE = (b"content-type", b"text/event-stream")
 JSON = (b"content-type", b"application/json")
@@ -22,7 +22,7 @@ def event(content: str, reason: str = "") -> bytes:
     return b"data: " + json.dumps({"choices": [choice], "id": "c"}, separators=(",", ":")).encode() + b"\n\n"
 
 
-def rewritten(status: int, headers: Headers, chunks: list[bytes]) -> tuple[Headers, bytes]:
+def rewritten(status: int, headers: Headers, chunks: list[bytes], *, openai: bool = True) -> tuple[Headers, bytes]:
     """What the client gets."""
     sent: list[Message] = []
 
@@ -30,7 +30,7 @@ def rewritten(status: int, headers: Headers, chunks: list[bytes]) -> tuple[Heade
         sent.append(message)
 
     async def response() -> None:
-        mapped = OpenAiResponse(send)
+        mapped = ChatResponse(send, openai=openai)
         await mapped.send({"type": "http.response.start", "status": status, "headers": headers})
         for chunk in chunks:
             await mapped.send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -71,7 +71,7 @@ def test_an_event_leaves_with_the_chunk_that_ends_it() -> None:
         sent.append(message)
 
     async def response() -> None:
-        mapped = OpenAiResponse(send)
+        mapped = ChatResponse(send, openai=True)
         await mapped.send({"type": "http.response.start", "status": 200, "headers": [SSE]})
         await mapped.send({"type": "http.response.body", "body": event("a") + b'data: {"cho', "more_body": True})
 
@@ -99,3 +99,43 @@ def test_an_error_has_a_type(status: int, kind: str) -> None:
 )
 def test_what_it_cannot_read_passes_as_it_is(status: int, headers: Headers) -> None:
     assert rewritten(status, headers, [b"\x1f\x8b", b"{}"]) == (headers, b"\x1f\x8b{}")
+
+
+NO_CHOICE = [
+    b'data: {"choices":null,"created":0,"id":"","model":"","usage":{"completion_tokens":0}}\n\n',
+    b'data: {"choices": []}\n\n',
+    b"data: {}\n\n",
+    b'data:{"id":"\\"choices\\":[{"}\r\n\r\n',
+    b'data: {"choices":null}',
+]
+
+
+@pytest.mark.parametrize("openai", [True, False])
+@pytest.mark.parametrize("wrong", NO_CHOICE)
+@pytest.mark.parametrize("before", [b"", event("a"), event(TRICKY)])
+@pytest.mark.parametrize("places", [[], [5], list(range(0, 400, 7))])
+def test_an_event_without_a_choice_is_an_error(openai: bool, wrong: bytes, before: bytes, places: list[int]) -> None:
+    stream = before + wrong + (event("late") if wrong.endswith(b"\n") else b"")
+    _, body = rewritten(200, [SSE], cut(stream, places), openai=openai)
+    assert body.endswith(RUNNER_FAILED)
+    assert json.loads(RUNNER_FAILED.removeprefix(b"data: "))["error"]["code"] == "gateway_failed"
+    passed = body.removesuffix(RUNNER_FAILED)
+    assert passed in (b"", passed.removesuffix(b"\n\n") + b"\n\n")
+    assert passed.count(b'"choices":[{') == before.count(b'"choices":[{')
+    assert b'null,"created' not in body
+    assert b"late" not in body
+
+
+@given(st.lists(st.integers(0, 10_000), max_size=8))
+def test_a_healthy_stream_of_the_gateways_own_route_passes_byte_for_byte(places: list[int]) -> None:
+    trailer = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n: comment\r\ndata: [DONE]\n\ndata: unended'
+    stream = event("a") + event(TRICKY) + event("", "stop") + trailer
+    assert rewritten(200, [SSE], cut(stream, places), openai=False) == ([SSE], stream)
+    plain = b'{"choices":null}'
+    length = (b"content-length", b"%d" % len(plain))
+    assert rewritten(200, [JSON, length], cut(plain, places), openai=False) == ([JSON, length], plain)
+
+
+def test_an_error_of_another_runner_passes() -> None:
+    error = b'data: {"error":"out of memory"}\n\n'
+    assert rewritten(200, [SSE], [error], openai=False)[1] == error

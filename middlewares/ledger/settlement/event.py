@@ -55,7 +55,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     part: int = 0
     """Number of the tick of a live session, from 1; 0: a request. Only the first tick counts as a request."""
     attention: bool = False
-    """The plan asks for a person to look at it."""
+    """True: a person should look at it; the plan asks for that, or the gateway reported more than was requested."""
     reference: str = ""
     """The operator's own name for a change of credits."""
     note: str = ""

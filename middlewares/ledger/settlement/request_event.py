@@ -37,4 +37,5 @@ def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, milli
         bytes_in=exchange.bytes_in,
         bytes_out=exchange.bytes_out,
         part=hold.part,
+        attention=usage.attention,
     )

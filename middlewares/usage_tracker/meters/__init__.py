@@ -54,7 +54,7 @@ _METERS: dict[Measure, Callable[[Exchange], Meter]] = {
     Measure.TOKENS: lambda exchange: LlmMeter(exchange.declared),
     Measure.CHARACTERS: lambda exchange: SpeechMeter(exchange.declared),
     Measure.RENDITIONS: lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
-    Measure.WALL_TIME: lambda exchange: ByocMeter(),
+    Measure.WALL_TIME: lambda exchange: ByocMeter(exchange.declared),
     Measure.STREAM_TIME: lambda exchange: CountMeter(counts=False),
     Measure.REQUESTS: lambda exchange: CountMeter(),
 }

@@ -3,6 +3,9 @@
 A 200 is no proof of work (gateway contract section 1.7): it is empty when every orchestrator failed, an event stream
 may end for want of funds, and one that ends without `[DONE]` goes on as a flood of line ends until the job's timeout.
 Such a stream is not complete; its time ends where the flood begins.
+
+Only whole lines say so. A prompt that a worker repeats may hold the same words, and neither ends a job nor makes it
+free. Its time is at most what the job could take: its timeout, and what the gateway adds to it.
 """
 
 from __future__ import annotations
@@ -11,48 +14,51 @@ import time
 from collections.abc import Callable
 
 from config.workloads import Unit
-from middlewares.exchange import Headers
+from middlewares.exchange import Declaration, Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import header, metered
+from middlewares.usage_tracker.meters.bounds import bounded
+from middlewares.usage_tracker.meters.sse import Lines
 
-_DONE = b"[DONE]"
-_NO_FUNDS = b"event: insufficient balance"
-_TAIL = len(_NO_FUNDS) - 1
+_DONE = frozenset({b"data: [DONE]", b"data:[DONE]"})
+_NO_FUNDS = frozenset({b"event: insufficient balance", b"event:insufficient balance"})
 
 
 class ByocMeter:
-    """Counts wall time; of an event stream it keeps only as many bytes as may begin `[DONE]` or the error event."""
+    """Counts wall time; of an event stream it keeps only the line that has not ended."""
 
-    __slots__ = ("_clock", "_done", "_end", "_events", "_failed", "_start", "_status", "_tail")
+    __slots__ = ("_clock", "_declared", "_done", "_end", "_failed", "_lines", "_start", "_status")
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, declared: Declaration, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock, which counts seconds."""
+        self._declared = declared
         self._clock = clock
         self._start = clock()
         self._end: float | None = None
         """Time of the last byte that is neither a line end nor a space."""
         self._status = 0
-        self._events = False
+        self._lines: Lines | None = None
+        """Reader of the response; None: it is no event stream."""
         self._done = False
         self._failed = False
-        self._tail = b""
 
     def request_body(self, chunk: bytes) -> None:
         """Ignore the body: nothing of it is counted."""
 
     def response_start(self, status: int, headers: Headers) -> None:
         self._status = status
-        self._events = header(headers, b"content-type").startswith(b"text/event-stream")
+        events = header(headers, b"content-type").startswith(b"text/event-stream")
+        self._lines = Lines() if events else None
 
     def response_body(self, chunk: bytes) -> None:
-        if not chunk or chunk.isspace():
+        empty = not chunk or chunk.isspace()
+        if not empty:
+            self._end = self._clock()
+        if self._lines is None or (empty and not self._lines.pending):  # a flood of line ends is not worth a look
             return
-        self._end = self._clock()
-        if self._events:
-            text = self._tail + chunk
-            self._done = self._done or text.find(_DONE) >= 0  # `in` would first try `_DONE` as a number, and raise
-            self._failed = self._failed or text.find(_NO_FUNDS) >= 0
-            self._tail = text[-_TAIL:]
+        for line in self._lines.feed(chunk):
+            self._done = self._done or line in _DONE
+            self._failed = self._failed or line in _NO_FUNDS
 
     def usage(self) -> Usage:
         if 400 <= self._status < 500:
@@ -61,6 +67,7 @@ class ByocMeter:
             return Usage(complete=False)
         # Without a response the job was still running: a client that left it pays by the plan's rule for that.
         end = self._clock() if self._end is None else self._end
-        complete = self._end is not None and not self._failed and (self._done or not self._events)
+        complete = self._end is not None and not self._failed and (self._done or self._lines is None)
         units = {Unit.MILLISECONDS: round((end - self._start) * 1000)}
-        return metered(units, dict.fromkeys(units, Provenance.MEASURED), complete=complete)
+        usage = metered(units, dict.fromkeys(units, Provenance.MEASURED), complete=complete)
+        return bounded(usage, self._declared.units)

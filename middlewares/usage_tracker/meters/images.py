@@ -6,6 +6,7 @@ from config.workloads import Unit
 from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
+from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.json_responses import images
 
 DEFAULT_SIDE = 512
@@ -15,8 +16,8 @@ DEFAULT_SIDE = 512
 class ImagesMeter(ResponseKeeper):
     """Counts generations, the length of `images` in the response, and pixels: that many times the requested size.
 
-    A 200 that lists no image is a failure: the gateway sends 200 with an empty body for what it did not understand
-    (gateway contract section 1.0).
+    Images beyond `num_images_per_prompt` were not requested, and are not counted. A 200 that lists no image is a
+    failure: the gateway sends 200 with an empty body for what it did not understand (gateway contract section 1.0).
     """
 
     __slots__ = ("_declared",)
@@ -30,17 +31,17 @@ class ImagesMeter(ResponseKeeper):
 
     def usage(self) -> Usage:
         document = self._declared.document or {}
-        count, source = self.results(images, _requested(document.get("num_images_per_prompt"), 1))
+        requested = _requested(document.get("num_images_per_prompt"), 1)
+        count, source = self.results(images, requested)
         if not count:
             return Usage(complete=False)
-        pixels = (
-            _requested(document.get("width"), DEFAULT_SIDE) * _requested(document.get("height"), DEFAULT_SIDE) * count
-        )
-        return metered(
-            {Unit.PIXELS: pixels, Unit.GENERATIONS: count},
+        pixels = _requested(document.get("width"), DEFAULT_SIDE) * _requested(document.get("height"), DEFAULT_SIDE)
+        usage = metered(
+            {Unit.PIXELS: pixels * count, Unit.GENERATIONS: count},
             {Unit.PIXELS: Provenance.DECLARED, Unit.GENERATIONS: source},
             complete=True,
         )
+        return bounded(usage, {Unit.PIXELS: pixels * requested, Unit.GENERATIONS: requested})
 
 
 def _requested(value: object, default: int) -> int:

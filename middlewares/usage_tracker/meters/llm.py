@@ -11,6 +11,8 @@ Go writes a usage that the runner never gave as zeros (gateway contract section 
 
 A stream is complete when a chunk gave a `finish_reason`; one that ended without was cut, and the last usage it
 carried is what it used. A JSON response is complete when it parses and has a choice.
+
+No report counts beyond what was requested: output above `max_tokens`, or input above what the prompt can be in tokens.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from middlewares.exchange import Declaration, Headers
 from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.meters.base import TOKENS_CEILING, KeptResponse, header, metered
+from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.sse import DataLines
 
 BYTES_PER_TOKEN = 4
@@ -110,7 +113,9 @@ class LlmMeter:
             self._reader.feed(chunk)
 
     def usage(self) -> Usage:
-        return self._reader.usage() if self._reader is not None else Usage(complete=False)
+        if self._reader is None:
+            return Usage(complete=False)
+        return bounded(self._reader.usage(), self._declared.units)
 
 
 class _Document:

@@ -10,6 +10,7 @@ from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.picture import picture
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
+from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.form import Form
 from middlewares.usage_tracker.meters.json_responses import images
 
@@ -22,7 +23,7 @@ class PictureMeter(ResponseKeeper):
 
     That is what the gateway pays for (gateway contract section 6.1). Images made of an image have its size; how much an
     upscaler enlarges is not known, so the pixels of its input count, too. `count` returns the number of results in a
-    response body. If it is `images`, the results are generations as well.
+    response body. If it is `images`, the results are generations as well, at most as many as were requested.
 
     The size is the one in the image's own header; width and height in the form are ignored, as by the gateway. An image
     whose header cannot be read has `unreadable_pixels`.
@@ -53,4 +54,5 @@ class PictureMeter(ResponseKeeper):
         if generates:
             units[Unit.GENERATIONS] = count
             provenance[Unit.GENERATIONS] = source
-        return metered(units, provenance, complete=True)
+        most = {Unit.PIXELS: pixels * requested, Unit.GENERATIONS: requested}
+        return bounded(metered(units, provenance, complete=True), most)

@@ -1,4 +1,4 @@
-"""Reads the data lines of an event stream, however its bytes are cut into chunks."""
+"""Reads the lines of an event stream, however its bytes are cut into chunks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ LINE_BYTES = 256 * 1024
 _CR = ord("\r")
 
 
-class DataLines:
+class Lines:
     """Incremental reader of `text/event-stream` (WHATWG HTML section 9.2.6): lines end in CR, LF or CRLF.
 
-    Every `data` line is handed out by itself, because gateways write one JSON object per line; lines of other fields
-    and comments are left out. So is a last line that was never ended: no client sees an event in it either.
+    Empty lines and lines over `LINE_BYTES` are left out. So is a last line that was never ended: no client sees an
+    event in it either.
     """
 
     __slots__ = ("_after_cr", "_oversize", "_partial")
@@ -22,8 +22,13 @@ class DataLines:
         self._oversize = False
         self._after_cr = False
 
+    @property
+    def pending(self) -> bool:
+        """True if the end of a line is awaited."""
+        return self._oversize or bool(self._partial)
+
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the values of the `data` lines that this chunk completes."""
+        """Return the lines that this chunk completes, without their ends."""
         if self._after_cr and chunk:  # the LF of a CRLF that was cut in two ends no further line
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
@@ -34,22 +39,14 @@ class DataLines:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines = chunk.split(b"\n")
         rest = lines.pop()
-        if lines and (self._partial or self._oversize):
+        if lines and self.pending:
             self._keep(lines[0])
             lines[0] = bytes(self._partial)
             self._partial.clear()
             self._oversize = False
         if rest:
             self._keep(rest)
-        values = []
-        for line in lines:
-            if not line or len(line) > LINE_BYTES:
-                continue
-            if line.startswith(b"data: "):
-                values.append(line[6:])
-            elif line.startswith(b"data:"):
-                values.append(line[5:])
-        return values
+        return [line for line in lines if line and len(line) <= LINE_BYTES]
 
     def _keep(self, part: bytes) -> None:
         self._oversize = self._oversize or len(self._partial) + len(part) > LINE_BYTES
@@ -57,3 +54,20 @@ class DataLines:
             self._partial.clear()
         else:
             self._partial += part
+
+
+class DataLines:
+    """The values of the `data` lines, each by itself, because gateways write one JSON object per line."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self) -> None:
+        self._lines = Lines()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the values of the `data` lines that this chunk completes."""
+        return [
+            line[6:] if line.startswith(b"data: ") else line[5:]
+            for line in self._lines.feed(chunk)
+            if line.startswith(b"data:")
+        ]

@@ -7,6 +7,7 @@ from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.picture import LARGEST_SIDE
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
+from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.form import Form
 from middlewares.usage_tracker.meters.json_responses import accepted, finished_video, images
 
@@ -43,11 +44,13 @@ class VideoMeter(ResponseKeeper):
             return Usage(complete=False)
         width = self._form.number("width", DEFAULT_WIDTH, LARGEST_SIDE)
         height = self._form.number("height", DEFAULT_HEIGHT, LARGEST_SIDE)
-        return metered(
-            {Unit.PIXELS: width * height * FRAMES * count, Unit.GENERATIONS: count},
+        pixels = width * height * FRAMES
+        usage = metered(
+            {Unit.PIXELS: pixels * count, Unit.GENERATIONS: count},
             {Unit.PIXELS: Provenance.DECLARED, Unit.GENERATIONS: Provenance.DECLARED if self._asynchronous else source},
             complete=True,
         )
+        return bounded(usage, {Unit.PIXELS: pixels, Unit.GENERATIONS: 1})  # a request is for one video
 
 
 class VideoResultMeter(ResponseKeeper):

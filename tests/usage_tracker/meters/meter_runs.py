@@ -27,14 +27,23 @@ def route_of(workload: Workload) -> Route:
     return next((route for route in routes if route.begins_work), routes[0])
 
 
-def exchange(route: Route, declared: Declaration | None = None) -> Exchange:
+def exchange(route: Route, declared: Declaration | None = None, headers: Headers | None = None) -> Exchange:
     """Return an exchange that was admitted to this route."""
-    return Exchange("id", 0.0, "POST", "/", route=route, principal=PRINCIPAL, declared=declared or Declaration())
+    return Exchange(
+        "id",
+        0.0,
+        "POST",
+        "/",
+        route=route,
+        principal=PRINCIPAL,
+        declared=declared or Declaration(),
+        headers=headers or [],
+    )
 
 
-def meter(workload: Workload, declared: Declaration | None = None) -> Meter:
+def meter(workload: Workload, declared: Declaration | None = None, headers: Headers | None = None) -> Meter:
     """A meter of the workload's main route."""
-    return meter_for(exchange(route_of(workload), declared))
+    return meter_for(exchange(route_of(workload), declared, headers))
 
 
 def usage(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.workloads import Unit, Workload
+from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.routes import BY_NAME
 from middlewares.usage_tracker.meters import meter_for
@@ -28,7 +29,7 @@ class Clock:
 def ran(*pieces: tuple[float, bytes], status: int = 200, events: bool = False, until: float | None = None) -> Usage:
     """Usage of a response whose pieces come after so many seconds."""
     clock = Clock()
-    meter = ByocMeter(clock)
+    meter = ByocMeter(Declaration(units={Unit.MILLISECONDS: 60_000}), clock)
     if status:
         meter.response_start(status, EVENTS if events else JSON)
     for seconds, piece in pieces:
@@ -79,6 +80,44 @@ def test_a_flood_of_line_ends_is_no_work() -> None:
 
 def test_an_event_stream_without_funds_is_not_complete() -> None:
     assert not ran((1, b"event: insufficient bal"), (2, b"ance\ndata: {}\n\n" + DONE), events=True).complete
+
+
+@pytest.mark.parametrize("colon", [b": ", b":"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_markers_are_whole_lines_with_any_line_end(colon: bytes, end: bytes) -> None:
+    done = b"data" + colon + b"[DONE]" + end
+    assert ran((1, done), events=True).complete
+    assert ran((1, done[: -len(end)]), (2, end), events=True).complete, "its end came by itself"
+    assert not ran((1, b"event" + colon + b"insufficient balance" + end + done), events=True).complete
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'data: {"echo": "event: insufficient balance"}\n\n',
+        b"data: event: insufficient balance\n\n",
+        b"event: insufficient balance, it said\n\n",
+        b": event: insufficient balance\n\n",
+    ],
+)
+def test_a_prompt_that_is_echoed_does_not_make_a_job_free(line: bytes) -> None:
+    assert ran((1, line + DONE), events=True).complete
+
+
+@pytest.mark.parametrize(
+    "line", [b'data: {"echo": "[DONE]"}\n', b"data: say [DONE]\n", b"id: [DONE]\n", b"data: [DONE] x\n"]
+)
+def test_a_prompt_that_is_echoed_does_not_make_a_job_complete(line: bytes) -> None:
+    assert not ran((1, line), (2, b"\n" * 9), events=True).complete
+
+
+def test_a_line_without_end_is_not_kept_without_end() -> None:
+    assert ran(*[(1, b"x" * 100_000)] * 9, (2, b"\n" + DONE), events=True).complete
+
+
+def test_a_job_takes_no_longer_than_it_may() -> None:
+    used = ran((1, BODY[:4]), (90, BODY[4:]))
+    assert (used.units[Unit.MILLISECONDS], used.attention) == (60_000, True)
 
 
 def test_a_client_that_leaves_before_the_response_has_kept_a_worker_busy() -> None:
