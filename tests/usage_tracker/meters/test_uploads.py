@@ -24,7 +24,8 @@ DECLARED, ESTIMATED = Provenance.DECLARED, Provenance.ESTIMATED
 @pytest.mark.parametrize("name", media_files.PICTURES)
 def test_image_to_image(name: str) -> None:
     """Images of the input's size: so many pixels, so many generations."""
-    found = upload(Workload.IMAGE_TO_IMAGE, [form(media_files.pictures(333, 77)[name], prompt="p", model_id="m")])
+    body = form(media_files.pictures(333, 77)[name], prompt="p", model_id="m", num_images_per_prompt="2")
+    found = upload(Workload.IMAGE_TO_IMAGE, [body])
     assert found.units == {Unit.PIXELS: 2 * 333 * 77, Unit.GENERATIONS: 2, Unit.REQUESTS: 1}
     assert found.provenance == {Unit.PIXELS: MEASURED, Unit.GENERATIONS: UPSTREAM, Unit.REQUESTS: MEASURED}
 
