@@ -19,17 +19,16 @@ def closing_refusal(detail: str, *, status: int = 400, code: str = "malformed_re
 
 
 def check_request(method: str, http_version: str, read: Mapping[bytes, bytes]) -> None:
-    """Check version, method, Host and Upgrade; `read`: values that the edge reads, by header. Raises `Refusal`."""
+    """Check version, method and Host; `read`: values that the edge reads, by header. Raises `Refusal`.
+
+    An offer to upgrade is not looked at: a server may ignore it (RFC 9110 section 7.8).
+    """
     if http_version not in ("1.1", "1.0"):
         raise closing_refusal("Use HTTP/1.1.", status=505, code="http_version_not_supported")
     if method in ("CONNECT", "TRACE"):
         raise closing_refusal(f"{method} is not served here.", status=501, code="method_not_implemented")
     if not _valid_hosts[read.get(b"host", b"")]:
         raise closing_refusal("The request needs exactly one Host header, with a host and optionally a port.")
-    if b"upgrade" in read:
-        raise closing_refusal(
-            "The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused"
-        )
 
 
 def is_valid_host(host: bytes) -> bool:

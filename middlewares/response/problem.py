@@ -22,7 +22,6 @@ TITLES: dict[str, str] = {
     "request_stalled": "The request body stopped arriving",
     "request_incomplete": "The request body is not as long as declared",
     "client_disconnected": "The client left before its request was complete",
-    "upgrade_refused": "The connection is not upgraded",
     "http_version_not_supported": "The HTTP version is not supported",
     "method_not_implemented": "The method is not implemented",
     "transfer_coding_not_implemented": "The transfer coding is not implemented",

@@ -60,7 +60,6 @@ def test_transfer_encoding_needs_http_1_1() -> None:
         ("GET", "1.0", {}, 400),
         ("GET", "1.1", {b"host": b"proxy, proxy"}, 400),
         ("GET", "1.1", {b"host": b"proxy/a"}, 400),
-        ("GET", "1.1", {**HOST, b"upgrade": b"h2c"}, 400),
     ],
 )
 def test_requests_that_are_not_for_this_server(
