@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from middlewares.bounded_cache import BoundedCache
-from middlewares.exchange import Refusal
+from middlewares.exchange import Headers, Refusal
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 _MAX_LENGTH_DIGITS = 18
@@ -37,6 +37,18 @@ def is_valid_host(host: bytes) -> bool:
 
 
 _valid_hosts = BoundedCache(is_valid_host, room=1024)
+
+
+def check_coding(headers: Headers) -> None:
+    """Raise `Refusal` (415) for a coded body, which nobody here decodes (RFC 9110 section 15.5.16)."""
+    coding = b", ".join(value for name, value in headers if name == b"content-encoding").strip().lower()
+    if coding not in (b"", b"identity"):
+        raise Refusal(
+            415,
+            "content_coding_not_supported",
+            f"The body has the content coding `{coding.decode('latin-1')}`; send it without one.",
+            headers=[(b"accept-encoding", b"identity")],
+        )
 
 
 def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:

@@ -25,6 +25,7 @@ TITLES: dict[str, str] = {
     "http_version_not_supported": "The HTTP version is not supported",
     "method_not_implemented": "The method is not implemented",
     "transfer_coding_not_implemented": "The transfer coding is not implemented",
+    "content_coding_not_supported": "The body may not be encoded",
     "not_found": "There is no such route",
     "unknown_id": "There is nothing of this name",
     "method_not_allowed": "The route does not take this method",
