@@ -129,10 +129,20 @@ class Cors(Model):
         (), description="Origins whose pages may send requests, or `*` for all."
     )
     allow_headers: tuple[HeaderName, ...] = Field(
-        ("authorization", "content-type", "x-api-key"), description="Request headers a page may send."
+        ("authorization", "content-type", "idempotency-key", "livepeer", "prefer", "x-api-key", "x-stainless-*"),
+        description="Request headers a page may send; a name that ends in `*` stands for all that begin so.",
     )
     expose_headers: tuple[HeaderName, ...] = Field(
-        ("x-request-id", "ratelimit", "ratelimit-policy", "retry-after"),
+        (
+            "x-request-id",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+            "location",
+            "etag",
+            "link",
+            "livepeer-playback-url",
+        ),
         description="Response headers a page may read.",
     )
     max_age: int = Field(600, ge=0, description="Seconds a browser may cache the response to a preflight request.")

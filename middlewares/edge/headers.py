@@ -31,7 +31,6 @@ _READ = frozenset(
         b"host",
         b"livepeer",
         b"transfer-encoding",
-        b"upgrade",
         b"x-forwarded-for",
         b"x-forwarded-proto",
     }
@@ -44,6 +43,7 @@ _HOP_BY_HOP = {
     b"proxy-connection",
     b"te",
     b"trailer",
+    b"upgrade",
 }
 _CREDENTIALS = {b"authorization", b"cookie", b"x-api-key"}
 _HANDLED_HERE = {b"expect", b"x-request-id"}

@@ -12,7 +12,7 @@ from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import client_of
 from middlewares.edge.headers import drop_nominated, sort_headers
 from middlewares.edge.job import job_declaration
-from middlewares.edge.request import body_length, check_request
+from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
 from middlewares.exchange import Exchange, Headers, Refusal
 from middlewares.routes import MATCHER
@@ -48,6 +48,8 @@ class EdgeMiddleware:
         path, query, route = _route(scope["method"], scope["tollgate.target"])
 
         exchange.route = route
+        if route.body in (Body.JSON, Body.FORM):
+            check_coding(headers)
         if route.detachable and not settings.async_video:
             headers = [item for item in headers if item[0] != b"prefer"]  # a server may ignore it (RFC 7240 section 2)
         exchange.target = _target(route.target or path, query)

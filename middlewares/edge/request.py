@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from middlewares.bounded_cache import BoundedCache
-from middlewares.exchange import Refusal
+from middlewares.exchange import Headers, Refusal
 
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+;=-]+)(?::[0-9]{1,5})?")
 _MAX_LENGTH_DIGITS = 18
@@ -19,17 +19,16 @@ def closing_refusal(detail: str, *, status: int = 400, code: str = "malformed_re
 
 
 def check_request(method: str, http_version: str, read: Mapping[bytes, bytes]) -> None:
-    """Check version, method, Host and Upgrade; `read`: values that the edge reads, by header. Raises `Refusal`."""
+    """Check version, method and Host; `read`: values that the edge reads, by header. Raises `Refusal`.
+
+    An offer to upgrade is not looked at: a server may ignore it (RFC 9110 section 7.8).
+    """
     if http_version not in ("1.1", "1.0"):
         raise closing_refusal("Use HTTP/1.1.", status=505, code="http_version_not_supported")
     if method in ("CONNECT", "TRACE"):
         raise closing_refusal(f"{method} is not served here.", status=501, code="method_not_implemented")
     if not _valid_hosts[read.get(b"host", b"")]:
         raise closing_refusal("The request needs exactly one Host header, with a host and optionally a port.")
-    if b"upgrade" in read:
-        raise closing_refusal(
-            "The connection is not upgraded; send the request without Upgrade.", code="upgrade_refused"
-        )
 
 
 def is_valid_host(host: bytes) -> bool:
@@ -38,6 +37,18 @@ def is_valid_host(host: bytes) -> bool:
 
 
 _valid_hosts = BoundedCache(is_valid_host, room=1024)
+
+
+def check_coding(headers: Headers) -> None:
+    """Raise `Refusal` (415) for a coded body, which nobody here decodes (RFC 9110 section 15.5.16)."""
+    coding = b", ".join(value for name, value in headers if name == b"content-encoding").strip().lower()
+    if coding not in (b"", b"identity"):
+        raise Refusal(
+            415,
+            "content_coding_not_supported",
+            f"The body has the content coding `{coding.decode('latin-1')}`; send it without one.",
+            headers=[(b"accept-encoding", b"identity")],
+        )
 
 
 def body_length(http_version: str, read: Mapping[bytes, bytes]) -> int | None:

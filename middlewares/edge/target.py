@@ -5,9 +5,11 @@ from urllib.parse import unquote_to_bytes
 
 from middlewares.edge.request import closing_refusal
 
-RESERVED_PARAMETERS = frozenset({b"orchestrator", b"rtmpoutput", b"streamid", b"pipeline", b"tollgate"})
-"""With these a client chooses orchestrators, outputs and other tenants' streams (gateway contract section 3);
-compared without case, `_` and `-`."""
+RESERVED_PARAMETERS = frozenset(
+    {b"key", b"orchestrator", b"pipeline", b"rtmpoutput", b"streamid", b"token", b"tollgate"}
+)
+"""With these a client chooses orchestrators, outputs and other tenants' streams (gateway contract section 3),
+or shows a gateway a credential; compared without case, `_` and `-`."""
 
 _UNCLEAR_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|25|2[EeFf]|5[Cc]|7[Ff])")
 

@@ -19,15 +19,16 @@ METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 class CorsRules:
     """The configured rules, rendered once. At least one origin is configured."""
 
-    __slots__ = ("_allowed", "_any", "_expose", "_preflight")
+    __slots__ = ("_allowed", "_any", "_expose", "_names", "_prefixes", "_preflight")
 
     def __init__(self, config: Cors) -> None:
         self._any = "*" in config.allow_origins
         self._allowed = frozenset(origin.encode() for origin in config.allow_origins)
         self._expose = _joined(b"access-control-expose-headers", config.expose_headers)
+        self._names = tuple(name for name in config.allow_headers if name == "*" or not name.endswith("*"))
+        self._prefixes = tuple(name[:-1].lower() for name in config.allow_headers if name not in self._names)
         self._preflight: Headers = [
             (b"access-control-allow-methods", METHODS),
-            *_joined(b"access-control-allow-headers", config.allow_headers),
             (b"access-control-max-age", b"%d" % config.max_age),
         ]
 
@@ -38,7 +39,11 @@ class CorsRules:
         requested = dict(scope["headers"])
         if b"origin" not in requested or b"access-control-request-method" not in requested:
             return None
-        return self._preflight if self._origin(requested[b"origin"]) else []
+        if not self._origin(requested[b"origin"]):
+            return []
+        names = requested.get(b"access-control-request-headers", b"").decode("latin-1").lower().split(",")
+        matching = [name for name in map(str.strip, names) if name.startswith(self._prefixes) and name.isascii()]
+        return [*self._preflight, *_joined(b"access-control-allow-headers", (*self._names, *matching))]
 
     def headers(self, scope: Mapping[str, Any]) -> Headers:
         """Return the CORS headers of the response to this request."""

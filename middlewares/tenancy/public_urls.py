@@ -28,6 +28,8 @@ class PublicUrls:
             parts = urlsplit(url)
         except ValueError:
             return url
+        if parts.scheme == "rtmp":
+            return ""  # of the machine the gateway runs on, where no client can publish or play
         if parts.scheme not in ("http", "https"):
             return url
         path = parts.path + (f"?{parts.query}" if parts.query else "")

@@ -76,6 +76,11 @@ class BufferedWriter:
         self.flush()
         self._transport.close()
 
+    def end(self) -> None:
+        """Write what waits, and then say that nothing follows; the other half stays open."""
+        self.flush()
+        self._transport.write_eof()
+
     def abort(self) -> None:
         """Close at once; what waits is dropped."""
         self._parts, self._size = [], 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.server.static_responses import HEAD_LATE, HEAD_TOO_LARGE
@@ -37,6 +38,9 @@ class BoundedProtocol(HttpToolsProtocol):
     """Runs on while requests come and go; when it fires, it looks how long the connection has been idle."""
     _idle_since = 0.0
 
+    _body_parser: httptools.HttpRequestParser | None = None
+    """Not None: takes over from `parser`, which cannot read the body behind an offer to upgrade."""
+
     @property
     def _idle(self) -> bool:
         """True while the connection has no request, not even a part of one."""
@@ -49,6 +53,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def _close(self, final_response: bytes = b"") -> None:
         """Close the connection after `final_response`."""
         raise NotImplementedError
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser, which pauses behind a request that offers an upgrade: it goes on in HTTP/1.1."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as pause:
+                if self.parser.get_method() == b"CONNECT":
+                    return  # the edge will refuse it; the rest of this read is not HTTP
+                if self._body_parser is not None:
+                    self.parser, self._body_parser = self._body_parser, None
+                data = data[pause.args[0] :]
+            else:
+                return
 
     def on_message_begin(self) -> None:
         """Begin to count a request head. Called by the parser."""
@@ -93,6 +111,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_head_timer()
+        self._stop_idle_timer()
 
     def _head_is_late(self) -> None:
         self._head_timer = None

@@ -14,13 +14,15 @@ from collections.abc import Callable
 import httptools
 
 from config.access import Edge
+from proxy.network.lingering_close import LingeringClose, discarded_bytes
+from proxy.network.upgrade_offers import body_parser
 from proxy.network.write_batch import BufferedWriter, WriteBatch
 from proxy.server.connection_bounds import BoundedProtocol, HeadTooLarge
 from proxy.server.request_response_cycle import RequestResponseCycle
 from proxy.server.request_scope import request_scope, scope_template
 from proxy.server.static_responses import HEAD_TOO_LARGE, MALFORMED
 
-LINGER_SECONDS = 0.5
+DRAIN_SECONDS = 0.5
 """How long a draining connection stays open for one more request, which may be on its way already."""
 
 
@@ -50,6 +52,8 @@ class HttpConnection(BoundedProtocol):
     _lost = False
     _final_response: bytes | None = None
     """Not None: nothing that arrives can be trusted any more. Sent once all earlier requests have their responses."""
+    _lingering: LingeringClose | None = None
+    """Not None: the last response was sent, and the client reads it while what it still sends is discarded."""
 
     # What the stages call
 
@@ -91,7 +95,7 @@ class HttpConnection(BoundedProtocol):
     def shutdown(self) -> None:
         """Drain this connection. A request that is just on its way still gets its response."""
         if self._idle:
-            self.loop.call_later(LINGER_SECONDS, self._close_if_idle)
+            self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
         elif self._newest is not None:
             self._newest.keep_alive = False
 
@@ -100,8 +104,9 @@ class HttpConnection(BoundedProtocol):
         self.connections.discard(self)
         self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment] # it refers to this object in turn
-        self._stop_head_timer()
-        self._stop_idle_timer()
+        self._stop_timers()
+        if self._lingering is not None:
+            self._lingering.stop()
         if self._current is not None and not self._current.response_complete:
             self._current.disconnect()
         callback, self._disconnect_callback = self._disconnect_callback, None
@@ -109,6 +114,9 @@ class HttpConnection(BoundedProtocol):
             callback()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering is not None:
+            self._lingering.discard(len(data))
+            return
         if self._final_response is not None:
             return
         self._read_bytes = len(data)
@@ -117,9 +125,7 @@ class HttpConnection(BoundedProtocol):
         cycle = self._newest
         body_bytes = cycle.unread if cycle is not None else 0
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the edge will refuse its request; the rest of this read is not HTTP
+            self._parse(data)
         except httptools.HttpParserError as error:
             self._give_up(HEAD_TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else MALFORMED)
             return
@@ -138,6 +144,8 @@ class HttpConnection(BoundedProtocol):
         self._end_head()
         before = self._newest
         scope = request_scope(self._scope_template, self)
+        if self.parser.should_upgrade():
+            self._body_parser = body_parser(self, self.headers)
         self.headers = []  # trailers end up here, not among the headers of the request
         self._newest = cycle = RequestResponseCycle(
             scope, self._writer, self.flow, self.server_state.default_headers, self._response_sent
@@ -158,8 +166,10 @@ class HttpConnection(BoundedProtocol):
             self._newest.feed(body)
 
     def on_message_complete(self) -> None:
-        if self._newest is not None and not self._newest.response_complete:
+        if self._newest is not None and self._body_parser is None:
             self._newest.feed_end()
+            if self._newest.response_complete:
+                self._stop_head_timer()  # it ran for the rest of this body
 
     # The order of requests, and the end of the connection
 
@@ -173,7 +183,9 @@ class HttpConnection(BoundedProtocol):
             return
         if self.flow.read_paused:
             self.flow.resume_reading()
-        if self._queue:
+        if self._current is not None and not self._current.keep_alive:
+            self._close()
+        elif self._queue:
             self._start(self._queue.popleft())
         elif self._final_response is not None:
             self._close(self._final_response)
@@ -182,7 +194,8 @@ class HttpConnection(BoundedProtocol):
 
     @property
     def _idle(self) -> bool:
-        return not self._in_head and (self._newest is None or self._newest.response_complete)
+        served = not self._in_head and (self._newest is None or self._newest.response_complete)
+        return served or self._lingering is not None
 
     def _close_if_idle(self) -> None:
         if self._idle:
@@ -216,4 +229,12 @@ class HttpConnection(BoundedProtocol):
     def _close(self, final_response: bytes = b"") -> None:
         if final_response:
             self._writer.write(final_response)
-        self._writer.close()
+        body = self._newest.headers if self._newest is not None and self._newest.more_body else None
+        if not (final_response or self._in_head or body) or self._lingering is not None or self.transport.is_closing():
+            self._writer.close()
+            return
+        self._stop_timers()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
+        self._lingering = LingeringClose(self.transport, self.loop, discarded_bytes(None if final_response else body))
+        self._writer.end()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
+from middlewares.exchange import Headers
 from proxy.network.write_batch import BufferedWriter
 from proxy.server.response_framing import Framing, InvalidResponse, framing_of, head_bytes
 
@@ -43,6 +44,7 @@ class RequestResponseCycle:
         "_task",
         "_writer",
         "disconnected",
+        "headers",
         "keep_alive",
         "more_body",
         "response_complete",
@@ -59,8 +61,10 @@ class RequestResponseCycle:
         default_headers: list[tuple[bytes, bytes]],
         on_complete: Callable[[], None],
     ) -> None:
-        """`on_complete` is called once the response is complete."""
+        """`on_complete` is called once the response is complete; it closes the connection unless `keep_alive`."""
         self._scope = scope
+        self.headers: Headers = scope["headers"]
+        """Those of the request, also once its response is complete."""
         self._writer = writer
         self._flow = flow
         self._default_headers = default_headers
@@ -224,6 +228,4 @@ class RequestResponseCycle:
     def _end(self) -> None:
         self.response_complete = True
         self._wake()
-        if not self.keep_alive:
-            self._writer.close()
         self._on_complete()

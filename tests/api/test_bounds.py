@@ -124,11 +124,10 @@ async def test_an_address_may_call_so_often_in_a_minute(served: Served) -> None:
         (b"GET /api/v1/none HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "malformed_request"),
         (b"POST /api/v1/echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n", 400, "malformed_request"),
         (b"POST /api/v1/echo HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "malformed_request"),
-        (b"GET /api/v1/none HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", 400, "upgrade_refused"),
         (b"GET /api/v1/none HTTP/1.1\r\nHost: a\r\nX_Api_Key: a\r\n\r\n", 400, "reserved_field_name"),
         (b"TRACE /api/v1/none HTTP/1.1\r\nHost: a\r\n\r\n", 501, "method_not_implemented"),
     ],
-    ids=["no host", "two hosts", "length", "chunked in 1.0", "upgrade", "disguised", "trace"],
+    ids=["no host", "two hosts", "length", "chunked in 1.0", "disguised", "trace"],
 )
 async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
     served: Served, head: bytes, status: int, code: str

@@ -105,8 +105,6 @@ def _headers(headers: bytes) -> Iterator[Hostile]:
         "reserved name with _": b"X_Tollgate_App: a\r\n",
         "Content_Length": b"Content_Length: 4\r\n",
         "Transfer_Encoding": b"Transfer_Encoding: chunked\r\n",
-        "upgrade to websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
-        "upgrade to h2c": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
     }
     for name, text in lines.items():
         yield Hostile(name, _get(target, text + headers))

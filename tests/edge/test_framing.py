@@ -2,7 +2,7 @@
 
 import pytest
 
-from middlewares.edge.request import body_length, check_request
+from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.exchange import Refusal
 
 HOST = {b"host": b"proxy"}
@@ -60,7 +60,6 @@ def test_transfer_encoding_needs_http_1_1() -> None:
         ("GET", "1.0", {}, 400),
         ("GET", "1.1", {b"host": b"proxy, proxy"}, 400),
         ("GET", "1.1", {b"host": b"proxy/a"}, 400),
-        ("GET", "1.1", {**HOST, b"upgrade": b"h2c"}, 400),
     ],
 )
 def test_requests_that_are_not_for_this_server(
@@ -73,3 +72,10 @@ def test_requests_that_are_not_for_this_server(
 
 def test_http_1_0_with_a_host_is_served() -> None:
     check_request("GET", "1.0", HOST)
+
+
+def test_a_coded_body_is_415_and_names_the_coding() -> None:
+    check_coding([(b"content-encoding", b"identity")])
+    with pytest.raises(Refusal, match="gzip") as refused:
+        check_coding([(b"content-encoding", b"GZIP")])
+    assert (refused.value.status, refused.value.headers) == (415, [(b"accept-encoding", b"identity")])

@@ -60,7 +60,7 @@ async def test_links_of_byoc_streams_have_the_configured_origin(deployment_with_
         assert {name: url for name, url in urls.items() if name not in ("whep_url", "rtmp_output_url")} == {
             "stream_id": stream,
             "whip_url": f"{base}/whip",
-            "rtmp_url": f"rtmp://localhost:1935/{stream}",
+            "rtmp_url": "",
             "update_url": f"{base}/update",
             "status_url": f"{base}/status",
             "data_url": f"{base}/data",

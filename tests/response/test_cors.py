@@ -10,6 +10,8 @@ from tests.response.server_fixture import StageServer, responding, serving
 
 PAGE = "https://app.example"
 CONFIG = Cors(allow_origins=(PAGE, "https://other.example"), max_age=99)
+EXPOSED = "x-request-id, ratelimit, ratelimit-policy, retry-after, location, etag, link, livepeer-playback-url"
+ALLOWED = "authorization, content-type, idempotency-key, livepeer, prefer, x-api-key"
 OPEN = responding(200, [(b"access-control-allow-origin", b"*"), (b"vary", b"accept")])
 
 
@@ -36,9 +38,9 @@ async def test_tollgate_responds_to_a_preflight(tmp_path: Path) -> None:
     assert response.status_code == 204
     assert _cors(response) == {
         "access-control-allow-origin": PAGE,
-        "access-control-expose-headers": "x-request-id, ratelimit, ratelimit-policy, retry-after",
+        "access-control-expose-headers": EXPOSED,
         "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-        "access-control-allow-headers": "authorization, content-type, x-api-key",
+        "access-control-allow-headers": ALLOWED,
         "access-control-max-age": "99",
     }
     assert response.headers["vary"] == "Origin"
@@ -61,7 +63,7 @@ async def test_responses_to_other_requests(tmp_path: Path) -> None:
         plain = await server.request("POST", "/llm")
     assert _cors(response) == {
         "access-control-allow-origin": PAGE,
-        "access-control-expose-headers": "x-request-id, ratelimit, ratelimit-policy, retry-after",
+        "access-control-expose-headers": EXPOSED,
     }
     assert response.headers.get_list("vary") == ["accept", "Origin"]
     assert _cors(plain) == {}
@@ -81,3 +83,11 @@ async def test_options_that_is_no_preflight_passes(tmp_path: Path) -> None:
         response = await server.request("OPTIONS", "/live/video-to-video/a/whip", headers={"origin": PAGE})
     assert response.headers["allow"] == "POST"
     assert response.headers["access-control-allow-origin"] == PAGE
+
+
+async def test_the_headers_of_openai_clients_are_allowed_by_their_prefix(tmp_path: Path) -> None:
+    async with serving(OPEN, tmp_path, cors=CONFIG) as server:
+        requested = {"access-control-request-headers": "authorization,x-stainless-os,x-evil"}
+        preflight = {"origin": PAGE, "access-control-request-method": "POST", **requested}
+        response = await server.request("OPTIONS", "/v1/chat/completions", headers=preflight)
+    assert response.headers["access-control-allow-headers"] == f"{ALLOWED}, x-stainless-os"

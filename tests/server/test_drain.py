@@ -108,7 +108,7 @@ async def test_a_connection_that_comes_late_is_answered_once(draining: Draining)
 async def test_a_connection_that_stays_idle_is_closed(
     draining: Draining, connection: RawConnection, asks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.01)
+    monkeypatch.setattr(protocol, "DRAIN_SECONDS", 0.01)
     draining.release.set()
     for _ in range(asks):
         await connection.exchange(HEAD)

@@ -16,7 +16,7 @@ ORIGIN, MEDIA = "https://ai.example", "https://live.example"
         ("https:///process/stream/cam/update", f"{ORIGIN}/process/stream/cam/update"),
         ("https://gateway/process/stream/cam/data?x=%2F&y", f"{ORIGIN}/process/stream/cam/data?x=%2F&y"),
         ("http://localhost:8889/cam-0a1b2c3d-out/whep", f"{ORIGIN}/live/video-to-video/cam-0a1b2c3d-out/whep"),
-        ("rtmp://localhost:1935/cam", "rtmp://localhost:1935/cam"),
+        ("rtmp://localhost:1935/cam", ""),
         ("https://bucket.example/results/a.png?signature=%2B", "https://bucket.example/results/a.png?signature=%2B"),
         ("/stream/0a1b2c3d/a.png", "/stream/0a1b2c3d/a.png"),
         ("http://[broken/live/x", "http://[broken/live/x"),
@@ -47,3 +47,8 @@ def test_only_the_fields_and_members_that_are_links_change() -> None:
     public = f"{ORIGIN}/live/a/whip/1"
     nested = {"whep_url": public, "b": [text], "data_url": None}
     assert urls.rewrite_document(document) == {"whip_url": public, "note": text, "url": text, "a": nested}
+
+
+def test_the_rtmp_address_of_a_gateway_does_not_leak() -> None:
+    urls = PublicUrls("https://proxy.example")
+    assert urls.rewrite_document({"rtmp_url": "rtmp://localhost:1935/a"}) == {"rtmp_url": ""}
