@@ -30,19 +30,25 @@ class Gateway(Model):
 
 
 class Health(Model):
-    """Passive health checks: a gateway that keeps failing gets no requests for a while."""
+    """Health checks: a gateway that does not live gets no new work until it responds to a probe (`GET /healthz`).
+
+    A dropped request or a 5xx has the gateway probed, and does not count by itself.
+    """
 
     failures: int = Field(
-        3, ge=1, description="Failures in a row (no connection, dropped, 502-504) that eject a gateway."
+        3, ge=1, description="Failures in a row (no connection, no response to a probe) that eject a gateway."
     )
-    ejection_seconds: float = Field(10, gt=0, le=3600, description="Seconds that an ejected gateway gets no requests.")
+    ejection_seconds: float = Field(
+        10, gt=0, le=3600, description="Seconds between two probes of an ejected gateway, give or take a fifth."
+    )
+    probe_seconds: float = Field(2, gt=0, le=60, description="Seconds that a gateway has to respond to a probe.")
 
 
 class Pool(Model):
     """Gateways that serve the same requests; the one with the fewest requests in flight is chosen."""
 
     gateways: tuple[Gateway, ...] = Field(min_length=1, description="The pool's gateways.")
-    health: Health = Field(Health(), description="When a failing gateway is ejected.")
+    health: Health = Field(Health(), description="When a gateway is ejected, and when it comes back.")
 
 
 class RouteRule(Model):

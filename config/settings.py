@@ -184,6 +184,15 @@ class Settings(BaseSettings):
         named |= {self.edge.default_models.get(Workload.LLM), *self.edge.chats.models}
         return {model for model in named if model}
 
+    def named_models(self, workload: Workload) -> frozenset[str]:
+        """Return the models that rules, prices and defaults name for a workload; empty: any may be offered."""
+        if workload is Workload.LLM:
+            return frozenset(self.chat_models())
+        named = {rule.model for rule in self.routing.rules if rule.workload in (None, workload)}
+        named |= {price.model for plan in self.plans.values() for price in plan.prices if price.workload is workload}
+        named.add(self.edge.default_models.get(workload))
+        return frozenset(model for model in named if model)
+
     def pools(self) -> dict[str, Pool]:
         """Return the configured pools by name, else the single pool of `gateway_url`."""
         url = self.gateway_url or "http://127.0.0.1:9935"

@@ -94,6 +94,11 @@ class Job:
 NOTHING_DECLARED = Declaration()
 
 
+def nothing_undecodable() -> bool:
+    """Return False: the `undecodable_image` of requests without an image that is looked at."""
+    return False
+
+
 async def declare_nothing() -> Declaration:
     """Return an empty declaration: the `declare` of routes whose body is not read."""
     return NOTHING_DECLARED
@@ -190,6 +195,8 @@ class Exchange:
     """Seconds from the request sent to the head of the gateway's response."""
 
     # usage_tracker and response
+    undecodable_image: Callable[[], bool] = nothing_undecodable
+    """Returns True if an image has passed whose own header cannot be read."""
     client_status: int = 0
     """Status the client was sent; 0: none yet. Written by the response stage alone."""
     units: Mapping[Unit, int] = field(default_factory=dict)

@@ -22,13 +22,14 @@ def choose_pools(rules: Iterable[RouteRule], tier: str, workload: Workload, mode
 
 @dataclass(slots=True)
 class GatewayState:
-    """One gateway, seen from one worker. Times are seconds of `time.monotonic`."""
+    """One gateway, seen from one worker."""
 
     url: str
     in_flight: int = 0
     failures: int = 0
-    """Consecutive failures."""
-    ejected_until: float = 0.0
+    """Failures in a row to take a connection or to respond to a probe."""
+    ejected: bool = False
+    """True from too many failures in a row until it responds to anything."""
     last_chosen: int = 0
     """Number of the choice that took it last."""
 
@@ -38,21 +39,26 @@ def _load(state: GatewayState) -> tuple[int, int]:
 
 
 class Fleet:
-    """Least-in-flight choice and passive health over all pools. A gateway of several pools has one state."""
+    """Least-in-flight choice and health over all pools. A gateway of several pools has one state.
+
+    A gateway is judged by whether it lives: only connections that it does not take and probes that it does not respond
+    to are failures. A dropped request is none, for that is how a gateway refuses one (gateway contract section 10).
+    An ejected gateway gets no new work; what it alone has still goes there.
+    """
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
-        self._health: dict[str, Health] = {}
+        self.health: dict[str, Health] = {}
         self.gateways: dict[str, GatewayState] = {}
         for pool in pools.values():
             for gateway in pool.gateways:
                 self.gateways.setdefault(gateway.url, GatewayState(gateway.url))
-                self._health.setdefault(gateway.url, pool.health)
+                self.health.setdefault(gateway.url, pool.health)
         self.pools = {
             name: tuple(self.gateways[gateway.url] for gateway in pool.gateways) for name, pool in pools.items()
         }
         self._choices = 0
 
-    def candidates(self, pools: Sequence[str], now: float) -> tuple[str, tuple[str, ...]]:
+    def candidates(self, pools: Sequence[str]) -> tuple[str, tuple[str, ...]]:
         """Return the first pool with a healthy gateway, and its healthy gateways, least busy first.
 
         Of equally busy gateways the one that was chosen longest ago comes first. Where every gateway of every pool is
@@ -60,17 +66,17 @@ class Fleet:
         without `pools`.
         """
         for name in pools:
-            healthy = [gateway for gateway in self.pools[name] if gateway.ejected_until <= now]
+            healthy = [gateway for gateway in self.pools[name] if not gateway.ejected]
             if healthy:
                 return name, self._ordered(healthy)
         if not pools:
             return "", ()
         return pools[0], self._ordered(list(self.pools[pools[0]]))
 
-    def is_healthy(self, url: str, now: float) -> bool:
+    def is_healthy(self, url: str) -> bool:
         """Return True if this is a gateway of any pool, and not ejected."""
         state = self.gateways.get(url)
-        return state is not None and state.ejected_until <= now
+        return state is not None and not state.ejected
 
     def pool_of(self, url: str) -> str:
         """Return the first pool that the gateway is in."""
@@ -84,23 +90,23 @@ class Fleet:
         states[0].last_chosen = self._choices
         return tuple([state.url for state in states])
 
-    def record_success(self, url: str) -> None:
-        """Record that the gateway responded: its consecutive failures end."""
-        self.gateways[url].failures = 0
+    def record_response(self, url: str) -> bool:
+        """Record that the gateway responded, to a request or a probe. Return True if that brings it back."""
+        state = self.gateways[url]
+        state.failures = 0
+        came_back, state.ejected = state.ejected, False
+        return came_back
 
-    def record_failure(self, url: str, now: float) -> bool:
-        """Record that the gateway was unreachable, dropped a request or responded with 502-504.
-
-        Return True if that ejects it.
-        """
-        state, health = self.gateways[url], self._health[url]
+    def record_failure(self, url: str) -> bool:
+        """Record that the gateway took no connection or failed a probe. Return True if that ejects it."""
+        state = self.gateways[url]
         state.failures += 1
-        if state.failures < health.failures or state.ejected_until > now:
+        if state.ejected or state.failures < self.health[url].failures:
             return False
-        state.ejected_until = now + health.ejection_seconds
+        state.ejected = True
         return True
 
     def retry_after(self, pools: Iterable[str]) -> int:
         """Return the seconds after which another attempt makes sense: the shortest ejection in `pools`, else 10."""
-        seconds = [self._health[gateway.url].ejection_seconds for name in pools for gateway in self.pools[name]]
+        seconds = [self.health[gateway.url].ejection_seconds for name in pools for gateway in self.pools[name]]
         return max(1, round(min(seconds, default=10.0)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from functools import lru_cache, partial
 
@@ -34,7 +33,7 @@ class TierRoutingMiddleware:
         self.fleet = fleet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the exchange's gateways, best first, or refuse where none is healthy (503)."""
+        """Set the exchange's gateways, best first, or refuse where there is none (404, 503)."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -47,7 +46,7 @@ class TierRoutingMiddleware:
         exchange.tier = principal.plan.tier
         pools = self.pools(exchange.tier, route.workload, exchange.declared.model)
         if exchange.affinity is None:
-            exchange.pool, exchange.gateways = self.fleet.candidates(pools, time.monotonic())
+            exchange.pool, exchange.gateways = self.fleet.candidates(pools)
         else:
             await self._follow_affinity(exchange, exchange.affinity, pools)
         self._prepare(exchange, pools)
@@ -70,21 +69,22 @@ class TierRoutingMiddleware:
         exchange.headers.append((b"x-tollgate-app", principal.app.encode()))
 
     async def _follow_affinity(self, exchange: Exchange, affinity: Affinity, pools: tuple[str, ...]) -> None:
-        """Choose the gateway of the named resource, whatever its pool; another one only for a movable resource."""
-        now = time.monotonic()
+        """Choose the gateway of the named resource, whatever its pool; another one only for a movable resource.
+
+        What cannot move goes to its gateway even while that is ejected: nobody else has it, and whether the gateway
+        responds is found out best by the request itself. Raises `Refusal` (404) if the gateway is not configured.
+        """
         url, pool = affinity.gateway, ""
         others: tuple[str, ...] = ()
         if affinity.movable:
-            pool, others = self.fleet.candidates(pools, now)
-        if (others or not affinity.movable) and not self.fleet.is_healthy(url, now):
+            pool, others = self.fleet.candidates(pools)
+        if (others or not affinity.movable) and not self.fleet.is_healthy(url):
             url = await affinity.reassign(others)
-        if not affinity.movable and not self.fleet.is_healthy(url, now):
-            if url not in self.fleet.gateways:
-                raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
-            return
         if url in self.fleet.gateways:
             exchange.pool = pool if url in others else self.fleet.pool_of(url)
             exchange.gateways = (url, *(other for other in others if other != url))
+        elif not affinity.movable:
+            raise Refusal(404, "unknown_id", "The gateway that had this is not there any more.")
 
     def _add_hints(self, exchange: Exchange, route: Route, transcoding: Transcoding) -> None:
         tier = self.tiers.get(exchange.tier, Tier())

@@ -19,6 +19,7 @@ from middlewares.response.metrics import RequestMetrics
 from middlewares.response.problem import TITLES
 from middlewares.routes import ROUTES
 from proxy.cli.main import app
+from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 
@@ -45,7 +46,7 @@ def metrics() -> str:
     """Return the table of what `/metrics` shows."""
     registry = CollectorRegistry()
     collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
-    collectors += vars(LiveMetrics(registry)).values()
+    collectors += [*vars(LiveMetrics(registry)).values(), *vars(GatewayMetrics(registry)).values()]
     rows = []
     for collector in (each for each in collectors if isinstance(each, MetricWrapperBase)):
         [family] = collector.describe()

@@ -1,6 +1,7 @@
 """Failures of a gateway as problem documents for its client."""
 
 from middlewares.exchange import Refusal
+from middlewares.tier_routing.drops import DropReason
 from proxy.upstream import (
     ConnectFailed,
     ConnectionDropped,
@@ -27,8 +28,31 @@ _FAILURES: tuple[tuple[type[UpstreamError], tuple[int, str, str]], ...] = (
 )
 _OTHER = (502, "gateway_failed", "The gateway failed to respond.")
 
+_DROPS: dict[DropReason, tuple[int, str, str]] = {
+    DropReason.UNKNOWN_MODEL: (
+        422,
+        "unknown_model",
+        "The gateway dropped the request and serves others. The model is not among those that are offered here.",
+    ),
+    DropReason.UNDECODABLE_IMAGE: (
+        422,
+        "undecodable_image",
+        "The gateway dropped the request and serves others. The image is of no format that can be read.",
+    ),
+    DropReason.OVERLOAD: (
+        503,
+        "gateway_overloaded",
+        "The gateway dropped the request while it works for others with the same model; try again.",
+    ),
+}
+"""Drops whose likely cause is known; all others are `gateway_dropped`."""
 
-def refusal_of(error: UpstreamError) -> Refusal:
-    """Return the refusal for a gateway's failure; its code also stands in the log and the usage event."""
-    status, code, detail = next((failure for kind, failure in _FAILURES if isinstance(error, kind)), _OTHER)
+
+def refusal_of(error: UpstreamError, dropped: DropReason = DropReason.UNKNOWN) -> Refusal:
+    """Return the refusal for a gateway's failure; its code also stands in the log and the usage event.
+
+    `dropped` is the likely cause of a `ConnectionDropped`.
+    """
+    failure = next((failure for kind, failure in _FAILURES if isinstance(error, kind)), _OTHER)
+    status, code, detail = _DROPS.get(dropped, failure)
     return Refusal(status, code, detail, headers=[(b"retry-after", b"1")] if status == 503 else None)

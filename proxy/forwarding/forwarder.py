@@ -12,15 +12,30 @@ from config.routing import GatewayTimeouts, Routing
 from config.workloads import Workload
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Exchange, Outcome, Refusal
-from middlewares.tier_routing.fleet import Fleet
+from middlewares.tier_routing.drops import DropReason, DropReasons
+from middlewares.tier_routing.fleet import Fleet, GatewayState
 from proxy.forwarding.disconnect import ClientGone, DisconnectCanceller
 from proxy.forwarding.failures import refusal_of
+from proxy.forwarding.health_prober import HealthProber
 from proxy.forwarding.request_body import open_body
 from proxy.forwarding.response_guard import FLOODED, ResponseGuard
-from proxy.upstream import ConnectionPool, InvalidRequest, PoolExhausted, Response, Timeouts, UpstreamError
+from proxy.upstream import (
+    ConnectFailed,
+    ConnectionDropped,
+    ConnectionPool,
+    InvalidRequest,
+    PoolExhausted,
+    RequestIncomplete,
+    Response,
+    Timeouts,
+    UpstreamError,
+)
 
 FAILING = frozenset((502, 503, 504))
-"""Statuses that count against a gateway's health."""
+"""Statuses that put a gateway's health in doubt: what stands before it may have sent them."""
+
+DROP_WEIGHT_SECONDS = 1.0
+"""How long a dropped request still counts as in flight, so that a gateway that drops all is not the least busy one."""
 
 QUEUE_SECONDS = 5.0
 """How long a request may wait for a connection where all connections to its gateway are busy."""
@@ -30,13 +45,23 @@ class Forwarder:
     """An ASGI application that responds to every request with a gateway's response."""
 
     def __init__(
-        self, pools: Mapping[str, ConnectionPool], hosts: Mapping[str, bytes], fleet: Fleet, routing: Routing
+        self,
+        pools: Mapping[str, ConnectionPool],
+        hosts: Mapping[str, bytes],
+        fleet: Fleet,
+        routing: Routing,
+        *,
+        prober: HealthProber,
+        drops: DropReasons,
     ) -> None:
+        """`pools` and `hosts` are the connections and Host headers of the gateways, by origin."""
         self._pools = pools
         self._timeouts = {workload: _timeouts(routing.timeouts_of(workload)) for workload in Workload}
         self._limits = {workload: routing.response_limits_of(workload) for workload in Workload}
         self._hosts = {url: (b"host", host) for url, host in hosts.items()}
         self._fleet = fleet
+        self._prober = prober
+        self._drops = drops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward once. A client that goes away cancels the gateway's work, unless the route outlives its client.
@@ -78,9 +103,12 @@ class Forwarder:
         def mark_forwarded() -> None:
             exchange.forwarded = True
 
+        workload, model = _workload(exchange), exchange.declared.model or ""
         for url in exchange.gateways:
-            state = self._fleet.gateways[url]
+            state, key = self._fleet.gateways[url], (url, workload, model)
             state.in_flight += 1
+            self._drops.begin(key)
+            weight_seconds = 0.0
             try:
                 exchange.gateway = url
                 started = time.monotonic()
@@ -97,23 +125,50 @@ class Forwarder:
                 exchange.gateway_status = response.status
                 try:
                     if response.status in FAILING:
-                        self._fleet.record_failure(url, time.monotonic())
+                        self._prober.suspect(url)
                     else:
-                        self._fleet.record_success(url)
+                        self._prober.record_response(url)
+                        if response.status < 300:
+                            self._drops.record_served(key, time.monotonic())
                     await self._relay(exchange, response, send)
                 finally:
                     response.close()
                 return
+            except ConnectionDropped as error:
+                weight_seconds = DROP_WEIGHT_SECONDS
+                reason = self._drops.reason(exchange, key, time.monotonic())
+                refusal = refusal_of(error, await self._confirm(exchange, url, reason))
+                exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
+                raise refusal from error
             except UpstreamError as error:
-                if not isinstance(error, PoolExhausted):
-                    self._fleet.record_failure(url, time.monotonic())
+                self._record(error, url)
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue
                 refusal = refusal_of(error)
                 exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
                 raise refusal from error
             finally:
-                state.in_flight -= 1
+                self._drops.end(key)
+                _release(state, weight_seconds)
+
+    def _record(self, error: UpstreamError, url: str) -> None:
+        """Record what a failed exchange says of the gateway's health: only a connection that it does not take counts.
+
+        That all connections are busy, or that a client's body ended early, says nothing of it.
+        """
+        if isinstance(error, ConnectFailed):
+            self._prober.record_unreachable(url)
+        elif not isinstance(error, PoolExhausted | RequestIncomplete):
+            self._prober.suspect(url)
+
+    async def _confirm(self, exchange: Exchange, url: str, reason: DropReason) -> DropReason:
+        """Return the reason of a drop if the gateway still responds; of one that does not, the cause is not known."""
+        try:
+            return reason if await self._prober.responds(url) else DropReason.UNKNOWN
+        except asyncio.CancelledError:  # a client that leaves now does not pay as if it had left before
+            refusal = refusal_of(ConnectionDropped(url, "dropped", reused=False))
+            exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
+            raise
 
     async def _relay(self, exchange: Exchange, response: Response, send: Send) -> None:
         await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
@@ -128,6 +183,14 @@ class Forwarder:
             await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _release(state: GatewayState, weight_seconds: float) -> None:
+    """Count a request as in flight no more, after `weight_seconds`."""
+    if weight_seconds:
+        asyncio.get_running_loop().call_later(weight_seconds, _release, state, 0.0)
+    else:
+        state.in_flight -= 1
 
 
 def _timeouts(configured: GatewayTimeouts) -> Timeouts:

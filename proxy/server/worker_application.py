@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
 from config.routing import Gateway, Stickiness
 from config.settings import Settings
+from config.workloads import Workload
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
+from middlewares.tier_routing.drops import DropReasons
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.usage_tracker.media_probe import MediaTools
 from proxy.app import pipeline, public_application
 from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.gateway_metrics import GatewayMetrics
+from proxy.forwarding.health_prober import HealthProber
 from proxy.identity.authentication import Authentication
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.media_probe.pool import ProbePool
@@ -54,7 +58,10 @@ class WorkerApplication:
             streams = ByocStreams(store, keys, ledger)
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
-            pools = {url: _connection_pool(gateway) for url, gateway in gateways.items()}
+            pools = {
+                url: _connection_pool(gateway, max_connections=gateway.max_connections)
+                for url, gateway in gateways.items()
+            }
             hosts = {url: urlsplit(url).netloc.encode() for url in gateways}
             metrics = RequestMetrics()
             spools = SpoolFolder(settings.data_dir / "spool", kept_bytes=settings.media.spool_bytes)
@@ -63,8 +70,10 @@ class WorkerApplication:
                 cpu_seconds=settings.media.cpu_seconds,
                 memory_bytes=settings.media.memory_bytes,
             )
+            prober = _health_prober(fleet, gateways, hosts)
+            drops = DropReasons({workload: settings.named_models(workload) for workload in Workload})
             stages = pipeline(
-                Forwarder(pools, hosts, fleet, settings.routing),
+                Forwarder(pools, hosts, fleet, settings.routing, prober=prober, drops=drops),
                 settings,
                 credentials=authentication.credentials,
                 ledger=ledger,
@@ -84,6 +93,7 @@ class WorkerApplication:
                 await authentication.stop()
                 await failover.wait()
                 await _cancel(background)
+                await prober.close()
                 metrics.flush()
                 await affinity_table.drain()
                 await ledger.drain()
@@ -141,14 +151,23 @@ def _seconds_kept(stickiness: Stickiness) -> dict[ResourceKind, float]:
     }
 
 
-def _connection_pool(gateway: Gateway) -> ConnectionPool:
+def _health_prober(fleet: Fleet, gateways: Mapping[str, Gateway], hosts: Mapping[str, bytes]) -> HealthProber:
+    """Return the prober; each probe has a connection of its own, so that busy ones are no obstacle."""
+    metrics = GatewayMetrics()
+    metrics.start(gateways)
+    pools = {url: _connection_pool(gateway, max_connections=1, max_idle=0) for url, gateway in gateways.items()}
+    return HealthProber(fleet, pools, hosts, metrics)
+
+
+def _connection_pool(gateway: Gateway, *, max_connections: int, max_idle: int = 256) -> ConnectionPool:
     parts = urlsplit(gateway.url)
     tls = parts.scheme == "https"
     return ConnectionPool(
         parts.hostname or "",
         parts.port or (443 if tls else 80),
         tls=ssl.create_default_context() if tls else None,
-        max_connections=gateway.max_connections,
+        max_connections=max_connections,
+        max_idle=max_idle,
     )
 
 

@@ -35,7 +35,7 @@ def default_overlap() -> str:
 
 FACTS = [
     ("proxy/README.md", f"fails {NUMBERS[Health().failures]} times in a row"),
-    ("proxy/README.md", f"left alone for {NUMBERS[round(Health().ejection_seconds)]} seconds"),
+    ("proxy/README.md", f"probed every {NUMBERS[round(Health().ejection_seconds)]} seconds"),
     ("README.md", f"wait {StoreSettings().deadline_seconds * 1000:.0f} ms at most"),
     ("README.md", f"`standard`: {STANDARD.max if STANDARD else 0} requests a minute"),
     ("README.md", f"{default_overlap().removesuffix('h')} hours by default"),

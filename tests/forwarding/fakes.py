@@ -8,14 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from starlette.types import Message
 
 from config.routing import Gateway, Health, Routing
 from config.routing import Pool as PoolSettings
-from middlewares.exchange import Exchange
+from config.workloads import Workload
+from middlewares.exchange import Declaration, Exchange
 from middlewares.routes import BY_NAME
+from middlewares.tier_routing.drops import DropReasons
 from middlewares.tier_routing.fleet import Fleet
 from proxy.forwarding.forwarder import Forwarder
+from proxy.forwarding.gateway_metrics import GatewayMetrics
+from proxy.forwarding.health_prober import HealthProber
 from proxy.upstream import ConnectionPool
 from tests.upstream import fakes
 
@@ -77,18 +82,29 @@ class Forwarded:
 class Forwarding:
     """A forwarder in front of gateways, each of which runs a handler for every connection."""
 
-    def __init__(self, gateways: Sequence[fakes.Gateway], *, failures: int = 1, **routing: Any) -> None:
+    def __init__(
+        self, gateways: Sequence[fakes.Gateway], *, health: Mapping[str, float] | None = None, **routing: Any
+    ) -> None:
         self.gateways = gateways
         self.urls = tuple(f"http://127.0.0.1:{gateway.port}" for gateway in gateways)
         self.pools = {
             url: ConnectionPool("127.0.0.1", gateway.port) for url, gateway in zip(self.urls, gateways, strict=True)
         }
         gateway_settings = tuple(Gateway(url=url) for url in self.urls)
-        pool = PoolSettings(gateways=gateway_settings, health=Health(failures=failures))
+        pool = PoolSettings(
+            gateways=gateway_settings, health=Health.model_validate({"failures": 1} | dict(health or {}))
+        )
         self.fleet = Fleet({"pool": pool})
         self.routing = Routing.model_validate({"pools": {"pool": pool}, **routing})
         hosts = dict.fromkeys(self.urls, b"gateway.test")
-        self.forwarder = Forwarder(self.pools, hosts, self.fleet, self.routing)
+        probes = {
+            url: ConnectionPool("127.0.0.1", gateway.port, max_idle=0)
+            for url, gateway in zip(self.urls, gateways, strict=True)
+        }
+        self.metrics = GatewayMetrics(CollectorRegistry())
+        self.prober = HealthProber(self.fleet, probes, hosts, self.metrics)
+        drops = DropReasons({Workload.LLM: frozenset({"named"})})
+        self.forwarder = Forwarder(self.pools, hosts, self.fleet, self.routing, prober=self.prober, drops=drops)
 
     async def forward(
         self,
@@ -96,6 +112,9 @@ class Forwarding:
         *,
         messages: Sequence[Message] = (),
         connection: FakeConnection | None = None,
+        model: str | None = None,
+        length: int | None = None,
+        undecodable: bool = False,
         on_send: Callable[[Forwarded], Awaitable[None] | None] = lambda forwarded: None,
         results: list[Forwarded] | None = None,
     ) -> Forwarded:
@@ -107,6 +126,9 @@ class Forwarding:
         exchange = Exchange("id", 0.0, "POST" if messages else "GET", "/", route=BY_NAME[route], target=b"/target")
         exchange.gateways = self.urls
         exchange.has_body = bool(messages)
+        exchange.content_length = length
+        exchange.declared = Declaration(model=model)
+        exchange.undecodable_image = lambda: undecodable
         forwarded = Forwarded(exchange, connection or FakeConnection())
         if results is not None:
             results.append(forwarded)
@@ -129,14 +151,20 @@ class Forwarding:
 
 
 @asynccontextmanager
-async def forwarding(*handlers: Handler, failures: int = 1, **routing: Any) -> AsyncIterator[Forwarding]:
-    """Run a gateway for each handler, and a forwarder in front of them, until the block ends."""
+async def forwarding(
+    *handlers: Handler, health: Mapping[str, float] | None = None, **routing: Any
+) -> AsyncIterator[Forwarding]:
+    """Run a gateway for each handler, and a forwarder in front of them, until the block ends.
+
+    `health` are settings of the pool; one failure ejects unless it says otherwise.
+    """
     async with AsyncExitStack() as stack:
         gateways = [await stack.enter_async_context(fakes.Gateway(handler)) for handler in handlers]
-        opened = Forwarding(gateways, failures=failures, **routing)
+        opened = Forwarding(gateways, health=health, **routing)
         try:
             yield opened
         finally:
+            await opened.prober.close()
             for pool in opened.pools.values():
                 pool.close()
 
@@ -162,3 +190,21 @@ def responding(raw: bytes) -> Handler:
 async def drop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Read a request and close the connection, as a gateway does that panics (gateway contract section 1.0)."""
     await fakes.read_head(reader)
+
+
+def dropping_all_but_probes(*, first: int = 0) -> Handler:
+    """Return a handler that drops every request but probes, after `first` that it responds to."""
+    served = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        while True:
+            head = await fakes.read_head(reader)
+            if not head.startswith(b"GET /healthz "):
+                served += 1
+                if served > first:
+                    return
+            await fakes.read_body(reader, head)
+            writer.write(response(b""))
+
+    return handler

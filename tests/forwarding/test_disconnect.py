@@ -82,7 +82,7 @@ async def test_a_client_that_leaves_cancels_the_work_of_its_gateway() -> None:
     assert forwarded.sent == []
     assert forwarded.exchange.forwarded
     assert forwarded.exchange.ending.outcome is Outcome.CLIENT_DISCONNECT
-    assert forwarder.fleet.is_healthy(forwarder.urls[0], 0), "that says nothing about the gateway"
+    assert forwarder.fleet.is_healthy(forwarder.urls[0]), "that says nothing about the gateway"
     assert forwarder.fleet.gateways[forwarder.urls[0]].in_flight == 0
 
 

@@ -10,6 +10,7 @@ from middlewares.exchange import Outcome, Refusal
 from proxy.forwarding.forwarder import FAILING
 from proxy.upstream import ConnectionPool
 from tests.forwarding.fakes import Forwarded, drop, forwarding, responding, response
+from tests.support.deployment import eventually
 from tests.upstream import fakes
 
 
@@ -21,7 +22,7 @@ async def test_an_unreachable_gateway_gives_way_to_the_next() -> None:
         assert forwarded.body == b"second"
         assert forwarded.exchange.gateway == second
         assert forwarded.exchange.ending.outcome is Outcome.COMPLETE
-        assert not forwarder.fleet.is_healthy(first, 0)
+        assert not forwarder.fleet.is_healthy(first)
         assert [forwarder.fleet.gateways[url].in_flight for url in forwarder.urls] == [0, 0]
 
 
@@ -32,8 +33,8 @@ async def test_what_a_gateway_may_have_seen_is_not_sent_to_another() -> None:
         with pytest.raises(Refusal) as refused:
             await forwarder.forward(results=results)
         assert forwarder.gateways[1].accepted == 0
-        assert not forwarder.fleet.is_healthy(forwarder.urls[0], 0)
-        assert forwarder.fleet.is_healthy(forwarder.urls[1], 0)
+        assert not forwarder.fleet.is_healthy(forwarder.urls[0])
+        assert forwarder.fleet.is_healthy(forwarder.urls[1])
     [forwarded] = results
     assert (refused.value.status, refused.value.code) == (502, "gateway_dropped")
     ending = forwarded.exchange.ending
@@ -69,28 +70,30 @@ async def test_a_busy_gateway_gives_way_without_losing_its_health() -> None:
         await busy.wait()
         forwarded = await forwarder.forward()
         assert forwarded.body == b"second"
-        assert forwarder.fleet.is_healthy(first, 0)
+        assert forwarder.fleet.is_healthy(first)
         hanging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hanging
 
 
 @pytest.mark.parametrize("status", [200, 201, 302, 400, 404, 429, 500, 501, 502, 503, 504])
-async def test_statuses_that_count_against_a_gateways_health(status: int) -> None:
-    """Of failures of a gateway only those that say it cannot serve; the response is passed on in any case."""
+async def test_statuses_that_put_a_gateways_health_in_doubt(status: int) -> None:
+    """Those of what may stand before it: then its probe decides. The response is passed on in any case."""
     raw = response(b"body", b"%d Status" % status)
-    async with forwarding(responding(raw), failures=2) as forwarder:
+    async with forwarding(responding(raw), health={"failures": 2}) as forwarder:
         state = forwarder.fleet.gateways[forwarder.urls[0]]
         state.failures = 1
         forwarded = await forwarder.forward()
         assert (forwarded.status, forwarded.body) == (status, b"body")
         assert forwarded.exchange.gateway_status == status
-        assert forwarder.fleet.is_healthy(forwarder.urls[0], 0) is (status not in FAILING)
-        assert state.failures == (2 if status in FAILING else 0)
+        assert forwarder.fleet.is_healthy(forwarder.urls[0])
+        assert state.failures == (1 if status in FAILING else 0)
+        if status in FAILING:
+            await eventually(lambda: not forwarder.fleet.is_healthy(forwarder.urls[0]))  # its probe is no better
     assert frozenset({502, 503, 504}) == FAILING
 
 
-async def test_a_response_that_is_cut_off_counts_and_does_not_look_complete() -> None:
+async def test_a_response_that_is_cut_off_has_the_gateway_probed_and_does_not_look_complete() -> None:
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await fakes.read_head(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\npart")
@@ -99,7 +102,8 @@ async def test_a_response_that_is_cut_off_counts_and_does_not_look_complete() ->
     async with forwarding(cut, fakes.always_ok) as forwarder:
         with pytest.raises(Refusal) as refused:
             await forwarder.forward(results=results)
-        assert not forwarder.fleet.is_healthy(forwarder.urls[0], 0)
+        await eventually(lambda: forwarder.gateways[0].accepted == 2, 5)
+        assert forwarder.fleet.is_healthy(forwarder.urls[0]), "it responds to its probe"
     [forwarded] = results
     assert refused.value.code == "gateway_truncated"
     assert (forwarded.status, forwarded.complete) == (200, False)

@@ -187,6 +187,4 @@ async def test_when_a_gateway_is_gone_manifests_move_and_results_wait(fragile: T
             assert [number for number in (5, 6) if f"/{number}.ts" not in response.text] == [], "all at one gateway"
 
         responses = [await client.get(images[-1]) for _ in range(12)]
-        assert {response.status_code for response in responses} <= {502, 503}
-        assert responses[-1].headers.get("retry-after") or responses[-1].status_code == 502
-        assert responses[-1].json()["code"] in ("no_gateway", "gateway_unreachable")
+        assert {(each.status_code, each.json()["code"]) for each in responses} == {(502, "gateway_unreachable")}

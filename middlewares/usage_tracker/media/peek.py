@@ -61,6 +61,11 @@ class Peek(Generic[T]):
                     self._take()
             start = end
 
+    @property
+    def gave_up(self) -> bool:
+        """True if the parser has ended without finding anything: the bytes so far cannot be read."""
+        return self._parser is None and self._found is None
+
     def end(self) -> T | None:
         """End the file, and return what the parser found; None if it cannot read the file."""
         if self._parser is not None:

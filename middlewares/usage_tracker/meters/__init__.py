@@ -36,7 +36,12 @@ def meter_for(exchange: Exchange, media: MediaTools | None = None) -> Meter:
 
 
 def _pictures(count: Callable[[bytearray], int]) -> Callable[[Exchange], Meter]:
-    return lambda exchange: PictureMeter(exchange.headers, _plan(exchange).unreadable.image_pixels, count)
+    def meter(exchange: Exchange) -> Meter:
+        pictures = PictureMeter(exchange.headers, _plan(exchange).unreadable.image_pixels, count)
+        exchange.undecodable_image = pictures.undecodable
+        return pictures
+
+    return meter
 
 
 def _plan(exchange: Exchange) -> Plan:

@@ -41,6 +41,10 @@ class PictureMeter(ResponseKeeper):
     def request_body(self, chunk: bytes) -> None:
         self._form.feed(chunk)
 
+    def undecodable(self) -> bool:
+        """Return True if an image has passed whose header cannot be read."""
+        return self._picture.gave_up
+
     def usage(self) -> Usage:
         generates = self._count is images
         requested = self._form.number("num_images_per_prompt", 1, MOST_IMAGES) if generates else 1
