@@ -177,6 +177,8 @@ class Exchange:
     # tenancy
     affinity: Affinity | None = None
     """None: any gateway will do."""
+    new_stream: str = ""
+    """Id at the gateway of the BYOC stream that the request starts."""
 
     # tier_routing
     tier: str = ""

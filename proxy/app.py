@@ -91,8 +91,6 @@ def pipeline(
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.
         partial(UsageTrackerMiddleware, ledger=ledger, media=media),
-        # Inside the stage that settles: the session of a stream takes over the hold of its start.
-        partial(ByocStreamMiddleware, streams=streams),
         # Inside the limits, so that guessing other tenants' ids is no cheaper than anything else; before the gateway is
         # chosen, for what a request names lives at one.
         partial(
@@ -102,8 +100,11 @@ def pipeline(
             public_url=settings.public_url,
             media_url=settings.media_url,
         ),
-        # Last, so that the choice rests on the latest health and load.
+        # As late as possible, so that the choice rests on the latest health and load.
         partial(TierRoutingMiddleware, routing=settings.routing, fleet=fleet, models=settings.chat_models()),
+        # Once a new stream has its id and its gateway, which are noted before it is started. Inside the stage that
+        # settles: the session of a stream takes over the hold of its start.
+        partial(ByocStreamMiddleware, streams=streams),
     ]
     app = forwarder
     for stage in reversed(stages):

@@ -69,7 +69,7 @@ class RedisKeys:
         return f"{self.tag(app)}session:{workload}:{stream}"
 
     def streams(self, tag: str) -> str:
-        """Return the key of the BYOC streams of all apps of a tag that Tollgate ticks (hash: stream id -> JSON)."""
+        """Return the key of the BYOC streams of all apps of a tag that Tollgate ticks, and of starts (hash of JSON)."""
         return f"{tag}streams"
 
     def usage(self, app: str, day: str) -> str:

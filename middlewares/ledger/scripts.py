@@ -24,6 +24,7 @@ FIND = _load("find", writes=False)
 CREDIT = _load("credit", "integer")
 BALANCE = _load("balance", writes=False)
 SESSION = _load("session", writes=False)
+HELD = _load("held", writes=False)
 STREAMS = _load("streams")
 SNAPSHOT = _load("snapshot", writes=False)
 

@@ -34,7 +34,7 @@ class LiveMiddleware:
         names: NameResolver,
         stream_tokens: StreamTokenSigner | None,
     ) -> None:
-        """Without `stream_tokens`, requests are not signed: gateways then call no webhook."""
+        """Without `stream_tokens` no webhook is served, so that nothing would meter a stream: WHIP is refused."""
         self.app = app
         self.sessions = sessions
         self.names = names
@@ -54,7 +54,13 @@ class LiveMiddleware:
         await self.app(scope, receive, send)
 
     def _sign(self, exchange: Exchange, query: bytes) -> None:
-        """Add a stream token to the target, and declare the pipeline of the stream as its model."""
+        """Add a stream token to the target, and declare the pipeline of the stream as its model.
+
+        Raises `Refusal` (501) where no secret is configured.
+        """
+        if self.stream_tokens is None:
+            detail = "Live streams are not offered here: without `webhooks.secret` no gateway can report their time."
+            raise Refusal(501, "live_not_metered", detail)
         principal = exchange.principal
         assert principal is not None  # noqa: S101 - auth stands before this stage
         requested = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
@@ -64,8 +70,6 @@ class LiveMiddleware:
             return Declaration(model=pipeline or None)
 
         exchange.declare = declare
-        if self.stream_tokens is None:
-            return
         token = StreamToken(
             request=exchange.request_id,
             app=principal.app,
@@ -105,6 +109,7 @@ class ByocStreamMiddleware:
     """Opens a BYOC stream's session with the response to its start, and ends it with the response to its stop.
 
     Stands inside the usage tracker: a start whose time cannot be kept is refused, and that stage releases its hold.
+    Stands next to the forwarder: the stream's id and its gateway are noted before it is started.
     """
 
     def __init__(self, app: ASGIApp, *, streams: ByocStreams) -> None:
@@ -116,6 +121,19 @@ class ByocStreamMiddleware:
             await self.app(scope, receive, send)
             return
         exchange: Exchange = scope["tollgate.exchange"]
-        if exchange.route is not None and exchange.route.stream in (StreamStep.START, StreamStep.STOP):
-            send = self.streams.track_response(exchange, send)
+        step = exchange.route.stream if exchange.route and exchange.method != "OPTIONS" else StreamStep.NONE
+        if step is StreamStep.START:
+            await self._start(exchange, scope, receive, send)
+            return
+        if step in (StreamStep.STOP, StreamStep.HANG_UP):
+            send = self.streams.track_end(exchange, send)
         await self.app(scope, receive, send)
+
+    async def _start(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward a start. Its note stays where the gateway may have started a stream that has no session."""
+        await self.streams.note_start(exchange)
+        try:
+            await self.app(scope, receive, self.streams.track_start(exchange, send))
+        finally:
+            if not exchange.forwarded or 400 <= exchange.gateway_status < 500:
+                await self.streams.forget_start(exchange)

@@ -117,6 +117,8 @@ class StreamStep(StrEnum):
     """Starts a BYOC stream: its session begins with the response."""
     STOP = "stop"
     """Stops a BYOC stream: its session ends with the response."""
+    HANG_UP = "hang-up"
+    """Ends the WHIP session of a BYOC stream, and the stream with it: its session ends with the response."""
 
 
 class AnsweredBy(StrEnum):
@@ -126,4 +128,4 @@ class AnsweredBy(StrEnum):
     MODEL_LIST = "model-list"
     """Tollgate, with the chat models of the configuration."""
     WHIP_SESSION = "whip-session"
-    """Tollgate, for gateways have no route for the session that a WHIP response names."""
+    """Tollgate, for gateways have no route for the session that a live stream's WHIP response names."""

@@ -77,6 +77,7 @@ class TenancyMiddleware:
             resource, body = started_stream(app, body)
             found = await self._find(exchange, [resource])
             exchange.affinity = StickyAssignment(self.affinity_table, resource, found)
+            exchange.new_stream = resource.name
         else:
             exchange.affinity = await self._find(exchange, [requested_video(app, body)])
             if exchange.affinity is None:

@@ -17,7 +17,7 @@ from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Principal
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted
-from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, ByocStreams
+from middlewares.live.byoc_streams import GAP_MS, ByocStreams
 from middlewares.routes import BY_NAME
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
@@ -88,13 +88,15 @@ class Worker:
         exchange = Exchange("r1", 0.0, "POST", "/process/stream/start", route=BY_NAME["byoc-stream-start"])
         exchange.principal = Principal(self.app, None, self.key, plan, PLANS[plan])
         exchange.hold, exchange.policy, exchange.gateway = admitted.hold, policy, self.gateway
+        exchange.gateways, exchange.new_stream = (self.gateway,), STREAM
         exchange.forwarded, exchange.gateway_status = True, 200
         sent: list[Message] = []
 
         async def send(message: Message) -> None:
             sent.append(message)
 
-        tracked = self.streams.track_response(exchange, send)
+        await self.streams.note_start(exchange)
+        tracked = self.streams.track_start(exchange, send)
         response = json.dumps({"stream_id": STREAM, "whip_url": ""}).encode()
         await tracked({"type": "http.response.start", "status": 200, "headers": []})
         for at in range(len(response)):
@@ -238,23 +240,6 @@ async def test_time_without_any_worker_is_not_charged(
     await ledger_view.check(PLANS)
 
 
-async def test_a_gateway_that_is_away_is_stopped_later(
-    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
-) -> None:
-    await worker.start("short")
-    await gateway.stop()
-    for _ in range(5):
-        clocked.now_ms += TICK
-        await worker.keeper.sweep()
-    assert await worker.lived() == 3 * TICK
-    assert list(await worker.streams.active()) == [STREAM]
-    host, _, port = gateway.url.removeprefix("http://").rpartition(":")
-    await gateway.start(host, int(port))
-    clocked.now_ms += GRACE_MS
-    await worker.keeper.sweep()
-    assert await worker.streams.active() == {}
-
-
 @pytest.mark.parametrize("response", [b"", b"ok", b'{"stream_id": 7}', b"[" * 100_000, b" " * 2_000_000])
 async def test_a_response_that_names_no_stream_passes_as_it_is(
     worker: Worker, ledger_view: LedgerView, gateway: MockGateway, response: bytes
@@ -269,7 +254,7 @@ async def test_a_response_that_names_no_stream_passes_as_it_is(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    tracked = worker.streams.track_response(exchange, send)
+    tracked = worker.streams.track_start(exchange, send)
     await tracked({"type": "http.response.start", "status": 200, "headers": []})
     for at in range(0, len(response), 65_536):
         await tracked({"type": "http.response.body", "body": response[at : at + 65_536], "more_body": True})

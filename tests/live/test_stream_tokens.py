@@ -95,10 +95,18 @@ async def test_a_whip_request_carries_a_token_and_the_pipeline_it_requested(targ
     assert found.expires > LIFE_SECONDS
 
 
-async def test_nothing_is_added_where_no_gateway_asks_and_to_no_other_route() -> None:
-    for route, signer in (("live-whip", None), ("live-whep", SIGNER), ("llm", SIGNER)):
-        exchange, sent, went_on = await run(route, target=WHIP, signer=signer)
+async def test_nothing_is_added_to_other_routes() -> None:
+    for route in ("live-whep", "llm"):
+        exchange, sent, went_on = await run(route, target=WHIP)
         assert (exchange.target, sent, went_on) == (WHIP, [], True)
+
+
+async def test_a_stream_that_nothing_would_meter_is_refused() -> None:
+    with pytest.raises(Refusal) as refused:
+        await run("live-whip", target=WHIP, signer=None)
+    assert (refused.value.status, refused.value.code) == (501, "live_not_metered")
+    _, _, went_on = await run("live-whip", method="OPTIONS", target=WHIP, signer=None)
+    assert went_on
 
 
 @pytest.mark.parametrize("lost", [False, True])

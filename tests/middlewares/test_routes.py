@@ -45,6 +45,7 @@ TABLE = [
     ("GET OPTIONS", "/process/stream/cam-1/status", "byoc-stream-status", Workload.BYOC),
     ("GET OPTIONS", "/process/stream/cam-1/data", "byoc-stream-data", Workload.BYOC),
     ("POST OPTIONS", "/process/stream/cam-1/whip", "byoc-stream-whip", Workload.BYOC),
+    ("DELETE OPTIONS", "/process/stream/cam-1/whip/0a1b", "byoc-stream-whip-session", Workload.BYOC),
     *(("POST", f"/{pipeline}", pipeline, Workload(pipeline)) for pipeline in BATCH.split()),
     *(("POST", f"/api/v1/inference/{pipeline}", pipeline, Workload(pipeline)) for pipeline in BATCH.split()),
 ]

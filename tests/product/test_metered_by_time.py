@@ -285,6 +285,37 @@ async def test_a_stream_that_the_gateway_has_lost_ends_with_its_stop(
         stream = response.json()["stream_id"]
         assert (await behind.post(f"/process/stream/{stream}/stop")).status_code == 200
     assert (await stop_stream(web, customer, response)).status_code == 404
+    assert await time_of(deployment, customer, 2) == [], "nothing proved after its start that it lived"
+
+
+async def test_delete_of_a_whip_session_ends_the_meter(deployment: Deployment, web: httpx.AsyncClient) -> None:
+    """A stock gateway refuses the DELETE (405), so Tollgate responds."""
+    customer = await deployment.customer("plain")
+    response = await start_stream(deployment, web, customer)
+    path = f"/process/stream/{response.json()['stream_id']}/whip"
+    offer = await web.post(path, content=b"v=0", headers={**customer.headers, "content-type": "application/sdp"})
+    assert offer.status_code == 201
+    session = httpx.URL(offer.headers["location"]).path
+    stranger = await deployment.customer("plain")
+    assert (await web.delete(session, headers=stranger.headers)).status_code == 404
+    ended = await web.delete(session, headers=customer.headers)
+    assert (ended.status_code, ended.content) == (200, b"")
+    assert (await web.delete(session, headers=customer.headers)).status_code == 200, "as often as one likes"
+    assert len(await time_of(deployment, customer, 5)) == 1
+    assert deployment.forwarded(customer.app)[-1].method == "DELETE", "a gateway that can serve it ends the session"
+
+
+async def test_a_start_whose_client_leaves_is_finished_and_charged(
+    deployment: Deployment, web: httpx.AsyncClient
+) -> None:
+    customer = await deployment.customer("plain")
+    headers = {**customer.headers, **job("cheap"), "x-mock-gateway": "hold=left-early"}
+    async with httpx.AsyncClient(base_url=deployment.public, trust_env=False, timeout=0.5) as leaving:
+        with pytest.raises(httpx.ReadTimeout):
+            await leaving.post("/process/stream/start", json={"stream_id": "left"}, headers=headers)
+    deployment.gateway.release("left-early")
+    await deployment.settled(1, customer.app)
+    assert (await web.post("/process/stream/left/stop", headers=customer.headers)).status_code == 200
     assert len(await time_of(deployment, customer, 3)) == 1
 
 

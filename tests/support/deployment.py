@@ -69,6 +69,7 @@ class Deployment:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")},
             "TOLLGATE_CONFIG": str(self._file),
+            "TOLLGATE_WEBHOOKS__SECRET": "a secret, without which live WHIP is refused",
             **environment,
         }
         self.process: asyncio.subprocess.Process | None = None

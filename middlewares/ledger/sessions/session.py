@@ -7,11 +7,13 @@ opens the next. Once a stream is not reported any more, its hold expires, and th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
+from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.pricing import PriceLine, amount_of
 from middlewares.ledger.model import Hold, Provenance, Settlement
 from middlewares.ledger.settlement.event import ENCODER, of_hold
@@ -56,6 +58,16 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """When its last tick was; before the first, when it was admitted."""
     milliseconds: int = 0
     """How long it has lived, by its ticks so far."""
+
+
+class Leases(NamedTuple):
+    """The concurrency leases of the request that began a stream, which the stream takes over."""
+
+    request_id: str
+    keys: Sequence[str]
+
+
+NO_LEASES = Leases("", ())
 
 
 def rates_of(lines: Iterable[PriceLine]) -> tuple[Rate, ...]:
@@ -120,3 +132,8 @@ def end_of_tick(session: Session, now: int, elapsed: int, provenance: Provenance
     event.duration_ms = now - hold.started_ms
     amount = price_of(session.rates, hold.part, session.milliseconds, elapsed)
     return Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=now, units=units, amount=str(amount))
+
+
+def same_owner(hold: Hold, policy: Policy, model: str) -> bool:
+    """Return True if a hold is of that principal and model."""
+    return (hold.app, hold.user, hold.key, hold.model) == (policy.app, policy.user, policy.key, model)

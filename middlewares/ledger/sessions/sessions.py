@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,12 +13,15 @@ from middlewares.ledger.model import Denied, Hold, Provenance, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import SESSION, TICK
 from middlewares.ledger.sessions.session import (
+    NO_LEASES,
+    Leases,
     Session,
     echoes,
     end_of_tick,
     lived,
     price_of,
     rates_of,
+    same_owner,
     units_of,
 )
 from middlewares.ledger.settlement.event import ENCODER
@@ -47,16 +49,6 @@ class SessionSnapshot(NamedTuple):
     text: bytes
     """Its JSON, byte for byte."""
     session: Session
-
-
-class Leases(NamedTuple):
-    """The concurrency leases of the request that began a stream, which the stream takes over."""
-
-    request_id: str
-    keys: Sequence[str]
-
-
-NO_LEASES = Leases("", ())
 
 
 class Sessions:
@@ -95,7 +87,7 @@ class Sessions:
         while True:
             now, text = await self._read(key)
             old = _DECODE(text) if text else None
-            if old and 0 <= now - old.seen_ms <= self._gap and _same_owner(old.hold, policy, model):
+            if old and 0 <= now - old.seen_ms <= self._gap and same_owner(old.hold, policy, model):
                 return None
             ends = self._end_between_ticks(old, now) if old else None
             begins = self._until_next_tick(str(ULID()), stream, policy, model, part=1, before=0, now=now)
@@ -129,7 +121,7 @@ class Sessions:
         whether this tick was charged is not known then, and the next one charges what it was not.
         """
         now, text, session = snapshot
-        if policy and echoes(session.seen_ms, now, self._tick):
+        if policy and not self.is_due(snapshot):
             return True
         hold = session.hold
         first = self._reported_by_gateway and hold.part == 1
@@ -155,6 +147,24 @@ class Sessions:
             reply = await self._replace(self._key(app, stream), snapshot.text, ends)
             if reply[0] != _CHANGED:
                 return
+
+    async def end_at_last_tick(self, app: str, stream: str, snapshot: SessionSnapshot | None = None) -> bool:
+        """End a stream of which nothing is known since its last tick: that time is not charged. Raises `StoreError`.
+
+        With a `snapshot`, only that one is ended; return False if it has moved on.
+        """
+        while found := snapshot or await self.find(app, stream):
+            ends = released(found.session.hold, found.now)
+            reply = await self._replace(self._key(app, stream), found.text, ends)
+            if reply[0] != _CHANGED:
+                return True
+            if snapshot:
+                return False
+        return True
+
+    def is_due(self, snapshot: SessionSnapshot) -> bool:
+        """Return True if a tick would charge the session now, and would not only repeat the last one."""
+        return not echoes(snapshot.session.seen_ms, snapshot.now, self._tick)
 
     def _end_between_ticks(self, session: Session, now: int) -> Settlement:
         """Return the end of a session since its last tick. A live stream without any tick may not have run at all."""
@@ -228,8 +238,3 @@ class Sessions:
             args += [hold.request_id, self._gap + HOLD_SLACK_MS, ENCODER.encode(hold), 0, *rules]
         call = Call(TICK, (key, *leases.keys, *keys), (*head, *args))
         return await self._runner.run(call, deadline=SETTLE_SECONDS)
-
-
-def _same_owner(hold: Hold, policy: Policy, model: str) -> bool:
-    """Return True if a hold is of that principal and model."""
-    return (hold.app, hold.user, hold.key, hold.model) == (policy.app, policy.user, policy.key, model)
