@@ -61,6 +61,11 @@ class Peek(Generic[T]):
                     self._take()
             start = end
 
+    @property
+    def found(self) -> T | None:
+        """What the parser found; None as long as it has not ended."""
+        return self._found
+
     def end(self) -> T | None:
         """End the file, and return what the parser found; None if it cannot read the file."""
         if self._parser is not None:
