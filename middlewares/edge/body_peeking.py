@@ -13,7 +13,7 @@ from middlewares.edge.body import parse_object
 from middlewares.edge.declaration import declare, default_model, missing_members
 from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat
-from middlewares.edge.upload import PictureReader, Upload
+from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
@@ -125,7 +125,7 @@ class FormBody(ReplayableBody):
         """Take the multipart body's `boundary` and a reader of one image, beside the arguments of `ReplayableBody`."""
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
-        self._upload = Upload(route.meter, picture)
+        self._upload = UploadReader(route.meter, picture)
         self._finder = ModelFinder(boundary, self._upload)
 
     async def receive(self) -> Message:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from middlewares.client_text import MAX_BYTES, too_long
-from middlewares.edge.upload import Upload
+from middlewares.edge.upload import UploadReader
 from middlewares.exchange import Headers, Refusal
 from middlewares.forms.grammar import FormError, PartHead, form_boundary
 from middlewares.forms.reader import FormReader
@@ -36,7 +36,7 @@ class ModelFinder:
     Parts that name no model are handed to `upload`, if it is given.
     """
 
-    def __init__(self, boundary: bytes, upload: Upload | None = None) -> None:
+    def __init__(self, boundary: bytes, upload: UploadReader | None = None) -> None:
         self._upload = upload
         self._reader = FormReader(boundary, self)
         self._value: bytearray | None = None

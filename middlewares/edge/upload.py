@@ -47,7 +47,7 @@ class PictureReader(Protocol):
         ...
 
 
-class Upload:
+class UploadReader:
     """Keeps what a form says about its use: some numbers, and the size of its image. The first of a name counts."""
 
     __slots__ = ("_image_began", "_maxima", "_meter", "_name", "_numbers", "_picture", "_reads_image")
