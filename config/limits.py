@@ -51,6 +51,24 @@ class Limits(Model):
         return caps
 
 
+class Maxima(Model):
+    """The most that one request may ask for; a request for more is refused with 400. They bound what is reserved."""
+
+    image_side: Annotated[int, Field(ge=1_024, le=65_535), Whole] = Field(
+        4_096,
+        description="Largest width and height of an image or a video, requested or uploaded, in pixels; no smaller "
+        "than what a gateway makes of a request that names none.",
+    )
+    images: Annotated[int, Field(ge=1, le=65_535), Whole] = Field(
+        10, description="Largest `num_images_per_prompt`, and largest number of images where none is given yet."
+    )
+    prompt_bytes: Annotated[int, Field(ge=1), Whole] | None = Field(
+        None,
+        description="Most bytes of UTF-8 text in all messages of a chat, or in the text to speak. None: only "
+        "`edge.chats` limits chats.",
+    )
+
+
 class ScopedLimits(Model):
     """Limits by scope (key, user, app, everyone); a request has to pass all of them."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from config.base import Fault, Model, Whole, check_distinct, faults
-from config.limits import Limit, Limits, ScopedLimits
+from config.limits import Limit, Limits, Maxima, ScopedLimits
 from config.live import Live
 from config.prices import Allowance, Amount, Holds, Price
 from config.transcoding import Transcoding
@@ -52,11 +52,16 @@ class Unreadable(Model):
         1_048_576, description="Pixels (width times height) of an image that is no PNG, JPEG, WebP or GIF."
     )
     audio_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
-        4_000, description="Bytes that count as a second of audio that cannot be measured."
+        4_000,
+        description="Bytes that count as a second of audio that cannot be measured, and by which the "
+        "hold of any upload is estimated.",
+    )
+    video_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
+        125_000, description="Bytes that count as a second of a video segment when its hold is estimated."
     )
 
 
-Disconnect = Literal["measured", "estimate", "free"]
+Disconnect = Literal["caused", "measured", "estimate", "free"]
 Failure = Literal["measured", "free"]
 
 
@@ -64,7 +69,8 @@ class Outcomes(Model):
     """The price of one workload's failed work; what is not named is as the plan says for all workloads."""
 
     on_disconnect: Disconnect | None = Field(
-        None, description="What a client that disconnects pays: what was delivered, the estimate, or nothing."
+        None,
+        description="What a client that disconnects pays: what it caused or was sent, the estimate, or nothing.",
     )
     on_upstream_error: Failure | None = Field(
         None,
@@ -89,6 +95,7 @@ class Plan(Model):
     allowances: tuple[Allowance, ...] = Field((), description="Usage included in a period.")
     currency: str | None = Field(None, description="If given, must equal the deployment's currency code.")
     holds: Holds = Field(Holds(), description="Amounts reserved while a request runs.")
+    maxima: Maxima = Field(Maxima(), description="The most that one request may ask for.")
     max_tokens: MaxTokens = Field(MaxTokens(), description="Bounds of the `max_tokens` of chats.")
     byoc_timeout_seconds: int = Field(
         900, ge=1, le=86_400, description="Longest `timeout_seconds` of a BYOC job; a longer one is lowered to it."
@@ -102,8 +109,10 @@ class Plan(Model):
     unreadable: Unreadable = Field(Unreadable(), description="Sizes of uploads that cannot be measured.")
     live: Live = Field(Live(), description="Defaults of live streams.")
     on_disconnect: Disconnect = Field(
-        "measured",
-        description="What a client that disconnects pays: what was delivered, the estimate, or nothing.",
+        "caused",
+        description="What a client that disconnects pays. `caused`: a stream what was delivered of it, and any other "
+        "work in full once the gateway has the whole request. `measured`: what was delivered. `estimate`: what was "
+        "reserved. `free`: nothing.",
     )
     on_upstream_error: Failure = Field(
         "free", description="What a request costs that failed at the gateway: what was delivered, or nothing."
@@ -179,19 +188,30 @@ class Plan(Model):
         return tuple(sorted(allowances, key=lambda each: each.unit is SaleUnit.AMOUNT))  # money covers what is left
 
 
-def _simple(tier: str, minute: int, day: int, concurrent: int) -> Plan:
+def _simple(tier: str, minute: int, day: int, concurrent: int, *, maxima: Maxima, tokens: int) -> Plan:
     limits = Limits(
         requests_per_minute=Limit(max=minute, shadow=False),
         requests_per_day=Limit(max=day, shadow=False),
         concurrent=Limit(max=concurrent, shadow=False),
     )
-    return Plan(tier=tier, limits=ScopedLimits(app=limits))
+    return Plan(
+        tier=tier,
+        limits=ScopedLimits(app=limits),
+        maxima=maxima,
+        max_tokens=MaxTokens(default=1_024, max=tokens),
+    )
+
+
+def _maxima(image_side: int, images: int, prompt_bytes: int | None = None) -> Maxima:
+    return Maxima(image_side=image_side, images=images, prompt_bytes=prompt_bytes)
 
 
 BUILT_IN_PLANS: dict[str, Plan] = {
-    "free": _simple("standard", minute=10, day=1_000, concurrent=1),
-    "standard": _simple("standard", minute=60, day=20_000, concurrent=5),
-    "premium": _simple("premium", minute=300, day=200_000, concurrent=20),
+    "free": _simple("standard", minute=10, day=1_000, concurrent=1, maxima=_maxima(1_024, 4, 8_192), tokens=2_048),
+    "standard": _simple(
+        "standard", minute=60, day=20_000, concurrent=5, maxima=_maxima(2_048, 4, 16_384), tokens=4_096
+    ),
+    "premium": _simple("premium", minute=300, day=200_000, concurrent=20, maxima=_maxima(4_096, 10), tokens=8_192),
     "unlimited": Plan(tier="premium"),
 }
 """Plans that exist without any configuration; a plan of the same name in the file replaces one."""

@@ -21,6 +21,10 @@ class Workload(StrEnum):
     PLAYBACK = "playback"
 
 
+TIMED = frozenset({Workload.AUDIO_TO_TEXT, Workload.LIVE_VIDEO_TO_VIDEO, Workload.TRANSCODING, Workload.BYOC})
+"""Workloads whose time has an upper bound before they run; the time of all others is that until their response ends."""
+
+
 class Unit(StrEnum):
     """Units that usage events count, in whole numbers. Time is in milliseconds."""
 

@@ -189,6 +189,8 @@ class Exchange:
     # forwarder
     gateway: str = ""
     """Origin of the gateway that was sent the request."""
+    body_passed: bool = False
+    """True once the whole request body was taken to be sent to the gateway."""
     forwarded: bool = False
     """True from the moment the gateway may have seen a byte of it: from then on it has exactly one usage event."""
     gateway_status: int = 0

@@ -30,6 +30,8 @@ from middlewares.tenancy.middleware import TenancyMiddleware
 from middlewares.tenancy.names import for_caller
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.tier_routing.middleware import TierRoutingMiddleware
+from middlewares.usage_tracker.media.peek import Peek
+from middlewares.usage_tracker.media.picture import picture
 from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
 from proxy.api.address_limit import AddressLimit
@@ -78,7 +80,7 @@ def pipeline(
     stream_tokens = StreamTokenSigner(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
-        partial(EdgeMiddleware, settings=settings.edge),
+        partial(EdgeMiddleware, settings=settings.edge, picture=partial(Peek, picture)),
         # Before a body is read: a request without a valid credential costs a hash, not memory.
         partial(
             AuthMiddleware,

@@ -13,6 +13,7 @@ from middlewares.edge.body import parse_object
 from middlewares.edge.declaration import declare, default_model, missing_members
 from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat
+from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
@@ -108,7 +109,7 @@ class FormBody(ReplayableBody):
     are checked, also those that pass after the request was admitted.
     """
 
-    __slots__ = ("_boundary", "_finder")
+    __slots__ = ("_boundary", "_finder", "_upload")
 
     def __init__(
         self,
@@ -119,11 +120,13 @@ class FormBody(ReplayableBody):
         settings: Edge,
         *,
         boundary: bytes,
+        picture: PictureReader | None = None,
     ) -> None:
-        """Take `boundary`, that of the multipart body, beside the arguments of `ReplayableBody`."""
+        """Take the multipart body's `boundary` and a reader of one image, beside the arguments of `ReplayableBody`."""
         super().__init__(exchange, route, receive, connection, settings)
         self._boundary = boundary
-        self._finder = ModelFinder(boundary)
+        self._upload = UploadReader(route.meter, picture)
+        self._finder = ModelFinder(boundary, self._upload)
 
     async def receive(self) -> Message:
         """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
@@ -135,10 +138,11 @@ class FormBody(ReplayableBody):
         return message
 
     async def declare(self) -> Declaration:
-        """Return the model of the form.
+        """Return the model of the form, and the upper bound of its units as far as it was read.
 
         Raises `Refusal`: 400 for what is no form, for one that names no model where none is configured, or too late,
-        and for a client that left; 408 when the client stops sending; 413 over the limit.
+        for what exceeds the plan's maxima, and for a client that left; 408 when the client stops sending; 413 over
+        the limit.
         """
         if self._declared is None:
             body, more = bytearray(), True
@@ -156,7 +160,12 @@ class FormBody(ReplayableBody):
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
             self._replay = {"type": "http.request", "body": bytes(body), "more_body": more}
-            self._declared = Declaration(model=model)
+            principal, length = self._exchange.principal, self._exchange.content_length
+            assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
+            self._upload.limit(principal.plan.maxima)
+            size = len(body) if not more else self._settings.max_body_bytes if length is None else length
+            units = self._upload.upper_bound(principal.plan, size, complete=self._finder.complete)
+            self._declared = Declaration(model=model, units=units)
         return self._declared
 
     def _check(self, chunk: bytes, *, more: bool) -> None:

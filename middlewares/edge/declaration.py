@@ -10,13 +10,11 @@ from typing import Any
 from config.access import Edge
 from config.plans import Plan
 from config.workloads import Unit, Workload
+from middlewares.client_text import check_length
 from middlewares.edge.ambiguous import UniqueNames, check_spelling
 from middlewares.edge.chat import check_chat
 from middlewares.edge.members import Document, invalid_parameter, read_integer, read_text
 from middlewares.exchange import Declaration
-
-_MAX_SIDE = 65_535
-"""Largest side and count: the product of three stays below 2^53, exact in every number type on the way."""
 
 
 def missing_members(workload: Workload, document: Document, settings: Edge, plan: Plan) -> dict[str, Any]:
@@ -58,6 +56,7 @@ def declare(
     rules = _RULES[workload]
     whole = {**document, **added} if added else document
     model = read_text(whole, rules.model)
+    check_length(rules.model, model)
     units, max_counts = rules.units(whole, settings, plan, model)
     if body.count(b":") != len(document):  # as many colons as names: there are no other members, hence none is repeated
         rules.unique.check(body, max_counts)
@@ -69,22 +68,33 @@ _UpperBound = tuple[dict[Unit, int], Mapping[str, int]]
 
 
 def _text_to_image(document: Document, settings: Edge, plan: Plan, model: str) -> _UpperBound:
-    width = read_integer(document, "width", 1, _MAX_SIDE) or 512
-    height = read_integer(document, "height", 1, _MAX_SIDE) or 512
-    count = read_integer(document, "num_images_per_prompt", 1, _MAX_SIDE) or 1
+    maxima = plan.maxima  # at most 65,535 each: their product stays below 2^53, exact in every number type on the way
+    width = read_integer(document, "width", 1, maxima.image_side) or 512
+    height = read_integer(document, "height", 1, maxima.image_side) or 512
+    count = read_integer(document, "num_images_per_prompt", 1, maxima.images) or 1
     return {Unit.PIXELS: width * height * count, Unit.GENERATIONS: count}, {}
 
 
 def _llm(document: Document, settings: Edge, plan: Plan, model: str) -> _UpperBound:
     tokens = read_integer(document, "max_tokens", 1, plan.max_tokens.max) or plan.max_tokens.default
     prompt = check_chat(document, settings.chats, model, tokens)
+    _check_prompt("messages", sum(len(each["content"].encode(errors="replace")) for each in document["messages"]), plan)
     messages = len(document["messages"])
     units = {Unit.INPUT_TOKENS: prompt, Unit.OUTPUT_TOKENS: tokens}
     return units, {"content": messages, "role": messages}
 
 
 def _text_to_speech(document: Document, settings: Edge, plan: Plan, model: str) -> _UpperBound:
-    return {Unit.CHARACTERS: len(read_text(document, "text"))}, {}
+    text = read_text(document, "text")
+    _check_prompt("text", len(text.encode(errors="replace")), plan)
+    return {Unit.CHARACTERS: len(text)}, {}
+
+
+def _check_prompt(name: str, size: int, plan: Plan) -> None:
+    """Raise `Refusal` (400) for a text of `size` bytes that the plan does not take."""
+    most = plan.maxima.prompt_bytes
+    if most is not None and size > most:
+        raise invalid_parameter(name, f"has {size} bytes of text; this plan takes at most {most}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from middlewares.client_text import MAX_BYTES, too_long
+from middlewares.edge.upload import UploadReader
 from middlewares.exchange import Headers, Refusal
 from middlewares.forms.grammar import FormError, PartHead, form_boundary
 from middlewares.forms.reader import FormReader
 
 FIELD = b"model_id"
-MODEL_BYTES = 256
-"""Longest name of a model, in bytes: it becomes a key in Redis, a label and part of every record."""
 
 
 def malformed_form(reason: str) -> Refusal:
@@ -31,13 +31,22 @@ def model_part(boundary: bytes, model: str) -> bytes:
 
 
 class ModelFinder:
-    """Reads a form as it passes, checks every head, and finds the first `model_id`, as Go does."""
+    """Reads a form as it passes, checks every head, and finds the first `model_id`, as Go does.
 
-    def __init__(self, boundary: bytes) -> None:
+    Parts that name no model are handed to `upload`, if it is given.
+    """
+
+    def __init__(self, boundary: bytes, upload: UploadReader | None = None) -> None:
+        self._upload = upload
         self._reader = FormReader(boundary, self)
         self._value: bytearray | None = None
         self.model: str | None = None
         """The model; empty where the form names none; None as long as neither is known."""
+
+    @property
+    def complete(self) -> bool:
+        """True if the whole form has passed."""
+        return self._reader.complete
 
     @property
     def opening(self) -> int:
@@ -69,20 +78,24 @@ class ModelFinder:
         if self.model is None and head.name == FIELD and not head.is_file:
             self._value = bytearray()
             return True
-        return False
+        return self._upload is not None and self._upload.begin_part(head)
 
     def part_data(self, data: bytes) -> None:
-        """Keep the model's name."""
+        """Keep the model's name, or what `upload` wants."""
         if self._value is not None:
             self._value += data
-            if len(self._value) > MODEL_BYTES:
-                raise FormError(f"its `model_id` is longer than {MODEL_BYTES} bytes")
+            if len(self._value) > MAX_BYTES:
+                raise too_long(FIELD.decode())
+        elif self._upload is not None:
+            self._upload.part_data(data)
 
     def end_part(self, head: PartHead) -> None:
-        """Read the model's name."""
+        """Read the model's name, or what `upload` wants."""
         if self._value is not None:
             try:
                 self.model = self._value.decode()
             except UnicodeDecodeError:
                 raise FormError("its `model_id` is not UTF-8") from None
             self._value = None
+        elif self._upload is not None:
+            self._upload.end_part()

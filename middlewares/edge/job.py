@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from config.workloads import Unit
+from middlewares.client_text import check_length
 from middlewares.exchange import Declaration, Exchange, Job, Refusal
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
 from middlewares.routing.route import Route
@@ -36,7 +37,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, Any])
 def read_job(header: bytes, max_seconds: int) -> Job:
     """Return the job in a header, base64 of a JSON object; its timeout is cut to `max_seconds`.
 
-    Raises `Refusal` (400, `malformed_job`) that says what is wrong.
+    Raises `Refusal` (400) that says what is wrong: `malformed_job`, or `invalid_parameter` for too long a capability.
     """
     try:
         text = base64.b64decode(header, validate=True)
@@ -52,6 +53,7 @@ def read_job(header: bytes, max_seconds: int) -> Job:
         raise _malformed("it, its `request` or its `parameters` is not valid JSON") from None
     if not read.capability:
         raise _malformed("`capability` is empty")
+    check_length("capability", read.capability)
     if read.timeout_seconds < 1:
         raise _malformed("`timeout_seconds` must be a whole number from 1")
     parameters = {name: value for name, value in parameters.items() if name.casefold() != "orchestrators"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
@@ -14,10 +16,11 @@ from middlewares.edge.headers import drop_nominated, sort_headers
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
+from middlewares.edge.upload import PictureReader, segment_declaration
 from middlewares.exchange import Exchange, Headers, Refusal
 from middlewares.routes import MATCHER
 from middlewares.routing.route import Route
-from middlewares.routing.traits import Body
+from middlewares.routing.traits import Body, Measure
 
 
 class EdgeMiddleware:
@@ -27,9 +30,11 @@ class EdgeMiddleware:
     whether it was an absolute-form target. The server also bounds the request head, as it reads it.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Edge) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Edge, picture: Callable[[], PictureReader] | None = None) -> None:
+        """`picture` makes a reader of an image's size; without it, an upload has the largest size of its plan."""
         self.app = app
         self.settings = settings
+        self.picture = picture
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -72,7 +77,9 @@ class EdgeMiddleware:
             receive = limit_body(receive, limit)
         elif length > limit:
             raise too_large(limit)
-        if route.body is not Body.STREAMED:
+        if route.meter is Measure.RENDITIONS:
+            exchange.declare = segment_declaration(exchange, settings.max_body_bytes)
+        elif route.body is not Body.STREAMED:
             receive = self._peeking(exchange, route, read, receive, connection)
         await self.app(scope, receive, send)
 
@@ -89,7 +96,8 @@ class EdgeMiddleware:
         if route.body is Body.JSON:
             body = JsonBody(exchange, route, receive, connection, self.settings)
         elif route.body is Body.FORM and (boundary := boundary_of(exchange.headers)):
-            body = FormBody(exchange, route, receive, connection, self.settings, boundary=boundary)
+            picture = self.picture() if self.picture else None
+            body = FormBody(exchange, route, receive, connection, self.settings, boundary=boundary, picture=picture)
         else:
             if route.body is Body.JOB and b"livepeer" in read:  # a gateway refuses what lacks the header it needs
                 exchange.declare = job_declaration(exchange, route, read[b"livepeer"])

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from middlewares.client_text import check_length
 from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.ledger.sessions.sessions import Sessions
 from middlewares.live.byoc_streams import ByocStreams
@@ -64,6 +65,7 @@ class LiveMiddleware:
         principal = exchange.principal
         assert principal is not None  # noqa: S101 - auth stands before this stage
         requested = parse_qs(query.decode("ascii")).get("pipeline", [""])[0]
+        check_length("pipeline", requested)
         pipeline = requested or principal.plan.live.pipeline or ""
 
         async def declare() -> Declaration:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Receive
 
+from middlewares.client_text import check_length
 from middlewares.exchange import Exchange, Refusal
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.resource_paths import own_name
@@ -70,6 +71,7 @@ def requested_video(app: str, body: bytes) -> Resource:
     name = document.get("request_id")
     if not isinstance(name, str) or not name:
         raise Refusal(400, "invalid_parameter", "`request_id` must be a string.", members={"parameter": "request_id"})
+    check_length("request_id", name)
     return Resource(app, ResourceKind.VIDEO, name)
 
 
@@ -84,6 +86,8 @@ def started_stream(app: str, body: bytes) -> tuple[Resource, bytes]:
     document.pop("rtmp_output", None)
     if not all(isinstance(part, str) and _STREAM_NAME.fullmatch(part) for part in parts):
         raise Refusal(400, "invalid_parameter", "A stream name has only letters, digits, `.`, `_` and `-`.")
+    for member, part in zip(_NAME_MEMBERS, parts, strict=True):
+        check_length(member, part)
     name = own_name(app, "-".join(filter(None, (parts[0], parts[1] or secrets.token_hex(_ID_BYTES)))))
     document["stream_id"] = name
     try:

@@ -67,6 +67,8 @@ class _MeteredStreams:
     async def receive(self) -> Message:
         message = await self._receive()
         body = message.get("body")
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._exchange.body_passed = True
         if body:
             self._exchange.bytes_in += len(body)
             self._meter.request_body(body)

@@ -8,6 +8,7 @@ from middlewares.exchange import Exchange, Outcome
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.ledger.settlement.request_event import event_of
+from middlewares.routing.traits import Measure
 from middlewares.usage_tracker.meters import Meter
 
 LARGEST_COUNT = 2**48
@@ -31,7 +32,10 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
         exchange.end(Outcome.UPSTREAM_ERROR)
     outcome = exchange.ending.outcome
     responded = exchange.upstream_seconds is not None
-    usage = charged_usage(policy.plan, route.workload, outcome, metered, hold.units, responded=responded)
+    caused = None
+    if outcome is Outcome.CLIENT_DISCONNECT and not metered.complete and causes_all(exchange):
+        caused = drop_unbelievable(caused_usage(meter))
+    usage = charged_usage(policy.plan, route.workload, outcome, metered, hold.units, responded=responded, caused=caused)
     milliseconds = round((now - exchange.started) * 1000)
     if Unit.REQUESTS in usage.units and Unit.MILLISECONDS not in usage.units:
         # The wall time of work that counts: its meter has no better time.
@@ -52,6 +56,31 @@ def gateway_failed(exchange: Exchange, usage: Usage) -> bool:
     return status >= 500 or (status < 400 and not usage.complete)
 
 
+def causes_all(exchange: Exchange) -> bool:
+    """Return True if the gateway does the whole work although its client has left: it has the whole request.
+
+    Not so for streams, which end with their client, for work that is paid for by the time it takes, and for a request
+    that the gateway has refused or failed.
+    """
+    route, document = exchange.route, exchange.declared.document or {}
+    return (
+        route is not None
+        and route.begins_work
+        and route.meter not in (Measure.WALL_TIME, Measure.STREAM_TIME)
+        and document.get("stream") is not True
+        and exchange.body_passed
+        and exchange.gateway_status < 300
+    )
+
+
+def caused_usage(meter: Meter) -> Usage:
+    """Return what work costs that the gateway finishes: what a meter says of a success that it cannot read."""
+    meter.response_start(200, [(b"content-encoding", b"unknown")])
+    meter.response_body(b"?")
+    units = dict(meter.usage().units)
+    return Usage(units, dict.fromkeys(units, Provenance.ESTIMATED), complete=False)
+
+
 def drop_unbelievable(usage: Usage) -> Usage:
     """Return usage without counts that no request can have: a gateway may report any, and counters are finite."""
     if all(0 <= count <= LARGEST_COUNT for count in usage.units.values()):
@@ -62,12 +91,20 @@ def drop_unbelievable(usage: Usage) -> Usage:
 
 
 def charged_usage(
-    plan: Plan, workload: Workload, outcome: Outcome, usage: Usage, upper_bound: dict[Unit, int], *, responded: bool
+    plan: Plan,
+    workload: Workload,
+    outcome: Outcome,
+    usage: Usage,
+    upper_bound: dict[Unit, int],
+    *,
+    responded: bool,
+    caused: Usage | None = None,
 ) -> Usage:
     """Return the part of the measured usage that is charged, by the plan's rule for this workload and outcome.
 
     `measured` charges for the delivered part of a response that was cut off; without a response (`responded`), nothing
-    was delivered. An explicit zero stays a zero.
+    was delivered. `caused` charges what the client that left has caused, `caused`; None: no more than was delivered. An
+    explicit zero stays a zero.
     """
     if outcome is Outcome.COMPLETE:
         return usage
@@ -78,6 +115,8 @@ def charged_usage(
         rule = plan.disconnect_rule(workload)
     if rule == "free":
         return Usage(complete=False, finish_reason=usage.finish_reason, attention=usage.attention)
+    if rule == "caused" and caused is not None:
+        return caused
     if rule == "estimate":
         estimated = dict.fromkeys(upper_bound, Provenance.ESTIMATED)
         return Usage(dict(upper_bound), estimated, complete=False, attention=usage.attention)

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from config.live import WebhookSettings
+from middlewares.client_text import check_length
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
@@ -100,7 +101,9 @@ class LiveWebhooks:
             raise Refusal(403, "invalid_parameter", f"Clients may not set the parameter `{forbidden}`.")
         credential = credential_of(query) or (request.stream_key or request.stream).encode()
         principal = await self._principals.by_credential(credential, LIVE)
-        return Publisher(principal, _stream_id(principal, request.stream, credential), query.get("pipeline", ""))
+        pipeline = query.get("pipeline", "")
+        check_length("pipeline", pipeline)
+        return Publisher(principal, _stream_id(principal, request.stream, credential), pipeline)
 
     async def heartbeat(self, streams: list[str]) -> list[str]:
         """Charge each of these running streams for the time since its last report; return those that must end.

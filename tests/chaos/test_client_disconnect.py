@@ -31,6 +31,8 @@ TOKENS = 8
 EVENTS = TOKENS + 1
 """Events of a streamed response: one for each token, and one that says that it is finished."""
 NOTHING: dict[str, int] = {}
+WHOLE = {"requests": 1, "pixels": 64 * 64, "generations": 1}
+"""Units of a whole request for an image: what was caused, whether its client waits or not."""
 
 Disconnect = Callable[[RawConnection], Awaitable[None]]
 
@@ -154,7 +156,7 @@ async def test_before_there_is_a_response(deployment: Deployment) -> None:
     await deployment.gateway.wait_for(held=EACH)
     await asyncio.gather(*(either(number)(connection) for number, connection in enumerate(connections)))
     events = await deployment.settled(EACH, customer.app)
-    assert [facts(event) for event in events] == [("client_disconnect", NOTHING, "")] * EACH
+    assert [facts(event) for event in events] == [("client_disconnect", WHOLE, "")] * EACH
     await check_nothing_leaked(deployment, before)
     assert [record.disconnected_at for record in requests_of(deployment, customer)] == [0] * EACH
 
@@ -217,6 +219,6 @@ async def test_half_closed(deployment: Deployment) -> None:
         connection.send_eof()
     assert {await connection.read_to_end() for connection in connections} == {b""}
     events = await deployment.settled(EACH, customer.app)
-    assert [facts(event) for event in events] == [("client_disconnect", NOTHING, "")] * EACH
+    assert [facts(event) for event in events] == [("client_disconnect", WHOLE, "")] * EACH
     await asyncio.gather(*map(close, connections))
     await check_nothing_leaked(deployment, before)

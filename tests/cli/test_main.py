@@ -79,6 +79,28 @@ def test_check_looks_at_what_the_settings_point_to(tmp_path: Path) -> None:
     ]
 
 
+def test_check_demands_a_default_hold_where_a_price_has_no_upper_bound(tmp_path: Path) -> None:
+    time = [{"unit": "seconds", "amount": 1}]
+    capped = {"app": {"caps": [{"unit": "amount", "per": "day", "max": 1}]}}
+    plans = {
+        "prepaid": {"billing": "credits", "prices": time},
+        "capped": {"billing": "usage", "prices": [{"workload": "llm", **time[0]}], "limits": capped},
+        "unreserved": {"billing": "credits", "prices": time, "holds": {"default": 1, "ceiling": 0}},
+        "bounded": {"billing": "credits", "prices": [{"workload": "byoc", **time[0]}]},
+        "default": {"billing": "credits", "prices": time, "holds": {"default": 1}},
+        "postpaid": {"billing": "usage", "prices": time},
+    }
+    file = tmp_path / "tollgate.yaml"
+    file.write_text(json.dumps({"plans": plans}))
+    done = call("check", TOLLGATE_CONFIG=str(file))
+    assert done.code == 2
+    prepaid, capped_line, unreserved = done.err.splitlines()
+    wanted = "tollgate: plans.{}.holds.default: must be above 0: prices.0 sells `seconds` of {}"
+    assert prepaid.startswith(wanted.format("prepaid", "every workload"))
+    assert capped_line.startswith(wanted.format("capped", "llm"))
+    assert unreserved.startswith("tollgate: plans.unreserved.holds.ceiling: must be above 0")
+
+
 def test_check_shows_what_takes_effect_and_no_secret(tmp_path: Path) -> None:
     secrets = {"TOLLGATE_REDIS_URL": "redis://:hunter2@r/", "TOLLGATE_AUTH__KEY_PEPPER": "hunter3"}
     shown = call("check", "--json", **secrets, TOLLGATE_WORKERS="3").json

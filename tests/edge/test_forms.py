@@ -99,7 +99,6 @@ def test_what_is_found(parts: list[tuple[bytes, bytes]], model: str) -> None:
         form((MODEL, b"m"), (b'Content-Disposition: form-data; filename="x"; name="image"', b"9")),
         form((MODEL, b"m"), (b'Content-Disposition: form-data; name="image"; filename*0="x"', b"9")),
         form((MODEL, b"m"), (b"Content-Disposition: form-data; name=\"image\"; filename*=utf-8''x", b"9")),
-        form((MODEL, b"m" * 257)),
         form((MODEL, b"m"), end=b""),
         form((MODEL, b"m"), end=b"--x"),
     ],
@@ -235,3 +234,10 @@ def test_forms_of_a_common_client_are_read() -> None:
     boundary = boundary_of([(b"content-type", request.headers["content-type"].encode())])
     assert boundary is not None
     assert model_of(request.read(), boundary=boundary) == "m/x"
+
+
+def test_too_long_a_model_is_refused_by_its_name() -> None:
+    assert model_of(form((MODEL, b"m" * 256))) == "m" * 256
+    with pytest.raises(Refusal) as refused:
+        model_of(form((MODEL, b"m" * 257)))
+    assert (refused.value.code, refused.value.members) == ("invalid_parameter", {"parameter": "model_id"})

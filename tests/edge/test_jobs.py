@@ -99,3 +99,11 @@ def test_a_malformed_job_is_refused(header: bytes) -> None:
 def test_any_header_is_a_job_or_refused(header: bytes) -> None:
     with pytest.raises(Refusal):
         read_job(header, 60)
+
+
+def test_too_long_a_capability_is_refused_by_its_name() -> None:
+    assert read_job(encoded(capability="c" * 256), 60).capability == "c" * 256
+    for capability in ("c" * 257, "\u00e9" * 129):
+        with pytest.raises(Refusal) as refused:
+            read_job(encoded(capability=capability), 60)
+        assert (refused.value.code, refused.value.members) == ("invalid_parameter", {"parameter": "capability"})

@@ -66,6 +66,11 @@ class Peek(Generic[T]):
         """True if the parser has ended without finding anything: the bytes so far cannot be read."""
         return self._parser is None and self._found is None
 
+    @property
+    def found(self) -> T | None:
+        """What the parser found; None as long as it has not ended."""
+        return self._found
+
     def end(self) -> T | None:
         """End the file, and return what the parser found; None if it cannot read the file."""
         if self._parser is not None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from config.loader import ConfigError, Problem, load
+from config.plans import Billing, Plan
 from config.settings import Settings
+from config.workloads import TIMED, SaleUnit
 from proxy.cli.output import Json, print_json, print_one
 
 
 def check(as_json: Json = False) -> None:
     """Validate the configuration; with --json, print all settings in effect, secrets hidden."""
     settings = load()
-    if problems := [*_store(settings), *_key_sets(settings)]:
+    if problems := [*_store(settings), *_key_sets(settings), *_holds(settings)]:
         raise ConfigError(problems)
     if as_json:
         print_json({**settings.model_dump(mode="json", by_alias=True), "plans": _plans(settings)})
@@ -51,6 +53,35 @@ def _store(settings: Settings) -> Iterator[Problem]:
         Address.parse(settings.redis_url.get_secret_value())
     except AddressError as error:
         yield Problem("redis_url", str(error))
+
+
+def _holds(settings: Settings) -> Iterator[Problem]:
+    """Yield plans whose balances or caps do not bind, because requests are admitted that reserve nothing."""
+    for name, plan in settings.plans.items():
+        if not _spends_bounded_money(plan):
+            continue
+        if plan.holds.ceiling == 0:
+            yield Problem(f"plans.{name}.holds.ceiling", "must be above 0: nothing is reserved, so that no limit binds")
+        if plan.holds.default:
+            continue
+        for index, price in enumerate(plan.prices):
+            if price.amount and price.unit in (SaleUnit.SECONDS, SaleUnit.MINUTES) and price.workload not in TIMED:
+                what = price.workload or "every workload"
+                yield Problem(
+                    f"plans.{name}.holds.default",
+                    f"must be above 0: prices.{index} sells `{price.unit}` of {what}, whose time has no upper bound "
+                    "before it ends. Reserve what a long request costs, or let the price name a workload that has one: "
+                    f"{', '.join(sorted(TIMED))}",
+                )
+                break
+
+
+def _spends_bounded_money(plan: Plan) -> bool:
+    """Return True if the plan is prepaid, or limits the money that is spent."""
+    scopes = (plan.limits.key, plan.limits.user, plan.limits.app, plan.limits.everyone)
+    capped = any(cap.unit is SaleUnit.AMOUNT and not cap.shadow for scope in scopes for cap in scope.caps)
+    refused = any(each.unit is SaleUnit.AMOUNT and each.overage == "refuse" for each in plan.allowances)
+    return plan.billing is Billing.CREDITS or capped or refused
 
 
 def _key_sets(settings: Settings) -> Iterator[Problem]:

@@ -1,0 +1,68 @@
+"""Hazard: names that clients choose. A long one must not reach Redis, where it would stay in records and keys."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.support.deployment import Deployment
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+REQUESTS = 10_000
+NAME_BYTES = 100_000
+NOISE = 2 * 1024 * 1024
+AT_ONCE = 16
+
+
+async def memory(deployment: Deployment) -> int:
+    async with deployment.store() as store:
+        return int((await store.redis.info("memory"))["used_memory"])
+
+
+async def test_ten_thousand_long_model_names_leave_nothing_in_redis(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    customer = await deployment.customer()
+    chat = '{"model":"%s","messages":[{"role":"user","content":"hi"}]}'
+    good = await client.post("/llm", content=chat % "m", headers=customer.headers)
+    assert good.status_code == 200
+    before = await memory(deployment)
+    left = iter(range(REQUESTS))
+    padding = "x" * NAME_BYTES
+
+    async def send() -> None:
+        for number in left:
+            response = await client.post("/llm", content=chat % f"{number}{padding}", headers=customer.headers)
+            assert response.status_code == 400
+            assert (response.json()["code"], response.json()["parameter"]) == ("invalid_parameter", "model")
+
+    await asyncio.gather(*(send() for _ in range(AT_ONCE)))
+    grown = await memory(deployment) - before
+    assert grown < NOISE
+    code, out, err = await deployment.cli("usage", "--app", customer.app)
+    assert (code, err) == (0, "")
+    assert "input_tokens" in out
+    code, out, err = await deployment.cli("verify")
+    assert code == 0, (out, err)
+    print(f"{REQUESTS} requests with distinct names of {NAME_BYTES} bytes: Redis grew by {grown} bytes")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "parameter"),
+    [
+        ("/text-to-image", {"model_id": "m" * 257, "prompt": "p"}, "model_id"),
+        ("/text-to-speech", {"model_id": "m" * 257, "text": "t"}, "model_id"),
+        ("/image-to-video/result", {"request_id": "r" * 257}, "request_id"),
+        ("/live/video-to-video/s/whip?pipeline=" + "p" * 257, {}, "pipeline"),
+    ],
+)
+async def test_the_refusal_names_what_is_too_long(
+    deployment: Deployment, client: httpx.AsyncClient, path: str, body: dict[str, str], parameter: str
+) -> None:
+    customer = await deployment.customer()
+    response = await client.post(path, json=body, headers=customer.headers)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+    assert response.json()["parameter"] == parameter
