@@ -56,6 +56,7 @@ class ClientResponse:
 
     def close(self) -> None:
         """Take note that nothing more is sent."""
+        self._chat = None  # which holds this object in turn
         if not self.started:
             self._set_status(CLIENT_CLOSED)
 

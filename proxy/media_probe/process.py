@@ -44,6 +44,7 @@ FORCE_MARGIN_SECONDS = 2.0
 def main() -> None:
     """Confine this process, then measure until the parent closes its end."""
     parent, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
+    inherited = _peak_memory()  # Linux starts the count with the peak of the process that it was forked from
     av.logging.set_libav_level(av.logging.PANIC)
     channel = ProbeChannel(socket.socket(fileno=0))
     die_with_parent(parent)
@@ -57,10 +58,15 @@ def main() -> None:
         result = measure(request.kind, request.body, budget)
         request.close()
         # What was taken is not given back, and the next body wants its share.
-        result["leaving"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT > memory_bytes // 2
+        result["leaving"] = _peak_memory() > max(memory_bytes // 2, inherited)
         channel.send(request.number, {"result": result})
         if result["leaving"]:
             return
+
+
+def _peak_memory() -> int:
+    """Return the most memory that this process has held at a time, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
 
 
 def measure(kind: str, body: MediaBody, budget: Budget) -> dict[str, Any]:

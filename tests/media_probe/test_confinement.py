@@ -99,3 +99,16 @@ async def test_running_process_has_its_limits(pool: ProbePool, spools: SpoolFold
     status = Path(f"/proc/{process.pid}/status").read_text()  # noqa: ASYNC240
     assert "Seccomp:\t2\n" in status
     assert process.num_fds() <= 3
+
+
+async def test_a_process_forked_from_a_large_one_does_not_take_itself_for_large(
+    pool: ProbePool, spools: SpoolFolder
+) -> None:
+    """Linux hands the peak of a process's memory on to what it starts."""
+    large = bytearray(2**29)
+    large[:: resource.getpagesize()] = b"x" * (2**29 // resource.getpagesize())
+    await measured(pool, spools, bytes(100))
+    pids = pool.pids
+    await measured(pool, spools, bytes(100))
+    assert pids
+    assert pool.pids == pids

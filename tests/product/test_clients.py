@@ -69,7 +69,7 @@ async def test_the_official_client_uses_every_route(deployment: Deployment) -> N
     await asyncio.to_thread(use_every_route, deployment.public, customer.key)
     events = await deployment.settled(9, customer.app)
     assert {(event["status"], event["outcome"]) for event in events} == {(200, "complete")}
-    assert [event["workload"] for event in events] == [
+    workloads = [
         "text-to-image",
         "image-to-image",
         "llm",
@@ -80,6 +80,7 @@ async def test_the_official_client_uses_every_route(deployment: Deployment) -> N
         "image-to-text",
         "text-to-speech",
     ]
+    assert sorted(event["workload"] for event in events) == sorted(workloads)
 
 
 async def test_the_official_client_uses_every_route_asynchronously(deployment: Deployment) -> None:

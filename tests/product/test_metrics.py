@@ -128,7 +128,7 @@ async def test_names_units_and_help_follow_the_conventions(limited_deployment: D
         assert pattern.fullmatch(name)
         assert family.documentation.endswith(".")
         labels = {label for sample in family.samples for label in sample.labels}
-        assert labels <= {"route", "status", "outcome", "code", "workload", "unit", "state", "policy", "le"}
+        assert labels <= {"route", "status", "outcome", "code", "workload", "unit", "state", "policy", "gateway", "le"}
 
 
 CANARY = "CANARYcanary1234567890"
