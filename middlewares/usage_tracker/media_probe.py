@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 
 class MediaKind(StrEnum):
@@ -111,17 +111,3 @@ class MediaTools:
 
     spools: Spools
     probe: MediaProbe
-
-
-@runtime_checkable
-class MediaMeter(Protocol):
-    """A meter whose uploads are measured outside the worker, while the gateway works on them."""
-
-    def request_complete(self) -> None:
-        """Begin to measure: the last byte of the request body has passed."""
-
-    async def measured(self) -> None:
-        """Return once everything that was begun is measured, within the probe's own bounds."""
-
-    def close(self) -> None:
-        """Free everything; a measurement that is still under way is given up."""

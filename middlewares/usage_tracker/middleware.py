@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
-from middlewares.usage_tracker.media_probe import MediaMeter, MediaTools
+from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.meters import Meter, meter_for
+from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.settlement import settle
 
 
@@ -30,7 +31,7 @@ class UsageTrackerMiddleware:
             return
         exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange, self.media)
-        media_meter = meter if isinstance(meter, MediaMeter) else None
+        media_meter = meter if isinstance(meter, AudioMeter) else None
         try:
             streams = _MeteredStreams(
                 exchange, meter, receive, send, media_meter.request_complete if media_meter else None
