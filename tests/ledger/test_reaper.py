@@ -37,6 +37,13 @@ def app() -> str:
     return f"app_{ULID()}"
 
 
+@pytest.fixture(autouse=True)
+async def no_holds_of_other_tests(store: Store) -> None:
+    """A reaper sweeps all of Redis, in which other tests of this folder may have left a hold that expires now."""
+    redis: Any = store.redis
+    await redis.flushall()
+
+
 def reaper_of(runner: ScriptRunner, keys: RedisKeys, reports: Reports, orphans: list[str]) -> Reaper:
     settler = Settler(runner, keys, never_rejected)
     return Reaper(runner, keys, settler, lambda hold: orphans.append(hold.request_id), reports.lost)
