@@ -23,6 +23,8 @@ from middlewares.usage_tracker.meters.video import VideoMeter, VideoResultMeter
 
 __all__ = ["Meter", "meter_for"]
 
+MeterFactory = Callable[[Exchange, MediaTools | None], Meter]
+
 
 def meter_for(exchange: Exchange, media: MediaTools | None = None) -> Meter:
     """Return a new meter for an exchange whose route is known and which was admitted.
@@ -30,13 +32,11 @@ def meter_for(exchange: Exchange, media: MediaTools | None = None) -> Meter:
     Without `media` the length of sounds is estimated.
     """
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
-    if exchange.route.meter is Measure.AUDIO:
-        return AudioMeter(exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second, media)
-    return _METERS[exchange.route.meter](exchange)
+    return _METERS[exchange.route.meter](exchange, media)
 
 
-def _pictures(count: Callable[[bytearray], int]) -> Callable[[Exchange], Meter]:
-    def meter(exchange: Exchange) -> Meter:
+def _pictures(count: Callable[[bytearray], int]) -> MeterFactory:
+    def meter(exchange: Exchange, media: MediaTools | None) -> Meter:
         pictures = PictureMeter(exchange.headers, _plan(exchange).unreadable.image_pixels, count)
         exchange.undecodable_image = pictures.undecodable
         return pictures
@@ -49,20 +49,23 @@ def _plan(exchange: Exchange) -> Plan:
     return exchange.principal.plan
 
 
-_METERS: dict[Measure, Callable[[Exchange], Meter]] = {
-    Measure.IMAGES: lambda exchange: ImagesMeter(exchange.declared),
+_METERS: dict[Measure, MeterFactory] = {
+    Measure.IMAGES: lambda exchange, media: ImagesMeter(exchange.declared),
     Measure.IMAGES_FROM_IMAGE: _pictures(json_responses.images),
     Measure.MASKS: _pictures(json_responses.masks),
     Measure.CAPTION: _pictures(json_responses.text),
-    Measure.VIDEO: lambda exchange: VideoMeter(exchange.headers),
-    Measure.VIDEO_RESULT: lambda exchange: VideoResultMeter(),
-    Measure.TOKENS: lambda exchange: LlmMeter(exchange.declared),
-    Measure.CHARACTERS: lambda exchange: SpeechMeter(exchange.declared),
-    Measure.RENDITIONS: lambda exchange: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
-    Measure.WALL_TIME: lambda exchange: ByocMeter(exchange.declared),
-    Measure.STREAM_TIME: lambda exchange: CountMeter(counts=False),
-    Measure.REQUESTS: lambda exchange: CountMeter(),
+    Measure.VIDEO: lambda exchange, media: VideoMeter(exchange.headers),
+    Measure.VIDEO_RESULT: lambda exchange, media: VideoResultMeter(),
+    Measure.AUDIO: lambda exchange, media: AudioMeter(
+        exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second, media
+    ),
+    Measure.TOKENS: lambda exchange, media: LlmMeter(exchange.declared),
+    Measure.CHARACTERS: lambda exchange, media: SpeechMeter(exchange.declared),
+    Measure.RENDITIONS: lambda exchange, media: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
+    Measure.WALL_TIME: lambda exchange, media: ByocMeter(exchange.declared),
+    Measure.STREAM_TIME: lambda exchange, media: CountMeter(counts=False),
+    Measure.REQUESTS: lambda exchange, media: CountMeter(),
 }
 
-if missing := set(Measure) - _METERS.keys() - {Measure.AUDIO}:
+if missing := set(Measure) - _METERS.keys():
     raise RouteTableError(f"nothing measures {', '.join(sorted(missing))}")

@@ -80,13 +80,6 @@ def one_per_container() -> dict[str, bytes]:
     return _encoded(TONE, False, tuple((name, SOUNDS[name]) for name in ONE_PER_CONTAINER))
 
 
-def short_sounds() -> dict[str, bytes]:
-    """Return one sound of each container, half a second long."""
-    names = ("pcm.wav", "plain.flac", "uncounted.mp3", "counted.mp3", "opus.ogg", "vorbis.ogg", "times-first.m4a")
-    chosen = tuple((f"short-{name}", SOUNDS[name]) for name in names)
-    return _encoded("sine=frequency=440:sample_rate=16000:duration=0.5", False, chosen)
-
-
 def other_sounds() -> dict[str, bytes]:
     """Return the sounds of `OTHER_SOUNDS`."""
     return _encoded("sine=frequency=440:duration=2", False, tuple(OTHER_SOUNDS.items()))
