@@ -36,6 +36,11 @@ class ProbedBody:
             self._task.add_done_callback(lambda _: self.close())  # the copy is of no more use
 
     @property
+    def measuring(self) -> bool:
+        """True while a measurement is under way."""
+        return self._task is not None and not self._task.done()
+
+    @property
     def measure(self) -> MediaMeasure:
         """What it holds, as far as that is known by now."""
         task = self._task
@@ -72,6 +77,11 @@ class ProbedBodies:
         body = ProbedBody(kind, tools.probe, tools.spools.open()) if tools else ProbedBody(kind, None, None)
         self._bodies.append(body)
         return body
+
+    @property
+    def measuring(self) -> bool:
+        """True while a measurement is under way."""
+        return any(body.measuring for body in self._bodies)
 
     async def measured(self) -> None:
         """Wait for the measurements that have begun."""
