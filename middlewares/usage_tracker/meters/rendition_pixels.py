@@ -43,16 +43,16 @@ class SegmentVideo:
     clock: Provenance
     """Where the milliseconds come from."""
     frames: int
-    picture: Size
-    """Size of its pictures, or of those of a rendition, which have their aspect ratio."""
+    pictures: tuple[Size, ...]
+    """Size of the pictures of each of its tracks, or of those of a rendition, which have the same aspect ratio."""
 
     @classmethod
     def of(
         cls, segment: MediaMeasure, renditions: Sequence[Rendition], milliseconds: int, clock: Provenance
     ) -> SegmentVideo:
         """Return what the measurements of a segment and its renditions say."""
-        picture = _picture([segment, *(each.measure for each in renditions)])
-        return cls(milliseconds, clock, _frames(segment), picture)
+        pictures = _pictures([segment, *(each.measure for each in renditions)])
+        return cls(milliseconds, clock, _frames(segment), pictures)
 
 
 def pixels_of(rendition: Rendition, video: SegmentVideo, source: Provenance) -> Pixels:
@@ -61,8 +61,10 @@ def pixels_of(rendition: Rendition, video: SegmentVideo, source: Provenance) -> 
     measured = max((track.width * track.height * track.frames for track in measure.video), default=0)
     if measure.reliable and measured:
         return Pixels(measured, min(measured, _most(rendition, video.milliseconds)), source)
-    size = scaled(profile.size, video.picture)
-    if not all(size) or not all(video.picture):  # without a picture its aspect ratio is the profile's, perhaps
+    # Of several tracks it is not known which one the gateway takes.
+    sizes = [scaled(profile.size, picture) for picture in video.pictures] or [profile.size]
+    size = max(sizes, key=lambda size: size[0] * size[1])
+    if not all(size) or not video.pictures:  # without a picture its aspect ratio is the profile's, perhaps
         source = Provenance.ESTIMATED
     if not all(size):
         size = ASSUMED.size
@@ -91,10 +93,10 @@ def _frames(measure: MediaMeasure) -> int:
     return max((track.frames for track in measure.video), default=0)
 
 
-def _picture(measures: Sequence[MediaMeasure]) -> Size:
-    """Return the size of the largest picture of the first measurement that knows one: all have one aspect ratio."""
+def _pictures(measures: Sequence[MediaMeasure]) -> tuple[Size, ...]:
+    """Return the sizes of the pictures of the first measurement that knows one."""
     for measure in measures:
-        sizes = [(track.width, track.height) for track in measure.video if track.width and track.height]
+        sizes = tuple((track.width, track.height) for track in measure.video if track.width and track.height)
         if sizes:
-            return max(sizes, key=lambda size: size[0] * size[1])
-    return 0, 0
+            return sizes
+    return ()

@@ -80,6 +80,13 @@ async def test_the_shape_of_a_segment_that_cannot_be_read_is_that_of_a_rendition
     assert pixels(used) == (320 * 240 * 10 + 640 * 480 * 60, ESTIMATED)
 
 
+async def test_a_flat_track_beside_the_real_one_makes_no_rendition_flat(spools: SpoolFolder) -> None:
+    real, flat = video(1_000, 25, 400, 400), video(1_000, 25, 16_384, 16)
+    for tracks in (real.video + flat.video, flat.video + real.video):
+        tools = MediaTools(spools, MeasuredAs({SEGMENT: MediaMeasure(Verdict.MEASURED, 1_000, None, tracks)}))
+        assert pixels(await pushed(tools, SEGMENT, profiles=[LARGE])) == (640 * 640 * 25, DECLARED)
+
+
 async def test_nothing_known_of_the_picture_is_an_estimate(spools: SpoolFolder) -> None:
     used = await pushed(MediaTools(spools, MeasuredAs({SEGMENT: MediaMeasure(Verdict.MEASURED, 3_000)})), SEGMENT)
     assert times(used) == (2 * 3_000, MEASURED)
