@@ -12,7 +12,7 @@ class MediaSettings(Model):
 
     processes: int = Field(1, ge=1, le=64, description="Probe processes per worker; they start when first needed.")
     cpu_seconds: float = Field(
-        20, gt=0, le=600, description="CPU time for one upload; what was counted by then is a lower bound."
+        20, gt=0, le=600, description="CPU time for one upload or rendition; what was counted by then is a lower bound."
     )
     memory_bytes: int = Field(
         512 * 2**20, ge=128 * 2**20, le=2**36, description="Address space of each probe process, in bytes."
@@ -21,5 +21,6 @@ class MediaSettings(Model):
         2**30,
         ge=0,
         le=2**40,
-        description="Bytes of all uploads that a worker keeps until they are measured; beyond it they are estimated.",
+        description="Bytes of all uploads and renditions that a worker keeps until they are measured; beyond it they "
+        "are estimated.",
     )

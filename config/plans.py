@@ -57,7 +57,9 @@ class Unreadable(Model):
         "hold of any upload is estimated.",
     )
     video_bytes_per_second: Annotated[int, Field(ge=1, le=2**32), Whole] = Field(
-        125_000, description="Bytes that count as a second of a video segment when its hold is estimated."
+        125_000,
+        description="Bytes that count as a second of a video segment that cannot be measured, and by which its hold is "
+        "estimated.",
     )
 
 

@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     plans: dict[Name, Plan] = Field({}, description="Plans by name, beside the built-in ones.")
     routing: Routing = Field(Routing(), description="Pools of gateways, and which request goes where.")
     edge: Edge = Field(Edge(), description="Bounds of a request, checked first.")
-    media: MediaSettings = Field(MediaSettings(), description="How uploaded sounds are measured.")
+    media: MediaSettings = Field(MediaSettings(), description="How sounds and video segments are measured.")
     control: ControlSettings = Field(
         ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
     )

@@ -52,8 +52,9 @@ class Transcoding(Model):
     )
     trust_content_duration: bool = Field(
         False,
-        description="Bill by the client's `Content-Duration` where a segment's own duration cannot be read; "
-        "otherwise such a segment counts as 2 s, which is what the gateway takes it for.",
+        description="Bill by the client's `Content-Duration` where neither a segment nor its renditions can be "
+        "measured; otherwise such a segment is estimated by its size, as 2 s at least, which is what the gateway takes "
+        "it for.",
     )
 
     @field_validator("profiles")

@@ -120,6 +120,16 @@ class Ledger:
             )
         )
 
+    def release_leases(self, hold: Hold) -> None:
+        """Give back the concurrency leases of a request that is over, though its settlement is not yet known.
+
+        Returns at once. Everything else that the hold reserves stays reserved until `settle`.
+        """
+        if hold.local:
+            self._local_limits.release(leases_of(hold), hold.request_id)
+        else:
+            self._open_holds.give_back_leases(hold)
+
     def release(self, hold: Hold) -> None:
         """End a request that never reached the gateway: nothing is counted, no event is written."""
         self._submit(released(hold, self.clock.now_ms()))

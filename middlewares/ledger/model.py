@@ -35,6 +35,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     finish_reason: str = ""
     attention: bool = False
     """True: a person should look at it, because the gateway reported more than the request allows."""
+    network: dict[Unit, int] = {}
+    """Units that the gateway counts otherwise when it pays orchestrators, as by what a container claims."""
 
 
 class LimitSpec(msgspec.Struct, gc=False):

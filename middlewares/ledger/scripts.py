@@ -19,6 +19,7 @@ def _load(name: str, *libraries: str, writes: bool = True) -> Script:
 ADMIT = _load("admit", "integer", "period")
 SETTLE = _load("settle", "integer")
 RENEW = _load("renew")
+LEASES = _load("leases")
 EXPIRED = _load("expired")
 FIND = _load("find", writes=False)
 CREDIT = _load("credit", "integer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +12,6 @@ from middlewares.exchange import Exchange
 from middlewares.ledger.ledger import Ledger
 from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.meters import Meter, meter_for
-from middlewares.usage_tracker.meters.audio import AudioMeter
 from middlewares.usage_tracker.settlement import settle
 
 
@@ -31,51 +30,40 @@ class UsageTrackerMiddleware:
             return
         exchange: Exchange = scope["tollgate.exchange"]
         meter = meter_for(exchange, self.media)
-        media_meter = meter if isinstance(meter, AudioMeter) else None
+        media = meter.media
         try:
-            streams = _MeteredStreams(
-                exchange, meter, receive, send, media_meter.request_complete if media_meter else None
-            )
+            streams = _MeteredStreams(exchange, meter, receive, send)
             await self.app(scope, streams.receive, streams.send)
             await asyncio.sleep(0)  # the end of the response leaves first
-            if media_meter is not None:
-                await media_meter.measured()
+            if media is not None and media.measuring:
+                if exchange.hold is not None:
+                    self.ledger.release_leases(exchange.hold)  # its client may ask for more before it is measured
+                await media.measured()
         finally:
             settle(self.ledger, exchange, meter, time.monotonic())
-            if media_meter is not None:
-                media_meter.close()
+            if media is not None:
+                media.close()
 
 
 class _MeteredStreams:
     """Counts and meters the messages of one request as they pass; each is passed on unchanged."""
 
-    __slots__ = ("_exchange", "_meter", "_receive", "_request_complete", "_send")
+    __slots__ = ("_exchange", "_meter", "_receive", "_send")
 
-    def __init__(
-        self,
-        exchange: Exchange,
-        meter: Meter,
-        receive: Receive,
-        send: Send,
-        request_complete: Callable[[], None] | None,
-    ) -> None:
+    def __init__(self, exchange: Exchange, meter: Meter, receive: Receive, send: Send) -> None:
         self._exchange = exchange
-        self._request_complete = request_complete
         self._meter = meter
         self._receive = receive
         self._send = send
 
     async def receive(self) -> Message:
         message = await self._receive()
-        body = message.get("body")
-        if message["type"] == "http.request" and not message.get("more_body", False):
-            self._exchange.body_passed = True
-        if body:
+        if body := message.get("body"):
             self._exchange.bytes_in += len(body)
             self._meter.request_body(body)
-        if self._request_complete is not None and message["type"] == "http.request" and not message.get("more_body"):
-            self._request_complete()
-            self._request_complete = None
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            self._exchange.body_passed = True
+            self._meter.request_end()
         return message
 
     def send(self, message: Message) -> Awaitable[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.exchange import Exchange, Outcome
@@ -87,7 +89,7 @@ def drop_unbelievable(usage: Usage) -> Usage:
         return usage
     units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
     provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}
-    return Usage(units, provenance, usage.complete, usage.finish_reason, attention=True)
+    return structs.replace(usage, units=units, provenance=provenance, attention=True)
 
 
 def charged_usage(

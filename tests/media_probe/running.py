@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 
-from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, Verdict
+from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, MediaTools, Verdict
 from proxy.media_probe.pool import ProbePool
 from proxy.media_probe.spool import FileSpool, SpoolFolder
+
+T = TypeVar("T")
 
 
 async def spooled(spools: SpoolFolder, body: bytes, chunk: int = 65_536) -> FileSpool:
@@ -43,11 +47,15 @@ class RunningProbe:
         self._thread.start()
         self.spools = SpoolFolder(folder)
         self.pool = ProbePool()
+        self.tools = MediaTools(self.spools, self.pool)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns on the loop of the probe."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=90)
 
     def measure(self, body: bytes, kind: MediaKind = MediaKind.AUDIO) -> MediaMeasure:
         """Return what `body` holds."""
-        task = measured(self.pool, self.spools, body, kind)
-        return asyncio.run_coroutine_threadsafe(task, self._loop).result(timeout=90)
+        return self.run(measured(self.pool, self.spools, body, kind))
 
     def length(self, body: bytes, kind: MediaKind = MediaKind.AUDIO) -> int:
         """Return the milliseconds of a `body` of which every frame could be counted."""
@@ -57,7 +65,7 @@ class RunningProbe:
 
     def close(self) -> None:
         """End the processes and the loop."""
-        asyncio.run_coroutine_threadsafe(self.pool.close(), self._loop).result(timeout=10)
+        self.run(self.pool.close())
         self.spools.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

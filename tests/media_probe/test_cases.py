@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from middlewares.ledger.model import Provenance
 from middlewares.usage_tracker.media_probe import MediaKind, Verdict
 from tests.media_probe.running import RunningProbe
+from tests.usage_tracker.meters.pushes import pixels, pushed, times, transcribed
 
+PROFILES = [{"name": name, "width": 320, "height": 180, "bitrate": 200_000} for name in ("a", "b")]
 CASES = Path(__file__).parent / "cases"
 TRUTH: dict[str, dict[str, Any]] = json.loads((CASES / "truth.json").read_text())
 
@@ -30,6 +33,21 @@ def test_case(name: str, probe: RunningProbe) -> None:
     assert abs(found.milliseconds - truth["milliseconds"]) <= truth["frame"]
     if "frames" in truth:
         assert [track.frames for track in found.video] == [truth["frames"]]
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_case_as_it_is_sold(name: str, probe: RunningProbe) -> None:
+    """Through the meter of its kind; a segment with two profiles counts twice."""
+    truth = TRUTH[name]
+    body = (CASES / name).read_bytes()
+    if truth["kind"] == "audio":
+        (milliseconds, source), renditions = times(probe.run(transcribed(probe.tools, body))), 1
+    else:
+        used = probe.run(pushed(probe.tools, body, profiles=PROFILES, content_duration="1"))
+        (milliseconds, source), renditions = times(used), len(PROFILES)
+        assert pixels(used)[0] >= truth["frames"] * 2 * 320 * 180
+    assert source is Provenance.MEASURED
+    assert abs(milliseconds / renditions - truth["milliseconds"]) <= truth["frame"]
 
 
 def test_a_forged_container_duration_is_reported_apart(probe: RunningProbe) -> None:

@@ -11,13 +11,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, Verdict
+from middlewares.usage_tracker.meters.transcoding import LONGEST_MS
+from proxy.media_probe.video import FASTEST
 from tests.media_probe.ffmpeg import needs_ffmpeg, picture, sound
 from tests.media_probe.running import RunningProbe
+from tests.usage_tracker.meters.pushes import pixels, pushed, times
+from tests.usage_tracker.meters.segments import multipart
 
 pytestmark = needs_ffmpeg
 
@@ -45,6 +51,9 @@ SEGMENTS = {
     "r.mp4": f"{SMALL} -flags +ildct+ilme -x264-params tff=1",
 }
 LIMIT_BYTES = 2**29
+PROFILE: dict[str, Any] = {"name": "small", "width": 96, "height": 64, "bitrate": 1}
+SMALLEST = 2 * 64
+"""Pixels of the smallest picture that any source is scaled to by that profile."""
 
 
 class Reference:
@@ -139,6 +148,21 @@ def assert_no_less(found: MediaMeasure, decoded: dict[str, int], kind: MediaKind
         assert all(track.milliseconds >= track.frames * 1000 / 121 for track in found.video), path
 
 
+def assert_sold_no_less(sold: Usage, decoded: dict[str, int], path: Path) -> None:
+    """What is sold of a segment is no less than the frames of it that decode, at the fastest rate that is believed."""
+    (milliseconds, _), (area, _) = times(sold), pixels(sold)
+    assert sold.complete
+    assert milliseconds >= min(decoded["frames"] * 1000 // FASTEST, LONGEST_MS), path
+    assert area >= decoded["frames"] * SMALLEST, path
+
+
+def pushed_as(number: int, body: bytes, probe: RunningProbe) -> Usage:
+    """Push `body`, or have it come back as the rendition of a segment that cannot be read, by turns."""
+    if number % 2:
+        return probe.run(pushed(probe.tools, body, profiles=[PROFILE]))
+    return probe.run(pushed(probe.tools, b"?", multipart((PROFILE["name"], "video/mp2t", body)), profiles=[PROFILE]))
+
+
 def campaign(
     count: int, seed: int, probe: RunningProbe, originals: dict[str, bytes], reference: Reference, folder: Path
 ) -> None:
@@ -156,9 +180,12 @@ def campaign(
         found = probe.measure(body, kind)
         ended += bool(pids) and probe.pool.pids != pids
         assert found.verdict is not Verdict.NOT_MEASURED, path
+        sold = pushed_as(number, body, probe) if kind is MediaKind.SEGMENT else None
         decoded = reference.decoded(path)
         if decoded is not None:
             assert_no_less(found, decoded, kind, path)
+            if sold is not None:
+                assert_sold_no_less(sold, decoded, path)
         for pid in probe.pool.pids:
             with contextlib.suppress(psutil.NoSuchProcess):
                 assert psutil.Process(pid).memory_info().vms <= LIMIT_BYTES

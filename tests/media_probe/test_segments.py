@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from middlewares.ledger.model import Provenance
 from middlewares.usage_tracker.media_probe import MediaKind, Verdict
+from middlewares.usage_tracker.meters.renditions import scaled
 from tests.media_probe.ffmpeg import counted, ffmpeg, needs_ffmpeg, picture, stamps
 from tests.media_probe.running import RunningProbe
+from tests.usage_tracker.meters.pushes import pixels, pushed, times
+from tests.usage_tracker.meters.segments import multipart
 
 pytestmark = needs_ffmpeg
 
@@ -25,6 +29,7 @@ class Segment:
     size: str = "320x180"
 
 
+PROFILE = {"name": "P240p30fps16x9", "width": 426, "height": 240, "bitrate": 600_000}
 X264 = "-c:v libx264 -preset ultrafast"
 SEGMENTS = (
     Segment("plain.ts", X264),
@@ -80,6 +85,23 @@ def test_segment(made: Segment, probe: RunningProbe, tmp_path: Path) -> None:
     assert abs(track.span_milliseconds - frames * frame) <= frame + 1
     assert abs(track.milliseconds - frames * frame) <= frame + 1
     assert found.milliseconds == track.milliseconds
+    check_what_is_sold(probe, made, body, frames)
+
+
+def check_what_is_sold(probe: RunningProbe, made: Segment, body: bytes, frames: int) -> None:
+    """Check the meter's word on the segment alone, and on a response that brings it as a rendition beside a link."""
+    width, height = map(int, made.size.split("x"))
+    frame = float(1000 / Fraction(made.rate))
+    alone = probe.run(pushed(probe.tools, body, profiles=[PROFILE], content_duration="1"))
+    assert times(alone)[1] is Provenance.MEASURED
+    assert abs(times(alone)[0] - frames * frame) <= frame + 1
+    across, down = scaled((426, 240), (width, height))
+    assert pixels(alone) == (across * down * frames, Provenance.DECLARED)
+    parts = multipart(("as-it-was", "video/mp2t", body), ("P240p30fps16x9", "application/vnd+livepeer.uri", b"u"))
+    used = probe.run(pushed(probe.tools, body, parts))
+    assert abs(times(used)[0] - 2 * frames * frame) <= 2 * (frame + 1)
+    linked = across * down * -(-times(used)[0] // 2 * 30 // 1000)
+    assert pixels(used) == (width * height * frames + linked, Provenance.UPSTREAM)
 
 
 def test_variable_frame_rate_lasts_as_long_as_its_stamps(probe: RunningProbe, tmp_path: Path) -> None:

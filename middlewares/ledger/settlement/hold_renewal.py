@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Set
 from itertools import takewhile
+from typing import Any
+
+from msgspec import structs
 
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.model import Hold, leases_of
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.scripts import RENEW
+from middlewares.ledger.scripts import LEASES, RENEW
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS
 from middlewares.store import Call, ScriptRunner
 
@@ -46,6 +50,19 @@ class OpenHolds:
         """Renew it no more; nothing where that is so already."""
         self._renewed.pop(hold.request_id, None)
 
+    def give_back_leases(self, hold: Hold) -> None:
+        """Begin to give back the leases of a hold that is settled later, and renew it without them. Returns at once.
+
+        Where Redis does not take it the settlement gives them back.
+        """
+        leases = leases_of(hold)
+        if not leases:
+            return
+        if found := self._renewed.get(hold.request_id):
+            rest = structs.replace(hold, entries=tuple(entry for entry in hold.entries if entry.kind != "c"))
+            self._renewed[hold.request_id] = rest, found[1]
+        self._runner.run(Call(LEASES, leases, (hold.request_id,)), deadline=SETTLE_SECONDS).add_done_callback(_noticed)
+
     async def renew(self) -> None:
         """Renew every hold that is due. Raises `StoreError`."""
         due = time.monotonic() - self._ttl / 3
@@ -56,5 +73,11 @@ class OpenHolds:
         keys = [self._keys.shared(self._keys.tag(hold.app)).holds, *leases_of(hold)]
         call = Call(RENEW, keys, (hold.request_id, int(self._ttl * 1000)))
         await self._runner.run(call, deadline=SETTLE_SECONDS)
-        if self._renewed.pop(hold.request_id, None):  # else it was ended meanwhile
-            self.add(hold)
+        if found := self._renewed.pop(hold.request_id, None):  # else it was ended meanwhile
+            self.add(found[0])
+
+
+def _noticed(reply: asyncio.Future[Any]) -> None:
+    """Take the reply of a call that nobody waits for."""
+    if not reply.cancelled():
+        reply.exception()

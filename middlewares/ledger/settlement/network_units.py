@@ -19,8 +19,8 @@ def network_units(workload: Workload, declared: Declaration, used: Used) -> int 
     """Return the units that the gateway multiplies with an orchestrator's price; None: unknown, or no work.
 
     Pixels for images and videos, milliseconds for audio, tokens for chats, bytes for speech, seconds for BYOC.
-    `declared` is what the request said, `used` what its meter counted. Live video is paid by the ticks of its sessions
-    (`middlewares.ledger.sessions.session`), no request.
+    `declared` is what the request said, `used` what its meter counted, as the gateway counts where that differs. Live
+    video is paid by the ticks of its sessions (`middlewares.ledger.sessions.session`), no request.
     """
     formula = _FORMULAS.get(workload) if Unit.REQUESTS in used else None
     return formula(declared, used) if formula else None

@@ -25,7 +25,7 @@ def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, milli
         outcome=ending.outcome,
         units=usage.units,
         provenance=usage.provenance,
-        network_units=network_units(hold.workload, exchange.declared, usage.units),
+        network_units=network_units(hold.workload, exchange.declared, {**usage.units, **usage.network}),
         status=exchange.client_status or ending.status or exchange.gateway_status,
         gateway_status=exchange.gateway_status,
         error=ending.code,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from middlewares.usage_tracker.media.peek import File, Steps
+from middlewares.usage_tracker.media.peek import Steps
 
 LARGEST_SIDE = 65_535
 """Largest width or height that decoders take; a header that claims more is not believed."""
@@ -12,7 +12,7 @@ JPEG_SEGMENTS = 1_000
 Size = tuple[int, int]
 
 
-def picture(file: File) -> Steps[Size | None]:
+def picture() -> Steps[Size | None]:
     """Return width and height in pixels; None if they cannot be read."""
     magic = yield 4
     size: Size | None = None

@@ -29,7 +29,7 @@ MeterFactory = Callable[[Exchange, MediaTools | None], Meter]
 def meter_for(exchange: Exchange, media: MediaTools | None = None) -> Meter:
     """Return a new meter for an exchange whose route is known and which was admitted.
 
-    Without `media` the length of sounds is estimated.
+    Without `media` the length of sounds and segments is estimated.
     """
     assert exchange.route is not None  # noqa: S101 - edge stands before this stage
     return _METERS[exchange.route.meter](exchange, media)
@@ -61,7 +61,9 @@ _METERS: dict[Measure, MeterFactory] = {
     ),
     Measure.TOKENS: lambda exchange, media: LlmMeter(exchange.declared),
     Measure.CHARACTERS: lambda exchange, media: SpeechMeter(exchange.declared),
-    Measure.RENDITIONS: lambda exchange, media: TranscodingMeter(_plan(exchange).transcoding, exchange.headers),
+    Measure.RENDITIONS: lambda exchange, media: TranscodingMeter(
+        _plan(exchange).transcoding, _plan(exchange).unreadable.video_bytes_per_second, exchange.headers, media
+    ),
     Measure.WALL_TIME: lambda exchange, media: ByocMeter(exchange.declared),
     Measure.STREAM_TIME: lambda exchange, media: CountMeter(counts=False),
     Measure.REQUESTS: lambda exchange, media: CountMeter(),

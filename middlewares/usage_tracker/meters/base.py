@@ -12,6 +12,7 @@ from typing import Protocol
 from config.workloads import Unit
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Provenance, Usage
+from middlewares.usage_tracker.probed_bodies import ProbedBodies
 
 RESPONSE_BYTES = 1024 * 1024
 """Most bytes of a response that a meter keeps. JSON responses of a gateway are a few KiB: they link to media."""
@@ -23,8 +24,17 @@ TOKENS_CEILING = 2**53
 class Meter(Protocol):
     """Measures one exchange. Called in the order of events; `usage` may be called at any point."""
 
+    @property
+    def media(self) -> ProbedBodies | None:
+        """The bodies that it wants measured outside the worker before `usage` is final; None: it wants none."""
+        ...
+
     def request_body(self, chunk: bytes) -> None:
         """Take a chunk of the request's body, on its way to the gateway."""
+        ...
+
+    def request_end(self) -> None:
+        """Learn that the last byte of the request's body has passed. May be called more than once."""
         ...
 
     def response_start(self, status: int, headers: Headers) -> None:
@@ -38,6 +48,17 @@ class Meter(Protocol):
     def usage(self) -> Usage:
         """Return what the exchange used, as far as it went."""
         ...
+
+
+class WithoutMedia:
+    """The part of a meter that wants nothing measured outside the worker, and does nothing at the request's end."""
+
+    __slots__ = ()
+
+    media: ProbedBodies | None = None
+
+    def request_end(self) -> None:
+        """Need nothing at the end of the request."""
 
 
 class KeptResponse:
@@ -62,7 +83,7 @@ class KeptResponse:
             self.text += chunk
 
 
-class ResponseKeeper:
+class ResponseKeeper(WithoutMedia):
     """The part of a meter that keeps the body of a 200, which alone shows whether the work succeeded."""
 
     __slots__ = ("_body",)
@@ -97,13 +118,19 @@ def header(headers: Headers, name: bytes) -> bytes:
 
 
 def metered(
-    units: dict[Unit, int], provenance: dict[Unit, Provenance], *, complete: bool, finish_reason: str = ""
+    units: dict[Unit, int],
+    provenance: dict[Unit, Provenance],
+    *,
+    complete: bool,
+    finish_reason: str = "",
+    network: dict[Unit, int] | None = None,
+    attention: bool = False,
 ) -> Usage:
-    """Return usage with its request counted.
+    """Return usage with its request counted; `network` and `attention` are as in `Usage`.
 
     `Unit.REQUESTS` is 1 for complete work and absent for all other, so that a plan that sells requests sells successes.
     """
     if complete:
         units[Unit.REQUESTS] = 1
         provenance[Unit.REQUESTS] = Provenance.MEASURED
-    return Usage(units, provenance, complete, finish_reason)
+    return Usage(units, provenance, complete, finish_reason, attention, network or {})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import structs
+
 from config.workloads import Unit
 from middlewares.ledger.model import Usage
 
@@ -13,4 +15,4 @@ def bounded(usage: Usage, most: Mapping[Unit, int]) -> Usage:
     units = {unit: min(count, most.get(unit, count)) for unit, count in usage.units.items()}
     if units == usage.units:
         return usage
-    return Usage(units, usage.provenance, usage.complete, usage.finish_reason, attention=True)
+    return structs.replace(usage, units=units, attention=True)

@@ -4,8 +4,10 @@ A 200 is no proof of work (gateway contract section 1.7): it is empty when every
 may end for want of funds, and one that ends without `[DONE]` goes on as a flood of line ends until the job's timeout.
 Such a stream is not complete; its time ends where the flood begins.
 
-Only whole lines say so. A prompt that a worker repeats may hold the same words, and neither ends a job nor makes it
-free. Its time is at most what the job could take: its timeout, and what the gateway adds to it.
+A worker may repeat a prompt that holds the same words, and no prompt makes a job free. The gateway itself ends a stream
+at any line that holds `[DONE]`: what it delivered by then is the job. That funds have run out is said by a whole line,
+after which nothing comes but the balance and the end. The time is at most what the job could take: its timeout, and
+what the gateway adds to it.
 """
 
 from __future__ import annotations
@@ -16,18 +18,20 @@ from collections.abc import Callable
 from config.workloads import Unit
 from middlewares.exchange import Declaration, Headers
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import header, metered
+from middlewares.usage_tracker.meters.base import WithoutMedia, header, metered
 from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.sse import Lines
 
-_DONE = frozenset({b"data: [DONE]", b"data:[DONE]"})
+_DONE = b"[DONE]"
 _NO_FUNDS = frozenset({b"event: insufficient balance", b"event:insufficient balance"})
+_ENDS = frozenset({b"data: [DONE]", b"data:[DONE]"})
+_BALANCE = (b'data: {"balance":', b'data:{"balance":')
 
 
-class ByocMeter:
+class ByocMeter(WithoutMedia):
     """Counts wall time; of an event stream it keeps only the line that has not ended."""
 
-    __slots__ = ("_clock", "_declared", "_done", "_end", "_failed", "_lines", "_start", "_status")
+    __slots__ = ("_clock", "_declared", "_done", "_end", "_failed", "_lines", "_start", "_status", "_tail")
 
     def __init__(self, declared: Declaration, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock, which counts seconds."""
@@ -40,6 +44,8 @@ class ByocMeter:
         self._lines: Lines | None = None
         """Reader of the response; None: it is no event stream."""
         self._done = False
+        self._tail = b""
+        """The last bytes, which may be the beginning of `[DONE]`."""
         self._failed = False
 
     def request_body(self, chunk: bytes) -> None:
@@ -56,9 +62,14 @@ class ByocMeter:
             self._end = self._clock()
         if self._lines is None or (empty and not self._lines.pending):  # a flood of line ends is not worth a look
             return
+        if not self._done:
+            text = self._tail + chunk
+            self._done, self._tail = _DONE in text, text[1 - len(_DONE) :]
         for line in self._lines.feed(chunk):
-            self._done = self._done or line in _DONE
-            self._failed = self._failed or line in _NO_FUNDS
+            if line in _NO_FUNDS:
+                self._failed = True
+            elif line not in _ENDS and not line.startswith(_BALANCE):
+                self._failed = False  # it was the worker's, for the stream goes on
 
     def usage(self) -> Usage:
         if 400 <= self._status < 500:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from middlewares.exchange import Headers
 from middlewares.ledger.model import Usage
-from middlewares.usage_tracker.meters.base import metered
+from middlewares.usage_tracker.meters.base import WithoutMedia, metered
 
 
-class CountMeter:
+class CountMeter(WithoutMedia):
     """Counts one request if the gateway's response is a success; the stage itself counts bytes.
 
     `counts` is True if a success is something that is sold. A refusal (4xx) is a complete exchange in which nothing was

@@ -25,7 +25,7 @@ from config.workloads import Unit
 from middlewares.exchange import Declaration, Headers
 from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import TOKENS_CEILING, KeptResponse, header, metered
+from middlewares.usage_tracker.meters.base import TOKENS_CEILING, KeptResponse, WithoutMedia, header, metered
 from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.sse import DataLines
 
@@ -88,7 +88,7 @@ class _Reader(Protocol):
     def usage(self) -> Usage: ...
 
 
-class LlmMeter:
+class LlmMeter(WithoutMedia):
     """Counts input and output tokens of one chat completion."""
 
     __slots__ = ("_declared", "_reader")

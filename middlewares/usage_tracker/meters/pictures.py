@@ -51,7 +51,7 @@ class PictureMeter(ResponseKeeper):
         count, source = self.results(self._count, requested)
         if not count:
             return Usage(complete=False)
-        size = self._picture.end()
+        size = self._picture.found
         pixels = size[0] * size[1] if size else self._unreadable_pixels
         units = {Unit.PIXELS: pixels * count}
         provenance = {Unit.PIXELS: Provenance.MEASURED if size else Provenance.ESTIMATED}

@@ -16,7 +16,7 @@ def size(*chunks: bytes) -> tuple[int, int] | None:
     peek = Peek(picture)
     for chunk in chunks:
         peek.feed(chunk)
-    return peek.end()
+    return peek.found
 
 
 @pytest.mark.parametrize("name", media_files.PICTURES)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from config.workloads import Unit
+from config.workloads import Unit, Workload
+from middlewares.exchange import Declaration
 from middlewares.ledger.model import Provenance, Usage
+from middlewares.ledger.settlement.network_units import network_units
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, MediaTools, Spool, Verdict
 from middlewares.usage_tracker.meters.audio import AudioMeter
 from proxy.media_probe.pool import ProbePool
@@ -57,12 +59,12 @@ async def transcribed(meter: AudioMeter, body: bytes, response: bytes = RESPONSE
     """Return what the meter counts of an upload and the response to it."""
     for start in range(0, len(body), 65_536):
         meter.request_body(body[start : start + 65_536])
-    meter.request_complete()
+    meter.request_end()
     meter.response_start(200, [])
     meter.response_body(response)
-    await meter.measured()
+    await meter.media.measured()
     found = meter.usage()
-    meter.close()
+    meter.media.close()
     return found
 
 
@@ -90,6 +92,27 @@ async def test_what_is_not_measured_is_estimated(spools: SpoolFolder, measure: M
     assert spools.kept == 0
 
 
+@pytest.mark.parametrize("claimed", [60, 8_000, None])
+async def test_the_network_is_paid_by_what_the_container_claims(spools: SpoolFolder, claimed: int | None) -> None:
+    """go-livepeer asks its FFmpeg for the container's duration; what is sold is what the frames hold."""
+    measure = MediaMeasure(Verdict.MEASURED, 7_250, container_milliseconds=claimed)
+    meter = AudioMeter(FORM, BYTES_PER_SECOND, MediaTools(spools, FixedProbe(measure)))
+    used = await transcribed(meter, form(b"x", name="audio"))
+    assert used.units[Unit.MILLISECONDS] == 7_250
+    paid = network_units(Workload.AUDIO_TO_TEXT, Declaration(), {**used.units, **used.network})
+    assert paid == {60: 0, 8_000: 8_000, None: 7_000}[claimed]
+
+
+async def test_a_body_that_ends_twice_is_measured_once(spools: SpoolFolder) -> None:
+    probe = FixedProbe(MediaMeasure(Verdict.MEASURED, 1))
+    meter = AudioMeter(FORM, BYTES_PER_SECOND, MediaTools(spools, probe))
+    meter.request_body(form(b"x", name="audio"))
+    meter.request_end()
+    meter.request_end()
+    await meter.media.measured()
+    assert probe.bodies == [b"x"]
+
+
 async def test_without_a_probe_all_is_estimated() -> None:
     meter = AudioMeter(FORM, BYTES_PER_SECOND, None)
     assert await transcribed(meter, form(b"x" * 5_000, name="audio")) == milliseconds(5_000, Provenance.ESTIMATED)
@@ -115,14 +138,14 @@ async def test_a_measurement_that_nobody_waits_for_is_given_up(spools: SpoolFold
     probe = StuckProbe()
     meter = AudioMeter(FORM, BYTES_PER_SECOND, MediaTools(spools, probe))
     meter.request_body(form(b"x" * 5_000, name="audio"))
-    meter.request_complete()
+    meter.request_end()
     meter.response_start(200, [])
     meter.response_body(RESPONSE)
-    waiting = asyncio.create_task(meter.measured())
+    waiting = asyncio.create_task(meter.media.measured())
     await asyncio.sleep(0)
     waiting.cancel()
     assert meter.usage() == milliseconds(5_000, Provenance.ESTIMATED)
-    meter.close()
+    meter.media.close()
     await asyncio.gather(waiting, return_exceptions=True)
     assert probe.given_up
     assert spools.kept == 0

@@ -79,7 +79,7 @@ def test_a_flood_of_line_ends_is_no_work() -> None:
 
 
 def test_an_event_stream_without_funds_is_not_complete() -> None:
-    assert not ran((1, b"event: insufficient bal"), (2, b"ance\ndata: {}\n\n" + DONE), events=True).complete
+    assert not ran((1, b"event: insufficient bal"), (2, b"ance\n" + DONE), events=True).complete
 
 
 @pytest.mark.parametrize("colon", [b": ", b":"])
@@ -105,10 +105,26 @@ def test_a_prompt_that_is_echoed_does_not_make_a_job_free(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b'data: {"echo": "[DONE]"}\n', b"data: say [DONE]\n", b"id: [DONE]\n", b"data: [DONE] x\n"]
+    "line", [b'data: {"echo": "[DONE]"}\n', b"data: say [DONE]\n", b"id: [DONE]\n", b"data: [DONE] x\n", b"[DONE]"]
 )
-def test_a_prompt_that_is_echoed_does_not_make_a_job_complete(line: bytes) -> None:
-    assert not ran((1, line), (2, b"\n" * 9), events=True).complete
+@pytest.mark.parametrize("cut", [0, 3, 5])
+def test_a_prompt_that_is_echoed_ends_the_stream_at_the_gateway_and_is_paid_for(line: bytes, cut: int) -> None:
+    """A gateway ends at any line that holds `[DONE]` (CONTRACT.md section 1.7): nothing is missing then."""
+    used = ran((1, b"data: a\n\n"), (2, line[:cut]), (3, line[cut:]), events=True)
+    assert used.complete
+    assert used.units == {Unit.MILLISECONDS: 3_000, Unit.REQUESTS: 1}
+
+
+@pytest.mark.parametrize("after", [b"data: more\n\n", b"id: 7\n", b'data: {"echo": "[DONE]"}\n'])
+def test_an_echo_of_the_line_about_funds_is_no_end_where_the_stream_goes_on(after: bytes) -> None:
+    echo = b'data: you said\nevent: insufficient balance\ndata: {"balance": 0}\n\n'
+    assert ran((1, echo), (2, after), (3, DONE), events=True).complete
+
+
+def test_funds_that_run_out_end_the_stream() -> None:
+    end = b'event: insufficient balance\ndata: {"balance": 0}\n\n'
+    for rest in (b"", DONE, b'data: {"balance": 0}\n\ndata:[DONE]\n'):
+        assert not ran((1, b"data: a\n\n"), (2, end + rest), events=True).complete
 
 
 def test_a_line_without_end_is_not_kept_without_end() -> None:
