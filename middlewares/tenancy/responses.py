@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import Message, Send
 
-from middlewares.exchange import Headers
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
+from middlewares.whole_response import is_plain, when_whole
 
 MAX_LINK_BYTES = 128
 """Longest link, with what stands before it, that is found across two chunks."""
-MAX_REWRITTEN_BYTES = 1 << 20
-"""A longer JSON response is passed on as it is; the gateway's have a few KiB."""
 
 _CREATED_IDS: dict[int, tuple[ResourceKind, re.Pattern[bytes]]] = {
     200: (ResourceKind.RESULT, re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/')),
@@ -57,33 +55,11 @@ def rewrite_headers(send: Send, urls: PublicUrls) -> Send:
 
 def rewrite_document(send: Send, urls: PublicUrls) -> Send:
     """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
-    head: Message | None = None
-    body = bytearray()
 
-    async def send_public(message: Message) -> None:
-        nonlocal head
-        if message["type"] == "http.response.start" and _is_rewritable(message):
-            head = message
-            return
-        if head is None:
-            await send(message)
-            return
-        body.extend(message.get("body", b""))
-        more = message.get("more_body", False)
-        if more and len(body) <= MAX_REWRITTEN_BYTES:
-            return
-        start, head = head, None
-        text = bytes(body) if more else _rewrite_text(bytes(body), urls)
-        if not more:
-            start = {**start, "headers": _with_length(start["headers"], len(text))}
-        await send(start)
-        await send({"type": "http.response.body", "body": text, "more_body": more})
+    async def rewritten(body: bytes) -> bytes:
+        return _rewrite_text(body, urls)
 
-    return send_public
-
-
-def _is_rewritable(message: Message) -> bool:
-    return message["status"] == 200 and all(name != b"content-encoding" for name, _ in message["headers"])
+    return when_whole(send, lambda head: head["status"] == 200 and is_plain(head), rewritten)
 
 
 def _rewrite_text(text: bytes, urls: PublicUrls) -> bytes:
@@ -94,8 +70,3 @@ def _rewrite_text(text: bytes, urls: PublicUrls) -> bytes:
         return text if public == document else msgspec.json.encode(public)
     except (ValueError, RecursionError):
         return text
-
-
-def _with_length(headers: Headers, length: int) -> Headers:
-    others = [header for header in headers if header[0] != b"content-length"]
-    return [*others, (b"content-length", b"%d" % length)]
