@@ -34,7 +34,7 @@ class ClientResponse:
         """Pass on what the stages inside send, in the dialect of the route."""
         route = self.exchange.route
         if message["type"] == "http.response.start" and route is not None and route.meter is Measure.TOKENS:
-            self._chat = ChatResponse(self.send, openai=speaks_openai(route))
+            self._chat = ChatResponse(self.send, openai=speaks_openai(route), include_usage=self.exchange.include_usage)
         return self.send(message) if self._chat is None else self._chat.send(message)
 
     def send(self, message: Message) -> Awaitable[None]:

@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import Message, Send
 
+from middlewares.json_codec import decode
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
 from middlewares.whole_response import is_plain, when_whole
 
 MAX_LINK_BYTES = 128
 """Longest link, with what stands before it, that is found across two chunks."""
+
+_JSON = msgspec.json.Decoder()
 
 _CREATED_IDS: dict[int, tuple[ResourceKind, re.Pattern[bytes]]] = {
     200: (ResourceKind.RESULT, re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/')),
@@ -64,8 +67,8 @@ def rewrite_document(send: Send, urls: PublicUrls) -> Send:
 
 def _rewrite_text(text: bytes, urls: PublicUrls) -> bytes:
     """Return a JSON text with its links rewritten; as it is if it has none, is no JSON, or cannot be encoded again."""
+    document = decode(_JSON, text)
     try:
-        document = msgspec.json.decode(text)
         public = urls.rewrite_document(document)
         return text if public == document else msgspec.json.encode(public)
     except (ValueError, RecursionError):

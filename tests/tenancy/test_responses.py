@@ -67,7 +67,7 @@ LINK, PUBLIC = b'"stop_url":"http://g/process/stream/a/stop"', b'"stop_url":"htt
     [
         (b"{%b}" % LINK, b"{%b}" % PUBLIC),
         (b'{ "status" : "ok" }', b'{ "status" : "ok" }'),
-        (b'{"lone":"\\ud800",%b}' % LINK, b'{"lone":"\\ud800",%b}' % LINK),
+        (b'{"lone":"\\ud800",%b}' % LINK, '{"lone":"\ufffd",'.encode() + PUBLIC + b"}"),
         (b"[" * 100_000, b"[" * 100_000),
         (b"no JSON", b"no JSON"),
         (b"", b""),
