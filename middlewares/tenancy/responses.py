@@ -56,6 +56,40 @@ def rewrite_headers(send: Send, urls: PublicUrls) -> Send:
     return send_public
 
 
+def hide_origins(send: Send, urls: Callable[[], PublicUrls]) -> Send:
+    """Return a `send` that hides in errors and redirects where the gateway is; any other response passes as it is."""
+    relay = send
+
+    def send_public(message: Message) -> Awaitable[None]:
+        nonlocal relay
+        if message["type"] == "http.response.start" and message["status"] >= 300:
+            public = urls()
+            message = {**message, "headers": public.rewrite_headers(message["headers"])}
+
+            async def rewritten(body: bytes) -> bytes:
+                return _rewrite_error(body, public)
+
+            relay = when_whole(send, _is_text, rewritten)
+        return relay(message)
+
+    return send_public
+
+
+def _is_text(head: Message) -> bool:
+    media_type = dict(head["headers"]).get(b"content-type", b"text/plain").lower()
+    return is_plain(head) and (media_type.startswith(b"text/") or b"json" in media_type)
+
+
+def _rewrite_error(body: bytes, urls: PublicUrls) -> bytes:
+    """Return the text of an error without the gateway's own addresses; as it is where it has none, or is no text."""
+    if b":" not in body:
+        return body
+    try:
+        return urls.rewrite_text(body.decode()).encode()
+    except UnicodeDecodeError:
+        return body
+
+
 def rewrite_document(send: Send, urls: PublicUrls) -> Send:
     """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
 
