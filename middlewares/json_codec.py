@@ -16,13 +16,14 @@ T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
 
-_ESCAPE = re.compile(
-    rb"\\(?:"
-    rb"(?P<pair>u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    rb"|.)",
-    re.DOTALL,
+MAX_LONE_SURROGATES = 10_000
+"""A text with more of them is no JSON; replacing so many takes some milliseconds."""
+
+_WHOLE_TEXT = re.compile(
+    rb"(?:[^\\]++|\\(?!u[dD][89a-fA-F]).|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+", re.DOTALL
 )
+"""Matches up to the next lone surrogate: no escape before it costs a step of its own."""
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _REPLACEMENT = rb"\ufffd"
 
 
@@ -42,7 +43,7 @@ def decode_as_go(decoder: msgspec.json.Decoder[T], text: bytes | bytearray | str
         raise
     except msgspec.DecodeError:
         raw = text.encode() if isinstance(text, str) else bytes(text)
-        whole = _ESCAPE.sub(_whole_escape, raw)
+        whole = _without_lone_surrogates(raw)
         if whole == raw:
             raise
         return decoder.decode(whole)
@@ -56,5 +57,14 @@ def decode(decoder: msgspec.json.Decoder[T], text: bytes | bytearray) -> T | Non
         return None
 
 
-def _whole_escape(match: re.Match[bytes]) -> bytes:
-    return _REPLACEMENT if match["lone"] else match[0]
+def _without_lone_surrogates(text: bytes) -> bytes:
+    parts: list[bytes] = []
+    start = 0
+    while len(parts) < 2 * MAX_LONE_SURROGATES:
+        whole = _WHOLE_TEXT.match(text, start)
+        lone = whole and _LONE_SURROGATE.match(text, whole.end())
+        if lone is None:
+            break
+        parts += (text[start : lone.start()], _REPLACEMENT)
+        start = lone.end()
+    return b"".join([*parts, text[start:]])

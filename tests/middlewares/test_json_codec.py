@@ -2,16 +2,16 @@
 
 import json
 import re
-from typing import Any
+import time
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares.json_codec import decode, decode_as_go, to_json
+from middlewares.json_codec import MAX_LONE_SURROGATES, decode, decode_as_go, to_json
 
-DECODER = msgspec.json.Decoder(Any)
+DECODER: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 _pieces = st.sampled_from(
     [r"\ud800", r"\uDBFF", r"\udc00", r"\uDfff", r"\ud83d\ude00", r"\\", r"\\ud800", r"\u0041", r"\ud7ff", "é", "ud800"]
 )
@@ -51,3 +51,14 @@ def test_what_is_no_json_stays_none(text: bytes) -> None:
     assert decode(DECODER, text) is None
     with pytest.raises(ValueError, match=r"malformed|truncated|decode"):
         decode_as_go(DECODER, text)
+
+
+def test_neither_escapes_nor_surrogates_cost_more_than_reading_them() -> None:
+    start = time.process_time()
+    text = b'"' + rb"\u0041" * 500_000 + rb'\ud800"'
+    assert decode(DECODER, text) == "A" * 500_000 + "\ufffd"
+    assert decode(DECODER, b'"' + rb"\ud800" * MAX_LONE_SURROGATES + b'"') == "\ufffd" * MAX_LONE_SURROGATES
+    assert decode(DECODER, b'"' + rb"\ud800" * 500_000 + b'"') is None
+    assert decode(DECODER, rb"\u0041" * 500_000) is None
+    assert decode(DECODER, b"\\" * 3_000_000) is None
+    assert time.process_time() - start < 1
