@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from starlette.types import Message, Send
 
-from middlewares.exchange import Exchange, Headers
+from middlewares.exchange import Exchange, Headers, Outcome
 from middlewares.response.balances import BalanceFilter
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_headers
@@ -39,7 +40,12 @@ class ClientResponse:
 
     def _dialect_of(self, route: Route) -> ChatResponse | BalanceFilter | None:
         if route.meter is Measure.TOKENS:
-            return ChatResponse(self.send, openai=speaks_openai(route), include_usage=self.exchange.include_usage)
+            return ChatResponse(
+                self.send,
+                openai=speaks_openai(route),
+                include_usage=self.exchange.include_usage,
+                on_failure=partial(self.exchange.end, Outcome.UPSTREAM_ERROR, "gateway_failed", 502),
+            )
         return BalanceFilter(self.send) if route.meter is Measure.WALL_TIME else None
 
     def send(self, message: Message) -> Awaitable[None]:

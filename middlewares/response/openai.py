@@ -9,13 +9,15 @@ itself, and nothing of it follows; for these, everything else passes byte for by
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 from starlette.types import Message
 
-from middlewares.chat_stream import ChatStream, Count, Part
+from middlewares.chat_stream import ChatStream, Count, Part, read_completion
 from middlewares.event_stream import StreamEvent
+from middlewares.exchange import Refusal
 from middlewares.json_codec import decode
 from middlewares.whole_response import is_plain, when_whole
 
@@ -47,6 +49,10 @@ _CHUNK = msgspec.Raw(b'"chat.completion.chunk"')
 _COMPLETION = msgspec.Raw(b'"chat.completion"')
 
 
+def _nothing_more() -> None:
+    """Do nothing more than refuse."""
+
+
 class ChatResponse:
     """An ASGI `send` for one chat; `openai` is True if its client speaks OpenAI's dialect, not the gateway's.
 
@@ -54,9 +60,16 @@ class ChatResponse:
     """
 
     def __init__(
-        self, send: Callable[[Message], Awaitable[None]], *, openai: bool, include_usage: bool = False
+        self,
+        send: Callable[[Message], Awaitable[None]],
+        *,
+        openai: bool,
+        include_usage: bool = False,
+        on_failure: Callable[[], None] = _nothing_more,
     ) -> None:
+        """`on_failure` is called before the refusal of a JSON response that has no choice is raised."""
         self._send = send
+        self._on_failure = on_failure
         self._openai = openai
         self._include_usage = include_usage
         self._rewrite: Callable[[bytes, bool], bytes] | None = None
@@ -71,28 +84,36 @@ class ChatResponse:
         return self._send(message)
 
     def _begin(self, head: Message) -> None:
-        media_type = dict(head["headers"]).get(b"content-type", b"").lower()
         if not is_plain(head):
             return
+        media_type = dict(head["headers"]).get(b"content-type", b"").lower()
+        default = b"application/json" if head["status"] == 200 else b""
         if head["status"] == 200 and media_type.startswith(b"text/event-stream"):
             writer = _OpenAiWriter(include_usage=self._include_usage) if self._openai else _GatewayWriter()
             self._rewrite = writer.feed
-        elif self._openai and media_type.startswith(b"application/json"):
-            status = head["status"]
-
-            async def finish(body: bytes) -> bytes:
-                return _openai_document(body, status)
-
-            self._send = when_whole(self._send, lambda _: True, finish)
+        elif self._openai and (media_type or default).startswith(b"application/json"):
+            finish = partial(_openai_document, status=head["status"], on_failure=self._on_failure)
+            self._send = when_whole(self._send, _always, finish)  # without this object: what refers to itself stays
 
 
-def _openai_document(body: bytes, status: int) -> bytes:
-    """Return a JSON response with what OpenAI clients read of it; as it is, if it is no object."""
+def _always(_: Message) -> bool:
+    return True
+
+
+async def _openai_document(body: bytes, *, status: int, on_failure: Callable[[], None]) -> bytes:
+    """Return a JSON response with what OpenAI clients read of it; an error that is no object stays as it is.
+
+    Raises `Refusal` (502) for a success without a choice, which they take for granted.
+    """
     members = decode(_MEMBERS, body)
+    if status == 200:
+        completion = read_completion(body)
+        if members is None or completion is None or not completion.objects:
+            on_failure()
+            raise Refusal(502, "gateway_failed", "The model failed: the gateway's response has no choice.")
+        return _ENCODER.encode({"object": _COMPLETION} | members)
     if members is None:
         return body
-    if status == 200:
-        return _ENCODER.encode({"object": _COMPLETION} | members)
     known = {"type": "server_error" if status >= 500 else "invalid_request_error", "param": None, "code": None}
     error = members.get("error", _NULL)
     named = decode(_MEMBERS, bytes(error))

@@ -169,6 +169,22 @@ async def test_a_stream_that_ends_early_is_an_error_of_the_client(deployment: De
     assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
 
 
+@pytest.mark.parametrize("body", [b"", b'{"choices":null}'])
+async def test_a_success_without_a_choice_is_an_error_of_the_client(
+    deployment: Deployment, customer: Customer, body: bytes
+) -> None:
+    response = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    raw = base64.urlsafe_b64encode(response).decode().rstrip("=")
+    async with asynchronous(deployment, customer.key) as client:
+        with pytest.raises(openai.InternalServerError, match="no choice") as failed:
+            await client.chat.completions.create(
+                model="m", messages=SAY_HELLO, extra_headers={"X-Mock-Gateway": f"raw={raw}"}
+            )
+    assert failed.value.code == "gateway_failed"
+    [event] = await deployment.settled(1, customer.app)
+    assert (event["outcome"], event["error"], event["amount"]) == ("upstream_error", "gateway_failed", "0")
+
+
 async def test_errors_are_the_clients_own(deployment: Deployment, customer: Customer) -> None:
     limited = await deployment.customer("one-a-minute")
     async with asynchronous(deployment, limited.key) as client:
