@@ -11,9 +11,8 @@ line counts where its data is whole. What is no JSON counts for nothing.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
@@ -27,6 +26,7 @@ REASON_CHARACTERS = 64
 """Most characters of a `finish_reason` that are kept; normally it is one word."""
 
 _DONE = b"[DONE]"
+_TokenCount = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_CEILING)]
 
 
 class Part(Enum):
@@ -46,7 +46,7 @@ class Part(Enum):
     """A comment, what cannot be read, or what comes after the end."""
 
 
-class Count(NamedTuple):
+class Count(msgspec.Struct, frozen=True, gc=False):
     """Tokens as a runner reports them."""
 
     prompt: int
@@ -56,49 +56,109 @@ class Count(NamedTuple):
         return bool(self.prompt or self.completion)
 
 
-class Completion(msgspec.Struct, gc=False):
-    """A response, or one chunk of it. Members of another shape than OpenAI's are as good as missing."""
+class Completion(msgspec.Struct, frozen=True, gc=False):
+    """What a response, or one chunk of it, says. Members of another shape than OpenAI's are as good as missing."""
 
+    choices: int
+    """How many objects are among its choices."""
+    finish_reason: str
+    """The first one of a choice; empty: none is finished."""
+    text: str
+    """Text of the first choice."""
+    count: Count | None
+    failed: bool
+    """True if it has an `error`."""
+
+
+class _Text(msgspec.Struct, gc=False):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: str | None = None
+    message: _Text | None = None
+    delta: _Text | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: _TokenCount = 0
+    completion_tokens: _TokenCount = 0
+
+
+class _Usual(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: None = None
+
+
+class _Unusual(msgspec.Struct, gc=False):
     choices: Any = None
     usage: Any = None
     error: Any = None
 
-    @property
-    def objects(self) -> list[Mapping[str, Any]]:
-        """Return the choices."""
-        return [each for each in self.choices if isinstance(each, dict)] if isinstance(self.choices, list) else []
 
-    @property
-    def count(self) -> Count | None:
-        """Return the usage; None if it is missing. Whole numbers may be written as `7.0`."""
-        if not isinstance(self.usage, dict):
-            return None
-        prompt, completion = (_tokens(self.usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens"))
-        return None if prompt is None or completion is None else Count(prompt, completion)
-
-    @property
-    def finish_reason(self) -> str:
-        """Return the first reason of a choice; empty: none is finished."""
-        reasons = (each.get("finish_reason") for each in self.objects)
-        return next((reason[:REASON_CHARACTERS] for reason in reasons if isinstance(reason, str) and reason), "")
-
-    def text(self, member: str) -> str:
-        """Return the text of the first choice's `message` or `delta`, also where it is a list of parts."""
-        holder = next((each.get(member) for each in self.objects), None)
-        content = holder.get("content") if isinstance(holder, dict) else None
-        if isinstance(content, list):
-            texts = [part.get("text") for part in content if isinstance(part, dict)]
-            content = "".join(text for text in texts if isinstance(text, str))
-        return content if isinstance(content, str) else ""
-
-
-_COMPLETION = msgspec.json.Decoder(Completion)
+_USUAL = msgspec.json.Decoder(_Usual)
+_UNUSUAL = msgspec.json.Decoder(_Unusual)
 _JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
 def read_completion(text: bytes | bytearray) -> Completion | None:
     """Return what a JSON text says of a chat; None if it is no JSON object."""
-    return decode(_COMPLETION, text)
+    usual = decode(_USUAL, text)
+    if usual is None:
+        return _read_unusual(text)
+    usage, choices = usual.usage, usual.choices
+    count = Count(usage.prompt_tokens, usage.completion_tokens) if usage else None
+    if not choices:
+        return Completion(0, "", "", count, False)
+    first = choices[0]
+    reason = first.finish_reason
+    if not reason and len(choices) > 1:
+        reason = next((each.finish_reason for each in choices if each.finish_reason), "")
+    holder = first.delta or first.message
+    text_found = (holder and holder.content) or ""
+    return Completion(len(choices), (reason or "")[:REASON_CHARACTERS], text_found, count, False)
+
+
+def _read_unusual(text: bytes | bytearray) -> Completion | None:
+    """Read a completion of which some member has another shape than a gateway gives it."""
+    found = decode(_UNUSUAL, text)
+    if found is None:
+        return None
+    objects = [each for each in found.choices if isinstance(each, dict)] if isinstance(found.choices, list) else []
+    reasons = (each.get("finish_reason") for each in objects)
+    reason = next((reason for reason in reasons if isinstance(reason, str) and reason), "")
+    content = ""
+    if objects:
+        holder = objects[0].get("delta") or objects[0].get("message")
+        content = _text(holder.get("content")) if isinstance(holder, dict) else ""
+    return Completion(len(objects), reason[:REASON_CHARACTERS], content, _count(found.usage), bool(found.error))
+
+
+def _text(content: object) -> str:
+    """Return a content as one text, also where it is a list of parts."""
+    if isinstance(content, list):
+        texts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(text for text in texts if isinstance(text, str))
+    return content if isinstance(content, str) else ""
+
+
+def _count(usage: object) -> Count | None:
+    """Return a usage; None if it is missing. Whole numbers may be written as `7.0`."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = (_tokens(usage.get(name, 0)) for name in ("prompt_tokens", "completion_tokens"))
+    return None if prompt is None or completion is None else Count(prompt, completion)
+
+
+def _tokens(value: object) -> int | None:
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= TOKENS_CEILING else None
+
+
+_NO_OBJECT = Completion(0, "", "", None, False)
+"""A number, a list: JSON, and nothing that has a choice."""
 
 
 class ChatStream:
@@ -148,23 +208,18 @@ class ChatStream:
         if completion is None:
             if cut or self.finish_reason or decode(_JSON, data) is None:
                 return Part.NOTHING
-            completion = Completion()  # a number, a list: nothing that has a choice
-        if completion.error and not self.finish_reason:
+            completion = _NO_OBJECT
+        if completion.failed and not self.finish_reason:
             self.failed = True
             return Part.ERROR
-        if completion.objects:
+        if completion.choices:
             self.finish_reason = self.finish_reason or completion.finish_reason
-            self.texts += bool(completion.text("delta"))
+            if completion.text:
+                self.texts += 1
         elif not self.finish_reason:
             self.failed = True
             return Part.FAILURE
         count = completion.count
         if count is not None and (count or not self.count):
             self.count = count
-        return Part.CHOICE if completion.objects else Part.USAGE
-
-
-def _tokens(value: object) -> int | None:
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= TOKENS_CEILING else None
+        return Part.CHOICE if completion.choices else Part.USAGE

@@ -8,7 +8,8 @@ back, in the `raw` parts of the events.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 EVENT_BYTES = 256 * 1024
 """Longest event that is read. The gateway itself cannot read lines over 64 KiB (gateway contract section 1.2)."""
@@ -20,7 +21,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CR = ord("\r")
 
 
-class StreamEvent(NamedTuple):
+class StreamEvent(msgspec.Struct, frozen=True, gc=False):
     """One event with the blank lines after it, or a piece of one that is too long to read."""
 
     raw: bytes
@@ -45,6 +46,13 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> list[StreamEvent]:
         """Return the events that this chunk completes."""
+        if (
+            chunk.endswith(b"\n\n")
+            and chunk.find(b"\n\n") + 2 == len(chunk) <= EVENT_BYTES
+            and not (self._buffer or self._after_cr or self._oversize or b"\r" in chunk)
+        ):  # as nearly every chunk is: one event, whole
+            self._begun, first = True, not self._begun
+            return [StreamEvent(chunk, _data(chunk, first=first))]
         events: list[StreamEvent] = []
         if self._after_cr and chunk:
             self._after_cr = False
@@ -76,7 +84,7 @@ class EventReader:
         return StreamEvent(raw, None if self._oversize else _data(raw, first=not self._begun))
 
     def _event(self, raw: bytes) -> StreamEvent:
-        oversize = self._oversize or len(raw.rstrip(b"\r\n")) > EVENT_BYTES
+        oversize = self._oversize or (len(raw) > EVENT_BYTES and len(raw.rstrip(b"\r\n")) > EVENT_BYTES)
         data = None if oversize else _data(raw, first=not self._begun)
         self._oversize = False
         self._begun = True

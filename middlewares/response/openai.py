@@ -8,9 +8,9 @@ itself, and nothing of it follows; for these, everything else passes byte for by
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 import msgspec
 from starlette.types import Message
@@ -40,9 +40,8 @@ _Members = dict[str, msgspec.Raw]
 """A JSON object whose values are left as they are written."""
 
 _MEMBERS = msgspec.json.Decoder(_Members)
-_CHOICES = msgspec.json.Decoder(list[_Members])
+_EMPTY_REASON = re.compile(rb'"finish_reason"\s*:\s*""')  # cannot be inside a string, where quotes are escaped
 _ENCODER = msgspec.json.Encoder()
-_NO_REASON = msgspec.Raw(b'""')
 _NULL = msgspec.Raw(b"null")
 _NO_CHOICE = msgspec.Raw(b"[]")
 _CHUNK = msgspec.Raw(b'"chat.completion.chunk"')
@@ -108,7 +107,7 @@ async def _openai_document(body: bytes, *, status: int, on_failure: Callable[[],
     members = decode(_MEMBERS, body)
     if status == 200:
         completion = read_completion(body)
-        if members is None or completion is None or not completion.objects:
+        if members is None or completion is None or not completion.choices:
             on_failure()
             raise Refusal(502, "gateway_failed", "The model failed: the gateway's response has no choice.")
         return _ENCODER.encode({"object": _COMPLETION} | members)
@@ -174,16 +173,13 @@ class _OpenAiWriter:
 
     def _chunk(self, event: StreamEvent) -> bytes:
         members = decode(_MEMBERS, event.data or b"") or {}
-        choices = members.pop("choices", _NO_CHOICE)
-        members.pop("usage", None)
-        self._members = members | {"object": _CHUNK}
-        named: Any = choices
-        if b'""' in bytes(choices):  # a reason that is missing, or a text that is empty
-            named = decode(_CHOICES, bytes(choices)) or choices
-            for each in named if isinstance(named, list) else ():
-                if each.get("finish_reason") == _NO_REASON:
-                    each["finish_reason"] = _NULL
-        return _event(_ENCODER.encode(self._members | {"choices": named, "usage": None}))
+        choices = bytes(members.pop("choices", _NO_CHOICE))
+        if b'""' in choices:  # a reason that is missing, or a text that is empty
+            choices = _EMPTY_REASON.sub(b'"finish_reason":null', choices)
+        members["usage"] = _NULL
+        members["object"] = _CHUNK
+        self._members = members
+        return _event(_ENCODER.encode(members | {"choices": msgspec.Raw(choices)}))
 
     def _end(self) -> bytes:
         """Return the last events of the stream, once."""
@@ -195,8 +191,12 @@ class _OpenAiWriter:
         return (self._usage() if self._include_usage else b"") + DONE
 
     def _usage(self) -> bytes:
-        prompt, completion = self._stream.reported or Count(0, self._stream.texts)
-        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        count = self._stream.reported or Count(0, self._stream.texts)
+        usage = {
+            "prompt_tokens": count.prompt,
+            "completion_tokens": count.completion,
+            "total_tokens": count.prompt + count.completion,
+        }
         return _event(_ENCODER.encode(self._members | {"choices": [], "usage": usage}))
 
 

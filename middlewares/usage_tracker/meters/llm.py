@@ -87,12 +87,12 @@ class _Document:
             units = {unit: self._declared.units[unit] for unit in TOKEN_UNITS if unit in self._declared.units}
             return metered(units, dict.fromkeys(units, Provenance.DECLARED), complete=True)
         completion = read_completion(self._body.text)
-        if completion is None or not completion.objects:
+        if completion is None or not completion.choices:
             return Usage(complete=False)
         reason = completion.finish_reason
         if completion.count is not None:
             return _reported(completion.count, complete=True, finish_reason=reason)
-        tokens = -(-len(completion.text("message").encode()) // BYTES_PER_TOKEN)
+        tokens = -(-len(completion.text.encode()) // BYTES_PER_TOKEN)
         return _estimated(tokens, complete=True, finish_reason=reason)
 
 
