@@ -148,6 +148,8 @@ class Exchange:
     content_length: int | None = None
     """Declared length of the request body in bytes; None: unknown (chunked)."""
     has_body: bool = False
+    include_usage: bool = False
+    """True if an OpenAI client wants the usage at the end of its stream."""
     client_address: str = ""
     scheme: str = "http"
     declare: Callable[[], Awaitable[Declaration]] = declare_nothing

@@ -10,8 +10,7 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings
-from middlewares.auth.failure_limit import FailureLimit
-from middlewares.auth.middleware import AuthMiddleware
+from middlewares.auth.middleware import AuthMiddleware, failure_limit
 from middlewares.auth.ports import CredentialCache
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
@@ -34,10 +33,9 @@ from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.picture import picture
 from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
-from proxy.api.address_limit import AddressLimit
 from proxy.api.application import ROUTES, control_application
 from proxy.api.door import Door, Surface
-from proxy.api.edge import ControlEdgeMiddleware
+from proxy.api.edge import ControlEdgeMiddleware, request_limit
 
 
 def public_application(pipeline: ASGIApp, settings: Settings, metrics: RequestMetrics) -> ASGIApp:
@@ -54,7 +52,7 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings) -> Sequence[Surface]
         ControlEdgeMiddleware,
         settings=settings.control,
         trusted_proxies=settings.edge.trusted_proxies,
-        address_limit=AddressLimit(settings.control.requests_per_minute),
+        address_limit=request_limit(settings.control.requests_per_minute),
     )
     return (
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
@@ -85,7 +83,7 @@ def pipeline(
         partial(
             AuthMiddleware,
             credentials=credentials,
-            failure_limit=FailureLimit(settings.auth.failures_per_minute),
+            failure_limit=failure_limit(settings.auth.failures_per_minute),
         ),
         # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),

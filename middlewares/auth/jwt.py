@@ -153,9 +153,10 @@ def _object(part: bytes) -> dict[str, Any]:
     """Decode a base64url-encoded JSON object; refuse duplicate members (RFC 7519 section 4) and non-finite numbers."""
     padded = part.translate(_TO_BASE64) + b"=" * (-len(part) % 4)
     try:
-        value = json.loads(
-            binascii.a2b_base64(padded, strict_mode=True), object_pairs_hook=_members, parse_constant=_no_number
-        )
+        text = binascii.a2b_base64(padded, strict_mode=True)
+        value = json.loads(text, object_pairs_hook=_members, parse_constant=_no_number)
+        if b"\\u" in text:  # half of a surrogate pair can be spelled so, and is no part of any name
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise TokenRefused("The token is not a signed JWT in compact form.") from None
     if not isinstance(value, dict):

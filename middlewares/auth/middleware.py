@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.auth.failure_limit import FailureLimit
+from middlewares.address_limit import AddressLimit
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import Denial, Grant, Network, Verdict
 from middlewares.exchange import Exchange, Headers, Refusal
@@ -15,6 +15,17 @@ _CHALLENGE = b'Bearer realm="tollgate"'
 _RETRY_SECONDS = b"1"
 
 
+def failure_limit(per_minute: int) -> AddressLimit:
+    """Return the limit of refused credentials: whoever guesses is slowed down, and nobody else is counted."""
+    return AddressLimit(
+        "auth-failures",
+        per_minute,
+        counted="refused credentials",
+        unit="failures",
+        advice=", with a valid credential",
+    )
+
+
 class AuthMiddleware:
     """Sets `exchange.principal`, or refuses: 401 unknown, 403 not allowed, 503 while the store is unreachable.
 
@@ -22,7 +33,7 @@ class AuthMiddleware:
     client's own headers; edge has removed it from those for the gateway.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: FailureLimit) -> None:
+    def __init__(self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: AddressLimit) -> None:
         self.app = app
         self.credentials = credentials
         self.failure_limit = failure_limit

@@ -5,8 +5,9 @@ from starlette.types import Message, Receive
 
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Refusal
+from middlewares.json_codec import decode_as_go
 
-_decode = msgspec.json.Decoder().decode
+_DECODER = msgspec.json.Decoder()
 
 
 def too_large(limit: int) -> Refusal:
@@ -55,7 +56,7 @@ def parse_object(body: bytes) -> dict[str, object]:
     Raises `Refusal` (400) that says what is wrong, and at which byte.
     """
     try:
-        document = _decode(body)
+        document = decode_as_go(_DECODER, body)
     except UnicodeDecodeError:
         raise _malformed(f"not UTF-8{_first_bad_byte(body)}") from None
     except msgspec.DecodeError as error:

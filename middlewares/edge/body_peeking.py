@@ -12,7 +12,7 @@ from middlewares.connection import ClientConnection
 from middlewares.edge.body import parse_object
 from middlewares.edge.declaration import declare, default_model, missing_members
 from middlewares.edge.form import ModelFinder, malformed_form, model_part
-from middlewares.edge.openai import to_gateway_chat
+from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
 from middlewares.routing.route import Route
@@ -83,6 +83,7 @@ class JsonBody(ReplayableBody):
             body = await self._read()
             document = parse_object(body)
             if self._route.dialect is Dialect.OPENAI:
+                self._exchange.include_usage = wants_usage(document)
                 document = to_gateway_chat(document)
                 body = json.dumps(document).encode()
             added = missing_members(workload, document, self._settings, principal.plan)

@@ -1,10 +1,26 @@
-"""Who the client is when trusted proxies stand in between. Pure."""
+"""Who the client is when trusted proxies stand in between."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from starlette.types import Scope
+
+from middlewares.exchange import Exchange
+
 Network = IPv4Network | IPv6Network
+
+
+def locate_client(exchange: Exchange, scope: Scope, read: Mapping[bytes, bytes], trusted: Sequence[Network]) -> None:
+    """Set address and scheme of the client on the exchange; `read`: the headers that the edge reads."""
+    client = scope["client"]
+    exchange.client_address, exchange.scheme = client_of(
+        client[0] if client else "",
+        scope["scheme"],
+        forwarded_for=read.get(b"x-forwarded-for", b""),
+        forwarded_proto=read.get(b"x-forwarded-proto", b""),
+        trusted=trusted,
+    )
 
 
 def client_of(

@@ -13,6 +13,7 @@ import msgspec
 from config.workloads import Unit
 from middlewares.client_text import check_length
 from middlewares.exchange import Declaration, Exchange, Job, Refusal
+from middlewares.json_codec import decode_as_go
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Measure, StreamStep
@@ -44,9 +45,9 @@ def read_job(header: bytes, max_seconds: int) -> Job:
     except ValueError:
         raise _malformed("it is not base64 (standard alphabet, padded)") from None
     try:
-        read = _HEADER.decode(text)
-        _OBJECT.decode(read.request)
-        parameters = _OBJECT.decode(read.parameters)
+        read = decode_as_go(_HEADER, text)
+        decode_as_go(_OBJECT, read.request)
+        parameters = decode_as_go(_OBJECT, read.parameters)
     except msgspec.ValidationError as error:
         raise _malformed(f"{error}; `request` and `parameters` are JSON objects, written as strings") from None
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ from middlewares.connection import ClientConnection
 from middlewares.edge.body import keep_complete_body, limit_body, too_large
 from middlewares.edge.body_peeking import FormBody, JsonBody
 from middlewares.edge.form import boundary_of
-from middlewares.edge.forwarded import client_of
+from middlewares.edge.forwarded import locate_client
 from middlewares.edge.headers import drop_nominated, sort_headers
 from middlewares.edge.job import job_declaration
 from middlewares.edge.request import body_length, check_coding, check_request
@@ -61,14 +61,7 @@ class EdgeMiddleware:
         exchange.headers = _gateway_headers(headers, read, route, exchange.request_id.encode())
         exchange.content_length = length
         exchange.has_body = length != 0
-        client = scope["client"]
-        exchange.client_address, exchange.scheme = client_of(
-            client[0] if client else "",
-            scope["scheme"],
-            forwarded_for=read.get(b"x-forwarded-for", b""),
-            forwarded_proto=read.get(b"x-forwarded-proto", b""),
-            trusted=settings.trusted_proxies,
-        )
+        locate_client(exchange, scope, read, settings.trusted_proxies)
 
         if route.outlives_client:
             receive = keep_complete_body(receive, connection)

@@ -39,6 +39,16 @@ def to_gateway_chat(document: Document) -> dict[str, Any]:
     return chat
 
 
+def wants_usage(document: Document) -> bool:
+    """Return True if the stream is to end with its usage: `stream_options.include_usage`. Raises `Refusal` (400)."""
+    options = document.get("stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict) or not isinstance(wanted := options.get("include_usage", False), bool | None):
+        raise invalid_parameter("stream_options", "must be an object, whose `include_usage` is true or false")
+    return bool(wanted)
+
+
 def _message(message: Any, name: str) -> Any:
     """Return role and content of a message; `check_chat` refuses what is none."""
     if not isinstance(message, dict):

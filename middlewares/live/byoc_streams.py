@@ -34,9 +34,8 @@ from middlewares.ledger.settlement.request_event import event_of
 from middlewares.live.stream_registry import ActiveStream, StreamRegistry, start_entry
 from middlewares.routing.traits import StreamStep
 from middlewares.store import ScriptRunner, StoreError
+from middlewares.whole_response import when_whole
 
-MAX_RESPONSE_BYTES = 1 << 20
-"""A longer response to a start is passed on unread; the gateway's have a few KiB."""
 GAP_MS = 300_000
 """Longest time between two ticks that is charged; a gateway that is silent for longer has lost the stream."""
 GRACE_MS = 60_000
@@ -94,29 +93,14 @@ class ByocStreams:
 
         It holds the response back until it is whole, because it names the stream; one that names none is passed on.
         """
-        head: Message | None = None
-        body = bytearray()
 
-        async def send_after_start(message: Message) -> None:
-            nonlocal head
-            if message["type"] == "http.response.start" and message["status"] == 200:
-                head = message
-                return
-            if head is None:
-                await send(message)
-                return
-            body.extend(message.get("body", b""))
-            more = message.get("more_body", False)
-            if more and len(body) <= MAX_RESPONSE_BYTES:
-                return
-            response = None if more else decode(_START_RESPONSE, body)
+        async def begin(body: bytes) -> bytes:
+            response = decode(_START_RESPONSE, body)
             if response is not None:
                 await self._begin(exchange, response.stream_id)
-            start, head = head, None
-            await send(start)
-            await send({**message, "body": bytes(body)})
+            return body
 
-        return send_after_start
+        return when_whole(send, lambda head: head["status"] == 200, begin)
 
     async def _begin(self, exchange: Exchange, stream: str) -> None:
         hold, policy = exchange.hold, exchange.policy

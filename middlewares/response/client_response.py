@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 
 from starlette.types import Message, Send
 
-from middlewares.exchange import Exchange, Headers
+from middlewares.exchange import Exchange, Headers, Outcome
+from middlewares.response.balances import BalanceFilter
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_headers
 from middlewares.response.openai import ChatResponse
@@ -20,7 +22,7 @@ CLIENT_CLOSED = 499
 class ClientResponse:
     """Sends the response of one exchange; the only writer of its `client_status`."""
 
-    __slots__ = ("_chat", "_cors", "_send", "complete", "exchange", "started")
+    __slots__ = ("_cors", "_dialect", "_send", "complete", "exchange", "started")
 
     def __init__(self, exchange: Exchange, send: Send, cors: Headers) -> None:
         self.exchange = exchange
@@ -28,14 +30,23 @@ class ClientResponse:
         self.complete = False
         self._send = send
         self._cors = cors
-        self._chat: ChatResponse | None = None
+        self._dialect: ChatResponse | BalanceFilter | None = None
 
     def relay(self, message: Message) -> Awaitable[None]:
         """Pass on what the stages inside send, in the dialect of the route."""
-        route = self.exchange.route
-        if message["type"] == "http.response.start" and route is not None and route.meter is Measure.TOKENS:
-            self._chat = ChatResponse(self.send, openai=speaks_openai(route))
-        return self.send(message) if self._chat is None else self._chat.send(message)
+        if message["type"] == "http.response.start" and self.exchange.route is not None:
+            self._dialect = self._dialect_of(self.exchange.route)
+        return self.send(message) if self._dialect is None else self._dialect.send(message)
+
+    def _dialect_of(self, route: Route) -> ChatResponse | BalanceFilter | None:
+        if route.meter is Measure.TOKENS:
+            return ChatResponse(
+                self.send,
+                openai=speaks_openai(route),
+                include_usage=self.exchange.include_usage,
+                on_failure=partial(self.exchange.end, Outcome.UPSTREAM_ERROR, "gateway_failed", 502),
+            )
+        return BalanceFilter(self.send) if route.meter is Measure.WALL_TIME else None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on an ASGI message; a head loses the headers that no client may see, and gains Tollgate's own."""
@@ -56,7 +67,7 @@ class ClientResponse:
 
     def close(self) -> None:
         """Take note that nothing more is sent."""
-        self._chat = None  # which holds this object in turn
+        self._dialect = None  # which holds this object in turn
         if not self.started:
             self._set_status(CLIENT_CLOSED)
 

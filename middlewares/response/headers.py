@@ -26,17 +26,24 @@ WITHHELD = frozenset(
         b"alt-svc",  # invites the client to bypass Tollgate
         b"date",  # Tollgate's server writes its own
         b"livepeer-balance",  # money shared by all tenants (gateway contract section 3)
+        b"livepeer-eth-address",
         b"server",
         b"set-cookie",
         b"set-cookie2",
-        b"x-orchestrator-url",
+        b"x-control-url",  # of an orchestrator, as the four below (gateway contract section 1.7)
+        b"x-data-url",
+        b"x-events-url",
+        b"x-publish-url",
+        b"x-subscribe-url",
         b"x-request-id",  # Tollgate's own is sent instead
     }
 )
 
 WITHHELD_PREFIXES = (
     b"access-control-",  # cross-origin rules are Tollgate's configuration alone
+    b"livepeer-payment",
     b"ratelimit",  # Tollgate's own limits are sent instead; a gateway's say nothing about this client
+    b"x-orchestrator-",
     b"x-ratelimit-",
     b"x-rate-limit-",
     b"x-tollgate-",

@@ -1,20 +1,25 @@
 """Responses of `/llm` as OpenAI clients expect them (gateway contract section 1.2), rewritten as they pass.
 
-The gateway writes neither `object` nor `data: [DONE]`, an empty `finish_reason` where there is none yet, and errors
-without a type. Bytes are added at the start of a response or to a whole line of an event stream: no byte waits for more
-than the end of its line. An event without a choice is the runner's failure in disguise; it becomes an error, also for
-clients of `/llm` itself, and nothing of the stream follows it.
+The gateway writes neither `object` nor `data: [DONE]`, an empty `finish_reason` where there is none yet, the usage into
+every chunk, and errors without a type. An event leaves as soon as it is whole; a JSON document is held back until then.
+What a stream says is read by `middlewares.chat_stream`. One that has failed gets an error, also for clients of `/llm`
+itself, and nothing of it follows; for these, everything else passes byte for byte.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from starlette.types import Message
 
+from middlewares.chat_stream import ChatStream, Count, Part, read_completion
+from middlewares.event_stream import StreamEvent
+from middlewares.exchange import Refusal
 from middlewares.json_codec import decode
+from middlewares.whole_response import is_plain, when_whole
 
 DONE = b"data: [DONE]\n\n"
 TRUNCATED = (
@@ -28,142 +33,173 @@ RUNNER_FAILED = (
 )
 """Sent in place of an event without a choice; the gateway ends right after it (gateway contract section 1.2)."""
 
-MAX_LINE_BYTES = 256 * 1024
-"""Longer lines are passed on as they come; the gateway itself cannot write them."""
+KEEP_ALIVE = b":\n\n"
+"""Sent in place of a comment, which proxies on the way take for a sign of life."""
 
-_EMPTY_REASON = re.compile(rb'"finish_reason":\s*""')  # cannot be inside a string, where quotes are escaped
-_REASON = re.compile(rb'"finish_reason":\s*"[^"]')
-_SOME_CHOICE = b'"choices":[{'  # likewise
-_COMPLETION_MEMBER = b'"object":"chat.completion",'
-_CHUNK_START = b'data: {"object":"chat.completion.chunk",'
+_Members = dict[str, msgspec.Raw]
+"""A JSON object whose values are left as they are written."""
+
+_MEMBERS = msgspec.json.Decoder(_Members)
+_EMPTY_REASON = re.compile(rb'"finish_reason"\s*:\s*""')  # cannot be inside a string, where quotes are escaped
+_ENCODER = msgspec.json.Encoder()
+_NULL = msgspec.Raw(b"null")
+_NO_CHOICE = msgspec.Raw(b"[]")
+_CHUNK = msgspec.Raw(b'"chat.completion.chunk"')
+_COMPLETION = msgspec.Raw(b'"chat.completion"')
 
 
-class _Event(msgspec.Struct, gc=False):
-    choices: list[msgspec.Raw] | None = None
-    error: msgspec.Raw | None = None
-
-
-_EVENT = msgspec.json.Decoder(_Event)
+def _nothing_more() -> None:
+    """Do nothing more than refuse."""
 
 
 class ChatResponse:
-    """An ASGI `send` for one chat; `openai` is True if its client speaks OpenAI's dialect, not the gateway's."""
+    """An ASGI `send` for one chat; `openai` is True if its client speaks OpenAI's dialect, not the gateway's.
 
-    def __init__(self, send: Callable[[Message], Awaitable[None]], *, openai: bool) -> None:
+    With `include_usage`, a stream of OpenAI's dialect ends with a chunk that has the usage and no choice.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Message], Awaitable[None]],
+        *,
+        openai: bool,
+        include_usage: bool = False,
+        on_failure: Callable[[], None] = _nothing_more,
+    ) -> None:
+        """`on_failure` is called before the refusal of a JSON response that has no choice is raised."""
         self._send = send
+        self._on_failure = on_failure
         self._openai = openai
-        self._rewrite: Callable[[bytes, bool], bytes] = _unchanged
+        self._include_usage = include_usage
+        self._rewrite: Callable[[bytes, bool], bytes] | None = None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on head and body of a gateway's response in the dialect of the client."""
         if message["type"] == "http.response.start":
-            message = self._head(message)
-        elif message["type"] == "http.response.body":
+            self._begin(message)
+        elif message["type"] == "http.response.body" and self._rewrite is not None:
             body = self._rewrite(message.get("body", b""), not message.get("more_body", False))
             message = {**message, "body": body}
         return self._send(message)
 
-    def _head(self, message: Message) -> Message:
-        status, headers = message["status"], list(message.get("headers", ()))
-        values = dict(headers)
-        if values.get(b"content-encoding", b"identity") != b"identity":
-            return message
-        media_type = values.get(b"content-type", b"")
-        if status == 200 and media_type.startswith(b"text/event-stream"):
-            self._rewrite = _EventRewriter(openai=self._openai).feed
-        elif self._openai and media_type.startswith(b"application/json"):
-            start, members = (b"{", _COMPLETION_MEMBER) if status == 200 else (b'{"error":{', _error_members(status))
-            self._rewrite = _MemberInserter(start, members).feed
-            headers = [header for header in headers if header[0] != b"content-length"]  # it may not be right any more
-        return {**message, "headers": headers}
+    def _begin(self, head: Message) -> None:
+        if not is_plain(head):
+            return
+        media_type = dict(head["headers"]).get(b"content-type", b"").lower()
+        default = b"application/json" if head["status"] == 200 else b""
+        if head["status"] == 200 and media_type.startswith(b"text/event-stream"):
+            writer = _OpenAiWriter(include_usage=self._include_usage) if self._openai else _GatewayWriter()
+            self._rewrite = writer.feed
+        elif self._openai and (media_type or default).startswith(b"application/json"):
+            finish = partial(_openai_document, status=head["status"], on_failure=self._on_failure)
+            self._send = when_whole(self._send, _always, finish)  # without this object: what refers to itself stays
 
 
-def _unchanged(body: bytes, last: bool) -> bytes:
-    return body
+def _always(_: Message) -> bool:
+    return True
 
 
-def _error_members(status: int) -> bytes:
-    kind = b"server_error" if status >= 500 else b"invalid_request_error"
-    return b'"type":"%b","param":null,"code":null,' % kind
+async def _openai_document(body: bytes, *, status: int, on_failure: Callable[[], None]) -> bytes:
+    """Return a JSON response with what OpenAI clients read of it; an error that is no object stays as it is.
+
+    Raises `Refusal` (502) for a success without a choice, which they take for granted.
+    """
+    members = decode(_MEMBERS, body)
+    if status == 200:
+        completion = read_completion(body)
+        if members is None or completion is None or not completion.choices:
+            on_failure()
+            raise Refusal(502, "gateway_failed", "The model failed: the gateway's response has no choice.")
+        return _ENCODER.encode({"object": _COMPLETION} | members)
+    if members is None:
+        return body
+    known = {"type": "server_error" if status >= 500 else "invalid_request_error", "param": None, "code": None}
+    error = members.get("error", _NULL)
+    named = decode(_MEMBERS, bytes(error))
+    return _ENCODER.encode(members | {"error": known | ({"message": error} if named is None else named)})
 
 
-class _MemberInserter:
-    """Inserts members after the bytes that a response has to start with; a response with another start passes."""
+class _GatewayWriter:
+    """Passes an event stream on byte for byte, until it fails."""
 
-    def __init__(self, opening: bytes, members: bytes) -> None:
-        self._opening = opening
-        self._members = members
-        self._start: bytes | None = b""
-        """What has arrived of the start; None: it was passed on."""
-
-    def feed(self, chunk: bytes, last: bool) -> bytes:
-        if self._start is None:
-            return chunk
-        start = self._start + chunk
-        if len(start) < len(self._opening) and not last:
-            self._start = start
-            return b""
-        self._start = None
-        if not start.startswith(self._opening):
-            return start
-        return self._opening + self._members + start[len(self._opening) :]
-
-
-class _EventRewriter:
-    """Rewrites the lines of an event stream, and ends that of an OpenAI client with `DONE` or `TRUNCATED`."""
-
-    def __init__(self, *, openai: bool) -> None:
-        self._openai = openai
-        self._partial = b""
-        self._ended = True
-        """True if the last line was blank, which ends an event."""
-        self._finished = False
-        """True if some choice has its `finish_reason`."""
+    def __init__(self) -> None:
+        self._stream = ChatStream()
         self._failed = False
-        """True if the client was sent `RUNNER_FAILED`."""
+        """True once the client was told of a failure."""
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
+        """Return what the client is sent of a chunk; `last`: nothing more comes."""
         if self._failed:
             return b""
-        lines = (self._partial + chunk).split(b"\n")
-        self._partial = lines.pop()
-        if not last and not lines and len(self._partial) <= MAX_LINE_BYTES:
-            return b""
+        events = self._stream.feed(chunk)
+        rest = self._stream.end() if last else None
         text = bytearray()
-        for line in lines:
-            if self._fails(line):
-                return bytes(text) + self._fail()
-            text += self._rewrite_line(line) + b"\n"
-            self._ended = line in (b"", b"\r")
-        if len(self._partial) > MAX_LINE_BYTES:
-            text += self._partial
-            self._partial = b""
-            self._ended = False
-        return bytes(text) + self._end() if last else bytes(text)
+        for part, event in [*events, rest] if rest else events:
+            if part is Part.FAILURE:
+                self._failed = True
+                return bytes(text) + RUNNER_FAILED
+            text += event.raw
+        return bytes(text)
+
+
+class _OpenAiWriter:
+    """Writes the events of a stream anew, and ends it with `DONE`, `TRUNCATED` or an error."""
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self._stream = ChatStream()
+        self._include_usage = include_usage
+        self._members: _Members = {}
+        """Those of the last chunk, as every chunk of a stream has them."""
+        self._ended = False
+
+    def feed(self, chunk: bytes, last: bool) -> bytes:
+        """Return what the client is sent of a chunk; `last`: nothing more comes."""
+        text = b"".join(self._written(part, event) for part, event in self._stream.feed(chunk))
+        if not last or self._ended:
+            return text
+        rest = self._stream.end()
+        return text + (self._written(*rest) if rest and rest[1].data is not None else b"") + self._end()
+
+    def _written(self, part: Part, event: StreamEvent) -> bytes:
+        if part is Part.CHOICE:
+            return self._chunk(event)
+        if part is Part.DONE:
+            return self._end()
+        if part is Part.ERROR or part is Part.FAILURE:
+            self._ended = True
+            return _event(event.data) if part is Part.ERROR and event.data else RUNNER_FAILED
+        comment = event.data is None and event.raw.lstrip(b"\r\n").startswith(b":")
+        return KEEP_ALIVE if comment and not self._ended else b""
+
+    def _chunk(self, event: StreamEvent) -> bytes:
+        members = decode(_MEMBERS, event.data or b"") or {}
+        choices = bytes(members.pop("choices", _NO_CHOICE))
+        if b'""' in choices:  # a reason that is missing, or a text that is empty
+            choices = _EMPTY_REASON.sub(b'"finish_reason":null', choices)
+        members["usage"] = _NULL
+        members["object"] = _CHUNK
+        self._members = members
+        return _event(_ENCODER.encode(members | {"choices": msgspec.Raw(choices)}))
 
     def _end(self) -> bytes:
-        line, self._partial = self._partial, b""
-        if line and self._fails(line):
-            return self._fail()
-        text = self._rewrite_line(line)
-        if not self._openai:
-            return text
-        gap = b"\n\n" if line else b"" if self._ended else b"\n"
-        return text + gap + (DONE if self._finished else TRUNCATED)
+        """Return the last events of the stream, once."""
+        if self._ended:
+            return b""
+        self._ended = True
+        if not self._stream.finish_reason:
+            return TRUNCATED
+        return (self._usage() if self._include_usage else b"") + DONE
 
-    def _fail(self) -> bytes:
-        self._failed = True
-        return (b"" if self._ended else b"\n") + RUNNER_FAILED
+    def _usage(self) -> bytes:
+        count = self._stream.reported or Count(0, self._stream.texts)
+        usage = {
+            "prompt_tokens": count.prompt,
+            "completion_tokens": count.completion,
+            "total_tokens": count.prompt + count.completion,
+        }
+        return _event(_ENCODER.encode(self._members | {"choices": [], "usage": usage}))
 
-    def _fails(self, line: bytes) -> bool:
-        """Return True if the line is an event without a choice, before any choice was finished."""
-        if self._finished or _SOME_CHOICE in line or not line.startswith(b"data:"):
-            return False
-        event = decode(_EVENT, line[len(b"data:") :].strip())
-        return event is not None and not event.choices and event.error is None
 
-    def _rewrite_line(self, line: bytes) -> bytes:
-        self._finished = self._finished or (line.startswith(b"data:") and _REASON.search(line) is not None)
-        if not self._openai or not line.startswith(b"data: {"):
-            return line
-        return _CHUNK_START + _EMPTY_REASON.sub(b'"finish_reason":null', line[len(b"data: {") :])
+def _event(data: bytes) -> bytes:
+    """Return an event with a JSON text as its data, in which line ends can only stand between tokens."""
+    return b"data: " + data.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n\n"

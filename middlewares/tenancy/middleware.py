@@ -15,7 +15,7 @@ from middlewares.tenancy.affinity_table import AffinityTable, Resource, Resource
 from middlewares.tenancy.public_urls import PublicUrls
 from middlewares.tenancy.request_bodies import read_body, replay, requested_video, started_stream
 from middlewares.tenancy.resource_paths import READERS, TRACKED_KINDS, must_be_known, unknown_id
-from middlewares.tenancy.responses import report_created_ids, rewrite_document, rewrite_headers
+from middlewares.tenancy.responses import hide_origins, report_created_ids, rewrite_document, rewrite_headers
 
 
 class TenancyMiddleware:
@@ -103,6 +103,7 @@ class TenancyMiddleware:
 
     def _wrap_send(self, scope: Scope, exchange: Exchange, app: str, route: Route, send: Send) -> Send:
         """Return a `send` that records resources which the response creates, and rewrites its links."""
+        send = hide_origins(send, lambda: self._urls(scope, exchange))
         if route.creates is Creates.RESULTS:
 
             def remember(kind: ResourceKind, names: set[str]) -> None:

@@ -12,6 +12,7 @@ from starlette.types import Message, Receive
 
 from middlewares.client_text import check_length
 from middlewares.exchange import Exchange, Refusal
+from middlewares.json_codec import decode
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.resource_paths import own_name
 
@@ -19,6 +20,7 @@ MAX_BYTES = 10 << 20
 """The gateway's own limit for the start of a stream (gateway contract section 1.7)."""
 IDLE_SECONDS = 10.0
 
+_JSON = msgspec.json.Decoder()
 _ID_BYTES = 4
 _NAME_MEMBERS = ("stream_name", "stream_id")
 _STREAM_NAME = re.compile("[A-Za-z0-9._-]*")
@@ -90,10 +92,7 @@ def started_stream(app: str, body: bytes) -> tuple[Resource, bytes]:
         check_length(member, part)
     name = own_name(app, "-".join(filter(None, (parts[0], parts[1] or secrets.token_hex(_ID_BYTES)))))
     document["stream_id"] = name
-    try:
-        return Resource(app, ResourceKind.BYOC, name), msgspec.json.encode(document)
-    except ValueError:  # half of a surrogate pair, which JSON can spell and Unicode does not have
-        raise Refusal(400, "malformed_json", "The body holds text that is not Unicode.") from None
+    return Resource(app, ResourceKind.BYOC, name), msgspec.json.encode(document)
 
 
 def _parse_object(body: bytes, members: tuple[str, ...]) -> dict[str, Any]:
@@ -101,10 +100,7 @@ def _parse_object(body: bytes, members: tuple[str, ...]) -> dict[str, Any]:
 
     The gateway's decoder ignores case.
     """
-    try:
-        document = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
-        document = None
+    document = decode(_JSON, body)
     if not isinstance(document, dict):
         raise Refusal(400, "malformed_json", "The body must be a JSON object.")
     for name in document:

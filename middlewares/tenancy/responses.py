@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from starlette.types import Message, Send
 
-from middlewares.exchange import Headers
+from middlewares.json_codec import decode
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
+from middlewares.whole_response import is_plain, when_whole
 
 MAX_LINK_BYTES = 128
 """Longest link, with what stands before it, that is found across two chunks."""
-MAX_REWRITTEN_BYTES = 1 << 20
-"""A longer JSON response is passed on as it is; the gateway's have a few KiB."""
+
+_JSON = msgspec.json.Decoder()
 
 _CREATED_IDS: dict[int, tuple[ResourceKind, re.Pattern[bytes]]] = {
     200: (ResourceKind.RESULT, re.compile(rb'"url"\s*:\s*"/stream/([0-9a-f]{8})/')),
@@ -55,47 +56,54 @@ def rewrite_headers(send: Send, urls: PublicUrls) -> Send:
     return send_public
 
 
-def rewrite_document(send: Send, urls: PublicUrls) -> Send:
-    """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
-    head: Message | None = None
-    body = bytearray()
+def hide_origins(send: Send, urls: Callable[[], PublicUrls]) -> Send:
+    """Return a `send` that hides in errors and redirects where the gateway is; any other response passes as it is."""
+    relay = send
 
-    async def send_public(message: Message) -> None:
-        nonlocal head
-        if message["type"] == "http.response.start" and _is_rewritable(message):
-            head = message
-            return
-        if head is None:
-            await send(message)
-            return
-        body.extend(message.get("body", b""))
-        more = message.get("more_body", False)
-        if more and len(body) <= MAX_REWRITTEN_BYTES:
-            return
-        start, head = head, None
-        text = bytes(body) if more else _rewrite_text(bytes(body), urls)
-        if not more:
-            start = {**start, "headers": _with_length(start["headers"], len(text))}
-        await send(start)
-        await send({"type": "http.response.body", "body": text, "more_body": more})
+    def send_public(message: Message) -> Awaitable[None]:
+        nonlocal relay
+        if message["type"] == "http.response.start" and message["status"] >= 300:
+            public = urls()
+            message = {**message, "headers": public.rewrite_headers(message["headers"])}
+
+            async def rewritten(body: bytes) -> bytes:
+                return _rewrite_error(body, public)
+
+            relay = when_whole(send, _is_text, rewritten)
+        return relay(message)
 
     return send_public
 
 
-def _is_rewritable(message: Message) -> bool:
-    return message["status"] == 200 and all(name != b"content-encoding" for name, _ in message["headers"])
+def _is_text(head: Message) -> bool:
+    media_type = dict(head["headers"]).get(b"content-type", b"text/plain").lower()
+    return is_plain(head) and (media_type.startswith(b"text/") or b"json" in media_type)
+
+
+def _rewrite_error(body: bytes, urls: PublicUrls) -> bytes:
+    """Return the text of an error without the gateway's own addresses; as it is where it has none, or is no text."""
+    if b":" not in body:
+        return body
+    try:
+        return urls.rewrite_text(body.decode()).encode()
+    except UnicodeDecodeError:
+        return body
+
+
+def rewrite_document(send: Send, urls: PublicUrls) -> Send:
+    """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
+
+    async def rewritten(body: bytes) -> bytes:
+        return _rewrite_text(body, urls)
+
+    return when_whole(send, lambda head: head["status"] == 200 and is_plain(head), rewritten)
 
 
 def _rewrite_text(text: bytes, urls: PublicUrls) -> bytes:
     """Return a JSON text with its links rewritten; as it is if it has none, is no JSON, or cannot be encoded again."""
+    document = decode(_JSON, text)
     try:
-        document = msgspec.json.decode(text)
         public = urls.rewrite_document(document)
         return text if public == document else msgspec.json.encode(public)
     except (ValueError, RecursionError):
         return text
-
-
-def _with_length(headers: Headers, length: int) -> Headers:
-    others = [header for header in headers if header[0] != b"content-length"]
-    return [*others, (b"content-length", b"%d" % length)]

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.control import ControlSettings
+from middlewares.address_limit import AddressLimit
 from middlewares.edge.body import too_large
-from middlewares.edge.forwarded import Network, client_of
+from middlewares.edge.forwarded import Network, locate_client
 from middlewares.edge.headers import sort_headers
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.target import check_path, split_target
 from middlewares.exchange import Exchange
-from proxy.api.address_limit import AddressLimit
 from proxy.api.request_body import BoundedBody
+
+
+def request_limit(per_minute: int) -> AddressLimit:
+    """Return the rate class of control requests."""
+    return AddressLimit("control-requests", per_minute, counted="requests", unit="requests")
 
 
 class ControlEdgeMiddleware:
@@ -42,20 +47,13 @@ class ControlEdgeMiddleware:
             return
         exchange: Exchange = scope["tollgate.exchange"]
         _, headers = sort_headers(scope["headers"])
-        client = scope["client"]
-        exchange.client_address, exchange.scheme = client_of(
-            client[0] if client else "",
-            scope["scheme"],
-            forwarded_for=headers.get(b"x-forwarded-for", b""),
-            forwarded_proto=headers.get(b"x-forwarded-proto", b""),
-            trusted=self.trusted_proxies,
-        )
+        locate_client(exchange, scope, headers, self.trusted_proxies)
         check_request(scope["method"], scope["http_version"], headers)
         exchange.content_length = length = body_length(scope["http_version"], headers)
         exchange.has_body = length != 0
         path, _ = split_target(scope["tollgate.target"])
         check_path(path)
-        self.address_limit.admit(exchange.client_address)
+        self.address_limit.count(exchange.client_address)
 
         max_bytes = self.settings.max_body_bytes
         if length is not None and length > max_bytes:

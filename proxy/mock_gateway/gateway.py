@@ -58,8 +58,10 @@ class LiveStream:
     orchestrator: str = ""
     authorised: bool = True
     """False: its webhook has not responded yet, so that no heartbeat names it."""
+    ends_at: float = math.inf
+    """Event loop time from which on a BYOC stream has ended by itself."""
     forget_at: float = math.inf
-    """Event loop time from which on the gateway does not know a BYOC stream, because it ended by itself before."""
+    """Event loop time from which on the gateway has no status of a BYOC stream any more."""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ class Options:
     byoc_event_timeout: float = 30.0
     """Seconds without an event of its worker after which a BYOC stream ends (CONTRACT.md section 1.7)."""
     byoc_status_linger: float = 60.0
-    """Seconds for which a BYOC stream that ended by itself is still found (CONTRACT.md section 1.7)."""
+    """Seconds for which the status of a BYOC stream that ended by itself stays (CONTRACT.md section 1.7)."""
     gateway_host: str = ""
     """`-gatewayHost`"""
 
@@ -158,9 +160,10 @@ class Gateway:
         self.leaked += 1
 
     def end_byoc(self, stream_id: str) -> None:
-        """End a BYOC stream as when its WHIP client closes: it is still found for a while (CONTRACT.md section 1.7)."""
+        """End a BYOC stream as when its WHIP client closes: its status stays for a while (CONTRACT.md section 1.7)."""
         if stream := self.byoc.get(stream_id):
             now = asyncio.get_running_loop().time()
+            stream.ends_at = min(stream.ends_at, now)
             stream.forget_at = min(stream.forget_at, now + self.options.byoc_status_linger)
 
     def forget(self) -> None:

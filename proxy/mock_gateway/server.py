@@ -142,6 +142,10 @@ class MockGateway:
         """End a BYOC stream as when its WHIP client closes."""
         self._gateway.end_byoc(stream_id)
 
+    def forget_byoc_status(self, stream_id: str) -> None:
+        """Drop the status of a BYOC stream that lives on, as a minute after its start (CONTRACT.md section 1.7)."""
+        self._gateway.byoc[stream_id].forget_at = 0.0
+
     def release(self, name: str) -> None:
         """Let requests held by this name go on."""
         self._gateway.log.release(name)

@@ -1,4 +1,4 @@
-"""BYOC streams as their gateways know them: asked for their status before they are charged, and stopped."""
+"""BYOC streams as their gateways know them: looked for before they are charged, and stopped."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ FAILURES = 3
 """Failures in a row after which a gateway is left alone for `PAUSE_SECONDS`, for the sake of the other gateways."""
 PAUSE_SECONDS = 10.0
 GONE = frozenset({404, 410})
+NO_DATA_OUTPUT = 503
+"""Status of the data of a stream that lives and has no data output (gateway contract section 1.7)."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.streams")
 
@@ -28,7 +30,7 @@ class Presence(StrEnum):
     """Whether a gateway knows a stream."""
 
     KNOWN = "known"
-    """It does, which proves that the stream lives, or has ended not much more than a minute ago (section 10)."""
+    """It does, which proves that the stream lives."""
     ENDED = "ended"
     """It does not (any more)."""
     UNPROVEN = "unproven"
@@ -47,12 +49,21 @@ class GatewayStreams:
         self._paused_until: dict[str, float] = {}
 
     async def presence(self, gateway: str, stream: str) -> Presence:
-        """Return whether the gateway knows the stream; one that is no longer configured does not."""
+        """Return whether the gateway knows the stream; one that is no longer configured does not.
+
+        The status of a stream outlives it by a minute. An update, which needs a job header and changes nothing
+        without one, is 404 as soon as the stream has ended, so it is sent first. A live stream may be without a status
+        for a while from its second minute on, until its worker reports one; its data is then 503 rather than 404.
+        """
         if gateway not in self._pools:
             return Presence.ENDED
-        status = await self._request(gateway, b"GET", stream, "status", STATUS_TIMEOUTS)
-        if status in GONE:
+        updated = await self._request(gateway, b"POST", stream, "update", STATUS_TIMEOUTS)
+        if updated in GONE:
             return Presence.ENDED
+        status = await self._request(gateway, b"GET", stream, "status", STATUS_TIMEOUTS) if updated else 0
+        if status in GONE:
+            data = await self._request(gateway, b"GET", stream, "data", STATUS_TIMEOUTS)
+            return Presence.KNOWN if data == NO_DATA_OUTPUT else Presence.ENDED
         return Presence.KNOWN if 200 <= status < 300 else Presence.UNPROVEN
 
     async def stop(self, gateway: str, stream: str) -> bool:

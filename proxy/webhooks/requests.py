@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from middlewares.exchange import Refusal
+from middlewares.json_codec import decode_as_go
 
 MAX_BODY = 1024 * 1024
 """Largest request body in bytes; the largest one is a heartbeat's list of streams."""
@@ -64,8 +65,8 @@ async def read_body(request: Request, kind: type[T]) -> T:
         if len(body) > MAX_BODY:
             raise Refusal(413, "body_too_large", f"The body may have at most {MAX_BODY} bytes.")
     try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+        return decode_as_go(msgspec.json.Decoder(kind), body)
+    except (ValueError, RecursionError) as error:
         raise Refusal(400, "malformed_json", f"Expected the JSON body that a gateway sends: {error}.") from None
 
 

@@ -15,8 +15,6 @@ from config.access import Edge
 from config.control import ControlSettings
 from config.settings import Settings
 from middlewares.client_network import client_network
-from middlewares.exchange import Refusal
-from proxy.api.address_limit import AddressLimit
 from tests.api.server_fixture import Served, serving
 from tests.support.raw_http import RawConnection, chunk, request
 
@@ -136,33 +134,6 @@ async def test_an_ambiguous_request_is_refused_and_its_connection_closed(
         response = await connection.exchange(head)
         assert (response.status, response.code) == (status, code)
         assert await connection.read_to_end() == b""
-
-
-def test_a_window_slides() -> None:
-    now = [0.0]
-    limit = AddressLimit(2, clock=lambda: now[0])
-    limit.admit("192.0.2.1")
-    now[0] = 30.0
-    limit.admit("192.0.2.1")
-    for moment, wait in ((30.5, b"31"), (59.9, b"2")):
-        now[0] = moment
-        with pytest.raises(Refusal) as refused:
-            limit.admit("192.0.2.1")
-        assert refused.value.headers == [(b"retry-after", wait)]
-    now[0] = 61.0
-    limit.admit("192.0.2.1")
-
-
-def test_a_client_cannot_fill_the_memory_with_addresses() -> None:
-    limit = AddressLimit(1, max_addresses=10)
-    limit.admit("192.0.2.1")
-    for number in range(9):
-        limit.admit(f"198.51.100.{number}")
-    with pytest.raises(Refusal):
-        limit.admit("192.0.2.1")
-    for number in range(1000):
-        limit.admit(f"2001:db8:{number:x}::1")
-        assert len(limit._windows) <= 10
 
 
 @pytest.mark.parametrize(

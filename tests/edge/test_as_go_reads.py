@@ -29,7 +29,7 @@ BODIES = 100_000
 SETTINGS = Edge(default_models=dict.fromkeys(Workload, "default"))
 
 GOOD = {
-    "model": ['"m"'],
+    "model": ['"m"', '"m"', '"m\\ud800"', '"\\udc00\\ud83d\\ude00\\\\ud800"'],
     "messages": ['[{"role":"user","content":"a"},{"role":"system","content":"b"}]', '[{"role":"user","content":"a"}]'],
     "max_tokens": ["1", "9", "null"],
     "stream": ["true", "null"],

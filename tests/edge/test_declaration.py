@@ -153,6 +153,23 @@ def test_any_bytes_are_an_object_or_refused(body: bytes) -> None:
     assert document == json.loads(body)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "model"),
+    [
+        ("/llm", rb'{"model":"m\ud800","messages":[{"role":"user","content":"\udc00"}]}', "m\ufffd"),
+        ("/v1/chat/completions", rb'{"model":"\udfff","messages":[{"role":"user","content":"\ud800"}]}', "\ufffd"),
+        ("/text-to-image", rb'{"model_id":"\ud83d\ude00","prompt":"\ud83d"}', "\U0001f600"),
+        ("/text-to-speech", rb'{"model_id":"m","text":"\ud800\ud800"}', "m"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_no_error(server: Server, path: str, body: bytes, model: str) -> None:
+    (seen,) = server.send(*post(path, body)).seen
+    assert seen.declared is not None
+    assert seen.declared.model == model
+    if not path.startswith("/v1"):
+        assert seen.body.startswith(body[:-1]), "Go reads it so too"
+
+
 @pytest.mark.parametrize("chunks", [None, 1, 7, 1_000])
 def test_the_body_is_replayed_byte_for_byte(server: Server, chunks: int | None) -> None:
     body = b'{ "model_id":"m",\t"width": 64, "height":64,  "prompt":"caf\xc3\xa9" }\n'

@@ -107,3 +107,13 @@ def test_too_long_a_capability_is_refused_by_its_name() -> None:
         with pytest.raises(Refusal) as refused:
             read_job(encoded(capability=capability), 60)
         assert (refused.value.code, refused.value.members) == ("invalid_parameter", {"parameter": "capability"})
+
+
+def test_half_of_a_surrogate_pair_in_a_job_is_read_as_go_reads_it() -> None:
+    header = base64.b64encode(
+        rb'{"capability":"c\ud800","timeout_seconds":9,"request":"{\"a\":\"\\ud800\"}",'
+        rb'"parameters":"{\"b\":\"\\udc00\"}"}'
+    )
+    assert read_job(header, 60) == Job("c\ufffd", r'{"a":"\ud800"}', {"b": "\ufffd"}, 9)
+    sent = authored(header)
+    assert (sent["capability"], json.loads(sent["parameters"])) == ("c\ufffd", {"b": "\ufffd"})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from middlewares.edge.openai import to_gateway_chat
+from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.exchange import Refusal
 
 USER = {"role": "user", "content": "hi"}
@@ -58,3 +58,18 @@ def test_what_would_get_another_response_is_refused(members: dict[str, Any], par
 @pytest.mark.parametrize("messages", [None, "hi", [], ["hi"], [{"role": ["user"], "content": 3}]])
 def test_nonsense_is_left_to_the_checks_of_every_chat(messages: object) -> None:
     to_gateway_chat({"messages": messages})
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": True, "other": 1}, True)],
+)
+def test_the_usage_is_wanted_by_name(options: object, wanted: bool) -> None:
+    assert wants_usage({**CHAT, "stream_options": options}) is wanted
+
+
+@pytest.mark.parametrize("options", [True, [], "include_usage", {"include_usage": 1}, {"include_usage": "true"}])
+def test_stream_options_of_another_shape_are_refused(options: object) -> None:
+    with pytest.raises(Refusal, match="stream_options") as refused:
+        wants_usage({**CHAT, "stream_options": options})
+    assert refused.value.status == 400

@@ -17,9 +17,8 @@ from structlog.testing import capture_logs
 from config.access import Auth, Issuer
 from config.plans import BUILT_IN_PLANS
 from config.workloads import Workload
-from middlewares.auth.failure_limit import FailureLimit
 from middlewares.auth.keys import mint_key
-from middlewares.auth.middleware import AuthMiddleware
+from middlewares.auth.middleware import AuthMiddleware, failure_limit
 from middlewares.auth.records import UserRecord
 from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.routes import BY_NAME
@@ -61,7 +60,7 @@ class AuthStage:
             "tollgate.exchange": exchange,
         }
         await AuthMiddleware(
-            self._inner, credentials=self.authentication.credentials, failure_limit=FailureLimit(1_000)
+            self._inner, credentials=self.authentication.credentials, failure_limit=failure_limit(1_000)
         )(scope, _receive, _send)
         assert self.passed[-1] is exchange
         assert exchange.principal is not None

@@ -1,28 +1,23 @@
 """One real Redis for the tests of the ledger, and what they need on top of it."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked, ClockOf
+from tests.ledger.redis_time import HOLD_MS, Clocked, ClockOf
 from tests.ledger.worker_ledger import WorkerLedger
-from tests.store.servers import RedisServer, binaries
+from tests.store.servers import RedisServer
+from tests.support.redis_fixtures import clocked, redis_server
 
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Shared by all tests, which keep apart by the names of their apps."""
-    folder = tmp_path_factory.mktemp("redis")
-    server = RedisServer(binaries(folder)[0], folder / "redis").start()
-    yield server
-    server.kill()
+__all__ = ["clocked", "keys", "redis_server", "store", "worker_ledger"]
 
 
 @pytest.fixture
 async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    """Redis as the tests before have left it: tests keep apart by the names of their apps."""
     async with await Store.open(
         redis_server.url, tmp_path_factory.getbasetemp(), deadline=10, control_timeout=30
     ) as opened:
@@ -32,12 +27,6 @@ async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def keys() -> RedisKeys:
     return RedisKeys(4, cluster=False)
-
-
-@pytest.fixture
-def clocked(store: Store) -> Clocked:
-    """The store, at a time of the test's choosing."""
-    return Clocked(store, NEW_YEAR)
 
 
 @pytest.fixture

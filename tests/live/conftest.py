@@ -1,38 +1,16 @@
-"""A real Redis, empty for each test: its totals are verified as a whole."""
+"""What the ledger says of live streams, over a real Redis that is empty for each test."""
 
 from __future__ import annotations
-
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.store import Store
-from tests.ledger.redis_time import NEW_YEAR, Clocked
+from tests.ledger.redis_time import Clocked
 from tests.live.assertions import LedgerView
-from tests.store.servers import RedisServer, binaries
+from tests.support.redis_fixtures import clocked, redis_server, store
 
-
-@pytest.fixture(scope="package")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    folder = tmp_path_factory.mktemp("redis")
-    server = RedisServer(binaries(folder)[0], folder / "redis").start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
-    async with await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30) as opened:
-        await opened.redis.flushall()
-        yield opened
-
-
-@pytest.fixture
-def clocked(store: Store) -> Clocked:
-    """The store, at a time of the test's choosing."""
-    return Clocked(store, NEW_YEAR)
+__all__ = ["clocked", "ledger_view", "redis_server", "store"]
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from tests.ledger.redis_time import Clocked
 from tests.live.assertions import LedgerView
 from tests.live.test_byoc_streams import PLANS, STREAM, TICK, Worker
 
-LINGER = 0.05
-STATUS = f"/process/stream/{STREAM}/status"
+SILENCE = 0.05
+UPDATE = f"/process/stream/{STREAM}/update"
 
 
 async def start_at(gateway: MockGateway, capability: str = "cap") -> None:
@@ -32,9 +32,9 @@ async def start_at(gateway: MockGateway, capability: str = "cap") -> None:
 
 
 async def gone(gateway: MockGateway) -> None:
-    """Wait until the gateway does not know the stream any more."""
+    """Wait until the gateway has taken the stream down; it keeps its status for another minute."""
     async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
-        while (await client.get(STATUS)).status_code != 404:
+        while (await client.post(UPDATE)).status_code != 404:
             pass
 
 
@@ -48,7 +48,7 @@ async def restart(gateway: MockGateway) -> None:
 
 @pytest.fixture
 async def gateway() -> AsyncIterator[MockGateway]:
-    async with MockGateway(Options(byoc_event_timeout=LINGER, byoc_status_linger=LINGER)) as mock_gateway:
+    async with MockGateway(Options(byoc_event_timeout=SILENCE)) as mock_gateway:
         yield mock_gateway
 
 
@@ -65,7 +65,7 @@ async def sweep(worker: Worker, clocked: Clocked, times: int = 1) -> None:
         await worker.keeper.sweep()
 
 
-@pytest.mark.parametrize("way", ["whip client gone", "gateway restarted", "404 from status"])
+@pytest.mark.parametrize("way", ["whip client gone", "gateway restarted", "404 after a stop"])
 async def test_a_stream_that_ended_by_itself_is_charged_to_within_one_tick(
     worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway, way: str
 ) -> None:
@@ -96,6 +96,20 @@ async def test_a_stream_whose_worker_is_silent_is_not_charged_after_its_end(
     await sweep(worker, clocked, 5)
     assert await worker.lived() == 0
     assert (await ledger_view.holds(), await worker.streams.active()) == (0, {})
+    await ledger_view.check(PLANS)
+
+
+async def test_a_stream_whose_status_is_gone_lives_on_while_its_gateway_has_it(
+    worker: Worker, ledger_view: LedgerView, clocked: Clocked, gateway: MockGateway
+) -> None:
+    await start_at(gateway)
+    await worker.start("postpaid")
+    gateway.forget_byoc_status(STREAM)
+    await sweep(worker, clocked, 3)
+    assert await worker.lived() == 3 * TICK
+    gateway.end_byoc(STREAM)
+    await sweep(worker, clocked, 3)
+    assert await worker.lived() == 3 * TICK
     await ledger_view.check(PLANS)
 
 

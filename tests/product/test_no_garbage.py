@@ -17,7 +17,14 @@ WARM_UP = 10
 REQUESTS = 50
 IMAGE = {"model_id": "m", "prompt": "p"}
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
-CASES = {"image": ("/text-to-image", IMAGE), "chat": ("/llm", CHAT), "stream": ("/llm", {**CHAT, "stream": True})}
+STREAM = {**CHAT, "stream": True}
+CASES = {
+    "image": ("/text-to-image", IMAGE),
+    "chat": ("/llm", CHAT),
+    "stream": ("/llm", STREAM),
+    "OpenAI chat": ("/v1/chat/completions", CHAT),
+    "OpenAI stream": ("/v1/chat/completions", {**STREAM, "stream_options": {"include_usage": True}}),
+}
 WAYS = ("one connection", "a connection each")
 SCRIPT = f"""
 import asyncio, gc, http.client, json, sys

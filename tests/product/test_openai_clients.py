@@ -1,8 +1,10 @@
 """Official OpenAI client, unchanged: its base URL is Tollgate's `/v1`, its API key one of Tollgate."""
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
 import openai
@@ -69,12 +71,62 @@ async def test_a_streamed_chat(deployment: Deployment, customer: Customer) -> No
         )
         chunks = [chunk async for chunk in stream]
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    last = chunks.pop()
+    assert (last.choices, last.id, last.model) == ([], chunks[0].id, "m")
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens, last.usage.total_tokens) == (2, 5, 7)
+    assert [chunk.usage for chunk in chunks] == [None] * 6
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "t0 t1 t2 t3 t4 "
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 5 + ["stop"]
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 5
     [event] = await deployment.settled(1, customer.app)
     assert event["units"]["output_tokens"] == 5
+
+
+async def test_a_streamed_chat_that_did_not_ask_for_its_usage(deployment: Deployment, customer: Customer) -> None:
+    async with asynchronous(deployment, customer.key) as client:
+        chunks = [
+            chunk async for chunk in await client.chat.completions.create(model="m", messages=SAY_HELLO, stream=True)
+        ]
+        wrong: Any = {"include_usage": "yes"}
+        with pytest.raises(openai.BadRequestError, match="stream_options"):
+            await client.chat.completions.create(model="m", messages=SAY_HELLO, stream=True, stream_options=wrong)
+    assert [(len(chunk.choices), chunk.usage) for chunk in chunks] == [(1, None)] * 4
+
+
+RAW_STREAMS = {
+    "lines that end in CR LF, without a space after the colon": (b"data:%b\r\n\r\n" * 2 + b"data:[DONE]\r\n\r\n", 2),
+    "a byte order mark, comments, data over two lines": (b"\xef\xbb\xbf: hi\n\ndata: %b\n: on\ndata:\n\ndata:%b", 2),
+    "no usage at all, two ends": (b"data: %b\n\ndata: %b\n\n" + b"data: [DONE]\n\n" * 2, 2),
+}
+PIECES = (
+    b'{"id":"c","created":1.0,"model":"m","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":""}]}',
+    b'{ "id":"c", "created":1, "model":"m", "choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}',
+)
+
+
+@pytest.mark.parametrize("form", RAW_STREAMS)
+async def test_the_client_reads_every_form_of_a_stream(deployment: Deployment, customer: Customer, form: str) -> None:
+    stream, parts = RAW_STREAMS[form]
+    response = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + stream % PIECES
+    raw = base64.urlsafe_b64encode(response).decode().rstrip("=")
+    instructions = {"X-Mock-Gateway": f"raw={raw},chunks=7"}
+    async with asynchronous(deployment, customer.key) as client:
+        chunks = [
+            chunk
+            async for chunk in await client.chat.completions.create(
+                model="m",
+                messages=SAY_HELLO,
+                stream=True,
+                stream_options={"include_usage": True},
+                extra_headers=instructions,
+            )
+        ]
+    assert len(chunks) == parts + 1
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == "hi"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 1
+    [settled] = await deployment.settled(1, customer.app)
+    assert (settled["outcome"], settled["units"]["output_tokens"]) == ("complete", 1)
 
 
 async def test_the_streaming_helper_of_the_client(deployment: Deployment, customer: Customer) -> None:
@@ -115,6 +167,22 @@ async def test_a_stream_that_ends_early_is_an_error_of_the_client(deployment: De
             [chunk async for chunk in stream]
     [event] = await deployment.settled(1, customer.app)
     assert (event["outcome"], event["amount"]) == ("upstream_error", "0")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"choices":null}'])
+async def test_a_success_without_a_choice_is_an_error_of_the_client(
+    deployment: Deployment, customer: Customer, body: bytes
+) -> None:
+    response = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    raw = base64.urlsafe_b64encode(response).decode().rstrip("=")
+    async with asynchronous(deployment, customer.key) as client:
+        with pytest.raises(openai.InternalServerError, match="no choice") as failed:
+            await client.chat.completions.create(
+                model="m", messages=SAY_HELLO, extra_headers={"X-Mock-Gateway": f"raw={raw}"}
+            )
+    assert failed.value.code == "gateway_failed"
+    [event] = await deployment.settled(1, customer.app)
+    assert (event["outcome"], event["error"], event["amount"]) == ("upstream_error", "gateway_failed", "0")
 
 
 async def test_errors_are_the_clients_own(deployment: Deployment, customer: Customer) -> None:

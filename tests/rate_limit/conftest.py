@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from middlewares.ledger.redis_keys import RedisKeys
-from proxy.store.store import Store
-from tests.ledger.redis_time import NEW_YEAR, Clocked, ClockOf
+from tests.ledger.redis_time import Clocked, ClockOf
 from tests.ledger.worker_ledger import WorkerLedger
-from tests.store.servers import RedisServer, binaries
+from tests.support.redis_fixtures import clocked, redis_server, store
 
-
-@pytest.fixture(scope="package")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    folder = tmp_path_factory.mktemp("redis")
-    server = RedisServer(binaries(folder)[0], folder / "redis").start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
-    """Redis without a key in it."""
-    async with await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30) as opened:
-        await opened.redis.flushall()
-        yield opened
+__all__ = ["clocked", "keys", "redis_server", "store", "worker"]
 
 
 @pytest.fixture
@@ -36,8 +21,7 @@ def keys() -> RedisKeys:
 
 
 @pytest.fixture
-async def worker(store: Store, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
-    clocked = Clocked(store, NEW_YEAR)
+async def worker(clocked: Clocked, keys: RedisKeys, tmp_path: Path) -> AsyncIterator[WorkerLedger]:
     async with WorkerLedger(clocked, keys, tmp_path) as opened:
         opened.ledger.clock = ClockOf(clocked)
         yield opened

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from middlewares.exchange import Headers
+from middlewares.exchange import Headers, Refusal
 from middlewares.response.openai import DONE, RUNNER_FAILED, TRUNCATED, ChatResponse
 
 SSE = (b"content-type", b"text/event-stream")
@@ -81,10 +81,24 @@ def test_an_event_leaves_with_the_chunk_that_ends_it() -> None:
 
 @pytest.mark.parametrize("places", [[], [1], [3, 9], list(range(99))])
 def test_a_plain_response_names_its_object(places: list[int]) -> None:
-    text = b'{"choices":[],"id":"c"}'
+    text = b' {"choices":[{"index":0}],"id":"c"}'
     headers, body = rewritten(200, [JSON, (b"content-length", b"%d" % len(text))], cut(text, places))
-    assert json.loads(body) == {"object": "chat.completion", "choices": [], "id": "c"}
-    assert b"content-length" not in dict(headers)
+    assert json.loads(body) == {"object": "chat.completion", "choices": [{"index": 0}], "id": "c"}
+    assert dict(headers)[b"content-length"] == b"%d" % len(body)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"choices":null}', b'{"choices":[]}', b"{}", b"[]", b"{", b'{"choices":[7]}'])
+@pytest.mark.parametrize("headers", [[JSON], []])
+def test_a_plain_response_without_a_choice_is_an_error(text: bytes, headers: Headers) -> None:
+    with pytest.raises(Refusal) as refused:
+        rewritten(200, headers, [text])
+    assert (refused.value.status, refused.value.code) == (502, "gateway_failed")
+    assert rewritten(200, headers, [text], openai=False) == (headers, text)
+
+
+def test_an_error_that_is_a_text_becomes_an_object() -> None:
+    _, body = rewritten(500, [JSON], [b'{ "error" : "no" }'])
+    assert json.loads(body) == {"error": {"type": "server_error", "param": None, "code": None, "message": "no"}}
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, "invalid_request_error"), (503, "server_error")])

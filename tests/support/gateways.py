@@ -22,9 +22,14 @@ SDP = {"content-type": "application/sdp"}
 OFFER = b"v=0\r\n"
 
 
-def job(**parameters: bool) -> dict[str, str]:
+def job(capability: str = "c", /, **parameters: bool) -> dict[str, str]:
     """Return the header that carries a BYOC job."""
-    description = {"request": "{}", "parameters": json.dumps(parameters), "capability": "c", "timeout_seconds": 30}
+    description = {
+        "request": "{}",
+        "parameters": json.dumps(parameters),
+        "capability": capability,
+        "timeout_seconds": 30,
+    }
     return {"livepeer": b64encode(json.dumps(description).encode()).decode()}
 
 

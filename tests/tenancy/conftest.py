@@ -1,15 +1,3 @@
-"""One real Redis for the affinity tables of all workers."""
+from tests.support.redis_fixtures import redis_server
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.store.servers import RedisServer, binaries
-
-
-@pytest.fixture(scope="package")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    folder = tmp_path_factory.mktemp("redis")
-    server = RedisServer(binaries(folder)[0], folder / "redis").start()
-    yield server
-    server.kill()
+__all__ = ["redis_server"]

@@ -9,7 +9,7 @@ from starlette.types import Message
 
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
-from middlewares.tenancy.responses import report_created_ids, rewrite_document
+from middlewares.tenancy.responses import hide_origins, report_created_ids, rewrite_document
 
 IDS = st.text("0123456789abcdef", min_size=8, max_size=8)
 
@@ -67,7 +67,7 @@ LINK, PUBLIC = b'"stop_url":"http://g/process/stream/a/stop"', b'"stop_url":"htt
     [
         (b"{%b}" % LINK, b"{%b}" % PUBLIC),
         (b'{ "status" : "ok" }', b'{ "status" : "ok" }'),
-        (b'{"lone":"\\ud800",%b}' % LINK, b'{"lone":"\\ud800",%b}' % LINK),
+        (b'{"lone":"\\ud800",%b}' % LINK, '{"lone":"\ufffd",'.encode() + PUBLIC + b"}"),
         (b"[" * 100_000, b"[" * 100_000),
         (b"no JSON", b"no JSON"),
         (b"", b""),
@@ -87,3 +87,50 @@ async def test_a_rewritten_document_has_its_own_length(response: bytes, expected
     await public({"type": "http.response.body", "body": response, "more_body": False})
     assert messages[0]["headers"] == [(b"content-length", b"%d" % len(expected))]
     assert messages[1]["body"] == expected
+
+
+TEXT = b"Error getting codec info url=http://10.0.0.7:9935/live/app_x_cam/0.ts"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "expected"),
+    [
+        (422, [], TEXT, TEXT.replace(b"http://10.0.0.7:9935", b"https://ai.example")),
+        (500, [(b"content-type", b"application/json")], b'{"error":{"message":"' + TEXT + b'"}}', None),
+        (502, [(b"content-type", b"text/plain; charset=utf-8")], b"no address", b"no address"),
+        (400, [(b"content-type", b"video/mp2t")], TEXT, TEXT),
+        (400, [(b"content-encoding", b"gzip")], TEXT, TEXT),
+        (400, [], b"\xff" + TEXT, b"\xff" + TEXT),
+        (200, [], TEXT, TEXT),
+    ],
+)
+async def test_an_error_hides_where_the_gateway_is(
+    status: int, headers: list[tuple[bytes, bytes]], body: bytes, expected: bytes | None
+) -> None:
+    for pieces in ([body], [body[:40], body[40:], b""]):
+        messages: list[Message] = []
+
+        async def send(message: Message, messages: list[Message] = messages) -> None:
+            messages.append(message)
+
+        hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"))
+        length = (b"content-length", b"%d" % len(body))
+        await hidden({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+        for number, piece in enumerate(pieces, 1):
+            await hidden({"type": "http.response.body", "body": piece, "more_body": number < len(pieces)})
+        sent = b"".join(message.get("body", b"") for message in messages)
+        assert sent == (expected or body.replace(b"http://10.0.0.7:9935", b"https://ai.example"))
+        assert dict(messages[0]["headers"])[b"content-length"] == b"%d" % len(sent)
+
+
+async def test_a_redirect_hides_where_the_gateway_is() -> None:
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"))
+    headers = [(b"location", b"http://gateway:9935/live/a/0.ts"), (b"content-location", b"http://gateway:9935/x")]
+    await hidden({"type": "http.response.start", "status": 301, "headers": [*headers, (b"content-length", b"0")]})
+    await hidden({"type": "http.response.body", "body": b""})
+    assert messages[0]["headers"] == [(b"location", b"https://ai.example/live/a/0.ts"), (b"content-length", b"0")]

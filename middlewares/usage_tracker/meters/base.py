@@ -17,9 +17,6 @@ from middlewares.usage_tracker.probed_bodies import ProbedBodies
 RESPONSE_BYTES = 1024 * 1024
 """Most bytes of a response that a meter keeps. JSON responses of a gateway are a few KiB: they link to media."""
 
-TOKENS_CEILING = 2**53
-"""Largest token count that is believed; larger ones would lose precision in the arithmetic of Redis."""
-
 
 class Meter(Protocol):
     """Measures one exchange. Called in the order of events; `usage` may be called at any point."""

@@ -17,69 +17,19 @@ No report counts beyond what was requested: output above `max_tokens`, or input 
 
 from __future__ import annotations
 
-from typing import Annotated, Protocol
-
-import msgspec
+from typing import Protocol
 
 from config.workloads import Unit
+from middlewares.chat_stream import ChatStream, Count, read_completion
 from middlewares.exchange import Declaration, Headers
-from middlewares.json_codec import decode
 from middlewares.ledger.model import Provenance, Usage
-from middlewares.usage_tracker.meters.base import TOKENS_CEILING, KeptResponse, WithoutMedia, header, metered
+from middlewares.usage_tracker.meters.base import KeptResponse, WithoutMedia, header, metered
 from middlewares.usage_tracker.meters.bounds import bounded
-from middlewares.usage_tracker.meters.sse import DataLines
 
 BYTES_PER_TOKEN = 4
 """Estimate for text whose tokens the runner did not count."""
 
-REASON_CHARACTERS = 64
-"""Most characters of a `finish_reason` in an event; normally it is one word."""
-
 TOKEN_UNITS = (Unit.INPUT_TOKENS, Unit.OUTPUT_TOKENS)
-
-Tokens = Annotated[int, msgspec.Meta(ge=0, le=TOKENS_CEILING)]
-
-
-class _Text(msgspec.Struct, gc=False):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: str | None = None
-    message: _Text | None = None
-    delta: _Text | None = None
-
-
-class _Count(msgspec.Struct, gc=False):
-    prompt_tokens: Tokens = 0
-    completion_tokens: Tokens = 0
-
-
-class _Choices(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-
-
-class _Counted(msgspec.Struct, gc=False):
-    usage: _Count | None = None
-
-
-class _Completion(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: _Count | None = None
-
-
-_COMPLETION = msgspec.json.Decoder(_Completion)
-_CHOICES = msgspec.json.Decoder(_Choices)
-_COUNTED = msgspec.json.Decoder(_Counted)
-
-
-def _read(text: bytes | bytearray) -> tuple[list[_Choice] | None, _Count | None]:
-    """Return choices and usage of a response or a chunk. If one of the two is malformed, the other is still read."""
-    found = decode(_COMPLETION, text)
-    if found is not None:
-        return found.choices, found.usage
-    choices, counted = decode(_CHOICES, text), decode(_COUNTED, text)
-    return choices.choices if choices else None, counted.usage if counted else None
 
 
 class _Reader(Protocol):
@@ -136,56 +86,39 @@ class _Document:
         if not self._body.readable:
             units = {unit: self._declared.units[unit] for unit in TOKEN_UNITS if unit in self._declared.units}
             return metered(units, dict.fromkeys(units, Provenance.DECLARED), complete=True)
-        choices, count = _read(self._body.text)
-        if not choices:
+        completion = read_completion(self._body.text)
+        if completion is None or not completion.choices:
             return Usage(complete=False)
-        choice = choices[0]
-        reason = _reason(choice)
-        if count is not None:
-            return _reported(count, complete=True, finish_reason=reason)
-        text = (choice.message and choice.message.content) or ""
-        tokens = -(-len(text.encode()) // BYTES_PER_TOKEN)
+        reason = completion.finish_reason
+        if completion.count is not None:
+            return _reported(completion.count, complete=True, finish_reason=reason)
+        tokens = -(-len(completion.text.encode()) // BYTES_PER_TOKEN)
         return _estimated(tokens, complete=True, finish_reason=reason)
 
 
 class _Stream:
-    """An event stream. Keeps the last usage, and what an estimate needs if there is none."""
+    """An event stream."""
 
-    __slots__ = ("_count", "_lines", "_reason", "_texts")
+    __slots__ = ("_stream",)
 
     def __init__(self) -> None:
-        self._lines = DataLines()
-        self._count: _Count | None = None
-        self._texts = 0
-        self._reason = ""
+        self._stream = ChatStream()
 
     def feed(self, chunk: bytes) -> None:
-        for value in self._lines.feed(chunk):
-            choices, count = _read(value)
-            if choices:
-                choice = choices[0]
-                self._reason = self._reason or _reason(choice)
-                if choice.delta and choice.delta.content:
-                    self._texts += 1
-            if count is not None and (self._count is None or count.prompt_tokens or count.completion_tokens):
-                self._count = count
+        self._stream.feed(chunk)
 
     def usage(self) -> Usage:
-        complete = bool(self._reason)
-        count = self._count
-        if count is not None and (count.prompt_tokens or count.completion_tokens or not self._texts):
-            return _reported(count, complete=complete, finish_reason=self._reason)
-        if self._texts:
-            return _estimated(self._texts, complete=complete, finish_reason=self._reason)
-        return metered({}, {}, complete=complete, finish_reason=self._reason)
+        stream = self._stream.ended()
+        complete, reason = bool(stream.finish_reason), stream.finish_reason
+        if stream.reported is not None:
+            return _reported(stream.reported, complete=complete, finish_reason=reason)
+        if stream.texts:
+            return _estimated(stream.texts, complete=complete, finish_reason=reason)
+        return metered({}, {}, complete=complete, finish_reason=reason)
 
 
-def _reason(choice: _Choice) -> str:
-    return (choice.finish_reason or "")[:REASON_CHARACTERS]
-
-
-def _reported(count: _Count, *, complete: bool, finish_reason: str) -> Usage:
-    units = {Unit.INPUT_TOKENS: count.prompt_tokens, Unit.OUTPUT_TOKENS: count.completion_tokens}
+def _reported(count: Count, *, complete: bool, finish_reason: str) -> Usage:
+    units = {Unit.INPUT_TOKENS: count.prompt, Unit.OUTPUT_TOKENS: count.completion}
     return metered(units, dict.fromkeys(units, Provenance.UPSTREAM), complete=complete, finish_reason=finish_reason)
 
 

@@ -54,20 +54,3 @@ class Lines:
             self._partial.clear()
         else:
             self._partial += part
-
-
-class DataLines:
-    """The values of the `data` lines, each by itself, because gateways write one JSON object per line."""
-
-    __slots__ = ("_lines",)
-
-    def __init__(self) -> None:
-        self._lines = Lines()
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the values of the `data` lines that this chunk completes."""
-        return [
-            line[6:] if line.startswith(b"data: ") else line[5:]
-            for line in self._lines.feed(chunk)
-            if line.startswith(b"data:")
-        ]

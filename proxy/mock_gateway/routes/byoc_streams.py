@@ -30,8 +30,8 @@ async def start(call: Call) -> None:
         stream.whep_url = playback_url(stream_id, stream.request_id)
     if call.behaviour.silent:
         options = call.gateway.options
-        now = asyncio.get_running_loop().time()
-        stream.forget_at = now + options.byoc_event_timeout + options.byoc_status_linger
+        stream.ends_at = asyncio.get_running_loop().time() + options.byoc_event_timeout
+        stream.forget_at = stream.ends_at + options.byoc_status_linger
     call.gateway.byoc[stream_id] = stream
     await call.json(200, _urls(call, stream, job, fields.get("rtmp_output", "")))
 
@@ -71,8 +71,11 @@ async def update(call: Call) -> None:
 
 
 async def status(call: Call) -> None:
-    """GET .../status."""
-    await call.json(200, status_of(await _find(call)))
+    """GET .../status, also of a stream that ended by itself a moment ago, of which the gateway informs nobody."""
+    stream = call.gateway.byoc.get(call.params["stream"])
+    if stream is None or asyncio.get_running_loop().time() >= stream.forget_at:
+        await call.error(404, "Stream not found")
+    await call.json(200, status_of(stream))
 
 
 async def data(call: Call) -> None:
@@ -118,9 +121,9 @@ async def _find(call: Call, *, json_error: bool = False) -> LiveStream:
 
 
 def _running(call: Call, stream_id: str) -> LiveStream | None:
-    """Return the stream, also for a while after it has ended by itself, of which the gateway informs nobody."""
+    """Return the stream unless it has ended."""
     stream = call.gateway.byoc.get(stream_id)
-    return stream if stream and asyncio.get_running_loop().time() < stream.forget_at else None
+    return stream if stream and asyncio.get_running_loop().time() < stream.ends_at else None
 
 
 async def _limited(call: Call) -> bytes:

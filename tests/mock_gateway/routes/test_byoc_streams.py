@@ -70,11 +70,21 @@ async def test_a_whip_client_that_closes_ends_the_stream(by_control: bool) -> No
         gateway.end_byoc("unknown")
 
 
-async def test_its_status_is_found_for_a_while_after_its_end() -> None:
+async def test_only_its_status_is_found_for_a_while_after_its_end() -> None:
     async with MockGateway(Options(byoc_event_timeout=0)) as gateway, connect(gateway) as client:
         await start(client, "mock/silent")
         gateway.end_byoc("1")
-        assert await statuses(client) == [200] * 4
+        assert sorted(await statuses(client)) == [200, 404, 404, 404]
+        assert (await client.get(f"{STREAM}/status")).status_code == 200
+
+
+async def test_a_stream_lives_on_without_its_status() -> None:
+    async with MockGateway() as gateway, connect(gateway) as client:
+        await start(client)
+        gateway.forget_byoc_status("1")
+        assert (await client.get(f"{STREAM}/status")).status_code == 404
+        assert (await client.get(f"{STREAM}/data")).status_code != 404
+        assert (await client.post(f"{STREAM}/update")).status_code == 400
 
 
 async def test_it_ends_with_the_process() -> None:
