@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Receive
 
+from middlewares.body_buffers import BodyBuffers
 from middlewares.client_text import check_length
 from middlewares.exchange import Exchange, Refusal
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
@@ -24,8 +25,12 @@ _NAME_MEMBERS = ("stream_name", "stream_id")
 _STREAM_NAME = re.compile("[A-Za-z0-9._-]*")
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the request body. Raises `Refusal`: 400 if the client left, 408 if it stalls, 413 over `MAX_BYTES`."""
+async def read_body(receive: Receive, exchange: Exchange, buffers: BodyBuffers) -> bytes:
+    """Return the request body.
+
+    Raises `Refusal`: 400 if the client left, 408 if it stalls, 413 over `MAX_BYTES`, 429 or 503 where too much is in
+    memory already.
+    """
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -35,6 +40,7 @@ async def read_body(receive: Receive) -> bytes:
             raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
+        buffers.take(exchange, len(chunks[-1]))
         if size > MAX_BYTES:
             raise Refusal(413, "body_too_large", f"The body may have at most {MAX_BYTES} bytes here.", close=True)
         more = message.get("more_body", False)

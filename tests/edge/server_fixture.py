@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Edge
 from config.plans import Plan
-from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Declaration, Exchange, Principal, Refusal
 from proxy.server.protocol import protocol_class
+from tests.support.edge import edge_before
 
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting for an event."""
@@ -192,7 +192,7 @@ def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     config = uvicorn.Config(
-        _pipeline(EdgeMiddleware(_recorder(log, app or answer_ok), settings=settings), log),
+        _pipeline(edge_before(_recorder(log, app or answer_ok), settings), log),
         http=Observed,
         ws="none",
         loop="uvloop",
