@@ -7,6 +7,7 @@ from starlette.types import Message, Receive
 
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Refusal
+from middlewares.json_codec import nested_too_deeply
 
 SMALL_BODY_BYTES = 8_192
 """A body up to this size is read and parsed as if it were part of the head, before any limit is asked."""
@@ -95,14 +96,14 @@ def parse_object(body: bytes) -> dict[str, object]:
 
     Raises `Refusal` (400) that says what is wrong, and at which byte.
     """
+    if nested_too_deeply(body):
+        raise _malformed("nested too deeply")
     try:
         document = _decode(body)
     except UnicodeDecodeError:
         raise _malformed(f"not UTF-8{_first_bad_byte(body)}") from None
     except msgspec.DecodeError as error:
         raise _malformed(str(error).removeprefix("JSON is malformed: ").lower()) from None
-    except RecursionError:
-        raise _malformed("nested too deeply") from None
     if not isinstance(document, dict):
         raise _malformed("not an object at byte 0")
     return document

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive
 from middlewares.body_buffers import BodyBuffers
 from middlewares.client_text import check_length
 from middlewares.exchange import Exchange, Refusal
+from middlewares.json_codec import nested_too_deeply
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.resource_paths import own_name
 
@@ -108,8 +109,8 @@ def _parse_object(body: bytes, members: tuple[str, ...]) -> dict[str, Any]:
     The gateway's decoder ignores case.
     """
     try:
-        document = msgspec.json.decode(body)
-    except (ValueError, RecursionError):
+        document = None if nested_too_deeply(body) else msgspec.json.decode(body)
+    except ValueError:
         document = None
     if not isinstance(document, dict):
         raise Refusal(400, "malformed_json", "The body must be a JSON object.")
