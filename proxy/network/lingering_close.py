@@ -13,9 +13,9 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """Bytes of a refused body that are read for its client, which may read nothing itself before it has sent them."""
 MAX_OTHER_BYTES = 262_144
 """Bytes that are read of what is no request, or of a body that is longer than `MAX_BODY_BYTES`."""
-BYTES_PER_SECOND = 32 * 1024 * 1024
+BYTES_PER_SECOND = 8 * 1024 * 1024
 """What all of a worker's connections together may send to be thrown away; more would take the worker from others."""
-BURST_SECONDS = 0.005
+BURST_SECONDS = 0.02
 """How far the reading may be ahead of that pace: a timer for less is not worth its while."""
 BODY_SECONDS = 30.0
 IDLE_SECONDS = 2.0

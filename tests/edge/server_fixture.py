@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import re
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -143,6 +144,10 @@ class Client:
         self._sent += len(chunk)
         link = self._link
         assert self._log.wait(lambda: link.bytes_read >= self._sent or link.lost), "the server does not read"
+
+    def readable(self, seconds: float) -> bool:
+        """Return True once the server has sent something, False after `seconds`."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
 
     def read(self, end: bytes) -> bytes:
         """Bytes up to and including `end`."""
