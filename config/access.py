@@ -159,6 +159,10 @@ Network = Annotated[
 ]
 
 
+_LATEST_READ = 1_048_576
+"""More than one read from a connection, by which a body may exceed its bound before it is refused."""
+
+
 class Edge(Model):
     """Bounds of a request, checked before authentication, and what requests get that leave something out."""
 
@@ -183,6 +187,28 @@ class Edge(Model):
         le=64 * 1024 * 1024,
         description="Most bytes of a form that are read to find its `model_id`; files before it have to fit.",
     )
+    body_seconds: float = Field(
+        60,
+        gt=0,
+        le=3_600,
+        description="Seconds in which a request body has to arrive, and one more for each `body_bytes_per_second` that "
+        "have; time in which its gateway takes nothing does not count. A body of at most 8,192 bytes has "
+        "`header_seconds`.",
+    )
+    body_bytes_per_second: int = Field(
+        16_384, ge=1, description="Slowest pace of a request body, in bytes per second, once `body_seconds` are over."
+    )
+    buffered_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=1_048_576,
+        description="Most bytes of request bodies that a worker keeps in memory at once, of those that it reads before "
+        "it forwards them; past it, requests are refused with 503.",
+    )
+    buffered_bytes_per_app: int = Field(
+        16 * 1024 * 1024,
+        ge=1_048_576,
+        description="Most of them that belong to one app; past it, its requests are refused with 429.",
+    )
     default_models: dict[Workload, Annotated[str, Field(min_length=1)]] = Field(
         {}, description="Model of requests that name none, by workload; without one they are refused."
     )
@@ -197,6 +223,16 @@ class Edge(Model):
         (), description="Addresses and networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."
     )
     cors: Cors = Field(Cors(), description="Cross-origin requests from browsers.")
+
+    @model_validator(mode="after")
+    def _room_for_one(self) -> Self:
+        largest = max(self.max_json_bytes, self.max_form_bytes) + _LATEST_READ
+        if min(self.buffered_bytes, self.buffered_bytes_per_app) < largest:
+            raise ValueError(
+                "`buffered_bytes` and `buffered_bytes_per_app` must have room for the largest body that is read whole: "
+                f"1 MiB more than `max_json_bytes` and `max_form_bytes`, {largest}"
+            )
+        return self
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -155,6 +155,11 @@ class Exchange:
     declare: Callable[[], Awaitable[Declaration]] = declare_nothing
     """Reads what the request declares, at most once. May raise `Refusal` (400, 408, 413)."""
 
+    declares_late: bool = False
+    """True if `declare` reads a body that is large or of unknown size: the limits are asked before it."""
+    buffered: int = 0
+    """Bytes of its body that `BodyBuffers` counts."""
+
     job: Job | None = None
     """The job of a BYOC request, once `declare` has read it."""
 

@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware, failure_limit
 from middlewares.auth.ports import CredentialCache
+from middlewares.body_buffers import BodyBuffers
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange
+from middlewares.large_json import LargeJson
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
 from middlewares.live.byoc_streams import ByocStreams
@@ -75,10 +77,18 @@ def pipeline(
 ) -> ASGIApp:
     """Return the stages around `forwarder`, listed in the order in which a request meets them."""
     secret = settings.webhooks.secret
+    buffers = BodyBuffers(settings.edge.buffered_bytes, settings.edge.buffered_bytes_per_app)
+    large_json = LargeJson()
     stream_tokens = StreamTokenSigner(secret.get_secret_value().encode()) if secret else None
     stages: list[Callable[[ASGIApp], ASGIApp]] = [
         # Before anything trusts a byte of the request. Knows the route, hence what the next stages decide about.
-        partial(EdgeMiddleware, settings=settings.edge, picture=partial(Peek, picture)),
+        partial(
+            EdgeMiddleware,
+            settings=settings.edge,
+            buffers=buffers,
+            large_json=large_json,
+            picture=partial(Peek, picture),
+        ),
         # Before a body is read: a request without a valid credential costs a hash, not memory.
         partial(
             AuthMiddleware,
@@ -87,7 +97,7 @@ def pipeline(
         ),
         # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
-        # Before the gateway is chosen or dialled: what is refused here costs the operator nothing.
+        # Before a large body is read, and before the gateway is chosen or dialled: what is refused here costs little.
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.
         partial(UsageTrackerMiddleware, ledger=ledger, media=media),
@@ -96,6 +106,8 @@ def pipeline(
         partial(
             TenancyMiddleware,
             affinity_table=affinity_table,
+            buffers=buffers,
+            large_json=large_json,
             single_gateway=len(fleet.gateways) == 1,
             public_url=settings.public_url,
             media_url=settings.media_url,

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from middlewares.edge.members import Document, invalid_parameter
-from middlewares.exchange import Refusal
 
 
 def check_spelling(document: Document, names: frozenset[str]) -> None:
@@ -38,10 +37,7 @@ class UniqueNames:
         repeated = any(body.count(quoted) > max_counts.get(name, 1) for name, quoted in self._quoted)
         if not repeated and b"\\u" not in body:
             return
-        try:
-            json.loads(body, object_pairs_hook=self._check_members, parse_int=str, parse_float=str)
-        except RecursionError:
-            raise Refusal(400, "malformed_json", "The body must be a JSON object: nested too deeply.") from None
+        json.loads(body, object_pairs_hook=self._check_members, parse_int=str, parse_float=str)
 
     def _check_members(self, members: Sequence[tuple[str, Any]]) -> None:
         seen = [name for name, _ in members if name in self._names]

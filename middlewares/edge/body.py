@@ -1,11 +1,16 @@
 """Reading request bodies within bounds."""
 
+import asyncio
+
 import msgspec
 from starlette.types import Message, Receive
 
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Refusal
-from middlewares.json_codec import decode_as_go
+from middlewares.json_codec import decode_as_go, nested_too_deeply
+
+SMALL_BODY_BYTES = 8_192
+"""A body up to this size is read and parsed as if it were part of the head, before any limit is asked."""
 
 _DECODER = msgspec.json.Decoder()
 
@@ -35,6 +40,42 @@ def limit_body(receive: Receive, limit: int) -> Receive:
     return receive_limited
 
 
+class TimedBody:
+    """A request body that has to arrive within a time: some seconds, and more for each part that has arrived.
+
+    Only the time counts in which Tollgate waits for the client, not that in which a busy gateway takes nothing.
+    """
+
+    __slots__ = ("_bytes_per_second", "_connection", "_left", "_receive", "_seconds")
+
+    def __init__(self, receive: Receive, connection: ClientConnection, seconds: float, bytes_per_second: float) -> None:
+        self._receive = receive
+        self._connection = connection
+        self._seconds = self._left = seconds
+        self._bytes_per_second = bytes_per_second
+
+    async def receive(self) -> Message:
+        """Return the next message, at once if the body has arrived to its end. Raises `Refusal` (408)."""
+        if self._connection.body_received():
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout_at(began + self._left):
+                message = await self._receive()
+        except TimeoutError:
+            raise self._late() from None
+        self._left += len(message.get("body", b"")) / self._bytes_per_second - (loop.time() - began)
+        return message
+
+    def _late(self) -> Refusal:
+        detail = (
+            f"The body did not arrive in time: it has {self._seconds:g} seconds, and one more for every "
+            f"{self._bytes_per_second:g} bytes that have arrived."
+        )
+        return Refusal(408, "request_timeout", detail, close=True)
+
+
 def keep_complete_body(receive: Receive, connection: ClientConnection) -> Receive:
     """Return a `receive` that still gives a body which arrived whole when its client has left in the meantime."""
     ended = False
@@ -55,14 +96,14 @@ def parse_object(body: bytes) -> dict[str, object]:
 
     Raises `Refusal` (400) that says what is wrong, and at which byte.
     """
+    if nested_too_deeply(body):
+        raise _malformed("nested too deeply")
     try:
         document = decode_as_go(_DECODER, body)
     except UnicodeDecodeError:
         raise _malformed(f"not UTF-8{_first_bad_byte(body)}") from None
     except msgspec.DecodeError as error:
         raise _malformed(str(error).removeprefix("JSON is malformed: ").lower()) from None
-    except RecursionError:
-        raise _malformed("nested too deeply") from None
     if not isinstance(document, dict):
         raise _malformed("not an object at byte 0")
     return document

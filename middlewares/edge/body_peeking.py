@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 from starlette.types import Message, Receive
 
 from config.access import Edge
+from middlewares.body_buffers import BodyBuffers
 from middlewares.connection import ClientConnection
 from middlewares.edge.body import parse_object
 from middlewares.edge.declaration import declare, default_model, missing_members
@@ -15,22 +17,31 @@ from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
+from middlewares.large_json import LargeJson
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class BodySource:
+    """Where the body of one request comes from, and who counts it while it is kept in memory."""
+
+    receive: Receive
+    connection: ClientConnection
+    buffers: BodyBuffers
+    small: bool
+    """True: it costs no more than a head does, so that it is neither counted nor checked before it is parsed."""
 
 
 class ReplayableBody:
     """A body of which a part is read before it is forwarded, and then given to the stages that follow."""
 
-    __slots__ = ("_connection", "_declared", "_exchange", "_receive", "_replay", "_route", "_settings")
+    __slots__ = ("_declared", "_exchange", "_replay", "_route", "_settings", "_source")
 
-    def __init__(
-        self, exchange: Exchange, route: Route, receive: Receive, connection: ClientConnection, settings: Edge
-    ) -> None:
+    def __init__(self, exchange: Exchange, route: Route, source: BodySource, settings: Edge) -> None:
         self._exchange = exchange
         self._route = route
-        self._receive = receive
-        self._connection = connection
+        self._source = source
         self._settings = settings
         self._replay: Message | None = None
         """What was read, and is still to be given."""
@@ -39,27 +50,34 @@ class ReplayableBody:
     async def receive(self) -> Message:
         """Return the next message: what was read before comes first. It is the ASGI `receive` of later stages."""
         replay, self._replay = self._replay, None
-        return await self._receive() if replay is None else replay
+        return await self._source.receive() if replay is None else replay
 
     async def _next_chunk(self) -> tuple[bytes, bool]:
         """Return the next chunk of the body, and whether more follow.
 
-        Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for as long as a head may take.
+        Raises `Refusal`: 400 for a client that left, 408 for one that sends nothing for as long as a head may take,
+        429 or 503 where too much is in memory already.
         """
-        if self._connection.body_received():  # all of it is here: no timer is needed
-            message = await self._receive()
+        source = self._source
+        if source.connection.body_received():  # all of it is here: no timer is needed
+            message = await source.receive()
         else:
             message = await self._receive_with_timeout()
         if message["type"] != "http.request":
             raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
-        return message.get("body", b""), message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        if not source.small:
+            source.buffers.take(self._exchange, len(chunk))
+        return chunk, message.get("more_body", False)
 
     async def _receive_with_timeout(self) -> Message:
+        seconds = self._settings.header_seconds
         try:
-            async with asyncio.timeout(self._settings.header_seconds):
-                return await self._receive()
+            async with asyncio.timeout(seconds):
+                return await self._source.receive()
         except TimeoutError:
-            raise Refusal(408, "request_timeout", "The body did not arrive in time.", close=True) from None
+            detail = f"The body did not arrive in time: nothing came for {seconds:g} seconds."
+            raise Refusal(408, "request_timeout", detail, close=True) from None
 
 
 class JsonBody(ReplayableBody):
@@ -68,31 +86,39 @@ class JsonBody(ReplayableBody):
     Byte for byte, but for members that the gateway needs and the client left out: they are added at the end.
     """
 
-    __slots__ = ()
+    __slots__ = ("_parser",)
+
+    def __init__(self, exchange: Exchange, route: Route, source: BodySource, settings: Edge, parser: LargeJson) -> None:
+        """Take the `parser` of all bodies of the worker, beside the arguments of `ReplayableBody`."""
+        super().__init__(exchange, route, source, settings)
+        self._parser = parser
 
     async def declare(self) -> Declaration:
         """Return what the body declares. The principal has to be known.
 
         Raises `Refusal`: 400 for a body that is no JSON object, a wrong parameter or a client that left; 408 when
-        the client stops sending; 413 over the limit.
+        the client stops sending; 413 over the limits; 429 or 503 where too much is in memory already.
         """
         if self._declared is None:
-            principal = self._exchange.principal
-            assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
-            workload = self._route.workload
-            body = await self._read()
-            document = parse_object(body)
-            if self._route.dialect is Dialect.OPENAI:
-                self._exchange.include_usage = wants_usage(document)
-                document = to_gateway_chat(document)
-                body = json.dumps(document).encode()
-            added = missing_members(workload, document, self._settings, principal.plan)
-            self._declared = declare(workload, document, body, self._settings, principal.plan, added=added)
-            if added:
-                body = add_members(body, added, first=not document)
+            declared, body = await self._parser.parse(await self._read(), self._parse)
+            self._declared = declared
             self._replay = {"type": "http.request", "body": body, "more_body": False}
             self._exchange.content_length = len(body)
+            return declared
         return self._declared
+
+    def _parse(self, body: bytes) -> tuple[Declaration, bytes]:
+        """Return what `body` declares, and the body for the gateway. Raises `Refusal` (400)."""
+        principal, workload, settings = self._exchange.principal, self._route.workload, self._settings
+        assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
+        document = parse_object(body)
+        if self._route.dialect is Dialect.OPENAI:
+            self._exchange.include_usage = wants_usage(document)
+            document = to_gateway_chat(document)
+            body = json.dumps(document).encode()
+        added = missing_members(workload, document, settings, principal.plan)
+        declared = declare(workload, document, body, settings, principal.plan, added=added)
+        return declared, add_members(body, added, first=not document) if added else body
 
     async def _read(self) -> bytes:
         chunks = []
@@ -116,15 +142,14 @@ class FormBody(ReplayableBody):
         self,
         exchange: Exchange,
         route: Route,
-        receive: Receive,
-        connection: ClientConnection,
+        source: BodySource,
         settings: Edge,
         *,
         boundary: bytes,
         picture: PictureReader | None = None,
     ) -> None:
         """Take the multipart body's `boundary` and a reader of one image, beside the arguments of `ReplayableBody`."""
-        super().__init__(exchange, route, receive, connection, settings)
+        super().__init__(exchange, route, source, settings)
         self._boundary = boundary
         self._upload = UploadReader(route.meter, picture)
         self._finder = ModelFinder(boundary, self._upload)
@@ -133,7 +158,7 @@ class FormBody(ReplayableBody):
         """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
         if self._replay is not None:
             return await super().receive()
-        message = await self._receive()
+        message = await self._source.receive()
         if message["type"] == "http.request":
             self._check(message.get("body", b""), more=message.get("more_body", False))
         return message

@@ -13,7 +13,7 @@ import msgspec
 from config.workloads import Unit
 from middlewares.client_text import check_length
 from middlewares.exchange import Declaration, Exchange, Job, Refusal
-from middlewares.json_codec import decode_as_go
+from middlewares.json_codec import decode_as_go, nested_too_deeply
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Measure, StreamStep
@@ -46,11 +46,13 @@ def read_job(header: bytes, max_seconds: int) -> Job:
         raise _malformed("it is not base64 (standard alphabet, padded)") from None
     try:
         read = decode_as_go(_HEADER, text)
+        if any(nested_too_deeply(each.encode(errors="replace")) for each in (read.request, read.parameters)):
+            raise _malformed("its `request` or its `parameters` is nested too deeply")
         decode_as_go(_OBJECT, read.request)
         parameters = decode_as_go(_OBJECT, read.parameters)
     except msgspec.ValidationError as error:
         raise _malformed(f"{error}; `request` and `parameters` are JSON objects, written as strings") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # members that nobody reads may be nested
         raise _malformed("it, its `request` or its `parameters` is not valid JSON") from None
     if not read.capability:
         raise _malformed("`capability` is empty")

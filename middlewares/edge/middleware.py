@@ -7,9 +7,10 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.access import Edge
+from middlewares.body_buffers import BodyBuffers
 from middlewares.connection import ClientConnection
-from middlewares.edge.body import keep_complete_body, limit_body, too_large
-from middlewares.edge.body_peeking import FormBody, JsonBody
+from middlewares.edge.body import SMALL_BODY_BYTES, TimedBody, keep_complete_body, limit_body, too_large
+from middlewares.edge.body_peeking import BodySource, FormBody, JsonBody
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import locate_client
 from middlewares.edge.headers import drop_nominated, sort_headers
@@ -18,6 +19,7 @@ from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
 from middlewares.edge.upload import PictureReader, segment_declaration
 from middlewares.exchange import Exchange, Headers, Refusal
+from middlewares.large_json import LargeJson
 from middlewares.routes import MATCHER
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Body, Measure
@@ -30,11 +32,21 @@ class EdgeMiddleware:
     whether it was an absolute-form target. The server also bounds the request head, as it reads it.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Edge, picture: Callable[[], PictureReader] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Edge,
+        buffers: BodyBuffers,
+        large_json: LargeJson,
+        picture: Callable[[], PictureReader] | None = None,
+    ) -> None:
         """`picture` makes a reader of an image's size; without it, an upload has the largest size of its plan."""
         self.app = app
         self.settings = settings
+        self.buffers = buffers
         self.picture = picture
+        self.large_json = large_json
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -63,6 +75,11 @@ class EdgeMiddleware:
         exchange.has_body = length != 0
         locate_client(exchange, scope, read, settings.trusted_proxies)
 
+        if length != 0 and not connection.body_received():
+            seconds = settings.body_seconds
+            if length is not None and length <= SMALL_BODY_BYTES:
+                seconds = min(seconds, settings.header_seconds)
+            receive = TimedBody(receive, connection, seconds, settings.body_bytes_per_second).receive
         if route.outlives_client:
             receive = keep_complete_body(receive, connection)
         limit = settings.max_json_bytes if route.body is Body.JSON else settings.max_body_bytes
@@ -74,7 +91,10 @@ class EdgeMiddleware:
             exchange.declare = segment_declaration(exchange, settings.max_body_bytes)
         elif route.body is not Body.STREAMED:
             receive = self._peeking(exchange, route, read, receive, connection)
-        await self.app(scope, receive, send)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.buffers.give_back(exchange)
 
     def _peeking(
         self,
@@ -86,16 +106,19 @@ class EdgeMiddleware:
     ) -> Receive:
         """Return a `receive` that gives once more what is read to learn what the request declares."""
         body: JsonBody | FormBody
+        length = exchange.content_length
+        source = BodySource(receive, connection, self.buffers, small=length is not None and length <= SMALL_BODY_BYTES)
         if route.body is Body.JSON:
-            body = JsonBody(exchange, route, receive, connection, self.settings)
+            body = JsonBody(exchange, route, source, self.settings, self.large_json)
         elif route.body is Body.FORM and (boundary := boundary_of(exchange.headers)):
             picture = self.picture() if self.picture else None
-            body = FormBody(exchange, route, receive, connection, self.settings, boundary=boundary, picture=picture)
+            body = FormBody(exchange, route, source, self.settings, boundary=boundary, picture=picture)
         else:
             if route.body is Body.JOB and b"livepeer" in read:  # a gateway refuses what lacks the header it needs
                 exchange.declare = job_declaration(exchange, route, read[b"livepeer"])
             return receive
         exchange.declare = body.declare
+        exchange.declares_late = not source.small
         return body.receive
 
 

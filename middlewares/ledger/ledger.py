@@ -102,6 +102,18 @@ class Ledger:
             request_id, policy, workload=workload, model=model, units=units, store_lost=store_lost
         )
 
+    async def enter(
+        self, request_id: str, policy: Policy, workload: Workload, *, store_lost: bool = False
+    ) -> Admitted | Denied:
+        """Ask the limits before the body of a request is read: count it, and take its place of the concurrency.
+
+        Caps and balances must have something left; nothing of them is reserved. The hold is for `release` once the
+        request has ended, however it ends. `admit` under `policy.after_body` follows, under the same request id, and
+        is one decision about all money; if it refuses, the request has counted, for its body was read. Raises
+        `LedgerUnavailable`.
+        """
+        return await self._admission.enter(request_id, policy.before_body, workload, store_lost=store_lost)
+
     def price(self, policy: Policy, workload: Workload, model: str, units: Mapping[Unit, int]) -> tuple[int, int]:
         """Return the amount of these units at the plan's prices: all lines, and those that no allowance can change."""
         prices = policy.prices(workload, model)

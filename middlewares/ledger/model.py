@@ -114,6 +114,17 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
     part: int = 0
     """Number of the tick of a live session that ends it, from 1; 0: a request. A tick's expires without an event."""
+    entry: bool = False
+    """True: it has the concurrency leases of a request whose body is read after it. It ends without an event."""
+
+    @property
+    def silent(self) -> bool:
+        """True if it expires without an event, because another hold of its request or session has that."""
+        return self.entry or self.part > 0
+
+
+ENTRY_SUFFIX = "-entry"
+"""What follows the request's id in the id of the hold that its entry opens."""
 
 
 def leases_of(hold: Hold) -> tuple[str, ...]:

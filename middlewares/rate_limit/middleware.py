@@ -1,17 +1,25 @@
-"""The rate limit stage: admits or refuses a request by one atomic call to the ledger."""
+"""The rate limit stage: admits or refuses a request by one atomic call to the ledger, or by two around its body."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from middlewares.exchange import Exchange, Refusal
+from middlewares.exchange import Exchange, Principal, Refusal
+from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.model import Denied, LedgerUnavailable
+from middlewares.ledger.model import Admitted, Denied, LedgerUnavailable
 from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
+from middlewares.routing.route import Route
 
 
 class RateLimitMiddleware:
-    """Opens the hold of a request, or refuses it by the first limit that is exceeded."""
+    """Opens the hold of a request, or refuses it by the first limit that is exceeded.
+
+    What a request declares costs nothing to read where it stands in a small body, and one call then decides. A larger
+    body is not read before the limits are asked (`Ledger.enter`): a second call decides about caps and balance.
+    """
 
     def __init__(self, app: ASGIApp, *, ledger: Ledger) -> None:
         self.app = app
@@ -25,31 +33,63 @@ class RateLimitMiddleware:
         exchange: Exchange = scope["tollgate.exchange"]
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
-        exchange.declared = declared = await exchange.declare()
-        model = declared.model or ""
-        if principal.models is not None and (model or route.begins_work):
-            _check_model(principal.models, model)
         policy = self.ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
         if not route.takes_slot:
             policy = policy.beside_work
         exchange.policy = policy
+        if not exchange.declares_late:
+            await self._admit(exchange, principal, route, policy)
+            await self.app(scope, receive, send)
+            return
+        entry = await self._decide(
+            exchange,
+            self.ledger.enter(exchange.request_id, policy, route.workload, store_lost=exchange.store_lost),
+            close=True,
+        )
         try:
-            decision = await self.ledger.admit(
+            exchange.store_lost |= entry.hold.local
+            exchange.limit_states = entry.limit_states
+            await self._admit(exchange, principal, route, policy.after_body)
+            await self.app(scope, receive, send)
+        finally:  # after the usage tracker has settled
+            self.ledger.release(entry.hold)
+
+    async def _admit(self, exchange: Exchange, principal: Principal, route: Route, policy: Policy) -> None:
+        """Read what the request declares, and open its hold. Raises `Refusal`."""
+        exchange.declared = declared = await exchange.declare()
+        model = declared.model or ""
+        if principal.models is not None and (model or route.begins_work):
+            _check_model(principal.models, model)
+        admitted = await self._decide(
+            exchange,
+            self.ledger.admit(
                 exchange.request_id,
                 policy,
                 workload=route.workload,
                 model=model,
                 units=declared.units,
                 store_lost=exchange.store_lost,
-            )
+            ),
+        )
+        exchange.hold = admitted.hold
+        states = admitted.limit_states
+        if exchange.limit_states:  # of the entry; caps and balance stand differently now
+            known = {state.policy for state in states}
+            states = (*(state for state in exchange.limit_states if state.policy not in known), *states)
+        exchange.limit_states = states
+
+    async def _decide(
+        self, exchange: Exchange, decision: Awaitable[Admitted | Denied], *, close: bool = False
+    ) -> Admitted:
+        """Return the admission. Raises `Refusal`, which with `close` ends the connection: nobody reads the body."""
+        try:
+            decided = await decision
         except LedgerUnavailable:
-            raise store_unavailable() from None
-        if isinstance(decision, Denied):
-            exchange.limit_states = (decision.limit_state,)
-            raise limit_refusal(decision)
-        exchange.hold = decision.hold
-        exchange.limit_states = decision.limit_states
-        await self.app(scope, receive, send)
+            raise store_unavailable(close=close) from None
+        if isinstance(decided, Denied):
+            exchange.limit_states = (decided.limit_state,)
+            raise limit_refusal(decided, close=close)
+        return decided
 
 
 def _check_model(allowed: frozenset[str], model: str) -> None:

@@ -8,8 +8,11 @@ UNAVAILABLE_RETRY_SECONDS = 2
 CONCURRENCY_RETRY_SECONDS = 1
 
 
-def limit_refusal(denied: Denied) -> Refusal:
-    """Return the 429 or 402 of a rule that refuses, with rule, limit, remaining and reset as RFC 9457 members."""
+def limit_refusal(denied: Denied, *, close: bool = False) -> Refusal:
+    """Return the 429 or 402 of a rule that refuses, with rule, limit, remaining and reset as RFC 9457 members.
+
+    `close`: the body has not been read, so that nothing after it can be.
+    """
     limit_state, limit_spec = denied.limit_state, denied.limit_state.limit_spec
     status = STATUS[denied.code]
     headers: Headers = []
@@ -24,7 +27,9 @@ def limit_refusal(denied: Denied) -> Refusal:
         "reset": limit_state.reset_seconds,
         "violated-policies": [limit_spec.policy],
     }
-    return Refusal(status, denied.code, _detail(denied.code, limit_state), headers=headers, members=members)
+    return Refusal(
+        status, denied.code, _detail(denied.code, limit_state), headers=headers, members=members, close=close
+    )
 
 
 def _detail(code: str, limit_state: LimitState) -> str:
@@ -45,11 +50,12 @@ def _detail(code: str, limit_state: LimitState) -> str:
     return f"The prepaid balance leaves {limit_state.remaining}, which this request may exceed. Add credit to go on."
 
 
-def store_unavailable() -> Refusal:
+def store_unavailable(*, close: bool = False) -> Refusal:
     """Return the 503 of a request that its plan does not admit while Redis is unavailable."""
     return Refusal(
         503,
         "store_unavailable",
         "Limits and balances cannot be checked right now. Nothing was forwarded and nothing is charged.",
         headers=[(b"retry-after", b"%d" % UNAVAILABLE_RETRY_SECONDS)],
+        close=close,
     )

@@ -47,6 +47,8 @@ TITLES: dict[str, str] = {
     # how much it may use
     "rate_limited": "Too many requests",
     "concurrency_limited": "Too many requests at once",
+    "app_buffer_full": "The app has too many request bodies on their way",
+    "worker_buffer_full": "Too many request bodies are on their way",
     "plan_limit": "The plan's limit is reached",
     "insufficient_balance": "The balance is too low",
     # what Tollgate depends on

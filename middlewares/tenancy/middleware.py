@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from middlewares.body_buffers import BodyBuffers
 from middlewares.exchange import Exchange, Refusal
+from middlewares.large_json import LargeJson
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Creates, Links, Names, StreamStep
 from middlewares.store import StoreError
@@ -30,6 +33,8 @@ class TenancyMiddleware:
         app: ASGIApp,
         *,
         affinity_table: AffinityTable,
+        buffers: BodyBuffers,
+        large_json: LargeJson,
         single_gateway: bool,
         public_url: str | None = None,
         media_url: str | None = None,
@@ -38,6 +43,8 @@ class TenancyMiddleware:
         self.app = app
         self.single_gateway = single_gateway
         self.affinity_table = affinity_table
+        self.buffers = buffers
+        self.large_json = large_json
         self.public_url = public_url
         self.media_url = media_url
 
@@ -72,14 +79,15 @@ class TenancyMiddleware:
             exchange.target += separator + b"streamId=" + reading.resource.name.encode()
 
     async def _locate_by_body(self, exchange: Exchange, app: str, route: Route, receive: Receive) -> Receive:
-        body = await read_body(receive)
+        body = await read_body(receive, exchange, self.buffers)
         if route.creates is Creates.NAMED:
-            resource, body = started_stream(app, body)
+            resource, body = await self.large_json.parse(body, partial(started_stream, app))
             found = await self._find(exchange, [resource])
             exchange.affinity = StickyAssignment(self.affinity_table, resource, found)
             exchange.new_stream = resource.name
         else:
-            exchange.affinity = await self._find(exchange, [requested_video(app, body)])
+            video = await self.large_json.parse(body, partial(requested_video, app))
+            exchange.affinity = await self._find(exchange, [video])
             if exchange.affinity is None:
                 raise unknown_id()
         return replay(body, exchange, receive)

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Receive
 
+from middlewares.body_buffers import BodyBuffers
 from middlewares.client_text import check_length
 from middlewares.exchange import Exchange, Refusal
-from middlewares.json_codec import decode
+from middlewares.json_codec import decode, nested_too_deeply
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.resource_paths import own_name
 
@@ -26,8 +27,12 @@ _NAME_MEMBERS = ("stream_name", "stream_id")
 _STREAM_NAME = re.compile("[A-Za-z0-9._-]*")
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the request body. Raises `Refusal`: 400 if the client left, 408 if it stalls, 413 over `MAX_BYTES`."""
+async def read_body(receive: Receive, exchange: Exchange, buffers: BodyBuffers) -> bytes:
+    """Return the request body.
+
+    Raises `Refusal`: 400 if the client left, 408 if it stalls, 413 over `MAX_BYTES`, 429 or 503 where too much is in
+    memory already.
+    """
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -37,6 +42,7 @@ async def read_body(receive: Receive) -> bytes:
             raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
+        buffers.take(exchange, len(chunks[-1]))
         if size > MAX_BYTES:
             raise Refusal(413, "body_too_large", f"The body may have at most {MAX_BYTES} bytes here.", close=True)
         more = message.get("more_body", False)
@@ -100,7 +106,7 @@ def _parse_object(body: bytes, members: tuple[str, ...]) -> dict[str, Any]:
 
     The gateway's decoder ignores case.
     """
-    document = decode(_JSON, body)
+    document = None if nested_too_deeply(body) else decode(_JSON, body)
     if not isinstance(document, dict):
         raise Refusal(400, "malformed_json", "The body must be a JSON object.")
     for name in document:

@@ -13,6 +13,10 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """Bytes of a refused body that are read for its client, which may read nothing itself before it has sent them."""
 MAX_OTHER_BYTES = 262_144
 """Bytes that are read of what is no request, or of a body that is longer than `MAX_BODY_BYTES`."""
+BYTES_PER_SECOND = 8 * 1024 * 1024
+"""What all of a worker's connections together may send to be thrown away; more would take the worker from others."""
+BURST_SECONDS = 0.02
+"""How far the reading may be ahead of that pace: a timer for less is not worth its while."""
 BODY_SECONDS = 30.0
 IDLE_SECONDS = 2.0
 """Time without a byte after which the client is done sending, or gone; time for all that is no body to be read."""
@@ -26,17 +30,35 @@ def discarded_bytes(headers: Iterable[tuple[bytes, bytes]] | None) -> int:
     return MAX_BODY_BYTES if length.isdigit() and int(length) <= MAX_BODY_BYTES else MAX_OTHER_BYTES
 
 
+class DiscardPace:
+    """The pace at which connections that share it are read to be thrown away. Times are those of their event loop."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        self._due = 0.0
+
+    def seconds_until_next(self, now: float, size: int) -> float:
+        """Count `size` bytes that were read `now`; return in how many seconds their connection may read on."""
+        self._due = max(self._due, now) + size / BYTES_PER_SECOND
+        return self._due - now
+
+
 class LingeringClose:
     """Closes a transport whose sending half is closed, once nothing has arrived for a while or `stop` is called.
 
     Past `max_bytes` nothing is read any more: a client that reads while it sends still finds its response.
     """
 
-    __slots__ = ("_deadline", "_last", "_left", "_loop", "_timer", "_transport")
+    __slots__ = ("_deadline", "_last", "_left", "_loop", "_resume_timer", "_timer", "_transport")
+
+    pace = DiscardPace()
+    """That of all connections of this process."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_bytes: int) -> None:
         self._transport = transport
         self._loop = loop
+        self._resume_timer: asyncio.TimerHandle | None = None
         self._left = max_bytes
         self._last = loop.time()
         self._deadline = self._last + (BODY_SECONDS if max_bytes == MAX_BODY_BYTES else IDLE_SECONDS)
@@ -45,13 +67,23 @@ class LingeringClose:
     def discard(self, size: int) -> None:
         """Take note that `size` bytes have arrived."""
         self._left -= size
-        self._last = self._loop.time()
+        now = self._last = self._loop.time()
         if self._left < 0:
             self._transport.pause_reading()
+        elif self._resume_timer is None and (wait := self.pace.seconds_until_next(now, size)) > BURST_SECONDS:
+            self._transport.pause_reading()
+            self._last = now + wait  # until then it is not the client that is idle
+            self._resume_timer = self._loop.call_later(wait, self._resume)
+
+    def _resume(self) -> None:
+        self._resume_timer = None
+        self._transport.resume_reading()
 
     def stop(self) -> None:
-        """Stop the timer: the connection is closed."""
+        """Stop the timers: the connection is closed."""
         self._timer.cancel()
+        if self._resume_timer is not None:
+            self._resume_timer.cancel()
 
     def _check(self) -> None:
         now = self._loop.time()
@@ -59,4 +91,5 @@ class LingeringClose:
         if now < end:
             self._timer = self._loop.call_later(end - now, self._check)
         else:
+            self.stop()
             self._transport.close()

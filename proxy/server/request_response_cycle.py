@@ -227,5 +227,7 @@ class RequestResponseCycle:
 
     def _end(self) -> None:
         self.response_complete = True
+        if self._parts:  # of a refused body, while its connection lingers
+            self._parts, self.unread = [], 0
         self._wake()
         self._on_complete()

@@ -12,6 +12,7 @@ import structlog
 from config.live import WebhookSettings
 from middlewares.client_text import check_length
 from middlewares.exchange import Principal, Refusal
+from middlewares.json_codec import nested_too_deeply
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.redis_keys import RedisKeys
@@ -157,8 +158,10 @@ def _stream_id(principal: Principal, name: str, credential: bytes) -> str:
 def _parameters(text: str) -> dict[str, Any]:
     """Return the pipeline parameters in `params` of an ingest URL's query. Raises `Refusal`."""
     try:
+        if nested_too_deeply(text.encode(errors="replace")):
+            raise ValueError
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
-    except (msgspec.DecodeError, RecursionError):
+    except ValueError:
         raise Refusal(400, "invalid_parameter", "`params` must be a JSON object.") from None
 
 

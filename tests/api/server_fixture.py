@@ -18,11 +18,11 @@ from uvicorn.server import ServerState
 
 import proxy.app
 from config.settings import Settings
-from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.response.metrics import RequestMetrics
 from proxy.app import public_application
 from proxy.server.protocol import protocol_class
 from tests.support.deployment import eventually
+from tests.support.edge import edge_before
 from tests.support.raw_http import RawConnection, Response, request
 
 
@@ -85,7 +85,7 @@ async def serving(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(proxy.app, "ROUTES", routes)
-        app = public_application(EdgeMiddleware(pipeline, settings=settings.edge), settings, metrics)
+        app = public_application(edge_before(pipeline, settings.edge), settings, metrics)
     protocol, state = protocol_class(settings.edge), ServerState()
     config = Config(app, http=protocol, interface="asgi3", proxy_headers=False, log_config=None)
     config.load()

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import re
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from config.access import Edge
 from config.plans import Plan
-from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Declaration, Exchange, Principal, Refusal
 from proxy.server.protocol import protocol_class
+from tests.support.edge import edge_before
 
 DEADLINE = 10.0
 """Seconds after which a test gives up waiting for an event."""
@@ -144,6 +145,10 @@ class Client:
         link = self._link
         assert self._log.wait(lambda: link.bytes_read >= self._sent or link.lost), "the server does not read"
 
+    def readable(self, seconds: float) -> bool:
+        """Return True once the server has sent something, False after `seconds`."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
     def read(self, end: bytes) -> bytes:
         """Bytes up to and including `end`."""
         raw = b""
@@ -192,7 +197,7 @@ def serve(settings: Edge, app: ASGIApp | None = None) -> Iterator[Server]:
 
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     config = uvicorn.Config(
-        _pipeline(EdgeMiddleware(_recorder(log, app or answer_ok), settings=settings), log),
+        _pipeline(edge_before(_recorder(log, app or answer_ok), settings), log),
         http=Observed,
         ws="none",
         loop="uvloop",

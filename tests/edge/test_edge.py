@@ -7,9 +7,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from config.access import Edge
-from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.routes import BY_NAME
 from tests.edge.server_fixture import Server, serve
+from tests.support.edge import edge_before
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +91,13 @@ async def test_lifespan_passes_through() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         passed.append(scope)
 
-    await EdgeMiddleware(app, settings=Edge())({"type": "lifespan"}, nothing, sink([]))
+    await edge_before(app, Edge())({"type": "lifespan"}, nothing, sink([]))
     assert passed == [{"type": "lifespan"}]
 
 
 async def test_a_websocket_is_closed() -> None:
     sent: list[Message] = []
-    await EdgeMiddleware(unreachable, settings=Edge())({"type": "websocket"}, nothing, sink(sent))
+    await edge_before(unreachable, Edge())({"type": "websocket"}, nothing, sink(sent))
     assert [message["type"] for message in sent] == ["websocket.close"]
 
 

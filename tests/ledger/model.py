@@ -179,10 +179,22 @@ class Model:
             amount = max(amount, self.plan.holds.default)
         return amount if self.plan.holds.ceiling is None else min(amount, self.plan.holds.ceiling)
 
-    def admit(self, identity: str, user: str | None, key: str | None, bound: Units) -> Verdict:
+    def enter(self, identity: str, user: str | None, key: str | None) -> Verdict:
+        """Ask before the body is read: rates and concurrency as ever, of all else whether anything is left."""
+        rules = [each for each in self.rules(user, key) if each.kind in ("window", "lease") or not each.shadow]
+        return self._admit(identity, user, key, {}, rules, 0)
+
+    def admit(
+        self, identity: str, user: str | None, key: str | None, bound: Units, *, entered: bool = False
+    ) -> Verdict:
+        """Ask about everything, or about what `enter` has left."""
         bound = {Unit.REQUESTS: 1, **bound}
-        amount = self.estimate(bound, list(self.plan.prices))
-        rules = list(self.rules(user, key))
+        rules = [each for each in self.rules(user, key) if not (entered and each.kind in ("window", "lease"))]
+        return self._admit(identity, user, key, bound, rules, self.estimate(bound, list(self.plan.prices)))
+
+    def _admit(
+        self, identity: str, user: str | None, key: str | None, bound: Units, rules: list[Rule], amount: int
+    ) -> Verdict:
         shadow = []
         needs = {}
         for rule in rules:
@@ -258,12 +270,13 @@ class Model:
         expired = [identity for identity, holding in self.holds.items() if holding.expires <= self.now]
         for identity in sorted(expired, key=lambda each: (self.holds[each].expires, each)):
             holding = self._give_back(identity)
-            charged = self.plan.on_orphan == "estimate"
+            charged = self.plan.on_orphan == "estimate" and holding.bound
             units = holding.bound if charged else {}
             amount = holding.fixed if charged else 0
             self.reaped[identity] = units, amount, holding
             self.reaped_at[identity] = self.now
-            self._count(identity, "usage", units, amount, holding.user, holding.key, holding.wallet)
+            if holding.bound:  # else it has a slot alone, and its request another hold, or none yet
+                self._count(identity, "usage", units, amount, holding.user, holding.key, holding.wallet)
 
     def _correct(self, identity: str, units: Units, amount: int) -> None:
         """What the reaper has counted, on the day on which it did."""

@@ -15,7 +15,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.credit.prepaid import InsufficientBalance, ReferenceTaken, debit, grant
-from middlewares.ledger.model import Denied, Hold
+from middlewares.ledger.model import Admitted, Denied, Hold
 from middlewares.ledger.scripts import RENEW
 from middlewares.ledger.settlement.event import DECODER
 from middlewares.ledger.settlement.reaper import Reaper
@@ -99,6 +99,9 @@ WAITS = (1, 999, 1_000, HOLD_MS - 1, HOLD_MS, 60_000, 61_000, DAY // 60, DAY, 31
 METERED = (Unit.OUTPUT_TOKENS, Unit.INPUT_TOKENS, Unit.MILLISECONDS)
 MOVES = (
     *("admit",) * 8,
+    *("enter",) * 4,
+    *("declare",) * 3,
+    "leave",
     *("settle",) * 4,
     *("die", "settle_late") * 2,
     *("wait", "record", "release", "renew", "reap", "grant", "debit"),
@@ -124,9 +127,9 @@ def moves(data: bytes) -> Iterator[Move]:
         what, which, *words = data[start : start + STEP]
         move = MOVES[what % len(MOVES)]
         numbers = {unit: NUMBERS[word % len(NUMBERS)] for unit, word in zip(METERED, words, strict=True)}
-        if move in ("admit", "settle", "settle_late", "record"):
+        if move in ("admit", "declare", "settle", "settle_late", "record"):
             yield move, which, {unit: number for unit, number in numbers.items() if number is not None}
-        elif move in ("release", "renew"):
+        elif move in ("enter", "leave", "release", "renew"):
             yield move, which
         elif move == "wait":
             yield move, WAITS[which % len(WAITS)]
@@ -156,6 +159,10 @@ class World:
             worker_ledger.reports.lost,
         )
         self.holds: list[Hold] = []
+        self.entered: list[tuple[str, int, Hold]] = []
+        """Request, principal and slot of those whose body is still being read."""
+        self.slots: list[Hold] = []
+        """The slots of those whose body was read."""
         self.numbers = itertools.count()
 
     def policy(self, user: str | None, key: str | None) -> Policy:
@@ -167,11 +174,51 @@ class World:
         said = await self.worker_ledger.ledger.admit(
             identity, self.policy(user, key), workload=WORKLOAD, model=MODEL, units=bound
         )
-        expected = self.model.admit(identity, user, key, bound)
+        if isinstance(said, Admitted):
+            self.holds.append(said.hold)
+        self._check(said, self.model.admit(identity, user, key, bound))
+
+    async def enter(self, principal: int) -> None:
+        """The limits are asked before the body is read."""
+        user, key = PRINCIPALS[principal % len(PRINCIPALS)]
+        identity = f"{self.app}-{next(self.numbers):03}"
+        said = await self.worker_ledger.ledger.enter(identity, self.policy(user, key), WORKLOAD)
+        if isinstance(said, Admitted):
+            assert said.hold.request_id == f"{identity}-entry"
+            self.entered.append((identity, principal, said.hold))
+        self._check(said, self.model.enter(f"{identity}-entry", user, key))
+
+    async def declare(self, which: int, bound: Mapping[Unit, int]) -> None:
+        """The body is read; a refusal gives the slot back, and nothing else has changed."""
+        if not self.entered:
+            return
+        identity, principal, slot = self.entered.pop(which % len(self.entered))
+        user, key = PRINCIPALS[principal % len(PRINCIPALS)]
+        said = await self.worker_ledger.ledger.admit(
+            identity, self.policy(user, key).after_body, workload=WORKLOAD, model=MODEL, units=bound
+        )
+        self._check(said, self.model.admit(identity, user, key, bound, entered=True))
+        self.slots.append(slot)
+        if isinstance(said, Admitted):
+            self.holds.append(said.hold)
+        else:
+            await self.leave(len(self.slots) - 1)
+
+    async def leave(self, which: int) -> None:
+        """A request gives its slot back; of one whose body was not read, nothing is left."""
+        if not self.slots:
+            self.slots, self.entered = [slot for _, _, slot in self.entered], []
+        if self.slots:
+            slot = self.slots.pop(which % len(self.slots))
+            self.worker_ledger.ledger.release(slot)
+            await self.worker_ledger.ledger.drain()
+            self.model.release(slot.request_id)
+
+    def _check(self, said: Admitted | Denied, expected: Verdict) -> None:
+        """Compare a decision of the ledger with that of the model."""
         if isinstance(said, Denied):
             verdict = Verdict(said.limit_state.policy, ((said.limit_state.policy, said.limit_state.remaining, 0),))
         else:
-            self.holds.append(said.hold)
             shadow = said.shadow_refusals
             verdict = Verdict(None, tuple((each.policy, each.remaining, 0) for each in said.limit_states), shadow)
             resets = [each.reset_seconds for each in said.limit_states]
@@ -214,8 +261,9 @@ class World:
             self.model.release(hold.request_id)
 
     async def renew(self, which: int) -> None:
-        if self.holds:
-            hold = self.holds[which % len(self.holds)]
+        holds = [*self.holds, *self.slots, *(slot for _, _, slot in self.entered)]
+        if holds:
+            hold = holds[which % len(holds)]
             shared = self.worker_ledger.keys.shared(self.worker_ledger.keys.tag(self.app))
             leases = [entry.keys[0] for entry in hold.entries if entry.kind == "c"]
             await self.runner.run(Call(RENEW, [shared.holds, *leases], [hold.request_id, HOLD_MS]))

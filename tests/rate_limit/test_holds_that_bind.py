@@ -14,7 +14,6 @@ from ulid import ULID
 from config.access import Edge
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.ledger.credit.prepaid import balance, grant
 from middlewares.ledger.redis_keys import RedisKeys
@@ -24,6 +23,7 @@ from middlewares.usage_tracker.media.picture import picture
 from proxy.store.store import Store
 from tests.forwarding.fakes import FakeConnection
 from tests.ledger.worker_ledger import WorkerLedger
+from tests.support.edge import edge_before
 
 JOBS = 200
 UNITS = ("requests", "pixels", "tokens", "characters", "generations")
@@ -92,7 +92,7 @@ class Pipeline:
             scope["tollgate.exchange"].principal = principal
             await limit(scope, receive, send)
 
-        self.stage = EdgeMiddleware(authenticated, settings=Edge(), picture=lambda: Peek(picture))
+        self.stage = edge_before(authenticated, Edge(), picture=lambda: Peek(picture))
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange = scope["tollgate.exchange"]

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
-from middlewares.exchange import Exchange, Refusal
+from config.plans import Plan
+from middlewares.body_buffers import BodyBuffers
+from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.tenancy import request_bodies as bodies
 from middlewares.tenancy.affinity_table import Resource, ResourceKind
 from middlewares.tenancy.request_bodies import MAX_BYTES, read_body, replay, requested_video, started_stream
@@ -33,10 +35,18 @@ def part(body: bytes, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
+def exchange_of_app() -> Exchange:
+    exchange = Exchange("id", 0.0, "POST", "/")
+    exchange.principal = Principal(APP, None, "key_a", "plan", Plan())
+    return exchange
+
+
 async def test_a_body_is_read_whole_and_given_again() -> None:
     receive = receiving(part(b"ab", True), part(b"", True), part(b"c", False), {"type": "http.disconnect"})
-    body = await read_body(receive)
-    exchange = Exchange("id", 0.0, "POST", "/")
+    exchange = exchange_of_app()
+    buffers = BodyBuffers(MAX_BYTES, MAX_BYTES)
+    body = await read_body(receive, exchange, buffers)
+    assert buffers.total == exchange.buffered == 3
     again = replay(body, exchange, receive)
     assert await again() == part(b"abc", False)
     assert (await again())["type"] == "http.disconnect"
@@ -57,7 +67,7 @@ async def test_a_body_that_does_not_end_is_given_up(
 ) -> None:
     monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.01)
     with pytest.raises(Refusal) as refused:
-        await read_body(receiving(*messages))
+        await read_body(receiving(*messages), exchange_of_app(), BodyBuffers(2 * MAX_BYTES, 2 * MAX_BYTES))
     assert (refused.value.status, refused.value.close) == (status, True)
 
 

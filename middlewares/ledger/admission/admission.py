@@ -11,12 +11,12 @@ from config.workloads import Unit, Workload
 from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.model import Admitted, Denied, Hold, LedgerUnavailable, LimitState
+from middlewares.ledger.model import ENTRY_SUFFIX, Admitted, Denied, Hold, LedgerUnavailable, LimitState
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.scripts import ADMIT
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.settlement.journal import Journal, JournalFull, JournalRecord
-from middlewares.store import Call, ScriptRunner, StoreError, StoreUnavailable
+from middlewares.store import Call, ScriptRunner, SharedArguments, StoreError, StoreUnavailable
 
 DISK_SECONDS = 0.05
 """An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
@@ -65,12 +65,10 @@ class Admission:
         store_lost: bool,
     ) -> Admitted | Denied:
         """As `Ledger.admit`."""
-        started = time.monotonic()
         prices = policy.prices(workload, model)
         upper_bound = {Unit.REQUESTS: 1, **units}
         amount = policy.estimate(prices, upper_bound) if prices else 0
         rules, entries = policy.reserve(upper_bound, amount, prices)
-        now = self._clock.now_ms()
         hold = Hold(
             request_id=request_id,
             app=policy.app,
@@ -79,18 +77,42 @@ class Admission:
             plan=policy.plan_id,
             workload=workload,
             model=model,
-            started_ms=now,
+            started_ms=self._clock.now_ms(),
             estimate=str(amount),
             fixed=str(policy.estimate(policy.fixed(prices), upper_bound)) if policy.allowed else "",
             units=upper_bound,
             on_orphan=policy.on_orphan,
             entries=entries,
         )
+        return await self._open(hold, policy, rules, store_lost=store_lost)
+
+    async def enter(
+        self, request_id: str, policy: Policy, workload: Workload, *, store_lost: bool
+    ) -> Admitted | Denied:
+        """As `Ledger.enter`."""
+        rules, entries = policy.reserve({}, 0, ())
+        hold = Hold(
+            request_id=request_id + ENTRY_SUFFIX,
+            app=policy.app,
+            user=policy.user,
+            key=policy.key,
+            plan=policy.plan_id,
+            workload=workload,
+            model="",
+            started_ms=self._clock.now_ms(),
+            entries=entries,
+            entry=True,
+        )
+        return await self._open(hold, policy, rules, store_lost=store_lost)
+
+    async def _open(self, hold: Hold, policy: Policy, rules: SharedArguments, *, store_lost: bool) -> Admitted | Denied:
+        """Open a hold if all `rules` admit it, by Redis or without. Raises `LedgerUnavailable`."""
+        started = time.monotonic()
         if store_lost:
             lost = StoreUnavailable("Redis did not reply when the credential was looked up")
             return await self._admit_locally(policy, hold, lost, started)
-        latest = now + int(self._deadline * 1000) + LATE_MS if self._clock.known else 0
-        args = (request_id, self._ttl_ms, ENCODER.encode(hold), latest)
+        latest = hold.started_ms + int(self._deadline * 1000) + LATE_MS if self._clock.known else 0
+        args = (hold.request_id, self._ttl_ms, ENCODER.encode(hold), latest)
         try:
             reply = await self._runner.run(Call(ADMIT, (), args, policy.admit_keys, rules), deadline=self._deadline)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,8 @@ class Policy:
         self._default, self._ceiling = plan.holds.default, plan.holds.ceiling
         self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
         self._take(tuple(rules_of(keys, app=app, user=user, key=key, name=name, plan=plan)))
+        self.prepaid_or_capped = any(rule.kind in "dmb" and not rule.shadow for rule in self.rules)
+        """True where money or caps are at stake, so that nothing is admitted on a guess."""
 
     def _take(self, rules: tuple[LimitRule, ...]) -> None:
         self.rules = rules
@@ -47,8 +49,14 @@ class Policy:
 
     def without(self, kind: str) -> Policy:
         """Return this policy less the rules of that kind (as in `Rule.kind`)."""
+        return self._with([rule for rule in self.rules if rule.kind != kind])
+
+    def _with(self, rules: Iterable[LimitRule]) -> Policy:
+        """Return this policy with only these of its rules."""
         found = copy(self)
-        found._take(tuple(rule for rule in self.rules if rule.kind != kind))
+        for derived in ("beside_work", "before_body", "after_body"):
+            found.__dict__.pop(derived, None)
+        found._take(tuple(rules))
         return found
 
     def denied(self, reply: Sequence[Any]) -> Denied:
@@ -62,9 +70,22 @@ class Policy:
         return self.without("c")
 
     @cached_property
-    def prepaid_or_capped(self) -> bool:
-        """True where money or caps are at stake, so that nothing is admitted on a guess."""
-        return any(rule.kind in "dmb" and not rule.shadow for rule in self.rules)
+    def before_body(self) -> Policy:
+        """The policy of a request whose body is not read yet: everything is asked, and only a slot is taken.
+
+        Caps and balances have to have something left, no more: what the request needs of them is not known, and the
+        most that it could need would refuse clients that have enough.
+        """
+        found = self._with([rule for rule in self.rules if rule.kind in "wc" or not rule.shadow])
+        found.allowed = frozenset()
+        found._counts = False
+        found._leases = tuple(entry for entry in found._leases if entry.kind == "c")
+        return found
+
+    @cached_property
+    def after_body(self) -> Policy:
+        """The policy of a request that `before_body` has admitted, once its body is read: caps and balances alone."""
+        return self._with([rule for rule in self.rules if rule.kind not in "wc"])
 
     @property
     def refuses_without_store(self) -> bool:

@@ -86,7 +86,7 @@ class Reaper:
             self._on_lost(f"the expired hold of request {request_id.decode()} cannot be ended: {error}")
             await self._postpone(tag, request_id)
             return False
-        if not hold.part:
+        if not hold.silent:
             self._on_orphan(hold)
         return True
 

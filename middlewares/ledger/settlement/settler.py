@@ -161,8 +161,11 @@ def released(hold: Hold, time_ms: int) -> Settlement:
 
 
 def orphan(hold: Hold, time_ms: int) -> Settlement:
-    """Return the settlement of an expired hold: its owner died, so its plan's policy counts; or its stream ended."""
-    if hold.part:
+    """Return the settlement of an expired hold: its owner died, so its plan's policy counts.
+
+    Of a silent hold there is nothing to count.
+    """
+    if hold.silent:
         return released(hold, time_ms)
     event = orphaned(hold, time_ms)
     amount = hold.fixed or hold.estimate
