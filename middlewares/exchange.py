@@ -215,20 +215,16 @@ class Exchange:
     bytes_in: int = 0
     bytes_out: int = 0
 
-    _ending: Ending | None = None
+    ending: Ending = COMPLETE
+    """How the request ended: complete as long as `end` has not been told otherwise."""
 
     def end(self, outcome: Outcome, code: str = "", status: int = 0) -> None:
         """Record how the request ended. The first caller wins: it was nearest to what happened.
 
         `status` is that of the refusal that ended it, if one did.
         """
-        if self._ending is None:
-            self._ending = Ending(outcome, code, status)
-
-    @property
-    def ending(self) -> Ending:
-        """How the request ended; complete as long as nobody has said otherwise."""
-        return self._ending or COMPLETE
+        if self.ending is COMPLETE:
+            self.ending = Ending(outcome, code, status)
 
 
 class Refusal(Exception):

@@ -83,7 +83,7 @@ class Ledger:
             self._policies[identity] = found
         return found
 
-    async def admit(
+    def admit(
         self,
         request_id: str,
         policy: Policy,
@@ -92,13 +92,13 @@ class Ledger:
         model: str,
         units: Mapping[Unit, int],
         store_lost: bool = False,
-    ) -> Admitted | Denied:
+    ) -> Awaitable[Admitted | Denied]:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
         One round trip, and none where the request has waited for Redis in vain already (`store_lost`). Raises
         `LedgerUnavailable` where Redis did not reply in time and the plan forbids a guess.
         """
-        return await self._admission.admit(
+        return self._admission.admit(
             request_id, policy, workload=workload, model=model, units=units, store_lost=store_lost
         )
 

@@ -85,7 +85,8 @@ def caused_usage(meter: Meter) -> Usage:
 
 def drop_unbelievable(usage: Usage) -> Usage:
     """Return usage without counts that no request can have: a gateway may report any, and counters are finite."""
-    if all(0 <= count <= LARGEST_COUNT for count in usage.units.values()):
+    counts = usage.units.values()
+    if not counts or (min(counts) >= 0 and max(counts) <= LARGEST_COUNT):
         return usage
     units = {unit: count for unit, count in usage.units.items() if 0 <= count <= LARGEST_COUNT}
     provenance = {unit: source for unit, source in usage.provenance.items() if unit in units}

@@ -97,13 +97,13 @@ class Forwarder:
             canceller.over = True
 
     async def _forward(self, exchange: Exchange, connection: ClientConnection, receive: Receive, send: Send) -> None:
-        timeouts = self._timeouts[_workload(exchange)]
+        workload, model = _workload(exchange), exchange.declared.model or ""
+        timeouts = self._timeouts[workload]
         body = await open_body(receive, connection, timeouts.idle) if exchange.has_body else None
 
         def mark_forwarded() -> None:
             exchange.forwarded = True
 
-        workload, model = _workload(exchange), exchange.declared.model or ""
         for url in exchange.gateways:
             state, key = self._fleet.gateways[url], (url, workload, model)
             state.in_flight += 1

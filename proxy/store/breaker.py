@@ -38,7 +38,8 @@ class Breaker:
         self._threshold = threshold
         self._retry_after = retry_after
         self._clock = clock
-        self._failures = 0
+        self.failures = 0
+        """Failures since the node served last; at 0 `succeeded` has nothing to do."""
         self._failed_writes: dict[str, float] = {}
         """When a write failed last, by its name."""
         self._lost = False
@@ -63,14 +64,14 @@ class Breaker:
 
         While the breaker is open, such a reply is to an earlier call; only a probe's closes it.
         """
-        if not self._failures or self.state is BreakerState.OPEN:
+        if not self.failures or self.state is BreakerState.OPEN:
             return
         self.state = BreakerState.CLOSED
         if self._failed_writes and write not in self._failed_writes:
             since = self._clock() - self.LATELY
             if any(failed > since for failed in self._failed_writes.values()):
                 return
-        self._failures = 0
+        self.failures = 0
         self._failed_writes.clear()
         if self._lost:
             self._lost = False
@@ -78,12 +79,12 @@ class Breaker:
 
     def failed(self, cause: str, write: str = "") -> None:
         """Count a call that could not be served, for the reason `cause`; `write` is its name if it writes."""
-        self._failures += 1
+        self.failures += 1
         if write:
             self._failed_writes[write] = self._clock()
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.OPEN
-        elif self.state is BreakerState.CLOSED and self._failures >= self._threshold:
+        elif self.state is BreakerState.CLOSED and self.failures >= self._threshold:
             self.state = BreakerState.OPEN
             self._probe_at = self._clock() + self._retry_after
             if not self._lost:

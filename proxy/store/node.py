@@ -61,7 +61,7 @@ class Node:
 
     def submit(self, call: Call, receiver: Receiver, deadline: float, *, asking: bool = False) -> None:
         """As `Channel.submit`; fails at once while the breaker is open."""
-        if self.breaker.allows():
+        if self.breaker.state is BreakerState.CLOSED or self.breaker.allows():
             self.channel.submit(call, receiver, deadline, self._report, asking=asking)
         else:
             receiver.set_exception(StoreUnavailable(self.breaker.cause))
@@ -71,7 +71,7 @@ class Node:
         if isinstance(error, StoreUnavailable):
             self.breaker.failed(str(error), write)
             self._on_failure()
-        else:
+        elif self.breaker.failures:
             self.breaker.succeeded(write)
 
     async def ping(self, deadline: float) -> None:

@@ -41,6 +41,7 @@ class SingleServer:
     def __init__(self, name: str, locate: Locate, settings: NodeSettings) -> None:
         self._node = Node(name, locate, settings)
         self.nodes = (self._node,)
+        self.submit = self._node.submit
 
     async def open(self) -> None:
         await self._node.open()
@@ -51,9 +52,6 @@ class SingleServer:
 
     async def close(self) -> None:
         await self._node.channel.close()
-
-    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
-        self._node.submit(call, receiver, deadline)
 
 
 class SentinelServers:
@@ -71,6 +69,7 @@ class SentinelServers:
         self._epoch = 0
         """Number of the latest failover that any sentinel has reported."""
         self.nodes = (self._node,)
+        self.submit = self._node.submit
 
     async def open(self) -> None:
         await self._node.open()
@@ -81,9 +80,6 @@ class SentinelServers:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
         await self._node.channel.close()
-
-    def submit(self, call: Call, receiver: Receiver, deadline: float) -> None:
-        self._node.submit(call, receiver, deadline)
 
     async def _locate(self) -> Endpoint:
         """Return the master by those sentinels that know of the latest failover; others may still name the one before.

@@ -18,7 +18,7 @@ from tests.response.server_fixture import responding, serving
 
 PRODUCT = Path(__file__).parents[2]
 OWNERS = {
-    "_ending": {"middlewares/exchange.py"},
+    "ending": {"middlewares/exchange.py"},
     "client_status": {"middlewares/response/client_response.py"},
     "gateway_status": {"proxy/forwarding/forwarder.py"},
 }

@@ -12,7 +12,8 @@ from middlewares.ledger.model import Usage
 
 def bounded(usage: Usage, most: Mapping[Unit, int]) -> Usage:
     """Return usage in which no unit is above `most`, marked for attention if one was. Units that it omits stay."""
-    units = {unit: min(count, most.get(unit, count)) for unit, count in usage.units.items()}
-    if units == usage.units:
-        return usage
-    return structs.replace(usage, units=units, attention=True)
+    for unit, count in usage.units.items():
+        if count > most.get(unit, count):
+            units = {unit: min(count, most.get(unit, count)) for unit, count in usage.units.items()}
+            return structs.replace(usage, units=units, attention=True)
+    return usage
