@@ -1,8 +1,8 @@
-"""Settings of `currency`, `store`, `ledger`, `log` and `drain`."""
+"""Settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from config.base import Model
 
@@ -46,6 +46,18 @@ class LedgerSettings(Model):
         ge=1,
         le=600,
         description="Seconds of settled usage before a failover that are checked, and settled again where lost.",
+    )
+
+
+class ExportSettings(Model):
+    """Credentials of the receivers of `tollgate export` and `tollgate windows`."""
+
+    token: SecretStr | None = Field(
+        None,
+        description="API key of the receiver, sent as `Authorization: Bearer`: of OpenMeter, Lago, Stripe or NaaP.",
+    )
+    postgresql_url: SecretStr | None = Field(
+        None, description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`."
     )
 
 

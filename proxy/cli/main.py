@@ -21,6 +21,7 @@ from proxy.cli.commands.serve import serve
 from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
+from proxy.cli.commands.windows import windows
 from proxy.cli.output import Exit
 
 app = typer.Typer(
@@ -37,6 +38,7 @@ app.command()(check)
 app.command()(usage)
 app.command()(events)
 app.command()(export)
+app.command()(windows)
 app.command()(statements)
 app.command()(verify)
 app.add_typer(apps.app, name="apps")
