@@ -12,11 +12,13 @@ import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
 from proxy.cli.commands import apps, keys, users
+from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.events import events
 from proxy.cli.commands.export import export
+from proxy.cli.commands.restore import restore
 from proxy.cli.commands.serve import serve
 from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
@@ -41,6 +43,8 @@ app.command()(export)
 app.command()(windows)
 app.command()(statements)
 app.command()(verify)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
