@@ -16,8 +16,8 @@ from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreError
 from proxy.server.ledger_metrics import LedgerObserver
-from proxy.server.redis_memory import RedisMemoryWatch
 from proxy.store.configured import open_store, redis_keys
+from proxy.store.memory_watch import RedisMemoryWatch
 from proxy.store.store import Store
 
 ADOPTION_SECONDS = 2.0

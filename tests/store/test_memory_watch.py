@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import StoreSettings
 from proxy.server.ledger_metrics import LedgerObserver
-from proxy.server.redis_memory import RELEASE, MemoryLevel, RedisMemoryWatch, level_of
+from proxy.store.memory_watch import RELEASE, MemoryLevel, RedisMemoryWatch, level_of
 from tests.store.servers import RedisServer, binaries
 
 LIMIT = 64 * 1024 * 1024
