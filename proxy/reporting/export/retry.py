@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from redis.exceptions import RedisClusterException, RedisError
 
+from middlewares.store import StoreError
 from proxy.reporting.export.sinks import TryLater
 
 T = TypeVar("T")
 
-STORE_TROUBLE = (RedisError, RedisClusterException, OSError)
+STORE_TROUBLE = (RedisError, RedisClusterException, OSError, StoreError)
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
