@@ -1,8 +1,8 @@
-"""Settings of `currency`, `store`, `ledger`, `log` and `drain`."""
+"""Settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from config.base import Model
 
@@ -28,6 +28,18 @@ class StoreSettings(Model):
     control_timeout_seconds: float = Field(
         2, gt=0.05, le=60, description="Longest time in seconds of a command off the request path."
     )
+    memory_high_ratio: float = Field(
+        0.75, gt=0, lt=1, description="Used part of the memory of Redis at which a warning is logged."
+    )
+    memory_critical_ratio: float = Field(
+        0.9, gt=0, le=1, description="Used part of the memory of Redis at which an error is logged."
+    )
+    embedded_memory_bytes: int | None = Field(
+        None,
+        ge=16 * 1024 * 1024,
+        description="Most memory of the embedded Redis, which refuses writes past it. None: three quarters of the "
+        "machine's or the container's.",
+    )
     hash_tags: int = Field(
         16, ge=1, le=1_024, description="Number of Redis hash tags the apps are spread over; fixed once data exists."
     )
@@ -46,6 +58,18 @@ class LedgerSettings(Model):
         ge=1,
         le=600,
         description="Seconds of settled usage before a failover that are checked, and settled again where lost.",
+    )
+
+
+class ExportSettings(Model):
+    """Credentials of the receivers of `tollgate export` and `tollgate windows`."""
+
+    token: SecretStr | None = Field(
+        None,
+        description="API key of the receiver, sent as `Authorization: Bearer`: of OpenMeter, Lago, Stripe or NaaP.",
+    )
+    postgresql_url: SecretStr | None = Field(
+        None, description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`."
     )
 
 

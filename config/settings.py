@@ -24,7 +24,7 @@ from config.live import WebhookSettings
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
-from config.runtime import Currency, Drain, LedgerSettings, Log, StoreSettings
+from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
 from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
+    export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")
     log: Log = Field(Log(), description="What is logged.")
     drain: Drain = Field(Drain(), description="How Tollgate shuts down.")
 

@@ -12,15 +12,18 @@ import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
 from proxy.cli.commands import apps, keys, users
+from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.events import events
 from proxy.cli.commands.export import export
+from proxy.cli.commands.restore import restore
 from proxy.cli.commands.serve import serve
 from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
+from proxy.cli.commands.windows import windows
 from proxy.cli.output import Exit
 
 app = typer.Typer(
@@ -37,8 +40,11 @@ app.command()(check)
 app.command()(usage)
 app.command()(events)
 app.command()(export)
+app.command()(windows)
 app.command()(statements)
 app.command()(verify)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")

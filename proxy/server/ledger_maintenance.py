@@ -1,4 +1,4 @@
-"""The ledger's upkeep, by one process for all workers: reaps orphaned holds, replays journals of dead workers."""
+"""The ledger's upkeep, by one process for all workers: orphaned holds, journals of dead workers, memory of Redis."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreError
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.configured import open_store, redis_keys
+from proxy.store.memory_watch import RedisMemoryWatch
 from proxy.store.store import Store
 
 ADOPTION_SECONDS = 2.0
@@ -33,6 +34,9 @@ class LedgerMaintenance:
         keys = redis_keys(settings)
         self._folder = settings.data_dir / "journal"
         self._settler = Settler(store, keys, RejectedSettlements(self._folder, self._observer).keep)
+        self._memory = RedisMemoryWatch(
+            store.redis, settings.store, self._observer.redis_memory, embedded=settings.redis_url is None
+        )
         self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned, self._observer.lost)
 
     @classmethod
@@ -42,7 +46,8 @@ class LedgerMaintenance:
         async with await open_store(settings) as store:
             maintenance = cls(settings, store)
             await maintenance.adopt()
-            tasks = [asyncio.create_task(maintenance._reaper.run()), asyncio.create_task(maintenance._keep_adopting())]
+            work = (maintenance._reaper.run(), maintenance._keep_adopting(), maintenance._memory.run())
+            tasks = [asyncio.create_task(each) for each in work]
             try:
                 yield maintenance
             finally:

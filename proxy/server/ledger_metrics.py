@@ -31,6 +31,12 @@ class LedgerObserver:
             ("state",),
             registry=registry,
         )
+        self.redis_memory = Gauge(
+            "tollgate_redis_memory_ratio",
+            "Used part of the memory that Redis may take, of its fullest node.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.local = Counter(
             "tollgate_admissions_local", "Requests admitted by a worker's share, without Redis.", registry=registry
         )

@@ -54,11 +54,12 @@ async def check(redis: Redis | RedisCluster, settings: Settings) -> None:
     except msgspec.DecodeError as error:
         problem = Problem("redis_url", f"the key {NAME} in Redis cannot be read: {error}; restore it from a backup")
         raise ConfigError([problem]) from None
-    if problems := list(_differences(written, Fingerprint.of(settings))):
+    if problems := list(differences(written, Fingerprint.of(settings))):
         raise ConfigError(problems)
 
 
-def _differences(written: Fingerprint, configured: Fingerprint) -> Iterator[Problem]:
+def differences(written: Fingerprint, configured: Fingerprint) -> Iterator[Problem]:
+    """Yield a problem for each setting that data was not written with."""
     if written.keys_version != configured.keys_version:
         yield Problem(
             "redis_url",

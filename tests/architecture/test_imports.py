@@ -20,7 +20,7 @@ ROOMS = (
     ("api", "portal", "oidc"),
     ("webhooks", "forwarding"),
     ("identity",),
-    ("reporting", "history"),
+    ("reporting", "history", "backup"),
     ("control",),
     ("upstream", "store", "media_probe"),
     ("network",),

@@ -6,7 +6,9 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.cli.conftest import Done
 
@@ -19,7 +21,9 @@ class Command:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TOLLGATE_")}
         self._environment = {**inherited, "TOLLGATE_REDIS_URL": redis_url}
 
-    async def start(self, *arguments: str, stdout: int = PIPE, **environment: str) -> Process:
+    async def start(
+        self, *arguments: str, stdout: int = PIPE, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> Process:
         """Start the process, which the caller ends; its output goes to `stdout`, a pipe or a file descriptor."""
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "proxy.cli.main", *arguments),
@@ -31,7 +35,7 @@ class Command:
 
     async def __call__(self, *arguments: str, **environment: str) -> Done:
         """Run the command to its end."""
-        process = await self.start(*arguments, stdout=PIPE, **environment)
+        process = await self.start(*arguments, environment=environment)
         try:
             async with asyncio.timeout(60):
                 out, err = await process.communicate()

@@ -57,6 +57,16 @@ NO_AMOUNTS = ("-5", "0", "1.5", "1e18", "0x10", "", " 5", "+5", "\u0665", "1_000
         ("export", "--to", "stdout", "--customers", "list.json"),
         ("export", "--to", "stdout", "--customers", "broken.json"),
         ("export", "--to", "stdout", "--takeover", "0"),
+        ("export", "--to", "http://user:sesame@host/"),
+        ("export", "--to", "http://host/", "--header", "Authorization: Bearer sesame"),
+        ("export", "--to", "http://host/", "--header", "X-API-KEY: sesame"),
+        ("export", "--to", "postgresql"),
+        ("export", "--to", "postgresql://sesame@host/"),
+        ("export", "--to", "stdout", "--value", "sesame"),
+        ("windows", "--to", "http://host/"),
+        ("windows", "--to", "http://u:sesame@host/", "--provider", "p"),
+        ("windows", "--to", "http://host/", "--provider", "sesame!"),
+        ("windows", "--to", "http://host/", "--provider", "p", "--from", "yesterday"),
     ],
 )
 def test_exit_2_and_nothing_done(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

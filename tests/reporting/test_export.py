@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 
 from middlewares.store import StoreError
-from proxy.reporting.export.exporter import GaveUp
 from proxy.reporting.export.formats import FORMATS, FormatName
 from proxy.reporting.export.group import ConsumerGroup, rejected
 from proxy.reporting.export.http import HttpSink, retry_after
+from proxy.reporting.export.retry import GaveUp
 from proxy.reporting.export.sinks import Refused
 from tests.reporting.exporter_run import NAMES, ExporterRun, many
 from tests.reporting.ledger_fixture import RecordedUsage

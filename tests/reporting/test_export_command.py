@@ -109,10 +109,10 @@ async def test_customers_have_their_names_at_the_receiver(
     await usage_records.requests(known, 1)
     await usage_records.requests(other, 1)
     (tmp_path / "customers.json").write_text(json.dumps({known: "cus_1"}))
-    options = ("--format", "stripe", "--meter", "tolls", "--customers", "customers.json")
+    options = ("--format", "lago", "--meter", "tolls", "--customers", "customers.json")
     assert (await tollgate("export", "--to", receiver.url, *options)).code == 0
-    assert {each["payload"]["stripe_customer_id"] for each in receiver.accepted} == {"cus_1", other}
-    assert {each["event_name"] for each in receiver.accepted} == {"tolls"}
+    assert {each["external_subscription_id"] for each in receiver.accepted} == {"cus_1", other}
+    assert {each["code"] for each in receiver.accepted} == {"tolls"}
 
 
 async def test_follow_delivers_what_comes(usage_records: RecordedUsage, tollgate: Command, receiver: Receiver) -> None:

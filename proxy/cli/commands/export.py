@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.loader import load
+from config.workloads import Unit
 from proxy.cli.output import Exit, bad_input, fail
 from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.export.formats import FormatName, ReceiverNames
 from proxy.reporting.export.headers import BadHeader, ReceiverHeaders
-from proxy.reporting.export.target import BadTarget, check, open_sink
+from proxy.reporting.export.target import MOST_AT_ONCE, BadTarget, Target
 
 if TYPE_CHECKING:
     from proxy.reporting.export.exporter import Exporter
 
 _GROUP = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MOST_AT_ONCE = {FormatName.LAGO: 100, FormatName.STRIPE: 100}
+_VALUES = ("amount", *Unit)
 
 
 def export(
     *,
-    to: Annotated[str, typer.Option(metavar="stdout|file:PATH|URL", help="Destination; a URL gets one POST a batch.")],
+    to: Annotated[str, typer.Option(metavar="stdout|file:PATH|postgresql|URL", help="Destination of the events.")],
     form: Annotated[FormatName, typer.Option("--format", help="Format of the events.")] = FormatName.CLOUDEVENTS,
     group: Annotated[str, typer.Option(help="Name of the receiver: each group gets every event once.")] = "export",
     batch: Annotated[int, typer.Option(min=1, max=1_000, help="Most events in one batch.")] = 100,
@@ -39,6 +40,8 @@ def export(
     meter: Annotated[
         str | None, typer.Option(help="Lago's metric code or Stripe's event name.  [default: the workload]")
     ] = None,
+    value: Annotated[str, typer.Option(help="What Stripe's meter adds up: amount, or a unit.")] = "amount",
+    table: Annotated[str, typer.Option(help="Table for --to postgresql, made if missing.")] = "tollgate_events",
     customers: Annotated[
         Path | None, typer.Option(help="JSON file that maps client ids to the receiver's ids of customers.")
     ] = None,
@@ -57,26 +60,37 @@ def export(
     """
     if not _GROUP.fullmatch(group):
         bad_input("--group must have 1 to 64 letters, digits, dots, dashes or underscores")
-    if batch > _MOST_AT_ONCE.get(form, batch):
-        bad_input(f"{form} takes at most {_MOST_AT_ONCE[form]} events at once")
+    if batch > MOST_AT_ONCE.get(form, batch):
+        bad_input(f"{form} takes at most {MOST_AT_ONCE[form]} events at once")
+    if value not in _VALUES:
+        bad_input(f"--value must be one of {', '.join(_VALUES)}")
+    settings = load()
+    token, postgresql_url = settings.export.token, settings.export.postgresql_url
     try:
-        check(to)
-        headers = ReceiverHeaders(header or (), header_file)
+        target = Target(
+            to=to,
+            form=form,
+            names=ReceiverNames(settings.currency.code, meter, customer_names(customers), value),
+            headers=ReceiverHeaders(header or (), header_file, token.get_secret_value() if token else None),
+            timeout=timeout,
+            table=table,
+            postgresql_url=postgresql_url.get_secret_value() if postgresql_url else None,
+        )
+        target.check()
     except (BadTarget, BadHeader) as error:
         bad_input(str(error))
-    settings = load()
-    names = ReceiverNames(settings.currency.code, meter, _customers(customers))
 
     async def work(session: CommandSession) -> Exporter:
-        from proxy.reporting.export.exporter import Exporter, GaveUp  # noqa: PLC0415
+        from proxy.reporting.export.exporter import Exporter  # noqa: PLC0415
         from proxy.reporting.export.group import ConsumerGroup  # noqa: PLC0415
+        from proxy.reporting.export.retry import GaveUp  # noqa: PLC0415
         from proxy.reporting.export.sinks import Refused  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         keys = redis_keys(settings)
         streams = [keys.shared(tag).events for tag in keys.tags]
         try:
-            sink = open_sink(to, form, names, headers, timeout)
+            sink = target.open()
         except Refused as error:
             fail(str(error), Exit.FAILED)
         exporter = Exporter(
@@ -109,7 +123,8 @@ def _summary(exporter: Exporter) -> str:
     return f"{exporter.delivered} events exported, {exporter.set_aside} set aside"
 
 
-def _customers(file: Path | None) -> dict[str, str]:
+def customer_names(file: Path | None) -> dict[str, str]:
+    """Return the receiver's ids of customers by client id, from a JSON file; none without a file."""
     if file is None:
         return {}
     try:

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
 
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from proxy.reporting.export.group import ClaimedEntry, ConsumerGroup
+from proxy.reporting.export.retry import STORE_TROUBLE, Failing, GaveUp, Retry
 from proxy.reporting.export.sinks import Poisoned, Sink, TryLater
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
-T = TypeVar("T")
-
-_STORE_TROUBLE = (RedisError, RedisClusterException, OSError)
-
 POLL_SECONDS = 0.5
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 60.0
+_MOST_FAULTS = 5
+"""Failures of the receiver itself (HTTP 5xx) in a row, after which the events of a batch are tried one by one."""
 
-
-class GaveUp(Exception):
-    """Delivery has failed for too long; events that were not delivered wait for the next run."""
+Delivery = tuple[ClaimedEntry, RecordedEvent]
 
 
 class Exporter:
@@ -51,15 +46,16 @@ class Exporter:
         self._takeover = takeover
         self._patience = patience
         self._report = report
+        self._retrying = Retry(patience, report)
+        self._retry = self._retrying.until_done
         self._claimed: dict[tuple[str, bytes], ClaimedEntry] = {}
         self._next_sweep = 0.0
-        self._stopping = asyncio.Event()
         self.delivered = 0
         self.set_aside = 0
 
     def stop(self) -> None:
         """End the run after the current batch."""
-        self._stopping.set()
+        self._retrying.stopping.set()
 
     async def run(self, *, follow: bool) -> None:
         """Deliver until no event is left, or until `stop`. Raises `Refused` and `GaveUp`.
@@ -71,16 +67,16 @@ class Exporter:
         try:
             await self._deliver_all(follow=follow)
         finally:
-            self._stopping.set()
+            self._retrying.stopping.set()
             await renewal
-            with suppress(*_STORE_TROUBLE):
+            with suppress(*STORE_TROUBLE):
                 await self._group.release(self._claimed.values())
                 await self._group.leave()
 
     async def _deliver_all(self, *, follow: bool) -> None:
         loop = asyncio.get_running_loop()
         idle_since = loop.time()
-        while not self._stopping.is_set():
+        while not self._retrying.stopping.is_set():
             deliveries = await self._retry(self._take)
             if deliveries:
                 await self._deliver(deliveries)
@@ -92,7 +88,7 @@ class Exporter:
                     return
                 if self._patience is not None and loop.time() - idle_since > self._patience:
                     raise GaveUp(f"another exporter of this group still works on {elsewhere} events")
-            await self._pause(POLL_SECONDS)
+            await self._retrying.pause(POLL_SECONDS)
 
     async def _take(self) -> list[ClaimedEntry]:
         """Return the next batch: entries that dead exporters left, then new ones."""
@@ -121,21 +117,70 @@ class Exporter:
         if readable:
             await self._send(readable)
 
-    async def _send(self, events: Sequence[tuple[ClaimedEntry, RecordedEvent]]) -> None:
-        """Deliver the events together, or one by one if the receiver rejects the batch."""
-        deliveries = [delivery for delivery, _ in events]
-        try:
-            await self._retry(lambda: self._sink.send([recorded for _, recorded in events]))
-        except Poisoned as error:
-            if len(events) == 1:
-                await self._set_aside(deliveries[0], str(error))
-                return
-            for each in events:
-                await self._send([each])
-        else:
-            await self._retry(lambda: self._group.acknowledge(deliveries))
-            self._forget(deliveries)
-            self.delivered += len(deliveries)
+    async def _send(self, events: Sequence[Delivery]) -> None:
+        """Deliver the events together, or without those that the receiver rejects."""
+        began = asyncio.get_running_loop().time()
+        batch = [recorded for _, recorded in events]
+        while True:
+            try:
+                await self._retry(partial(self._sink.send, batch), faults=_MOST_FAULTS, since=began)
+            except Poisoned as error:
+                await self._without_poison(events, error)
+            except Failing:
+                if not await self._sift(events):
+                    continue
+            else:
+                await self._acknowledge([delivery for delivery, _ in events])
+            return
+
+    async def _without_poison(self, events: Sequence[Delivery], error: Poisoned) -> None:
+        """Set aside what the receiver names, or the one event that it rejects alone; deliver the rest, in halves."""
+        bad = [each for each in events if each[1].event.id in error.events]
+        if not bad and len(events) > 1:
+            middle = len(events) // 2
+            await self._send(events[:middle])
+            await self._send(events[middle:])
+            return
+        bad = bad or list(events)
+        for delivery, recorded in bad:
+            await self._set_aside(delivery, error.events.get(recorded.event.id, str(error)))
+        if rest := [each for each in events if each not in bad]:
+            await self._send(rest)
+
+    async def _sift(self, events: Sequence[Delivery]) -> bool:
+        """Deliver one by one a batch on which the receiver fails again and again, as it may do because of one event.
+
+        What it fails on while it takes others is set aside. Return False where it takes none: it is the receiver.
+        """
+        failed: list[Delivery] = []
+        taken = False
+        for delivery, recorded in random.sample(events, len(events)):  # bad ones in front must not end every round
+            try:
+                await self._sink.send([recorded])
+            except Poisoned as error:
+                await self._set_aside(delivery, str(error))
+            except TryLater:
+                failed.append((delivery, recorded))
+                if not taken and len(failed) == min(_MOST_FAULTS, len(events)):
+                    return False
+            else:
+                await self._acknowledge([delivery])
+                taken = True
+        for delivery, recorded in failed:
+            try:
+                await self._retry(partial(self._sink.send, [recorded]), faults=_MOST_FAULTS)
+            except Poisoned as error:
+                await self._set_aside(delivery, str(error))
+            except Failing as error:
+                await self._set_aside(delivery, f"the receiver takes other events and fails on this one: {error}")
+            else:
+                await self._acknowledge([delivery])
+        return True
+
+    async def _acknowledge(self, deliveries: Sequence[ClaimedEntry]) -> None:
+        await self._retry(lambda: self._group.acknowledge(deliveries))
+        self._forget(deliveries)
+        self.delivered += len(deliveries)
 
     async def _set_aside(self, delivery: ClaimedEntry, reason: str) -> None:
         await self._retry(lambda: self._group.set_aside(delivery, reason))
@@ -149,38 +194,7 @@ class Exporter:
 
     async def _renew(self) -> None:
         """Renew the claims of this exporter, however long a delivery takes."""
-        while not self._stopping.is_set():
-            await self._pause(self._takeover / 3)
-            with suppress(*_STORE_TROUBLE):
+        while not self._retrying.stopping.is_set():
+            await self._retrying.pause(self._takeover / 3)
+            with suppress(*STORE_TROUBLE):
                 await self._group.renew(list(self._claimed.values()))
-
-    async def _retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Retry until it works, with growing pauses. Raises `GaveUp` when patience or the run ends."""
-        loop = asyncio.get_running_loop()
-        began, wait, reported = loop.time(), _FIRST_WAIT, ""
-        while True:
-            try:
-                result = await attempt()
-            except (TryLater, *_STORE_TROUBLE) as error:
-                trouble = str(error)
-                pause = wait * random.uniform(0.5, 1)  # noqa: S311 - so that exporters do not retry in step
-                if isinstance(error, TryLater) and error.after is not None:
-                    pause = max(pause, error.after)
-            else:
-                if reported:
-                    self._report("works again")
-                return result
-            out_of_patience = self._patience is not None and loop.time() + pause - began > self._patience
-            if out_of_patience or self._stopping.is_set():
-                raise GaveUp(trouble)
-            if trouble != reported:
-                self._report(f"{trouble}; trying again")
-                reported = trouble
-            await self._pause(pause)
-            wait = min(2 * wait, _LONGEST_WAIT)
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, at most until `stop`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -40,6 +40,15 @@ class ReceiverNames:
     customers: Mapping[str, str] = field(default_factory=dict)
     """Customer ids by client id; an app that is not listed is its own customer."""
 
+    value: str = "amount"
+    """What Stripe's meter adds up: `amount`, or the name of a unit."""
+
+    def value_of(self, recorded: RecordedEvent) -> str:
+        """Return the decimal string that the meter adds up."""
+        if self.value == "amount":
+            return recorded.amount
+        return str(next((number for unit, number in recorded.event.units.items() if unit == self.value), 0))
+
     def meter_of(self, recorded: RecordedEvent) -> str:
         return self.meter or recorded.event.workload or recorded.event.type
 
@@ -110,14 +119,14 @@ def _lago(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
 
 
 def _stripe(recorded: RecordedEvent, names: ReceiverNames) -> dict[str, Any]:
-    """Return an event of `POST /v2/billing/meter_event_stream`; `value` is the amount, units have their own names."""
+    """Return a meter event; `value` is what the meter adds up, units have their own names."""
     event = recorded.event
     units = {unit: str(number) for unit, number in event.units.items()}
     return {
         "event_name": names.meter_of(recorded),
         "identifier": event.id,
         "timestamp": iso(event.time),
-        "payload": {"stripe_customer_id": names.customer_of(recorded), "value": recorded.amount, **units},
+        "payload": {"stripe_customer_id": names.customer_of(recorded), "value": names.value_of(recorded), **units},
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -25,11 +26,19 @@ def parse(line: str) -> tuple[str, str]:
 
 
 class ReceiverHeaders:
-    """Headers of the command line and of a file, one a line, which is read each time."""
+    """Headers of the command line and of a file, one a line, which is read each time; and a bearer token."""
 
-    def __init__(self, lines: Iterable[str], file: Path | None) -> None:
-        """Parse the lines and read the file. Raises `BadHeader`."""
+    def __init__(self, lines: Iterable[str], file: Path | None, token: str | None = None) -> None:
+        """Parse the lines and read the file. Raises `BadHeader`, also for credentials among the lines."""
         self._fixed = dict(map(parse, lines))
+        for name in self._fixed:
+            if name.lower() in _CREDENTIALS:
+                raise BadHeader(
+                    f"every user of this machine can see a command line: give {name} in --header-file, or a token in "
+                    "TOLLGATE_EXPORT__TOKEN_FILE"
+                )
+        if token is not None:
+            self._fixed |= dict([parse(f"Authorization: Bearer {token}")])
         self._file = file
         self.read()
 

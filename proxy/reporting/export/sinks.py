@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,15 +16,26 @@ from proxy.reporting.stream import RecordedEvent
 
 
 class TryLater(Exception):
-    """The receiver cannot take events now; `after` is how many seconds it asks to wait."""
+    """The receiver cannot take events now; `after` is how many seconds it asks to wait.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    `fault` is True if it was reached and failed by itself (HTTP 5xx), as it may do on one event alone.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, *, fault: bool = False) -> None:
         super().__init__(reason)
         self.after = after
+        self.fault = fault
 
 
 class Poisoned(Exception):
-    """The receiver will never accept this batch: at least one of its events is invalid there."""
+    """The receiver will never accept this batch: at least one of its events is invalid there.
+
+    `events` has the reason for each event, by its id, that is known to be invalid; empty where the receiver names none.
+    """
+
+    def __init__(self, reason: str, events: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.events = events or {}
 
 
 class Refused(Exception):

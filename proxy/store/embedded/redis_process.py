@@ -20,6 +20,9 @@ from proxy.store.address import Endpoint
 from proxy.store.embedded import socket_path, supervisor
 from proxy.store.embedded.binary import find_server
 
+INTERRUPTED = "restore-interrupted.json"
+"""File in a data directory while a restore replaces what is in it."""
+
 _POLL_SECONDS = 0.02
 _PING_SECONDS = 1.0
 _RELEASE_SECONDS = 10.0
@@ -41,6 +44,8 @@ class EmbeddedRedis:
         Waits `timeout` seconds for it to reply, longer while it is loading its data. Raises `StoreUnavailable`.
         """
         directory = data_dir.resolve() / "redis"
+        if (data_dir / INTERRUPTED).exists():
+            raise StoreUnavailable(f"a restore into {data_dir} was interrupted: run `tollgate restore` again")
         try:
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.mkdir(mode=0o700, exist_ok=True)

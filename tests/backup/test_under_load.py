@@ -1,0 +1,154 @@
+"""A backup taken under load: every event that was acknowledged before is in it, once, wherever it was on its way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from middlewares.ledger.settlement.journal import read
+from proxy.store.configured import redis_keys
+from tests.backup.mover import Mover, moved
+from tests.chaos.load import MixedLoad
+from tests.chaos.test_kill_nine import PLANS, customers_of
+from tests.support.deployment import Deployment, deployed, eventually, wait_until_gone
+
+CONFIG: dict[str, Any] = {
+    "workers": 2,
+    "hold_ttl": 2,
+    "plans": PLANS,
+    "store": {"deadline_seconds": 0.1},
+    "log": {"requests": False},
+}
+
+
+def journaled(deployment: Deployment) -> set[str]:
+    """Return the ids of settlements in the journals."""
+    found: set[str] = set()
+    for path in deployment.journals():
+        records, _ = read(path.read_bytes())
+        found |= {each.settlement.hold.request_id for each in records if each.settlement and each.settlement.forwarded}
+    return found
+
+
+def redis_of(deployment: Deployment) -> psutil.Process:
+    [server] = [each for each in deployment.processes() if "redis-server" in each.name()]
+    return server
+
+
+async def acknowledged(deployment: Deployment) -> set[str]:
+    """Return the ids of all events that are kept anywhere, read along the way that they move."""
+    in_journals = journaled(deployment)
+    in_redis = {event["id"] for event in await deployment.events()}
+    return in_journals | in_redis | set(moved(deployment.settings.data_dir))
+
+
+async def fill_journals(deployment: Deployment) -> int:
+    """Freeze Redis until usage is kept in the journals; return how many records."""
+    redis = redis_of(deployment)
+    redis.suspend()
+    try:
+        await eventually(lambda: len(journaled(deployment)) >= 5)
+        return len(journaled(deployment))
+    finally:
+        redis.resume()
+
+
+@asynccontextmanager
+async def restored(folder: Path, original: Deployment, backup: Path) -> AsyncIterator[Deployment]:
+    """Run Tollgate on a restored backup, until every hold and journal of it is settled."""
+    os.mkdir(folder)
+    deployment = Deployment(folder, original.gateway, CONFIG, {})
+    code, out, err = await deployment.cli("restore", str(backup), "--json")
+    assert code == 0, err
+    before = tree(deployment.settings.data_dir)
+    code, out, err = await deployment.cli("restore", str(backup), "--json")
+    assert (code, '"changed": false' in out) == (0, True), out + err
+    assert tree(deployment.settings.data_dir) == before, "a second restore changed something"
+    try:
+        await deployment.start()
+        await eventually(lambda: holds(deployment))
+        yield deployment
+        await deployment.stop()
+    finally:
+        deployment.kill()
+        await wait_until_gone(deployment.processes)
+
+
+async def holds(deployment: Deployment) -> bool:
+    """Return True if no hold is left, and no journal of a dead worker."""
+    keys = redis_keys(deployment.settings)
+    async with deployment.store() as store:
+        left = [await store.redis.zcard(keys.shared(tag).holds) for tag in keys.tags]
+    return not any(left) and all(path.stat().st_size == 0 for path in deployment.journals())
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Return a hash of each file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+async def requests_counted(deployment: Deployment) -> int:
+    """Return the requests in all running totals."""
+    counted = 0
+    async with deployment.store() as store:
+        async for name in store.redis.scan_iter(match="tollgate:*usage:*"):
+            fields: Any = await store.redis.hgetall(name)
+            counted += sum(int(number) for field, number in fields.items() if field.endswith(b"|requests"))
+    return counted
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("with_history", [False, True], ids=["redis", "history"])
+async def test_every_event_acknowledged_before_is_there_once(tmp_path: Path, with_history: bool) -> None:
+    rng = random.Random(7)
+    sizes = []
+    async with deployed(tmp_path, CONFIG) as deployment:
+        load = MixedLoad(deployment, await customers_of(deployment), rng)
+        mover = Mover(deployment)
+        backups: list[tuple[Path, set[str]]] = []
+        for number in range(3):
+            async with load.running(), mover.running() if with_history else nullcontext():
+                await load.served(60)
+                sizes.append(await fill_journals(deployment))
+                backups.append(await taken(deployment, tmp_path / f"backup{number}"))
+        assert bool(mover.trimmed) is with_history
+        for number, (backup, before) in enumerate(backups):
+            async with restored(tmp_path / f"restored{number}", deployment, backup) as other:
+                if with_history:
+                    assert moved(other.settings.data_dir), "nothing had moved to the history"
+                events = Counter(event["id"] for event in await other.events())
+                assert not {name: count for name, count in events.items() if count > 1}
+                history = moved(other.settings.data_dir)
+                there = events.keys() | history.keys()
+                assert not before - there, "acknowledged before the backup, and not in it"
+                usage = {name for name in there if not name.endswith("-adjustment") and not name.startswith("credit-")}
+                assert await requests_counted(other) == len(usage)
+                if with_history:
+                    await Mover(other).once()
+                    assert moved(other.settings.data_dir).keys() == there
+                else:
+                    code, out, err = await other.cli("verify")
+                    assert code == 0, out + err
+                print(f"{len(before)} acknowledged before, {len(there)} there, {len(history)} of them in the history")
+    print(f"records in journals before each backup: {sizes}")
+
+
+async def taken(deployment: Deployment, folder: Path) -> tuple[Path, set[str]]:
+    """Take a backup; return it, and what was acknowledged before."""
+    before = await acknowledged(deployment)
+    code, out, err = await deployment.cli("backup", str(folder), "--json")
+    assert code == 0, out + err
+    return folder, before
