@@ -162,12 +162,19 @@ _NO_OBJECT = Completion(0, "", "", None, False)
 
 
 class ChatStream:
-    """The event stream of one chat, as far as it was fed."""
+    """The event stream of one chat, as far as it was fed.
 
-    __slots__ = ("_events", "count", "done", "failed", "finish_reason", "texts")
+    A meter feeds it, and the response stage, which sees each chunk right after it, takes what that brought.
+    """
+
+    __slots__ = ("_ended", "_events", "_latest", "_rest", "count", "done", "failed", "finish_reason", "texts")
 
     def __init__(self) -> None:
         self._events = EventReader()
+        self._latest: list[tuple[Part, StreamEvent]] = []
+        """What the last chunk brought, until it is taken."""
+        self._ended = False
+        self._rest: tuple[Part, StreamEvent] | None = None
         self.finish_reason = ""
         """Empty: the stream is not finished."""
         self.done = False
@@ -184,12 +191,21 @@ class ChatStream:
 
     def feed(self, chunk: bytes) -> list[tuple[Part, StreamEvent]]:
         """Return the events that this chunk completes, and what each is."""
-        return [(self._part(event), event) for event in self._events.feed(chunk)]
+        self._latest = latest = [(self._part(event), event) for event in self._events.feed(chunk)]
+        return latest
+
+    def take(self) -> list[tuple[Part, StreamEvent]]:
+        """Take what the last chunk brought; nothing the second time."""
+        latest, self._latest = self._latest, []
+        return latest
 
     def end(self) -> tuple[Part, StreamEvent] | None:
         """Return the event that has not ended, once nothing more comes; None if there is none."""
-        event = self._events.rest()
-        return (self._part(event, cut=True), event) if event else None
+        if not self._ended:
+            self._ended = True
+            event = self._events.rest()
+            self._rest = (self._part(event, cut=True), event) if event else None
+        return self._rest
 
     def ended(self) -> ChatStream:
         """Return the stream as it stands if nothing more comes."""

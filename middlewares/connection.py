@@ -23,6 +23,10 @@ class ClientConnection(Protocol):
         """Take what has arrived of the request body and was not read; empty after that."""
         ...
 
+    def whole_body(self) -> bytes | None:
+        """Take what has arrived of the request body and was not read; None until its end, or once the client left."""
+        ...
+
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         """Call `callback` once, should the client go away before its response is complete."""
         ...

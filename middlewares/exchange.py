@@ -18,6 +18,7 @@ from config.workloads import Unit, Workload
 from middlewares.routing.route import Route
 
 if TYPE_CHECKING:
+    from middlewares.chat_stream import ChatStream
     from middlewares.ledger.admission.policy import Policy
     from middlewares.ledger.model import Hold, LimitState
 
@@ -206,6 +207,8 @@ class Exchange:
     """Seconds from the request sent to the head of the gateway's response."""
 
     # usage_tracker and response
+    chat: ChatStream | None = None
+    """The event stream with which the gateway responds to a chat, as its meter reads it."""
     undecodable_image: Callable[[], bool] = nothing_undecodable
     """Returns True if an image has passed whose own header cannot be read."""
     client_status: int = 0

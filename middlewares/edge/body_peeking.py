@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from starlette.types import Message, Receive
@@ -22,8 +22,7 @@ from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
 
 
-@dataclass(frozen=True, slots=True)
-class BodySource:
+class BodySource(NamedTuple):
     """Where the body of one request comes from, and who counts it while it is kept in memory."""
 
     receive: Receive
@@ -31,6 +30,10 @@ class BodySource:
     buffers: BodyBuffers
     small: bool
     """True: it costs no more than a head does, so that it is neither counted nor checked before it is parsed."""
+
+    def arrived(self) -> bytes | None:
+        """Take a small body that is all here, without a wait; None for any other."""
+        return self.connection.whole_body() if self.small else None
 
 
 class ReplayableBody:
@@ -100,7 +103,11 @@ class JsonBody(ReplayableBody):
         the client stops sending; 413 over the limits; 429 or 503 where too much is in memory already.
         """
         if self._declared is None:
-            declared, body = await self._parser.parse(await self._read(), self._parse)
+            arrived = self._source.arrived()
+            if arrived is None:
+                declared, body = await self._parser.parse(await self._read(), self._parse)
+            else:
+                declared, body = self._parse(arrived)
             self._declared = declared
             self._replay = {"type": "http.request", "body": body, "more_body": False}
             self._exchange.content_length = len(body)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Principal, Refusal
@@ -41,11 +39,13 @@ class RateLimitMiddleware:
             await self._admit(exchange, principal, route, policy)
             await self.app(scope, receive, send)
             return
-        entry = await self._decide(
-            exchange,
-            self.ledger.enter(exchange.request_id, policy, route.workload, store_lost=exchange.store_lost),
-            close=True,
-        )
+        try:
+            decided = await self.ledger.enter(
+                exchange.request_id, policy, route.workload, store_lost=exchange.store_lost
+            )
+        except LedgerUnavailable:
+            raise store_unavailable(close=True) from None
+        entry = _admitted(exchange, decided, close=True)  # a refusal ends the connection: nobody reads the body
         try:
             exchange.store_lost |= entry.hold.local
             exchange.limit_states = entry.limit_states
@@ -60,17 +60,18 @@ class RateLimitMiddleware:
         model = declared.model or ""
         if principal.models is not None and (model or route.begins_work):
             _check_model(principal.models, model)
-        admitted = await self._decide(
-            exchange,
-            self.ledger.admit(
+        try:
+            decided = await self.ledger.admit(
                 exchange.request_id,
                 policy,
                 workload=route.workload,
                 model=model,
                 units=declared.units,
                 store_lost=exchange.store_lost,
-            ),
-        )
+            )
+        except LedgerUnavailable:
+            raise store_unavailable() from None
+        admitted = _admitted(exchange, decided)
         exchange.hold = admitted.hold
         states = admitted.limit_states
         if exchange.limit_states:  # of the entry; caps and balance stand differently now
@@ -78,18 +79,13 @@ class RateLimitMiddleware:
             states = (*(state for state in exchange.limit_states if state.policy not in known), *states)
         exchange.limit_states = states
 
-    async def _decide(
-        self, exchange: Exchange, decision: Awaitable[Admitted | Denied], *, close: bool = False
-    ) -> Admitted:
-        """Return the admission. Raises `Refusal`, which with `close` ends the connection: nobody reads the body."""
-        try:
-            decided = await decision
-        except LedgerUnavailable:
-            raise store_unavailable(close=close) from None
-        if isinstance(decided, Denied):
-            exchange.limit_states = (decided.limit_state,)
-            raise limit_refusal(decided, close=close)
-        return decided
+
+def _admitted(exchange: Exchange, decided: Admitted | Denied, *, close: bool = False) -> Admitted:
+    """Return the admission. Raises `Refusal` for a denial, which with `close` ends the connection."""
+    if isinstance(decided, Denied):
+        exchange.limit_states = (decided.limit_state,)
+        raise limit_refusal(decided, close=close)
+    return decided
 
 
 def _check_model(allowed: frozenset[str], model: str) -> None:

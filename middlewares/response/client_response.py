@@ -43,6 +43,7 @@ class ClientResponse:
             return ChatResponse(
                 self.send,
                 openai=speaks_openai(route),
+                stream=self.exchange.chat,
                 include_usage=self.exchange.include_usage,
                 on_failure=partial(self.exchange.end, Outcome.UPSTREAM_ERROR, "gateway_failed", 502),
             )

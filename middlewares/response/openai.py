@@ -63,11 +63,16 @@ class ChatResponse:
         send: Callable[[Message], Awaitable[None]],
         *,
         openai: bool,
+        stream: ChatStream | None = None,
         include_usage: bool = False,
         on_failure: Callable[[], None] = _nothing_more,
     ) -> None:
-        """`on_failure` is called before the refusal of a JSON response that has no choice is raised."""
+        """`stream` is fed with each chunk by somebody else, right before this sees it; None: nobody reads it yet.
+
+        `on_failure` is called before the refusal of a JSON response that has no choice is raised.
+        """
         self._send = send
+        self._stream = stream
         self._on_failure = on_failure
         self._openai = openai
         self._include_usage = include_usage
@@ -88,7 +93,10 @@ class ChatResponse:
         media_type = dict(head["headers"]).get(b"content-type", b"").lower()
         default = b"application/json" if head["status"] == 200 else b""
         if head["status"] == 200 and media_type.startswith(b"text/event-stream"):
-            writer = _OpenAiWriter(include_usage=self._include_usage) if self._openai else _GatewayWriter()
+            stream = self._stream
+            writer = (
+                _OpenAiWriter(stream, include_usage=self._include_usage) if self._openai else _GatewayWriter(stream)
+            )
             self._rewrite = writer.feed
         elif self._openai and (media_type or default).startswith(b"application/json"):
             finish = partial(_openai_document, status=head["status"], on_failure=self._on_failure)
@@ -119,11 +127,22 @@ async def _openai_document(body: bytes, *, status: int, on_failure: Callable[[],
     return _ENCODER.encode(members | {"error": known | ({"message": error} if named is None else named)})
 
 
-class _GatewayWriter:
+class _StreamWriter:
+    """Writes what the events of a stream say."""
+
+    def __init__(self, stream: ChatStream | None) -> None:
+        self._stream = ChatStream() if stream is None else stream
+        self._fed = stream is not None
+
+    def _events(self, chunk: bytes) -> list[tuple[Part, StreamEvent]]:
+        return self._stream.take() if self._fed else self._stream.feed(chunk)
+
+
+class _GatewayWriter(_StreamWriter):
     """Passes an event stream on byte for byte, until it fails."""
 
-    def __init__(self) -> None:
-        self._stream = ChatStream()
+    def __init__(self, stream: ChatStream | None) -> None:
+        super().__init__(stream)
         self._failed = False
         """True once the client was told of a failure."""
 
@@ -131,7 +150,7 @@ class _GatewayWriter:
         """Return what the client is sent of a chunk; `last`: nothing more comes."""
         if self._failed:
             return b""
-        events = self._stream.feed(chunk)
+        events = self._events(chunk)
         rest = self._stream.end() if last else None
         text = bytearray()
         for part, event in [*events, rest] if rest else events:
@@ -142,11 +161,11 @@ class _GatewayWriter:
         return bytes(text)
 
 
-class _OpenAiWriter:
+class _OpenAiWriter(_StreamWriter):
     """Writes the events of a stream anew, and ends it with `DONE`, `TRUNCATED` or an error."""
 
-    def __init__(self, *, include_usage: bool) -> None:
-        self._stream = ChatStream()
+    def __init__(self, stream: ChatStream | None, *, include_usage: bool) -> None:
+        super().__init__(stream)
         self._include_usage = include_usage
         self._members: _Members = {}
         """Those of the last chunk, as every chunk of a stream has them."""
@@ -154,7 +173,7 @@ class _OpenAiWriter:
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
         """Return what the client is sent of a chunk; `last`: nothing more comes."""
-        text = b"".join(self._written(part, event) for part, event in self._stream.feed(chunk))
+        text = b"".join(self._written(part, event) for part, event in self._events(chunk))
         if not last or self._ended:
             return text
         rest = self._stream.end()

@@ -55,13 +55,10 @@ class HttpConnection(BoundedProtocol):
     _lingering: LingeringClose | None = None
     """Not None: the last response was sent, and the client reads it while what it still sends is discarded."""
 
-    # What the stages call
+    # What the stages call; `middlewares.connection` says what each does
 
     def on_disconnect(self, callback: Callable[[], None]) -> None:
-        """Call `callback` once when the client is gone before its response is complete; at once if it already is.
-
-        One callback per request: another call replaces it, the end of the response forgets it.
-        """
+        """Call `callback` as declared; at once if the client is gone. It takes the place of an earlier one."""
         if self._lost:
             callback()
         else:
@@ -75,6 +72,9 @@ class HttpConnection(BoundedProtocol):
     def body_received(self) -> bool:
         """Return True if the body of the current request has arrived to its end."""
         return self._current is not None and not self._current.more_body
+
+    def whole_body(self) -> bytes | None:
+        return None if self._current is None else self._current.take_whole_body()
 
     def unread_body(self) -> bytes:
         """Take what has arrived of that body and was not read, also when its client has left since."""

@@ -113,6 +113,13 @@ class RequestResponseCycle:
         self._parts, self.unread = [], 0
         return body
 
+    def take_whole_body(self) -> bytes | None:
+        """Take the same in place of a `receive` that would return at once with the end of the body; else None."""
+        if self.more_body or self.disconnected:
+            return None
+        self._pending = False
+        return self.take_body()
+
     def _wake(self) -> None:
         self._pending = True
         reader = self._reader

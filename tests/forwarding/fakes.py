@@ -45,6 +45,9 @@ class FakeConnection:
     def unread_body(self) -> bytes:
         return b""
 
+    def whole_body(self) -> bytes | None:
+        return None
+
     def on_disconnect(self, callback: Callable[[], None]) -> None:
         self.callbacks.append(callback)
 

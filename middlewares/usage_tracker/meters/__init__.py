@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from config.plans import Plan
 from middlewares.exchange import Exchange
@@ -59,7 +60,7 @@ _METERS: dict[Measure, MeterFactory] = {
     Measure.AUDIO: lambda exchange, media: AudioMeter(
         exchange.headers, _plan(exchange).unreadable.audio_bytes_per_second, media
     ),
-    Measure.TOKENS: lambda exchange, media: LlmMeter(exchange.declared),
+    Measure.TOKENS: lambda exchange, media: LlmMeter(exchange.declared, partial(setattr, exchange, "chat")),
     Measure.CHARACTERS: lambda exchange, media: SpeechMeter(exchange.declared),
     Measure.RENDITIONS: lambda exchange, media: TranscodingMeter(
         _plan(exchange).transcoding, _plan(exchange).unreadable.video_bytes_per_second, exchange.headers, media

@@ -17,6 +17,7 @@ No report counts beyond what was requested: output above `max_tokens`, or input 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from config.workloads import Unit
@@ -41,10 +42,12 @@ class _Reader(Protocol):
 class LlmMeter(WithoutMedia):
     """Counts input and output tokens of one chat completion."""
 
-    __slots__ = ("_declared", "_reader")
+    __slots__ = ("_declared", "_reader", "_share")
 
-    def __init__(self, declared: Declaration) -> None:
+    def __init__(self, declared: Declaration, share: Callable[[ChatStream], None] = lambda stream: None) -> None:
+        """`share` is called with the reader of an event stream, for others who want to know what is in it."""
         self._declared = declared
+        self._share = share
         self._reader: _Reader | None = None
 
     def request_body(self, chunk: bytes) -> None:
@@ -56,7 +59,12 @@ class LlmMeter(WithoutMedia):
             return
         body = KeptResponse(headers)
         streams = header(headers, b"content-type").startswith(b"text/event-stream")
-        self._reader = _Stream() if streams and body.readable else _Document(body, self._declared)
+        if streams and body.readable:
+            stream = ChatStream()
+            self._share(stream)
+            self._reader = _Stream(stream)
+        else:
+            self._reader = _Document(body, self._declared)
 
     def response_body(self, chunk: bytes) -> None:
         if self._reader is not None:
@@ -101,8 +109,8 @@ class _Stream:
 
     __slots__ = ("_stream",)
 
-    def __init__(self) -> None:
-        self._stream = ChatStream()
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
 
     def feed(self, chunk: bytes) -> None:
         self._stream.feed(chunk)
