@@ -178,6 +178,8 @@ class Exchange:
     declared: Declaration = NOTHING_DECLARED
     policy: Policy | None = None
     """The compiled rules and prices of the principal."""
+    entry: Hold | None = None
+    """The place among the concurrent requests that it took before its body was read, where that is a large one."""
     hold: Hold | None = None
     limit_states: tuple[LimitState, ...] = ()
     """Limits that apply to this request, after it was admitted; of a refused one, the limit that refused it."""

@@ -56,6 +56,11 @@ def is_plain(message: Message) -> bool:
     return all(name != b"content-encoding" or value == b"identity" for name, value in message["headers"])
 
 
+def without_length(message: Message) -> Message:
+    """Return a head for a body whose length is not known yet, because it is rewritten as it passes."""
+    return {**message, "headers": [header for header in message["headers"] if header[0] != b"content-length"]}
+
+
 def _with_length(headers: Headers, length: int) -> Headers:
     others = [header for header in headers if header[0] != b"content-length"]
     return [*others, (b"content-length", b"%d" % length)]

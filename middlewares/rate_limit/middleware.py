@@ -46,6 +46,7 @@ class RateLimitMiddleware:
         except LedgerUnavailable:
             raise store_unavailable(close=True) from None
         entry = _admitted(exchange, decided, close=True)  # a refusal ends the connection: nobody reads the body
+        exchange.entry = entry.hold
         try:
             exchange.store_lost |= entry.hold.local
             exchange.limit_states = entry.limit_states

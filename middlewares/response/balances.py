@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.types import Message
 
-from middlewares.whole_response import is_plain
+from middlewares.whole_response import is_plain, without_length
 
 LONGEST_BALANCE = 256
 """Bytes; a longer line is none. The orchestrator writes a number of wei."""
@@ -58,6 +58,8 @@ class BalanceFilter:
         if message["type"] == "http.response.start":
             media_type = dict(message["headers"]).get(b"content-type", b"").lower()
             self._reads = media_type.startswith(b"text/event-stream") and is_plain(message)
+            if self._reads:
+                message = without_length(message)
         elif self._reads and message["type"] == "http.response.body":
             body = self._filtered(message.get("body", b""), last=not message.get("more_body", False))
             message = {**message, "body": body}

@@ -19,7 +19,7 @@ from middlewares.chat_stream import ChatStream, Count, Part, read_completion
 from middlewares.event_stream import StreamEvent
 from middlewares.exchange import Refusal
 from middlewares.json_codec import decode
-from middlewares.whole_response import is_plain, when_whole
+from middlewares.whole_response import is_plain, when_whole, without_length
 
 DONE = b"data: [DONE]\n\n"
 TRUNCATED = (
@@ -81,15 +81,16 @@ class ChatResponse:
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on head and body of a gateway's response in the dialect of the client."""
         if message["type"] == "http.response.start":
-            self._begin(message)
+            message = self._begin(message)
         elif message["type"] == "http.response.body" and self._rewrite is not None:
             body = self._rewrite(message.get("body", b""), not message.get("more_body", False))
             message = {**message, "body": body}
         return self._send(message)
 
-    def _begin(self, head: Message) -> None:
+    def _begin(self, head: Message) -> Message:
+        """Choose how the body is rewritten; return the head that the client is sent."""
         if not is_plain(head):
-            return
+            return head
         media_type = dict(head["headers"]).get(b"content-type", b"").lower()
         default = b"application/json" if head["status"] == 200 else b""
         if head["status"] == 200 and media_type.startswith(b"text/event-stream"):
@@ -98,9 +99,11 @@ class ChatResponse:
                 _OpenAiWriter(stream, include_usage=self._include_usage) if self._openai else _GatewayWriter(stream)
             )
             self._rewrite = writer.feed
-        elif self._openai and (media_type or default).startswith(b"application/json"):
+            return without_length(head)
+        if self._openai and (media_type or default).startswith(b"application/json"):
             finish = partial(_openai_document, status=head["status"], on_failure=self._on_failure)
             self._send = when_whole(self._send, _always, finish)  # without this object: what refers to itself stays
+        return head
 
 
 def _always(_: Message) -> bool:

@@ -36,8 +36,9 @@ class UsageTrackerMiddleware:
             await self.app(scope, streams.receive, streams.send)
             await asyncio.sleep(0)  # the end of the response leaves first
             if media is not None and media.measuring:
-                if exchange.hold is not None:
-                    self.ledger.release_leases(exchange.hold)  # its client may ask for more before it is measured
+                for hold in (exchange.entry, exchange.hold):
+                    if hold is not None:
+                        self.ledger.release_leases(hold)  # its client may ask for more before it is measured
                 await media.measured()
         finally:
             settle(self.ledger, exchange, meter, time.monotonic())

@@ -209,7 +209,8 @@ async def test_9_clients_words_are_not_what_they_pay_by(
     await client.put("/live/cam/0.ts", content=segment("ts", "25").data, headers=forged)
     await client.post("/llm", json={**CHAT, "model": "mock/tokens=2", "max_tokens": 500})
     await client.post("/live/video-to-video/cam/whip", content=OFFER, headers=SDP)
-    push, chat, whip = await two_tiers.deployment.settled(3, customer.app)
+    events = {event["workload"]: event for event in await two_tiers.deployment.settled(3, customer.app)}
+    push, chat, whip = events["transcoding"], events["llm"], events["live-video-to-video"]
     assert (push["units"]["milliseconds"], push["provenance"]["milliseconds"]) == (2 * 1_000, "measured")
     assert (chat["units"]["output_tokens"], chat["provenance"]["output_tokens"]) == (2, "upstream")
     assert (whip["status"], whip["amount"], whip["units"]) == (201, "0", {})

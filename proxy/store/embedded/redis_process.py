@@ -44,9 +44,9 @@ class EmbeddedRedis:
         Waits `timeout` seconds for it to reply, longer while it is loading its data. Raises `StoreUnavailable`.
         """
         directory = data_dir.resolve() / "redis"
-        if (data_dir / INTERRUPTED).exists():
-            raise StoreUnavailable(f"a restore into {data_dir} was interrupted: run `tollgate restore` again")
         try:
+            if (data_dir / INTERRUPTED).exists():
+                raise StoreUnavailable(f"a restore into {data_dir} was interrupted: run `tollgate restore` again")
             data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory.mkdir(mode=0o700, exist_ok=True)
             share = _share(directory, timeout)
