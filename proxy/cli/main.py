@@ -17,6 +17,7 @@ from proxy.cli.commands.credits import app as credits_app
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.events import events
 from proxy.cli.commands.export import export
+from proxy.cli.commands.history import app as history_app
 from proxy.cli.commands.serve import serve
 from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
@@ -43,6 +44,7 @@ app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(credits_app, name="credits")
+app.add_typer(history_app, name="history")
 
 
 def _print_version(wanted: bool) -> None:

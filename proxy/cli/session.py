@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from config.loader import load
+from config.loader import ConfigError, Problem, load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.store import StoreError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.users import Users
+    from proxy.history.store import History
     from proxy.store.store import Store
 
 Result = TypeVar("Result")
@@ -31,13 +32,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class CommandSession:
-    """An open store, and the services for the records in it."""
+    """An open store, the services for the records in it, and the history behind it."""
 
     settings: Settings
     store: Store
     apps: Apps
     keys: ApiKeys
     users: Users
+    history: History
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:
@@ -67,7 +69,38 @@ async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Se
     pepper = pepper_of(settings.auth)
     async with await open_store(settings) as store:
         redis = store.redis
-        return await work(CommandSession(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))
+        async with opened_history(settings) as history:
+            records = Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)
+            return await work(CommandSession(settings, store, *records, history))
+
+
+def run_history(work: Callable[[History], Awaitable[Result]], settings: Settings | None = None) -> Result:
+    """Do work on the history alone. End the command as `run` does."""
+
+    async def opened() -> Result:
+        async with opened_history(settings or load()) as history:
+            return await work(history)
+
+    try:
+        return asyncio.run(opened())
+    except StoreError as error:
+        fail(str(error), Exit.NO_STORE)
+
+
+@asynccontextmanager
+async def opened_history(settings: Settings) -> AsyncIterator[History]:
+    """Yield the history of these settings, which connects at its first use. Raises `ConfigError`."""
+    from proxy.history.engine import BadAddress  # noqa: PLC0415
+    from proxy.history.store import History  # noqa: PLC0415
+
+    try:
+        history = History.of(settings)
+    except BadAddress as error:
+        raise ConfigError([Problem("history_url", str(error))]) from None
+    try:
+        yield history
+    finally:
+        await history.close()
 
 
 @contextmanager
