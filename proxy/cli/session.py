@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.users import Users
+    from proxy.history.reader import LedgerSources
     from proxy.history.store import History
     from proxy.store.store import Store
 
@@ -40,6 +41,14 @@ class CommandSession:
     keys: ApiKeys
     users: Users
     history: History
+
+    @property
+    def sources(self) -> LedgerSources:
+        """Return where events and totals are read from."""
+        from proxy.history.reader import LedgerSources  # noqa: PLC0415
+        from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+        return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:

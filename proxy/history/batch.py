@@ -15,6 +15,7 @@ import msgspec
 
 from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.settlement.settle_call import requests_of
+from proxy.history.total import Total
 
 Fields = Mapping[bytes, bytes]
 """Fields of one entry of a usage stream."""
@@ -78,9 +79,6 @@ class _Event(msgspec.Struct, gc=False):
 
 _DECODE = msgspec.json.Decoder(_Event).decode
 
-TotalOf = tuple[str, date, str, str, str, str, str]
-"""App, day, user, key, workload, model and what of a running total."""
-
 
 @dataclass(slots=True)
 class Movement:
@@ -92,12 +90,24 @@ class Movement:
 
 
 @dataclass(slots=True)
-class Additions:
-    """Rows and sums of a batch."""
+class Sums:
+    """What events add to running totals and wallets."""
 
-    rows: list[Row] = field(default_factory=list)
-    totals: defaultdict[TotalOf, int] = field(default_factory=lambda: defaultdict(int))
+    totals: defaultdict[Total, int] = field(default_factory=lambda: defaultdict(int))
     wallets: defaultdict[tuple[str, str, date], Movement] = field(default_factory=lambda: defaultdict(Movement))
+    """By app, user (empty: the app's own) and day."""
+
+    def add(self, each: ReadEntry) -> None:
+        """Add one event; what is no event adds nothing."""
+        event = each.event
+        if event is None:
+            return
+        amount, day = int(each.fields[b"amount"]), day_of(event.time)
+        if wallet := each.fields.get(b"wallet", b""):
+            owner = event.user or "" if wallet == b"user" else ""
+            _move(self.wallets[event.app, owner, day], amount, credit=event.type == "credit")
+        if event.type != "credit":
+            _count(self.totals, event, day, amount)
 
 
 @dataclass(slots=True)
@@ -126,23 +136,9 @@ def read(tag: int, entries: Iterable[tuple[bytes, Fields]]) -> list[ReadEntry]:
     return found
 
 
-def additions(tag: int, entries: Iterable[ReadEntry]) -> Additions:
-    """Return what these entries add; each id must be there once."""
-    found = Additions()
-    for each in entries:
-        event, fields = each.event, each.fields
-        if event is None:
-            found.rows.append(_unreadable(tag, each))
-            continue
-        found.rows.append(_row(tag, each, event, fields[b"amount"]))
-        amount = int(fields[b"amount"])
-        day = day_of(event.time)
-        if wallet := fields.get(b"wallet", b""):
-            owner = event.user or "" if wallet == b"user" else ""
-            _move(found.wallets[event.app, owner, day], amount, credit=event.type == "credit")
-        if event.type != "credit":
-            _count(found.totals, event, day, amount)
-    return found
+def row_of(tag: int, each: ReadEntry) -> Row:
+    """Return the row of an entry."""
+    return _unreadable(tag, each) if each.event is None else _row(tag, each, each.event)
 
 
 @lru_cache(maxsize=4096)
@@ -160,15 +156,15 @@ def start_of(day: date) -> int:
     return (day - _EPOCH).days * DAY_MS
 
 
-def _count(totals: defaultdict[TotalOf, int], event: _Event, day: date, amount: int) -> None:
+def _count(totals: defaultdict[Total, int], event: _Event, day: date, amount: int) -> None:
     """Count an event in the running totals as `lua/settle.lua` does: requests and units also where they are 0."""
     head = event.app, day, event.user or "", event.key or "", event.workload or "", event.model
-    totals[*head, "requests"] += requests_of(event.part, adjustment=event.type == "adjustment")
+    totals[Total(*head, "requests")] += requests_of(event.part, adjustment=event.type == "adjustment")
     for unit, number in event.units.items():
         if unit != "requests":
-            totals[*head, unit] += number
+            totals[Total(*head, unit)] += number
     if amount:
-        totals[*head, "amount"] += amount
+        totals[Total(*head, "amount")] += amount
 
 
 def _move(movement: Movement, amount: int, *, credit: bool) -> None:
@@ -180,7 +176,7 @@ def _move(movement: Movement, amount: int, *, credit: bool) -> None:
         movement.debited -= amount
 
 
-def _row(tag: int, each: ReadEntry, event: _Event, amount: bytes) -> Row:
+def _row(tag: int, each: ReadEntry, event: _Event) -> Row:
     fields, entry = each.fields, each.entry
     gross, wallet, packed = None, "", None
     if len(fields) > 2:
@@ -201,7 +197,7 @@ def _row(tag: int, each: ReadEntry, event: _Event, amount: bytes) -> Row:
         event.model,
         event.type,
         event.outcome,
-        amount.decode(),
+        fields[b"amount"].decode(),
         gross,
         wallet,
         fields[b"event"].decode(),

@@ -60,6 +60,11 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(**{_WRITES: True})
 
 
+def reading(engine: Engine) -> Engine:
+    """Return the engine for transactions that read: each sees one moment of the database."""
+    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
+
+
 def reason(error: SQLAlchemyError | OSError) -> str:
     """Return why the database failed, in one line without statements, parameters or addresses."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
@@ -77,6 +82,7 @@ def _sqlite(url: URL) -> Engine:
 
 def _private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
     """Create the file for this user alone, before SQLite would with the process's own mask."""
+    Path(arguments[0]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
-from proxy.history.batch import Entry, Movement, TotalOf, unpacked
-from proxy.history.tables import CURSORS, EVENTS, REDIS_DAYS, TOTALS, WALLETS
+from proxy.history.batch import Entry, Movement, unpacked
+from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
+from proxy.history.total import Total
 
 PAGE = 1_000
 """Rows read at a time, which bounds the memory of a reader."""
@@ -73,6 +74,11 @@ def cursors(connection: Connection) -> dict[int, Cursor]:
     return {row.tag: _cursor(row) for row in connection.execute(select(CURSORS))}
 
 
+def identity(connection: Connection) -> str:
+    """Return what this history is called in the Redis that it belongs to."""
+    return str(connection.execute(select(IDENTITY.c.id)).scalar_one())
+
+
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
     """Return those of the ids whose events are in the history, with a `seq` of at most `up_to`."""
     found: set[str] = set()
@@ -85,18 +91,18 @@ def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = No
 
 
 def of_app(
-    connection: Connection, app: str, times: tuple[int, int], after: tuple[int, int], up_to: int
+    connection: Connection, app: str, times: tuple[int, int], after: tuple[int, int], seqs: tuple[int, int]
 ) -> list[ArchivedEntry]:
     """Return the next page of an app's events, by time and then `seq`.
 
     `times` are the first Unix millisecond and the first that is not wanted any more; `after` is time and `seq` of the
-    last event of the page before; `up_to` is the largest `seq`.
+    last event of the page before; `seqs` are the largest `seq` that is not wanted yet and the largest that is.
     """
     time, seq = after
     beyond = or_(EVENTS.c.time > time, and_(EVENTS.c.time == time, EVENTS.c.seq > seq))
-    wanted = (EVENTS.c.app == app, EVENTS.c.time >= max(times[0], time), EVENTS.c.time < times[1], beyond)
-    query = select(*_ENTRY).where(*wanted, EVENTS.c.seq <= up_to).order_by(EVENTS.c.time, EVENTS.c.seq)
-    return _entries(connection, query)
+    wanted = (EVENTS.c.app == app, EVENTS.c.time >= time, EVENTS.c.time < times[1], beyond)
+    query = select(*_ENTRY).where(*wanted, EVENTS.c.seq > seqs[0], EVENTS.c.seq <= seqs[1])
+    return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
 
 
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:
@@ -105,15 +111,15 @@ def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int =
     return _entries(connection, select(*_ENTRY).where(*wanted).order_by(EVENTS.c.seq), page)
 
 
-def totals(connection: Connection, app: str, first: date, last: date) -> list[tuple[TotalOf, int]]:
+def totals(connection: Connection, app: str, first: date, last: date) -> list[tuple[Total, int]]:
     """Return an app's running totals of archived events over these days, both included."""
     wanted = (TOTALS.c.app == app, TOTALS.c.day >= first, TOTALS.c.day <= last)
     return [_total(row) for row in connection.execute(select(TOTALS).where(*wanted).order_by(TOTALS.c.day))]
 
 
-def all_totals(connection: Connection, app: str, last: date) -> list[tuple[TotalOf, int]]:
-    """Return an app's running totals of archived events up to this day."""
-    return totals(connection, app, date.min, last)
+def closed_day(connection: Connection, tag: int) -> date | None:
+    """Return the last day of a hash tag whose running totals stand in the history alone."""
+    return connection.execute(select(CURSORS.c.closed).where(CURSORS.c.tag == tag)).scalar()
 
 
 def apps(connection: Connection) -> list[str]:
@@ -183,5 +189,5 @@ def _cursor(row: Row[Any]) -> Cursor:
     )
 
 
-def _total(row: Row[Any]) -> tuple[TotalOf, int]:
-    return (row.app, row.day, row.user_id, row.key_id, row.workload, row.model, row.what), row.number
+def _total(row: Row[Any]) -> tuple[Total, int]:
+    return Total(row.app, row.day, row.user_id, row.key_id, row.workload, row.model, row.what), row.number

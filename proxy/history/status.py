@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from middlewares.ledger.redis_keys import RedisKeys
-from proxy.control.records import Client
 from proxy.history import queries
 from proxy.history.archive.groups import groups
 from proxy.history.batch import START
-from proxy.history.store import History
+from proxy.history.reader import LedgerSources
 
 COUNTED = 100_000
 """Most waiting entries of a stream that are counted one by one."""
 
 
-async def streams(client: Client, keys: RedisKeys, history: History) -> list[dict[str, Any]]:
+async def streams(sources: LedgerSources) -> list[dict[str, Any]]:
     """Return the state of each stream that has or had entries: counts of them, and times in Unix milliseconds."""
-    reader: Any = client
-    cursors = await history.read(queries.cursors)
+    reader: Any = sources.client
+    keys = sources.keys
+    cursors = await sources.history.read(queries.cursors)
     found = []
     for number, tag in enumerate(keys.tags):
         stream, cursor = keys.shared(tag).events, cursors.get(number)
@@ -37,7 +36,7 @@ async def streams(client: Client, keys: RedisKeys, history: History) -> list[dic
                 "closed_to": cursor.closed.isoformat() if cursor and cursor.closed else None,
                 "groups": [
                     {"name": each.name, "waiting": len(await reader.xrange(stream, str(each.needs), count=COUNTED))}
-                    for each in await groups(client, stream)
+                    for each in await groups(sources.client, stream)
                 ],
             }
         )

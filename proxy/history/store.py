@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from middlewares.store import StoreUnavailable
 from proxy.history import schema
-from proxy.history.engine import connect, parse, reason, writing
+from proxy.history.engine import connect, parse, reading, reason, writing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class History:
     """One database. Every call raises `HistoryUnavailable` where it fails; then nothing of it has happened."""
 
     def __init__(self, engine: Engine) -> None:
-        self._reads = engine
+        self._reads = reading(engine)
         self._writes = writing(engine)
         self._checked = False
 

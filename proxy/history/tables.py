@@ -50,6 +50,9 @@ class Exact(TypeDecorator[int]):
 
 METADATA = MetaData()
 
+IDENTITY = Table("tollgate_identity", METADATA, Column("id", Text, primary_key=True))
+"""One row: what this history is called in the Redis that it belongs to."""
+
 EVENTS = Table(
     "tollgate_events",
     METADATA,

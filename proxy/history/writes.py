@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.history.batch import START, Additions, Entry, Fields, Movement, ReadEntry, TotalOf, additions, read
+from proxy.history.batch import START, Entry, Fields, Movement, ReadEntry, Sums, read, row_of
 from proxy.history.bulk import insert_events
 from proxy.history.queries import Cursor, cursor, known_ids
 from proxy.history.tables import CURSORS, EVENTS, REDIS_DAYS, TOTALS, WALLETS
+from proxy.history.total import Total
 
 _TOTAL_KEY = ("app", "day", "user_id", "key_id", "workload", "model", "what")
 _SUMS = ("granted", "debited", "spent")
@@ -60,7 +61,7 @@ def archive(connection: Connection, tag: int, token: int, server: str, raw: Sequ
     for known in known_ids(connection, list(fresh)):
         del fresh[known]
     if fresh:
-        _add(connection, tag, additions(tag, fresh.values()))
+        _add(connection, tag, list(fresh.values()))
     last = entries[-1].entry
     newest = select(func.coalesce(func.max(EVENTS.c.seq), 0)).where(EVENTS.c.tag == tag).scalar_subquery()
     changed = {"server": server, "entry_ms": last.ms, "entry_seq": last.seq, "seq": newest}
@@ -88,9 +89,10 @@ def announce_trim(connection: Connection, tag: int, token: int, entry: Entry) ->
     return found
 
 
-def close_days(connection: Connection, tag: int, token: int, day: date) -> Cursor:
-    """Let running totals up to this day stand in the history alone."""
+def close_days(connection: Connection, tag: int, token: int, day: date, surplus: dict[Total, int]) -> Cursor:
+    """Let running totals up to this day stand in the history alone, with what no event accounts for."""
     found = _locked(connection, tag, token)
+    add_totals(connection, surplus)
     if found.closed is None or day > found.closed:
         connection.execute(update(CURSORS).where(CURSORS.c.tag == tag).values(closed=day))
         return found.replace(closed=day)
@@ -117,8 +119,11 @@ def _existing(connection: Connection, tag: int) -> Cursor:
     return found
 
 
-def _add(connection: Connection, tag: int, found: Additions) -> None:
-    insert_events(connection, found.rows)
+def _add(connection: Connection, tag: int, entries: Sequence[ReadEntry]) -> None:
+    insert_events(connection, [row_of(tag, each) for each in entries])
+    found = Sums()
+    for each in entries:
+        found.add(each)
     days = {(app, day) for app, day, *_ in found.totals}
     if days:
         rows = [{"tag": tag, "app": app, "day": day} for app, day in days]
@@ -127,7 +132,7 @@ def _add(connection: Connection, tag: int, found: Additions) -> None:
     add_wallets(connection, found.wallets)
 
 
-def add_totals(connection: Connection, totals: dict[TotalOf, int]) -> None:
+def add_totals(connection: Connection, totals: dict[Total, int]) -> None:
     """Add to running totals."""
     rows = [dict(zip((*_TOTAL_KEY, "number"), (*key, number), strict=True)) for key, number in totals.items()]
     if rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from typing import Any
 
@@ -15,7 +14,10 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import ENCODER, Event
 from proxy.history import queries
 from proxy.history.archive.archiver import Archiver
+from proxy.history.batch import Sums, read
+from proxy.history.reader import LedgerSources
 from proxy.history.store import History
+from proxy.history.total import compact
 
 TAGS = 4
 NOW = HistorySettings(keep_in_redis_seconds=0)
@@ -70,7 +72,6 @@ class Archive:
         self.keys = keys
         self.history = history
         self.reports = Reports()
-        self._numbers = itertools.count()
 
     def archiver(self, settings: HistorySettings = NOW) -> Archiver:
         """Return another archiver, as a process that has just started has one."""
@@ -83,11 +84,34 @@ class Archive:
         await archiver.release()
         return done
 
-    async def add(self, event: Event, amount: int = 0, *, entry: str = "*", **fields: str) -> bytes:
-        """Write an event to its stream as the ledger does, and count it in the running totals; return its entry."""
-        values: Any = {"event": ENCODER.encode(event), "amount": str(amount), **fields}
-        added: bytes = await self.client.xadd(self.stream(event.app), values, id=entry)
+    async def add(self, event: Event, amount: int = 0, *, wallet: str = "", gross: str = "", **fields: str) -> bytes:
+        """Write an event as the ledger does: into its stream, its day's totals and its wallet; return its entry."""
+        values: Any = {b"event": ENCODER.encode(event), b"amount": str(amount).encode(), **fields}
+        if wallet:
+            values[b"wallet"] = wallet.encode()
+        if gross:
+            values[b"gross"] = gross.encode()
+        await self._count(event, amount, values, wallet)
+        added: bytes = await self.client.xadd(self.stream(event.app), values)
         return added
+
+    async def _count(self, event: Event, amount: int, values: dict[bytes, bytes], wallet: str) -> None:
+        [each] = read(0, [(b"1-0", values)])
+        sums = Sums()
+        sums.add(each)
+        for total, number in sums.totals.items():
+            await self._increase(self.keys.usage(total.app, compact(total.day)), total.field, number)
+        if wallet in ("app", "user"):
+            key = self.keys.wallet(event.app, event.user if wallet == "user" else None)
+            await self._increase(key, "granted" if event.type == "credit" else "spent", amount)
+
+    async def _increase(self, key: str, field: str, number: int) -> None:
+        await self.client.hset(key, field, str(int(await self.client.hget(key, field) or 0) + number))
+
+    @property
+    def sources(self) -> LedgerSources:
+        """Return where events and totals are read from."""
+        return LedgerSources(self.client, self.keys, self.history)
 
     def stream(self, app: str) -> str:
         """Return the stream of an app."""

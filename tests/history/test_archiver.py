@@ -20,8 +20,7 @@ async def test_events_are_archived_as_they_were_and_trimmed(archive: Archive) ->
             f"app_{number % 7}", user=f"ü|{number % 3}", model="=a|b%\\u0000\n", time=1_790_000_000_000 + number
         )
         amount, wallet = HUGE * (-1) ** number, ("", "app", "user")[number % 3]
-        fields = {**({"wallet": wallet} if wallet else {}), **({"gross": "12"} if number % 2 else {})}
-        entry = await archive.add(each, amount, **fields)
+        entry = await archive.add(each, amount, wallet=wallet, gross="12" if number % 2 else "")
         written[each.id] = (entry, await archive.client.xrange(archive.stream(each.app), entry, entry))
 
     assert await archive.advance()
@@ -49,8 +48,7 @@ async def test_what_is_no_event_is_kept_whole_and_blocks_nothing(archive: Archiv
     ]
     for fields in garbage:
         await archive.client.xadd(stream, fields)
-    odd = event(), {"wallet": "house", "more": "1"}
-    await archive.add(odd[0], 5, **odd[1])
+    await archive.add(event(), 5, wallet="house", more="1")
     assert await archive.advance()
     [cursor] = [each for each in (await archive.history.read(queries.cursors)).values() if each.seq]
     kept = await archive.history.read(queries.of_tag, cursor.tag, 0, cursor.seq)

@@ -36,6 +36,6 @@ def clocked(store: Store) -> Clocked:
 
 
 @pytest.fixture
-def ledger_view(store: Store, clocked: Clocked) -> LedgerView:
+def ledger_view(store: Store, clocked: Clocked, tmp_path: Path) -> LedgerView:
     """What the ledger says, and whether it adds up."""
-    return LedgerView(store, clocked, RedisKeys(4, cluster=False))
+    return LedgerView(store, clocked, RedisKeys(4, cluster=False), tmp_path)

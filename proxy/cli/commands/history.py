@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from config.loader import load
 from proxy.cli.output import Json, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run, run_history
 
@@ -29,17 +28,29 @@ def upgrade(as_json: Json = False) -> None:
 
 
 @app.command()
+def adopt(as_json: Json = False) -> None:
+    """Make this the history of this Redis, in place of one that is lost."""
+
+    async def work(session: CommandSession) -> str:
+        from proxy.history.belonging import adopt as make_own  # noqa: PLC0415
+        from proxy.history.queries import identity  # noqa: PLC0415
+
+        await make_own(session.store.redis, session.history)
+        return await session.history.read(identity)
+
+    print_one({"history": run(work)}, as_json=as_json)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show how far each stream is archived and trimmed, and what holds it up."""
-    settings = load()
 
     async def work(session: CommandSession) -> list[dict[str, Any]]:
         from proxy.history.status import streams  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
-        return await streams(session.store.redis, redis_keys(settings), session.history)
+        return await streams(session.sources)
 
-    found = run(work, settings)
+    found = run(work)
     if as_json:
         print_json({"streams": found})
         return

@@ -7,15 +7,17 @@ makes a new hash, with nothing else in it; it is deleted as soon as the event is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, timedelta
+from importlib.resources import files
 from typing import Any
 
-from middlewares.ledger.settlement.settle_call import totals_of
 from proxy.history import queries, writes
 from proxy.history.archive.context import TagContext
-from proxy.history.batch import TotalOf, day_of
-from proxy.history.queries import Cursor
+from proxy.history.batch import Sums, day_of, read
+from proxy.history.queries import PAGE, Cursor
+from proxy.history.total import Total, compact, parse_field
+
+_DAY = (files("proxy.history") / "lua" / "day.lua").read_text()
 
 
 class DayCloser:
@@ -25,48 +27,54 @@ class DayCloser:
         self._client: Any = context.client
         self._keys = context.keys
         self._number = context.number
+        self._stream = context.stream
         self._history = context.history
         self._kept = timedelta(days=context.settings.keep_totals_days)
         self._observer = context.observer
-        self._differing: set[tuple[str, date]] = set()
 
     async def close(self, cursor: Cursor, now_ms: int) -> Cursor:
         """Close the days that are old enough, of a stream that was just archived to its end; return the cursor."""
         last = day_of(now_ms) - self._kept
         left = await self._history.read(queries.redis_days, self._number, last)
-        left = [each for each in left if each not in self._differing]
         if not left:
             return cursor
-        fresh = [each for each in left if cursor.closed is None or each[1] > cursor.closed]
-        for app, day in fresh:
-            if await self._differs(app, day):
-                self._differing.add((app, day))
-                self._observer.totals_differ(app, day.isoformat())
         if cursor.closed is None or last > cursor.closed:
-            cursor = await self._history.write(writes.close_days, self._number, cursor.token, last)
-        gone = [each for each in left if each not in self._differing]
-        for app, day in gone:
+            surplus: dict[Total, int] = {}
+            for app, day in left:
+                if cursor.closed is None or day > cursor.closed:
+                    more = await self._surplus(app, day, cursor)
+                    if more is None:
+                        return cursor  # too much has come in the meantime
+                    surplus |= more
+            cursor = await self._history.write(writes.close_days, self._number, cursor.token, last, surplus)
+            for app, day in sorted({(total.app, total.day) for total in surplus}):
+                self._observer.totals_differ(app, day.isoformat())
+        for app, day in left:
             await self._client.unlink(self._keys.usage(app, compact(day)))
-        await self._history.write(writes.forget_redis_days, self._number, gone)
+        await self._history.write(writes.forget_redis_days, self._number, left)
         return cursor
 
-    async def _differs(self, app: str, day: date) -> bool:
-        """Return True if Redis has more of a day than the history: its events were removed by somebody."""
-        read: Mapping[bytes, bytes] = await self._client.hgetall(self._keys.usage(app, compact(day)))
-        if not read:
-            return False
-        archived = await self._history.read(queries.totals, app, day, day)
-        return {name.decode(): int(number) for name, number in read.items() if int(number)} != {
-            field_of(key): number for key, number in archived if number
+    async def _surplus(self, app: str, day: date, cursor: Cursor) -> dict[Total, int] | None:
+        """Return what Redis has counted for a day beyond all events: those of a stream that somebody trimmed by hand.
+
+        It goes into the history, so that nothing is lost; `verify` finds it there as it found it in Redis. None: it
+        cannot be said, as more than `PAGE` events are not archived yet.
+        """
+        key = self._keys.usage(app, compact(day))
+        flat, entries = await self._client.eval(_DAY, 2, key, self._stream, cursor.entry.next, PAGE)
+        if not flat:
+            return {}
+        if len(entries) == PAGE:
+            return None
+        counted = Sums()
+        late = [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in entries]
+        for each in read(self._number, late):
+            counted.add(each)
+        expected = counted.totals
+        for total, number in await self._history.read(queries.totals, app, day, day):
+            expected[total] += number
+        found = {
+            parse_field(app, day, name.decode()): int(number)
+            for name, number in zip(flat[::2], flat[1::2], strict=True)
         }
-
-
-def compact(day: date) -> str:
-    """Return the day as in the keys of the ledger, `20261121`."""
-    return day.isoformat().replace("-", "")
-
-
-def field_of(total: TotalOf) -> str:
-    """Return the field that holds a running total in the ledger's hash of the day."""
-    _, _, user, key, workload, model, what = total
-    return totals_of(user, key, workload, model) + what
+        return {total: number - expected[total] for total, number in found.items() if number != expected[total]}

@@ -23,7 +23,7 @@ LEASE_SECONDS = 10.0
 TRIM_STEP = 10_000
 """Most entries trimmed by one command, so that no other command waits for long."""
 
-_LUA = files(__package__) / "lua"
+_LUA = files("proxy.history") / "lua"
 _LOOK = (_LUA / "look.lua").read_text()
 _TRIM = (_LUA / "trim.lua").read_text()
 _RELEASE = (_LUA / "release.lua").read_text()

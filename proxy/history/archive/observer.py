@@ -41,7 +41,7 @@ class HistoryObserver(Protocol):
         ...
 
     def totals_differ(self, app: str, day: str) -> None:
-        """Running totals in Redis are not those of the archived events; they stay where they are."""
+        """Running totals of a day in Redis were not those of its events; the history has taken them as they were."""
         ...
 
     def lag(self, seconds: float, pinned_seconds: float) -> None:

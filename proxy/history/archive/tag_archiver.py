@@ -12,6 +12,7 @@ from proxy.history.archive.days import DayCloser
 from proxy.history.archive.lease import ArchiverLeases, Look
 from proxy.history.archive.trimmer import Trimmer
 from proxy.history.batch import START, Entry, Fields
+from proxy.history.belonging import claim
 from proxy.history.queries import Cursor
 
 StreamEntry = tuple[bytes, Fields]
@@ -83,6 +84,7 @@ class TagArchiver:
     async def _begin(self, look: Look) -> Cursor:
         cursor = self.cursor
         if cursor is None:
+            await claim(self._client, self._history)
             cursor = await self._history.write(writes.take_over, self._number)
         if cursor.server != look.server or look.last < cursor.entry:
             if cursor.entry > START:

@@ -1,7 +1,7 @@
 """The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
 
-Run by the supervisor as `python -m proxy.server.background.archiver`. Its standard input is a lifeline: when it ends, the
-supervisor is gone, and the archiver stops as on SIGTERM.
+Run by the supervisor as `python -m proxy.server.background.archiver`. Its standard input is a lifeline: when it ends,
+the supervisor is gone, and the archiver stops as on SIGTERM.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ after another. Its unique indexes must hold the time, so that the archiver alone
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,8 @@ _HYPERTABLE = (
 
 def upgrade() -> None:
     """Create everything."""
+    identity = op.create_table("tollgate_identity", sa.Column("id", sa.Text(), primary_key=True))
+    op.bulk_insert(identity, [{"id": uuid.uuid4().hex}])
     sqlite = op.get_bind().dialect.name == "sqlite"
     hypertable = not sqlite and _timescale()
     big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
