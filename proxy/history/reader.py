@@ -157,8 +157,14 @@ class LedgerEntries:
         return cursor.entry if cursor.server == self._server else START
 
     async def _current_server(self) -> str:
-        found: bytes = await self._client.eval(_SERVER, 1, self.stream)
-        return found.decode()
+        return await current_server(self._client, self.stream)
+
+
+async def current_server(client: Client, stream: str) -> str:
+    """Return the run id of the Redis server that has this stream."""
+    reader: Any = client
+    found: bytes = await reader.eval(_SERVER, 1, stream)
+    return found.decode()
 
 
 def _nothing(number: int) -> Cursor:

@@ -134,6 +134,7 @@ EXPORT_GROUPS = Table(
     Column("name", Text, primary_key=True),
     Column("tag", SmallInteger, primary_key=True),
     Column("seq", BigInteger, nullable=False, doc="Everything up to here was delivered."),
+    Column("until", BigInteger, nullable=False, doc="Up to here it is delivered from the history, then from Redis."),
     Column("entry_ms", BigInteger, nullable=False),
     Column("entry_seq", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False, doc="When it was last seen to move, Redis time."),

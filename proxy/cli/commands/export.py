@@ -71,16 +71,13 @@ def export(
         from proxy.reporting.export.exporter import Exporter, GaveUp  # noqa: PLC0415
         from proxy.reporting.export.group import ConsumerGroup  # noqa: PLC0415
         from proxy.reporting.export.sinks import Refused  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
-        keys = redis_keys(settings)
-        streams = [keys.shared(tag).events for tag in keys.tags]
         try:
             sink = open_sink(to, form, names, headers, timeout)
         except Refused as error:
             fail(str(error), Exit.FAILED)
         exporter = Exporter(
-            ConsumerGroup(session.store.redis, streams, group, takeover),
+            ConsumerGroup(session.sources, group, takeover),
             sink,
             batch=batch,
             takeover=takeover,

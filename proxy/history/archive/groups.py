@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import ResponseError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.control.records import Client
@@ -31,8 +31,13 @@ class GroupPosition:
     """How far a group has come, as the history knows it."""
 
     seq: int
+    """Everything up to here was delivered."""
     entry: Entry
+    """What it needed of the stream when it was last looked at."""
     changed_ms: int
+    """When it was last seen to move, Redis time in Unix milliseconds."""
+    until: int
+    """Up to here it is delivered from the history."""
 
 
 async def groups(client: Client, stream: str) -> list[Group]:
@@ -66,7 +71,9 @@ def expired(group: Group, known: GroupPosition | None, now_ms: int, expiry_ms: i
 def positions(connection: Connection, tag: int) -> dict[str, GroupPosition]:
     """Return the known positions of the groups of a hash tag, by name."""
     rows = connection.execute(select(EXPORT_GROUPS).where(EXPORT_GROUPS.c.tag == tag))
-    return {row.name: GroupPosition(row.seq, Entry(row.entry_ms, row.entry_seq), row.changed_ms) for row in rows}
+    return {
+        row.name: GroupPosition(row.seq, Entry(row.entry_ms, row.entry_seq), row.changed_ms, row.until) for row in rows
+    }
 
 
 def record(connection: Connection, tag: int, found: list[Group], now_ms: int) -> dict[str, GroupPosition]:
@@ -76,17 +83,33 @@ def record(connection: Connection, tag: int, found: list[Group], now_ms: int) ->
         before = known.get(group.name)
         if before is not None and before.entry == group.needs:
             continue
-        done = Entry(group.needs.ms, group.needs.seq - 1)
-        seq = seq_at(connection, tag, done, after=before.seq if before else 0)
-        known[group.name] = GroupPosition(seq, group.needs, now_ms)
+        if before is not None and before.seq < before.until:
+            known[group.name] = replace(before, entry=group.needs, changed_ms=now_ms)
+        else:
+            done = Entry(group.needs.ms, group.needs.seq - 1)
+            seq = seq_at(connection, tag, done, after=before.seq if before else 0)
+            known[group.name] = GroupPosition(seq, group.needs, now_ms, seq)
         place(connection, group.name, tag, known[group.name])
     return known
+
+
+def begin(connection: Connection, name: str, tag: int, position: GroupPosition) -> None:
+    """Record that a group begins in Redis: what the history has up to `until` it gets from there, if it has not yet."""
+    before = positions(connection, tag).get(name)
+    place(connection, name, tag, replace(position, seq=min(before.seq, position.until) if before else 0))
+
+
+def advance(connection: Connection, name: str, tag: int, seq: int) -> None:
+    """Record that a group has everything of the history up to `seq`."""
+    row = (EXPORT_GROUPS.c.name == name) & (EXPORT_GROUPS.c.tag == tag)
+    connection.execute(update(EXPORT_GROUPS).where(row, EXPORT_GROUPS.c.seq < seq).values(seq=seq))
 
 
 def place(connection: Connection, name: str, tag: int, position: GroupPosition) -> None:
     """Record the position of one group."""
     values = {
         "seq": position.seq,
+        "until": position.until,
         "entry_ms": position.entry.ms,
         "entry_seq": position.entry.seq,
         "changed_ms": position.changed_ms,

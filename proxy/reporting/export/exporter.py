@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
+from middlewares.store import StoreError
 from proxy.reporting.export.group import ClaimedEntry, ConsumerGroup
 from proxy.reporting.export.sinks import Poisoned, Sink, TryLater
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
 T = TypeVar("T")
 
-_STORE_TROUBLE = (RedisError, RedisClusterException, OSError)
+_STORE_TROUBLE = (RedisError, RedisClusterException, OSError, StoreError)
 
 POLL_SECONDS = 0.5
 _FIRST_WAIT = 0.5

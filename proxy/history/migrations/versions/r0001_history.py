@@ -112,7 +112,10 @@ def _positions() -> None:
         "tollgate_export_groups",
         sa.Column("name", sa.Text(), primary_key=True),
         sa.Column("tag", sa.SmallInteger(), primary_key=True, autoincrement=False),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("seq", "entry_ms", "entry_seq", "changed_ms")),
+        *(
+            sa.Column(name, sa.BigInteger(), nullable=False)
+            for name in ("seq", "until", "entry_ms", "entry_seq", "changed_ms")
+        ),
     )
 
 
