@@ -1,4 +1,4 @@
-"""Export groups hold up trimming while somebody reads them; late ones begin in the history, and none misses anything."""
+"""Export groups hold up trimming while somebody reads them; late ones begin in the history, and none misses a thing."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Archiver:
             TagContext(number=number, client=client, keys=keys, history=history, settings=settings, observer=observer)
             for number in range(len(keys.tags))
         ]
-        self._tags = [TagArchiver(context, self._leases) for context in contexts]
+        self.tags = [TagArchiver(context, self._leases) for context in contexts]
         self._available = True
         self._progress = 0.0
         self._stopping = asyncio.Event()
@@ -76,7 +76,7 @@ class Archiver:
 
     async def advance(self) -> bool:
         """Archive what all streams hold now; return False if the history or Redis was not available."""
-        for tag in self._tags:
+        for tag in self.tags:
             if self._stopping.is_set():
                 return True
             try:
@@ -97,9 +97,9 @@ class Archiver:
     async def lag(self) -> tuple[float, float]:
         """Return the age in seconds of the oldest event not archived, and of the oldest that only a group keeps."""
         now_ms = await self._now_ms()
-        oldest = [await self._oldest(tag) for tag in self._tags]
+        oldest = [await self._oldest(tag) for tag in self.tags]
         waiting = [now_ms - entry.ms for entry in oldest if entry is not None]
-        return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self._tags) / 1_000
+        return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
 
     async def _oldest(self, tag: TagArchiver) -> Entry | None:
         """Return the first entry after the cursor; without a cursor, the first of the stream."""
