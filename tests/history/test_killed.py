@@ -14,7 +14,7 @@ import pytest
 
 from config.plans import Plan
 from config.workloads import Unit
-from middlewares.ledger.model import Admitted
+from middlewares.ledger.model import Admitted, LedgerUnavailable
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import StoreError
 from proxy.history import queries
@@ -59,7 +59,7 @@ class Campaign:
         """Run requests through admission and settlement, whether Redis is there or not."""
         for number in range(count):
             policy = worker.policy(f"app_{number % 6}", PLAN, user=f"u{number % 3}")
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError, LedgerUnavailable):
                 request = f"{len(self.settled):08}-{random.getrandbits(32):08x}"
                 admitted = await worker.ledger.admit(request, policy, workload=WORKLOAD, model=MODEL, units={})
                 if isinstance(admitted, Admitted):

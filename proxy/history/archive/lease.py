@@ -72,7 +72,8 @@ class ArchiverLeases:
 
         Redis trims whole nodes, so that up to a hundred entries before `keep` stay.
         """
-        return int(await self._client.eval(_TRIM, 2, *self._names(tag), self.owner, server, str(keep), TRIM_STEP))
+        names = *self._names(tag), self._keys.shared(tag).trimmed
+        return int(await self._client.eval(_TRIM, 3, *names, self.owner, server, str(keep), TRIM_STEP))
 
     async def release(self) -> None:
         """Give up all leases, so that another archiver need not wait for their end."""

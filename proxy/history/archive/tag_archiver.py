@@ -9,6 +9,7 @@ from typing import Any
 from proxy.history import writes
 from proxy.history.archive.context import TagContext
 from proxy.history.archive.days import DayCloser
+from proxy.history.archive.doubts import dispel
 from proxy.history.archive.lease import ArchiverLeases, Look
 from proxy.history.archive.trimmer import Trimmer
 from proxy.history.batch import START, Entry, Fields
@@ -27,6 +28,7 @@ class TagArchiver:
 
     def __init__(self, context: TagContext, leases: ArchiverLeases) -> None:
         self.tag = context.tag
+        self._context = context
         self.stream = context.stream
         self.cursor: Cursor | None = None
         """The cursor while this process is the archiver of the tag."""
@@ -73,6 +75,7 @@ class TagArchiver:
                 return
         cursor = self.cursor = await self._trim(cursor, look)
         self.cursor = await self._days.close(cursor, look.now_ms)
+        await dispel(self._context)
 
     async def _look(self) -> Look | None:
         """Return the stream's state while the lease is this process's; forget the cursor when it is not."""

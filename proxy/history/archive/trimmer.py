@@ -5,7 +5,7 @@ from __future__ import annotations
 from proxy.history import writes
 from proxy.history.archive.context import TagContext
 from proxy.history.archive.groups import Group, GroupPosition, expired, groups, record
-from proxy.history.archive.lease import TRIM_STEP, ArchiverLeases, Look
+from proxy.history.archive.lease import ArchiverLeases, Look
 from proxy.history.batch import Entry
 from proxy.history.queries import Cursor
 
@@ -45,8 +45,6 @@ class Trimmer:
         cursor = await self._history.write(writes.announce_trim, self._number, cursor.token, last)
         while (trimmed := await leases.trim(self._tag, look.server, allowed)) > 0:
             self._observer.trimmed(trimmed)
-            if trimmed < TRIM_STEP:
-                break
         return cursor
 
     async def _without_expired(self, found: list[Group], bound: Entry, now_ms: int) -> list[Group]:
