@@ -80,6 +80,14 @@ class _Event(msgspec.Struct, gc=False):
 _DECODE = msgspec.json.Decoder(_Event).decode
 
 
+_Head = tuple[str, date, str, str, str, str]
+"""Place of running totals: app, day, user, key, workload, model."""
+
+
+def _zeros() -> defaultdict[str, int]:
+    return defaultdict(int)
+
+
 @dataclass(slots=True)
 class Movement:
     """What a day changes in a wallet, in atomic units."""
@@ -93,7 +101,8 @@ class Movement:
 class Sums:
     """What events add to running totals and wallets."""
 
-    totals: defaultdict[Total, int] = field(default_factory=lambda: defaultdict(int))
+    counts: defaultdict[_Head, defaultdict[str, int]] = field(default_factory=lambda: defaultdict(_zeros))
+    """By place and what, as a dictionary of dictionaries is filled in half the time of one of all names."""
     wallets: defaultdict[tuple[str, str, date], Movement] = field(default_factory=lambda: defaultdict(Movement))
     """By app, user (empty: the app's own) and day."""
 
@@ -107,7 +116,12 @@ class Sums:
             owner = event.user or "" if wallet == b"user" else ""
             _move(self.wallets[event.app, owner, day], amount, credit=event.type == "credit")
         if event.type != "credit":
-            _count(self.totals, event, day, amount)
+            _count(self.counts, event, day, amount)
+
+    @property
+    def totals(self) -> dict[Total, int]:
+        """Return what is added to each running total."""
+        return {Total(*head, what): number for head, counts in self.counts.items() for what, number in counts.items()}
 
 
 @dataclass(slots=True)
@@ -156,15 +170,15 @@ def start_of(day: date) -> int:
     return (day - _EPOCH).days * DAY_MS
 
 
-def _count(totals: defaultdict[Total, int], event: _Event, day: date, amount: int) -> None:
+def _count(counts: defaultdict[_Head, defaultdict[str, int]], event: _Event, day: date, amount: int) -> None:
     """Count an event in the running totals as `lua/settle.lua` does: requests and units also where they are 0."""
-    head = event.app, day, event.user or "", event.key or "", event.workload or "", event.model
-    totals[Total(*head, "requests")] += requests_of(event.part, adjustment=event.type == "adjustment")
+    of_head = counts[event.app, day, event.user or "", event.key or "", event.workload or "", event.model]
+    of_head["requests"] += requests_of(event.part, adjustment=event.type == "adjustment")
     for unit, number in event.units.items():
         if unit != "requests":
-            totals[Total(*head, unit)] += number
+            of_head[unit] += number
     if amount:
-        totals[Total(*head, "amount")] += amount
+        of_head["amount"] += amount
 
 
 def _move(movement: Movement, amount: int, *, credit: bool) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ARRAY, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
 from proxy.history.batch import Entry, Movement, unpacked
 from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
@@ -81,13 +82,15 @@ def identity(connection: Connection) -> str:
 
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
     """Return those of the ids whose events are in the history, with a `seq` of at most `up_to`."""
-    found: set[str] = set()
-    for start in range(0, len(ids), PAGE):
-        query = select(EVENTS.c.id).where(EVENTS.c.id.in_(ids[start : start + PAGE]))
-        if up_to is not None:
-            query = query.where(EVENTS.c.seq <= up_to)
-        found.update(connection.execute(query).scalars())
-    return found
+    # one parameter for all: a thousand of them take longer to write into the statement than to look up
+    if connection.dialect.name == "sqlite":
+        listed = func.json_each(json.dumps(ids)).table_valued("value")
+        query = select(EVENTS.c.id).where(EVENTS.c.id.in_(select(listed.c.value)))
+    else:
+        query = select(EVENTS.c.id).where(EVENTS.c.id == any_(literal(ids, ARRAY(Text))))
+    if up_to is not None:
+        query = query.where(EVENTS.c.seq <= up_to)
+    return set(connection.execute(query).scalars())
 
 
 def of_app(

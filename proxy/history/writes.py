@@ -124,11 +124,12 @@ def _add(connection: Connection, tag: int, entries: Sequence[ReadEntry]) -> None
     found = Sums()
     for each in entries:
         found.add(each)
-    days = {(app, day) for app, day, *_ in found.totals}
+    totals = found.totals
+    days = {(total.app, total.day) for total in totals}
     if days:
         rows = [{"tag": tag, "app": app, "day": day} for app, day in days]
         connection.execute(_insert(connection, REDIS_DAYS).on_conflict_do_nothing(), rows)
-        add_totals(connection, found.totals)
+        add_totals(connection, totals)
     add_wallets(connection, found.wallets)
 
 

@@ -6,9 +6,11 @@
 local trimmed, found = tonumber(redis.call('GET', KEYS[1]) or '0'), {}
 for i = 2, #ARGV do
   local said = redis.call('HGET', KEYS[2], ARGV[i])
-  if said == 'known' or said == 'unknown' then
+  if said == 'known' then
+    found[#found + 1] = 1 -- it stays: others of this batch may still wait, so that all are looked at again
+  elseif said == 'unknown' then
     redis.call('HDEL', KEYS[2], ARGV[i])
-    found[#found + 1] = said == 'known' and 1 or 0
+    found[#found + 1] = 0
   elseif tonumber(ARGV[1]) < trimmed then
     redis.call('HSET', KEYS[2], ARGV[i], '?')
     found[#found + 1] = 2

@@ -7,6 +7,7 @@ makes a new hash, with nothing else in it; it is deleted as soon as the event is
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from importlib.resources import files
 from typing import Any
@@ -70,9 +71,8 @@ class DayCloser:
         late = [(entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in entries]
         for each in read(self._number, late):
             counted.add(each)
-        expected = counted.totals
-        for total, number in await self._history.read(queries.totals, app, day, day):
-            expected[total] += number
+        expected = Counter(counted.totals)
+        expected.update(dict(await self._history.read(queries.totals, app, day, day)))
         found = {
             parse_field(app, day, name.decode()): int(number)
             for name, number in zip(flat[::2], flat[1::2], strict=True)

@@ -11,6 +11,9 @@ from typing import Any
 from proxy.history import queries
 from proxy.history.archive.context import TagContext
 
+KEPT_SECONDS = 86_400
+"""How long an answer is kept; a worker that comes later has to wait for another."""
+
 _ASKED = b"?"
 
 
@@ -22,3 +25,4 @@ async def dispel(context: TagContext) -> None:
     if ids:
         known = await context.history.read(queries.known_ids, ids)
         await client.hset(key, mapping={each: "known" if each in known else "unknown" for each in ids})
+        await client.expire(key, KEPT_SECONDS)

@@ -30,6 +30,8 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
 NICE = 5
 """Lower priority than that of the workers: a backlog of the archiver costs no request anything."""
 RETRY_SECONDS = 2.0
+GC_THRESHOLDS = (100_000, 20, 50)
+"""Allocations between collections: batches are many small objects, and none of them is part of a cycle."""
 
 
 def main() -> None:
@@ -41,7 +43,7 @@ def main() -> None:
     metric_files.own_inherited()
     configure_logging(settings.log.level)
     os.nice(NICE)
-    gc.set_threshold(100_000, 20, 50)  # batches are many small objects, and none of them is part of a cycle
+    gc.set_threshold(*GC_THRESHOLDS)
     asyncio.run(_run(settings))
     os._exit(0)  # a thread may still wait for a frozen database; its transaction ends with its connection
 
