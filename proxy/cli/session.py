@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from config.loader import ConfigError, Problem, load
+from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.store import StoreError
+from proxy.cli.inputs import history_problems
 from proxy.cli.output import Exit, fail
 
 if TYPE_CHECKING:
@@ -99,13 +100,11 @@ def run_history(work: Callable[[History], Awaitable[Result]], settings: Settings
 @asynccontextmanager
 async def opened_history(settings: Settings) -> AsyncIterator[History]:
     """Yield the history of these settings, which connects at its first use. Raises `ConfigError`."""
-    from proxy.history.engine import BadAddress  # noqa: PLC0415
     from proxy.history.store import History  # noqa: PLC0415
 
-    try:
-        history = History.of(settings)
-    except BadAddress as error:
-        raise ConfigError([Problem("history_url", str(error))]) from None
+    if problems := history_problems(settings):
+        raise ConfigError(problems)
+    history = History.of(settings)
     try:
         yield history
     finally:

@@ -8,13 +8,14 @@ from config.loader import ConfigError, Problem, load
 from config.plans import Billing, Plan
 from config.settings import Settings
 from config.workloads import TIMED, SaleUnit
+from proxy.cli.inputs import history_problems
 from proxy.cli.output import Json, print_json, print_one
 
 
 def check(as_json: Json = False) -> None:
     """Validate the configuration; with --json, print all settings in effect, secrets hidden."""
     settings = load()
-    if problems := [*_store(settings), *_history(settings), *_key_sets(settings), *_holds(settings)]:
+    if problems := [*_store(settings), *history_problems(settings), *_key_sets(settings), *_holds(settings)]:
         raise ConfigError(problems)
     if as_json:
         print_json({**settings.model_dump(mode="json", by_alias=True), "plans": _plans(settings)})
@@ -54,16 +55,6 @@ def _store(settings: Settings) -> Iterator[Problem]:
         Address.parse(settings.redis_url.get_secret_value())
     except AddressError as error:
         yield Problem("redis_url", str(error))
-
-
-def _history(settings: Settings) -> Iterator[Problem]:
-    """Yield what is wrong with the address of the history, without connecting."""
-    from proxy.history.engine import BadAddress, parse  # noqa: PLC0415
-
-    try:
-        parse(settings.history_url.get_secret_value() if settings.history_url else None, settings.data_dir)
-    except BadAddress as error:
-        yield Problem("history_url", str(error))
 
 
 def _holds(settings: Settings) -> Iterator[Problem]:

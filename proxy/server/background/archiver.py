@@ -20,6 +20,7 @@ from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
 from proxy.history.archive.archiver import Archiver
+from proxy.history.engine import BadAddress
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
@@ -44,7 +45,10 @@ def main() -> None:
     configure_logging(settings.log.level)
     os.nice(NICE)
     gc.set_threshold(*GC_THRESHOLDS)
-    asyncio.run(_run(settings))
+    try:
+        asyncio.run(_run(settings))
+    except BadAddress as error:
+        sys.exit(f"tollgate: history_url: {error}")
     os._exit(0)  # a thread may still wait for a frozen database; its transaction ends with its connection
 
 
