@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -16,7 +16,11 @@ BUSY_SECONDS = 5
 FILE = "history.sqlite"
 """Name of the default database, in `data_dir`."""
 
+IsolationLevel = Literal["REPEATABLE READ", "READ COMMITTED"]
+
 _WRITES = "tollgate_writes"
+_LIVELINESS = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""Settings of libpq by which a database on a machine that is gone is given up within half a minute."""
 
 
 class BadAddress(ValueError):
@@ -41,28 +45,29 @@ def parse(url: str | None, data_dir: Path) -> URL:
     raise BadAddress("must begin with sqlite:///PATH or postgresql://, and name a file or database")
 
 
-def connect(url: URL) -> Engine:
-    """Return an engine; nothing is connected before its first use."""
+def connect(url: URL) -> tuple[Engine, Engine]:
+    """Return the engines for transactions that only read, and for those that write. Nothing is connected yet.
+
+    A reading transaction sees one moment of the database, and each of its queries is planned anew: the plan of a
+    prepared one, made while a table was small, would be kept when it is not. In SQLite a writing transaction takes the
+    lock at once, so that none fails half-way.
+    """
     if url.drivername == "sqlite":
-        return _sqlite(url)
+        engine = _sqlite(url)
+        return engine, engine.execution_options(**{_WRITES: True})
+    reads = _postgresql(url, "REPEATABLE READ", prepare_threshold=None)
+    return reads, _postgresql(url, "READ COMMITTED")
+
+
+def _postgresql(url: URL, isolation: IsolationLevel, **options: Any) -> Engine:
     return create_engine(
         url,
         pool_size=4,
         max_overflow=0,
         pool_pre_ping=True,
-        isolation_level="READ COMMITTED",
-        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "tollgate"},
+        isolation_level=isolation,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "tollgate", **_LIVELINESS, **options},
     )
-
-
-def writing(engine: Engine) -> Engine:
-    """Return the engine for transactions that write: in SQLite they take the lock at once, so none fails half-way."""
-    return engine.execution_options(**{_WRITES: True})
-
-
-def reading(engine: Engine) -> Engine:
-    """Return the engine for transactions that read: each sees one moment of the database."""
-    return engine if engine.dialect.name == "sqlite" else engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def reason(error: SQLAlchemyError | OSError) -> str:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from middlewares.store import StoreUnavailable
 from proxy.history import schema
-from proxy.history.engine import connect, parse, reading, reason, writing
+from proxy.history.engine import connect, parse, reason
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,21 +29,20 @@ class HistoryUnavailable(StoreUnavailable):
 class History:
     """One database. Every call raises `HistoryUnavailable` where it fails; then nothing of it has happened."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._reads = reading(engine)
-        self._writes = writing(engine)
+    def __init__(self, url: URL) -> None:
+        self._reads, self._writes = connect(url)
         self._checked = False
 
     @classmethod
     def of(cls, settings: Settings) -> History:
         """Return the history that the settings name; nothing is connected yet. Raises `BadAddress`."""
         url = settings.history_url
-        return cls(connect(parse(url.get_secret_value() if url else None, settings.data_dir)))
+        return cls(parse(url.get_secret_value() if url else None, settings.data_dir))
 
     @classmethod
     def at(cls, url: str) -> History:
         """Return the history at this address; as `of`."""
-        return cls(connect(parse(url, Path())))
+        return cls(parse(url, Path()))
 
     @property
     def dialect(self) -> str:
@@ -64,7 +63,8 @@ class History:
 
     async def close(self) -> None:
         """Disconnect."""
-        await asyncio.to_thread(self._reads.dispose)
+        for engine in (self._reads, self._writes):
+            await asyncio.to_thread(engine.dispose)
 
     async def _run(
         self, engine: Engine, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
