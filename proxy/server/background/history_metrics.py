@@ -56,7 +56,7 @@ class HistoryMetrics:
         self.trims.inc(entries)
 
     def rewound(self, stream: str) -> None:
-        log.warning("history_stream_compared", stream=stream, reason="Redis was restarted or failed over")
+        log.info("history_stream_compared", stream=stream, reason="Redis was restarted or failed over")
 
     def group_behind(self, stream: str, group: str) -> None:
         log.warning("export_group_behind", stream=stream, group=group)
