@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
@@ -15,10 +14,8 @@ import msgspec
 
 from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.settlement.settle_call import requests_of
+from proxy.history.packing import Fields, packed
 from proxy.history.total import Total
-
-Fields = Mapping[bytes, bytes]
-"""Fields of one entry of a usage stream."""
 
 UNREADABLE = "unreadable"
 """Type and outcome of a row whose entry is no usage event."""
@@ -192,11 +189,11 @@ def _move(movement: Movement, amount: int, *, credit: bool) -> None:
 
 def _row(tag: int, each: ReadEntry, event: _Event) -> Row:
     fields, entry = each.fields, each.entry
-    gross, wallet, packed = None, "", None
+    gross, wallet, whole = None, "", None
     if len(fields) > 2:
         gross, wallet = _digits(fields.get(b"gross")), _WALLETS.get(fields.get(b"wallet", b""), "")
         if len(fields) != 2 + (gross is not None) + bool(wallet):  # something that the columns do not hold
-            gross, wallet, packed = None, "", _packed(fields)
+            gross, wallet, whole = None, "", packed(fields)
     return (
         event.id,
         tag,
@@ -215,7 +212,7 @@ def _row(tag: int, each: ReadEntry, event: _Event) -> Row:
         gross,
         wallet,
         fields[b"event"].decode(),
-        packed,
+        whole,
     )
 
 
@@ -223,19 +220,8 @@ def _unreadable(tag: int, each: ReadEntry) -> Row:
     found, entry = _APP.search(each.fields.get(b"event", b"")), each.entry
     app = found.group(1).decode(errors="replace").replace("\0", "") if found else ""
     head = each.id, tag, entry.ms, entry.seq, entry.ms, app
-    return *head, None, None, "", None, "", UNREADABLE, UNREADABLE, None, None, "", "", _packed(each.fields)
+    return *head, None, None, "", None, "", UNREADABLE, UNREADABLE, None, None, "", "", packed(each.fields)
 
 
 def _digits(number: bytes | None) -> str | None:
     return number.decode() if number is not None and _NUMBER.fullmatch(number) else None
-
-
-def _packed(fields: Fields) -> str:
-    coded = {base64.b64encode(name).decode(): base64.b64encode(value).decode() for name, value in fields.items()}
-    return msgspec.json.encode(coded).decode()
-
-
-def unpacked(text: str) -> dict[bytes, bytes]:
-    """Return the fields that stand in the column `fields`."""
-    coded = msgspec.json.decode(text, type=dict[str, str])
-    return {base64.b64decode(name): base64.b64decode(value) for name, value in coded.items()}

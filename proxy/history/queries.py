@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
-from proxy.history.batch import Entry, Movement, unpacked
+from proxy.history.batch import Entry, Movement
+from proxy.history.packing import unpacked
 from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
 from proxy.history.total import Total
 

@@ -21,8 +21,9 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import ENCODER
 from proxy.control.records import Client
 from proxy.history import queries
-from proxy.history.batch import START, Entry, Fields, read
+from proxy.history.batch import START, Entry, read
 from proxy.history.belonging import check
+from proxy.history.packing import Fields
 from proxy.history.queries import PAGE, ArchivedEntry, Cursor
 from proxy.history.store import History, HistoryUnavailable
 

@@ -14,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from proxy.history.batch import START, Entry, Fields, Movement, ReadEntry, Sums, read, row_of
+from proxy.history.batch import START, Entry, Movement, ReadEntry, Sums, read, row_of
 from proxy.history.bulk import insert_events
+from proxy.history.packing import Fields
 from proxy.history.queries import Cursor, cursor, known_ids
 from proxy.history.tables import CURSORS, EVENTS, REDIS_DAYS, TOTALS, WALLETS
 from proxy.history.total import Total

@@ -12,8 +12,9 @@ from proxy.history.archive.days import DayCloser
 from proxy.history.archive.doubts import dispel
 from proxy.history.archive.lease import ArchiverLeases, Look
 from proxy.history.archive.trimmer import Trimmer
-from proxy.history.batch import START, Entry, Fields
+from proxy.history.batch import START, Entry
 from proxy.history.belonging import claim
+from proxy.history.packing import Fields
 from proxy.history.queries import Cursor
 
 StreamEntry = tuple[bytes, Fields]
