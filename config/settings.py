@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings
+from config.history import HistorySettings
 from config.live import WebhookSettings
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
@@ -102,8 +103,13 @@ class Settings(BaseSettings):
         description="URL of Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://`. "
         "None: an embedded server.",
     )
+    history_url: SecretStr | None = Field(
+        None,
+        description="URL of the history: `postgresql://USER:PASSWORD@HOST/DATABASE`, or `sqlite:///PATH`. None: the "
+        "SQLite file `history.sqlite` in `data_dir`.",
+    )
     data_dir: Path = Field(
-        Path(".tollgate"), description="Folder of the embedded Redis, the usage journal and metric files."
+        Path(".tollgate"), description="Folder of the embedded Redis, the usage journal, the history and metric files."
     )
     listen: Address = Field("127.0.0.1:8080", description="Address of the public listener, for clients.")
     admin_listen: Address = Field(
@@ -135,6 +141,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")
+    history: HistorySettings = Field(HistorySettings(), description="What moves from Redis to the history, and when.")
     log: Log = Field(Log(), description="What is logged.")
     drain: Drain = Field(Drain(), description="How Tollgate shuts down.")
 

@@ -23,6 +23,10 @@ class TagKeys:
     events: str
     """Stream of usage events: fields `event` (JSON) and `amount` (decimal string); where a wallet paid or was paid into
     also `wallet` (`app` or `user`: whose), where money is included `gross` (the amount without that)."""
+    trimmed: str
+    """String: Unix ms before which events may have been trimmed from the stream, as the history has them."""
+    doubts: str
+    """Hash: id of a request whose event may have been trimmed -> `?`, or the archiver's `known` or `unknown`."""
 
 
 class RedisKeys:
@@ -32,7 +36,10 @@ class RedisKeys:
         self.tags = tuple(f"{PREFIX}{{t{number}}}:" for number in range(hash_tags))
         self.cluster = cluster
         self._known: dict[str, str] = {}
-        self._shared = {tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events") for tag in self.tags}
+        self._shared = {
+            tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events", f"{tag}trimmed", f"{tag}doubts")
+            for tag in self.tags
+        }
 
     def tag(self, app: str) -> str:
         """Return the prefix of every key of this app, for example `tollgate:{t3}:`."""

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from config.loader import Problem
+from config.settings import Settings
 from proxy.cli.output import bad_input
 
 _ID = "[a-z2-7]{16}"
@@ -106,3 +108,14 @@ AppOption = Annotated[str, typer.Option("--app", metavar="CLIENT_ID", help="Clie
 FormatOption = Annotated[ReportFormat | None, typer.Option("--format", help="Format of the output.  [default: table]")]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day in UTC, such as 2026-11-01.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day in UTC, included.")]
+
+
+def history_problems(settings: Settings) -> list[Problem]:
+    """Return what is wrong with the address of the history, without connecting."""
+    from proxy.history.engine import BadAddress, parse  # noqa: PLC0415
+
+    try:
+        parse(settings.history_url.get_secret_value() if settings.history_url else None, settings.data_dir)
+    except BadAddress as error:
+        return [Problem("history_url", str(error))]
+    return []

@@ -18,6 +18,7 @@ from proxy.cli.commands.credits import app as credits_app
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.events import events
 from proxy.cli.commands.export import export
+from proxy.cli.commands.history import app as history_app
 from proxy.cli.commands.restore import restore
 from proxy.cli.commands.serve import serve
 from proxy.cli.commands.statements import statements
@@ -49,6 +50,7 @@ app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(credits_app, name="credits")
+app.add_typer(history_app, name="history")
 
 
 def _print_version(wanted: bool) -> None:

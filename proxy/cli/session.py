@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from config.loader import load
+from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.store import StoreError
+from proxy.cli.inputs import history_problems
 from proxy.cli.output import Exit, fail
 
 if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.users import Users
+    from proxy.history.reader import LedgerSources
+    from proxy.history.store import History
     from proxy.store.store import Store
 
 Result = TypeVar("Result")
@@ -31,13 +34,22 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class CommandSession:
-    """An open store, and the services for the records in it."""
+    """An open store, the services for the records in it, and the history behind it."""
 
     settings: Settings
     store: Store
     apps: Apps
     keys: ApiKeys
     users: Users
+    history: History
+
+    @property
+    def sources(self) -> LedgerSources:
+        """Return where events and totals are read from."""
+        from proxy.history.reader import LedgerSources  # noqa: PLC0415
+        from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+        return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:
@@ -67,7 +79,36 @@ async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Se
     pepper = pepper_of(settings.auth)
     async with await open_store(settings) as store:
         redis = store.redis
-        return await work(CommandSession(settings, store, Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)))
+        async with opened_history(settings) as history:
+            records = Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)
+            return await work(CommandSession(settings, store, *records, history))
+
+
+def run_history(work: Callable[[History], Awaitable[Result]], settings: Settings | None = None) -> Result:
+    """Do work on the history alone. End the command as `run` does."""
+
+    async def opened() -> Result:
+        async with opened_history(settings or load()) as history:
+            return await work(history)
+
+    try:
+        return asyncio.run(opened())
+    except StoreError as error:
+        fail(str(error), Exit.NO_STORE)
+
+
+@asynccontextmanager
+async def opened_history(settings: Settings) -> AsyncIterator[History]:
+    """Yield the history of these settings, which connects at its first use. Raises `ConfigError`."""
+    from proxy.history.store import History  # noqa: PLC0415
+
+    if problems := history_problems(settings):
+        raise ConfigError(problems)
+    history = History.of(settings)
+    try:
+        yield history
+    finally:
+        await history.close()
 
 
 @contextmanager

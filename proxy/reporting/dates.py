@@ -48,11 +48,6 @@ class Days:
         return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
 
 
-def compact(day: date) -> str:
-    """Return the day as in the keys of the ledger, `20261121`."""
-    return day.isoformat().replace("-", "")
-
-
 def parse_day(text: str) -> date:
     """Return the day that is written as `2026-11-21`. Raises `BadDate`."""
     try:

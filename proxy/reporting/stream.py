@@ -1,26 +1,22 @@
-"""Reads usage events from their streams."""
+"""Reads usage events from history and streams."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import msgspec
+from sqlalchemy import Connection
 
-from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.settlement.event import DECODER, ENCODER, Event
-from proxy.control.records import Client
+from middlewares.ledger.settlement.event import DECODER, Event
+from proxy.history.reader import LedgerEntries, LedgerSources, StreamEntry
 from proxy.reporting.dates import Days
 
 Fields = Mapping[bytes, bytes]
 
-CHUNK = 1_000
-"""Entries read at a time, which bounds the memory of a reader."""
-
-_EARLY_MS = 86_400_000
-"""How much earlier than its event an entry may be dated, if a machine's clock was ahead of Redis."""
+T = TypeVar("T")
 
 _AMOUNT = re.compile(rb"-?[0-9]+")
 
@@ -52,44 +48,58 @@ def decode(stream: str, entry: bytes, fields: Fields) -> RecordedEvent:
         raise UnreadableEvent(f"entry {entry.decode()} of {stream} is no usage event: {error}") from None
 
 
-class AppEvents:
-    """The events of one app, out of a stream that it may share with other apps.
+def _raise(error: UnreadableEvent) -> None:
+    raise error
 
-    Events are in the order in which they were written, which is not always that of their times: events that waited in a
-    journal come late. So a span is read to the end of the stream.
+
+class AppEvents:
+    """The events of one app, out of history and stream.
+
+    Archived events come in the order of their times, those after them in the order in which they were written, which is
+    not always the same: events that waited in a journal come late. So a span is read to the end of the stream.
     """
 
-    def __init__(self, client: Client, keys: RedisKeys, app: str) -> None:
-        self._client = client
-        self._app = app
-        self._needle = b'"app":' + ENCODER.encode(app)
-        self.stream = keys.shared(keys.tag(app)).events
-        self.position = "-"
-        """Position at which the next `read` continues."""
+    def __init__(self, sources: LedgerSources, app: str) -> None:
+        self._entries = LedgerEntries.of_app(sources, app)
+        self._begun = False
 
-    def start_at(self, time_ms: int) -> None:
-        """Skip events that were written well before that time."""
-        self.position = str(max(0, time_ms - _EARLY_MS))
+    async def begin(self, beside: Callable[[Connection], T]) -> T:
+        """Begin to read, and return what `beside` reads from the history at the same moment."""
+        self._begun = True
+        return await self._entries.begin(beside)
 
-    async def read(self, days: Days | None = None) -> AsyncGenerator[RecordedEvent, None]:
-        """Yield the events of these days that were written since the last `read`. Raises `UnreadableEvent`."""
-        while True:
-            reply: Any = await self._client.xrange(self.stream, self.position, count=CHUNK)
-            chunk: list[tuple[bytes, Fields]] = reply
-            for entry, fields in chunk:
-                self.position = f"({entry.decode()}"
-                if self._needle not in fields.get(b"event", b""):
-                    continue
-                recorded = decode(self.stream, entry, fields)
-                if recorded.event.app == self._app and (days is None or recorded.event.time in days):
-                    yield recorded
-            if len(chunk) < CHUNK:
-                return
+    async def read(
+        self, days: Days, unreadable: Callable[[UnreadableEvent], None] = _raise
+    ) -> AsyncGenerator[RecordedEvent, None]:
+        """Yield the events of these days, and later those that were written since the last `read`.
 
+        `unreadable` is called for each entry that is no event.
+        """
+        if not self._begun:
+            await self.begin(lambda _: None)
+            async for recorded in self._decoded(self._entries.archived((days.start_ms, days.end_ms)), unreadable):
+                yield recorded
+        async for recorded in self.late(unreadable):
+            if recorded.event.time in days:
+                yield recorded
 
-async def events_of(client: Client, keys: RedisKeys, app: str, days: Days) -> AsyncIterator[RecordedEvent]:
-    """Yield every event of these days, in the order of the stream. Raises `UnreadableEvent`."""
-    events = AppEvents(client, keys, app)
-    events.start_at(days.start_ms)
-    async for recorded in events.read(days):
-        yield recorded
+    async def archived(self, days: Days) -> AsyncGenerator[RecordedEvent, None]:
+        """Yield the events of these days that the history has. Raises `UnreadableEvent`."""
+        async for recorded in self._decoded(self._entries.archived((days.start_ms, days.end_ms)), _raise):
+            yield recorded
+
+    async def late(self, unreadable: Callable[[UnreadableEvent], None] = _raise) -> AsyncGenerator[RecordedEvent, None]:
+        """Yield events of any time that the history did not have when the read began, and that were not yielded yet."""
+        async for recorded in self._decoded(self._entries.streamed(), unreadable):
+            yield recorded
+
+    async def _decoded(
+        self, entries: AsyncIterator[StreamEntry], unreadable: Callable[[UnreadableEvent], None]
+    ) -> AsyncIterator[RecordedEvent]:
+        async for entry, fields in entries:
+            try:
+                recorded = decode(self._entries.stream, entry, fields)
+            except UnreadableEvent as error:
+                unreadable(error)
+                continue
+            yield recorded

@@ -1,19 +1,19 @@
-"""Usage by user, key, workload, model and day, from the running totals of the ledger."""
+"""Usage by user, key, workload, model, day and month, from the running totals of the ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from config.workloads import Unit
-from middlewares.ledger.redis_keys import RedisKeys
-from proxy.reporting.dates import Days, compact
+from proxy.history.total import Total, compact, parse_field
+from proxy.reporting.dates import Days
 
 if TYPE_CHECKING:
-    from proxy.control.records import Client
+    from proxy.history.reader import LedgerEntries, LedgerSources
 
 UNITS = tuple(unit for unit in Unit if unit is not Unit.REQUESTS)
 """Units, in the order of reports."""
@@ -27,6 +27,7 @@ class Dimension(StrEnum):
     MODEL = "model"
     KEY = "key"
     DAY = "day"
+    MONTH = "month"
 
 
 @dataclass(slots=True)
@@ -53,23 +54,6 @@ class UsageTotal:
         return {"request_count": self.requests, "units": units, "amount": str(self.amount)}
 
 
-@dataclass(frozen=True, slots=True)
-class UsageField:
-    """One field of a day's running totals: `user|key|workload|model|what`, each part as the ledger wrote it."""
-
-    user: str
-    key: str
-    workload: str
-    model: str
-    what: str
-
-    @classmethod
-    def parse(cls, name: str) -> Self:
-        """Parse the field's name, in which `|` and `%` of a model are percent-encoded."""
-        user, key, workload, model, what = name.rsplit("|", 4)
-        return cls(user, key, workload, model.replace("%7C", "|").replace("%25", "%"), what)
-
-
 GroupValues = tuple[str, ...]
 """Values of the requested dimensions, in their order; empty where an event has none."""
 
@@ -82,29 +66,65 @@ class Breakdown:
     total: UsageTotal = field(default_factory=UsageTotal)
     groups: dict[GroupValues, UsageTotal] = field(default_factory=dict)
 
-    def add(self, day: date, totals: Iterable[tuple[str, int]]) -> None:
-        """Add the running totals of one day."""
-        for name, number in totals:
-            part = UsageField.parse(name)
-            group = tuple(
-                day.isoformat() if dimension is Dimension.DAY else getattr(part, dimension)
-                for dimension in self.dimensions
-            )
-            self.total.add(part.what, number)
-            self.groups.setdefault(group, UsageTotal()).add(part.what, number)
+    def add(self, total: Total, number: int) -> None:
+        """Add one running total."""
+        group = tuple(_value(total, dimension) for dimension in self.dimensions)
+        self.total.add(total.what, number)
+        self.groups.setdefault(group, UsageTotal()).add(total.what, number)
 
     def rows(self) -> list[tuple[GroupValues, UsageTotal]]:
         """Return the groups in order; none if no dimension was requested."""
         return sorted(self.groups.items()) if self.dimensions else []
 
 
-async def read_usage(
-    client: Client, keys: RedisKeys, app: str, days: Days, dimensions: Sequence[Dimension]
-) -> Breakdown:
-    """Return the usage of an app over these days, broken down by these dimensions."""
-    found = Breakdown(tuple(dict.fromkeys(dimensions)))
-    for day in days.each():
-        scan = client.hscan_iter(keys.usage(app, compact(day)), count=1_000)
-        counted: Mapping[bytes, bytes] = {name: number async for name, number in cast("Any", scan)}
-        found.add(day, ((name.decode(), int(number)) for name, number in counted.items()))
-    return found
+def _value(total: Total, dimension: Dimension) -> str:
+    if dimension is Dimension.DAY:
+        return total.day.isoformat()
+    if dimension is Dimension.MONTH:
+        return total.day.isoformat()[:7]
+    value: str = getattr(total, dimension)
+    return value
+
+
+async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: Sequence[Dimension]) -> Breakdown:
+    """Return the usage of an app over these days, broken down by these dimensions.
+
+    Days that are closed come from the history, and from events that it does not have yet; days after them from Redis.
+    A day that is closed meanwhile may be gone from Redis already, so that everything is read again.
+    """
+    from proxy.history.queries import closed_day, totals  # noqa: PLC0415 - `tollgate --help` needs no database
+    from proxy.history.reader import LedgerEntries  # noqa: PLC0415
+
+    keys = sources.keys
+    while True:
+        entries = LedgerEntries.of_app(sources, app)
+        archived = await entries.begin(partial(totals, app=app, first=days.first, last=days.last))
+        closed = entries.snapshot.closed
+        found = Breakdown(tuple(dict.fromkeys(dimensions)))
+        if closed is not None and closed >= days.first:
+            for total, number in archived:
+                if total.day <= closed:
+                    found.add(total, number)
+            async for total, number in _late(entries):
+                if days.first <= total.day <= min(closed, days.last):
+                    found.add(total, number)
+        for day in days.each():
+            if closed is None or day > closed:
+                scan = sources.client.hscan_iter(keys.usage(app, compact(day)), count=1_000)
+                counted: Mapping[bytes, bytes] = {name: number async for name, number in cast("Any", scan)}
+                for name, text in counted.items():
+                    found.add(parse_field(app, day, name.decode()), int(text))
+        if await sources.history.read(closed_day, keys.tags.index(keys.tag(app))) == closed:
+            return found
+
+
+async def _late(entries: LedgerEntries) -> AsyncIterator[tuple[Total, int]]:
+    """Yield what events that are not in the history add to running totals."""
+    from proxy.history.batch import Sums, read  # noqa: PLC0415
+
+    added = Sums()
+    async for entry in entries.streamed():
+        [each] = read(0, [entry])
+        added.add(each)
+    for total, number in added.totals.items():
+        yield total, number

@@ -16,6 +16,7 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition
 from middlewares.store import StoreError
+from proxy.server.background.side_process import SideProcess
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
 from proxy.server.private_app import admin_app
@@ -29,6 +30,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
 STOP_MARGIN_SECONDS = 10.0
 """Time a worker may take beyond the drain's grace to settle and disconnect."""
+
+ARCHIVER_STOP_SECONDS = 10.0
+"""Time the archiver may take to end its batch; one that is cut off begins it again."""
 
 
 class CannotListen(Exception):
@@ -58,8 +62,11 @@ class Supervisor:
             self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
             await self._webhooks.configure(settings)
+            self._archiver = SideProcess("proxy.server.background.archiver", ARCHIVER_STOP_SECONDS)
+            stack.push_async_callback(self._archiver.stop)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
+            self._archiver.start()
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
             admin = private_server(private_app, settings.edge)
             serving = asyncio.create_task(admin.serve([private]))
@@ -96,6 +103,7 @@ class Supervisor:
             log.error("reload_refused", problems=[str(problem) for problem in problems])
             return
         self._workers.restart()
+        self._archiver.restart()
         await self._webhooks.configure(settings)
 
     async def _drain(self) -> None:
@@ -103,6 +111,7 @@ class Supervisor:
         await asyncio.sleep(self._settings.drain.delay_seconds)
         self._public.close()  # or the kernel would still accept connections that no worker serves
         await self._workers.stop()
+        await self._archiver.stop()
         log.info("stopped")
 
     async def _readiness(self) -> str:

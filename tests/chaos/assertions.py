@@ -10,9 +10,9 @@ from typing import Any, cast
 import psutil
 
 from middlewares.ledger.redis_keys import RedisKeys
-from proxy.reporting.verify.verification import verify
 from proxy.store.configured import redis_keys
 from proxy.store.store import Store
+from tests.history.beside import verify_deployment
 from tests.support.deployment import Deployment, eventually, wait_until_gone
 
 TIMEOUT_SECONDS = 30.0
@@ -68,7 +68,7 @@ async def audit(deployment: Deployment) -> AuditResult:
 
 async def _check_totals(deployment: Deployment) -> None:
     async with deployment.store() as store:
-        differences, _ = await verify(store.redis, redis_keys(deployment.settings), deployment.settings.all_plans())
+        differences = await verify_deployment(deployment.settings, store.redis)
         assert not differences
 
 

@@ -11,7 +11,7 @@ from config.plans import Billing
 from config.settings import Settings, variables
 
 EXAMPLE = Path(str(files("config") / "example.yaml"))
-ONLY_AS_COMMENTS = {"gateway_url", "redis_url", "export"}
+ONLY_AS_COMMENTS = {"gateway_url", "history_url", "redis_url", "export"}
 """Settings that contradict others of the example, or do not belong into a file."""
 
 

@@ -27,7 +27,6 @@ ABSENT: dict[str, Callable[[], bool]] = {
     "Self-service API": lambda: not any("users" in path.stem for path in (ROOT / "proxy").glob("api/*.py")),
     "Portal": _no_folder("portal"),
     "Administrative API": _no_admin_path,
-    "History database": _no_folder("history"),
 }
 """Each entry of "Not there yet", and whether it is still true."""
 

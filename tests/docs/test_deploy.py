@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from middlewares.response.metrics import RequestMetrics
 from proxy.forwarding.gateway_metrics import GatewayMetrics
+from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 from tests.docs.pages import ROOT
@@ -29,7 +30,8 @@ def load(name: str) -> Any:
 def exposition() -> dict[str, set[str]]:
     """Every series of a live exposition, with its labels."""
     registry = CollectorRegistry()
-    for owner in (RequestMetrics(registry), LedgerObserver(registry), LiveMetrics(registry), GatewayMetrics(registry)):
+    owners = RequestMetrics, LedgerObserver, LiveMetrics, GatewayMetrics, HistoryMetrics
+    for owner in (each(registry) for each in owners):
         for metric in vars(owner).values():
             if isinstance(metric, MetricWrapperBase) and metric._labelnames:
                 metric.labels(*metric._labelnames)

@@ -24,8 +24,8 @@ from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreUnavailable
-from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
+from tests.history.beside import verify_in
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 from tests.store.servers import RedisServer, eventually
 
@@ -92,6 +92,7 @@ class LoadRun:
 
     def __init__(self, store: Store, reaping: Store, keys: RedisKeys, folder: Path, deadline: float) -> None:
         self._store = store
+        self._folder = folder
         self._deadline = deadline
         self._keys = keys
         self.worker_ledger = WorkerLedger(store, keys, folder, hold_ttl=HOLD_SECONDS, deadline=deadline)
@@ -177,7 +178,7 @@ class LoadRun:
             assert slow <= allowed, f"an admission took {slow} s; the loop was {self._lag} s late at the worst"
         assert self.clients["refuse"].local == 0
         assert self.worker_ledger.reports.losses == []
-        differences, _ = await verify(self._store.redis, self._keys, PLANS)
+        differences, _ = await verify_in(self._folder, self._store.redis, self._keys, PLANS)
         assert differences == []
 
     async def events(self) -> list[tuple[Event, int]]:

@@ -21,8 +21,8 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import DECODER
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler, released
-from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
+from tests.history.beside import verify_in
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 from tests.store.servers import RedisServer, binaries
 
@@ -101,7 +101,7 @@ def again(settlements: list[Settlement], times: int = 3) -> list[Settlement]:
     return repeated
 
 
-async def check(store: Store, keys: RedisKeys, settlements: list[Settlement]) -> None:
+async def check(folder: Path, store: Store, keys: RedisKeys, settlements: list[Settlement]) -> None:
     """Each forwarded request has one event, and all totals are what the events say."""
     redis: Any = store.redis
     events = [
@@ -113,7 +113,7 @@ async def check(store: Store, keys: RedisKeys, settlements: list[Settlement]) ->
     assert max(counts.values()) == 1
     assert counts.keys() >= {each.hold.request_id for each in settlements if each.forwarded}
     assert max(Counter(event.id for event in events).values()) == 1
-    differences, _ = await verify(redis, keys, {"plan": PLAN})
+    differences, _ = await verify_in(folder, redis, keys, {"plan": PLAN})
     assert differences == []
 
 
@@ -123,7 +123,7 @@ async def test_replaying_what_was_written_changes_nothing(
     settlements = await every_kind(store, keys, tmp_path)
     for settlement in settlements:
         await settler.settle(settlement)
-    await check(store, keys, settlements)
+    await check(tmp_path, store, keys, settlements)
     before = await everything(store)
     assert await settler.settle_again(again(settlements)) == 0
     assert await everything(store) == before
@@ -138,7 +138,7 @@ async def test_what_was_never_written_is_written_once(
     repeated = again(settlements)
     for start in range(0, len(repeated), 40):
         await settler.settle_again(repeated[start : start + 40])
-    await check(store, keys, settlements)
+    await check(tmp_path, store, keys, settlements)
 
 
 async def test_several_who_replay_the_same_at_once_count_it_once(
@@ -150,4 +150,4 @@ async def test_several_who_replay_the_same_at_once_count_it_once(
     await asyncio.gather(*(each.settle_again(again(settlements)) for each in settlers))
     for each in stores:
         await each.close()
-    await check(store, keys, settlements)
+    await check(tmp_path, store, keys, settlements)

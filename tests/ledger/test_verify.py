@@ -13,8 +13,8 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.credit.prepaid import debit, grant
 from middlewares.ledger.redis_keys import RedisKeys
-from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
+from tests.history.beside import verify_in
 from tests.ledger.worker_ledger import WorkerLedger
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
@@ -94,7 +94,7 @@ async def test_nothing_differs_where_all_is_well(
 ) -> None:
     async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
         await busy(store, keys, worker_ledger, apps)
-        differences, counts = await verify(store.redis, keys, PLANS)
+        differences, counts = await verify_in(tmp_path, store.redis, keys, PLANS)
         assert differences == []
         assert (counts.events, counts.holds, counts.unknown) == (5 * 23, 10, 0)
         assert counts.totals > 100
@@ -108,7 +108,7 @@ async def test_it_reads_in_chunks(
     bent = keys.usage(apps[0], "20200520")
     await store.redis.hincrby(bent, "|||m|requests", 1)
     monkeypatch.setattr("proxy.reporting.verify.verification.CHUNK", 3)
-    differences, counts = await verify(store.redis, keys, PLANS)
+    differences, counts = await verify_in(tmp_path, store.redis, keys, PLANS)
     assert [each.where for each in differences] == [f"{bent} |||m|requests"]
     assert (counts.events, counts.holds) == (5 * 23, 10)
 
@@ -126,7 +126,7 @@ async def test_every_bent_total_is_found(store: Store, keys: RedisKeys, apps: li
                 await redis.hset(name, field, str(int(value) + 1))
                 bent.add((kind, f"{key} {field.decode()}", int(value), int(value) + 1))
     assert {kind for kind, *_ in bent} == {"usage", "wallet", "cap", "allowance"}
-    differences, _ = await verify(redis, keys, PLANS)
+    differences, _ = await verify_in(tmp_path, redis, keys, PLANS)
     assert {astuple(each) for each in differences} == bent
 
 
@@ -134,7 +134,7 @@ async def test_lost_totals_are_found(store: Store, keys: RedisKeys, apps: list[s
     async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
         await worker_ledger.request(worker_ledger.policy(apps[0], Plan()), {Unit.PIXELS: 5}, at=YEAR_2020)
     await store.redis.delete(keys.usage(apps[0], "20200520"))
-    differences, _ = await verify(store.redis, keys, {"plan": Plan()})
+    differences, _ = await verify_in(tmp_path, store.redis, keys, {"plan": Plan()})
     assert {(each.what, each.where.rpartition("|")[2], each.expected, each.found) for each in differences} == {
         ("usage", "requests", 1, 0),
         ("usage", "pixels", 5, 0),
@@ -151,7 +151,7 @@ async def test_an_event_that_stands_there_twice_is_found(
     entries = await redis.xrange(stream)
     [fields] = [fields for _, fields in entries if requests[0].encode() in fields[b"event"]]
     await redis.xadd(stream, fields)
-    differences, _ = await verify(redis, keys, {"plan": Plan()})
+    differences, _ = await verify_in(tmp_path, redis, keys, {"plan": Plan()})
     assert ("event", f"{stream} {requests[0]}", 1, 2) in {astuple(each) for each in differences}
     assert {each.what for each in differences} == {"event", "usage"}
 
@@ -163,7 +163,7 @@ async def test_a_hold_that_would_never_expire_is_found(
         hold = await worker_ledger.hold(worker_ledger.policy(apps[0], Plan()))
     holds = keys.shared(keys.tag(apps[0])).holds
     await store.redis.zrem(holds, hold.request_id)
-    differences, _ = await verify(store.redis, keys, {"plan": Plan()})
+    differences, _ = await verify_in(tmp_path, store.redis, keys, {"plan": Plan()})
     assert [astuple(each) for each in differences] == [("hold", f"{holds} {hold.request_id}", 1, 0)]
 
 
@@ -174,7 +174,7 @@ async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
         await busy(store, keys, worker_ledger, apps)
     changed = Plan.model_validate(PLAN.model_dump(by_alias=True) | {"on_orphan": "attention"})
     for plans in ({}, {"plan": changed}):
-        differences, counts = await verify(store.redis, keys, plans)
+        differences, counts = await verify_in(tmp_path, store.redis, keys, plans)
         assert differences == []
         assert counts.unknown > 10
 
@@ -195,9 +195,11 @@ async def test_requests_that_go_on_meanwhile_are_no_difference(
 
         running = asyncio.create_task(go_on())
         for _ in range(5):
-            assert (await verify(store.redis, keys, PLANS))[0] == []
+            assert (await verify_in(tmp_path, store.redis, keys, PLANS))[0] == []
         done.set()
         assert await running > 5
         bent = keys.usage(apps[0], "20200520")
         await store.redis.hincrby(bent, "|||m|requests", 1)
-        assert [each.where for each in (await verify(store.redis, keys, PLANS))[0]] == [f"{bent} |||m|requests"]
+        assert [each.where for each in (await verify_in(tmp_path, store.redis, keys, PLANS))[0]] == [
+            f"{bent} |||m|requests"
+        ]

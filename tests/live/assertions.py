@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from config.plans import Plan
@@ -13,8 +14,8 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import DECODER, Event
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler
-from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
+from tests.history.beside import verify_in
 from tests.ledger.redis_time import Clocked
 from tests.ledger.worker_ledger import never_rejected
 
@@ -52,7 +53,8 @@ PLANS = {
 class LedgerView:
     """Grants credits, reads events and totals, and proves them against each other."""
 
-    def __init__(self, store: Store, clocked: Clocked, keys: RedisKeys) -> None:
+    def __init__(self, store: Store, clocked: Clocked, keys: RedisKeys, folder: Path) -> None:
+        self._folder = folder
         self.store = store
         self.clocked = clocked
         self.keys = keys
@@ -91,5 +93,5 @@ class LedgerView:
 
     async def check(self, plans: dict[str, Plan] | None = None) -> None:
         """`tollgate verify` has nothing to say."""
-        differences, _ = await verify(self.store.redis, self.keys, PLANS if plans is None else plans)
+        differences, _ = await verify_in(self._folder, self.store.redis, self.keys, PLANS if plans is None else plans)
         assert differences == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from middlewares.ledger.redis_keys import RedisKeys
@@ -14,6 +16,6 @@ __all__ = ["clocked", "ledger_view", "redis_server", "store"]
 
 
 @pytest.fixture
-def ledger_view(store: Store, clocked: Clocked) -> LedgerView:
+def ledger_view(store: Store, clocked: Clocked, tmp_path: Path) -> LedgerView:
     """What the ledger says, and whether it adds up."""
-    return LedgerView(store, clocked, RedisKeys(4, cluster=False))
+    return LedgerView(store, clocked, RedisKeys(4, cluster=False), tmp_path)

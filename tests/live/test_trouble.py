@@ -19,7 +19,7 @@ async def test_each_session_keeps_to_one_slot_of_a_cluster(tmp_path: Path) -> No
     with servers_in(tmp_path) as start:
         async with await Store.open(RedisCluster(start).url, tmp_path, deadline=10) as store:
             clocked = Clocked(store, NEW_YEAR)
-            ledger_view = LedgerView(store, clocked, RedisKeys(8, cluster=True))
+            ledger_view = LedgerView(store, clocked, RedisKeys(8, cluster=True), tmp_path)
             sessions = Sessions(clocked, ledger_view.keys, tick=TICK, gap=GAP)
             apps = [f"app_{number}" for number in range(6)]
             for app in apps:
@@ -41,7 +41,7 @@ async def test_what_a_lost_redis_did_not_hear_is_charged_when_it_is_back(tmp_pat
     with servers_in(tmp_path) as start:
         server = start(*DURABLE)
         async with await Store.open(server.url, tmp_path, deadline=10) as store:
-            ledger_view = LedgerView(store, Clocked(store, NEW_YEAR), RedisKeys(1, cluster=False))
+            ledger_view = LedgerView(store, Clocked(store, NEW_YEAR), RedisKeys(1, cluster=False), tmp_path)
             async with rig(ledger_view, settings_of()) as live:
                 customer = await live.customer()
                 await live.publish(customer)

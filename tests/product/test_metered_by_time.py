@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 
 from middlewares.ledger.credit.prepaid import grant
-from proxy.reporting.verify.verification import verify
 from proxy.store.configured import redis_keys
+from tests.history.beside import verify_deployment
 from tests.support.deployment import Customer, Deployment, deployed
 from tests.usage_tracker.meters.segments import segment
 
@@ -262,7 +262,7 @@ async def test_a_stream_is_sold_by_the_time_from_start_to_stop(deployment: Deplo
     assert event["provenance"]["milliseconds"] == "measured"
     assert event["amount"] == str(event["duration_ms"])
     async with deployment.store() as store:
-        differences, _ = await verify(store.redis, redis_keys(deployment.settings), deployment.settings.all_plans())
+        differences = await verify_deployment(deployment.settings, store.redis)
     assert differences == []
 
 

@@ -26,6 +26,7 @@ async def usage_records(redis_server: RedisServer, tmp_path: Path) -> AsyncItera
         yield opened
         await opened.ledger.drain()
         opened.ledger.close()
+        await opened.history.close()
 
 
 @pytest.fixture

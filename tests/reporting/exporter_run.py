@@ -30,7 +30,7 @@ class ExporterRun:
         self.reports: list[str] = []
         self.sink = sink
         self.exporter = Exporter(
-            ConsumerGroup(usage_records.store.redis, usage_records.streams(), "export", takeover),
+            ConsumerGroup(usage_records.sources, "export", takeover),
             sink,
             batch=batch,
             takeover=takeover,

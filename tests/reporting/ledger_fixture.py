@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -17,10 +17,15 @@ from middlewares.ledger.model import Admitted, Provenance, Usage
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import Event
 from proxy.control.apps import Apps
+from proxy.history.reader import LedgerSources
+from proxy.history.store import History
+from proxy.reporting.dates import Days
+from proxy.reporting.stream import AppEvents, RecordedEvent
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.store import Store
 
 TAGS = 16
+ALWAYS = Days(date(1970, 1, 1), date(9999, 12, 30))
 
 UNLIMITED = Plan(tier="premium")
 
@@ -31,6 +36,8 @@ class RecordedUsage:
     def __init__(self, store: Store, data_dir: Path, *, cluster: bool = False) -> None:
         self.store = store
         self.keys = RedisKeys(TAGS, cluster=cluster)
+        self.history = History.at(f"sqlite:///{data_dir}/history.sqlite")
+        self.sources = LedgerSources(store.redis, self.keys, self.history)
         self.ledger = Ledger(
             store,
             self.keys,
@@ -99,6 +106,10 @@ class RecordedUsage:
         ]
         await self.ledger.drain()
         return made
+
+    def events(self, app: str, days: Days = ALWAYS) -> AsyncGenerator[RecordedEvent, None]:
+        """Return an app's events of these days."""
+        return AppEvents(self.sources, app).read(days)
 
     def streams(self) -> list[str]:
         """Return the names of the streams of all hash tags."""

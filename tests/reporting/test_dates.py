@@ -5,7 +5,8 @@ from datetime import date
 import pytest
 
 from middlewares.ledger.periods import day_of, period_ends
-from proxy.reporting.dates import BadDate, Days, compact, month_of, parse_day, parse_period, span
+from proxy.history.total import compact
+from proxy.reporting.dates import BadDate, Days, month_of, parse_day, parse_period, span
 
 TODAY = date(2026, 11, 21)
 

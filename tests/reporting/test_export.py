@@ -29,7 +29,7 @@ def http(receiver: Receiver, form: str = "cloudevents", *, timeout: float = 10) 
 
 
 async def pending(usage_records: RecordedUsage) -> int:
-    return await ConsumerGroup(usage_records.store.redis, usage_records.streams(), "export", 60).pending()
+    return await ConsumerGroup(usage_records.sources, "export", 60).pending()
 
 
 async def consumers(usage_records: RecordedUsage) -> list[object]:

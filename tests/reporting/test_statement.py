@@ -13,7 +13,7 @@ from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period
 from proxy.reporting.statement import LineKind, Statement, Tally
-from proxy.reporting.stream import RecordedEvent, events_of
+from proxy.reporting.stream import RecordedEvent
 from tests.reporting.ledger_fixture import RecordedUsage, milliseconds, utc
 
 NOVEMBER = parse_period("2020-11")
@@ -177,7 +177,7 @@ async def test_a_month_of_the_real_ledger_to_the_last_unit(usage_records: Record
     for outside in ("2020-10-31T23:59:59.999", "2020-12-01T00:00"):
         await usage_records.request(app, plan=plan, plan_name="paid", amount=1, at=utc(outside))
     tally = Tally(NOVEMBER)
-    async for each in events_of(usage_records.store.redis, usage_records.keys, app, NOVEMBER):
+    async for each in usage_records.events(app, NOVEMBER):
         tally.add(each)
     made = tally.statement({"paid": plan})
     assert made.amount() == expected == sum(-(-(10 + number) * price // 7) for number in range(3))

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytest
 
+from proxy.history.queries import PAGE
 from proxy.reporting.dates import Days, parse_period
-from proxy.reporting.stream import CHUNK, AppEvents, UnreadableEvent, events_of
-from tests.reporting.ledger_fixture import TAGS, RecordedUsage, utc
-
-ALWAYS = Days(parse_period("1970-01").first, parse_period("9999-12").last)
+from proxy.reporting.stream import AppEvents, UnreadableEvent
+from tests.reporting.ledger_fixture import ALWAYS, TAGS, RecordedUsage, utc
 
 
 async def ids(usage_records: RecordedUsage, app: str, days: Days = ALWAYS) -> list[str]:
-    return [recorded.event.id async for recorded in events_of(usage_records.store.redis, usage_records.keys, app, days)]
+    return [recorded.event.id async for recorded in usage_records.events(app, days)]
 
 
 async def neighbours(usage_records: RecordedUsage) -> tuple[str, str]:
@@ -44,7 +43,7 @@ async def test_an_app_named_in_the_model_of_another(usage_records: RecordedUsage
 
 async def test_more_than_one_chunk(usage_records: RecordedUsage) -> None:
     app = await usage_records.app()
-    written = await usage_records.requests(app, CHUNK + 5)
+    written = await usage_records.requests(app, PAGE + 5)
     assert await ids(usage_records, app) == written
 
 
@@ -59,10 +58,10 @@ async def test_usage_that_waited_in_a_journal_belongs_to_its_own_period(usage_re
 
 async def test_following_goes_on_where_it_stopped(usage_records: RecordedUsage) -> None:
     app = await usage_records.app()
-    events = AppEvents(usage_records.store.redis, usage_records.keys, app)
+    events = AppEvents(usage_records.sources, app)
     for count in (0, 3, 0, 2):
         expected = await usage_records.requests(app, count)
-        assert [recorded.event.id async for recorded in events.read()] == expected
+        assert [recorded.event.id async for recorded in events.read(ALWAYS)] == expected
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from config.plans import Billing, Plan
 from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
+from proxy.history.total import Total, parse_field
 from proxy.reporting.dates import Days, redis_today
-from proxy.reporting.stream import events_of
-from proxy.reporting.totals import Dimension, UsageField, read_usage
+from proxy.reporting.totals import Dimension, read_usage
 from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 NOVEMBER = Days(date(2020, 11, 1), date(2020, 11, 30))
@@ -28,7 +28,7 @@ async def test_by_each_dimension(usage_records: RecordedUsage) -> None:
     )
 
     async def groups(*dimensions: Dimension) -> dict[tuple[str, ...], tuple[int, int]]:
-        usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, dimensions)
+        usage = await read_usage(usage_records.sources, app, NOVEMBER, dimensions)
         assert usage.total.plain() == {
             "request_count": 3,
             "units": {"pixels": 30, "output_tokens": 3},
@@ -51,13 +51,16 @@ async def test_model_names_with_separators_and_escapes(usage_records: RecordedUs
     at = utc("2020-11-21T12:00")
     for name in names:
         await usage_records.request(app, model=name, amount=1, at=at)
-    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.MODEL])
+    usage = await read_usage(usage_records.sources, app, NOVEMBER, [Dimension.MODEL])
     assert {group: total.requests for group, total in usage.rows()} == {(name,): 1 for name in names}
     assert [total.amount for _, total in usage.rows()] == [1] * len(names)
 
 
 def test_a_user_named_with_a_separator() -> None:
-    assert UsageField.parse("a|b|k1|llm|m%7C%2525|amount") == UsageField("a|b", "k1", "llm", "m|%25", "amount")
+    day, name = date(2020, 11, 1), "a|b|k1|llm|m%7C%2525|amount"
+    total = parse_field("app_x", day, name)
+    assert total == Total("app_x", day, "a|b", "k1", "llm", "m|%25", "amount")
+    assert total.field == name
 
 
 async def test_amounts_past_what_redis_and_doubles_can_count(usage_records: RecordedUsage) -> None:
@@ -65,7 +68,7 @@ async def test_amounts_past_what_redis_and_doubles_can_count(usage_records: Reco
     at = utc("2020-11-21T12:00")
     for amount in (HUGE, HUGE + 1, 1):
         await usage_records.request(app, amount=amount, at=at)
-    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.DAY])
+    usage = await read_usage(usage_records.sources, app, NOVEMBER, [Dimension.DAY])
     assert usage.total.amount == 2 * HUGE + 2
     assert usage.total.plain()["amount"] == "2000000000000000000000000002"
 
@@ -74,14 +77,14 @@ async def test_month_ends_fall_on_the_day_of_the_event(usage_records: RecordedUs
     app = await usage_records.app()
     for moment in ("2020-10-31T23:59:59.999", "2020-11-01T00:00", "2020-11-30T23:59:59.999", "2020-12-01T00:00"):
         await usage_records.request(app, amount=1, at=utc(moment))
-    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, NOVEMBER, [Dimension.DAY])
+    usage = await read_usage(usage_records.sources, app, NOVEMBER, [Dimension.DAY])
     assert [group for group, _ in usage.rows()] == [("2020-11-01",), ("2020-11-30",)]
 
 
 async def test_another_app_sees_nothing(usage_records: RecordedUsage) -> None:
     mine, other = await usage_records.app("mine"), await usage_records.app("other")
     await usage_records.request(mine, amount=1, at=utc("2020-11-21T12:00"))
-    usage = await read_usage(usage_records.store.redis, usage_records.keys, other, NOVEMBER, list(Dimension))
+    usage = await read_usage(usage_records.sources, other, NOVEMBER, list(Dimension))
     assert usage.total.plain() == {"request_count": 0, "units": {}, "amount": "0"}
     assert usage.rows() == []
 
@@ -95,9 +98,9 @@ async def test_a_day_of_many_users_adds_up_to_its_events(usage_records: Recorded
         await usage_records.request(app, user=f"u{number}", plan=PAID, plan_name="paid", amount=number, drain=False)
     await usage_records.ledger.drain()
     days = Days(today, await redis_today(usage_records.store.redis))
-    usage = await read_usage(usage_records.store.redis, usage_records.keys, app, days, [Dimension.USER])
+    usage = await read_usage(usage_records.sources, app, days, [Dimension.USER])
     spent: Counter[tuple[str, ...]] = Counter()
-    async for recorded in events_of(usage_records.store.redis, usage_records.keys, app, days):
+    async for recorded in usage_records.events(app, days):
         spent[(recorded.event.user or "",)] += int(recorded.amount)
     assert {group: total.amount for group, total in usage.rows()} == dict(spent)
     assert usage.total.requests == count

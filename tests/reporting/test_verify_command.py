@@ -48,7 +48,7 @@ async def test_an_entry_that_is_no_event_is_reported(usage_records: RecordedUsag
     await usage_records.store.redis.xadd(usage_records.streams()[0], {"something": "else"})
     done = await tollgate("verify")
     assert (done.code, done.out) == (1, "")
-    assert "no usage event" in done.err
+    assert "of tollgate:{t0}:events has no amount" in done.err
 
 
 async def test_an_app_that_does_not_exist(tollgate: Command) -> None:

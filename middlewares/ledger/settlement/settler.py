@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,10 +11,10 @@ import msgspec
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.model import NO_EVENT, Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.scripts import FIND
+from middlewares.ledger.scripts import DOUBT, FIND
 from middlewares.ledger.settlement.event import DECODER, ENCODER, orphaned
 from middlewares.ledger.settlement.settle_call import CountedUsage, Mode, settle_call
-from middlewares.store import Call, ScriptRunner, StoreRejected
+from middlewares.store import Call, ScriptRunner, StoreRejected, StoreUnavailable
 
 SETTLE_SECONDS = 2.0
 """A settlement waits this long for Redis before it goes to the journal: no client waits for it."""
@@ -24,6 +24,9 @@ SCAN_STRIDE = 1_000
 
 SETTLED, REAPED = 1, 2
 """How a reply of `lua/settle.lua` begins: it is written; the reaper was first, and the marker follows. 0: no hold."""
+
+ABSENT, UNSAID = 0, 2
+"""What `lua/doubt.lua` says of a request. 1: its event is in the history."""
 
 OnRejected = Callable[[Settlement, StoreRejected], None]
 
@@ -62,8 +65,10 @@ class Settler:
     async def settle_again(self, settlements: Iterable[Settlement]) -> int:
         """Write settlements whose first attempt got no reply; return how many were not yet written.
 
-        A missing hold is ambiguous then: the attempt may have run. What has an event in the stream is left alone. The
-        stream is read after every hold was tried, when no late attempt can find one any more. Raises `StoreError`.
+        A missing hold is ambiguous then: the attempt may have run. What has an event in the stream is left alone, and
+        so is what the archiver finds in the history, where the event may have been trimmed. The stream is read after
+        every hold was tried, when no late attempt can find one any more. Raises `StoreError`, also while the archiver
+        has yet to look: then all of them have to be written again later.
         """
         batch = list(settlements)
         by_hold = await gather_bounded(self._settle_by_hold, batch)
@@ -71,11 +76,15 @@ class Settler:
         for settlement, written in zip(batch, by_hold, strict=True):
             if written is None and settlement.forwarded:
                 doubtful.setdefault(self._keys.tag(settlement.hold.app), []).append(settlement)
-        total = sum(map(bool, by_hold))
+        total, unsaid = sum(map(bool, by_hold)), 0
         for tag, group in doubtful.items():
             known = await self._known(tag, group)
-            lost = [settlement for settlement in group if settlement.hold.request_id not in known]
+            absent = [settlement for settlement in group if settlement.hold.request_id not in known]
+            lost, waiting = await self._lost(tag, absent)
             total += sum(await gather_bounded(self._record, lost))
+            unsaid += waiting
+        if unsaid:
+            raise StoreUnavailable(f"{unsaid} events may be in the history; its archiver has yet to look for them")
         return total
 
     async def reap(self, settlement: Settlement) -> bool:
@@ -129,6 +138,20 @@ class Settler:
             start, *found = await self._runner.run(call, deadline=SETTLE_SECONDS)
             known.update(wanted.intersection(map(bytes.decode, found)))
         return known
+
+    async def _lost(self, tag: str, absent: Sequence[Settlement]) -> tuple[list[Settlement], int]:
+        """Return those that have no event in the history either, and of how many that cannot be said yet."""
+        lost: list[Settlement] = []
+        waiting, keys = 0, self._keys.shared(tag)
+        for start in range(0, len(absent), SCAN_STRIDE):
+            part = absent[start : start + SCAN_STRIDE]
+            oldest = min(settlement.attempted_ms for settlement in part) - SCAN_SLACK_MS
+            call = Call(DOUBT, [keys.trimmed, keys.doubts], [str(oldest), *(each.hold.request_id for each in part)])
+            for settlement, said in zip(part, await self._runner.run(call, deadline=SETTLE_SECONDS), strict=True):
+                if said == ABSENT:
+                    lost.append(settlement)
+                waiting += said == UNSAID
+        return lost, waiting
 
     async def _adjust(self, settlement: Settlement, marker: bytes) -> bool:
         """Count what a settlement differs from what the reaper counted, on its day, under an event of its own."""

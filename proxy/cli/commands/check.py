@@ -8,13 +8,14 @@ from config.loader import ConfigError, Problem, load
 from config.plans import Billing, Plan
 from config.settings import Settings
 from config.workloads import TIMED, SaleUnit
+from proxy.cli.inputs import history_problems
 from proxy.cli.output import Json, print_json, print_one
 
 
 def check(as_json: Json = False) -> None:
     """Validate the configuration; with --json, print all settings in effect, secrets hidden."""
     settings = load()
-    if problems := [*_store(settings), *_key_sets(settings), *_holds(settings)]:
+    if problems := [*_store(settings), *history_problems(settings), *_key_sets(settings), *_holds(settings)]:
         raise ConfigError(problems)
     if as_json:
         print_json({**settings.model_dump(mode="json", by_alias=True), "plans": _plans(settings)})
@@ -25,6 +26,7 @@ def check(as_json: Json = False) -> None:
             "listen": settings.listen,
             "admin_listen": settings.admin_listen,
             "store": "remote Redis" if settings.redis_url else f"embedded Redis in {settings.data_dir}",
+            "history": "remote database" if settings.history_url else f"SQLite in {settings.data_dir}",
             "currency": f"{settings.currency.code}, {settings.currency.decimals} digits",
             "plans": sorted(settings.all_plans()),
             "pools": [

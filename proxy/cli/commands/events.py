@@ -18,7 +18,7 @@ from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.dates import BadDate, Days, parse_day
 
 if TYPE_CHECKING:
-    from proxy.reporting.stream import AppEvents, RecordedEvent
+    from proxy.reporting.stream import AppEvents, RecordedEvent, UnreadableEvent
 
 POLL_SECONDS = 0.25
 
@@ -35,16 +35,14 @@ def events(
         bool, typer.Option("--json", help="The only format, one JSON object a line; accepted as in other commands.")
     ] = False,
 ) -> None:
-    """Print the events of an app, oldest first, one JSON object a line."""
+    """Print the events of an app, oldest first, one JSON object a line; those that were written late come last."""
     wanted, days = client_id(app_id), _days(first, last)
 
     async def read(session: CommandSession) -> bool:
         from proxy.reporting.stream import AppEvents  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         await session.apps.require(wanted)
-        source = AppEvents(session.store.redis, redis_keys(session.settings), wanted)
-        source.start_at(days.start_ms)
+        source = AppEvents(session.sources, wanted)
         printer = _Printer(source, days, outcome, limit)
         await (printer.follow() if follow else printer.print())
         return printer.complete
@@ -78,20 +76,11 @@ class _Printer:
 
     async def print(self) -> None:
         """Print the events that there are."""
-        from proxy.reporting.stream import UnreadableEvent  # noqa: PLC0415
-
-        unread = True
-        while unread:
-            unread = False
-            try:
-                async with aclosing(self._source.read(self._days)) as recorded:
-                    async for each in recorded:
-                        self._print(each)
-                        if self._done:
-                            break
-            except UnreadableEvent as error:
-                self.complete, unread = False, True
-                typer.echo(f"tollgate: {error}", err=True)
+        async with aclosing(self._source.read(self._days, self._report)) as recorded:
+            async for each in recorded:
+                self._print(each)
+                if self._done:
+                    break
         sys.stdout.buffer.flush()
 
     async def follow(self) -> None:
@@ -108,3 +97,7 @@ class _Printer:
         if self._outcome is None or recorded.event.outcome == self._outcome:
             sys.stdout.buffer.write(ENCODER.encode(plain(recorded.event, recorded.amount)) + b"\n")
             self._printed += 1
+
+    def _report(self, error: UnreadableEvent) -> None:
+        self.complete = False
+        typer.echo(f"tollgate: {error}", err=True)

@@ -85,16 +85,13 @@ def export(
         from proxy.reporting.export.group import ConsumerGroup  # noqa: PLC0415
         from proxy.reporting.export.retry import GaveUp  # noqa: PLC0415
         from proxy.reporting.export.sinks import Refused  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
-        keys = redis_keys(settings)
-        streams = [keys.shared(tag).events for tag in keys.tags]
         try:
             sink = target.open()
         except Refused as error:
             fail(str(error), Exit.FAILED)
         exporter = Exporter(
-            ConsumerGroup(session.store.redis, streams, group, takeover),
+            ConsumerGroup(session.sources, group, takeover),
             sink,
             batch=batch,
             takeover=takeover,

@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from config.loader import load
+from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.store import StoreError
+from proxy.cli.inputs import history_problems
 
 Listening = Callable[[str], Awaitable[None]]
 """Function that is called with the public origin once requests are accepted."""
@@ -48,6 +49,8 @@ def run(settings: Settings, listening: Listening = _nothing) -> None:
     from proxy.cli.data_dir import require_data_dir  # noqa: PLC0415
     from proxy.server import metric_files  # noqa: PLC0415
 
+    if problems := history_problems(settings):
+        raise ConfigError(problems)
     require_data_dir(settings)
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,8 +10,8 @@ from config.loader import load
 from proxy.cli.inputs import AppOption, FormatOption, ReportFormat, chosen_format, client_id
 from proxy.cli.output import Exit, Json, bad_input, fail, print_csv, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run
-from proxy.reporting.dates import BadDate, Days, parse_period, redis_today
-from proxy.reporting.statement import Statement, Tally
+from proxy.reporting.dates import BadDate, parse_period, redis_today
+from proxy.reporting.statement import Statement
 from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
 
 if TYPE_CHECKING:
@@ -37,19 +36,13 @@ def statements(
     plans = settings.all_plans()
 
     async def read(session: CommandSession) -> tuple[AppRecord, Statement]:
-        from proxy.reporting.stream import UnreadableEvent, events_of  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
+        from proxy.reporting.account import read_tally  # noqa: PLC0415
+        from proxy.reporting.stream import UnreadableEvent  # noqa: PLC0415
 
-        redis = session.store.redis
         app = await session.apps.require(wanted)
-        tally = Tally(days)
-        over = await redis_today(redis) > days.last
-        keys = redis_keys(settings)
-        prepaid = await redis.exists(keys.references(wanted)) or await redis.exists(keys.wallet(wanted))
-        since = Days(date(1970, 1, 1), days.last) if prepaid else days  # the opening balance needs all earlier events
+        over = await redis_today(session.store.redis) > days.last
         try:
-            async for recorded in events_of(redis, keys, wanted, since):
-                tally.add(recorded)
+            tally = await read_tally(session.sources, wanted, days)
         except UnreadableEvent as error:
             fail(f"no statement: {error}", Exit.FAILED)
         return app, tally.statement(plans, over=over)

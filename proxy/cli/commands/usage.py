@@ -36,12 +36,9 @@ def usage(
     settings = load()
 
     async def read(session: CommandSession) -> tuple[Days, Breakdown]:
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
-
-        redis = session.store.redis
-        days = span(first, last, await redis_today(redis))
+        days = span(first, last, await redis_today(session.store.redis))
         await session.apps.require(wanted)
-        return days, await read_usage(redis, redis_keys(settings), wanted, days, group_by or ())
+        return days, await read_usage(session.sources, wanted, days, group_by or ())
 
     try:
         days, found = run(read, settings)

@@ -14,7 +14,8 @@ from proxy.cli.session import CommandSession, run
 from proxy.reporting.tables import printable
 
 if TYPE_CHECKING:
-    from proxy.reporting.verify.verification import Counts, Difference
+    from proxy.reporting.verify.difference import Difference
+    from proxy.reporting.verify.verification import Counts
 
 
 def verify(
@@ -28,20 +29,18 @@ def verify(
     settings = load()
 
     async def compare(session: CommandSession) -> tuple[list[Difference], Counts]:
-        import msgspec  # noqa: PLC0415
-
+        from proxy.reporting.stream import UnreadableEvent  # noqa: PLC0415
         from proxy.reporting.verify.verification import verify as compare_all  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         if wanted is not None:
             await session.apps.require(wanted)
-        keys = redis_keys(settings)
+        sources = session.sources
         try:
-            differences, counts = await compare_all(session.store.redis, keys, settings.all_plans())
-        except (msgspec.DecodeError, KeyError, ValueError) as error:
-            fail(f"a stream has an entry that is no usage event: {error!r}", Exit.FAILED)
+            differences, counts = await compare_all(sources, settings.all_plans())
+        except UnreadableEvent as error:
+            fail(str(error), Exit.FAILED)
         if wanted is not None:
-            differences = [each for each in differences if concerns(each.where, wanted, keys.tag(wanted))]
+            differences = [each for each in differences if concerns(each.where, wanted, sources.keys.tag(wanted))]
         return differences, counts
 
     differences, counts = run(compare, settings)

@@ -66,10 +66,8 @@ def windows(
         from proxy.reporting.export.retry import GaveUp, Retry  # noqa: PLC0415
         from proxy.reporting.export.sinks import Refused  # noqa: PLC0415
         from proxy.reporting.totals import read_usage  # noqa: PLC0415
-        from proxy.store.configured import redis_keys  # noqa: PLC0415
 
-        redis, keys = session.store.redis, redis_keys(settings)
-        span = _span(begin, end, await redis_today(redis) - timedelta(days=1))
+        span = _span(begin, end, await redis_today(session.store.redis) - timedelta(days=1))
         terms = WindowTerms(provider, settings.currency, fees)
         if fees and terms.fee is None:
             bad_input("--fees needs amounts in wei (ETH, 18 decimals) or micro-dollars (USD, 6 decimals)")
@@ -82,7 +80,7 @@ def windows(
         try:
             with on_interrupt(retry.stopping.set):
                 for day, app in product(span.each(), apps):
-                    usage = await read_usage(redis, keys, app, Days(day, day), DIMENSIONS)
+                    usage = await read_usage(session.sources, app, Days(day, day), DIMENSIONS)
                     if usage.groups and not retry.stopping.is_set():
                         await reports.send(window_of(app, accounts.get(app, app), day, usage, terms))
         except (GaveUp, Refused) as error:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis.exceptions import ResponseError
 from ulid import ULID
 
-from proxy.control.records import Client
+from proxy.history.belonging import check
+from proxy.history.reader import LedgerSources
+from proxy.reporting.export.backlog import GroupBacklog
 from proxy.reporting.stream import Fields
 
 
@@ -23,6 +24,8 @@ class ClaimedEntry:
     stream: str
     entry: bytes
     fields: Fields
+    seq: int = 0
+    """Its place in the history, where it was read from there; 0: it is from the stream."""
 
 
 class ConsumerGroup:
@@ -32,21 +35,22 @@ class ConsumerGroup:
     as its exporter has died. Names of exporters are not used again.
     """
 
-    def __init__(self, client: Client, streams: Sequence[str], name: str, takeover: float) -> None:
-        self._client = client
-        self._streams = list(streams)
+    def __init__(self, sources: LedgerSources, name: str, takeover: float) -> None:
+        keys = sources.keys
+        self._client = sources.client
+        self._streams = [keys.shared(tag).events for tag in keys.tags]
         self._name = name
         self._takeover_ms = int(takeover * 1_000)
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{ULID()}"
+        self._backlogs = [
+            GroupBacklog(sources, number, name, self._consumer, self._takeover_ms) for number in range(len(keys.tags))
+        ]
 
     async def create(self) -> None:
-        """Create the group on every stream, from its first event, where it does not exist."""
-        for stream in self._streams:
-            try:
-                await self._client.xgroup_create(stream, self._name, "0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+        """Create the group on every stream where it does not exist; it begins with the first event of the history."""
+        await check(self._client, self._backlogs[0].history)
+        for backlog in self._backlogs:
+            await backlog.begin()
 
     async def abandoned(self, count: int) -> list[ClaimedEntry]:
         """Claim up to `count` entries of exporters that died."""
@@ -62,7 +66,12 @@ class ConsumerGroup:
         return found
 
     async def new(self, count: int) -> list[ClaimedEntry]:
-        """Claim up to `count` new entries."""
+        """Claim up to `count` new entries, those of the history first."""
+        for backlog in self._backlogs:
+            if archived := await backlog.take(count):
+                return [
+                    ClaimedEntry(backlog.stream, str(each.entry).encode(), each.fields, each.seq) for each in archived
+                ]
         found: list[ClaimedEntry] = []
         self._streams.append(self._streams.pop(0))  # so that a busy stream does not hold up the others
         for stream in self._streams:
@@ -76,6 +85,10 @@ class ConsumerGroup:
 
     async def acknowledge(self, deliveries: Iterable[ClaimedEntry]) -> None:
         """Acknowledge delivered entries; no exporter gets them again."""
+        deliveries = list(deliveries)
+        for backlog in self._backlogs:
+            if seqs := {each.seq for each in deliveries if each.seq and each.stream == backlog.stream}:
+                await backlog.acknowledge(seqs)
         for stream, entries in _by_stream(deliveries).items():
             await self._client.xack(stream, self._name, *entries)
 
@@ -88,10 +101,14 @@ class ConsumerGroup:
     async def renew(self, deliveries: Iterable[ClaimedEntry]) -> None:
         """Renew the claim on these entries."""
         await self._claim(deliveries, idle_ms=0)
+        for backlog in self._backlogs:
+            await backlog.renew()
 
     async def release(self, deliveries: Iterable[ClaimedEntry]) -> None:
         """Release these entries to any other exporter, at once."""
         await self._claim(deliveries, idle_ms=self._takeover_ms)
+        for backlog in self._backlogs:
+            await backlog.release()
 
     async def _claim(self, deliveries: Iterable[ClaimedEntry], idle_ms: int) -> None:
         for stream, entries in _by_stream(deliveries).items():
@@ -100,9 +117,10 @@ class ConsumerGroup:
             )
 
     async def pending(self) -> int:
-        """Return the number of entries that are claimed and not acknowledged."""
+        """Return the number of entries that are claimed and not acknowledged, and of the history's that wait."""
+        waiting = sum([await backlog.waiting() for backlog in self._backlogs])
         summaries = [await self._client.xpending(stream, self._name) for stream in self._streams]
-        return sum(cast("Any", summary)["pending"] for summary in summaries)
+        return waiting + sum(int(cast("Any", summary)["pending"]) for summary in summaries)
 
     async def leave(self) -> None:
         """Remove this exporter from the group, unless it still has an entry."""
@@ -128,5 +146,7 @@ def _deliveries(stream: str, entries: Iterable[tuple[bytes | None, Fields | None
 def _by_stream(deliveries: Iterable[ClaimedEntry]) -> dict[str, list[bytes]]:
     found: defaultdict[str, list[bytes]] = defaultdict(list)
     for delivery in deliveries:
+        if delivery.seq:
+            continue
         found[delivery.stream].append(delivery.entry)
     return found

@@ -1,4 +1,4 @@
-"""Verifies the running totals against the streams of events, while requests go on.
+"""Verifies the running totals against all events, of history and streams, while requests go on.
 
 Compared are the usage of each day; wallets; the counts of caps and allowances; and what caps and wallets reserve for
 open holds. Each event must be in its stream once, each open hold must have an expiry. Not compared are caps and
@@ -6,25 +6,25 @@ allowances in a period in which events of an unknown plan version may have count
 kept), and sliding windows and leases, which expire.
 
 A total that is read a moment after its events differs under traffic, so what differs is read again in one script
-together with its events and holds. Memory grows with the number of totals, and for the time that one
-stream is read with eight bytes for each of its events.
+together with its events and holds. Memory grows with the number of totals and of events that are not archived yet.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster
-
 from config.plans import Plan
-from middlewares.ledger.redis_keys import PREFIX, RedisKeys
+from middlewares.ledger.redis_keys import PREFIX
 from middlewares.ledger.scripts import SNAPSHOT
-from middlewares.ledger.settlement.event import DECODER
+from proxy.history.batch import Entry, Sums, read
+from proxy.history.reader import LedgerEntries, LedgerSources, StreamEntry
+from proxy.reporting.stream import decode
+from proxy.reporting.verify.closed_days import ClosedDays
+from proxy.reporting.verify.difference import Difference
 from proxy.reporting.verify.expected_totals import Expected, TotalKey
 
 CHUNK = 1_000
@@ -32,18 +32,6 @@ TOTALS = ("usage:", "wallet:", "cap:", "included:", "allowance:")
 _NEVER_EXPIRES = """
 return redis.call('HEXISTS', KEYS[1], ARGV[1]) == 1 and not redis.call('ZSCORE', KEYS[2], ARGV[1]) and 1 or 0
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A value in Redis that differs from what events and open holds give."""
-
-    what: str
-    """`usage`, `wallet`, `cap`, `included`, `allowance`; `event` (its copies) or `hold` (its expiry)."""
-    where: str
-    """Redis key, a space, and the field, event or request id."""
-    expected: int
-    found: int
 
 
 @dataclass(slots=True)
@@ -58,23 +46,23 @@ class Counts:
     """Totals that were not compared, as the plan version is unknown."""
 
 
-async def verify(
-    client: Redis | RedisCluster, keys: RedisKeys, plans: Mapping[str, Plan]
-) -> tuple[list[Difference], Counts]:
+async def verify(sources: LedgerSources, plans: Mapping[str, Plan]) -> tuple[list[Difference], Counts]:
     """Return differences, sorted by place, and how much was compared; `plans` are those in force now, by name.
 
-    Raises the errors of `client`, and `msgspec.DecodeError` if an entry of a stream is no event.
+    Raises `HistoryUnavailable`, the errors of the client, and `UnreadableEvent` if an entry of a stream is no event.
     """
-    return await _Verification(client, keys, plans).run()
+    return await _Verification(sources, plans).run()
 
 
 class _Verification:
-    def __init__(self, client: Redis | RedisCluster, keys: RedisKeys, plans: Mapping[str, Plan]) -> None:
-        self._client: Any = client  # redis-py's annotations cover RESP3 and decoded replies, too
-        self._keys = keys
+    def __init__(self, sources: LedgerSources, plans: Mapping[str, Plan]) -> None:
+        self._client: Any = sources.client  # redis-py's annotations cover RESP3 and decoded replies, too
+        self._history = sources.history
+        self._keys = sources.keys
         self._plans = plans
-        self._expected = Expected(keys, plans)
-        self._position = dict.fromkeys(keys.tags, "-")
+        self._expected = Expected(self._keys, plans)
+        self._entries = {tag: LedgerEntries(sources, tag) for tag in self._keys.tags}
+        self._closed = ClosedDays(sources)
         self._counts = Counts()
         self._differences: list[Difference] = []
 
@@ -82,45 +70,48 @@ class _Verification:
         for tag in self._keys.tags:
             await self._events_of(tag)
             await self._holds_of(tag)
+        self._closed.take_from(self._expected.totals)
         for prefix, totals in _by_prefix(await self._suspects()).items():
-            tags = (prefix,) if prefix in self._position else self._keys.tags
+            tags = (prefix,) if prefix in self._entries else self._keys.tags
             for start in range(0, len(totals), CHUNK):
                 await self._compare_at_one_moment(tags, totals[start : start + CHUNK])
+        self._differences += self._closed.differences
+        self._counts.totals += self._closed.compared
         return sorted(self._differences, key=lambda each: each.where), self._counts
 
     async def _events_of(self, tag: str) -> None:
-        stream = self._keys.shared(tag).events
-        seen = array("q")
-        while chunk := await self._client.xrange(stream, self._position[tag], count=CHUNK):
-            seen.extend(map(hash, self._count(tag, chunk)))
-        ordered = sorted(seen)
-        if repeated := {one for one, next_one in pairwise(ordered) if one == next_one}:
-            await self._name_copies(stream, self._position[tag], repeated)
+        """Count archived events, compare the closed days with them, then count those of the stream."""
+        entries = self._entries[tag]
+        totals = await entries.begin(partial(self._closed.totals, tag=tag))
+        sums = Sums()
+        async for entry in entries.archived():
+            self._count(entries.stream, [entry])
+            [each] = read(0, [entry])
+            sums.add(each)
+        self._closed.compare(tag, entries.snapshot.closed, sums.totals, totals)
+        await self._stream_of(tag)
 
-    def _count(self, tag: str, entries: Sequence[Any]) -> list[str]:
+    async def _stream_of(self, tag: str) -> None:
+        """Count what was written since the last time; each event must be there once."""
+        stream = self._entries[tag].stream
+        seen: Counter[str] = Counter()
+        async for entry in self._entries[tag].streamed():
+            seen.update(self._count(stream, [entry]))
+        self._differences += [
+            Difference("event", f"{stream} {identity}", 1, count) for identity, count in seen.items() if count > 1
+        ]
+
+    def _count(self, stream: str, entries: Iterable[StreamEntry]) -> list[str]:
         """Count new events, and return their ids."""
         found = []
         for entry, fields in entries:
-            event, amount = DECODER.decode(fields[b"event"]), int(fields[b"amount"])
+            recorded = decode(stream, entry, fields)
+            amount = int(recorded.amount)
             gross = int(fields.get(b"gross", amount))
-            self._expected.event(event, amount, fields.get(b"wallet", b"").decode(), gross)
-            self._position[tag] = f"({entry.decode()}"
-            found.append(event.id)
+            self._expected.event(recorded.event, amount, recorded.wallet, gross)
+            found.append(recorded.event.id)
         self._counts.events += len(found)
         return found
-
-    async def _name_copies(self, stream: str, end: str, hashes: set[int]) -> None:
-        copies: defaultdict[str, int] = defaultdict(int)
-        start = "-"
-        while chunk := await self._client.xrange(stream, start, end.lstrip("("), count=CHUNK):
-            for entry, fields in chunk:
-                identity = DECODER.decode(fields[b"event"]).id
-                if hash(identity) in hashes:
-                    copies[identity] += 1
-                start = f"({entry.decode()}"
-        self._differences += [
-            Difference("event", f"{stream} {identity}", 1, count) for identity, count in copies.items() if count > 1
-        ]
 
     async def _holds_of(self, tag: str) -> None:
         shared = self._keys.shared(tag)
@@ -153,7 +144,7 @@ class _Verification:
     async def _found(self) -> AsyncIterator[tuple[TotalKey, int]]:
         async for name in self._client.scan_iter(match=f"{PREFIX}{{*", count=CHUNK):
             key = name.decode()
-            if key.partition("}:")[2].startswith(TOTALS):
+            if key.partition("}:")[2].startswith(TOTALS) and not self._closed.has(key):
                 async for field, number in self._client.hscan_iter(name, count=CHUNK):
                     yield (key, field.decode()), int(number)
 
@@ -163,19 +154,26 @@ class _Verification:
         bodies = [self._keys.shared(tag).bodies for tag in tags]
         names = [*streams, *bodies, *(key for key, _ in totals)]
         fields = [field for _, field in totals]
-        behind = True
-        while behind:
-            arguments = [len(tags), CHUNK, *(self._position[tag] for tag in tags), *fields]
+        while True:
+            starts = [self._entries[tag].position.next for tag in tags]
+            arguments = [len(tags), CHUNK, *starts, *fields]
             events, held, numbers = await self._client.eval(SNAPSHOT.source, len(names), *names, *arguments)
-            for tag, entries in zip(tags, events, strict=True):
-                self._count(tag, [(entry, _pairs(flat)) for entry, flat in entries])
-            behind = any(len(entries) == CHUNK for entries in events)
+            complete = [await self._entries[tag].complete() for tag in tags]
+            if all(complete) and not any(len(entries) == CHUNK for entries in events):
+                break
+            for tag in tags:
+                await self._stream_of(tag)
+        for tag, new in zip(tags, events, strict=True):
+            self._count(self._entries[tag].stream, [(entry, _pairs(flat)) for entry, flat in new])
+            if new:
+                self._entries[tag].position = Entry.parse(new[-1][0])
+        await self._closed.refresh(tags)
         reserved = Expected(self._keys, self._plans)
         for flat in held:
             reserved.holds(_pairs(flat))
         for total, number in zip(totals, map(int, numbers), strict=True):
             expected = (reserved if total[1] == "held" else self._expected).totals[total]
-            if number != expected and not self._expected.unknown(total):
+            if number != expected and not self._expected.unknown(total) and not self._closed.has(total[0]):
                 what = total[0].partition("}:")[2].partition(":")[0]
                 self._differences.append(Difference(what, " ".join(total), expected, number))
 

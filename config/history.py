@@ -1,0 +1,24 @@
+"""Settings of `history`."""
+
+from pydantic import Field
+
+from config.base import Model
+
+
+class HistorySettings(Model):
+    """How long Redis keeps what the history has; the address of the history is `history_url`."""
+
+    keep_in_redis_seconds: int = Field(
+        3600, ge=0, le=31_536_000, description="Seconds for which Redis keeps events that the history has."
+    )
+    keep_totals_days: int = Field(
+        2, ge=2, le=366, description="Days, today included, whose running totals stay in Redis."
+    )
+    export_group_expiry_seconds: int = Field(
+        604_800,
+        ge=60,
+        le=31_536_000,
+        description="Seconds after which an export group that nobody reads any more is removed from Redis, where it "
+        "holds up trimming. Its next run goes on in the history, where it was.",
+    )
+    batch: int = Field(5_000, ge=1, le=100_000, description="Most events that are archived in one transaction.")

@@ -1,0 +1,1 @@
+"""The archiver: moves events from Redis to the history, then trims Redis."""

@@ -1,0 +1,139 @@
+"""Moves usage events from Redis to the history, all hash tags in turn, off the request path.
+
+Trouble with the history or Redis never ends it: events stay where they are, and it goes on when they are back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from redis.exceptions import RedisClusterException, RedisError
+
+from config.history import HistorySettings
+from middlewares.ledger.redis_keys import RedisKeys
+from proxy.control.records import Client
+from proxy.history.archive.context import TagContext
+from proxy.history.archive.lease import ArchiverLeases
+from proxy.history.archive.observer import HistoryObserver
+from proxy.history.archive.tag_archiver import TagArchiver
+from proxy.history.batch import START, Entry
+from proxy.history.store import History, HistoryUnavailable
+from proxy.history.writes import Superseded
+
+POLL_SECONDS = 1.0
+LONGEST_WAIT = 15.0
+"""Seconds between two tries while the history is away."""
+PATIENCE_SECONDS = 15.0
+"""Seconds without any progress after which a history that does not say no counts as unavailable."""
+
+_STORE_TROUBLE = (RedisError, RedisClusterException, OSError)
+
+
+class Archiver:
+    """The archiver of one process; it works on the hash tags whose leases it gets."""
+
+    def __init__(
+        self, client: Client, keys: RedisKeys, history: History, settings: HistorySettings, observer: HistoryObserver
+    ) -> None:
+        self._client: Any = client
+        self._observer = observer
+        self._leases = ArchiverLeases(client, keys)
+        contexts = [
+            TagContext(number=number, client=client, keys=keys, history=history, settings=settings, observer=observer)
+            for number in range(len(keys.tags))
+        ]
+        self.tags = [TagArchiver(context, self._leases) for context in contexts]
+        self._available = True
+        self._progress = 0.0
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the run after the current batch."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Archive until `stop`."""
+        self._progress = asyncio.get_running_loop().time()
+        reporting = asyncio.create_task(self._report())
+        wait = POLL_SECONDS
+        try:
+            while not self._stopping.is_set():
+                wait = POLL_SECONDS if await self.advance() else min(2 * wait, LONGEST_WAIT)
+                await self._pause(wait)
+        finally:
+            reporting.cancel()
+            with suppress(asyncio.CancelledError):
+                await reporting
+            await self.release()
+
+    async def release(self) -> None:
+        """Let another archiver take over at once."""
+        with suppress(*_STORE_TROUBLE):
+            await self._leases.release()
+
+    async def advance(self) -> bool:
+        """Archive what all streams hold now; return False if the history or Redis was not available."""
+        for tag in self.tags:
+            if self._stopping.is_set():
+                return True
+            try:
+                await tag.advance()
+            except Superseded:
+                tag.cursor = None
+                continue
+            except HistoryUnavailable as error:
+                tag.cursor = None
+                self._unavailable(str(error))
+                return False
+            except _STORE_TROUBLE:
+                tag.cursor = None
+                continue
+            self._recovered()
+        return True
+
+    async def lag(self) -> tuple[float, float]:
+        """Return the age in seconds of the oldest event not archived, and of the oldest that only a group keeps."""
+        now_ms = await self._now_ms()
+        oldest = [await self._oldest(tag) for tag in self.tags]
+        waiting = [now_ms - entry.ms for entry in oldest if entry is not None]
+        return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
+
+    async def _oldest(self, tag: TagArchiver) -> Entry | None:
+        """Return the first entry after the cursor; without a cursor, the first of the stream."""
+        after = tag.cursor.entry if tag.cursor else START
+        found: Sequence[Any] = await self._client.xrange(tag.stream, after.next, count=1)
+        return Entry.parse(found[0][0]) if found else None
+
+    async def _now_ms(self) -> int:
+        reply = await self._client.time()
+        seconds, microseconds = next(iter(reply.values())) if isinstance(reply, dict) else reply
+        return int(seconds) * 1_000 + int(microseconds) // 1_000
+
+    async def _report(self) -> None:
+        """Report the lag from time to time, also while the history neither works nor fails."""
+        while True:
+            with suppress(*_STORE_TROUBLE):
+                self._observer.lag(*await self.lag())
+            if asyncio.get_running_loop().time() - self._progress > PATIENCE_SECONDS:
+                self._unavailable("the history does not respond")
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _unavailable(self, reason: str) -> None:
+        if self._available:
+            self._available = False
+            self._observer.unavailable(reason)
+
+    def _recovered(self) -> None:
+        self._progress = asyncio.get_running_loop().time()
+        if not self._available:
+            self._available = True
+            self._observer.recovered()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, at most until `stop`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()

@@ -1,0 +1,75 @@
+"""The version of the schema: upgraded by migrations, and never used by a program that does not know it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, inspect, text
+
+VERSION_TABLE = "tollgate_history_version"
+
+
+class SchemaMismatch(Exception):
+    """The schema is not that of this program; the message says what to do."""
+
+
+def check(engine: Engine) -> None:
+    """Raise `SchemaMismatch` unless the schema is exactly the one that this program knows."""
+    with engine.connect() as connection:
+        found = version(connection)
+    if found == latest():
+        return
+    if _known(found):
+        have = f"has schema {found}" if found else "is empty"
+        raise SchemaMismatch(f"the history {have}, this program needs {latest()}: run `tollgate history upgrade`")
+    raise _newer(found)
+
+
+def upgrade(engine: Engine) -> tuple[str, str]:
+    """Bring the schema to that of this program; return the versions before (empty: none) and after.
+
+    Raises `SchemaMismatch` if it is newer than the program.
+    """
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # two programs may upgrade at the same time
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tollgate_history_version'))"))
+        before = version(connection)
+        if not _known(before):
+            raise _newer(before)
+        if before != latest():
+            config = _config()
+            config.attributes["connection"] = connection
+            config.attributes["version_table"] = VERSION_TABLE
+            command.upgrade(config, "head")
+    return before, latest()
+
+
+def version(connection: Connection) -> str:
+    """Return the version of the schema; empty if there is none."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return ""
+    return str(connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or "")  # noqa: S608
+
+
+def latest() -> str:
+    """Return the version of the schema that this program knows."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _known(found: str) -> bool:
+    return not found or found in {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
+def _newer(found: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"the history has schema {found}, which is newer than this program ({latest()}): run a newer Tollgate on it"
+    )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("proxy.history") / "migrations").replace("%", "%%"))
+    return config

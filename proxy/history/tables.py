@@ -1,0 +1,142 @@
+"""Tables of the history. Times are Unix milliseconds in UTC, days are UTC days, amounts are atomic units.
+
+The migrations create them; this module is what reads and writes go by.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Date,
+    Dialect,
+    Integer,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+BIG = BigInteger().with_variant(Integer, "sqlite")
+"""64-bit integer; SQLite generates values only for its own name of it."""
+
+
+class Exact(TypeDecorator[int]):
+    """Integer of any size: NUMERIC in PostgreSQL, decimal text in SQLite, which has no such number."""
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """Return the type that this database keeps it in."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric(asdecimal=True))
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        """Return what is sent to the database."""
+        if value is None:
+            return None
+        return str(value) if dialect.name == "sqlite" else Decimal(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """Return what the database sent, as an integer."""
+        return None if value is None else int(value)
+
+
+METADATA = MetaData()
+
+IDENTITY = Table("tollgate_identity", METADATA, Column("id", Text, primary_key=True))
+"""One row: what this history is called in the Redis that it belongs to."""
+
+EVENTS = Table(
+    "tollgate_events",
+    METADATA,
+    Column("seq", BIG, primary_key=True, doc="Order in which events of one hash tag were archived."),
+    Column("id", Text, nullable=False, unique=True, doc="Id of the event; each is here once."),
+    Column("tag", SmallInteger, nullable=False, doc="Number of the hash tag whose stream it came from."),
+    Column("entry_ms", BigInteger, nullable=False, doc="First half of its id in the stream."),
+    Column("entry_seq", BigInteger, nullable=False, doc="Second half of its id in the stream."),
+    Column("time", BigInteger, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("user_id", Text),
+    Column("key_id", Text),
+    Column("plan", Text, nullable=False),
+    Column("workload", Text),
+    Column("model", Text, nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("amount", Exact),
+    Column("gross", Exact, doc="Amount without included money, where some was included."),
+    Column("wallet", String(8), nullable=False, doc="Wallet that it changed: `app`, `user` or none."),
+    Column("event", Text, nullable=False, doc="The event as the ledger wrote it (JSON)."),
+    Column("fields", Text, doc="All fields of the entry, where the columns do not hold them exactly (JSON of base64)."),
+)
+"""Usage events; rows are added, never changed, but for erasure."""
+
+TOTALS = Table(
+    "tollgate_totals",
+    METADATA,
+    Column("app", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("workload", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("what", Text, primary_key=True, doc="`requests`, `amount` or a unit."),
+    Column("number", Exact, nullable=False),
+)
+"""Running totals of archived events by day; empty text stands for no user, key, workload or model."""
+
+WALLETS = Table(
+    "tollgate_wallets",
+    METADATA,
+    Column("app", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True, doc="Empty: the wallet of the app."),
+    Column("day", Date, primary_key=True),
+    Column("granted", Exact, nullable=False),
+    Column("debited", Exact, nullable=False),
+    Column("spent", Exact, nullable=False),
+)
+"""Movements of wallets by day, from which opening balances are computed."""
+
+CURSORS = Table(
+    "tollgate_cursors",
+    METADATA,
+    Column("tag", SmallInteger, primary_key=True),
+    Column("token", BigInteger, nullable=False, doc="Fencing token: goes up whenever an archiver takes over."),
+    Column("server", Text, nullable=False, doc="Run id of the Redis server that `entry` is of."),
+    Column("entry_ms", BigInteger, nullable=False),
+    Column("entry_seq", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False, doc="Largest `seq` of the tag's events."),
+    Column("trimmed_ms", BigInteger, nullable=False),
+    Column("trimmed_seq", BigInteger, nullable=False),
+    Column("closed", Date, doc="Last day whose running totals stand here alone, and no more in Redis."),
+)
+"""How far each stream is archived (`entry`), and up to where it may have been trimmed (`trimmed`)."""
+
+REDIS_DAYS = Table(
+    "tollgate_redis_days",
+    METADATA,
+    Column("tag", SmallInteger, primary_key=True),
+    Column("app", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+)
+"""Days of apps whose running totals may still stand in Redis, too."""
+
+EXPORT_GROUPS = Table(
+    "tollgate_export_groups",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("tag", SmallInteger, primary_key=True),
+    Column("seq", BigInteger, nullable=False, doc="Everything up to here was delivered."),
+    Column("until", BigInteger, nullable=False, doc="Up to here it is delivered from the history, then from Redis."),
+    Column("entry_ms", BigInteger, nullable=False),
+    Column("entry_seq", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False, doc="When it was last seen to move, Redis time."),
+)
+"""How far each export group has come in each stream."""

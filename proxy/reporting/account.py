@@ -1,0 +1,29 @@
+"""Reads what a statement is computed from."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from proxy.history.queries import wallets_before
+from proxy.history.reader import LedgerSources
+from proxy.reporting.dates import Days
+from proxy.reporting.statement import Tally
+from proxy.reporting.stream import AppEvents
+from proxy.reporting.wallet import Wallet
+
+
+async def read_tally(sources: LedgerSources, app: str, days: Days) -> Tally:
+    """Return the tally of an app's events of these days.
+
+    What wallets held before is kept as sums by day, so that no older event is read. Raises `UnreadableEvent`.
+    """
+    tally, events = Tally(days), AppEvents(sources, app)
+    opening = await events.begin(partial(wallets_before, app=app, day=days.first))
+    for user, movement in opening.items():
+        tally.wallets[user or None] = Wallet(movement.granted - movement.debited - movement.spent)
+    async for recorded in events.archived(days):
+        tally.add(recorded)
+    async for recorded in events.late():
+        if recorded.event.time < days.end_ms:
+            tally.add(recorded)
+    return tally

@@ -1,0 +1,17 @@
+"""What a verification finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value in Redis, or in the history, that differs from what events and open holds give."""
+
+    what: str
+    """`usage`, `wallet`, `cap`, `included`, `allowance`; `event` (its copies) or `hold` (its expiry)."""
+    where: str
+    """Redis key, a space, and the field, event or request id."""
+    expected: int
+    found: int

@@ -1,0 +1,1 @@
+"""Processes beside the workers, which the supervisor keeps running."""

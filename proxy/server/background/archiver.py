@@ -1,0 +1,89 @@
+"""The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
+
+Run by the supervisor as `python -m proxy.server.background.archiver`. Its standard input is a lifeline: when it ends,
+the supervisor is gone, and the archiver stops as on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+
+import structlog
+
+from config.loader import ConfigError, load
+from config.settings import Settings
+from middlewares.response.log import configure_logging
+from middlewares.store import StoreError
+from proxy.history.archive.archiver import Archiver
+from proxy.history.engine import BadAddress
+from proxy.history.store import History
+from proxy.server import metric_files
+from proxy.server.background.history_metrics import HistoryMetrics
+from proxy.store.configured import open_store, redis_keys
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
+
+NICE = 5
+"""Lower priority than that of the workers: a backlog of the archiver costs no request anything."""
+RETRY_SECONDS = 2.0
+GC_THRESHOLDS = (100_000, 20, 50)
+"""Allocations between collections: batches are many small objects, and none of them is part of a cycle."""
+
+
+def main() -> None:
+    """Archive until SIGTERM; exit with code 1 and one clear line where the configuration cannot be used."""
+    try:
+        settings = load()
+    except ConfigError as error:
+        sys.exit(f"tollgate: the configuration cannot be used:\n{error}")
+    metric_files.own_inherited()
+    configure_logging(settings.log.level)
+    os.nice(NICE)
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        asyncio.run(_run(settings))
+    except BadAddress as error:
+        sys.exit(f"tollgate: history_url: {error}")
+    os._exit(0)  # a thread may still wait for a frozen database; its transaction ends with its connection
+
+
+async def _run(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def supervisor_gone() -> None:
+        loop.remove_reader(sys.stdin.fileno())
+        stopping.set()
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    history, metrics = History.of(settings), HistoryMetrics()
+    while not stopping.is_set():
+        try:
+            async with await open_store(settings) as store:
+                archiver = Archiver(store.redis, redis_keys(settings), history, settings.history, metrics)
+                await _until(archiver, stopping)
+        except (StoreError, ConfigError) as error:
+            log.error("archiver_not_started", reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await stopping.wait()
+
+
+async def _until(archiver: Archiver, stopping: asyncio.Event) -> None:
+    running = asyncio.create_task(archiver.run())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    archiver.stop()
+    await running
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Metrics and log lines of the history and its archiver."""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
+
+
+class HistoryMetrics:
+    """Implements `proxy.history.archive.observer.HistoryObserver`; one instance per process and registry."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.unavailable_now = Gauge(
+            "tollgate_history_unavailable",
+            "1 while the history takes no events, so that they stay in Redis.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.lag_seconds = Gauge(
+            "tollgate_history_lag_seconds",
+            "Age of the oldest event that is not in the history yet.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.pinned_seconds = Gauge(
+            "tollgate_history_pinned_seconds",
+            "Age of the oldest event that stays in Redis only for an export group.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.events = Counter("tollgate_history_events", "Events added to the history.", registry=registry)
+        self.repeats = Counter(
+            "tollgate_history_repeated", "Stream entries whose event was in the history before.", registry=registry
+        )
+        self.trims = Counter("tollgate_history_trimmed", "Stream entries trimmed from Redis.", registry=registry)
+
+    def unavailable(self, reason: str) -> None:
+        """The history cannot be used: one line per change."""
+        self.unavailable_now.set(1)
+        log.error("history_unavailable", reason=reason)
+
+    def recovered(self) -> None:
+        self.unavailable_now.set(0)
+        log.info("history_recovered")
+
+    def archived(self, added: int, repeated: int) -> None:
+        self.events.inc(added)
+        self.repeats.inc(repeated)
+
+    def unreadable(self, stream: str, entry: str) -> None:
+        log.error("history_unreadable_entry", stream=stream, entry=entry)
+
+    def trimmed(self, entries: int) -> None:
+        self.trims.inc(entries)
+
+    def rewound(self, stream: str) -> None:
+        log.info("history_stream_compared", stream=stream, reason="Redis was restarted or failed over")
+
+    def group_behind(self, stream: str, group: str) -> None:
+        log.warning("export_group_behind", stream=stream, group=group)
+
+    def group_expired(self, stream: str, group: str) -> None:
+        log.error("export_group_expired", stream=stream, group=group)
+
+    def totals_differ(self, app: str, day: str) -> None:
+        log.error("history_totals_differ", app=app, day=day)
+
+    def lag(self, seconds: float, pinned_seconds: float) -> None:
+        self.lag_seconds.set(seconds)
+        self.pinned_seconds.set(pinned_seconds)

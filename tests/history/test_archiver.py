@@ -1,0 +1,92 @@
+"""Events move from Redis to the history once, as they were, and only then leave Redis."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from config.history import HistorySettings
+from proxy.history import queries
+from proxy.history.store import History, HistoryUnavailable
+from tests.history.fakes import Archive, event
+
+HUGE = 10**27 + 7
+
+
+async def test_events_are_archived_as_they_were_and_trimmed(archive: Archive) -> None:
+    written = {}
+    for number in range(350):
+        each = event(
+            f"app_{number % 7}", user=f"ü|{number % 3}", model="=a|b%\\u0000\n", time=1_790_000_000_000 + number
+        )
+        amount, wallet = HUGE * (-1) ** number, ("", "app", "user")[number % 3]
+        entry = await archive.add(each, amount, wallet=wallet, gross="12" if number % 2 else "")
+        written[each.id] = (entry, await archive.client.xrange(archive.stream(each.app), entry, entry))
+
+    assert await archive.advance()
+
+    assert sorted(await archive.in_history()) == sorted(written)
+    assert len(await archive.in_redis()) < 100 * len(archive.streams())  # whole nodes are trimmed
+    assert archive.reports.counts["added"] == 350
+    for tag, cursor in (await archive.history.read(queries.cursors)).items():
+        for kept in await archive.history.read(queries.of_tag, tag, 0, cursor.seq):
+            [(entry, fields)] = written[_id(kept.fields)][1]
+            assert (str(kept.entry).encode(), kept.fields) == (entry, fields)
+
+
+def _id(fields: dict[bytes, bytes]) -> str:
+    return fields[b"event"].decode().partition('"id":"')[2].partition('"')[0]
+
+
+async def test_what_is_no_event_is_kept_whole_and_blocks_nothing(archive: Archive) -> None:
+    stream = archive.stream("app_one")
+    garbage: list[dict[bytes, bytes]] = [
+        {b"event": b"{", b"amount": b"1"},
+        {b"event": b'{"app":"app_one"}', b"amount": b"1"},
+        {b"some": b"\xff\x00thing"},
+        {b"event": b"\xff", b"amount": b"x"},
+    ]
+    for fields in garbage:
+        await archive.client.xadd(stream, fields)
+    await archive.add(event(), 5, wallet="house", more="1")
+    assert await archive.advance()
+    [cursor] = [each for each in (await archive.history.read(queries.cursors)).values() if each.seq]
+    kept = await archive.history.read(queries.of_tag, cursor.tag, 0, cursor.seq)
+    assert [each.fields for each in kept[:4]] == garbage
+    assert (kept[4].fields[b"more"], kept[4].fields[b"wallet"]) == (b"1", b"house")
+    assert len([line for line in archive.reports.lines if line[0] == "unreadable"]) == 4
+
+
+async def test_young_events_stay_in_redis(archive: Archive) -> None:
+    ids = [(each := event(), await archive.add(each, 1))[0].id for _ in range(300)]
+    assert await archive.advance(HistorySettings(keep_in_redis_seconds=3600))
+    assert sorted(await archive.in_redis()) == sorted(await archive.in_history()) == sorted(ids)
+
+
+async def test_a_repeated_event_is_there_once(archive: Archive) -> None:
+    each = event()
+    for _ in range(3):
+        await archive.add(each, 1)
+    assert await archive.advance()
+    await archive.add(each, 1)
+    assert await archive.advance()
+    assert await archive.in_history() == [each.id]
+    assert archive.reports.counts["repeated"] == 3
+
+
+@pytest.mark.parametrize("schema", ["9999"])
+async def test_a_newer_schema_is_refused_and_events_stay(archive: Archive, history_url: str, schema: str) -> None:
+    await archive.history.write(
+        lambda connection: connection.execute(text(f"UPDATE tollgate_history_version SET version_num = '{schema}'"))
+    )
+    await archive.add(event(), 1)
+    newer = History.at(history_url)
+    with pytest.raises(HistoryUnavailable, match="has schema 9999, which is newer than this program"):
+        await newer.upgrade()
+    archive.history = newer
+    archiver = archive.archiver()
+    assert not await archiver.advance()
+    assert not await archiver.advance()
+    assert [line[0] for line in archive.reports.lines] == ["unavailable"]
+    assert len(await archive.in_redis()) == 1
+    await newer.close()

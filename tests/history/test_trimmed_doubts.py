@@ -1,0 +1,46 @@
+"""A settlement without a reply is written again later: not where its event was archived and trimmed meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.plans import Plan
+from config.workloads import Unit
+from middlewares.ledger.settlement.settler import Settler
+from middlewares.store import StoreUnavailable
+from proxy.history.archive.doubts import KEPT_SECONDS
+from proxy.reporting.verify.verification import verify
+from proxy.store.store import Store
+from tests.history.fakes import Archive
+from tests.ledger.worker_ledger import WorkerLedger, never_rejected
+
+
+async def test_an_event_that_was_trimmed_is_not_counted_again(archive: Archive, store: Store, tmp_path: Path) -> None:
+    await archive.client.config_set("stream-node-max-entries", 1)
+    plan = Plan()
+    async with WorkerLedger(store, archive.keys, tmp_path) as worker:
+        policy = worker.policy("app_one", plan)
+        settler = Settler(store, archive.keys, never_rejected)
+        written, lost = [
+            worker.settlement(await worker.hold(policy), policy, {Unit.OUTPUT_TOKENS: number}) for number in (1, 2)
+        ]
+        assert await settler.settle(written)  # its reply is lost on the way
+        lost.hold.request_id += "-never"
+        for each in (written, lost):
+            each.attempted_ms = each.time_ms
+        assert await archive.advance()
+        assert await archive.in_redis() == []
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="2 events may be in the history"):
+                await settler.settle_again([written, lost])
+        assert await archive.advance()
+        assert await settler.settle_again([written, lost]) == 1
+        assert await settler.settle_again([written]) == 0
+        assert 0 < await archive.client.ttl(archive.keys.shared(archive.keys.tag("app_one")).doubts) <= KEPT_SECONDS
+    assert await archive.advance()
+    assert len(await archive.in_history()) == 2
+    differences, counts = await verify(archive.sources, {"plan": plan})
+    assert [each for each in differences if each.what != "hold"] == []
+    assert counts.events == 2
