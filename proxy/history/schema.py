@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 
 from alembic import command
@@ -10,6 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 VERSION_TABLE = "tollgate_history_version"
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # its steps are no news to an operator
 
 
 class SchemaMismatch(Exception):
