@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -101,10 +101,13 @@ def _completed(phase: str) -> Message:
 
 
 @contextlib.asynccontextmanager
-async def bare(folder: Path, upstream: Candidate) -> AsyncIterator[Candidate]:
-    """Run the chain in front of `upstream`, in a process of its own, with a Redis of its own."""
+async def bare(folder: Path, upstream: Candidate, *, under: Sequence[str] = ()) -> AsyncIterator[Candidate]:
+    """Run the chain in front of `upstream`, in a process of its own, with a Redis of its own.
+
+    The command `under` is given that of the process, and runs it.
+    """
     port = free_port()
-    command = uvicorn("tests.benchmarks.bare:app", port, lifespan="on")
+    command = (*under, *uvicorn("tests.benchmarks.bare:app", port, lifespan="on"))
     async with redis(folder) as (redis_port, server):
         chosen = {
             _UPSTREAM: str(upstream.port),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,14 @@ async def running_tollgate(
     *,
     name: str = "tollgate",
     llm: Candidate | None = None,
+    environment: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningTollgate]:
-    """Run Tollgate in front of `upstream`; chats go to `llm` if given. `settings` go into the configuration."""
+    """Run Tollgate in front of `upstream`; chats go to `llm` if given. `settings` go into the configuration,
+    `environment` into that of the processes."""
     make(folder)
     config = {**_CONFIG, "routing": _routing(upstream, llm or upstream), **settings}
-    deployment = Deployment(folder, MockGateway(), config, {})
+    deployment = Deployment(folder, MockGateway(), config, environment or {})
     try:
         await deployment.start()
         customer = await deployment.customer(PLAN)
