@@ -34,9 +34,10 @@ RECORDS = {"line", "event"}
 def written_attributes(source: str) -> Iterator[str]:
     """Yield the name of every attribute that `source` assigns, once per assignment, but for those of records."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            if not (isinstance(node.value, ast.Name) and node.value.id in RECORDS):
-                yield node.attr
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Store):
+            continue
+        if not (isinstance(node.value, ast.Name) and node.value.id in RECORDS):
+            yield node.attr
 
 
 @pytest.mark.parametrize("attribute", OWNERS)
