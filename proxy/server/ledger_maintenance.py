@@ -45,7 +45,10 @@ class LedgerMaintenance:
         """Connect and begin; stop on the way out. Raises `StoreError` where Redis is not there."""
         async with await open_store(settings) as store:
             maintenance = cls(settings, store)
-            await maintenance.adopt()
+            with contextlib.suppress(
+                StoreError
+            ):  # what may be in the history waits for the archiver, which starts later
+                await maintenance.adopt()
             work = (maintenance._reaper.run(), maintenance._keep_adopting(), maintenance._memory.run())
             tasks = [asyncio.create_task(each) for each in work]
             try:

@@ -7,7 +7,8 @@ import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ import psutil
 import pytest
 
 from middlewares.ledger.settlement.journal import read
+from proxy.history.reader import LedgerSources
+from proxy.history.store import History
+from proxy.reporting.dates import Days
+from proxy.reporting.stream import AppEvents, UnreadableEvent
 from proxy.store.configured import redis_keys
-from tests.backup.mover import Mover, moved
 from tests.chaos.load import MixedLoad
 from tests.chaos.test_kill_nine import PLANS, customers_of
 from tests.support.deployment import Deployment, deployed, eventually, wait_until_gone
@@ -27,7 +31,11 @@ CONFIG: dict[str, Any] = {
     "plans": PLANS,
     "store": {"deadline_seconds": 0.1},
     "log": {"requests": False},
+    "history": {"keep_in_redis_seconds": 3_600},
 }
+TRIMMED = {**CONFIG, "history": {"keep_in_redis_seconds": 2}, "ledger": {"replay_window_seconds": 1}}
+"""Redis keeps hardly anything: nearly all events are in the history alone."""
+BACKUPS = 2
 
 
 def journaled(deployment: Deployment) -> set[str]:
@@ -44,11 +52,34 @@ def redis_of(deployment: Deployment) -> psutil.Process:
     return server
 
 
-async def acknowledged(deployment: Deployment) -> set[str]:
+async def recorded(deployment: Deployment, apps: list[str]) -> Counter[str]:
+    """Return how often each event is in history and Redis together, as all reports read them."""
+    settings = deployment.settings
+    history, found = History.of(settings), Counter[str]()
+
+    def unreadable(error: UnreadableEvent) -> None:
+        raise error
+
+    try:
+        async with deployment.store() as store:
+            sources = LedgerSources(store.redis, redis_keys(settings), history)
+            for app in apps:
+                async for each in AppEvents(sources, app).read(Days(date.min, date.max), unreadable):
+                    found[each.event.id] += 1
+    finally:
+        await history.close()
+    return found
+
+
+async def acknowledged(deployment: Deployment, apps: list[str]) -> set[str]:
     """Return the ids of all events that are kept anywhere, read along the way that they move."""
     in_journals = journaled(deployment)
-    in_redis = {event["id"] for event in await deployment.events()}
-    return in_journals | in_redis | set(moved(deployment.settings.data_dir))
+    return in_journals | set(await recorded(deployment, apps))
+
+
+async def in_redis(deployment: Deployment) -> int:
+    """Return how many events Redis has."""
+    return len(await deployment.events())
 
 
 async def fill_journals(deployment: Deployment) -> int:
@@ -63,10 +94,12 @@ async def fill_journals(deployment: Deployment) -> int:
 
 
 @asynccontextmanager
-async def restored(folder: Path, original: Deployment, backup: Path) -> AsyncIterator[Deployment]:
+async def restored(
+    folder: Path, original: Deployment, backup: Path, config: dict[str, Any]
+) -> AsyncIterator[Deployment]:
     """Run Tollgate on a restored backup, until every hold and journal of it is settled."""
     os.mkdir(folder)
-    deployment = Deployment(folder, original.gateway, CONFIG, {})
+    deployment = Deployment(folder, original.gateway, config, {})
     code, out, err = await deployment.cli("restore", str(backup), "--json")
     assert code == 0, err
     before = tree(deployment.settings.data_dir)
@@ -111,44 +144,43 @@ async def requests_counted(deployment: Deployment) -> int:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("with_history", [False, True], ids=["redis", "history"])
-async def test_every_event_acknowledged_before_is_there_once(tmp_path: Path, with_history: bool) -> None:
+@pytest.mark.parametrize("config", [CONFIG, TRIMMED], ids=["in Redis, too", "trimmed"])
+async def test_every_event_acknowledged_before_is_there_once(tmp_path: Path, config: dict[str, Any]) -> None:
     rng = random.Random(7)
     sizes = []
-    async with deployed(tmp_path, CONFIG) as deployment:
-        load = MixedLoad(deployment, await customers_of(deployment), rng)
-        mover = Mover(deployment)
+    async with deployed(tmp_path, config) as deployment:
+        customers = await customers_of(deployment)
+        apps = [customer.app for customer in customers]
+        load = MixedLoad(deployment, customers, rng)
         backups: list[tuple[Path, set[str]]] = []
-        for number in range(3):
-            async with load.running(), mover.running() if with_history else nullcontext():
+        for number in range(BACKUPS):
+            async with load.running():
                 await load.served(60)
                 sizes.append(await fill_journals(deployment))
-                backups.append(await taken(deployment, tmp_path / f"backup{number}"))
-        assert bool(mover.trimmed) is with_history
+                backups.append(await taken(deployment, tmp_path / f"backup{number}", apps))
+        if config is TRIMMED:
+            total = (await recorded(deployment, apps)).total()
+            await eventually(lambda: _fewer_in_redis(deployment, total))
         for number, (backup, before) in enumerate(backups):
-            async with restored(tmp_path / f"restored{number}", deployment, backup) as other:
-                if with_history:
-                    assert moved(other.settings.data_dir), "nothing had moved to the history"
-                events = Counter(event["id"] for event in await other.events())
+            async with restored(tmp_path / f"restored{number}", deployment, backup, config) as other:
+                events = await recorded(other, apps)
                 assert not {name: count for name, count in events.items() if count > 1}
-                history = moved(other.settings.data_dir)
-                there = events.keys() | history.keys()
-                assert not before - there, "acknowledged before the backup, and not in it"
-                usage = {name for name in there if not name.endswith("-adjustment") and not name.startswith("credit-")}
+                assert not before - events.keys(), "acknowledged before the backup, and not in it"
+                usage = [name for name in events if not name.endswith("-adjustment") and not name.startswith("credit-")]
                 assert await requests_counted(other) == len(usage)
-                if with_history:
-                    await Mover(other).once()
-                    assert moved(other.settings.data_dir).keys() == there
-                else:
-                    code, out, err = await other.cli("verify")
-                    assert code == 0, out + err
-                print(f"{len(before)} acknowledged before, {len(there)} there, {len(history)} of them in the history")
+                code, out, err = await other.cli("verify")
+                assert code == 0, out + err
+                print(f"{len(before)} acknowledged before, {len(events)} there")
     print(f"records in journals before each backup: {sizes}")
 
 
-async def taken(deployment: Deployment, folder: Path) -> tuple[Path, set[str]]:
+async def _fewer_in_redis(deployment: Deployment, total: int) -> bool:
+    return await in_redis(deployment) < total / 2
+
+
+async def taken(deployment: Deployment, folder: Path, apps: list[str]) -> tuple[Path, set[str]]:
     """Take a backup; return it, and what was acknowledged before."""
-    before = await acknowledged(deployment)
+    before = await acknowledged(deployment, apps)
     code, out, err = await deployment.cli("backup", str(folder), "--json")
     assert code == 0, out + err
     return folder, before

@@ -179,7 +179,7 @@ async def opened(url: str) -> AsyncIterator[History]:
 
 
 CAMPAIGN = settings(
-    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
 )
 
 
