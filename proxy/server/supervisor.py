@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack
 import structlog
 from starlette.types import ASGIApp
 
-from config.access import Edge
+from config.access import Edge, Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition
 from middlewares.store import StoreError
+from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.token_issuer import own_issuer
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
 from proxy.server.private_app import admin_app
@@ -57,7 +59,7 @@ class Supervisor:
             await claim_fingerprint(store, settings)
             self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
-            await self._webhooks.configure(settings)
+            await self._webhooks.configure(settings, self._issuer(settings))
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
@@ -96,7 +98,12 @@ class Supervisor:
             log.error("reload_refused", problems=[str(problem) for problem in problems])
             return
         self._workers.restart()
-        await self._webhooks.configure(settings)
+        await self._webhooks.configure(settings, self._issuer(settings))
+
+    def _issuer(self, settings: Settings) -> Issuer:
+        """Return Tollgate's own issuer; its keys are made before the first worker looks for them."""
+        keys = IssuerKeys.open(settings.data_dir, settings.issuer)
+        return own_issuer(settings.public_url or url_of(self._public), keys)
 
     async def _drain(self) -> None:
         log.info("draining")
