@@ -40,7 +40,8 @@ class Callers:
         exchange: Exchange = request.scope["tollgate.exchange"]
         address = exchange.client_address
         authorization = request.headers.getlist("authorization")
-        if len(authorization) == 1 and (secret := basic_credentials(authorization[0])) is not None:
+        secret = basic_credentials(authorization[0]) if len(authorization) == 1 else None
+        if secret is not None and "x-api-key" not in request.headers:
             app = await self._clients.authenticate(secret, address)
             return Caller(app.client_id, None, CONTROL_SCOPES, basic=True)
         credential = presented(request.headers.raw)

@@ -61,6 +61,7 @@ async def test_introspection_says_what_a_token_is_good_for(app: BuilderApp, runn
     found = (await app.form(INTROSPECTION, token=token)).json()
     assert (found["active"], found["sub"], found["client_id"]) == (True, user, app.client_id)
     assert found["scope"] == "inference"
+    assert found["exp"] - found["iat"] == 900
     key = (await app.form(INTROSPECTION, token=await running.key(app.client_id))).json()
     assert (key["active"], key["sub"], key["scope"]) == (True, app.client_id, "inference")
     await app.form(REVOCATION, token=token)
