@@ -18,6 +18,7 @@ from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.caller import CallerWith
 from proxy.api.keys import UserKeyEndpoints
+from proxy.api.models import UserView
 from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
 from proxy.api.usage import UsageEndpoints
@@ -28,6 +29,7 @@ _APP = "/api/v1/apps/{client_id}"
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 """Requests are logged and counted by the response stage, once, and without what clients send."""
 _HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
+_EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
     "basic": {"type": "http", "scheme": "basic", "description": "Client id and client secret of the app."},
@@ -60,7 +62,8 @@ class BuilderAPI(FastAPI):
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route; its response model is what the endpoint says that it returns."""
-        self.add_api_route(path, endpoint, methods=[method], responses=problem_responses(), **options)
+        responses = {**problem_responses(), **options.pop("responses", {})}
+        self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
 
     def openapi(self) -> dict[str, Any]:
         """Return the schema, made once, with scopes and problem documents."""
@@ -100,7 +103,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api = BuilderAPI()
     api.state.callers = services.callers
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
-    api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201)
+    api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
     api.serve("GET", f"{_APP}/users", users.list, name="list_users")
     api.serve("DELETE", f"{_APP}/users", users.deactivate_named, name="deactivate_user_by_external_id")
     api.serve("GET", f"{_APP}/users/{{user}}", users.get, name="get_user")

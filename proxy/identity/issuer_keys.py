@@ -15,46 +15,23 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+import structlog
 
 from config.control import IssuerSettings
 from config.loader import ConfigError, Problem
-from middlewares.auth.keys import new_id
-
-Algorithm = Literal["ES256", "RS256"]
-PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+from proxy.identity.signing_keys import SigningKey, current, generate, living, public_set, rotated
 
 FOLDER = "issuer"
 PUBLISHED_SECONDS = 30.0
 """Seconds from the publication of a key to its first signature where nobody said otherwise; workers read every five."""
-_KEPT_MARGIN_SECONDS = 60.0
-"""Seconds that a replaced key stays published beyond the life of its last token."""
-_RSA_BITS = 2048
 _LOOK_SECONDS = 1.0
 """Seconds between two looks at the file's modification time."""
 
 
-class SigningKey(msgspec.Struct, frozen=True):
-    """A private key, and when it is used. Times are Unix seconds."""
-
-    kid: str
-    algorithm: Algorithm
-    private_pem: str
-    signs_from: float
-    ends_at: float | None = None
-    """When it stops being published; None: it has no successor yet."""
-
-    def __repr__(self) -> str:
-        return f"SigningKey(kid={self.kid!r})"
-
-
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 _KEYS = msgspec.json.Decoder(list[SigningKey])
 
 
@@ -102,8 +79,10 @@ class IssuerKeys:
         self.files = files
         self._clock = clock
         self._keys: list[SigningKey] = []
+        self._public = b""
         self._modified = -1
         self._look_at = 0.0
+        self._failed = False
 
     @classmethod
     def open(cls, data_dir: Path, settings: IssuerSettings) -> IssuerKeys:
@@ -133,67 +112,42 @@ class IssuerKeys:
         return keys[-1]
 
     def signing(self) -> SigningKey:
-        """Return the key to sign with now."""
+        """Return the key to sign with now. Raises `OSError` or `msgspec.DecodeError` if there never was one."""
         now = self._clock()
-        if now >= self._look_at or not self._keys:
-            self._look_at = now + _LOOK_SECONDS
-            modified = self.files.private.stat().st_mtime_ns
-            if modified != self._modified:
-                self._keys, self._modified = self.files.read(), modified
+        self._look(now)
         return current(self._keys, now)
 
+    def public(self) -> bytes:
+        """Return the public key set. Raises as `signing`."""
+        self._look(self._clock())
+        return self._public
 
-def current(keys: Sequence[SigningKey], now: float) -> SigningKey:
-    """Return the newest of the keys that sign by now; before the first of them does, that one."""
-    begun = [key for key in keys if key.signs_from <= now]
-    if begun:
-        return max(begun, key=lambda key: key.signs_from)
-    return min(keys, key=lambda key: key.signs_from)
+    def _look(self, now: float) -> None:
+        """Read the files if they have changed, and take keys out of them that have ended."""
+        if now < self._look_at and self._keys:
+            return
+        self._look_at = now + _LOOK_SECONDS
+        try:
+            modified = self.files.private.stat().st_mtime_ns
+            if modified != self._modified:
+                self._hold(self.files.read())
+                self._modified = modified
+            if len(living(self._keys, now)) < len(self._keys):
+                with self.files.locked():
+                    keys = living(self.files.read(), now)
+                    self.files.write(keys)
+                    self._hold(keys)
+        except (OSError, msgspec.DecodeError) as error:
+            if not self._keys:
+                raise
+            if not self._failed:
+                _log.warning("issuer_keys_unavailable", error=f"{type(error).__name__}: {error}")
+            self._failed = True
+        else:
+            self._failed = False
 
-
-def rotated(keys: Sequence[SigningKey], settings: IssuerSettings, now: float, *, lead: float) -> list[SigningKey]:
-    """Return the keys with a new one that signs after `lead` seconds; the others stay until their tokens have ended."""
-    end = now + lead + settings.longest_seconds + _KEPT_MARGIN_SECONDS
-    living = [key for key in keys if key.ends_at is None or key.ends_at > now]
-    retired = [key if key.ends_at is not None else msgspec.structs.replace(key, ends_at=end) for key in living]
-    return [*retired, generate(settings.algorithm, now + lead)]
-
-
-def generate(algorithm: Algorithm, signs_from: float) -> SigningKey:
-    """Return a new key."""
-    private: PrivateKey
-    if algorithm == "ES256":
-        private = ec.generate_private_key(ec.SECP256R1())
-    else:
-        private = rsa.generate_private_key(public_exponent=65_537, key_size=_RSA_BITS)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return SigningKey(new_id(), algorithm, pem.decode(), signs_from)
-
-
-@lru_cache(maxsize=8)
-def private_of(pem: str) -> PrivateKey:
-    """Return the key that a PEM document holds; parsing one takes several times as long as signing."""
-    private = serialization.load_pem_private_key(pem.encode(), None)
-    if isinstance(private, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
-        return private
-    raise TypeError("a key of the issuer is of a kind that signs no token")
-
-
-def public_set(keys: Sequence[SigningKey]) -> bytes:
-    """Return the public halves as a JSON Web Key Set."""
-    return msgspec.json.encode({"keys": [_public(key) for key in keys]})
-
-
-def _public(key: SigningKey) -> dict[str, object]:
-    private = private_of(key.private_pem)
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        members = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    else:
-        members = RSAAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    members.pop("key_ops", None)
-    return {**members, "kid": key.kid, "alg": key.algorithm, "use": "sig"}
+    def _hold(self, keys: list[SigningKey]) -> None:
+        self._keys, self._public = keys, public_set(keys)
 
 
 def _replace(path: Path, content: bytes, mode: int) -> None:

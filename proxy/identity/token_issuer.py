@@ -13,7 +13,8 @@ import jwt
 from config.access import Issuer
 from config.control import IssuerSettings
 from middlewares.auth.verdict import INFERENCE, SIGN_JOB
-from proxy.identity.issuer_keys import IssuerKeys, SigningKey, private_of
+from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.signing_keys import SigningKey, private_of
 
 ISSUER_PATH = "/api/v1/oidc"
 

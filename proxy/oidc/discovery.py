@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxy.identity.issuer_keys import Algorithm
+from proxy.identity.signing_keys import Algorithm
 from proxy.identity.token_issuer import APP_SCOPES
 from proxy.oidc.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE
 

@@ -68,7 +68,7 @@ class OidcEndpoints:
 
     async def jwks(self, _: Request) -> Response:
         """Return the public keys."""
-        return Response(self.issuer.keys.files.public.read_bytes(), media_type="application/json", headers=_CACHED)
+        return Response(self.issuer.keys.public(), media_type="application/json", headers=_CACHED)
 
     async def token(self, request: Request) -> Response:
         """Issue a token (RFC 6749 section 3.2)."""

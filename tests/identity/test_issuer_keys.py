@@ -11,12 +11,14 @@ from pathlib import Path
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
 from config.control import IssuerSettings
 from config.loader import ConfigError
 from middlewares.auth.jwks import KeySets
 from middlewares.auth.jwt import TokenRefused, TokenVerifier
-from proxy.identity.issuer_keys import FOLDER, IssuerKeys, current, generate, rotated
+from proxy.identity.issuer_keys import FOLDER, IssuerKeys
+from proxy.identity.signing_keys import current, generate, rotated
 from proxy.identity.token_issuer import TokenIssuer, TokenSubject, own_issuer
 
 ORIGIN = "https://gate.example"
@@ -139,3 +141,30 @@ def test_keys_that_cannot_be_read_are_no_reason_for_new_ones(tmp_path: Path) -> 
     keys.files.private.write_text("[{")
     with pytest.raises(ConfigError, match="data_dir"):
         IssuerKeys.open(tmp_path, SETTINGS)
+
+
+def test_a_key_that_has_ended_is_published_no_longer(tmp_path: Path) -> None:
+    """Hazard: a retired key that leaks later, and still signs tokens that are taken."""
+    now = [time.time()]
+    keys = IssuerKeys(IssuerKeys.open(tmp_path, SETTINGS).files, clock=lambda: now[0])
+    first = keys.signing().kid
+    new = keys.rotate(SETTINGS, 0)
+    now[0] += SETTINGS.longest_seconds + 30
+    assert first in keys.public().decode()
+    now[0] += 60
+    assert keys.signing().kid == new.kid
+    assert first not in keys.public().decode()
+    assert first not in keys.files.public.read_text()
+    assert first not in keys.files.private.read_text()
+
+
+def test_the_last_keys_stay_in_use_while_the_files_are_away(tmp_path: Path) -> None:
+    now = [time.time()]
+    keys = IssuerKeys(IssuerKeys.open(tmp_path, SETTINGS).files, clock=lambda: now[0])
+    kid = keys.signing().kid
+    keys.files.private.rename(tmp_path / "elsewhere")
+    with capture_logs() as logs:
+        for _ in range(3):
+            now[0] += 2
+            assert keys.signing().kid == kid
+    assert [line["event"] for line in logs] == ["issuer_keys_unavailable"]
