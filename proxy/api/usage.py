@@ -67,8 +67,11 @@ class UsageEndpoints:
         groupBy: GroupBy = None,  # noqa: N803
         userId: UserName = None,  # noqa: N803
         externalUserId: UserName = None,  # noqa: N803
+        gatewayRequestId: Annotated[str | None, Query(max_length=255, description="Not supported.")] = None,  # noqa: N803
     ) -> UsageReport:
         """Return the usage of an app by its users, over its whole history unless days are given."""
+        if gatewayRequestId is not None:  # ignored, the sum of all would pass for that of one request
+            raise Refusal(400, "invalid_parameter", "Usage cannot be selected by gatewayRequestId.")
         user = await self._named(caller.app, userId, externalUserId)
         return await self._report(caller.app, user, startDate, endDate, by_user=groupBy == "user")
 
