@@ -19,3 +19,4 @@ def test_the_signing_key_is_rotated_ahead_of_time(tollgate: Tollgate) -> None:
 def test_a_lead_that_cannot_be_meant_is_refused(tollgate: Tollgate) -> None:
     assert tollgate("issuer", "rotate", "--lead", "soon").code == 2
     assert tollgate("issuer", "rotate", "--lead", "52w").code == 2
+    assert tollgate("issuer", "rotate", "--lead", "9s").code == 2

@@ -11,6 +11,8 @@ from config.loader import load
 from proxy.cli.inputs import duration
 from proxy.cli.output import Json, bad_input, print_one
 
+_SHORTEST_LEAD = timedelta(seconds=10)
+"""Workers look for new keys every five seconds."""
 _LONGEST_LEAD = timedelta(days=30)
 
 app = typer.Typer(no_args_is_help=True, help="Keys of Tollgate's own tokens.")
@@ -25,8 +27,8 @@ def rotate(
 ) -> None:
     """Publish a new signing key, sign with it after --lead, and retire the old one once its tokens have expired."""
     ahead = duration("--lead", lead)
-    if ahead > _LONGEST_LEAD:
-        bad_input(f"--lead may be {_LONGEST_LEAD.days} days at most")
+    if not _SHORTEST_LEAD <= ahead <= _LONGEST_LEAD:
+        bad_input(f"--lead must be {_SHORTEST_LEAD.seconds}s to {_LONGEST_LEAD.days}d")
     settings = load()
     from proxy.cli.data_dir import require_data_dir  # noqa: PLC0415 - slow to import, like the next
     from proxy.identity.issuer_keys import IssuerKeys  # noqa: PLC0415
