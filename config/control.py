@@ -1,4 +1,6 @@
-"""The control plane's surfaces on the public listener."""
+"""The control plane's surfaces on the public listener, and the issuer of Tollgate's own tokens."""
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,7 +16,32 @@ class ControlSettings(Model):
         le=1_000_000,
         description="Requests that one client address (IPv6: one /64 network) may send in 60 s to each worker.",
     )
+    token_requests_per_minute: int = Field(
+        6_000,
+        ge=1,
+        le=1_000_000,
+        description="The same for `/api/v1/oidc/...`, where back ends fetch a token for each piece of work.",
+    )
     max_body_bytes: int = Field(
         1024 * 1024, ge=1_024, le=64 * 1024 * 1024, description="Largest request body, in bytes."
     )
     body_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request body.")
+
+
+class IssuerSettings(Model):
+    """The issuer of Tollgate's own tokens, `{public_url}/api/v1/oidc`."""
+
+    algorithm: Literal["ES256", "RS256"] = Field(
+        "ES256", description="Algorithm of its signatures. A change makes a new key, beside which the old one stays."
+    )
+    access_token_seconds: int = Field(
+        3_600, ge=120, le=86_400, description="Seconds that tokens of apps live, from `client_credentials`."
+    )
+    user_token_seconds: int = Field(
+        900, ge=120, le=86_400, description="Seconds that tokens of users live, and those in exchange for API keys."
+    )
+
+    @property
+    def longest_seconds(self) -> int:
+        """Return the seconds after which every token that was issued before has expired."""
+        return max(self.access_token_seconds, self.user_token_seconds)

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
-from config.control import ControlSettings
+from config.control import ControlSettings, IssuerSettings
 from config.history import HistorySettings
 from config.live import WebhookSettings
 from config.media import MediaSettings
@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     control: ControlSettings = Field(
         ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
     )
+    issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -35,31 +36,54 @@ from middlewares.usage_tracker.media.peek import Peek
 from middlewares.usage_tracker.media.picture import picture
 from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
-from proxy.api.application import ROUTES, control_application
+from proxy.api.application import control_application
 from proxy.api.door import Door, Surface
-from proxy.api.edge import ControlEdgeMiddleware, request_limit
+from proxy.api.edge import ControlEdgeMiddleware, request_limit, token_request_limit
 
 
-def public_application(pipeline: ASGIApp, settings: Settings, metrics: RequestMetrics) -> ASGIApp:
+class ControlApplications(NamedTuple):
+    """The applications of the control plane, handed in: what they are made of is loaded by no module of the data path.
+
+    Each refuses what it does not serve with 404.
+    """
+
+    api: ASGIApp
+    """Serves `/api/v1`."""
+    oidc: ASGIApp
+    """Serves `/api/v1/oidc`."""
+    well_known: ASGIApp
+    """Serves `/.well-known`."""
+
+
+def nothing_served() -> ControlApplications:
+    """Return applications that serve nothing."""
+    return ControlApplications(*(control_application(()) for _ in ControlApplications._fields))
+
+
+def public_application(
+    pipeline: ASGIApp, settings: Settings, metrics: RequestMetrics, control: ControlApplications
+) -> ASGIApp:
     """Return the application of the public listener around `pipeline`."""
     log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
-    door = Door(pipeline, control_surfaces(pipeline, settings))
+    door = Door(pipeline, control_surfaces(pipeline, settings, control))
     # Outermost: whatever refuses a request, the client gets one shape of problem document, one log line, one metric.
     return ExchangeMiddleware(ResponseMiddleware(door, cors=settings.edge.cors, log=log, metrics=metrics))
 
 
-def control_surfaces(pipeline: ASGIApp, settings: Settings) -> Sequence[Surface]:
+def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlApplications) -> Sequence[Surface]:
     """Return the control surfaces; the first row that matches a request target decides."""
-    control = partial(
+    edge = partial(
         ControlEdgeMiddleware,
         settings=settings.control,
         trusted_proxies=settings.edge.trusted_proxies,
-        address_limit=request_limit(settings.control.requests_per_minute),
     )
+    requests = request_limit(settings.control.requests_per_minute)
+    tokens = token_request_limit(settings.control.token_requests_per_minute)
     return (
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
-        Surface(b"/api/v1", "control-api", control(control_application(ROUTES))),
-        Surface(b"/.well-known", "well-known", control(control_application(()))),
+        Surface(b"/api/v1/oidc", "oidc", edge(control.oidc, address_limit=tokens)),
+        Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
+        Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )
 
 

@@ -99,7 +99,7 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def admit(verdict: Verdict, exchange: Exchange) -> None:
     """Set the principal of the exchange, or raise `Refusal`."""
     if isinstance(verdict, Denial):
-        raise Refusal(verdict.status, verdict.code, verdict.detail, headers=_headers(verdict))
+        raise refusal_of(verdict)
     check_narrowing(verdict, exchange)
     exchange.store_lost = verdict.unconfirmed
     exchange.principal = verdict.principal
@@ -118,7 +118,17 @@ def check_narrowing(grant: Grant, exchange: Exchange) -> None:
             "The credential is not valid for this kind of request.",
             headers=[(b"www-authenticate", _CHALLENGE + b', error="insufficient_scope"')],
         )
-    if grant.networks is not None and not _within(exchange.client_address, grant.networks):
+    check_address(grant, exchange.client_address)
+
+
+def refusal_of(denial: Denial) -> Refusal:
+    """Return the refusal for a credential that is denied."""
+    return Refusal(denial.status, denial.code, denial.detail, headers=_headers(denial))
+
+
+def check_address(grant: Grant, address: str) -> None:
+    """Raise `Refusal` if the credential may not be used from this address."""
+    if grant.networks is not None and not _within(address, grant.networks):
         raise Refusal(403, "address_not_allowed", "The credential may not be used from this address.")
 
 

@@ -17,6 +17,10 @@ class Directory(Protocol):
         """Return the app of that id, None if there is none."""
         ...
 
+    async def token_revoked(self, token_id: str) -> bool:
+        """Return True if the token of our own issuer with that `jti` was revoked."""
+        ...
+
     async def user(self, app: str, user_id: str) -> UserRecord | None:
         """Return the user of that id within the app, None if there is none."""
         ...

@@ -9,11 +9,11 @@ from ipaddress import ip_network
 import structlog
 
 from config.plans import Plan
-from middlewares.auth.jwt import TokenRefused, TokenVerifier
+from middlewares.auth.jwt import Identity, TokenRefused, TokenVerifier
 from middlewares.auth.keys import hash_secret, matches, parse_key
 from middlewares.auth.ports import Directory
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
-from middlewares.auth.verdict import Denial, Grant, Verdict
+from middlewares.auth.verdict import WORK_SCOPES, Denial, Grant, Verdict
 from middlewares.exchange import Principal
 
 _KEY_PREFIX = b"tgk_"
@@ -89,8 +89,34 @@ class CredentialResolver:
             identity = self._verifier.verify(token)
         except TokenRefused as refused:
             return Denial(refused.status, refused.code, str(refused), memorable=refused.memorable)
+        if identity.token_id is not None:
+            return await self._judge_own(identity, RecordRef("token", identity.token_id))
         verdict = await self._judge_bearer(identity.app, identity.user, identity.plan, None)
         return verdict if isinstance(verdict, Denial) else replace(verdict, expires_at=identity.expires_at)
+
+    async def _judge_own(self, identity: Identity, token: RecordRef) -> Verdict:
+        """Return the verdict on a token of our own issuer: it ends with its revocation, and with its API key."""
+        if await self._directory.token_revoked(token.id):
+            return Denial(401, "token_revoked", "The token has been revoked.", (token,))
+        if identity.key is None:
+            verdict = await self._judge_bearer(identity.app, identity.user, None, None)
+        else:
+            record = await self._directory.key(identity.key)
+            verdict = _INVALID if record is None else await self._judge_record(record)
+        if isinstance(verdict, Denial):
+            return replace(verdict, rests_on=(*verdict.rests_on, token))
+        scopes = identity.scopes or frozenset()
+        principal = verdict.principal
+        if not scopes & WORK_SCOPES:
+            principal = replace(principal, workloads=frozenset())
+        ends = (verdict.expires_at, float(identity.expires_at))
+        return replace(
+            verdict,
+            principal=principal,
+            rests_on=(*verdict.rests_on, token),
+            expires_at=min(end for end in ends if end is not None),
+            scopes=scopes,
+        )
 
     async def _judge_bearer(
         self, client_id: str, user_id: str | None, plan_name: str | None, key: KeyRecord | None

@@ -8,6 +8,11 @@ from middlewares.exchange import Principal
 
 Network = IPv4Network | IPv6Network
 
+INFERENCE = "inference"
+SIGN_JOB = "sign:job"
+WORK_SCOPES = frozenset({INFERENCE, SIGN_JOB})
+"""Scopes each of which covers billable work. API keys and tokens of external issuers have `inference`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -20,6 +25,8 @@ class Grant:
     """Networks that it may be used from; None: anywhere."""
     expires_at: float | None = None
     """Unix seconds; None: never."""
+    scopes: frozenset[str] = frozenset({INFERENCE})
+    """What it may be used for, in words of OAuth."""
     unconfirmed: bool = field(default=False, compare=False)
     """True if the store could not be reached to confirm that this still holds."""
 

@@ -36,6 +36,7 @@ TITLES: dict[str, str] = {
     "invalid_credentials": "The credential is not valid",
     "invalid_token": "The token is not valid",
     "token_expired": "The token has expired",
+    "token_revoked": "The token has been revoked",
     "issuer_unavailable": "The token's issuer cannot be checked now",
     "key_revoked": "The key has been revoked",
     "key_expired": "The key has expired",
@@ -44,6 +45,14 @@ TITLES: dict[str, str] = {
     "plan_unknown": "The plan is not offered any more",
     "insufficient_scope": "The credential does not cover this request",
     "address_not_allowed": "The credential may not be used from this address",
+    "user_not_provisioned": "The app has no such user",
+    # what a token endpoint refuses (RFC 6749, RFC 8693)
+    "invalid_request": "The token request is incomplete or contradicts itself",
+    "invalid_client": "The client is unknown, or its secret is wrong",
+    "invalid_grant": "The credential to exchange is not valid",
+    "invalid_scope": "The scope cannot be granted",
+    "invalid_target": "The token cannot be issued for that resource",
+    "unsupported_grant_type": "The grant type is not supported",
     # how much it may use
     "rate_limited": "Too many requests",
     "concurrency_limited": "Too many requests at once",
@@ -78,6 +87,9 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 """Registered by draft-ietf-httpapi-ratelimit-headers for responses that name the violated policies."""
 
 VIOLATED_POLICIES = "violated-policies"
+OAUTH_MEMBER = "error_description"
+"""Member of documents that clients of OAuth read, too: RFC 6749 section 5.2 names their media type."""
+PROBLEM_TYPE, OAUTH_TYPE = b"application/problem+json", b"application/json"
 
 _OPENAI_TYPES = {
     401: "authentication_error",
@@ -114,7 +126,7 @@ def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, byte
         }
     body = to_json(document)
     headers: Headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", OAUTH_TYPE if OAUTH_MEMBER in document else PROBLEM_TYPE),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         *refusal.headers,

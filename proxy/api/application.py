@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from redis.exceptions import RedisClusterException, RedisError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,9 +18,8 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Headers, Refusal
-
-ROUTES: Sequence[BaseRoute] = ()
-"""Routes below `/api/v1`, with their whole path; an application of its own is a `Mount` among them."""
+from middlewares.store import StoreError
+from proxy.control.records import UnknownRecord
 
 
 class NoResponse(Response):
@@ -51,8 +51,24 @@ async def leave_to_response_stage(_: Request, _error: Exception) -> Response:
     return NoResponse()
 
 
+async def raise_store_unavailable(_: Request, _error: Exception) -> Response:
+    """Say that Redis is away, in one way whichever of its clients noticed."""
+    detail = "Records cannot be read or written at the moment; try again shortly."
+    raise Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"1")]) from None
+
+
+async def raise_unknown(_: Request, error: Exception) -> Response:
+    """Say that a record does not exist, whether it never did or is another app's."""
+    assert isinstance(error, UnknownRecord)  # noqa: S101 - registered for nothing else
+    raise Refusal(404, "unknown_id", f"There is no such {error.ref.kind}.")
+
+
 EXCEPTION_HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: raise_refusal,
+    StoreError: raise_store_unavailable,
+    RedisError: raise_store_unavailable,
+    RedisClusterException: raise_store_unavailable,
+    UnknownRecord: raise_unknown,
     Exception: leave_to_response_stage,
 }
 """For each application behind the door, mounted ones included: nothing of an exception reaches a client."""

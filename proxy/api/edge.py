@@ -22,6 +22,11 @@ def request_limit(per_minute: int) -> AddressLimit:
     return AddressLimit("control-requests", per_minute, counted="requests", unit="requests")
 
 
+def token_request_limit(per_minute: int) -> AddressLimit:
+    """Return the rate class of requests to the issuer, apart from all others."""
+    return AddressLimit("token-requests", per_minute, counted="token requests", unit="requests")
+
+
 class ControlEdgeMiddleware:
     """Refuse ambiguous requests, clients that call too often, and bodies that are too large or too slow.
 

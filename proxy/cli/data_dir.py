@@ -10,7 +10,7 @@ from pathlib import Path
 from config.loader import ConfigError, Problem
 from config.settings import Settings
 
-FOLDERS = ("metrics", "journal")
+FOLDERS = ("metrics", "journal", "issuer")
 """Folders in `data_dir` that a server writes to, whichever Redis it uses; the embedded one checks its own."""
 
 

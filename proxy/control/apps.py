@@ -1,12 +1,16 @@
-"""The service for apps, the customers: create, list, suspend."""
+"""The service for apps, the customers: create, list, suspend, and check a client secret."""
 
+import re
+import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from middlewares.auth.keys import hash_secret, mint_client_secret, new_id
+from middlewares.auth.keys import hash_secret, matches, mint_client_secret, new_id, parse_client_secret
 from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.records import APPS, Client, Records
+
+_CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
 
 
 class Apps:
@@ -16,6 +20,8 @@ class Apps:
         self._client = client
         self._pepper = pepper
         self._records = Records(client, AppRecord)
+        self._no_hash = hash_secret(secrets.token_bytes(32), pepper)
+        """What the secret of an unknown app is compared with, so that its refusal takes no less time."""
 
     async def create(self, name: str, plan: str, *, tier: str | None = None) -> tuple[AppRecord, str]:
         """Create an app. Return it and its client secret, which is not stored. The caller checks the plan."""
@@ -38,6 +44,15 @@ class Apps:
     async def require(self, client_id: str) -> AppRecord:
         """Return the app. Raises `UnknownRecord`."""
         return await self._records.require(RecordRef("app", client_id))
+
+    async def authenticate(self, client_id: str, client_secret: str) -> AppRecord | None:
+        """Return the app if this is its secret, suspended or not; None if it is unknown or the secret is wrong."""
+        secret = parse_client_secret(client_secret.encode())
+        if secret is None or not _CLIENT_ID.fullmatch(client_id):
+            return None
+        app = await self.get(client_id)
+        good = matches(secret, app.secret_hash if app else self._no_hash, self._pepper)
+        return app if good else None
 
     async def list(self) -> list[AppRecord]:
         """Return all apps, oldest first."""

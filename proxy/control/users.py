@@ -1,7 +1,9 @@
-"""The service for end users of apps: create, find, list."""
+"""The service for end users of apps: create, find, list, change."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, cast
 
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import AppRecord, RecordRef, UserRecord
@@ -33,6 +35,39 @@ class Users:
         """Return the user of that external id, None if there is none."""
         user_id = cast("bytes | None", await self._client.hget(users_of(app), external_id))
         return None if user_id is None else await self.get(app, user_id.decode())
+
+    async def resolve(self, app: str, name: str) -> UserRecord | None:
+        """Return the user of that user id, else of that external id, None if there is none."""
+        return await self.get(app, name) or await self.find(app, name)
+
+    async def change(
+        self,
+        user: UserRecord,
+        *,
+        email: str | None = None,
+        status: Literal["active", "suspended"] | None = None,
+    ) -> UserRecord:
+        """Change what is given, in every worker at once. Raises `UnknownRecord`."""
+        return await self._records.change(
+            user.ref,
+            lambda record: replace(
+                record,
+                email=record.email if email is None else email,
+                status=record.status if status is None else status,
+            ),
+        )
+
+    async def page(self, app: str, after: str, limit: int) -> tuple[Sequence[UserRecord], str | None]:
+        """Return at most `limit` users by user id, from the one behind `after`, and where the next page begins.
+
+        None: it is the last page. Raises `UnknownRecord` for a missing app.
+        """
+        await self._apps.require(RecordRef("app", app))
+        ids = sorted({user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)})
+        rest = [user_id for user_id in ids if user_id > after]
+        chosen = rest[:limit]
+        found = await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in chosen])
+        return sorted(found, key=lambda user: user.user_id), chosen[-1] if len(rest) > limit else None
 
     async def list(self, app: str) -> list[UserRecord]:
         """Return all users of an app, oldest first. Raises `UnknownRecord` for a missing app."""

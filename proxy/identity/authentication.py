@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from config.access import Auth
+from config.access import Auth, Issuer
 from config.plans import Plan
 from middlewares.auth.cache import CachedCredentials
 from middlewares.auth.jwks import KeySets
@@ -21,13 +21,22 @@ from proxy.identity.record_directory import RecordDirectory
 class Authentication:
     """Authentication between `start` and `stop`: `credentials` for the auth stage, and `resolver` without a cache."""
 
-    def __init__(self, settings: Auth, plans: Mapping[str, Plan], *, store: ScriptRunner, redis: Client) -> None:
+    def __init__(
+        self,
+        settings: Auth,
+        plans: Mapping[str, Plan],
+        *,
+        store: ScriptRunner,
+        redis: Client,
+        own: Issuer | None = None,
+    ) -> None:
+        """`own` is Tollgate's own issuer; None: it issues no tokens."""
         self._http = httpx.AsyncClient()
-        self._key_sets = KeySets(settings.issuers, HttpFetch(self._http))
+        self._key_sets = KeySets((*settings.issuers, own) if own else settings.issuers, HttpFetch(self._http))
         self.resolver = resolver = CredentialResolver(
             RecordDirectory(store),
             plans,
-            TokenVerifier(settings.issuers, self._key_sets),
+            TokenVerifier(settings.issuers, self._key_sets, own),
             pepper=pepper_of(settings),
         )
         self.credentials = CachedCredentials(

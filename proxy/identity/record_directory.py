@@ -24,6 +24,9 @@ class RecordDirectory:
     async def user(self, app: str, user_id: str) -> UserRecord | None:
         return await self._get(RecordRef("user", f"{app}/{user_id}"), UserRecord)
 
+    async def token_revoked(self, token_id: str) -> bool:
+        return await self._store.run(Call(_RECORD, (name_of(RecordRef("token", token_id)),))) is not None
+
     async def _get(self, ref: RecordRef, kind: type[AnyRecord]) -> AnyRecord | None:
         document = await self._store.run(Call(_RECORD, (name_of(ref),)))
         return None if document is None else decode(document, kind, ref)

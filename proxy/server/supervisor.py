@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack
 import structlog
 from starlette.types import ASGIApp
 
-from config.access import Edge
+from config.access import Edge, Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition
 from middlewares.store import StoreError
+from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.token_issuer import own_issuer
 from proxy.server.background.side_process import SideProcess
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
@@ -61,7 +63,7 @@ class Supervisor:
             await claim_fingerprint(store, settings)
             self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
-            await self._webhooks.configure(settings)
+            await self._webhooks.configure(settings, self._issuer(settings))
             self._archiver = SideProcess("proxy.server.background.archiver", ARCHIVER_STOP_SECONDS)
             stack.push_async_callback(self._archiver.stop)
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
@@ -104,7 +106,12 @@ class Supervisor:
             return
         self._workers.restart()
         self._archiver.restart()
-        await self._webhooks.configure(settings)
+        await self._webhooks.configure(settings, self._issuer(settings))
+
+    def _issuer(self, settings: Settings) -> Issuer:
+        """Return Tollgate's own issuer; its keys are made before the first worker looks for them."""
+        keys = IssuerKeys.open(settings.data_dir, settings.issuer)
+        return own_issuer(settings.public_url or url_of(self._public), keys)
 
     async def _drain(self) -> None:
         log.info("draining")

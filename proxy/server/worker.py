@@ -23,7 +23,8 @@ from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
 from proxy.server import metric_files
-from proxy.server.http import server
+from proxy.server.control_plane.applications import control_plane
+from proxy.server.http import server, url_of
 from proxy.server.protocol import protocol_class
 from proxy.server.worker_application import WorkerApplication
 
@@ -54,7 +55,8 @@ def main() -> None:
 
 
 async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> None:
-    async with WorkerApplication.open(settings) as application:
+    origin = settings.public_url or url_of(listener)
+    async with WorkerApplication.open(settings, origin=origin, control=control_plane) as application:
         protocol = protocol_class(settings.edge)
         http = server(application.app, protocol, grace_seconds=settings.drain.grace_seconds)
         loop = asyncio.get_running_loop()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
@@ -21,12 +22,14 @@ from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.drops import DropReasons
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.usage_tracker.media_probe import MediaTools
-from proxy.app import pipeline, public_application
+from proxy.app import ControlApplications, pipeline, public_application
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.forwarding.health_prober import HealthProber
 from proxy.identity.authentication import Authentication
+from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.principal_resolver import PrincipalResolver
+from proxy.identity.token_issuer import TokenIssuer, own_issuer
 from proxy.media_probe.pool import ProbePool
 from proxy.media_probe.spool import SpoolFolder
 from proxy.server.ledger_metrics import LedgerObserver
@@ -35,6 +38,17 @@ from proxy.store.store import Store
 from proxy.upstream import ConnectionPool
 from proxy.webhooks.live import sessions_of
 from proxy.webhooks.stream_keeper import StreamKeeper
+
+
+@dataclass(frozen=True, slots=True)
+class ControlServices:
+    """What the control plane of a worker is made from."""
+
+    settings: Settings
+    store: Store
+    keys: RedisKeys
+    authentication: Authentication
+    issuer: TokenIssuer
 
 
 class WorkerApplication:
@@ -46,14 +60,23 @@ class WorkerApplication:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings) -> AsyncIterator[WorkerApplication]:
-        """Connect and start everything; on exit, settle what is left. Raises `StoreError` where Redis is away."""
+    async def open(
+        cls, settings: Settings, *, origin: str, control: Callable[[ControlServices], ControlApplications]
+    ) -> AsyncIterator[WorkerApplication]:
+        """Connect and start everything; on exit, settle what is left. Raises `StoreError` where Redis is away.
+
+        `origin` is that of the public listener; `control` makes the control plane, which no module here imports.
+        """
+        issuer_keys = IssuerKeys.open(settings.data_dir, settings.issuer)
+        own = own_issuer(origin, issuer_keys)
         observer = LedgerObserver()
         keys = redis_keys(settings)
         failover = FailoverReplay()
         async with await open_store(settings, on_state=observer.node_changed, on_new_server=failover.start) as store:
             ledger = failover.ledger = _ledger(settings, store, keys, observer)
-            authentication = Authentication(settings.auth, settings.all_plans(), store=store, redis=store.redis)
+            authentication = Authentication(
+                settings.auth, settings.all_plans(), store=store, redis=store.redis, own=own
+            )
             affinity_table = AffinityTable(store, keys, _seconds_kept(settings.routing.stickiness))
             streams = ByocStreams(store, keys, ledger)
             fleet = Fleet(settings.pools())
@@ -83,7 +106,9 @@ class WorkerApplication:
                 affinity_table=affinity_table,
                 fleet=fleet,
             )
-            app = public_application(stages, settings, metrics)
+            issuer = TokenIssuer(origin, issuer_keys, settings.issuer)
+            services = ControlServices(settings, store, keys, authentication, issuer)
+            app = public_application(stages, settings, metrics, control(services))
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()
             background = [asyncio.create_task(work) for work in (ledger.run(), metrics.keep_flushing(), keeper.run())]

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.access import Issuer
 from config.settings import Settings
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
@@ -38,8 +39,8 @@ class Webhooks:
         """Those that are set; empty while no webhook is served."""
         self._services: Services
 
-    async def configure(self, settings: Settings) -> None:
-        """Respond by these settings from now on."""
+    async def configure(self, settings: Settings, own: Issuer | None = None) -> None:
+        """Respond by these settings from now on. `own` is Tollgate's own issuer; None: it issues no tokens."""
         secrets = {
             webhook.secret: secret.get_secret_value().encode()
             for webhook in WEBHOOKS
@@ -48,7 +49,9 @@ class Webhooks:
         if not secrets:
             await self.close()
             return
-        authentication = Authentication(settings.auth, settings.all_plans(), store=self._runner, redis=self._redis)
+        authentication = Authentication(
+            settings.auth, settings.all_plans(), store=self._runner, redis=self._redis, own=own
+        )
         await authentication.start()
         old, self._authentication = self._authentication, authentication
         principals = PrincipalResolver(authentication.resolver)

@@ -16,10 +16,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-import proxy.app
 from config.settings import Settings
 from middlewares.response.metrics import RequestMetrics
-from proxy.app import public_application
+from proxy.api.application import control_application
+from proxy.app import nothing_served, public_application
 from proxy.server.protocol import protocol_class
 from tests.support.deployment import eventually
 from tests.support.edge import edge_before
@@ -83,9 +83,8 @@ async def serving(
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"8")]})
         await send({"type": "http.response.body", "body": b"pipeline"})
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proxy.app, "ROUTES", routes)
-        app = public_application(edge_before(pipeline, settings.edge), settings, metrics)
+    control = nothing_served()._replace(api=control_application(routes))
+    app = public_application(edge_before(pipeline, settings.edge), settings, metrics, control)
     protocol, state = protocol_class(settings.edge), ServerState()
     config = Config(app, http=protocol, interface="asgi3", proxy_headers=False, log_config=None)
     config.load()

@@ -7,7 +7,7 @@ import pytest
 from config.settings import Settings
 from middlewares.routes import ROUTES
 from proxy.api.door import Door
-from proxy.app import control_surfaces
+from proxy.app import control_surfaces, nothing_served
 from tests.api.server_fixture import Served, serving
 
 
@@ -23,6 +23,10 @@ CONTROL = [
     ("/api/v1?a=/llm", 404, "control-api"),
     ("/api/v1/none", 404, "control-api"),
     ("/api/v1/llm", 404, "control-api"),
+    ("/api/v1/oidc", 404, "oidc"),
+    ("/api/v1/oidc/none", 404, "oidc"),
+    ("/api/v1/oidc/../llm", 400, "oidc"),
+    ("/api/v1/oidcs", 404, "control-api"),
     ("/api/v1/inferences/llm", 404, "control-api"),
     ("/api/v1/%69nference/llm", 404, "control-api"),
     ("/api/v1/../llm", 400, "control-api"),
@@ -91,7 +95,7 @@ async def pipeline(*_: object) -> None:
 
 
 def test_no_client_route_is_behind_a_control_surface() -> None:
-    door = Door(pipeline, control_surfaces(pipeline, Settings()))
+    door = Door(pipeline, control_surfaces(pipeline, Settings(), nothing_served()))
     paths = [path for route in ROUTES for path in route.paths]
     assert any(path.startswith("/api/v1/") for path in paths)
     for path in paths:
@@ -101,7 +105,7 @@ def test_no_client_route_is_behind_a_control_surface() -> None:
 
 def test_whole_segments_decide_and_the_first_row_that_matches() -> None:
     """Hazard: an alias of a client route taken for a control request, because the shorter path is looked at first."""
-    surfaces = control_surfaces(pipeline, Settings())
+    surfaces = control_surfaces(pipeline, Settings(), nothing_served())
     door = Door(pipeline, surfaces)
     for surface in surfaces:
         for target in (surface.path, surface.path + b"/below", surface.path + b"?query"):

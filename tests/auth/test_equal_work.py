@@ -30,6 +30,10 @@ class CountedDirectory:
         self._work["app"] += 1
         return None
 
+    async def token_revoked(self, token_id: str) -> bool:
+        self._work["token"] += 1
+        return False
+
     async def user(self, app: str, user_id: str) -> UserRecord | None:
         self._work["user"] += 1
         return None

@@ -23,8 +23,6 @@ def _no_admin_path() -> bool:
 
 
 ABSENT: dict[str, Callable[[], bool]] = {
-    "Own tokens": _no_folder("oidc"),
-    "Self-service API": lambda: not any("users" in path.stem for path in (ROOT / "proxy").glob("api/*.py")),
     "Portal": _no_folder("portal"),
     "Administrative API": _no_admin_path,
 }

@@ -30,8 +30,9 @@ SCRIPT = f"""
 import asyncio, gc, http.client, json, sys
 import uvloop
 from config.loader import load
+from proxy.server.control_plane.applications import control_plane
 from proxy.server.worker_application import WorkerApplication
-from proxy.server.http import bind, server
+from proxy.server.http import bind, server, url_of
 from proxy.server.protocol import protocol_class
 
 key, cases = sys.argv[1], json.loads(sys.argv[2])
@@ -51,7 +52,7 @@ def send_requests(path, document, times, anew):
 async def main():
     settings = load()
     found = {{}}
-    async with WorkerApplication.open(settings) as application:
+    async with WorkerApplication.open(settings, origin=url_of(listener), control=control_plane) as application:
         serving = server(application.app, protocol_class(settings.edge), grace_seconds=1)
         served = asyncio.create_task(serving.serve([listener]))
         await serving.listening.wait()

@@ -1,0 +1,117 @@
+"""Usage and balances as the builder API returns them. Amounts are decimal strings of the currency's atomic unit."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from config.runtime import Currency
+from middlewares.auth.records import UserRecord
+from middlewares.ledger.credit.prepaid import Balance
+from proxy.reporting.user_usage import UserUsage
+
+Amount = str
+
+
+class CurrencyView(BaseModel):
+    """The currency of all amounts: one unit is 10 to the power of `decimals` atomic units."""
+
+    code: str
+    decimals: int
+
+
+class Period(BaseModel):
+    """Whole days in UTC, both included."""
+
+    start: date
+    end: date
+
+
+class UsageTotals(BaseModel):
+    """A sum over all requests of a period."""
+
+    requestCount: int  # noqa: N815
+    totalFeeWei: Amount = Field(description="In atomic units, whatever the currency.")  # noqa: N815
+
+
+class UsageOfUser(BaseModel):
+    """What one user used, in the tutorial's words."""
+
+    user_id: str
+    external_id: str
+    email: str = Field(description="Empty: not known.")
+    total_wei: Amount
+    request_count: int
+    last_used_at: str = Field(description="Begin of the UTC day of the last use; empty: never used.")
+
+    @classmethod
+    def of(cls, user_id: str, user: UserRecord | None, usage: UserUsage) -> Self:
+        """Return the view; a user of a foreign issuer has no record, and its id is the external one."""
+        last = usage.last_day
+        return cls(
+            user_id=user_id,
+            external_id=user.external_id if user else user_id,
+            email=(user.email if user else None) or "",
+            total_wei=str(usage.amount),
+            request_count=usage.requests,
+            last_used_at=datetime.combine(last, time(), UTC).isoformat().replace("+00:00", "Z") if last else "",
+        )
+
+
+class UsageGroup(BaseModel):
+    """What one user used, in pymthouse's words."""
+
+    endUserId: str  # noqa: N815
+    externalUserId: str  # noqa: N815
+    requestCount: int  # noqa: N815
+    feeWei: Amount  # noqa: N815
+
+    @classmethod
+    def of(cls, usage: UsageOfUser) -> Self:
+        """Return the same usage in the other spelling."""
+        return cls(
+            endUserId=usage.user_id,
+            externalUserId=usage.external_id,
+            requestCount=usage.request_count,
+            feeWei=usage.total_wei,
+        )
+
+
+class UsageReport(BaseModel):
+    """The usage of an app, or of one of its users."""
+
+    clientId: str  # noqa: N815
+    currency: CurrencyView
+    period: Period
+    totals: UsageTotals
+    users: list[UsageOfUser]
+    byUser: list[UsageGroup] | None = Field(description="Only with `groupBy=user`.")  # noqa: N815
+
+
+class BalanceReport(BaseModel):
+    """A wallet of prepaid credits; all zero where there is none."""
+
+    clientId: str  # noqa: N815
+    userId: str | None = Field(description="null: the wallet of the app.")  # noqa: N815
+    externalUserId: str | None  # noqa: N815
+    currency: CurrencyView
+    available: Amount = Field(description="What a request can still reserve.")
+    granted: Amount
+    spent: Amount
+    held: Amount = Field(description="Reserved for requests that run.")
+
+    @classmethod
+    def of(cls, app: str, user: UserRecord | None, balance: Balance, currency: Currency) -> Self:
+        """Return the view of a wallet."""
+        return cls(
+            clientId=app,
+            userId=user.user_id if user else None,
+            externalUserId=user.external_id if user else None,
+            currency=CurrencyView.model_validate(currency.model_dump()),
+            available=str(balance.available),
+            granted=str(balance.granted),
+            spent=str(balance.spent),
+            held=str(balance.held),
+        )

@@ -1,0 +1,1 @@
+"""The issuer over HTTP: discovery, key set, token, revocation and introspection endpoints."""

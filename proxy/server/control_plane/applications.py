@@ -1,0 +1,53 @@
+"""The composition root of the control plane of a worker, the one module of the server that loads FastAPI."""
+
+from __future__ import annotations
+
+from middlewares.auth.keys import pepper_of
+from proxy.api.application import control_application
+from proxy.api.builder import builder_application
+from proxy.api.caller import Callers
+from proxy.api.services import BuilderServices
+from proxy.app import ControlApplications
+from proxy.control.api_keys import ApiKeys
+from proxy.control.apps import Apps
+from proxy.control.revoked_tokens import RevokedTokens
+from proxy.control.users import Users
+from proxy.history.reader import LedgerSources
+from proxy.history.store import History
+from proxy.identity.client_authentication import ClientAuthentication
+from proxy.oidc.endpoints import OidcEndpoints
+from proxy.oidc.grants import Grants
+from proxy.server.worker_application import ControlServices
+
+
+def control_plane(services: ControlServices) -> ControlApplications:
+    """Return the applications of the control plane."""
+    settings, redis = services.settings, services.store.redis
+    pepper = pepper_of(settings.auth)
+    apps, users, api_keys = Apps(redis, pepper), Users(redis), ApiKeys(redis, pepper)
+    credentials = services.authentication.credentials
+    clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
+    oidc = OidcEndpoints(
+        issuer=services.issuer,
+        grants=Grants(services.issuer, credentials, users),
+        clients=clients,
+        credentials=credentials,
+        revoked=RevokedTokens(redis),
+    )
+    builder = BuilderServices(
+        callers=Callers(credentials, clients),
+        apps=apps,
+        users=users,
+        api_keys=api_keys,
+        issuer=services.issuer,
+        runner=services.store,
+        redis=redis,
+        sources=LedgerSources(redis, services.keys, History.of(settings)),
+        keys=services.keys,
+        currency=settings.currency,
+    )
+    return ControlApplications(
+        api=builder_application(builder, oidc.app_routes()),
+        oidc=control_application(oidc.routes()),
+        well_known=control_application(oidc.well_known_routes()),
+    )
