@@ -70,7 +70,7 @@ class Issuer(Model):
 
 
 class Auth(Model):
-    """Which credentials are accepted: API keys, and tokens of external issuers."""
+    """Which credentials are accepted beside Tollgate's own tokens: API keys, and tokens of external issuers."""
 
     key_pepper: SecretStr | None = Field(
         None,

@@ -100,16 +100,17 @@ class Supervisor:
         try:
             settings = load()
             await check_fingerprint(self._maintenance.store, settings)
+            issuer = self._issuer(settings)
         except (ConfigError, StoreError) as error:
             problems = error.problems if isinstance(error, ConfigError) else [error]
             log.error("reload_refused", problems=[str(problem) for problem in problems])
             return
         self._workers.restart()
         self._archiver.restart()
-        await self._webhooks.configure(settings, self._issuer(settings))
+        await self._webhooks.configure(settings, issuer)
 
     def _issuer(self, settings: Settings) -> Issuer:
-        """Return Tollgate's own issuer; its keys are made before the first worker looks for them."""
+        """Return Tollgate's own issuer; its keys are made before a worker looks for them. Raises `ConfigError`."""
         keys = IssuerKeys.open(settings.data_dir, settings.issuer)
         return own_issuer(settings.public_url or url_of(self._public), keys)
 
