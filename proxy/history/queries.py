@@ -115,6 +115,17 @@ def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int =
     return _entries(connection, select(*_ENTRY).where(*wanted).order_by(EVENTS.c.seq), page)
 
 
+def next_app(connection: Connection, after: str | None = None) -> str | None:
+    """Return the app of the history's events that follows this one by name, or the first; None: there is no other."""
+    query = select(func.min(EVENTS.c.app))
+    return connection.execute(query if after is None else query.where(EVENTS.c.app > after)).scalar()
+
+
+def last_seq(connection: Connection) -> int:
+    """Return the largest `seq` up to which all events are in the history; 0 if nothing was ever archived."""
+    return int(connection.execute(select(func.max(CURSORS.c.seq))).scalar() or 0)
+
+
 def totals(connection: Connection, app: str, first: date, last: date) -> list[tuple[Total, int]]:
     """Return an app's running totals of archived events over these days, both included."""
     wanted = (TOTALS.c.app == app, TOTALS.c.day >= first, TOTALS.c.day <= last)

@@ -26,10 +26,13 @@ def printable(text: str) -> str:
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
     """Return a table as CSV (RFC 4180). Names that a client chose cannot become formulas of a spreadsheet."""
+    return csv_rows([header, *rows])
+
+
+def csv_rows(rows: Iterable[Sequence[str | int]]) -> str:
+    """Return rows as CSV, as `csv_text` does."""
     out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(header)
-    writer.writerows([_cell(str(value)) for value in row] for row in rows)
+    csv.writer(out).writerows([_cell(str(value)) for value in row] for row in rows)
     return out.getvalue()
 
 

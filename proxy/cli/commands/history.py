@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proxy.cli.output import Json, print_json, print_one, print_table
+from proxy.cli.commands.history_export import ArchiveFormat, destination, span_of, write_events
+from proxy.cli.inputs import client_id
+from proxy.cli.output import Exit, Json, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run, run_history
 
 if TYPE_CHECKING:
@@ -66,6 +69,30 @@ def status(as_json: Json = False) -> None:
         for each in found
     ]
     print_table(("stream", "in Redis", "not archived", "archived to", "days closed to", "export groups"), rows)
+
+
+@app.command()
+def export(
+    *,
+    form: Annotated[ArchiveFormat, typer.Option("--format", metavar="FORMAT", help="One of csv, jsonl and parquet.")],
+    first: Annotated[str, typer.Option("--from", metavar="DAY", help="First day in UTC, such as 2026-11-01.")],
+    end: Annotated[str, typer.Option("--to", metavar="DAY", help="Day in UTC before which it ends, not included.")],
+    app_id: Annotated[
+        str | None, typer.Option("--app", metavar="CLIENT_ID", help="Client id of one app.  [default: all]")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="New file.  [default: standard output]", show_default=False)
+    ] = None,
+) -> None:
+    """Write archived events of some days as CSV, lines of JSON or Parquet; what Redis alone has is not in it yet."""
+    times, wanted = span_of(first, end), client_id(app_id) if app_id is not None else None
+    target = destination(form, output)
+
+    async def work(history: History) -> bool:
+        return await write_events(history, form, times, wanted, target)
+
+    if not run_history(work):
+        raise typer.Exit(Exit.FAILED)
 
 
 def _time(milliseconds: int | None) -> str:
