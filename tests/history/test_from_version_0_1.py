@@ -7,12 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history.store import History
 from proxy.store.store import Store
 from tests.history.fakes import Archive
 from tests.reporting.command import Command
 from tests.store.servers import RedisServer
+
+pytestmark = pytest.mark.timeout(400)
 
 RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())
