@@ -11,7 +11,6 @@ import contextlib
 import enum
 import gc
 import os
-import signal
 import socket
 import sys
 
@@ -23,6 +22,7 @@ from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
 from proxy.server import metric_files
+from proxy.server.background.lifeline import stop_with_supervisor
 from proxy.server.control_plane.applications import control_plane
 from proxy.server.http import server, url_of
 from proxy.server.protocol import protocol_class
@@ -59,19 +59,12 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
     async with WorkerApplication.open(settings, origin=origin, control=control_plane) as application:
         protocol = protocol_class(settings.edge)
         http = server(application.app, protocol, grace_seconds=settings.drain.grace_seconds)
-        loop = asyncio.get_running_loop()
 
         def stop() -> None:
             protocol.draining = True
             http.should_exit = True
 
-        def supervisor_gone() -> None:
-            loop.remove_reader(sys.stdin.fileno())
-            stop()
-
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+        stop_with_supervisor(stop)
         serving = asyncio.create_task(http.serve([listener]))
         await http.listening.wait()
         gc.collect()

@@ -1,7 +1,7 @@
-"""The lease in Redis by which one archiver at a time works on a hash tag.
+"""Leases in Redis: that by which one archiver at a time works on a hash tag, and others of that kind.
 
-It only keeps archivers out of each other's way. That nothing is archived twice is seen to by the token in the history:
-see `proxy.history.writes`.
+They only keep their owners out of each other's way. That nothing is archived twice is seen to by the token in the
+history: see `proxy.history.writes`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,22 @@ TRIM_STEP = 10_000
 """Most entries trimmed by one command, so that no other command waits for long."""
 
 _LUA = files("proxy.history") / "lua"
-_LOOK = (_LUA / "look.lua").read_text()
+_LEASE = (_LUA / "lease.lua").read_text()
+_LOOK = f"local function lease()\n{_LEASE}end\n{(_LUA / 'look.lua').read_text()}"
 _TRIM = (_LUA / "trim.lua").read_text()
 _RELEASE = (_LUA / "release.lua").read_text()
+
+
+async def take_lease(client: Client, name: str, owner: str, life_ms: int) -> bool:
+    """Take or renew the lease of that name, a Redis key; return False if another owner has it."""
+    caller: Any = client
+    return int(await caller.eval(_LEASE, 1, name, owner, life_ms)) > 0
+
+
+async def release_lease(client: Client, name: str, owner: str) -> None:
+    """Give up the lease of that name, if it is this owner's."""
+    caller: Any = client
+    await caller.eval(_RELEASE, 1, name, owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ class ArchiverLeases:
     async def release(self) -> None:
         """Give up all leases, so that another archiver need not wait for their end."""
         for tag in self._keys.tags:
-            await self._client.eval(_RELEASE, 1, self._names(tag)[0], self.owner)
+            await release_lease(self._client, self._names(tag)[0], self.owner)
 
     def _names(self, tag: str) -> tuple[str, str]:
         return f"{tag}archiver", self._keys.shared(tag).events

@@ -3,14 +3,7 @@
 -- ARGV  1 owner   2 life of the lease in ms
 -- Returns {2 taken, 1 renewed or 0 another has it, run id of the server, now in Unix ms, first entry of the stream or
 --         '', last generated id of the stream or ''}
-local clock = redis.call('TIME')
-local mine = 0
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  mine = 1
-elseif redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  mine = 2
-end
+local clock, mine = redis.call('TIME'), lease() -- lua/lease.lua, with the same KEYS and ARGV
 local first, last = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1], ''
 if redis.call('EXISTS', KEYS[2]) == 1 then
   local info = redis.call('XINFO', 'STREAM', KEYS[2])

@@ -1,4 +1,4 @@
--- Gives up the lease of the archiver of one hash tag.
+-- Gives up a lease.
 -- KEYS  1 lease (string: its owner)
 -- ARGV  1 owner
 -- Returns 1 if it was this owner's, else 0

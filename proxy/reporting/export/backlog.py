@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from proxy.history import queries
 from proxy.history.archive import groups
 from proxy.history.archive.groups import GroupPosition
+from proxy.history.archive.lease import release_lease, take_lease
 from proxy.history.batch import START
 from proxy.history.reader import LedgerSources, current_server
 
@@ -90,13 +91,7 @@ class GroupBacklog:
     async def release(self) -> None:
         """Let another exporter go on."""
         self._taken = []
-        if await self._client.get(self._lease) == self._consumer.encode():
-            await self._client.delete(self._lease)
+        await release_lease(self._client, self._lease, self._consumer)
 
     async def _leased(self) -> bool:
-        if await self._client.set(self._lease, self._consumer, nx=True, px=self._lease_ms):
-            return True
-        if await self._client.get(self._lease) != self._consumer.encode():
-            return False
-        await self._client.pexpire(self._lease, self._lease_ms)
-        return True
+        return await take_lease(self._client, self._lease, self._consumer, self._lease_ms)

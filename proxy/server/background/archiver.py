@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
 
 import structlog
@@ -24,6 +23,7 @@ from proxy.history.engine import BadAddress
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
+from proxy.server.background.lifeline import stop_with_supervisor
 from proxy.store.configured import open_store, redis_keys
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
@@ -54,15 +54,7 @@ def main() -> None:
 
 async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def supervisor_gone() -> None:
-        loop.remove_reader(sys.stdin.fileno())
-        stopping.set()
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    loop.add_reader(sys.stdin.fileno(), supervisor_gone)
+    stop_with_supervisor(stopping.set)
     history, metrics = History.of(settings), HistoryMetrics()
     while not stopping.is_set():
         try:

@@ -41,9 +41,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         api_keys=api_keys,
         issuer=services.issuer,
         runner=services.store,
-        redis=redis,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
-        keys=services.keys,
         currency=settings.currency,
     )
     return ControlApplications(
