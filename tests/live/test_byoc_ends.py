@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,19 +13,10 @@ from proxy.mock_gateway import MockGateway, Options
 from proxy.webhooks.gateway_streams import PAUSE_SECONDS
 from tests.ledger.redis_time import Clocked
 from tests.live.assertions import LedgerView
-from tests.live.test_byoc_streams import PLANS, STREAM, TICK, Worker
+from tests.live.byoc_worker import PLANS, STREAM, TICK, Worker, start_at
 
 SILENCE = 0.05
 UPDATE = f"/process/stream/{STREAM}/update"
-
-
-async def start_at(gateway: MockGateway, capability: str = "cap") -> None:
-    """Start `STREAM` at the gateway itself."""
-    job = {"request": "{}", "parameters": "{}", "capability": capability, "timeout_seconds": 30}
-    headers = {"livepeer": base64.b64encode(json.dumps(job).encode()).decode()}
-    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as client:
-        response = await client.post("/process/stream/start", json={"stream_id": STREAM}, headers=headers)
-        assert response.json()["stream_id"] == STREAM
 
 
 async def gone(gateway: MockGateway) -> None:
@@ -50,13 +38,6 @@ async def restart(gateway: MockGateway) -> None:
 async def gateway() -> AsyncIterator[MockGateway]:
     async with MockGateway(Options(byoc_event_timeout=SILENCE)) as mock_gateway:
         yield mock_gateway
-
-
-@pytest.fixture
-async def worker(ledger_view: LedgerView, tmp_path: Path, gateway: MockGateway) -> AsyncIterator[Worker]:
-    made = Worker(ledger_view, tmp_path / "one", gateway.url)
-    yield made
-    await made.close()
 
 
 async def sweep(worker: Worker, clocked: Clocked, times: int = 1) -> None:
