@@ -75,10 +75,9 @@ class EdgeMiddleware:
         exchange.has_body = length != 0
         locate_client(exchange, scope, read, settings.trusted_proxies)
 
+        small = length is not None and length <= SMALL_BODY_BYTES
         if length != 0 and not connection.body_received():
-            seconds = settings.body_seconds
-            if length is not None and length <= SMALL_BODY_BYTES:
-                seconds = min(seconds, settings.header_seconds)
+            seconds = min(settings.body_seconds, settings.header_seconds) if small else settings.body_seconds
             receive = TimedBody(receive, connection, seconds, settings.body_bytes_per_second).receive
         if route.outlives_client:
             receive = keep_complete_body(receive, connection)
@@ -90,7 +89,7 @@ class EdgeMiddleware:
         if route.meter is Measure.RENDITIONS:
             exchange.declare = segment_declaration(exchange, settings.max_body_bytes)
         elif route.body is not Body.STREAMED:
-            receive = self._peeking(exchange, route, read, receive, connection)
+            receive = self._peeking(exchange, route, read, BodySource(receive, connection, self.buffers, small))
         try:
             await self.app(scope, receive, send)
         finally:
@@ -101,13 +100,10 @@ class EdgeMiddleware:
         exchange: Exchange,
         route: Route,
         read: dict[bytes, bytes],
-        receive: Receive,
-        connection: ClientConnection,
+        source: BodySource,
     ) -> Receive:
         """Return a `receive` that gives once more what is read to learn what the request declares."""
         body: JsonBody | FormBody
-        length = exchange.content_length
-        source = BodySource(receive, connection, self.buffers, small=length is not None and length <= SMALL_BODY_BYTES)
         if route.body is Body.JSON:
             body = JsonBody(exchange, route, source, self.settings, self.large_json)
         elif route.body is Body.FORM and (boundary := boundary_of(exchange.headers)):
@@ -116,7 +112,7 @@ class EdgeMiddleware:
         else:
             if route.body is Body.JOB and b"livepeer" in read:  # a gateway refuses what lacks the header it needs
                 exchange.declare = job_declaration(exchange, route, read[b"livepeer"])
-            return receive
+            return source.receive
         exchange.declare = body.declare
         exchange.declares_late = not source.small
         return body.receive

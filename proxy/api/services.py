@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from config.runtime import Currency
-from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.records import Client
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
@@ -26,7 +24,5 @@ class BuilderServices:
     api_keys: ApiKeys
     issuer: TokenIssuer
     runner: ScriptRunner
-    redis: Client
     sources: LedgerSources
-    keys: RedisKeys
     currency: Currency

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
@@ -25,17 +25,15 @@ from proxy.api.usage_models import (
 )
 from proxy.api.users import require_user
 from proxy.identity.token_issuer import READ
-from proxy.reporting.dates import Days, redis_today
+from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.user_usage import UserUsage, read_usage_by_user
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def utc_day(text: str) -> str:
     """Return the UTC day of a day, or of a moment in ISO 8601. Raises `ValueError`."""
+    with suppress(BadDate):
+        return parse_day(text).isoformat()
     try:
-        if _DAY.fullmatch(text):
-            return date.fromisoformat(text).isoformat()
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).date().isoformat()
     except (ValueError, OverflowError):
@@ -133,7 +131,7 @@ class UsageEndpoints:
             totals = UsageTotals(requestCount=users[0].request_count, totalFeeWei=users[0].total_wei)
         return UsageReport(
             clientId=app,
-            currency=CurrencyView.model_validate(services.currency.model_dump()),
+            currency=CurrencyView.of(services.currency),
             period=Period(start=days.first, end=days.last),
             totals=totals,
             users=users,
@@ -143,7 +141,7 @@ class UsageEndpoints:
     async def _days(self, app: str, start: str | None, end: str | None) -> Days:
         """Return the wanted days, from the app's first to today and no others: no more can hold usage."""
         created = (await self._services.apps.require(app)).created_at.date()
-        today = await redis_today(self._services.redis)
+        today = await redis_today(self._services.sources.client)
         first = date.fromisoformat(start) if start else created
         last = date.fromisoformat(end) if end else max(today, first)
         if first > last:
@@ -153,5 +151,5 @@ class UsageEndpoints:
 
     async def _balance(self, app: str, user: UserRecord | None) -> BalanceReport:
         services = self._services
-        found = await prepaid.balance(services.runner, services.keys, app, user.user_id if user else None)
+        found = await prepaid.balance(services.runner, services.sources.keys, app, user.user_id if user else None)
         return BalanceReport.of(app, user, found, services.currency)

@@ -21,6 +21,11 @@ class CurrencyView(BaseModel):
     code: str
     decimals: int
 
+    @classmethod
+    def of(cls, currency: Currency) -> Self:
+        """Return the view of the deployment's currency."""
+        return cls(code=currency.code, decimals=currency.decimals)
+
 
 class Period(BaseModel):
     """Whole days in UTC, both included."""
@@ -109,7 +114,7 @@ class BalanceReport(BaseModel):
             clientId=app,
             userId=user.user_id if user else None,
             externalUserId=user.external_id if user else None,
-            currency=CurrencyView.model_validate(currency.model_dump()),
+            currency=CurrencyView.of(currency),
             available=str(balance.available),
             granted=str(balance.granted),
             spent=str(balance.spent),

@@ -25,7 +25,7 @@ from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
 from proxy.cli.commands.windows import windows
-from proxy.cli.output import Exit
+from proxy.cli.output import Exit, report
 
 app = typer.Typer(
     name="tollgate",
@@ -80,7 +80,7 @@ def main() -> None:
         app()
     except ConfigError as error:
         for problem in error.problems:
-            typer.echo(f"tollgate: {problem}", err=True)
+            report(problem)
         sys.exit(Exit.BAD_INPUT)
 
 

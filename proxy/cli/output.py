@@ -26,9 +26,14 @@ class Exit(IntEnum):
     """Redis cannot be reached."""
 
 
+def report(message: object) -> None:
+    """Print one line to standard error: standard output is for what the command returns."""
+    typer.echo(f"tollgate: {message}", err=True)
+
+
 def fail(message: str, code: Exit) -> NoReturn:
     """End the command with one line on standard error."""
-    typer.echo(f"tollgate: {message}", err=True)
+    report(message)
     raise typer.Exit(code)
 
 

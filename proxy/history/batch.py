@@ -162,11 +162,6 @@ def day_of(time_ms: int) -> date:
     return _day(time_ms // DAY_MS)
 
 
-def start_of(day: date) -> int:
-    """Return the Unix milliseconds at which a UTC day begins."""
-    return (day - _EPOCH).days * DAY_MS
-
-
 def _count(counts: defaultdict[_Head, defaultdict[str, int]], event: _Event, day: date, amount: int) -> None:
     """Count an event in the running totals as `lua/settle.lua` does: requests and units also where they are 0."""
     of_head = counts[event.app, day, event.user or "", event.key or "", event.workload or "", event.model]

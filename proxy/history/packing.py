@@ -9,6 +9,8 @@ import msgspec
 
 Fields = Mapping[bytes, bytes]
 """Fields of one entry of a usage stream."""
+StreamEntry = tuple[bytes, Fields]
+"""Id and fields of an entry, as the stream has or had it."""
 
 
 def packed(fields: Fields) -> str:

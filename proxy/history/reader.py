@@ -23,14 +23,12 @@ from proxy.control.records import Client
 from proxy.history import queries
 from proxy.history.batch import START, Entry, read
 from proxy.history.belonging import check
-from proxy.history.packing import Fields
+from proxy.history.packing import StreamEntry
 from proxy.history.queries import PAGE, ArchivedEntry, Cursor
 from proxy.history.store import History, HistoryUnavailable
 
 T = TypeVar("T")
 
-StreamEntry = tuple[bytes, Fields]
-"""Id and fields of an entry, as the stream has or had it."""
 ALWAYS = (-(2**62), 2**62)
 """Times of all events, in Unix milliseconds."""
 
@@ -128,18 +126,18 @@ class LedgerEntries:
         self.position = max(read_to, self._start(self._snapshot))
 
     async def _pages(self, times: tuple[int, int], above: int, up_to: int) -> AsyncIterator[ArchivedEntry]:
-        time, seq = times[0], above
+        if self._app is not None:
+            async for page in app_pages(self._history, self._app, times, (above, up_to)):
+                for each in page:
+                    yield each
+            return
         while True:
-            if self._app is None:
-                page = await self._history.read(queries.of_tag, self._number, seq, up_to)
-            else:
-                place = (time, seq)
-                page = await self._history.read(queries.of_app, self._app, times, place, (above, up_to))
+            page = await self._history.read(queries.of_tag, self._number, above, up_to)
             for each in page:
                 yield each
             if len(page) < PAGE:
                 return
-            time, seq = page[-1].time, page[-1].seq
+            above = page[-1].seq
 
     async def _unknown(self, chunk: list[StreamEntry]) -> list[StreamEntry]:
         """Return the wanted entries of a chunk that the history did not have at the snapshot."""
@@ -159,6 +157,19 @@ class LedgerEntries:
 
     async def _current_server(self) -> str:
         return await current_server(self._client, self.stream)
+
+
+async def app_pages(
+    history: History, app: str, times: tuple[int, int], seqs: tuple[int, int]
+) -> AsyncGenerator[list[ArchivedEntry], None]:
+    """Yield the archived events of an app by time, in pages of at most `PAGE`; `times` and `seqs` as `of_app`."""
+    place = (times[0], seqs[0])
+    while True:
+        page = await history.read(queries.of_app, app, times, place, seqs)
+        yield page
+        if len(page) < PAGE:
+            return
+        place = (page[-1].time, page[-1].seq)
 
 
 async def current_server(client: Client, stream: str) -> str:

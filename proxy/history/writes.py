@@ -46,7 +46,7 @@ def take_over(connection: Connection, tag: int) -> Cursor:
     found = cursor(connection, tag, lock=True)
     if found is None:
         row = dict.fromkeys(("entry_ms", "entry_seq", "seq", "trimmed_ms", "trimmed_seq"), 0)
-        connection.execute(_insert(connection, CURSORS).values(tag=tag, token=1, server="", **row))
+        connection.execute(insert_into(connection, CURSORS).values(tag=tag, token=1, server="", **row))
     else:
         connection.execute(update(CURSORS).where(CURSORS.c.tag == tag).values(token=CURSORS.c.token + 1))
     return _existing(connection, tag)
@@ -129,7 +129,7 @@ def _add(connection: Connection, tag: int, entries: Sequence[ReadEntry]) -> None
     days = {(total.app, total.day) for total in totals}
     if days:
         rows = [{"tag": tag, "app": app, "day": day} for app, day in days]
-        connection.execute(_insert(connection, REDIS_DAYS).on_conflict_do_nothing(), rows)
+        connection.execute(insert_into(connection, REDIS_DAYS).on_conflict_do_nothing(), rows)
         add_totals(connection, totals)
     add_wallets(connection, found.wallets)
 
@@ -153,7 +153,7 @@ def add_wallets(connection: Connection, wallets: dict[tuple[str, str, date], Mov
 
 def _upsert(connection: Connection, table: Table, sums: Sequence[str]) -> Any:
     """Return the statement that adds a row, or adds to the sums of the one that is there."""
-    insert = _insert(connection, table)
+    insert = insert_into(connection, table)
     added = {
         name: func.exact_add(table.c[name], insert.excluded[name])
         if connection.dialect.name == "sqlite"
@@ -163,5 +163,6 @@ def _upsert(connection: Connection, table: Table, sums: Sequence[str]) -> Any:
     return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=added)
 
 
-def _insert(connection: Connection, table: Table) -> Any:
+def insert_into(connection: Connection, table: Table) -> Any:
+    """Return an insert of the database's dialect, which can say what to do where the row is there already."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

@@ -93,7 +93,7 @@ def span(first: str | None, last: str | None, today: date) -> Days:
 
 
 async def redis_today(client: Client) -> date:
-    """Return the current day in UTC by the clock of Redis (of any node of a cluster), which dates every event."""
-    reply = await client.time()
-    seconds, _ = next(iter(reply.values())) if isinstance(reply, dict) else reply
-    return datetime.fromtimestamp(seconds, UTC).date()
+    """Return the current day in UTC by the clock of Redis, which dates every event."""
+    from proxy.store.clients import now_ms  # noqa: PLC0415 - `tollgate --help` needs no client
+
+    return datetime.fromtimestamp(await now_ms(client) // 1_000, UTC).date()

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 from config.workloads import Unit
 from middlewares.ledger.settlement.event import ENCODER, Event, plain
 from proxy.history import queries
-from proxy.history.queries import PAGE
+from proxy.history.reader import app_pages
 from proxy.history.store import History
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 from proxy.reporting.tables import csv_rows
@@ -74,13 +74,8 @@ async def archived_pages(
     up_to = await history.read(queries.last_seq)
     name = app if app is not None else await history.read(queries.next_app)
     while name is not None:
-        place = (times[0], 0)
-        while True:
-            found = await history.read(queries.of_app, name, times, place, (0, up_to))
-            yield _readable(found, unreadable)
-            if len(found) < PAGE:
-                break
-            place = (found[-1].time, found[-1].seq)
+        async for page in app_pages(history, name, times, (0, up_to)):
+            yield _readable(page, unreadable)
         name = None if app is not None else await history.read(queries.next_app, name)
 
 

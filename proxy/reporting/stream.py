@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,10 +11,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from middlewares.ledger.settlement.event import DECODER, Event
-from proxy.history.reader import LedgerEntries, LedgerSources, StreamEntry
+from proxy.history.packing import Fields, StreamEntry
+from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.dates import Days
-
-Fields = Mapping[bytes, bytes]
 
 T = TypeVar("T")
 

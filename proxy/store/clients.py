@@ -1,6 +1,6 @@
 """Clients of redis-py for everything off the request path: records, pub/sub, reading streams."""
 
-from typing import Any
+from typing import Any, cast
 
 from redis._parsers.commands import AsyncCommandsParser
 from redis.asyncio import Redis, RedisCluster
@@ -15,6 +15,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from middlewares.store import StoreUnavailable
 from proxy.store.address import Address, Credentials, Topology
 from proxy.store.dial import CLIENT_NAME
+
+CLIENT_ERRORS = (RedisError, RedisClusterException, OSError)
+"""What these clients raise where Redis cannot serve them."""
 
 
 class _CommandsOfAnyNode(AsyncCommandsParser):
@@ -84,6 +87,13 @@ async def control_client(address: Address, sentinel: Sentinel | None, timeout: f
     if endpoint.path:
         return Redis(unix_socket_path=endpoint.path, db=address.db, **settings)
     return Redis(host=endpoint.host, port=endpoint.port, db=address.db, **settings)
+
+
+async def now_ms(client: Redis | RedisCluster) -> int:
+    """Return the time of Redis (of any node of a cluster), which dates every event, in Unix milliseconds."""
+    reply = cast("Any", await client.time())
+    seconds, microseconds = next(iter(reply.values())) if isinstance(reply, dict) else reply
+    return int(seconds) * 1_000 + int(microseconds) // 1_000
 
 
 async def close_client(client: Redis | RedisCluster) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from config.settings import Settings
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import StoreUnavailable
 from proxy.store import fingerprint
 from proxy.store.address import Address, Topology
+from proxy.store.clients import CLIENT_ERRORS
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
 
@@ -55,7 +54,7 @@ async def claim_fingerprint(store: Store, settings: Settings) -> None:
 async def _or_unavailable(work: Awaitable[None]) -> None:
     try:
         await work
-    except (RedisError, RedisClusterException, OSError) as error:
+    except CLIENT_ERRORS as error:
         raise StoreUnavailable(f"the fingerprint of the data in Redis cannot be read: {error}") from None
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 from prometheus_client import Gauge
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisClusterException, RedisError
 
 from config.runtime import StoreSettings
+from proxy.store.clients import CLIENT_ERRORS
 
 POLL_SECONDS = 10.0
 RELEASE = 0.05
@@ -96,7 +96,7 @@ class RedisMemoryWatch:
     async def run(self) -> None:
         """Watch until cancelled."""
         while True:
-            with suppress(RedisError, RedisClusterException, OSError):  # the breaker has logged it
+            with suppress(*CLIENT_ERRORS):  # the breaker has logged it
                 await self.look()
             await asyncio.sleep(POLL_SECONDS)
 

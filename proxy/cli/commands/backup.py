@@ -47,9 +47,9 @@ def backup(
 
 def require_local_data(settings: Settings) -> None:
     """End the command unless all data is in `data_dir`: no copy of ours is consistent with another machine's."""
-    elsewhere = {"redis_url": "Redis", "history_url": "history"}
-    for name, what in elsewhere.items():
-        if getattr(settings, name, None) is not None:
+    places = (("redis_url", "Redis", settings.redis_url), ("history_url", "history", settings.history_url))
+    for name, what, url in places:
+        if url is not None:
             bad_input(
                 f"this is for the data in data_dir, and {name} names a {what} elsewhere: back that up with its own "
                 "tools, as deploy/README.md says under Backups"

@@ -13,7 +13,7 @@ import typer
 from middlewares.exchange import Outcome
 from middlewares.ledger.settlement.event import ENCODER, plain
 from proxy.cli.inputs import AppOption, FromOption, ToOption, client_id
-from proxy.cli.output import Exit, bad_input
+from proxy.cli.output import Exit, bad_input, report
 from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.dates import BadDate, Days, parse_day
 
@@ -100,4 +100,4 @@ class _Printer:
 
     def _report(self, error: UnreadableEvent) -> None:
         self.complete = False
-        typer.echo(f"tollgate: {error}", err=True)
+        report(error)

@@ -11,7 +11,7 @@ import typer
 
 from config.loader import load
 from config.workloads import Unit
-from proxy.cli.output import Exit, bad_input, fail
+from proxy.cli.output import Exit, bad_input, fail, report
 from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.export.formats import FormatName, ReceiverNames
 from proxy.reporting.export.headers import BadHeader, ReceiverHeaders
@@ -96,24 +96,19 @@ def export(
             batch=batch,
             takeover=takeover,
             patience=None if follow else patience,
-            report=_report,
+            report=report,
         )
         try:
             with on_interrupt(exporter.stop):
                 await exporter.run(follow=follow)
         except (GaveUp, Refused) as error:
-            _report(_summary(exporter))
+            report(_summary(exporter))
             fail(str(error), Exit.FAILED)
         finally:
             await sink.close()
         return exporter
 
-    _report(_summary(run(work, settings)))
-
-
-def _report(line: str) -> None:
-    """Print to standard error: standard output may be the destination of the events."""
-    typer.echo(f"tollgate: {line}", err=True)
+    report(_summary(run(work, settings)))
 
 
 def _summary(exporter: Exporter) -> str:

@@ -12,9 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-import typer
-
-from proxy.cli.output import Exit, bad_input, fail
+from proxy.cli.output import Exit, bad_input, fail, report
 from proxy.reporting.dates import BadDate, Days, parse_day
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ async def write_events(
     def unreadable(error: UnreadableEvent) -> None:
         nonlocal complete
         complete = False
-        typer.echo(f"tollgate: {error}", err=True)
+        report(error)
 
     with _opened(target) as out:
         writer = _writer(form, out)

@@ -13,7 +13,7 @@ import typer
 from config.loader import load
 from proxy.cli.commands.export import customer_names
 from proxy.cli.inputs import FromOption, client_id
-from proxy.cli.output import Exit, bad_input, fail
+from proxy.cli.output import Exit, bad_input, fail, report
 from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.export.headers import BadHeader, ReceiverHeaders
@@ -71,9 +71,9 @@ def windows(
         terms = WindowTerms(provider, settings.currency, fees)
         if fees and terms.fee is None:
             bad_input("--fees needs amounts in wei (ETH, 18 decimals) or micro-dollars (USD, 6 decimals)")
-        retry = Retry(patience, _report)
+        retry = Retry(patience, report)
         try:
-            reports = WindowReports(to, headers.read, timeout, retry=retry, report=_report)
+            reports = WindowReports(to, headers.read, timeout, retry=retry, report=report)
         except Refused as error:
             fail(str(error), Exit.FAILED)
         apps = [wanted] if wanted else [each.client_id for each in await session.apps.list()]
@@ -84,14 +84,14 @@ def windows(
                     if usage.groups and not retry.stopping.is_set():
                         await reports.send(window_of(app, accounts.get(app, app), day, usage, terms))
         except (GaveUp, Refused) as error:
-            _report(_summary(reports))
+            report(_summary(reports))
             fail(str(error), Exit.FAILED)
         finally:
             await reports.close()
         return reports
 
     reports = run(work, settings)
-    _report(_summary(reports))
+    report(_summary(reports))
     if reports.refused:
         raise typer.Exit(Exit.FAILED)
 
@@ -103,10 +103,6 @@ def _span(first: date | None, last: date | None, yesterday: date) -> Days:
     if span.first > span.last or span.last > yesterday:
         bad_input("the span must begin before it ends, and end before today (UTC)")
     return span
-
-
-def _report(line: str) -> None:
-    typer.echo(f"tollgate: {line}", err=True)
 
 
 def _summary(reports: WindowReports) -> str:

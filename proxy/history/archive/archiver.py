@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from config.history import HistorySettings
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.control.records import Client
@@ -22,14 +20,13 @@ from proxy.history.archive.tag_archiver import TagArchiver
 from proxy.history.batch import START, Entry
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
+from proxy.store.clients import CLIENT_ERRORS, now_ms
 
 POLL_SECONDS = 1.0
 LONGEST_WAIT = 15.0
 """Seconds between two tries while the history is away."""
 PATIENCE_SECONDS = 15.0
 """Seconds without any progress after which a history that does not say no counts as unavailable."""
-
-_STORE_TROUBLE = (RedisError, RedisClusterException, OSError)
 
 
 class Archiver:
@@ -71,7 +68,7 @@ class Archiver:
 
     async def release(self) -> None:
         """Let another archiver take over at once."""
-        with suppress(*_STORE_TROUBLE):
+        with suppress(*CLIENT_ERRORS):
             await self._leases.release()
 
     async def advance(self) -> bool:
@@ -88,7 +85,7 @@ class Archiver:
                 tag.cursor = None
                 self._unavailable(str(error))
                 return False
-            except _STORE_TROUBLE:
+            except CLIENT_ERRORS:
                 tag.cursor = None
                 continue
             self._recovered()
@@ -96,9 +93,9 @@ class Archiver:
 
     async def lag(self) -> tuple[float, float]:
         """Return the age in seconds of the oldest event not archived, and of the oldest that only a group keeps."""
-        now_ms = await self._now_ms()
+        now = await now_ms(self._client)
         oldest = [await self._oldest(tag) for tag in self.tags]
-        waiting = [now_ms - entry.ms for entry in oldest if entry is not None]
+        waiting = [now - entry.ms for entry in oldest if entry is not None]
         return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
 
     async def _oldest(self, tag: TagArchiver) -> Entry | None:
@@ -107,15 +104,10 @@ class Archiver:
         found: Sequence[Any] = await self._client.xrange(tag.stream, after.next, count=1)
         return Entry.parse(found[0][0]) if found else None
 
-    async def _now_ms(self) -> int:
-        reply = await self._client.time()
-        seconds, microseconds = next(iter(reply.values())) if isinstance(reply, dict) else reply
-        return int(seconds) * 1_000 + int(microseconds) // 1_000
-
     async def _report(self) -> None:
         """Report the lag from time to time, also while the history neither works nor fails."""
         while True:
-            with suppress(*_STORE_TROUBLE):
+            with suppress(*CLIENT_ERRORS):
                 self._observer.lag(*await self.lag())
             if asyncio.get_running_loop().time() - self._progress > PATIENCE_SECONDS:
                 self._unavailable("the history does not respond")

@@ -7,12 +7,12 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from proxy.control.records import Client
 from proxy.history.batch import Entry
 from proxy.history.queries import seq_at
 from proxy.history.tables import EXPORT_GROUPS
+from proxy.history.writes import insert_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,5 @@ def place(connection: Connection, name: str, tag: int, position: GroupPosition) 
         "entry_seq": position.entry.seq,
         "changed_ms": position.changed_ms,
     }
-    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(EXPORT_GROUPS)
-    keyed = insert.values(name=name, tag=tag, **values)
+    keyed = insert_into(connection, EXPORT_GROUPS).values(name=name, tag=tag, **values)
     connection.execute(keyed.on_conflict_do_update(index_elements=["name", "tag"], set_=values))

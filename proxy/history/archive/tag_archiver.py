@@ -14,11 +14,8 @@ from proxy.history.archive.lease import ArchiverLeases, Look
 from proxy.history.archive.trimmer import Trimmer
 from proxy.history.batch import START, Entry
 from proxy.history.belonging import claim
-from proxy.history.packing import Fields
+from proxy.history.packing import StreamEntry
 from proxy.history.queries import Cursor
-
-StreamEntry = tuple[bytes, Fields]
-"""Id and fields of an entry."""
 
 TRIM_EVERY = 10
 """Batches of a long backlog after which the stream is trimmed, so that its memory is free before its end."""

@@ -12,9 +12,9 @@ from typing import Any, cast
 from ulid import ULID
 
 from proxy.history.belonging import check
+from proxy.history.packing import Fields
 from proxy.history.reader import LedgerSources
 from proxy.reporting.export.backlog import GroupBacklog
-from proxy.reporting.stream import Fields
 
 
 @dataclass(frozen=True, slots=True)

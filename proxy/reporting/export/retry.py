@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from redis.exceptions import RedisClusterException, RedisError
-
 from middlewares.store import StoreError
 from proxy.reporting.export.sinks import TryLater
+from proxy.store.clients import CLIENT_ERRORS
 
 T = TypeVar("T")
 
-STORE_TROUBLE = (RedisError, RedisClusterException, OSError, StoreError)
+STORE_TROUBLE = (*CLIENT_ERRORS, StoreError)
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0

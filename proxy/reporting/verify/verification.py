@@ -21,7 +21,8 @@ from config.plans import Plan
 from middlewares.ledger.redis_keys import PREFIX
 from middlewares.ledger.scripts import SNAPSHOT
 from proxy.history.batch import Entry, Sums, read
-from proxy.history.reader import LedgerEntries, LedgerSources, StreamEntry
+from proxy.history.packing import StreamEntry
+from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.stream import decode
 from proxy.reporting.verify.closed_days import ClosedDays
 from proxy.reporting.verify.difference import Difference
