@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisClusterException, RedisError
 
 from middlewares.exchange import Refusal
 from middlewares.ledger.redis_keys import PREFIX
@@ -33,7 +34,11 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.audit")
 class Act:
     """An act under way, whose line is written at its end."""
 
+    actor: Actor | None
+    """Who acts; None as long as nobody knows, and then no line is written."""
     target: AuditTarget
+    result: Result | None = None
+    """How it ended, where the error that ends it does not say."""
     detail: dict[str, str | int | None] = field(default_factory=dict)
 
 
@@ -50,22 +55,25 @@ class AuditLog:
         await self._write(line_of(actor, action, target, result, detail))
 
     @asynccontextmanager
-    async def act(self, actor: Actor, action: str, target: AuditTarget) -> AsyncIterator[Act]:
+    async def act(self, actor: Actor | None, action: str, target: AuditTarget) -> AsyncIterator[Act]:
         """Write one line at the end of the context: done, refused with a code, or failed.
 
         What is yielded takes the record and details that are known only in the course of the act.
         """
-        current = Act(target)
+        current = Act(actor, target)
         try:
             yield current
-        except CLIENT_ERRORS:
+        except (RedisError, RedisClusterException):
             raise  # the line could not be written, either
         except Exception as error:
-            line = line_of(actor, action, current.target, result_of(error), current.detail)
             with suppress(*CLIENT_ERRORS):  # logged; what ended the act says more
-                await self._write(line)
+                await self._finish(current, action, current.result or result_of(error))
             raise
-        await self._write(line_of(actor, action, current.target, DONE, current.detail))
+        await self._finish(current, action, current.result or DONE)
+
+    async def _finish(self, act: Act, action: str, result: Result) -> None:
+        if act.actor is not None:
+            await self.record(act.actor, action, act.target, result, act.detail)
 
     async def _write(self, line: AuditLine) -> None:
         try:
