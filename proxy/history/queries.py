@@ -48,6 +48,8 @@ class Cursor:
     """Entries up to this one may be gone from the stream."""
     closed: date | None
     """Last day whose running totals stand in the history alone."""
+    pruned: int = 0
+    """Unix milliseconds before which events may be pruned; their sums stay. 0: nothing was."""
 
     def replace(self, **changes: Any) -> Cursor:
         """Return a copy with these fields changed."""
@@ -142,6 +144,11 @@ def apps(connection: Connection) -> list[str]:
     return list(connection.execute(select(TOTALS.c.app).distinct().order_by(TOTALS.c.app)).scalars())
 
 
+def wallet_apps(connection: Connection) -> list[str]:
+    """Return every app whose wallets archived events have changed."""
+    return list(connection.execute(select(WALLETS.c.app).distinct().order_by(WALLETS.c.app)).scalars())
+
+
 def wallets_before(connection: Connection, app: str, day: date) -> dict[str, Movement]:
     """Return what archived events changed in the wallets of an app before a day, by user; empty is the app's own."""
     found: dict[str, Movement] = {}
@@ -151,6 +158,12 @@ def wallets_before(connection: Connection, app: str, day: date) -> dict[str, Mov
         sum_of.debited += row.debited
         sum_of.spent += row.spent
     return found
+
+
+def wallet_days(connection: Connection, app: str, day: date) -> list[tuple[str, date, Movement]]:
+    """Return what archived events changed in the wallets of an app on each day before a day, as `wallets_before`."""
+    rows = connection.execute(select(WALLETS).where(WALLETS.c.app == app, WALLETS.c.day < day))
+    return [(row.user_id, row.day, Movement(row.granted, row.debited, row.spent)) for row in rows]
 
 
 def redis_days(connection: Connection, tag: int, last: date) -> list[tuple[str, date]]:
@@ -201,6 +214,7 @@ def _cursor(row: Row[Any]) -> Cursor:
         seq=row.seq,
         trimmed=Entry(row.trimmed_ms, row.trimmed_seq),
         closed=row.closed,
+        pruned=row.pruned_ms,
     )
 
 
