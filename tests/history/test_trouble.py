@@ -15,6 +15,8 @@ from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history import queries, writes
 from proxy.history.archive import archiver as archiver_module
 from proxy.history.archive.archiver import Archiver
+from proxy.history.archive.lease import ArchiverLeases
+from proxy.history.batch import Entry
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
 from proxy.reporting.verify.verification import verify
@@ -192,6 +194,16 @@ async def test_a_stream_that_went_back_is_compared(archive: Archive) -> None:
     assert archive.reports.lines == [("rewound", stream)]
     differences, counts = await verify(archive.sources, {})
     assert (differences, counts.events) == ([], 2)
+
+
+async def test_a_clock_that_was_set_back_does_not_forget_what_was_trimmed(archive: Archive) -> None:
+    """A settlement that is looked for later must still be asked of the history."""
+    tag = archive.keys.tag("app_one")
+    leases = ArchiverLeases(archive.client, archive.keys)
+    look = await leases.look(tag)
+    for keep in (Entry(5_000, 0), Entry(5_000, 3), Entry(1_000, 0)):
+        assert await leases.trim(tag, look.server, keep) == 0
+    assert await archive.client.get(archive.keys.shared(tag).trimmed) == b"5001"
 
 
 async def test_a_redis_has_one_history(archive: Archive, tmp_path: Path) -> None:
