@@ -54,6 +54,14 @@ def _foreign(plans: Any, code: str) -> list[Fault]:
     ]
 
 
+def _short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
+    return (
+        f"is {history.keep_in_redis_seconds}, less than twice ledger.replay_window_seconds, "
+        f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
+        "or lower ledger.replay_window_seconds"
+    )
+
+
 def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
     """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
     found: dict[str, bool] = {}
@@ -179,6 +187,19 @@ class Settings(BaseSettings):
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         return routing
+
+    @field_validator("history")
+    @classmethod
+    def _kept_for_replay(cls, history: HistorySettings, info: ValidationInfo) -> HistorySettings:
+        """Refuse to trim what may be replayed after a failover.
+
+        An event that is in the history, older than what the new server has trimmed, would count as trimmed, not as
+        lost, and its totals stay short. The window goes back from the failover; the replay itself may take another.
+        """
+        ledger = info.data.get("ledger")
+        if ledger and history.keep_in_redis_seconds < 2 * ledger.replay_window_seconds:
+            raise faults([(("keep_in_redis_seconds",), _short_of_replay(history, ledger))])
+        return history
 
     def all_plans(self) -> dict[str, Plan]:
         """Return the built-in plans, replaced or joined by the configured ones."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
 from proxy.history.batch import Entry, Movement
 from proxy.history.packing import unpacked
@@ -85,15 +85,23 @@ def identity(connection: Connection) -> str:
 
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
     """Return those of the ids whose events are in the history, with a `seq` of at most `up_to`."""
-    # one parameter for all: a thousand of them take longer to write into the statement than to look up
-    if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps(ids)).table_valued("value")
-        query = select(EVENTS.c.id).where(EVENTS.c.id.in_(select(listed.c.value)))
-    else:
-        query = select(EVENTS.c.id).where(EVENTS.c.id == any_(literal(ids, ARRAY(Text))))
+    query = select(EVENTS.c.id).where(_listed(connection, ids))
     if up_to is not None:
         query = query.where(EVENTS.c.seq <= up_to)
     return set(connection.execute(query).scalars())
+
+
+def entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return when the streams got those of the ids whose events are in the history, in Unix ms of Redis."""
+    query = select(EVENTS.c.id, EVENTS.c.entry_ms).where(_listed(connection, ids))
+    return {row.id: row.entry_ms for row in connection.execute(query)}
+
+
+def _listed(connection: Connection, ids: Sequence[str]) -> ColumnElement[bool]:
+    # one parameter for all: a thousand of them take longer to write into the statement than to look up
+    if connection.dialect.name == "sqlite":
+        return EVENTS.c.id.in_(select(func.json_each(json.dumps(ids)).table_valued("value").c.value))
+    return EVENTS.c.id == any_(literal(ids, ARRAY(Text)))
 
 
 def of_app(
