@@ -11,7 +11,11 @@ from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import WORK_SCOPES, Denial
 from middlewares.exchange import Exchange, Refusal
 from proxy.identity.client_authentication import ClientAuthentication, basic_credentials
+from proxy.identity.developer_credentials import DeveloperCredentials, SignedInDeveloper
 from proxy.identity.token_issuer import CONTROL_SCOPES, covered
+
+DEVELOPER = "developer"
+"""What a developer that is signed in has on routes of no app; tokens of apps and users never have it."""
 
 _CHALLENGE = b'Bearer realm="tollgate", error="insufficient_scope", scope="%s"'
 
@@ -26,14 +30,19 @@ class Caller:
     """With those that they include."""
     basic: bool = False
     """True: authenticated by the client secret itself."""
+    signed_in: SignedInDeveloper | None = field(default=None, repr=False)
+    """The developer, where it is one; `scopes` are then those of its role in the app of the path."""
 
 
 class Callers:
-    """Finds the caller of a request, by Basic, by a token, or by an API key."""
+    """Finds the caller of a request, by Basic, by a token, by an API key, or by the session of a developer."""
 
-    def __init__(self, credentials: CredentialCache, clients: ClientAuthentication) -> None:
+    def __init__(
+        self, credentials: CredentialCache, clients: ClientAuthentication, developers: DeveloperCredentials
+    ) -> None:
         self._credentials = credentials
         self._clients = clients
+        self._developers = developers
 
     async def identify(self, request: Request) -> Caller:
         """Return the caller. Raises `Refusal`: 401, 403 from a wrong address, 429 past the limit of failures."""
@@ -45,6 +54,9 @@ class Callers:
             app = await self._clients.authenticate(secret, address)
             return Caller(app.client_id, None, CONTROL_SCOPES, basic=True)
         credential = presented(request.headers.raw)
+        signed_in = await self._developer(credential, address)
+        if signed_in is not None:
+            return await self._member(request.path_params.get("client_id"), signed_in)
         verdict = self._credentials.cached(credential) or await self._credentials.judge(credential)
         if isinstance(verdict, Denial):
             if verdict.status == 401:
@@ -52,6 +64,20 @@ class Callers:
             raise refusal_of(verdict)
         check_address(verdict, address)
         return Caller(verdict.principal.app, verdict.principal.user, covered(verdict.scopes))
+
+    async def _developer(self, credential: bytes, address: str) -> SignedInDeveloper | None:
+        try:
+            return await self._developers.judge(credential)
+        except Refusal as refusal:
+            if refusal.status == 401:
+                self._clients.count_failure("", address)
+            raise
+
+    async def _member(self, app: str | None, signed_in: SignedInDeveloper) -> Caller:
+        if app is None:
+            return Caller("", None, frozenset({DEVELOPER}), signed_in=signed_in)
+        scopes = await self._developers.scopes_in(app, signed_in.developer)
+        return Caller(app, None, scopes, signed_in=signed_in)
 
 
 class CallerWith:
@@ -85,6 +111,20 @@ class UserCaller(CallerWith):
         if caller.user is None:
             raise Refusal(403, "insufficient_scope", "The credential belongs to an app, not to one of its users.")
         return caller
+
+
+class DeveloperCaller(CallerWith):
+    """The dependency of routes for developers themselves: the caller is signed in."""
+
+    def __init__(self) -> None:
+        super().__init__(DEVELOPER)
+
+
+class OpenToAll:
+    """The dependency of the few routes that need no credential, as they are what one signs in with."""
+
+    async def __call__(self, response: Response) -> None:
+        response.headers["cache-control"] = "no-store"
 
 
 def insufficient_scope(scopes: tuple[str, ...]) -> Refusal:

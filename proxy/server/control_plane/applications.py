@@ -17,6 +17,7 @@ from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 
 
@@ -34,8 +35,9 @@ def control_plane(services: ControlServices) -> ControlApplications:
         credentials=credentials,
         revoked=RevokedTokens(redis),
     )
+    developers = developer_services(services, apps)
     builder = BuilderServices(
-        callers=Callers(credentials, clients),
+        callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
         users=users,
         api_keys=api_keys,
@@ -43,6 +45,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        developers=developers,
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
