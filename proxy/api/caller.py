@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request, Response
 
@@ -10,6 +10,8 @@ from middlewares.auth.middleware import check_address, presented, refusal_of
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import WORK_SCOPES, Denial
 from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind
+from proxy.control.audit.log import Act
 from proxy.identity.client_authentication import ClientAuthentication, basic_credentials
 from proxy.identity.developer_credentials import DeveloperCredentials, SignedInDeveloper
 from proxy.identity.token_issuer import CONTROL_SCOPES, covered
@@ -30,8 +32,20 @@ class Caller:
     """With those that they include."""
     basic: bool = False
     """True: authenticated by the client secret itself."""
+    key: str | None = None
+    """Id of the API key, if it is one."""
+    address: str = ""
     signed_in: SignedInDeveloper | None = field(default=None, repr=False)
     """The developer, where it is one; `scopes` are then those of its role in the app of the path."""
+
+    @property
+    def actor(self) -> Actor:
+        """Return who this is in the audit log."""
+        if self.signed_in is not None:
+            return Actor(ActorKind.DEVELOPER, self.signed_in.developer.developer_id, address=self.address)
+        if self.user is None:
+            return Actor(ActorKind.APP, self.app, self.key, self.address)
+        return Actor(ActorKind.USER, self.user, self.key, self.address)
 
 
 class Callers:
@@ -52,18 +66,20 @@ class Callers:
         secret = basic_credentials(authorization[0]) if len(authorization) == 1 else None
         if secret is not None and "x-api-key" not in request.headers:
             app = await self._clients.authenticate(secret, address)
-            return Caller(app.client_id, None, CONTROL_SCOPES, basic=True)
+            return Caller(app.client_id, None, CONTROL_SCOPES, basic=True, address=address)
         credential = presented(request.headers.raw)
         signed_in = await self._developer(credential, address)
         if signed_in is not None:
-            return await self._member(request.path_params.get("client_id"), signed_in)
+            return await self._member(request.path_params.get("client_id"), signed_in, address)
         verdict = self._credentials.cached(credential) or await self._credentials.judge(credential)
         if isinstance(verdict, Denial):
             if verdict.status == 401:
                 self._clients.count_failure("", address)
             raise refusal_of(verdict)
         check_address(verdict, address)
-        return Caller(verdict.principal.app, verdict.principal.user, covered(verdict.scopes))
+        principal = verdict.principal
+        scopes = covered(verdict.scopes)
+        return Caller(principal.app, principal.user, scopes, key=principal.key, address=address)
 
     async def _developer(self, credential: bytes, address: str) -> SignedInDeveloper | None:
         try:
@@ -73,11 +89,11 @@ class Callers:
                 self._clients.count_failure("", address)
             raise
 
-    async def _member(self, app: str | None, signed_in: SignedInDeveloper) -> Caller:
+    async def _member(self, app: str | None, signed_in: SignedInDeveloper, address: str) -> Caller:
         if app is None:
-            return Caller("", None, frozenset({DEVELOPER}), signed_in=signed_in)
+            return Caller("", None, frozenset({DEVELOPER}), address=address, signed_in=signed_in)
         scopes = await self._developers.scopes_in(app, signed_in.developer)
-        return Caller(app, None, scopes, signed_in=signed_in)
+        return Caller(app, None, scopes, address=address, signed_in=signed_in)
 
 
 class CallerWith:
@@ -92,6 +108,9 @@ class CallerWith:
     async def __call__(self, request: Request, response: Response) -> Caller:
         callers: Callers = request.app.state.callers
         caller = await callers.identify(request)
+        act: Act | None = getattr(request.state, "act", None)
+        if act is not None:
+            act.actor, act.target = caller.actor, replace(act.target, app=caller.app)
         if request.path_params.get("client_id", caller.app) != caller.app:
             raise Refusal(404, "unknown_id", "There is no such app.")
         if caller.scopes.isdisjoint(self.scopes):

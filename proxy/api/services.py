@@ -9,6 +9,7 @@ from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.sessions import DeveloperSessions
@@ -41,4 +42,5 @@ class BuilderServices:
     runner: ScriptRunner
     sources: LedgerSources
     currency: Currency
+    audit: AuditLog
     developers: DeveloperServices

@@ -116,7 +116,7 @@ class WalletSignIn:
 
     async def _signed_in(self, attempt: SignInAttempt) -> SignedIn:
         wallet = await self._proven_wallet(attempt)
-        admitted = await self._sign_up.admit(wallet, attempt.invite)
+        admitted = await self._sign_up.admit(wallet, attempt.invite, attempt.address)
         lifetime = timedelta(seconds=self._settings.session_seconds)
         session, text = await self._sessions.begin(
             admitted.developer, lifetime, address=attempt.address, client=attempt.client

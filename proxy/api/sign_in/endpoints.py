@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from middlewares.exchange import Exchange, Refusal
+from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, DeveloperCaller, OpenToAll
 from proxy.api.services import DeveloperServices
 from proxy.api.sign_in.models import (
@@ -19,8 +20,11 @@ from proxy.api.sign_in.models import (
     SignedInView,
     WalletSignInRequest,
 )
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import Act
 from proxy.control.developers.records import DeveloperRecord
 from proxy.identity.developer_credentials import SignedInDeveloper
+from proxy.identity.sign_up import DeveloperRefused
 from proxy.identity.siwe.address import shown
 from proxy.identity.wallet_sign_in import SignInAttempt
 
@@ -41,7 +45,9 @@ class SignInEndpoints:
         sign_in = self._services.wallet_sign_in
         return NonceView.of(await sign_in.nonce(_address(request)), sign_in.terms)
 
-    async def wallet(self, request: Request, anyone: Anyone, body: WalletSignInRequest) -> SignedInView:
+    async def wallet(
+        self, request: Request, anyone: Anyone, act: CurrentAct, body: WalletSignInRequest
+    ) -> SignedInView:
         """Sign in by a signed message: a session and a token for the developer who owns the wallet.
 
         Contract wallets (EIP-1271) are not supported: their signatures are checked by a call to a chain, not by a key.
@@ -53,7 +59,13 @@ class SignInEndpoints:
             address=_address(request),
             client=_client(request),
         )
-        signed_in = await self._services.wallet_sign_in.sign_in(attempt)
+        try:
+            signed_in = await self._services.wallet_sign_in.sign_in(attempt)
+        except DeveloperRefused as refused:
+            _name_in(act, refused.developer, attempt.address)
+            raise
+        _name_in(act, signed_in.admitted.developer, attempt.address)
+        act.detail["session"] = signed_in.session.session_id
         developer = await self._view(signed_in.admitted.developer, signed_in.wallet)
         return SignedInView.of(signed_in, developer)
 
@@ -62,10 +74,10 @@ class SignInEndpoints:
         developer = _signed_in(caller).developer
         return await self._view(developer, shown(developer.wallet))
 
-    async def log_out(self, caller: Developer) -> EndedSessions:
+    async def log_out(self, caller: Developer, act: CurrentAct) -> EndedSessions:
         """End the session that this request belongs to, and the tokens that were issued in it."""
         signed_in = _signed_in(caller)
-        return await self._end(signed_in, signed_in.session.session_id)
+        return await self._end(signed_in, signed_in.session.session_id, act)
 
     async def sessions(self, caller: Developer) -> SessionPage:
         """Return the sessions of the developer."""
@@ -73,20 +85,23 @@ class SignInEndpoints:
         found = await self._services.sessions.list(signed_in.developer)
         return SessionPage(sessions=[SessionView.of(each, signed_in.session.session_id) for each in found])
 
-    async def end_session(self, session_id: str, caller: Developer) -> EndedSessions:
+    async def end_session(self, session_id: str, caller: Developer, act: CurrentAct) -> EndedSessions:
         """End a session of the developer."""
-        return await self._end(_signed_in(caller), session_id)
+        return await self._end(_signed_in(caller), session_id, act)
 
-    async def end_sessions(self, caller: Developer) -> EndedSessions:
+    async def end_sessions(self, caller: Developer, act: CurrentAct) -> EndedSessions:
         """End all sessions of the developer, this one included."""
         developer = _signed_in(caller).developer
         found = await self._services.sessions.list(developer)
+        act.target = AuditTarget("developer", developer.developer_id)
+        act.detail["sessions"] = len(found)
         await self._services.developers.end_sessions(developer.developer_id)
         return EndedSessions(ended=[each.session_id for each in found])
 
-    async def _end(self, signed_in: SignedInDeveloper, session_id: str) -> EndedSessions:
+    async def _end(self, signed_in: SignedInDeveloper, session_id: str, act: Act) -> EndedSessions:
         if not await self._services.sessions.end(signed_in.developer.developer_id, session_id):
             raise Refusal(404, "unknown_id", "The developer has no such session.")
+        act.target = AuditTarget("session", session_id)
         return EndedSessions(ended=[session_id])
 
     async def _view(self, developer: DeveloperRecord, address: str) -> DeveloperView:
@@ -94,6 +109,12 @@ class SignInEndpoints:
         apps = {app.client_id: app for app in await self._services.apps.several(each.app for each in members)}
         roles = [AppRole.of(each, apps[each.app]) for each in members if each.app in apps]
         return DeveloperView.of(developer, address, roles)
+
+
+def _name_in(act: Act, developer: DeveloperRecord, address: str) -> None:
+    """Say in the audit log who it was that proved to own the wallet."""
+    act.actor = Actor(ActorKind.DEVELOPER, developer.developer_id, address=address)
+    act.target = AuditTarget("developer", developer.developer_id)
 
 
 def _address(request: Request) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +32,11 @@ def add(
         bad_input("--email must be an email address")
 
     async def work(session: CommandSession) -> tuple[DeveloperRecord, bool]:
-        return await session.developers.create(owned, email=email)
+        async with session.act("developer.add", "developer") as act:
+            record, created = await session.developers.create(owned, email=email)
+            act.target = replace(act.target, id=record.developer_id)
+            act.detail |= {"wallet": record.wallet, "created": created}
+        return record, created
 
     record, created = run(work)
     print_one({**view(record), "created": created}, as_json)
@@ -47,22 +52,30 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def approve(named: DeveloperId, as_json: Json = False) -> None:
     """Let a developer sign in that has signed up and waits for it."""
-    wanted = developer_id(named)
-    print_one(view(run(lambda session: session.developers.activate(wanted))), as_json)
+    print_one(view(_changed(named, "developer.approve")), as_json)
 
 
 @app.command()
 def suspend(named: DeveloperId, as_json: Json = False) -> None:
     """Refuse a developer at once, and end its sessions and tokens for good."""
-    wanted = developer_id(named)
-    print_one(view(run(lambda session: session.developers.suspend(wanted))), as_json)
+    print_one(view(_changed(named, "developer.suspend")), as_json)
 
 
 @app.command()
 def resume(named: DeveloperId, as_json: Json = False) -> None:
     """Let a suspended developer sign in again."""
+    print_one(view(_changed(named, "developer.resume")), as_json)
+
+
+def _changed(named: str, action: str) -> DeveloperRecord:
     wanted = developer_id(named)
-    print_one(view(run(lambda session: session.developers.activate(wanted))), as_json)
+
+    async def work(session: CommandSession) -> DeveloperRecord:
+        async with session.act(action, "developer", wanted):
+            developers = session.developers
+            return await (developers.suspend if action == "developer.suspend" else developers.activate)(wanted)
+
+    return run(work)
 
 
 def view(record: DeveloperRecord) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,8 @@ from middlewares.auth.keys import is_id
 from proxy.cli.commands.members import Role
 from proxy.cli.inputs import AppOption, client_id, duration
 from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.session import CommandSession, run
+from proxy.control.audit.line import ActOutcome, Result
 from proxy.control.developers.records import InviteRecord
 
 app = typer.Typer(no_args_is_help=True, help="Invitations to apps.")
@@ -29,7 +31,15 @@ def create(
     settings = load()
     if settings.sign_up.policy == "closed":
         bad_input("sign_up.policy is closed, under which no invitation counts; use developers add and members add")
-    record, code = run(lambda session: session.invites.create(owner, role.value, lifetime), settings)
+
+    async def work(session: CommandSession) -> tuple[InviteRecord, str]:
+        async with session.act("invite.create", "invite", app=owner) as act:
+            record, code = await session.invites.create(owner, role.value, lifetime)
+            act.target = replace(act.target, id=record.invite_id)
+            act.detail["role"] = record.role
+        return record, code
+
+    record, code = run(work, settings)
     print_one({"code": code, **view(record)}, as_json)
 
 
@@ -48,7 +58,15 @@ def revoke(
     """End an invitation that nobody has used."""
     if not is_id(revoked):
         bad_input("that is no id of an invitation; one has 16 characters, and `tollgate invites list` shows them")
-    if not run(lambda session: session.invites.take(revoked)):
+
+    async def work(session: CommandSession) -> bool:
+        async with session.act("invite.revoke", "invite", revoked) as act:
+            ended = await session.invites.take(revoked)
+            if not ended:
+                act.result = Result(ActOutcome.REFUSED, "unknown_id")
+            return ended
+
+    if not run(work):
         fail("there is no such invitation that is open", Exit.FAILED)
     print_one({"invite_id": revoked, "revoked": True}, as_json)
 

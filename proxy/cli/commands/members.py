@@ -9,7 +9,8 @@ import typer
 
 from proxy.cli.inputs import AppOption, client_id, developer_id
 from proxy.cli.output import Exit, Json, fail, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.session import CommandSession, run
+from proxy.control.audit.line import ActOutcome, Result
 from proxy.control.developers.records import MembershipRecord
 
 app = typer.Typer(no_args_is_help=True, help="Members of apps: developers and their roles.")
@@ -34,7 +35,13 @@ Role = Annotated[
 def add(app_id: AppOption, developer: DeveloperOption, role: Role, as_json: Json = False) -> None:
     """Make a developer a member of an app, or change the role it has there."""
     owner, member = client_id(app_id), developer_id(developer)
-    print_one(view(run(lambda session: session.memberships.put(owner, member, role.value))), as_json)
+
+    async def work(session: CommandSession) -> MembershipRecord:
+        async with session.act("member.add", "member", member, owner) as act:
+            act.detail["role"] = role.value
+            return await session.memberships.put(owner, member, role.value)
+
+    print_one(view(run(work)), as_json)
 
 
 @app.command("list")
@@ -49,7 +56,15 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
 def remove(app_id: AppOption, developer: DeveloperOption, as_json: Json = False) -> None:
     """End a membership at once."""
     owner, member = client_id(app_id), developer_id(developer)
-    if not run(lambda session: session.memberships.remove(owner, member)):
+
+    async def work(session: CommandSession) -> bool:
+        async with session.act("member.remove", "member", member, owner) as act:
+            removed = await session.memberships.remove(owner, member)
+            if not removed:
+                act.result = Result(ActOutcome.REFUSED, "unknown_id")
+            return removed
+
+    if not run(work):
         fail(f"{member} is no member of {owner}", Exit.FAILED)
     print_one({"app": owner, "developer_id": member, "removed": True}, as_json)
 

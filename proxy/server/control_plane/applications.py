@@ -10,6 +10,7 @@ from proxy.api.services import BuilderServices
 from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
@@ -26,6 +27,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
     apps, users, api_keys = Apps(redis, pepper), Users(redis), ApiKeys(redis, pepper)
+    audit = AuditLog(redis)
     credentials = services.authentication.credentials
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
@@ -34,8 +36,9 @@ def control_plane(services: ControlServices) -> ControlApplications:
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
+        audit=audit,
     )
-    developers = developer_services(services, apps)
+    developers = developer_services(services, apps, audit)
     builder = BuilderServices(
         callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
@@ -45,6 +48,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        audit=audit,
         developers=developers,
     )
     return ControlApplications(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from middlewares.auth.keys import pepper_of
 from proxy.api.services import DeveloperServices
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
@@ -16,7 +17,7 @@ from proxy.identity.wallet_sign_in import WalletSignIn, sign_in_failure_limit, t
 from proxy.server.worker_application import ControlServices
 
 
-def developer_services(services: ControlServices, apps: Apps) -> DeveloperServices:
+def developer_services(services: ControlServices, apps: Apps, audit: AuditLog) -> DeveloperServices:
     """Return the services of developers."""
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
@@ -30,7 +31,7 @@ def developer_services(services: ControlServices, apps: Apps) -> DeveloperServic
             most=settings.sign_in.nonces,
             most_per_client=settings.sign_in.nonces_per_address,
         ),
-        sign_up=SignUp(settings.sign_up, developers, memberships, Invites(redis, pepper), apps),
+        sign_up=SignUp(settings.sign_up, developers, memberships, Invites(redis, pepper), apps, audit),
         sessions=sessions,
         issuer=services.issuer,
         failures=sign_in_failure_limit(settings.auth.failures_per_minute),
