@@ -26,6 +26,7 @@ from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.sign_in import SignInSettings, SignUpSettings
 from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
@@ -146,6 +147,8 @@ class Settings(BaseSettings):
     )
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
+    sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
+    sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
@@ -200,6 +203,14 @@ class Settings(BaseSettings):
         if ledger and history.keep_in_redis_seconds < 2 * ledger.replay_window_seconds:
             raise faults([(("keep_in_redis_seconds",), _short_of_replay(history, ledger))])
         return history
+
+    @field_validator("sign_up")
+    @classmethod
+    def _known_plan(cls, sign_up: SignUpSettings, info: ValidationInfo) -> SignUpSettings:
+        known = {**BUILT_IN_PLANS, **info.data.get("plans", {})}
+        if sign_up.plan is not None and sign_up.plan not in known:
+            raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
+        return sign_up
 
     def all_plans(self) -> dict[str, Plan]:
         """Return the built-in plans, replaced or joined by the configured ones."""

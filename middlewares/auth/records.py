@@ -11,9 +11,9 @@ from config.workloads import Workload
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token"]
+    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session"]
     id: str
-    """`client_id`, `key_id`, `<client_id>/<user_id>`, or the `jti` of a token of our own issuer."""
+    """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
 
 
 @dataclass(frozen=True, slots=True)

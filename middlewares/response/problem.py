@@ -53,6 +53,18 @@ TITLES: dict[str, str] = {
     "invalid_scope": "The scope cannot be granted",
     "invalid_target": "The token cannot be issued for that resource",
     "unsupported_grant_type": "The grant type is not supported",
+    # what a sign-in of a developer refuses (EIP-4361)
+    "malformed_message": "The message is not one of EIP-4361",
+    "message_refused": "The message was signed for something else",
+    "nonce_invalid": "The nonce is not good any more",
+    "nonces_exhausted": "Too many nonces wait to be used",
+    "signature_invalid": "The signature is not by the wallet",
+    "session_ended": "The session has ended",
+    "developer_suspended": "The developer is suspended",
+    "developer_pending": "The developer waits for approval",
+    "sign_up_closed": "Nobody may sign up",
+    "sign_up_full": "Nobody may sign up any more today",
+    "invite_invalid": "The invitation is not valid",
     # how much it may use
     "rate_limited": "Too many requests",
     "concurrency_limited": "Too many requests at once",

@@ -18,11 +18,12 @@ from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
-from proxy.api.caller import CallerWith
+from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
+from proxy.api.sign_in.routes import add_sign_in_routes
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -33,7 +34,7 @@ _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spa
 _HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, an API key, or a session."},
     "basic": {"type": "http", "scheme": "basic", "description": "Client id and client secret of the app."},
 }
 
@@ -98,7 +99,14 @@ def required_scopes(route: APIRoute) -> tuple[str, ...]:
     )
 
 
+def is_open(route: APIRoute) -> bool:
+    """Return True if the route says that it needs no credential."""
+    return any(isinstance(each.call, OpenToAll) for each in route.dependant.dependencies)
+
+
 def _security(route: APIRoute) -> dict[str, Any]:
+    if is_open(route):
+        return {"security": []}
     scopes = list(required_scopes(route))
     ways: list[dict[str, list[str]]] = [{"bearer": []}]
     if "{client_id}" in route.path_format:
@@ -121,6 +129,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend(routes)
     api.complete()
     return api

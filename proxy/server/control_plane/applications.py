@@ -18,6 +18,7 @@ from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 
 
@@ -37,8 +38,9 @@ def control_plane(services: ControlServices) -> ControlApplications:
         revoked=RevokedTokens(redis),
         audit=audit,
     )
+    developers = developer_services(services, apps, audit)
     builder = BuilderServices(
-        callers=Callers(credentials, clients),
+        callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
         users=users,
         api_keys=api_keys,
@@ -47,6 +49,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
         audit=audit,
+        developers=developers,
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
