@@ -7,6 +7,7 @@
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
+    tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
 
 An index entry is written before its record: after a crash in between an index may name a missing record, which
 readers skip, but every record is in its index. Everything here raises `redis.RedisError` or `OSError` when Redis
