@@ -1,5 +1,6 @@
 """The root of the configuration: what `tollgate serve` runs with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.history import HistorySettings
+from config.issuers import unknown_names
 from config.live import WebhookSettings
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
@@ -212,9 +214,22 @@ class Settings(BaseSettings):
             raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
         return sign_up
 
+    @field_validator("auth")
+    @classmethod
+    def _plans_exist(cls, auth: Auth, info: ValidationInfo) -> Auth:
+        if "plans" in info.data and "routing" in info.data:
+            plans = {**BUILT_IN_PLANS, **info.data["plans"]}
+            if found := list(unknown_names(auth.issuers, plans, _tiers(plans, info.data["routing"]))):
+                raise faults(found)
+        return auth
+
     def all_plans(self) -> dict[str, Plan]:
         """Return the built-in plans, replaced or joined by the configured ones."""
         return {**BUILT_IN_PLANS, **self.plans}
+
+    def tiers(self) -> set[str]:
+        """Return the routing tiers of all plans and rules."""
+        return _tiers(self.all_plans(), self.routing)
 
     def chat_models(self) -> set[str]:
         """Return the ids of all chat models that the configuration names anywhere."""
@@ -238,3 +253,7 @@ class Settings(BaseSettings):
         """Return the configured pools by name, else the single pool of `gateway_url`."""
         url = self.gateway_url or "http://127.0.0.1:9935"
         return self.routing.pools or {DEFAULT_POOL: Pool(gateways=(Gateway(url=url),))}
+
+
+def _tiers(plans: Mapping[str, Plan], routing: Routing) -> set[str]:
+    return {plan.tier for plan in plans.values()} | {rule.tier for rule in routing.rules if rule.tier}

@@ -17,6 +17,20 @@ class RecordRef:
 
 
 @dataclass(frozen=True, slots=True)
+class AppIssuer:
+    """An identity provider of an app, whose JWTs the app exchanges for tokens of its users."""
+
+    issuer: str
+    """The exact `iss`."""
+    audience: str
+    """The `aud` that its tokens must name."""
+    jwks_url: str | None = None
+    """None: the one that its discovery document names."""
+    single_use: bool = False
+    """True: a token is exchanged once, and must have a `jti`."""
+
+
+@dataclass(frozen=True, slots=True)
 class AppRecord:
     """A customer. Times are in UTC."""
 
@@ -28,6 +42,7 @@ class AppRecord:
     status: Literal["active", "suspended"] = "active"
     tier: str | None = None
     """Routing tier in place of the plan's own."""
+    issuer: AppIssuer | None = None
 
     @property
     def ref(self) -> RecordRef:

@@ -7,6 +7,7 @@
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
+    tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
 
 Developers and what belongs to them are in `proxy.control.developers`.
 

@@ -12,6 +12,7 @@ from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
+from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
@@ -32,7 +33,13 @@ def control_plane(services: ControlServices) -> ControlApplications:
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
         issuer=services.issuer,
-        grants=Grants(services.issuer, credentials, users),
+        grants=Grants(
+            issuer=services.issuer,
+            credentials=credentials,
+            users=users,
+            app_issuers=services.authentication.app_issuers,
+            used_tokens=UsedTokens(redis),
+        ),
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
