@@ -96,11 +96,12 @@ class Auth(Model):
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
 
 
-_BROWSER_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
 
 
-def _browser_origin(value: str) -> str:
-    if value != "*" and not _BROWSER_ORIGIN.fullmatch(value):
+def browser_origin(value: str) -> str:
+    """Return `value` if it is an origin as browsers send it, or `*`. Raises `ValueError`."""
+    if value != "*" and not _ORIGIN.fullmatch(value):
         raise ValueError(
             "must be `*`, or an origin as browsers send it, such as https://app.example: lower case, no path, no slash"
         )
@@ -108,7 +109,7 @@ def _browser_origin(value: str) -> str:
 
 
 BrowserOrigin = Annotated[
-    str, AfterValidator(_browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
+    str, AfterValidator(browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
 ]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 

@@ -59,6 +59,7 @@ TITLES: dict[str, str] = {
     "app_buffer_full": "The app has too many request bodies on their way",
     "worker_buffer_full": "Too many request bodies are on their way",
     "plan_limit": "The plan's limit is reached",
+    "key_limit": "The key's own limit is reached",
     "insufficient_balance": "The balance is too low",
     # what Tollgate depends on
     "store_unavailable": "Tollgate cannot check the request now",

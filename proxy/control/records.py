@@ -6,6 +6,7 @@
     tollgate:app-users:{<client_id>}           hash: external id -> user id
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
+    tollgate:key-families                      hash: id of a key that replaced another -> id its use is counted under
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
 
 An index entry is written before its record: after a crash in between an index may name a missing record, which
@@ -27,6 +28,7 @@ Client = Redis | RedisCluster
 AnyRecord = TypeVar("AnyRecord", AppRecord, UserRecord, KeyRecord)
 
 APPS = "tollgate:apps"
+FAMILIES = "tollgate:key-families"
 CHANGES = "tollgate:changes"
 """Channel on which every change of an existing record is announced, as the JSON of its `RecordRef`."""
 

@@ -110,4 +110,11 @@ class StreamKeeper:
             principal = await self._principals.current(hold)
         except Refusal:
             return None
-        return self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        return self._ledger.policy(
+            principal.app,
+            principal.user,
+            principal.key,
+            principal.plan_name,
+            principal.plan,
+            terms=principal.key_terms,
+        )
