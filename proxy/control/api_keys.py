@@ -14,6 +14,8 @@ from proxy.control.records import FAMILIES, Client, Records, keys_of
 class KeyEnded(Exception):
     """The key cannot be changed or rotated: it has ended, or was rotated before."""
 
+    audit_code = "key_ended"
+
 
 class ApiKeys:
     """Makes, finds, changes, rotates and revokes API keys."""
