@@ -124,10 +124,15 @@ HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type"
 
 
 class Cors(Model):
-    """Cross-origin requests from browsers (CORS). Off until an origin is named."""
+    """Cross-origin requests from browsers (CORS). Off until an origin is named, or those of keys count."""
 
     allow_origins: tuple[BrowserOrigin, ...] = Field(
         (), description="Origins whose pages may send requests, or `*` for all."
+    )
+    key_origins: bool = Field(
+        False,
+        description="Pages of the origins that an API key is limited to may use that key. Preflights of all origins "
+        "are answered then, for they name no key; a request from another page is refused.",
     )
     allow_headers: tuple[HeaderName, ...] = Field(
         ("authorization", "content-type", "idempotency-key", "livepeer", "prefer", "x-api-key", "x-stainless-*"),

@@ -175,6 +175,8 @@ class Exchange:
 
     # auth
     principal: Principal | None = None
+    page_origin: bytes | None = None
+    """Origin of the page that sent it, where its key is limited to origins; empty: not one of those. None: no limit."""
 
     store_lost: bool = False
     """True if Redis did not reply to a call for this request; it is not waited for again."""

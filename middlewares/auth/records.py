@@ -88,7 +88,7 @@ class KeyRecord:
     origins: tuple[str, ...] | None = None
     """Origins of the web pages that may use it, such as `https://app.example`."""
     streams: frozenset[str] | None = None
-    """Names of the live and BYOC streams that it may publish, watch, change and end, as its app calls them."""
+    """Names of the streams that it may publish, watch, change and end, as its app calls them."""
 
     @property
     def ref(self) -> RecordRef:

@@ -45,6 +45,8 @@ TITLES: dict[str, str] = {
     "plan_unknown": "The plan is not offered any more",
     "insufficient_scope": "The credential does not cover this request",
     "address_not_allowed": "The credential may not be used from this address",
+    "origin_not_allowed": "The key may not be used from this web page",
+    "stream_not_allowed": "The credential is not for this stream",
     "user_not_provisioned": "The app has no such user",
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",

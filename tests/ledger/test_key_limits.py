@@ -97,6 +97,7 @@ async def test_a_cap_is_never_passed_by_1000_parallel_requests_and_a_rotation(
         watching = asyncio.create_task(watch())
         spent = sum(await asyncio.gather(*map(ask, range(REQUESTS)))) * WEI
         watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         assert len(most) > 3
         assert max(most) <= budget
         for worker in ledgers:
