@@ -46,6 +46,8 @@ TITLES: dict[str, str] = {
     "tier_unknown": "The tier is not offered",
     "insufficient_scope": "The credential does not cover this request",
     "address_not_allowed": "The credential may not be used from this address",
+    "origin_not_allowed": "The key may not be used from this web page",
+    "stream_not_allowed": "The credential is not for this stream",
     "user_not_provisioned": "The app has no such user",
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",
@@ -74,6 +76,7 @@ TITLES: dict[str, str] = {
     "app_buffer_full": "The app has too many request bodies on their way",
     "worker_buffer_full": "Too many request bodies are on their way",
     "plan_limit": "The plan's limit is reached",
+    "key_limit": "The key's own limit is reached",
     "insufficient_balance": "The balance is too low",
     # what Tollgate depends on
     "store_unavailable": "Tollgate cannot check the request now",
