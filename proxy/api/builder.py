@@ -19,8 +19,10 @@ from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.caller import CallerWith
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
+from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
+from proxy.api.statement_models import StatementView
+from proxy.api.statements import AS_CSV, StatementEndpoints
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -75,7 +77,9 @@ class BuilderAPI(FastAPI):
             for route in self.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= _security(route)
+                        operation = schema["paths"][route.path_format][method.lower()]
+                        operation |= _security(route)
+                        del operation["responses"][NOT_OF_FASTAPI]
             self.openapi_schema = schema
         return self.openapi_schema
 
@@ -102,7 +106,8 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
     api.state.callers = services.callers
-    users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
+    users, keys = UserEndpoints(services), UserKeyEndpoints(services)
+    usage, statements = UsageEndpoints(services), StatementEndpoints(services)
     api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
     api.serve("GET", f"{_APP}/users", users.list, name="list_users")
     api.serve("DELETE", f"{_APP}/users", users.deactivate_named, name="deactivate_user_by_external_id")
@@ -115,6 +120,16 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("DELETE", f"{_APP}/users/{{user}}/keys/{{key_id}}", keys.revoke, name="revoke_user_key")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
+    api.serve(
+        "GET",
+        f"{_APP}/statements/{{period}}",
+        statements.get,
+        name="get_statement",
+        response_model=StatementView,
+        response_model_exclude_unset=True,  # as `tollgate statements` writes them
+        responses=AS_CSV,
+    )
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.router.routes.extend(routes)

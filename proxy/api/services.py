@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config.plans import Plan
 from config.runtime import Currency
 from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
@@ -26,3 +28,5 @@ class BuilderServices:
     runner: ScriptRunner
     sources: LedgerSources
     currency: Currency
+    plans: Mapping[str, Plan]
+    """Those in force, whose fees statements name."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
+from config.plans import Plan
 from proxy.history.queries import wallets_before
 from proxy.history.reader import LedgerSources
-from proxy.reporting.dates import Days
-from proxy.reporting.statement import Tally
+from proxy.reporting.dates import Days, redis_today
+from proxy.reporting.statement import Statement, Tally
 from proxy.reporting.stream import AppEvents
 from proxy.reporting.wallet import Wallet
+
+
+async def read_statement(sources: LedgerSources, app: str, days: Days, plans: Mapping[str, Plan]) -> Statement:
+    """Return the account of an app for these days, with the fees of `plans`. Raises `UnreadableEvent`."""
+    over = await redis_today(sources.client) > days.last
+    return (await read_tally(sources, app, days)).statement(plans, over=over)
 
 
 async def read_tally(sources: LedgerSources, app: str, days: Days) -> Tally:

@@ -43,6 +43,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        plans=settings.all_plans(),
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
