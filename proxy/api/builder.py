@@ -17,12 +17,13 @@ from starlette.routing import BaseRoute
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.caller import CallerWith
+from proxy.api.documentation.page import documentation_routes
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
-from proxy.api.statement_models import StatementView
-from proxy.api.statements import AS_CSV, StatementEndpoints
+from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
+from proxy.api.statements.models import StatementView
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -132,6 +133,6 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     )
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
-    api.router.routes.extend(routes)
+    api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api

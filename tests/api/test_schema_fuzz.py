@@ -16,7 +16,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import Case, GenerationMode
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -50,24 +50,25 @@ class Campaign:
 
     def run(self, schema: dict[str, Any], cases: int) -> None:
         """Send so many requests, the same number to each route, half of them valid by the schema."""
-        found = schemathesis.openapi.from_dict(schema)
+        found: Any = schemathesis.openapi.from_dict(schema)
         operations = [each.ok() for each in found.get_all_operations()]
         assert len(operations) > 15
+        operations.sort(key=lambda each: each.method.upper() in ("DELETE", "PATCH"))  # those end what the others use
         for operation in operations:
             for mode in GenerationMode:
                 strategy = operation.as_strategy(generation_mode=mode)
                 self._run(strategy, -(-cases // (2 * len(operations))))
 
-    def _run(self, strategy: st.SearchStrategy[Case], cases: int) -> None:
+    def _run(self, strategy: st.SearchStrategy[Any], cases: int) -> None:
         @settings(max_examples=cases, phases=[Phase.generate], suppress_health_check=list(HealthCheck), database=None)
         @given(
             case=strategy,
             known=st.fixed_dictionaries({name: st.integers(0, 7) for name in self.ids}),
             credential=st.sampled_from(self.credentials),
         )
-        def send(case: Case, known: dict[str, int], credential: dict[str, str]) -> None:
+        def send(case: Any, known: dict[str, int], credential: dict[str, str]) -> None:
             for name, number in known.items():
-                if number and name in (case.path_parameters or {}):
+                if number < 7 and name in (case.path_parameters or {}):
                     case.path_parameters[name] = quote(self.ids[name])
             case.headers.update(credential)
             response = case.call(base_url=self.origin, timeout=30)
@@ -80,7 +81,6 @@ class Campaign:
 async def campaign(app: BuilderApp) -> Campaign:
     user = await app.user("ann")
     created = await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)
-    admin = bearer(await app.token())
     return Campaign(
         origin=str(app.http.base_url).rstrip("/"),
         ids={"client_id": app.client_id, "user": user, "key_id": created.json()["key_id"], "period": "2026-11"},

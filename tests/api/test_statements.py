@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proxy.api.statements import prefers_csv
+from proxy.api.statements.endpoints import prefers_csv
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 

@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Path, Response
 from middlewares.exchange import Refusal
 from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
-from proxy.api.statement_models import StatementList, StatementMonth
+from proxy.api.statements.models import StatementList, StatementMonth
 from proxy.api.usage_models import CurrencyView
 from proxy.identity.token_issuer import READ
 from proxy.reporting.account import read_statement
