@@ -39,6 +39,9 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str = Field(description="Stable and meant for programs.")
     request_id: str
+    error: str = Field(description="The code, as clients of OAuth read it.")
+    error_description: str = Field(description="The detail, likewise.")
+    correlation_id: str = Field(description="The request id, as builders' clients read it.")
 
 
 def problem_responses() -> dict[int | str, dict[str, Any]]:
