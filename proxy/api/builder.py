@@ -16,6 +16,8 @@ from starlette.routing import BaseRoute
 
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
+from proxy.api.audit.lines import AuditEndpoints
+from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith
 from proxy.api.documentation.page import documentation_routes
 from proxy.api.keys import UserKeyEndpoints
@@ -53,6 +55,7 @@ class BuilderAPI(FastAPI):
             telemetry=_NO_TELEMETRY,
             exception_handlers=_HANDLERS,
         )
+        self.router.route_class = AuditedRoute
         self.add_route(OPENAPI_PATH, self._document, include_in_schema=False)
         self._encoded = b""
 
@@ -64,8 +67,13 @@ class BuilderAPI(FastAPI):
         self._encoded = to_json(self.openapi())
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; its response model is what the endpoint says that it returns."""
+        """Add a route; its response model is what the endpoint says that it returns.
+
+        `audit` is the action of the line that it writes, which every route has that changes something.
+        """
         responses = {**problem_responses(), **options.pop("responses", {})}
+        if (action := options.pop("audit", None)) is not None:
+            options["openapi_extra"] = {ACTION: action}
         self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
 
     def openapi(self) -> dict[str, Any]:
@@ -106,21 +114,37 @@ def _security(route: APIRoute) -> dict[str, Any]:
 def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] = ()) -> BuilderAPI:
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
-    api.state.callers = services.callers
-    users, keys = UserEndpoints(services), UserKeyEndpoints(services)
-    usage, statements = UsageEndpoints(services), StatementEndpoints(services)
-    api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
-    api.serve("GET", f"{_APP}/users", users.list, name="list_users")
-    api.serve("DELETE", f"{_APP}/users", users.deactivate_named, name="deactivate_user_by_external_id")
-    api.serve("GET", f"{_APP}/users/{{user}}", users.get, name="get_user")
-    api.serve("PATCH", f"{_APP}/users/{{user}}", users.change, name="change_user")
-    api.serve("DELETE", f"{_APP}/users/{{user}}", users.deactivate, name="deactivate_user")
-    api.serve("POST", f"{_APP}/users/{{user}}/token", users.token, name="issue_user_token")
-    api.serve("POST", f"{_APP}/users/{{user}}/keys", keys.create, name="create_user_key", status_code=201)
-    api.serve("GET", f"{_APP}/users/{{user}}/keys", keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{_APP}/users/{{user}}/keys/{{key_id}}", keys.revoke, name="revoke_user_key")
+    api.state.callers, api.state.audit = services.callers, services.audit
+    users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
+    _serve_users(api, users)
+    user_keys = f"{_APP}/users/{{user}}/keys"
+    api.serve("POST", user_keys, keys.create, name="create_user_key", status_code=201, audit="key.create")
+    api.serve("GET", user_keys, keys.list, name="list_user_keys")
+    api.serve("DELETE", f"{user_keys}/{{key_id}}", keys.revoke, name="revoke_user_key", audit="key.revoke")
+    api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    _serve_statements(api, StatementEndpoints(services))
+    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
+    api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    api.router.routes.extend([*routes, *documentation_routes()])
+    api.complete()
+    return api
+
+
+def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
+    path, one, ends = f"{_APP}/users", f"{_APP}/users/{{user}}", "user.deactivate"
+    created: dict[str, Any] = {"status_code": 201, "responses": _EXISTING}
+    api.serve("POST", path, users.create, name="create_user", audit="user.create", **created)
+    api.serve("GET", path, users.list, name="list_users")
+    api.serve("DELETE", path, users.deactivate_named, name="deactivate_user_by_external_id", audit=ends)
+    api.serve("GET", one, users.get, name="get_user")
+    api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
+    api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
+    api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
     api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
     api.serve(
         "GET",
@@ -131,8 +155,3 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
         response_model_exclude_unset=True,  # as `tollgate statements` writes them
         responses=AS_CSV,
     )
-    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
-    api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
-    api.router.routes.extend([*routes, *documentation_routes()])
-    api.complete()
-    return api

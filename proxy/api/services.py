@@ -11,6 +11,7 @@ from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
@@ -28,5 +29,6 @@ class BuilderServices:
     runner: ScriptRunner
     sources: LedgerSources
     currency: Currency
+    audit: AuditLog
     plans: Mapping[str, Plan]
     """Those in force, whose fees statements name."""

@@ -12,6 +12,7 @@ import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
 from proxy.cli.commands import apps, issuer, keys, users
+from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
@@ -52,6 +53,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
+app.add_typer(audit_app, name="audit")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,9 +6,11 @@ Modules that are slow to import are imported when a command needs them, so that 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +24,8 @@ from proxy.cli.output import Exit, fail
 if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
+    from proxy.control.audit.line import Actor
+    from proxy.control.audit.log import Act
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -50,6 +54,23 @@ class CommandSession:
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
+
+    def act(self, action: str, kind: str, record: str = "", app: str = "") -> AbstractAsyncContextManager[Act]:
+        """Return the context of one act of this operator on a record, which writes its audit line."""
+        from proxy.control.audit.line import AuditTarget  # noqa: PLC0415
+        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
+
+        return AuditLog(self.store.redis).act(operator(), action, AuditTarget(kind, record, app))
+
+
+def operator() -> Actor:
+    """Return who runs this command: the name of the account, its number where it has no name."""
+    from proxy.control.audit.line import Actor, ActorKind  # noqa: PLC0415
+
+    try:
+        return Actor(ActorKind.OPERATOR, getpass.getuser())
+    except (KeyError, OSError):
+        return Actor(ActorKind.OPERATOR, f"uid {os.getuid()}")
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,7 +11,7 @@ from config.loader import load
 from middlewares.auth.records import AppRecord
 from proxy.cli.inputs import client_id, free_text
 from proxy.cli.output import Json, bad_input, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.session import CommandSession, run
 
 app = typer.Typer(no_args_is_help=True, help="Apps: the customers.")
 
@@ -33,7 +34,15 @@ def create(
     tiers = {each.tier for each in plans.values()} | {rule.tier for rule in settings.routing.rules if rule.tier}
     if tier is not None and tier not in tiers:
         bad_input(f"no plan and no routing rule has the tier {tier!r}; tiers are {', '.join(sorted(tiers))}")
-    record, secret = run(lambda session: session.apps.create(name, plan, tier=tier), settings)
+
+    async def work(session: CommandSession) -> tuple[AppRecord, str]:
+        async with session.act("app.create", "app") as act:
+            act.detail |= {"name": name, "plan": plan, "tier": tier}
+            record, secret = await session.apps.create(name, plan, tier=tier)
+            act.target = replace(act.target, id=record.client_id, app=record.client_id)
+        return record, secret
+
+    record, secret = run(work, settings)
     print_one({**view(record), "client_secret": secret}, as_json)
 
 
@@ -54,15 +63,23 @@ def show(app_id: ClientId, as_json: Json = False) -> None:
 @app.command()
 def suspend(app_id: ClientId, as_json: Json = False) -> None:
     """Refuse all requests of an app, at once, until it is resumed."""
-    wanted = client_id(app_id)
-    print_one(view(run(lambda session: session.apps.set_status(wanted, "suspended"))), as_json)
+    print_one(view(_set_status(app_id, "app.suspend", "suspended")), as_json)
 
 
 @app.command()
 def resume(app_id: ClientId, as_json: Json = False) -> None:
     """Accept requests of a suspended app again."""
+    print_one(view(_set_status(app_id, "app.resume", "active")), as_json)
+
+
+def _set_status(app_id: str, action: str, status: Literal["active", "suspended"]) -> AppRecord:
     wanted = client_id(app_id)
-    print_one(view(run(lambda session: session.apps.set_status(wanted, "active"))), as_json)
+
+    async def work(session: CommandSession) -> AppRecord:
+        async with session.act(action, "app", wanted, wanted):
+            return await session.apps.set_status(wanted, status)
+
+    return run(work)
 
 
 def view(record: AppRecord) -> dict[str, Any]:

@@ -38,8 +38,10 @@ def adopt(as_json: Json = False) -> None:
         from proxy.history.belonging import adopt as make_own  # noqa: PLC0415
         from proxy.history.queries import identity  # noqa: PLC0415
 
-        await make_own(session.store.redis, session.history)
-        return await session.history.read(identity)
+        name = await session.history.read(identity)
+        async with session.act("history.adopt", "history", name):
+            await make_own(session.store.redis, session.history)
+        return name
 
     print_one({"history": run(work)}, as_json=as_json)
 

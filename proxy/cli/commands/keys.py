@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
 from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
 from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.session import CommandSession, run
 
 _LONGEST_OVERLAP = timedelta(days=365)
 
@@ -43,17 +44,23 @@ def create(
     models = [free_text("--model", each, 200) for each in model or ()]
     networks = [network(each) for each in cidr or ()]
     ends = expiry(expires_in, expires_at)
-    record, key = run(
-        lambda session: session.keys.create(
-            owner,
-            user=bearer,
-            name=label,
-            expires_at=ends,
-            workloads=workload or (),
-            models=models,
-            cidrs=networks,
-        )
-    )
+
+    async def work(session: CommandSession) -> tuple[KeyRecord, str]:
+        async with session.act("key.create", "key", app=owner) as act:
+            act.detail |= {"user": bearer, "name": label}
+            record, key = await session.keys.create(
+                owner,
+                user=bearer,
+                name=label,
+                expires_at=ends,
+                workloads=workload or (),
+                models=models,
+                cidrs=networks,
+            )
+            act.target = replace(act.target, id=record.key_id)
+        return record, key
+
+    record, key = run(work)
     print_one({"key": key, **view(record)}, as_json)
 
 
@@ -93,8 +100,15 @@ def rotate(
     if both_work > _LONGEST_OVERLAP:
         bad_input(f"--overlap may be {_LONGEST_OVERLAP.days} days at most: a key that need not end need not be rotated")
     ends = expiry(expires_in, expires_at)
+
+    async def work(session: CommandSession) -> tuple[KeyRecord, KeyRecord, str]:
+        async with session.act("key.rotate", "key", wanted, await _owner(session, wanted)) as act:
+            old, new, key = await session.keys.rotate(wanted, both_work, expires_at=ends)
+            act.detail |= {"new_key": new.key_id, "overlap_seconds": int(both_work.total_seconds())}
+        return old, new, key
+
     try:
-        old, new, key = run(lambda session: session.keys.rotate(wanted, both_work, expires_at=ends))
+        old, new, key = run(work)
     except KeyEnded as error:
         fail(str(error), Exit.FAILED)
     assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
@@ -109,7 +123,18 @@ def revoke(
 ) -> None:
     """End a key for good, at once, in every running worker."""
     wanted = key_id(revoked)
-    print_one(view(run(lambda session: session.keys.revoke(wanted))), as_json)
+
+    async def work(session: CommandSession) -> KeyRecord:
+        async with session.act("key.revoke", "key", wanted, await _owner(session, wanted)):
+            return await session.keys.revoke(wanted)
+
+    print_one(view(run(work)), as_json)
+
+
+async def _owner(session: CommandSession, key: str) -> str:
+    """Return the app of a key, whose tenant may read what was done to it; empty if there is no such key."""
+    found = await session.keys.get(key)
+    return found.app if found else ""
 
 
 def view(record: KeyRecord) -> dict[str, Any]:

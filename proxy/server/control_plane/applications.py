@@ -10,6 +10,7 @@ from proxy.api.services import BuilderServices
 from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
@@ -25,6 +26,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
     apps, users, api_keys = Apps(redis, pepper), Users(redis), ApiKeys(redis, pepper)
+    audit = AuditLog(redis)
     credentials = services.authentication.credentials
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
@@ -33,6 +35,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
+        audit=audit,
     )
     builder = BuilderServices(
         callers=Callers(credentials, clients),
@@ -43,6 +46,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        audit=audit,
         plans=settings.all_plans(),
     )
     return ControlApplications(
