@@ -106,7 +106,8 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 
 VIOLATED_POLICIES = "violated-policies"
 OAUTH_MEMBER = "error_description"
-"""Member of documents that clients of OAuth read, too: RFC 6749 section 5.2 names their media type."""
+"""Member that refusals of a token endpoint have themselves: RFC 6749 section 5.2 names the media type."""
+_API = "/api/v1/"
 PROBLEM_TYPE, OAUTH_TYPE = b"application/problem+json", b"application/json"
 
 _OPENAI_TYPES = {
@@ -132,8 +133,15 @@ def problem_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, bytes]:
-    """Return headers and body for `refusal`; below `/v1/`, where OpenAI clients call, with an `error` member."""
+    """Return headers and body for `refusal`.
+
+    Below `/v1/`, where OpenAI clients call, the document has an `error` member; below `/api/v1/`, where builders'
+    clients call, it has OAuth's members and a `correlation_id`, which is the request id.
+    """
     document = problem_document(refusal, request_id)
+    if path.startswith(_API):
+        words = {"error": refusal.code, "error_description": refusal.detail, "correlation_id": request_id}
+        document = {**words, **document}
     if path.startswith("/v1/"):
         document["error"] = {
             "message": refusal.detail,
@@ -144,7 +152,7 @@ def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, byte
         }
     body = to_json(document)
     headers: Headers = [
-        (b"content-type", OAUTH_TYPE if OAUTH_MEMBER in document else PROBLEM_TYPE),
+        (b"content-type", OAUTH_TYPE if OAUTH_MEMBER in refusal.members else PROBLEM_TYPE),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         *refusal.headers,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config.plans import Plan
 from config.runtime import Currency
 from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
@@ -44,3 +46,5 @@ class BuilderServices:
     currency: Currency
     audit: AuditLog
     developers: DeveloperServices
+    plans: Mapping[str, Plan]
+    """Those in force, whose fees statements name."""

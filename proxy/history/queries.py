@@ -119,6 +119,13 @@ def of_app(
     return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
 
 
+def of_request(connection: Connection, app: str, request_id: str, since: int) -> list[ArchivedEntry]:
+    """Return the events of one request of an app, those named after it included; none is older than `since` (ms)."""
+    named = or_(EVENTS.c.id == request_id, EVENTS.c.id.startswith(f"{request_id}-", autoescape=True))
+    query: Select[Any] = select(*_ENTRY).where(EVENTS.c.app == app, EVENTS.c.time >= since, named)
+    return [_entry(row) for row in connection.execute(query.order_by(EVENTS.c.time, EVENTS.c.seq))]
+
+
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:
     """Return the next page of a hash tag's events with a `seq` above `after` and of at most `up_to`, by `seq`."""
     wanted = (EVENTS.c.tag == tag, EVENTS.c.seq > after, EVENTS.c.seq <= up_to)

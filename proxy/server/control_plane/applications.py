@@ -57,6 +57,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         currency=settings.currency,
         audit=audit,
         developers=developers,
+        plans=settings.all_plans(),
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
