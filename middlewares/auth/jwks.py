@@ -35,12 +35,10 @@ class KeySet:
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
         self._missed = asyncio.Event()
-        self._used = False
         self._failed = False
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of that id for that algorithm, or None. Without an id, return the only key that fits."""
-        self._used = True
         keys = self._keys.get((kid, algorithm), [])
         if len(keys) == 1:
             return keys[0]
@@ -68,18 +66,17 @@ class KeySet:
             _log.info("jwks_recovered", issuer=self._issuer.issuer)
             self._failed = False
 
-    async def keep_fresh(self, *, while_used: bool = False) -> None:
-        """Refresh for ever, or until nobody has looked for a key in a whole interval."""
+    async def keep_fresh(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Refresh for ever, or until it is not wanted any more."""
         seconds = self._issuer.refresh_seconds
         cool_down = min(self._issuer.cool_down_seconds, seconds)
         while True:
-            self._used = False
             await asyncio.sleep(cool_down)
             if not self._failed:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds - cool_down):
                         await self._missed.wait()
-            if while_used and not self._used:
+            if not wanted():
                 return
             self._missed.clear()
             await self.refresh()
