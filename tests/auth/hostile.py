@@ -124,5 +124,7 @@ def hostile_tokens(issuer: str = ISSUER, **members: Any) -> dict[str, bytes]:
             [*token(good(sub="root")).split(b".")[:2], token(good()).split(b".")[2]]
         ),
         "padding of standard base64": token(good()).replace(b"-", b"+").replace(b"_", b"/") + b"+",
+        "signature with characters that decoders skip": token(good())[:-9] + b"!~ " + token(good())[-9:],
+        "header in standard base64": signed(b'{"alg":"RS256","kid":"k1","x":"???>>>"}', text).replace(b"_", b"/", 1),
         "newline behind": token(good()) + b"\n",
     }
