@@ -69,11 +69,12 @@ class Auth(Model):
         return issuers
 
 
-_BROWSER_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
 
 
-def _browser_origin(value: str) -> str:
-    if value != "*" and not _BROWSER_ORIGIN.fullmatch(value):
+def browser_origin(value: str) -> str:
+    """Return `value` if it is an origin as browsers send it, or `*`. Raises `ValueError`."""
+    if value != "*" and not _ORIGIN.fullmatch(value):
         raise ValueError(
             "must be `*`, or an origin as browsers send it, such as https://app.example: lower case, no path, no slash"
         )
@@ -81,7 +82,7 @@ def _browser_origin(value: str) -> str:
 
 
 BrowserOrigin = Annotated[
-    str, AfterValidator(_browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
+    str, AfterValidator(browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
 ]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -96,10 +97,15 @@ HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type"
 
 
 class Cors(Model):
-    """Cross-origin requests from browsers (CORS). Off until an origin is named."""
+    """Cross-origin requests from browsers (CORS). Off until an origin is named, or those of keys count."""
 
     allow_origins: tuple[BrowserOrigin, ...] = Field(
         (), description="Origins whose pages may send requests, or `*` for all."
+    )
+    key_origins: bool = Field(
+        False,
+        description="Pages of the origins that an API key is limited to may use that key. Preflights of all origins "
+        "are answered then, for they name no key; a request from another page is refused.",
     )
     allow_headers: tuple[HeaderName, ...] = Field(
         ("authorization", "content-type", "idempotency-key", "livepeer", "prefer", "x-api-key", "x-stainless-*"),

@@ -28,6 +28,7 @@ from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.sign_in import SignInSettings, SignUpSettings
 from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
@@ -54,6 +55,14 @@ def _foreign(plans: Any, code: str) -> list[Fault]:
         for name, currency in named.items()
         if isinstance(currency, str) and currency != code
     ]
+
+
+def _short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
+    return (
+        f"is {history.keep_in_redis_seconds}, less than twice ledger.replay_window_seconds, "
+        f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
+        "or lower ledger.replay_window_seconds"
+    )
 
 
 def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
@@ -140,6 +149,8 @@ class Settings(BaseSettings):
     )
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
+    sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
+    sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
@@ -181,6 +192,27 @@ class Settings(BaseSettings):
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         return routing
+
+    @field_validator("history")
+    @classmethod
+    def _kept_for_replay(cls, history: HistorySettings, info: ValidationInfo) -> HistorySettings:
+        """Refuse to trim what may be replayed after a failover.
+
+        An event that is in the history, older than what the new server has trimmed, would count as trimmed, not as
+        lost, and its totals stay short. The window goes back from the failover; the replay itself may take another.
+        """
+        ledger = info.data.get("ledger")
+        if ledger and history.keep_in_redis_seconds < 2 * ledger.replay_window_seconds:
+            raise faults([(("keep_in_redis_seconds",), _short_of_replay(history, ledger))])
+        return history
+
+    @field_validator("sign_up")
+    @classmethod
+    def _known_plan(cls, sign_up: SignUpSettings, info: ValidationInfo) -> SignUpSettings:
+        known = {**BUILT_IN_PLANS, **info.data.get("plans", {})}
+        if sign_up.plan is not None and sign_up.plan not in known:
+            raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
+        return sign_up
 
     @field_validator("auth")
     @classmethod

@@ -1,6 +1,6 @@
 """Verification of JWTs of configured issuers, by keys, algorithms and claims that the operator configured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jwt
@@ -23,6 +23,10 @@ class TokenExpired(TokenRefused):
     memorable = True
 
 
+class TokenOfOthers(TokenRefused):
+    """The token is for another audience, or by an issuer that is not known here."""
+
+
 class SigningKeyUnknown(TokenRefused):
     """The token's signing key is not known; it may be after the next refresh of the key set."""
 
@@ -37,7 +41,9 @@ class IssuerUnavailable(TokenRefused):
 class TokenVerifier:
     """Verifies tokens of the configured issuers, without I/O (30-50 microseconds for RSA)."""
 
-    def __init__(self, issuers: Sequence[Issuer], keys: KeySets, own: Issuer | None = None) -> None:
+    def __init__(
+        self, issuers: Sequence[Issuer], keys: KeySets | Mapping[Issuer, KeySet], own: Issuer | None = None
+    ) -> None:
         """`own` is Tollgate's own issuer, whose tokens have scopes and can be revoked; `keys` has its keys, too."""
         trusted = (own, *issuers) if own is not None else tuple(issuers)
         self._trusted = [(issuer, keys[issuer]) for issuer in trusted]
@@ -45,11 +51,14 @@ class TokenVerifier:
 
     def verify(self, token: bytes) -> Identity:
         """Return app, user, plan and tier of the token. Raises `TokenRefused`."""
+        issuer, claims = self.claims(token)
+        return own_identity(issuer, claims) if issuer is self._own else identity_of(issuer, claims)
+
+    def claims(self, token: bytes) -> tuple[Issuer, dict[str, Any]]:
+        """Return the issuer of the token, and its claims. Raises `TokenRefused`."""
         unverified = peek(token)
         issuer, keys = self._issuer(unverified.claims)
-        if issuer is self._own:
-            return own_identity(issuer, verified_claims(token, unverified, issuer, keys, own=True))
-        return identity_of(issuer, verified_claims(token, unverified, issuer, keys))
+        return issuer, verified_claims(token, unverified, issuer, keys, own=issuer is self._own)
 
     def _issuer(self, claims: dict[str, Any]) -> tuple[Issuer, KeySet]:
         """Return the issuer that the token names; only the signature proves that it is."""
@@ -58,7 +67,7 @@ class TokenVerifier:
         for issuer, keys in self._trusted:
             if issuer.issuer == claims.get("iss") and issuer.audience in audiences:
                 return issuer, keys
-        raise TokenRefused("The token's issuer or audience is not accepted here.")
+        raise TokenOfOthers("The token's issuer or audience is not accepted here.")
 
 
 def verified_claims(

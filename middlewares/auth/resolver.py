@@ -84,7 +84,8 @@ class CredentialResolver:
         if isinstance(verdict, Denial):
             return verdict
         networks = tuple(map(ip_network, record.cidrs)) if record.cidrs is not None else None
-        return replace(verdict, networks=networks, expires_at=expires_at)
+        origins = frozenset(origin.encode() for origin in record.origins) if record.origins is not None else None
+        return replace(verdict, networks=networks, origins=origins, expires_at=expires_at)
 
     async def _judge_token(self, token: bytes) -> Verdict:
         try:
@@ -158,6 +159,8 @@ class CredentialResolver:
             plan=plan,
             workloads=key.workloads if key else None,
             models=key.models if key else None,
+            streams=key.streams if key else None,
+            key_terms=key.terms if key else None,
         )
         return Grant(principal, rests_on)
 

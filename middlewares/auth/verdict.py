@@ -24,6 +24,8 @@ class Grant:
     """Records that the verdict was derived from; a change of any of them ends it."""
     networks: tuple[Network, ...] | None = None
     """Networks that it may be used from; None: anywhere."""
+    origins: frozenset[bytes] | None = None
+    """Origins of the web pages that may use it; None: all, and programs that are no browser."""
     expires_at: float | None = None
     """Unix seconds; None: never."""
     scopes: frozenset[str] = frozenset({INFERENCE})

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -44,6 +45,10 @@ class Apps:
     async def require(self, client_id: str) -> AppRecord:
         """Return the app. Raises `UnknownRecord`."""
         return await self._records.require(RecordRef("app", client_id))
+
+    async def several(self, client_ids: Iterable[str]) -> Sequence[AppRecord]:
+        """Return those of the apps that exist, oldest first."""
+        return await self._records.several([RecordRef("app", client_id) for client_id in client_ids])
 
     async def authenticate(self, client_id: str, client_secret: str) -> AppRecord | None:
         """Return the app if this is its secret, suspended or not; None if it is unknown or the secret is wrong."""

@@ -16,6 +16,7 @@ from proxy.identity.app_issuers import AppIssuers
 from proxy.identity.change_watcher import ChangeWatcher
 from proxy.identity.key_set_fetcher import HttpFetch
 from proxy.identity.record_directory import RecordDirectory
+from proxy.identity.token_issuer import issuer_for_developers
 
 
 class Authentication:
@@ -44,6 +45,9 @@ class Authentication:
             TokenVerifier(settings.issuers, self._key_sets, own),
             pepper=pepper_of(settings),
         )
+        for_developers = {issuer_for_developers(own): self._key_sets[own]} if own else {}
+        self.developer_tokens = TokenVerifier(tuple(for_developers), for_developers)
+        """Verifies tokens of developers, which the auth stage does not take."""
         self.credentials = CachedCredentials(
             resolver,
             seconds=settings.cache_seconds,

@@ -109,4 +109,5 @@ class Webhooks:
             key=principal.key,
             name=principal.plan_name,
             plan=principal.plan,
+            terms=principal.key_terms,
         )

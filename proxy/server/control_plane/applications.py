@@ -19,6 +19,7 @@ from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 
 
@@ -45,8 +46,9 @@ def control_plane(services: ControlServices) -> ControlApplications:
         revoked=RevokedTokens(redis),
         audit=audit,
     )
+    developers = developer_services(services, apps, audit)
     builder = BuilderServices(
-        callers=Callers(credentials, clients),
+        callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
         users=users,
         api_keys=api_keys,
@@ -55,6 +57,8 @@ def control_plane(services: ControlServices) -> ControlApplications:
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
         audit=audit,
+        developers=developers,
+        plans=settings.all_plans(),
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
