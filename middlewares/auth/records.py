@@ -12,9 +12,23 @@ from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimi
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token"]
+    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session"]
     id: str
-    """`client_id`, `key_id`, `<client_id>/<user_id>`, or the `jti` of a token of our own issuer."""
+    """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppIssuer:
+    """An identity provider of an app, whose JWTs the app exchanges for tokens of its users."""
+
+    issuer: str
+    """The exact `iss`."""
+    audience: str
+    """The `aud` that its tokens must name."""
+    jwks_url: str | None = None
+    """None: the one that its discovery document names."""
+    single_use: bool = False
+    """True: a token is exchanged once, and must have a `jti`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class AppRecord:
     status: Literal["active", "suspended"] = "active"
     tier: str | None = None
     """Routing tier in place of the plan's own."""
+    issuer: AppIssuer | None = None
 
     @property
     def ref(self) -> RecordRef:

@@ -11,7 +11,8 @@ Network = IPv4Network | IPv6Network
 INFERENCE = "inference"
 SIGN_JOB = "sign:job"
 WORK_SCOPES = frozenset({INFERENCE, SIGN_JOB})
-"""Scopes each of which covers billable work. API keys and tokens of external issuers have `inference`."""
+"""Scopes each of which covers billable work. API keys have `inference`, and so have tokens of external
+issuers whose scopes are not configured."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import Event
 from middlewares.ledger.settlement.settle_call import requests_of, totals_of, used_of
+from proxy.history.batch import Movement
 
 TotalKey = tuple[str, str]
 """Name of a running total: a Redis hash and one of its fields."""
@@ -58,6 +59,13 @@ class Expected:
             money = gross if entry.kind == "a" else amount
             field = f"used:{period_of(entry.per or entry.kind, event.time)}"
             self.totals[entry.keys[0], field] += money if used == "amount" else int(used)
+
+    def sums_of_wallets(self, sums: Mapping[tuple[str, str], Movement]) -> None:
+        """Count what events that may be pruned changed in wallets, by app and user (empty: the app's own)."""
+        for (app, user), movement in sums.items():
+            key = self._keys.wallet(app, user or None)
+            self.totals[key, "granted"] += movement.granted - movement.debited
+            self.totals[key, "spent"] += movement.spent
 
     def holds(self, bodies: Mapping[bytes, bytes]) -> list[str]:
         """Count what open holds have reserved, and return their request ids."""
