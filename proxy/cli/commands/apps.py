@@ -79,7 +79,13 @@ def change(
     registered = None if no_issuer else _issuer(issuer, audience, jwks_url, single_use=single_use)
     if no_issuer and (issuer or audience or jwks_url or single_use):
         bad_input("--no-issuer stands alone")
-    print_one(view(run(lambda session: session.apps.set_issuer(wanted, registered))), as_json)
+
+    async def work(session: CommandSession) -> AppRecord:
+        async with session.act("app.change", "app", wanted, wanted) as act:
+            act.detail |= {"issuer": issuer, "audience": audience, "jwks_url": jwks_url, "single_use": single_use}
+            return await session.apps.set_issuer(wanted, registered)
+
+    print_one(view(run(work)), as_json)
 
 
 @app.command()

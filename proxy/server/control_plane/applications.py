@@ -40,6 +40,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
             users=users,
             app_issuers=services.authentication.app_issuers,
             used_tokens=UsedTokens(redis),
+            audit=audit,
         ),
         clients=clients,
         credentials=credentials,
