@@ -135,4 +135,4 @@ async def test_every_act_on_keys_has_an_audit_line(app: BuilderApp) -> None:
         ]
     )
     [change] = [each for each in lines if (each["action"], each["result"]) == ("key.change", "done")]
-    assert change["texts"]["spend_total"] == "7"
+    assert change["detail"]["spend_total"] == "7"
