@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from proxy.control.key_use import COARSE_SECONDS, KeyUse
 from proxy.identity import key_use_recorder
 from proxy.identity.key_use_recorder import KeyUseRecorder
 from proxy.store.store import Store
+from tests.store.servers import eventually
 
 NOW = 1_900_000_123
 COARSE = datetime(2030, 3, 17, 17, 45, tzinfo=UTC)
@@ -69,14 +71,16 @@ async def test_a_worker_writes_once_for_an_app_and_forgets_nothing(store: Store)
     assert set(await KeyUse(store.redis).of("app_a")) == {"key0", "key1", "key2", "key9"}
 
 
+async def written(store: Store, key: str) -> bool:
+    return key in await KeyUse(store.redis).of("app_a")
+
+
 async def test_it_is_written_again_and_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_use_recorder, "COARSE_SECONDS", 0.01)
     recorder = KeyUseRecorder(store.redis)
     running = asyncio.create_task(recorder.run())
     for key in ("one", "two"):
         recorder.used[key] = "app_a"
-        async with asyncio.timeout(10):
-            while key not in await KeyUse(store.redis).of("app_a"):
-                await asyncio.sleep(0.005)
+        await eventually(partial(written, store, key))
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
