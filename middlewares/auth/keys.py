@@ -94,6 +94,11 @@ def parse_client_secret(credential: bytes) -> bytes | None:
     return match["secret"] if match is not None and _intact(match) else None
 
 
+def is_sealed(text: bytes) -> bool:
+    """Return True if a key or secret ends in the checksum of all that stands before."""
+    return _checksum(text[:-_CHECKSUM_LENGTH]).encode() == text[-_CHECKSUM_LENGTH:]
+
+
 def hash_secret(secret: bytes, pepper: bytes | None) -> str:
     """Return the hash of a secret that is stored: `<scheme>:<64 hex digits>`."""
     if pepper is None:

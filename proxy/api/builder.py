@@ -19,11 +19,14 @@ from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
-from proxy.api.keys import UserKeyEndpoints
+from proxy.api.documentation.page import documentation_routes
+from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
+from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
 from proxy.api.sign_in.routes import add_sign_in_routes
+from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
+from proxy.api.statements.models import StatementView
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -84,7 +87,9 @@ class BuilderAPI(FastAPI):
             for route in self.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= _security(route)
+                        operation = schema["paths"][route.path_format][method.lower()]
+                        operation |= _security(route)
+                        del operation["responses"][NOT_OF_FASTAPI]
             self.openapi_schema = schema
         return self.openapi_schema
 
@@ -120,19 +125,26 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.state.callers, api.state.audit = services.callers, services.audit
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
     _serve_users(api, users)
-    user_keys = f"{_APP}/users/{{user}}/keys"
-    api.serve("POST", user_keys, keys.create, name="create_user_key", status_code=201, audit="key.create")
-    api.serve("GET", user_keys, keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{user_keys}/{{key_id}}", keys.revoke, name="revoke_user_key", audit="key.revoke")
+    _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
+    _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     add_sign_in_routes(api.serve, services.developers)
-    api.router.routes.extend(routes)
+    api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api
+
+
+def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
+    one = f"{path}/{{key_id}}"
+    api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
+    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
 
 
 def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
@@ -145,3 +157,16 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
     api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
     api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
     api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
+    api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
+    api.serve(
+        "GET",
+        f"{_APP}/statements/{{period}}",
+        statements.get,
+        name="get_statement",
+        response_model=StatementView,
+        response_model_exclude_unset=True,  # as `tollgate statements` writes them
+        responses=AS_CSV,
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from fastapi import Request, Response
 
-from middlewares.auth.middleware import check_address, presented, refusal_of
+from middlewares.auth.middleware import check_address, check_origin, presented, refusal_of
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import WORK_SCOPES, Denial
 from middlewares.exchange import Exchange, Refusal
@@ -76,6 +76,8 @@ class Callers:
             if verdict.status == 401:
                 self._clients.count_failure("", address)
             raise refusal_of(verdict)
+        if verdict.origins is not None:
+            check_origin(verdict.origins, exchange, request.headers.raw)
         check_address(verdict, address)
         principal = verdict.principal
         scopes = covered(verdict.scopes)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from middlewares.auth.keys import hash_secret, matches, mint_client_secret, new_id, parse_client_secret
-from middlewares.auth.records import AppRecord, RecordRef
+from middlewares.auth.records import AppIssuer, AppRecord, RecordRef
 from proxy.control.records import APPS, Client, Records
 
 _CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
@@ -67,3 +67,7 @@ class Apps:
     async def set_status(self, client_id: str, status: Literal["active", "suspended"]) -> AppRecord:
         """Suspend or resume an app. Raises `UnknownRecord`."""
         return await self._records.change(RecordRef("app", client_id), lambda app: replace(app, status=status))
+
+    async def set_issuer(self, client_id: str, issuer: AppIssuer | None) -> AppRecord:
+        """Register the issuer whose JWTs the app exchanges; None: none any more. Raises `UnknownRecord`."""
+        return await self._records.change(RecordRef("app", client_id), lambda app: replace(app, issuer=issuer))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from middlewares.auth.jwt import TokenOfOthers, TokenRefused, TokenVerifier
+from middlewares.auth.compact import TokenRefused
+from middlewares.auth.jwt import TokenOfOthers, TokenVerifier
 from middlewares.exchange import Refusal
 from proxy.control.apps import Apps
 from proxy.control.developers.developers import Developers

@@ -10,8 +10,8 @@ from typing import Any
 
 import jwt
 
-from config.access import Issuer
 from config.control import IssuerSettings
+from config.issuers import Issuer
 from middlewares.auth.verdict import INFERENCE, SIGN_JOB
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.signing_keys import SigningKey, private_of
@@ -73,12 +73,14 @@ class TokenIssuer:
         self._settings = settings
         self._clock = clock
 
-    def issue(self, subject: TokenSubject, scopes: Iterable[str]) -> IssuedToken:
-        """Return a new token."""
+    def issue(self, subject: TokenSubject, scopes: Iterable[str], *, until: float | None = None) -> IssuedToken:
+        """Return a new token, which ends at `until`, in Unix seconds, where its own life would be longer."""
         of_app = subject.user is None and subject.key is None
         seconds = self._settings.access_token_seconds if of_app else self._settings.user_token_seconds
-        scope = " ".join(sorted(scopes))
-        claims = claims_of(self.url, subject, scope, int(self._clock()), seconds)
+        scope, now = " ".join(sorted(scopes)), int(self._clock())
+        if until is not None:
+            seconds = min(seconds, int(until) - now)
+        claims = claims_of(self.url, subject, scope, now, seconds)
         return IssuedToken(signed(self.keys.signing(), claims), scope, seconds)
 
     def issue_for_developer(self, developer: str, session: str, address: str) -> IssuedToken:
@@ -132,6 +134,7 @@ def own_issuer(origin: str, keys: IssuerKeys) -> Issuer:
         algorithms=("ES256", "RS256"),
         jwks_file=keys.files.public,
         refresh_seconds=5,
+        cool_down_seconds=5,
         app_claim="client_id",
         user_claim="sub",
     )

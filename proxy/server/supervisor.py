@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 import structlog
 from starlette.types import ASGIApp
 
-from config.access import Edge, Issuer
+from config.access import Edge
+from config.issuers import Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition

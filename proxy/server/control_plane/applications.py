@@ -11,7 +11,9 @@ from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
+from proxy.control.key_use import KeyUse
 from proxy.control.revoked_tokens import RevokedTokens
+from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
@@ -32,7 +34,14 @@ def control_plane(services: ControlServices) -> ControlApplications:
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
         issuer=services.issuer,
-        grants=Grants(services.issuer, credentials, users),
+        grants=Grants(
+            issuer=services.issuer,
+            credentials=credentials,
+            users=users,
+            app_issuers=services.authentication.app_issuers,
+            used_tokens=UsedTokens(redis),
+            audit=audit,
+        ),
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
@@ -49,7 +58,10 @@ def control_plane(services: ControlServices) -> ControlApplications:
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
         audit=audit,
+        key_use=KeyUse(redis),
+        rotate_after_days=settings.auth.rotate_after_days,
         developers=developers,
+        plans=settings.all_plans(),
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
