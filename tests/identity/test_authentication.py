@@ -46,6 +46,7 @@ class AuthStage:
     keys: ApiKeys
     users: Users
     passed: list[Exchange] = field(default_factory=list)
+    used: dict[str, str] = field(default_factory=dict)
 
     async def principal(
         self, credential: str | bytes, workload: Workload = Workload.LLM, address: str = "192.0.2.1"
@@ -61,7 +62,10 @@ class AuthStage:
             "tollgate.exchange": exchange,
         }
         await AuthMiddleware(
-            self._inner, credentials=self.authentication.credentials, failure_limit=failure_limit(1_000)
+            self._inner,
+            credentials=self.authentication.credentials,
+            failure_limit=failure_limit(1_000),
+            used=self.used,
         )(scope, _receive, _send)
         assert self.passed[-1] is exchange
         assert exchange.principal is not None
