@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,42 @@ def test_the_chain_is_verified(run: Tollgate) -> None:
     assert "line 4, whose hash was noted, is missing" in missing.err
     assert run("audit", "verify", "--head", "4").code == 2
     assert run("audit", "list", "--since", "yesterday").code == 2
+
+
+def test_a_subject_is_exported_and_erased(run: Tollgate, tmp_path: Path) -> None:
+    app = run("apps", "create", "Acme", "--plan", "free", "--json").json["client_id"]
+    user = run("users", "create", "--app", app, "--external-id", "ann", "--email", "ann@a.example", "--json").json
+    run("keys", "create", "--app", app, "--user", user["user_id"], "--name", "ann's laptop")
+    run("credits", "grant", "--app", app, "--user", user["user_id"], "7", "--reference", "ann-1", "--note", "for ann")
+    copy = tmp_path / "ann.jsonl"
+    assert run("history", "subject", "--app", app, "--user", "ann", "--output", str(copy)).code == 0
+    kinds = [json.loads(line)["kind"] for line in copy.read_text().splitlines()]
+    assert kinds == ["app", "user", "key", "credits", "event", "audit", "audit", "audit"]
+    refused = run("history", "erase", "--app", app, "--user", "ann")
+    assert (refused.code, "--yes" in refused.err) == (2, True)
+    done = run("history", "erase", "--app", app, "--user", "ann", "--yes", "--json").json
+    assert done == {
+        "app": app,
+        "user": user["user_id"],
+        "events": 1,
+        "audit_lines": 4,
+        "references": 1,
+        "entries": done["entries"],
+    }
+    assert run("history", "erase", "--app", app, "--user", "ann", "--yes").code == 1
+    assert run("history", "erase", "--app", app, "--user", user["user_id"], "--yes").code == 0
+    assert run("history", "erase", "--app", app, "--yes").code == 0
+    found = run("history", "subject", "--app", app).out
+    assert "ann" not in found
+    assert "Acme" not in found
+    acts = [(each["action"], each["target_kind"], each["numbers"].get("events")) for each in lines(run)[4:]]
+    assert acts == [
+        ("history.export", "user", None),
+        ("history.erase", "user", "1"),
+        ("history.erase", "user", "0"),
+        ("history.erase", "app", "0"),
+        ("history.export", "app", None),
+    ]
+    assert run("audit", "verify", "--json").json["findings"] == []
+    assert run("verify", "--json").json["differences"] == []
+    assert run("credits", "show", "--app", app, "--user", user["user_id"], "--json").json["granted"] == "7"
