@@ -9,7 +9,11 @@ class HistorySettings(Model):
     """How long Redis keeps what the history has; the address of the history is `history_url`."""
 
     keep_in_redis_seconds: int = Field(
-        3600, ge=0, le=31_536_000, description="Seconds for which Redis keeps events that the history has."
+        3600,
+        ge=0,
+        le=31_536_000,
+        description="Seconds for which Redis keeps events that the history has; at least twice "
+        "`ledger.replay_window_seconds`.",
     )
     keep_totals_days: int = Field(
         2, ge=2, le=366, description="Days, today included, whose running totals stay in Redis."

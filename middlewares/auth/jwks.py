@@ -10,11 +10,12 @@ from typing import Any
 import jwt
 import structlog
 
-from config.access import Issuer
+from config.issuers import Issuer
+from middlewares.auth.discovery import DiscoveringLoader
 from middlewares.auth.ports import Fetch
 
-_RETRY_SECONDS = 15
-"""Longest time until the next load after a failed one."""
+_MOST_KEYS = 200
+"""Most keys of a set; each takes up to a millisecond to read."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
@@ -22,8 +23,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 class KeySet:
     """The public keys of one issuer.
 
-    Loaded once per `refresh_seconds`; a token that names an unknown key brings the next load forward, at most once
-    per `refresh_seconds`, and never waits for it.
+    Loaded once per `refresh_seconds`; a token that names an unknown key brings the next load forward, to the end of
+    `cool_down_seconds` after the last one, and never waits for it. Nothing causes a load sooner than that.
     """
 
     def __init__(self, issuer: Issuer, load: Callable[[], Awaitable[bytes | None]]) -> None:
@@ -34,10 +35,12 @@ class KeySet:
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
         self._missed = asyncio.Event()
+        self._used = False
         self._failed = False
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of that id for that algorithm, or None. Without an id, return the only key that fits."""
+        self._used = True
         keys = self._keys.get((kid, algorithm), [])
         if len(keys) == 1:
             return keys[0]
@@ -49,7 +52,7 @@ class KeySet:
         try:
             document = await self._load()
             if document is not None:
-                self._keys = usable_keys(document, self._issuer.algorithms)
+                self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
                 self.loaded = True
         except Exception as error:  # of any kind: the last good keys stay in use
             if not self._failed:
@@ -65,20 +68,19 @@ class KeySet:
             _log.info("jwks_recovered", issuer=self._issuer.issuer)
             self._failed = False
 
-    async def keep_fresh(self) -> None:
-        """Refresh for ever. After a load that an unknown key id brought forward, wait a whole interval."""
-        early = False
+    async def keep_fresh(self, *, while_used: bool = False) -> None:
+        """Refresh for ever, or until nobody has looked for a key in a whole interval."""
+        seconds = self._issuer.refresh_seconds
+        cool_down = min(self._issuer.cool_down_seconds, seconds)
         while True:
-            seconds = self._issuer.refresh_seconds
-            if self._failed:
-                await asyncio.sleep(min(seconds, _RETRY_SECONDS))
-            elif early:
-                await asyncio.sleep(seconds)
-            else:
+            self._used = False
+            await asyncio.sleep(cool_down)
+            if not self._failed:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(seconds - cool_down):
                         await self._missed.wait()
-            early = self._missed.is_set()
+            if while_used and not self._used:
+                return
             self._missed.clear()
             await self.refresh()
 
@@ -87,11 +89,11 @@ class KeySets:
     """The key sets of all issuers, kept fresh between `start` and `stop`."""
 
     def __init__(self, issuers: Sequence[Issuer], fetch: Fetch) -> None:
-        self._sets = {issuer: KeySet(issuer, _loader(issuer, fetch)) for issuer in issuers}
+        self._sets = {_name(issuer): KeySet(issuer, loader(issuer, fetch)) for issuer in issuers}
         self._tasks: list[asyncio.Task[None]] = []
 
     def __getitem__(self, issuer: Issuer) -> KeySet:
-        return self._sets[issuer]
+        return self._sets[_name(issuer)]
 
     async def start(self) -> None:
         """Try to load every key set once, side by side, then keep them fresh in the background."""
@@ -105,11 +107,18 @@ class KeySets:
         self._tasks = []
 
 
-def _loader(issuer: Issuer, fetch: Fetch) -> Callable[[], Awaitable[bytes | None]]:
+def _name(issuer: Issuer) -> tuple[str, str]:
+    return issuer.issuer, issuer.audience
+
+
+def loader(issuer: Issuer, fetch: Fetch, *, trusted: bool = True) -> Callable[[], Awaitable[bytes | None]]:
+    """Return what loads the key set of an issuer; `trusted`: its addresses stand in the configuration."""
     if issuer.jwks_file is not None:
         return _FileLoader(issuer.jwks_file)
-    url = issuer.jwks_url or ""
-    return lambda: fetch(url)
+    if issuer.jwks_url is None:
+        return DiscoveringLoader(issuer.issuer, fetch, trusted=trusted)
+    url = issuer.jwks_url
+    return lambda: fetch(url, trusted=trusted)
 
 
 class _FileLoader:
@@ -144,6 +153,8 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | 
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(entries, list):
         raise ValueError("it is not a JSON Web Key Set")
+    if len(entries) > _MOST_KEYS:
+        raise ValueError(f"it holds more than {_MOST_KEYS} keys")
     found: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:

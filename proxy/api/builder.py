@@ -18,11 +18,15 @@ from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
-from proxy.api.caller import CallerWith
+from proxy.api.caller import CallerWith, OpenToAll
+from proxy.api.documentation.page import documentation_routes
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
+from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
+from proxy.api.sign_in.routes import add_sign_in_routes
+from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
+from proxy.api.statements.models import StatementView
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -33,7 +37,7 @@ _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spa
 _HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, an API key, or a session."},
     "basic": {"type": "http", "scheme": "basic", "description": "Client id and client secret of the app."},
 }
 
@@ -83,7 +87,9 @@ class BuilderAPI(FastAPI):
             for route in self.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= _security(route)
+                        operation = schema["paths"][route.path_format][method.lower()]
+                        operation |= _security(route)
+                        del operation["responses"][NOT_OF_FASTAPI]
             self.openapi_schema = schema
         return self.openapi_schema
 
@@ -98,7 +104,14 @@ def required_scopes(route: APIRoute) -> tuple[str, ...]:
     )
 
 
+def is_open(route: APIRoute) -> bool:
+    """Return True if the route says that it needs no credential."""
+    return any(isinstance(each.call, OpenToAll) for each in route.dependant.dependencies)
+
+
 def _security(route: APIRoute) -> dict[str, Any]:
+    if is_open(route):
+        return {"security": []}
     scopes = list(required_scopes(route))
     ways: list[dict[str, list[str]]] = [{"bearer": []}]
     if "{client_id}" in route.path_format:
@@ -119,9 +132,11 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
-    api.router.routes.extend(routes)
+    add_sign_in_routes(api.serve, services.developers)
+    api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api
 
@@ -136,3 +151,16 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
     api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
     api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
     api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
+    api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
+    api.serve(
+        "GET",
+        f"{_APP}/statements/{{period}}",
+        statements.get,
+        name="get_statement",
+        response_model=StatementView,
+        response_model_exclude_unset=True,  # as `tollgate statements` writes them
+        responses=AS_CSV,
+    )

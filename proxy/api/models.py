@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord, UserRecord
@@ -42,8 +43,15 @@ def _future(moment: datetime) -> datetime:
     return moment
 
 
+def _given(name: str) -> JsonDict:
+    """Return the schema of a body that has this member, and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
+
+
 ExternalId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+Email = Annotated[
+    str, Field(max_length=254, json_schema_extra={"pattern": f"^{_EMAIL.pattern}$"}), AfterValidator(_email)
+]
 UserStatus = Literal["active", "suspended", "inactive"]
 ShortText = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
 
@@ -68,6 +76,8 @@ class UserChange(RequestBody):
 
 class NewUser(UserChange):
     """A user to create, or to find by its external id."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("external_id"), _given("externalUserId")]})
 
     external_id: ExternalId | None = Field(None, description="The app's own id of the user, unique within the app.")
     externalUserId: ExternalId | None = Field(None, description="The same, in another spelling.")  # noqa: N815

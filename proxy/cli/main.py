@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli.commands import apps, issuer, keys, users
+from proxy.cli.commands import apps, developers, invites, issuer, keys, members, users
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
@@ -50,6 +50,9 @@ app.command()(restore)
 app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(developers.app, name="developers")
+app.add_typer(members.app, name="members")
+app.add_typer(invites.app, name="invites")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")

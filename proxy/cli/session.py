@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
     from proxy.control.audit.log import Act
+    from proxy.control.developers.developers import Developers
+    from proxy.control.developers.invites import Invites
+    from proxy.control.developers.memberships import Memberships
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -46,6 +49,27 @@ class CommandSession:
     keys: ApiKeys
     users: Users
     history: History
+
+    @property
+    def developers(self) -> Developers:
+        """Return the service for developers."""
+        from proxy.control.developers.developers import Developers  # noqa: PLC0415
+
+        return Developers(self.store.redis)
+
+    @property
+    def memberships(self) -> Memberships:
+        """Return the service for memberships."""
+        from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
+
+        return Memberships(self.store.redis)
+
+    @property
+    def invites(self) -> Invites:
+        """Return the service for invitations."""
+        from proxy.control.developers.invites import Invites  # noqa: PLC0415
+
+        return Invites(self.store.redis, pepper_of(self.settings.auth))
 
     @property
     def sources(self) -> LedgerSources:

@@ -38,15 +38,14 @@ class SubjectRecords:
 async def erase_records(client: Client, subject: SubjectRecords) -> None:
     """End the records of a subject and take away names, email addresses, networks, and the secret of an app."""
     for key in subject.keys:
-        await Records(client, KeyRecord).change(
-            key.ref, lambda each: replace(each, status="revoked", name="", cidrs=None, last4="")
-        )
+        await Records(client, KeyRecord).change(key.ref, _ended)
     for user in subject.users:
         await _erase_user(client, user)
     if subject.user is None:
         unknown = hash_secret(secrets.token_bytes(32), None)
         await Records(client, AppRecord).change(
-            subject.app.ref, lambda each: replace(each, name="erased", status="suspended", secret_hash=unknown)
+            subject.app.ref,
+            lambda each: replace(each, name="erased", status="suspended", secret_hash=unknown, issuer=None),
         )
 
 
@@ -62,6 +61,11 @@ async def erase_references(client: Client, keys: RedisKeys, app: str, user: str 
             await redis.hdel(name, reference)
             count += 1
     return count
+
+
+def _ended(key: KeyRecord) -> KeyRecord:
+    ended = replace(key, status="revoked", cidrs=None, origins=None, streams=None)
+    return replace(ended, name="", description="", last4="")
 
 
 async def _erase_user(client: Client, user: UserRecord) -> None:

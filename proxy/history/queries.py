@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
 from middlewares.ledger.credit.erased import erased_id
 from proxy.history.batch import Entry, Movement
@@ -86,20 +86,24 @@ def identity(connection: Connection) -> str:
 
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
     """Return those of the ids whose events are in the history, erased or not, with a `seq` of at most `up_to`."""
-    found = _known_ids(connection, [*dict.fromkeys([*ids, *map(erased_id, ids)])], up_to)
+    query = select(EVENTS.c.id).where(_listed(connection, [*dict.fromkeys([*ids, *map(erased_id, ids)])]))
+    if up_to is not None:
+        query = query.where(EVENTS.c.seq <= up_to)
+    found = set(connection.execute(query).scalars())
     return {each for each in ids if each in found or erased_id(each) in found}
 
 
-def _known_ids(connection: Connection, ids: Sequence[str], up_to: int | None) -> set[str]:
+def entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return when the streams got those of the ids whose events are in the history, in Unix ms of Redis."""
+    query = select(EVENTS.c.id, EVENTS.c.entry_ms).where(_listed(connection, ids))
+    return {row.id: row.entry_ms for row in connection.execute(query)}
+
+
+def _listed(connection: Connection, ids: Sequence[str]) -> ColumnElement[bool]:
     # one parameter for all: a thousand of them take longer to write into the statement than to look up
     if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps(ids)).table_valued("value")
-        query = select(EVENTS.c.id).where(EVENTS.c.id.in_(select(listed.c.value)))
-    else:
-        query = select(EVENTS.c.id).where(EVENTS.c.id == any_(literal(ids, ARRAY(Text))))
-    if up_to is not None:
-        query = query.where(EVENTS.c.seq <= up_to)
-    return set(connection.execute(query).scalars())
+        return EVENTS.c.id.in_(select(func.json_each(json.dumps(ids)).table_valued("value").c.value))
+    return EVENTS.c.id == any_(literal(ids, ARRAY(Text)))
 
 
 def of_app(
@@ -115,6 +119,13 @@ def of_app(
     wanted = (EVENTS.c.app == app, EVENTS.c.time >= time, EVENTS.c.time < times[1], beyond)
     query = select(*_ENTRY).where(*wanted, EVENTS.c.seq > seqs[0], EVENTS.c.seq <= seqs[1])
     return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
+
+
+def of_request(connection: Connection, app: str, request_id: str, since: int) -> list[ArchivedEntry]:
+    """Return the events of one request of an app, those named after it included; none is older than `since` (ms)."""
+    named = or_(EVENTS.c.id == request_id, EVENTS.c.id.startswith(f"{request_id}-", autoescape=True))
+    query: Select[Any] = select(*_ENTRY).where(EVENTS.c.app == app, EVENTS.c.time >= since, named)
+    return [_entry(row) for row in connection.execute(query.order_by(EVENTS.c.time, EVENTS.c.seq))]
 
 
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:

@@ -27,7 +27,7 @@ from proxy.identity.client_authentication import (
 from proxy.identity.token_issuer import ISSUER_PATH, TokenIssuer
 from proxy.oidc.discovery import discovery_document
 from proxy.oidc.forms import Form, in_oauth_words, oauth_refusal, read_form, required
-from proxy.oidc.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, Grants
+from proxy.oidc.grants import CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE, Grants
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _CACHED = {"cache-control": "public, max-age=300"}
@@ -102,7 +102,8 @@ class OidcEndpoints:
         try:
             response = await self.grants.exchange(form, app, client_id, address)
         except Refusal as refusal:
-            if refusal.code == "invalid_grant":  # whoever guesses keys here is slowed down as everywhere else
+            # Whoever guesses keys here is slowed down as everywhere else. A JWT that an app presents is no guess.
+            if refusal.code == "invalid_grant" and (app is None or form["subject_token_type"] != JWT):
                 self.clients.count_failure("", address)
             raise
         return JSONResponse(response, headers=_NO_STORE)

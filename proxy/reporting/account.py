@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import partial
 
 from sqlalchemy import Connection
 
+from config.plans import Plan
 from proxy.history.batch import Movement, day_of
 from proxy.history.queries import totals, wallet_days
 from proxy.history.reader import LedgerSources
 from proxy.history.total import Total
-from proxy.reporting.dates import Days
-from proxy.reporting.statement import Tally
+from proxy.reporting.dates import Days, redis_today
+from proxy.reporting.statement import Statement, Tally
 from proxy.reporting.stream import AppEvents
 
 _Kept = tuple[list[tuple[str, date, Movement]], list[tuple[Total, int]]]
+
+
+async def read_statement(sources: LedgerSources, app: str, days: Days, plans: Mapping[str, Plan]) -> Statement:
+    """Return the account of an app for these days, with the fees of `plans`. Raises `UnreadableEvent`."""
+    over = await redis_today(sources.client) > days.last
+    return (await read_tally(sources, app, days)).statement(plans, over=over)
 
 
 async def read_tally(sources: LedgerSources, app: str, days: Days) -> Tally:

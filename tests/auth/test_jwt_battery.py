@@ -11,16 +11,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from config.access import Issuer
+from config.issuers import Issuer
+from middlewares.auth.compact import MAX_TOKEN_BYTES, TokenRefused
 from middlewares.auth.jwks import KeySets
-from middlewares.auth.jwt import MAX_TOKEN_BYTES, IssuerUnavailable, TokenExpired, TokenRefused, TokenVerifier
+from middlewares.auth.jwt import IssuerUnavailable, TokenExpired, TokenVerifier
 from tests.auth.issuer import AUDIENCE, ISSUER, claims, encoded, jwk, key_set, rsa_key, signed, token
 
 HEADER = b'{"alg":"RS256","kid":"k1"}'
 EC = ec.generate_private_key(ec.SECP256R1())
 
 
-async def no_fetch(url: str) -> bytes:
+async def no_fetch(url: str, *, trusted: bool = True) -> bytes:
     raise AssertionError(f"{url} must not be fetched")
 
 
@@ -64,7 +65,9 @@ async def test_every_kind_of_key_works_with_and_without_a_key_id(tmp_path: Path,
 
 
 async def test_claims_are_mapped_as_configured(tmp_path: Path) -> None:
-    verify = (await verifier(tmp_path, app=None, app_claim="azp", user_claim="uid", plan_claim="plan")).verify
+    verify = (
+        await verifier(tmp_path, app=None, app_claim="azp", user_claim="uid", plan_claim="plan", plans=["premium"])
+    ).verify
     identity = verify(token(claims(azp="app_2", uid="u-7", plan="premium")))
     assert (identity.app, identity.user, identity.plan) == ("app_2", "u-7", "premium")
     assert verify(token(claims(azp="app_2", uid="u-7"))).plan is None
@@ -133,6 +136,11 @@ HOSTILE: dict[str, bytes] = {
     "kid injection": token(key=ATTACKER, kid="k1' UNION SELECT 'x"),
     "kid of another type": signed(b'{"alg":"RS256","kid":1}', GOOD),
     "kid unknown": token(kid="k2"),
+    "jwk of its own key": token(jwk=jwk(rsa_key())),
+    "jku of its own issuer": token(jku="https://idp.example/jwks.json"),
+    "x5u of its own issuer": token(x5u="https://idp.example/cert.pem"),
+    "x5c of its own key": token(x5c=["MIIB"]),
+    "b64 without crit": signed(b'{"alg":"RS256","kid":"k1","b64":true}', GOOD),
     "crit": token(crit=["exp"]),
     "crit empty": signed(b'{"alg":"RS256","kid":"k1","crit":[]}', GOOD),
     "b64 false": signed(b'{"alg":"RS256","kid":"k1","b64":false,"crit":["b64"]}', GOOD),
@@ -145,13 +153,28 @@ HOSTILE: dict[str, bytes] = {
     "other audience": token(claims(aud="somebody")),
     "audience a prefix": token(claims(aud=AUDIENCE + "x")),
     "audience an object": token(claims(aud={AUDIENCE: True})),
+    "audience a list with an object": token(claims(aud=[AUDIENCE, {"x": 1}])),
+    "audience a list of lists": token(claims(aud=[[AUDIENCE]])),
+    "audience an empty list": token(claims(aud=[])),
     "no audience": token(claims(aud=None)),
     "no subject": token(claims(sub=None)),
+    "subject a list": signed(HEADER, json.dumps({**claims(), "sub": ["ann"]}).encode()),
+    "subject a number": signed(HEADER, json.dumps({**claims(), "sub": 7}).encode()),
+    "id a list": signed(HEADER, json.dumps(claims(jti=["a"])).encode()),
+    "id a number": signed(HEADER, json.dumps(claims(jti=7)).encode()),
     "subject null": signed(HEADER, json.dumps({**claims(), "sub": None}).encode()),
     "no expiry": token(claims(exp=None)),
     "expired": token(claims(exp=NOW - 3_600)),
     "expiry a word": signed(HEADER, json.dumps({**claims(), "exp": "never"}).encode()),
     "expiry infinite": signed(HEADER, json.dumps({**claims(), "exp": float("inf")}).encode()),
+    "expiry a text of digits": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": "99999999999", "x": ')),
+    "expiry true": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": true, "x": ')),
+    "expiry NaN": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": NaN, "x": ')),
+    "expiry of 400 digits": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": 1' + b"0" * 400 + b', "x": ')),
+    "not before of 400 digits below zero": signed(HEADER, GOOD[:-1] + b',"nbf":-1' + b"0" * 400 + b"}"),
+    "not before a text": signed(HEADER, GOOD[:-1] + b',"nbf":"0"}'),
+    "not before null": signed(HEADER, GOOD[:-1] + b',"nbf":null}'),
+    "issued at a list": signed(HEADER, GOOD.replace(b'"iat": ', b'"iat": [1], "x": ')),
     "expiry 1e999": signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": 1e999, "x": ')),
     "not yet valid": token(claims(nbf=NOW + 3_600)),
     "issued in the future": token(claims(iat=NOW + 3_600)),
@@ -222,9 +245,64 @@ async def test_two_keys_without_ids_are_not_guessed_between(tmp_path: Path) -> N
         verify(token(kid=None))
 
 
-async def test_a_huge_expiry_is_no_error(tmp_path: Path) -> None:
-    verify = (await verifier(tmp_path)).verify
-    assert verify(signed(HEADER, GOOD.replace(b'"exp": ', b'"exp": 1' + b"0" * 400))).expires_at < 2**54
+async def test_claims_within_claims_and_names_with_dots_are_found(tmp_path: Path) -> None:
+    verify = (
+        await verifier(
+            tmp_path,
+            app=None,
+            app_claim="org.id",
+            apps={"acme": "app_2"},
+            user_claim="https://idp.example/user.id",
+            plan_claim="https://idp.example/plan",
+            plans={"gold": "premium"},
+            tier_claim="realm.access.tier",
+            tiers=["fast"],
+        )
+    ).verify
+    good: dict[str, Any] = {
+        "org": {"id": "acme"},
+        "https://idp.example/user": {"id": "u-7"},
+        "https://idp.example/plan": "gold",
+        "realm": {"access": {"tier": "fast"}},
+    }
+    identity = verify(token(claims(**good)))
+    assert (identity.app, identity.user, identity.plan, identity.tier) == ("app_2", "u-7", "premium", "fast")
+    for wrong, status in (
+        ({"org": {"id": "other"}}, 401),
+        ({"org": "acme"}, 401),
+        ({"org": {"id": ["acme"]}}, 401),
+        ({"https://idp.example/plan": "premium"}, 403),
+        ({"https://idp.example/plan": {"gold": 1}}, 401),
+        ({"realm": {"access": {"tier": "slow"}}}, 403),
+        ({"realm": {"access": {"tier": ["fast"]}}}, 401),
+    ):
+        with pytest.raises(TokenRefused) as refused:
+            verify(token(claims(**{**good, **wrong})))
+        assert refused.value.status == status, wrong
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("openid generate", {"inference"}),
+        (["openid", "generate"], {"inference"}),
+        ("inference", set()),
+        ("", set()),
+        (None, set()),
+        (7, None),
+        (["generate", 7], None),
+        ([["generate"]], None),
+        ({"generate": True}, None),
+    ],
+)
+async def test_scopes_are_a_text_or_a_list_of_texts(tmp_path: Path, scope: Any, expected: set[str] | None) -> None:
+    verify = (await verifier(tmp_path, scope_claim="scp", scopes={"generate": "inference"})).verify
+    sent = token(claims(scp=scope))
+    if expected is None:
+        with pytest.raises(TokenRefused):
+            verify(sent)
+    else:
+        assert verify(sent).scopes == frozenset(expected)
 
 
 async def test_the_leeway_counts(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from config.access import Auth, Issuer
+from config.access import Auth
+from config.issuers import Issuer
 from config.plans import BUILT_IN_PLANS
 from config.workloads import Workload
 from middlewares.auth.keys import mint_key
@@ -101,7 +102,14 @@ async def _stage(store: Store, path: Path) -> AsyncIterator[AuthStage]:
     file = path / "jwks.json"
     file.write_bytes(key_set(jwk(rsa_key(), kid="k1")))
     issuer = Issuer.model_validate(
-        {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": file, "app_claim": "azp", "plan_claim": "plan"}
+        {
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+            "jwks_file": file,
+            "app_claim": "azp",
+            "plan_claim": "plan",
+            "plans": ["premium"],
+        }
     )
     down = issuer.model_copy(update={"issuer": DOWN, "jwks_file": path / "missing.json"})
     settings = Auth(key_pepper=SecretStr(PEPPER.decode()), issuers=(issuer, down))

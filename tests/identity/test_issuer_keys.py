@@ -15,8 +15,9 @@ from structlog.testing import capture_logs
 
 from config.control import IssuerSettings
 from config.loader import ConfigError
+from middlewares.auth.compact import TokenRefused
 from middlewares.auth.jwks import KeySets
-from middlewares.auth.jwt import TokenRefused, TokenVerifier
+from middlewares.auth.jwt import TokenVerifier
 from proxy.identity.issuer_keys import FOLDER, IssuerKeys
 from proxy.identity.signing_keys import current, generate, rotated
 from proxy.identity.token_issuer import TokenIssuer, TokenSubject, own_issuer
@@ -26,7 +27,7 @@ SETTINGS = IssuerSettings()
 SUBJECT = TokenSubject("app_a", "usr_b", external_id="ann")
 
 
-async def no_fetch(url: str) -> bytes:
+async def no_fetch(url: str, *, trusted: bool = True) -> bytes:
     raise AssertionError(f"{url} must not be fetched")
 
 

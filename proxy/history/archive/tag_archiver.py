@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proxy.history import writes
@@ -25,7 +25,8 @@ TRIM_EVERY = 10
 class TagArchiver:
     """One hash tag, while this process has its lease or waits for it."""
 
-    def __init__(self, context: TagContext, leases: ArchiverLeases) -> None:
+    def __init__(self, context: TagContext, leases: ArchiverLeases, on_progress: Callable[[], None]) -> None:
+        """`on_progress` is called after each batch."""
         self.tag = context.tag
         self._context = context
         self.stream = context.stream
@@ -35,6 +36,7 @@ class TagArchiver:
         self._number = context.number
         self._history = context.history
         self._leases = leases
+        self._on_progress = on_progress
         self._batch = context.settings.batch
         self._observer = context.observer
         self._trimmer = Trimmer(context)
@@ -104,6 +106,7 @@ class TagArchiver:
     async def _archive(self, cursor: Cursor, look: Look, entries: list[StreamEntry]) -> Cursor:
         done = await self._history.write(writes.archive, self._number, cursor.token, look.server, entries)
         self.cursor = done.cursor
+        self._on_progress()
         self._observer.archived(done.added, done.repeated)
         for entry in done.unreadable:
             self._observer.unreadable(self.stream, entry)

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from config.plans import Plan
 from middlewares.ledger.redis_keys import PREFIX
 from middlewares.ledger.scripts import SNAPSHOT
+from proxy.control.records import FAMILIES
 from proxy.history.batch import Entry, Sums, read
 from proxy.history.packing import StreamEntry
 from proxy.history.reader import LedgerEntries, LedgerSources
@@ -102,6 +103,7 @@ class _Verification:
         totals, kept = await entries.begin(partial(self._beside, tag=tag))
         self._expected.sums_of_wallets(kept)
         sums = Sums()
+        await self._learn_families()
         async for entry in entries.archived():
             [each] = read(0, [entry])
             if each.event and each.event.time < entries.snapshot.pruned:
@@ -119,11 +121,16 @@ class _Verification:
         """Count what was written since the last time; each event must be there once."""
         stream = self._entries[tag].stream
         seen: Counter[str] = Counter()
+        await self._learn_families()  # written before the first event of a key that replaced another
         async for entry in self._entries[tag].streamed():
             seen.update(self._count(stream, [entry]))
         self._differences += [
             Difference("event", f"{stream} {identity}", 1, count) for identity, count in seen.items() if count > 1
         ]
+
+    async def _learn_families(self) -> None:
+        families = await self._client.hgetall(FAMILIES)
+        self._expected.families = {key.decode(): family.decode() for key, family in families.items()}
 
     def _count(self, stream: str, entries: Iterable[StreamEntry]) -> list[str]:
         """Count new events, and return their ids."""

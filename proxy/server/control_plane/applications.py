@@ -12,12 +12,14 @@ from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
+from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 
 
@@ -31,14 +33,21 @@ def control_plane(services: ControlServices) -> ControlApplications:
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
         issuer=services.issuer,
-        grants=Grants(services.issuer, credentials, users),
+        grants=Grants(
+            issuer=services.issuer,
+            credentials=credentials,
+            users=users,
+            app_issuers=services.authentication.app_issuers,
+            used_tokens=UsedTokens(redis),
+        ),
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
         audit=audit,
     )
+    developers = developer_services(services, apps, audit)
     builder = BuilderServices(
-        callers=Callers(credentials, clients),
+        callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
         users=users,
         api_keys=api_keys,
@@ -47,6 +56,8 @@ def control_plane(services: ControlServices) -> ControlApplications:
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
         audit=audit,
+        developers=developers,
+        plans=settings.all_plans(),
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),
