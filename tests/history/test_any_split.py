@@ -199,6 +199,7 @@ async def test_on_postgresql(store: Any, postgres: Postgres, steps: list[Step]) 
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(3600)
 @given(steps=STEPS)
 @settings(CAMPAIGN, max_examples=500)
 async def test_many_on_sqlite(store: Any, steps: list[Step]) -> None:
