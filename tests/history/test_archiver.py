@@ -117,22 +117,22 @@ async def test_a_long_backlog_is_no_history_that_does_not_respond(
 ) -> None:
     """Each batch is progress, also where all of them together take longer than the archiver's patience."""
     monkeypatch.setattr(archiver_module, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 2.0)
     history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
     await history.upgrade()
     archive = Archive(store.redis, RedisKeys(TAGS, cluster=False), history)
     write = history.write
 
     async def slow(*arguments: Any) -> Any:
-        await asyncio.sleep(0.025)
+        await asyncio.sleep(0.1)
         return await write(*arguments)
 
     monkeypatch.setattr(history, "write", slow)
-    for _ in range(40):
+    for _ in range(25):
         await archive.add(event(), 1)
     archiver = archive.archiver(HistorySettings(batch=1, keep_in_redis_seconds=0))
     running = asyncio.create_task(archiver.run())
-    await eventually(lambda: archive.reports.counts["added"] == 40)
+    await eventually(lambda: archive.reports.counts["added"] == 25)
     archiver.stop()
     await running
     assert archive.reports.lines == []
