@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,22 @@ async def test_a_long_backlog_is_no_history_that_does_not_respond(
     await running
     assert archive.reports.lines == []
     await history.close()
+
+
+async def test_it_ends_while_it_reads_how_far_behind_it_is(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 the client of Redis can lose a cancellation, so that none may be needed to end."""
+    archiver, reading, read = archive.archiver(), asyncio.Event(), asyncio.Event()
+
+    async def lag() -> tuple[float, float]:
+        reading.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await read.wait()
+        return 0, 0
+
+    monkeypatch.setattr(archiver, "lag", lag)
+    running = asyncio.create_task(archiver.run())
+    await reading.wait()
+    archiver.stop()
+    asyncio.get_running_loop().call_later(0.1, read.set)
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done == {running}
