@@ -25,4 +25,11 @@ class HistorySettings(Model):
         description="Seconds after which an export group that nobody reads any more is removed from Redis, where it "
         "holds up trimming. Its next run goes on in the history, where it was.",
     )
+    events_months: int | None = Field(
+        None,
+        ge=1,
+        le=1_200,
+        description="Whole months before the current one of which events are kept; older ones are pruned, their "
+        "running totals stay. Unset: for ever.",
+    )
     batch: int = Field(5_000, ge=1, le=100_000, description="Most events that are archived in one transaction.")

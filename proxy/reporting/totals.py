@@ -50,6 +50,13 @@ class UsageTotal:
         else:
             self.units[what] = self.units.get(what, 0) + number
 
+    def include(self, other: UsageTotal) -> None:
+        """Add another sum."""
+        self.requests += other.requests
+        self.amount += other.amount
+        for unit, number in other.units.items():
+            self.add(unit, number)
+
     def plain(self) -> dict[str, Any]:
         """Return the sum as it is written in JSON, without units that are 0."""
         units = {unit: self.units[unit] for unit in UNITS if self.units.get(unit)}

@@ -16,6 +16,7 @@ from proxy.history.batch import START, Entry
 from proxy.history.belonging import claim
 from proxy.history.packing import StreamEntry
 from proxy.history.queries import Cursor
+from proxy.history.retention.pruner import Pruner
 
 TRIM_EVERY = 10
 """Batches of a long backlog after which the stream is trimmed, so that its memory is free before its end."""
@@ -40,6 +41,7 @@ class TagArchiver:
         self._observer = context.observer
         self._trimmer = Trimmer(context)
         self._days = DayCloser(context)
+        self._pruner = Pruner(context)
 
     @property
     def pinned_ms(self) -> int:
@@ -47,7 +49,7 @@ class TagArchiver:
         return self._trimmer.pinned_ms
 
     async def advance(self) -> None:
-        """Archive what is in the stream, then trim it, then close days.
+        """Archive what is in the stream, then trim it, then close days and prune what is too old.
 
         Raises `Superseded` where another archiver has taken over, `HistoryUnavailable`, and the errors of the client.
         """
@@ -75,6 +77,7 @@ class TagArchiver:
                 return
         cursor = self.cursor = await self._trim(cursor, look)
         self.cursor = await self._days.close(cursor, look.now_ms)
+        await self._pruner.prune(look)
         await dispel(self._context)
 
     async def _look(self) -> Look | None:
