@@ -2,8 +2,9 @@
 
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
-leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
-`tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
+leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. An operator key has the same form with
+the prefix `tgo_`. A client secret is `tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or
+HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -23,7 +24,10 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY = re.compile(rb"(?P<signed>tgk_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
+_KEY, _OPERATOR_KEY = (
+    re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
+    for prefix in (b"tgk", b"tgo")
+)
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
 _PLAIN = "sha256"
@@ -32,7 +36,7 @@ _PEPPERED = "hmac-sha256"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The parts of a well-formed key."""
+    """The parts of a well-formed key, of an app or of an operator."""
 
     key_id: str
     secret: bytes = field(repr=False)
@@ -50,8 +54,12 @@ def is_id(text: str) -> bool:
 
 def mint_key() -> tuple[str, ApiKey]:
     """Return the text of a new key, which only its owner may keep, and its parts."""
-    key = ApiKey(new_id(), _new_secret())
-    return _sealed(f"tgk_{key.key_id}_{key.secret.decode()}"), key
+    return _minted("tgk")
+
+
+def mint_operator_key() -> tuple[str, ApiKey]:
+    """Return the text of a new operator key, which only its operator may keep, and its parts."""
+    return _minted("tgo")
 
 
 def mint_client_secret() -> tuple[str, bytes]:
@@ -62,10 +70,12 @@ def mint_client_secret() -> tuple[str, bytes]:
 
 def parse_key(credential: bytes) -> ApiKey | None:
     """Return the parts of a key; None if it is malformed or its checksum is wrong."""
-    match = _KEY.fullmatch(credential)
-    if match is None or not _intact(match):
-        return None
-    return ApiKey(match["id"].decode(), match["secret"])
+    return _parsed(_KEY.fullmatch(credential))
+
+
+def parse_operator_key(credential: bytes) -> ApiKey | None:
+    """Return the parts of an operator key; None if it is malformed or its checksum is wrong."""
+    return _parsed(_OPERATOR_KEY.fullmatch(credential))
 
 
 def parse_client_secret(credential: bytes) -> bytes | None:
@@ -95,6 +105,15 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
 def pepper_of(settings: Auth) -> bytes | None:
     """Return the configured pepper as bytes; None if there is none."""
     return settings.key_pepper.get_secret_value().encode() if settings.key_pepper else None
+
+
+def _minted(prefix: str) -> tuple[str, ApiKey]:
+    key = ApiKey(new_id(), _new_secret())
+    return _sealed(f"{prefix}_{key.key_id}_{key.secret.decode()}"), key
+
+
+def _parsed(match: re.Match[bytes] | None) -> ApiKey | None:
+    return ApiKey(match["id"].decode(), match["secret"]) if match is not None and _intact(match) else None
 
 
 def _new_secret() -> bytes:

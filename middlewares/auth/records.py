@@ -1,7 +1,10 @@
 """Records of customers and their credentials, as the control plane writes and auth reads them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from config.workloads import Workload
@@ -11,9 +14,10 @@ from config.workloads import Workload
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token"]
+    kind: Literal["app", "key", "user", "token", "operator", "event"]
     id: str
-    """`client_id`, `key_id`, `<client_id>/<user_id>`, or the `jti` of a token of our own issuer."""
+    """`client_id`, `key_id`, `<client_id>/<user_id>`, the `jti` of a token of our own issuer, an operator id, or the id
+    of a usage event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,38 @@ class KeyRecord:
     @property
     def ref(self) -> RecordRef:
         return RecordRef("key", self.key_id)
+
+
+class Role(StrEnum):
+    """What an operator may do; each role includes those before it."""
+
+    VIEWER = "viewer"
+    """Read everything."""
+    SUPPORT = "support"
+    """Suspend and resume, resolve events that need attention, revoke keys."""
+    ADMIN = "admin"
+    """Everything."""
+
+    def covers(self, needed: Role) -> bool:
+        """Return True if this role may do what `needed` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRecord:
+    """An operator of this deployment, with its one key, less the key's secret."""
+
+    operator_id: str
+    """Public id in the text of its key."""
+    name: str
+    role: Role
+    hash: str = field(repr=False)
+    """Hash of the key's secret, by `keys.hash_secret`."""
+    last4: str
+    created_at: datetime
+    status: Literal["active", "revoked"] = "active"
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("operator", self.operator_id)

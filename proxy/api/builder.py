@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from middlewares.json_codec import to_json
-from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.caller import CallerWith
+from proxy.api.json_api import JsonAPI
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 _APP = "/api/v1/apps/{client_id}"
-_NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
-"""Requests are logged and counted by the response stage, once, and without what clients send."""
-_HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
@@ -36,48 +25,13 @@ _SECURITY_SCHEMES = {
 }
 
 
-class BuilderAPI(FastAPI):
-    """FastAPI with problem documents, without pages, redirects and telemetry."""
+class BuilderAPI(JsonAPI):
+    """The application, with the scopes of its routes in the schema."""
 
     def __init__(self) -> None:
         super().__init__(
-            title="Tollgate",
-            version=version("naap-tollgate"),
-            openapi_url=None,
-            docs_url=None,
-            redoc_url=None,
-            redirect_slashes=False,
-            telemetry=_NO_TELEMETRY,
-            exception_handlers=_HANDLERS,
+            title="Tollgate", openapi_path=OPENAPI_PATH, security_schemes=_SECURITY_SCHEMES, security=_security
         )
-        self.add_route(OPENAPI_PATH, self._document, include_in_schema=False)
-        self._encoded = b""
-
-    async def _document(self, _: Request) -> Response:
-        return Response(self._encoded, media_type="application/json")
-
-    def complete(self) -> None:
-        """Make the schema of all routes now, at start: it takes a tenth of a second, which no request should wait."""
-        self._encoded = to_json(self.openapi())
-
-    def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; its response model is what the endpoint says that it returns."""
-        responses = {**problem_responses(), **options.pop("responses", {})}
-        self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the schema, made once, with scopes and problem documents."""
-        if self.openapi_schema is None:
-            schema = get_openapi(title=self.title, version=self.version, routes=self.routes)
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})[PROBLEM_SCHEMA] = ProblemDocument.model_json_schema()
-            components["securitySchemes"] = _SECURITY_SCHEMES
-            for route in self.routes:
-                if isinstance(route, APIRoute):
-                    for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= _security(route)
-            self.openapi_schema = schema
-        return self.openapi_schema
 
 
 def required_scopes(route: APIRoute) -> tuple[str, ...]:

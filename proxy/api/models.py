@@ -46,6 +46,7 @@ ExternalId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(
 Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 UserStatus = Literal["active", "suspended", "inactive"]
 ShortText = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
+FutureMoment = Annotated[datetime, AfterValidator(_future)]
 
 
 class RequestBody(BaseModel):
@@ -141,7 +142,7 @@ class NewKey(RequestBody):
     """A key of a user to create. Empty lists allow everything."""
 
     name: ShortText = ""
-    expires_at: Annotated[datetime, AfterValidator(_future)] | None = None
+    expires_at: FutureMoment | None = None
     workloads: list[Workload] = Field([], max_length=50)
     models: list[Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]] = Field(
         [], max_length=100

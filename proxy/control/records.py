@@ -6,6 +6,8 @@
     tollgate:app-users:{<client_id>}           hash: external id -> user id
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
+    tollgate:operators                         set of operator ids
+    tollgate:operator:{<operator_id>}          OperatorRecord
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
 
 An index entry is written before its record: after a crash in between an index may name a missing record, which
@@ -20,13 +22,14 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from redis.asyncio import Redis, RedisCluster
 
-from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
+from middlewares.auth.records import AppRecord, KeyRecord, OperatorRecord, RecordRef, UserRecord
 from middlewares.store import StoreRejected
 
 Client = Redis | RedisCluster
-AnyRecord = TypeVar("AnyRecord", AppRecord, UserRecord, KeyRecord)
+AnyRecord = TypeVar("AnyRecord", AppRecord, UserRecord, KeyRecord, OperatorRecord)
 
 APPS = "tollgate:apps"
+OPERATORS = "tollgate:operators"
 CHANGES = "tollgate:changes"
 """Channel on which every change of an existing record is announced, as the JSON of its `RecordRef`."""
 

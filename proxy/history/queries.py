@@ -109,6 +109,11 @@ def of_app(
     return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
 
 
+def by_ids(connection: Connection, app: str, ids: Sequence[str]) -> list[ArchivedEntry]:
+    """Return those of an app's events that have these ids, a few."""
+    return _entries(connection, select(*_ENTRY).where(EVENTS.c.id.in_(ids), EVENTS.c.app == app))
+
+
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:
     """Return the next page of a hash tag's events with a `seq` above `after` and of at most `up_to`, by `seq`."""
     wanted = (EVENTS.c.tag == tag, EVENTS.c.seq > after, EVENTS.c.seq <= up_to)

@@ -48,6 +48,11 @@ class UsageTotal:
         else:
             self.units[what] = self.units.get(what, 0) + number
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> UsageTotal:
+        """Return the sum that is written in JSON as `plain` writes it."""
+        return cls(document["request_count"], dict(document["units"]), int(document["amount"]))
+
     def plain(self) -> dict[str, Any]:
         """Return the sum as it is written in JSON, without units that are 0."""
         units = {unit: self.units[unit] for unit in UNITS if self.units.get(unit)}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from config.workloads import Workload
-from middlewares.auth.records import KeyRecord
+from proxy.api.admin.documents import LONGEST_OVERLAP_SECONDS, KeyDocument, KeyRotation, NewAppKey
 from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
-from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.output import Json, bad_input, print_many, print_one
+from proxy.cli.pages import oldest_first
+from proxy.cli.session import operate
 
-_LONGEST_OVERLAP = timedelta(days=365)
+if TYPE_CHECKING:
+    from proxy.api.admin.operations.ports import Operations
+
+_LONGEST_OVERLAP = timedelta(seconds=LONGEST_OVERLAP_SECONDS)
 
 app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users.")
 
@@ -43,25 +47,20 @@ def create(
     models = [free_text("--model", each, 200) for each in model or ()]
     networks = [network(each) for each in cidr or ()]
     ends = expiry(expires_in, expires_at)
-    record, key = run(
-        lambda session: session.keys.create(
-            owner,
-            user=bearer,
-            name=label,
-            expires_at=ends,
-            workloads=workload or (),
-            models=models,
-            cidrs=networks,
-        )
-    )
-    print_one({"key": key, **view(record)}, as_json)
+    new = NewAppKey(user=bearer, name=label, expires_at=ends, workloads=workload or [], models=models, cidrs=networks)
+    made = operate(lambda operations: operations.keys.create(owner, new))
+    print_one({"key": made.key, **view(made)}, as_json)
 
 
 @app.command("list")
 def list_(app_id: AppOption, as_json: Json = False) -> None:
     """List the keys of an app and its users, oldest first."""
     owner = client_id(app_id)
-    records = run(lambda session: session.keys.list(owner))
+
+    async def work(operations: Operations) -> list[KeyDocument]:
+        return await oldest_first(lambda after, limit: operations.keys.page(owner, after, limit))
+
+    records = operate(work)
     identity = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
     columns = (*identity, "workloads", "models", "cidrs")
     print_many(columns, map(view, records), as_json)
@@ -86,20 +85,14 @@ def rotate(
 
     The new key expires when the old one would have, unless --expires-in or --expires-at is given.
     """
-    from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
-
     wanted = key_id(rotated)
     both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
     if both_work > _LONGEST_OVERLAP:
         bad_input(f"--overlap may be {_LONGEST_OVERLAP.days} days at most: a key that need not end need not be rotated")
-    ends = expiry(expires_in, expires_at)
-    try:
-        old, new, key = run(lambda session: session.keys.rotate(wanted, both_work, expires_at=ends))
-    except KeyEnded as error:
-        fail(str(error), Exit.FAILED)
-    assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
-    old_ends = old.expires_at.isoformat(timespec="seconds")
-    print_one({"key": key, **view(new), "replaces": old.key_id, "replaced_key_ends_at": old_ends}, as_json)
+    rotation = KeyRotation(overlap_seconds=int(both_work.total_seconds()), expires_at=expiry(expires_in, expires_at))
+    made = operate(lambda operations: operations.keys.rotate(wanted, rotation))
+    old_ends = made.replaced_key_ends_at.isoformat(timespec="seconds")
+    print_one({"key": made.key, **view(made), "replaces": made.replaces, "replaced_key_ends_at": old_ends}, as_json)
 
 
 @app.command()
@@ -109,23 +102,11 @@ def revoke(
 ) -> None:
     """End a key for good, at once, in every running worker."""
     wanted = key_id(revoked)
-    print_one(view(run(lambda session: session.keys.revoke(wanted))), as_json)
+    print_one(view(operate(lambda operations: operations.keys.revoke(wanted))), as_json)
 
 
-def view(record: KeyRecord) -> dict[str, Any]:
+def view(document: KeyDocument) -> dict[str, Any]:
     """Return what is shown of a key."""
-    expired = record.expires_at is not None and record.expires_at <= datetime.now(UTC)
-    return {
-        "key_id": record.key_id,
-        "last4": record.last4,
-        "app": record.app,
-        "user": record.user,
-        "name": record.name,
-        "status": "expired" if expired and record.status == "active" else record.status,
-        "created_at": record.created_at.isoformat(timespec="seconds"),
-        "expires_at": record.expires_at.isoformat(timespec="seconds") if record.expires_at else None,
-        "workloads": sorted(record.workloads) if record.workloads is not None else None,
-        "models": sorted(record.models) if record.models is not None else None,
-        "cidrs": list(record.cidrs) if record.cidrs is not None else None,
-        "replaced_by": record.replaced_by,
-    }
+    members = document.model_dump(mode="json", include=set(KeyDocument.model_fields))
+    expires = document.expires_at.isoformat(timespec="seconds") if document.expires_at else None
+    return members | {"created_at": document.created_at.isoformat(timespec="seconds"), "expires_at": expires}
