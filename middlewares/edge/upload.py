@@ -12,18 +12,11 @@ from config.workloads import Unit
 from middlewares.edge.members import invalid_parameter
 from middlewares.exchange import Declaration, Exchange
 from middlewares.forms.grammar import PartHead, go_integer
+from middlewares.gateway_facts import ASSUMED_SEGMENT_MS, DEFAULT_PRESETS, LONGEST_SEGMENT_MS, VIDEO_FRAMES, VIDEO_SIZE
 from middlewares.routing.traits import Measure
 
 NUMBER_BYTES = 64
 """Most bytes of a number in a form; Go reads no longer one either."""
-FRAMES = 25
-"""Frames of every video (gateway contract section 1.1)."""
-VIDEO_SIZE = (1024, 576)
-"""Size of a video whose request names none (gateway contract section 1.1)."""
-SEGMENT_MS = (2_000, 300_000)
-"""What a gateway takes a segment without a duration for, and the longest one that orchestrators take."""
-PRESETS = ((640, 30), (426, 30))
-"""Larger side and frame rate of the renditions that a gateway makes by default."""
 UNKNOWN_RATE = 60
 """Assumed frames per second of renditions that have the source's rate."""
 
@@ -121,7 +114,7 @@ class UploadReader:
         if self._meter is Measure.VIDEO:
             width, height = VIDEO_SIZE if complete else (side, side)
             pixels = (self._number(b"width") or width) * (self._number(b"height") or height)
-            return {Unit.PIXELS: pixels * FRAMES, Unit.GENERATIONS: 1}
+            return {Unit.PIXELS: pixels * VIDEO_FRAMES, Unit.GENERATIONS: 1}
         if self._meter not in _WITH_IMAGE:
             return {}
         found = self._picture.found if self._picture else None
@@ -141,7 +134,7 @@ def segment_declaration(exchange: Exchange, most_bytes: int) -> Callable[[], Awa
         size = most_bytes if exchange.content_length is None else exchange.content_length
         plan = exchange.principal.plan
         milliseconds = -(-size * 1000 // plan.unreadable.video_bytes_per_second)
-        milliseconds = min(max(milliseconds, SEGMENT_MS[0]), SEGMENT_MS[1])
+        milliseconds = min(max(milliseconds, ASSUMED_SEGMENT_MS), LONGEST_SEGMENT_MS)
         return Declaration(units=_renditions(plan.transcoding, milliseconds))
 
     return declare
@@ -152,6 +145,6 @@ def _renditions(transcoding: Transcoding, milliseconds: int) -> dict[Unit, int]:
     made = [
         (max(each.width, each.height), -(-each.fps // each.fps_denominator) or UNKNOWN_RATE)
         for each in transcoding.profiles
-    ] or PRESETS
+    ] or [(max(each.width, each.height), each.rate) for each in DEFAULT_PRESETS]
     frames = [side * side * -(-milliseconds * rate // 1000) for side, rate in made]
     return {Unit.MILLISECONDS: milliseconds * len(made), Unit.PIXELS: sum(frames)}

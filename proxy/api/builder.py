@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
+from proxy.api.audit.lines import AuditEndpoints
+from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys import UserKeyEndpoints
@@ -32,6 +34,16 @@ class BuilderAPI(JsonAPI):
         super().__init__(
             title="Tollgate", openapi_path=OPENAPI_PATH, security_schemes=_SECURITY_SCHEMES, security=_security
         )
+        self.router.route_class = AuditedRoute
+
+    def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        """Add a route, as `JsonAPI` does.
+
+        `audit` is the action of the line that it writes, which every route has that changes something.
+        """
+        if (action := options.pop("audit", None)) is not None:
+            options["openapi_extra"] = {ACTION: action}
+        super().serve(method, path, endpoint, **options)
 
 
 def required_scopes(route: APIRoute) -> tuple[str, ...]:
@@ -55,18 +67,14 @@ def _security(route: APIRoute) -> dict[str, Any]:
 def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] = ()) -> BuilderAPI:
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
-    api.state.callers = services.callers
+    api.state.callers, api.state.audit = services.callers, services.audit
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
-    api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
-    api.serve("GET", f"{_APP}/users", users.list, name="list_users")
-    api.serve("DELETE", f"{_APP}/users", users.deactivate_named, name="deactivate_user_by_external_id")
-    api.serve("GET", f"{_APP}/users/{{user}}", users.get, name="get_user")
-    api.serve("PATCH", f"{_APP}/users/{{user}}", users.change, name="change_user")
-    api.serve("DELETE", f"{_APP}/users/{{user}}", users.deactivate, name="deactivate_user")
-    api.serve("POST", f"{_APP}/users/{{user}}/token", users.token, name="issue_user_token")
-    api.serve("POST", f"{_APP}/users/{{user}}/keys", keys.create, name="create_user_key", status_code=201)
-    api.serve("GET", f"{_APP}/users/{{user}}/keys", keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{_APP}/users/{{user}}/keys/{{key_id}}", keys.revoke, name="revoke_user_key")
+    _serve_users(api, users)
+    user_keys = f"{_APP}/users/{{user}}/keys"
+    api.serve("POST", user_keys, keys.create, name="create_user_key", status_code=201, audit="key.create")
+    api.serve("GET", user_keys, keys.list, name="list_user_keys")
+    api.serve("DELETE", f"{user_keys}/{{key_id}}", keys.revoke, name="revoke_user_key", audit="key.revoke")
+    api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
@@ -74,3 +82,15 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.router.routes.extend(routes)
     api.complete()
     return api
+
+
+def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
+    path, one, ends = f"{_APP}/users", f"{_APP}/users/{{user}}", "user.deactivate"
+    created: dict[str, Any] = {"status_code": 201, "responses": _EXISTING}
+    api.serve("POST", path, users.create, name="create_user", audit="user.create", **created)
+    api.serve("GET", path, users.list, name="list_users")
+    api.serve("DELETE", path, users.deactivate_named, name="deactivate_user_by_external_id", audit=ends)
+    api.serve("GET", one, users.get, name="get_user")
+    api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
+    api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
+    api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import Request, Response
 
@@ -10,6 +10,8 @@ from middlewares.auth.middleware import check_address, presented, refusal_of
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import WORK_SCOPES, Denial
 from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind
+from proxy.control.audit.log import Act
 from proxy.identity.client_authentication import ClientAuthentication, basic_credentials
 from proxy.identity.token_issuer import CONTROL_SCOPES, covered
 
@@ -26,6 +28,16 @@ class Caller:
     """With those that they include."""
     basic: bool = False
     """True: authenticated by the client secret itself."""
+    key: str | None = None
+    """Id of the API key, if it is one."""
+    address: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """Return who this is in the audit log."""
+        if self.user is None:
+            return Actor(ActorKind.APP, self.app, self.key, self.address)
+        return Actor(ActorKind.USER, self.user, self.key, self.address)
 
 
 class Callers:
@@ -43,7 +55,7 @@ class Callers:
         secret = basic_credentials(authorization[0]) if len(authorization) == 1 else None
         if secret is not None and "x-api-key" not in request.headers:
             app = await self._clients.authenticate(secret, address)
-            return Caller(app.client_id, None, CONTROL_SCOPES, basic=True)
+            return Caller(app.client_id, None, CONTROL_SCOPES, basic=True, address=address)
         credential = presented(request.headers.raw)
         verdict = self._credentials.cached(credential) or await self._credentials.judge(credential)
         if isinstance(verdict, Denial):
@@ -51,7 +63,9 @@ class Callers:
                 self._clients.count_failure("", address)
             raise refusal_of(verdict)
         check_address(verdict, address)
-        return Caller(verdict.principal.app, verdict.principal.user, covered(verdict.scopes))
+        principal = verdict.principal
+        scopes = covered(verdict.scopes)
+        return Caller(principal.app, principal.user, scopes, key=principal.key, address=address)
 
 
 class CallerWith:
@@ -66,6 +80,9 @@ class CallerWith:
     async def __call__(self, request: Request, response: Response) -> Caller:
         callers: Callers = request.app.state.callers
         caller = await callers.identify(request)
+        act: Act | None = getattr(request.state, "act", None)
+        if act is not None:
+            act.actor, act.target = caller.actor, replace(act.target, app=caller.app)
         if request.path_params.get("client_id", caller.app) != caller.app:
             raise Refusal(404, "unknown_id", "There is no such app.")
         if caller.scopes.isdisjoint(self.scopes):

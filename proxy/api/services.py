@@ -9,6 +9,7 @@ from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
@@ -26,3 +27,4 @@ class BuilderServices:
     runner: ScriptRunner
     sources: LedgerSources
     currency: Currency
+    audit: AuditLog

@@ -92,14 +92,29 @@ def expiry(within: str | None, at: str | None) -> datetime | None:
             bad_input("--expires-in is too far away")
     if at is None:
         return None
-    try:
-        when = datetime.fromisoformat(at)
-        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (ValueError, OverflowError):
+    when = _time(at)
+    if when is None:
         bad_input("--expires-at must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
     if when <= now:
         bad_input("--expires-at is in the past")
     return when
+
+
+def moment(what: str, text: str) -> int:
+    """Return the time that `text` names in ISO 8601, in Unix milliseconds."""
+    when = _time(text)
+    if when is None:
+        bad_input(f"{what} must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
+    return int(when.timestamp() * 1000)
+
+
+def _time(text: str) -> datetime | None:
+    """Return the time that `text` names in ISO 8601, in UTC unless it has an offset; None if it names none."""
+    try:
+        when = datetime.fromisoformat(text)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def chosen_format(form: ReportFormat | None, as_json: bool) -> ReportFormat:

@@ -12,6 +12,7 @@ import typer
 
 from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
 from proxy.cli.commands import apps, attention, issuer, keys, operators, users
+from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
@@ -59,6 +60,7 @@ app.add_typer(attention.app, name="attention")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
+app.add_typer(audit_app, name="audit")
 
 MACHINE_ONLY = {"serve", "demo", "check", "backup", "restore", "export", "windows"}
 """Commands that need files, processes or settings of the machine."""

@@ -6,6 +6,7 @@ Modules that are slow to import are imported when a command needs them, so that 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import Operations
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
+    from proxy.control.audit.line import Actor
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -52,6 +54,16 @@ class CommandSession:
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
+
+
+def operator() -> Actor:
+    """Return who runs this command: the name of the account, its number where it has no name."""
+    from proxy.control.audit.line import Actor, ActorKind  # noqa: PLC0415
+
+    try:
+        return Actor(ActorKind.OPERATOR, getpass.getuser())
+    except (KeyError, OSError):
+        return Actor(ActorKind.OPERATOR, f"uid {os.getuid()}")
 
 
 def operate(
@@ -84,11 +96,12 @@ def _operation(work: Callable[[Operations], Awaitable[Result]]) -> Callable[[Com
         from proxy.api.admin.operations.acts import Acts  # noqa: PLC0415
         from proxy.api.admin.operations.direct import DirectOperations  # noqa: PLC0415
         from proxy.api.admin.operations.resources import Resources  # noqa: PLC0415
+        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         settings = session.settings
         resources = Resources.of(settings, session.store, redis_keys(settings), session.history)
-        return await work(DirectOperations(resources, Acts()))
+        return await work(DirectOperations(resources, Acts(AuditLog(session.store.redis), operator())))
 
     return with_session
 

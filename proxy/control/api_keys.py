@@ -14,6 +14,8 @@ from proxy.control.records import Client, Records, keys_of
 class KeyEnded(Exception):
     """The key cannot be rotated: it has ended, or was rotated before."""
 
+    audit_code = "key_ended"
+
 
 class ApiKeys:
     """Makes, finds, rotates and revokes API keys."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import ClassVar
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Bytes of a refused body that are read for its client, which may read nothing itself before it has sent them."""
@@ -17,6 +18,8 @@ BYTES_PER_SECOND = 8 * 1024 * 1024
 """What all of a worker's connections together may send to be thrown away; more would take the worker from others."""
 BURST_SECONDS = 0.02
 """How far the reading may be ahead of that pace: a timer for less is not worth its while."""
+MOST_AT_A_TIME = 256
+"""Connections of a worker that linger at a time; one more closes the one that has lingered longest."""
 BODY_SECONDS = 30.0
 IDLE_SECONDS = 2.0
 """Time without a byte after which the client is done sending, or gone; time for all that is no body to be read."""
@@ -54,6 +57,8 @@ class LingeringClose:
 
     pace = DiscardPace()
     """That of all connections of this process."""
+    living: ClassVar[dict[LingeringClose, None]] = {}
+    """Those that linger, oldest first."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, max_bytes: int) -> None:
         self._transport = transport
@@ -63,6 +68,9 @@ class LingeringClose:
         self._last = loop.time()
         self._deadline = self._last + (BODY_SECONDS if max_bytes == MAX_BODY_BYTES else IDLE_SECONDS)
         self._timer = loop.call_later(IDLE_SECONDS, self._check)
+        self.living[self] = None
+        if len(self.living) > MOST_AT_A_TIME:
+            next(iter(self.living))._close()
 
     def discard(self, size: int) -> None:
         """Take note that `size` bytes have arrived."""
@@ -81,6 +89,7 @@ class LingeringClose:
 
     def stop(self) -> None:
         """Stop the timers: the connection is closed."""
+        self.living.pop(self, None)
         self._timer.cancel()
         if self._resume_timer is not None:
             self._resume_timer.cancel()
@@ -91,5 +100,8 @@ class LingeringClose:
         if now < end:
             self._timer = self._loop.call_later(end - now, self._check)
         else:
-            self.stop()
-            self._transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.stop()
+        self._transport.close()

@@ -15,6 +15,8 @@ from middlewares.auth.ports import CredentialJudge
 from middlewares.auth.records import AppRecord
 from middlewares.auth.verdict import Denial, Grant
 from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.identity.client_authentication import (
     ClientAuthentication,
@@ -42,6 +44,7 @@ class OidcEndpoints:
     clients: ClientAuthentication
     credentials: CredentialJudge
     revoked: RevokedTokens
+    audit: AuditLog
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes below the issuer's own path."""
@@ -111,7 +114,10 @@ class OidcEndpoints:
         grant = await self._grant_of(app, required(form, "token"))
         token_id = _token_id(grant)
         if grant is not None and token_id is not None:
-            await self.revoked.revoke(token_id, grant.expires_at or 0.0)
+            actor = Actor(ActorKind.APP, app.client_id, address=_address(request))
+            async with self.audit.act(actor, "token.revoke", AuditTarget("token", token_id, app.client_id)) as act:
+                act.detail["user"] = grant.principal.user
+                await self.revoked.revoke(token_id, grant.expires_at or 0.0)
         return Response(headers=_NO_STORE)
 
     async def introspection(self, request: Request) -> Response:

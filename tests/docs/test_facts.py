@@ -11,8 +11,8 @@ from config.plans import BUILT_IN_PLANS, Unreadable
 from config.routing import Health
 from config.runtime import StoreSettings
 from config.workloads import Workload
+from middlewares.gateway_facts import VIDEO_FRAMES
 from middlewares.ledger.sessions.session import STREAM_TICK_MS
-from middlewares.usage_tracker.meters.video import FRAMES
 from proxy.cli.reference import ALIAS
 from tests.docs.pages import PAGES, prose, section
 from tests.docs.shell import TOLLGATE
@@ -41,7 +41,7 @@ FACTS = [
     ("README.md", f"{default_overlap().removesuffix('h')} hours by default"),
     ("proxy/cli/README.md", f"{default_overlap().removesuffix('h')} hours by default"),
     ("middlewares/README.md", f"charged every {STREAM_TICK_MS // 1000} seconds"),
-    ("middlewares/README.md", f"`pixels` of {FRAMES} frames"),
+    ("middlewares/README.md", f"`pixels` of {VIDEO_FRAMES} frames"),
     ("middlewares/README.md", f"work below `{ALIAS}`"),
     ("middlewares/README.md", NUMBERS[len(BUILT_IN_PLANS)].capitalize() + " plans exist without any configuration"),
 ]

@@ -42,6 +42,9 @@ class Reports:
         self.counts["added"] += added
         self.counts["repeated"] += repeated
 
+    def audited(self, lines: int) -> None:
+        self.counts["audited"] += lines
+
     def unreadable(self, stream: str, entry: str) -> None:
         self.lines.append(("unreadable", stream, entry))
 

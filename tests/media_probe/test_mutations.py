@@ -16,9 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from middlewares.gateway_facts import LONGEST_SEGMENT_MS
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, Verdict
-from middlewares.usage_tracker.meters.transcoding import LONGEST_MS
 from proxy.media_probe.video import FASTEST
 from tests.media_probe.ffmpeg import needs_ffmpeg, picture, sound
 from tests.media_probe.running import RunningProbe
@@ -152,7 +152,7 @@ def assert_sold_no_less(sold: Usage, decoded: dict[str, int], path: Path) -> Non
     """What is sold of a segment is no less than the frames of it that decode, at the fastest rate that is believed."""
     (milliseconds, _), (area, _) = times(sold), pixels(sold)
     assert sold.complete
-    assert milliseconds >= min(decoded["frames"] * 1000 // FASTEST, LONGEST_MS), path
+    assert milliseconds >= min(decoded["frames"] * 1000 // FASTEST, LONGEST_SEGMENT_MS), path
     assert area >= decoded["frames"] * SMALLEST, path
 
 

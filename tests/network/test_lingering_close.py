@@ -12,6 +12,7 @@ from proxy.network.lingering_close import (
     BYTES_PER_SECOND,
     MAX_BODY_BYTES,
     MAX_OTHER_BYTES,
+    MOST_AT_A_TIME,
     DiscardPace,
     LingeringClose,
 )
@@ -87,3 +88,17 @@ async def test_a_closed_connection_is_not_read_on(pace: DiscardPace) -> None:
     closing.stop()
     await asyncio.sleep(2 * READ / BYTES_PER_SECOND)
     assert transport.calls == ["pause"]
+
+
+async def test_clients_without_number_that_linger_close_the_oldest(
+    pace: DiscardPace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LingeringClose, "living", {})
+    opened = [lingering(MAX_BODY_BYTES) for _ in range(MOST_AT_A_TIME)]
+    assert not [transport for transport, _ in opened if transport.calls]
+    opened[1][1].stop()  # the client has closed: it counts no more
+    opened += [lingering(MAX_BODY_BYTES) for _ in range(3)]
+    assert [number for number, (transport, _) in enumerate(opened) if transport.calls] == [0, 2]
+    for _, closing in opened:
+        closing.stop()
+    assert not LingeringClose.living

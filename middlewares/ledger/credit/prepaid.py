@@ -17,9 +17,13 @@ LONGEST_TEXT = 500
 class InsufficientBalance(Exception):
     """A debit would take the wallet below zero."""
 
+    audit_code = "insufficient_balance"
+
 
 class ReferenceTaken(Exception):
     """The reference stands for another change of credits already."""
+
+    audit_code = "reference_taken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from config.transcoding import Transcoding
 from config.workloads import Unit
 from middlewares.exchange import Headers
+from middlewares.gateway_facts import ASSUMED_SEGMENT_MS, DEFAULT_PRESETS, LONGEST_SEGMENT_MS
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.multipart import boundary_of
 from middlewares.usage_tracker.media_probe import MediaKind, MediaTools
@@ -22,13 +23,6 @@ from middlewares.usage_tracker.meters.base import header, metered
 from middlewares.usage_tracker.meters.rendition_pixels import SegmentVideo, least_certain, pixels_of
 from middlewares.usage_tracker.meters.renditions import Profile, Rendition, RenditionsReader, divided
 from middlewares.usage_tracker.probed_bodies import ProbedBodies
-
-LONGEST_MS = 300_000
-"""The longest segment that orchestrators take, in milliseconds; a longer duration is cut to it."""
-ASSUMED_MS = 2_000
-"""The duration in milliseconds that the gateway assumes for a segment without one."""
-DEFAULT_PRESETS = (b"P240p30fps16x9", b"P360p30fps16x9")
-"""Renditions that a gateway makes by default."""
 
 
 class TranscodingMeter:
@@ -102,7 +96,7 @@ class TranscodingMeter:
             return [
                 Rendition(Profile.of_plan(profile), profile.name.encode()) for profile in self._transcoding.profiles
             ], Provenance.DECLARED
-        return [Rendition(Profile.named(name), name) for name in DEFAULT_PRESETS], Provenance.ESTIMATED
+        return [Rendition(Profile.named(each.name), each.name) for each in DEFAULT_PRESETS], Provenance.ESTIMATED
 
     def _duration(self, renditions: list[Rendition]) -> tuple[int, Provenance]:
         """Return the milliseconds of the segment, and their provenance."""
@@ -116,8 +110,8 @@ class TranscodingMeter:
             milliseconds, source = max(segment.milliseconds, self._declared_ms), Provenance.DECLARED
         else:
             by_size = self._segment.size * 1000 // self._bytes_per_second
-            milliseconds, source = max(segment.milliseconds, by_size, ASSUMED_MS), Provenance.ESTIMATED
-        return min(milliseconds, LONGEST_MS), source
+            milliseconds, source = max(segment.milliseconds, by_size, ASSUMED_SEGMENT_MS), Provenance.ESTIMATED
+        return min(milliseconds, LONGEST_SEGMENT_MS), source
 
 
 def _whole(text: bytes) -> int:

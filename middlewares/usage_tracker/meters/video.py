@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from config.workloads import Unit
 from middlewares.exchange import Headers
+from middlewares.gateway_facts import VIDEO_FRAMES, VIDEO_SIZE
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media.picture import LARGEST_SIDE
 from middlewares.usage_tracker.meters.base import ResponseKeeper, metered
 from middlewares.usage_tracker.meters.bounds import bounded
 from middlewares.usage_tracker.meters.form import Form
 from middlewares.usage_tracker.meters.json_responses import accepted, finished_video, images
-
-FRAMES = 25
-"""Number of frames of every video, whatever was requested (gateway contract sections 1.1 and 6.1)."""
-DEFAULT_WIDTH = 1024
-DEFAULT_HEIGHT = 576
 
 
 class VideoMeter(ResponseKeeper):
@@ -42,9 +38,9 @@ class VideoMeter(ResponseKeeper):
         count, source = self.results(accepted if self._asynchronous else images, 1)
         if not count:
             return Usage(complete=False)
-        width = self._form.number("width", DEFAULT_WIDTH, LARGEST_SIDE)
-        height = self._form.number("height", DEFAULT_HEIGHT, LARGEST_SIDE)
-        pixels = width * height * FRAMES
+        width = self._form.number("width", VIDEO_SIZE[0], LARGEST_SIDE)
+        height = self._form.number("height", VIDEO_SIZE[1], LARGEST_SIDE)
+        pixels = width * height * VIDEO_FRAMES
         usage = metered(
             {Unit.PIXELS: pixels * count, Unit.GENERATIONS: count},
             {Unit.PIXELS: Provenance.DECLARED, Unit.GENERATIONS: Provenance.DECLARED if self._asynchronous else source},

@@ -15,6 +15,7 @@ from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import OperatorGate, OperatorWith
 from proxy.api.json_api import JsonAPI
+from proxy.control.audit.log import AuditLog
 from proxy.control.records import UnknownRecord
 
 ADMIN_PATH = "/api/v1/admin"
@@ -60,7 +61,8 @@ async def _raise_unknown(_: Request, error: Exception) -> Response:
 
 def admin_application(resources: Resources) -> AdminAPI:
     """Return the application over these resources."""
-    api = AdminAPI(OperatorGate(resources.operators, resources.settings.auth.failures_per_minute))
+    failures = resources.settings.auth.failures_per_minute
+    api = AdminAPI(OperatorGate(resources.operators, AuditLog(resources.store.redis), failures))
     add_routes(api, resources)
     api.complete()
     return api

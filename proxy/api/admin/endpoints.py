@@ -33,6 +33,7 @@ from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import Operator, OperatorWith
 from proxy.api.models import NewUser
+from proxy.control.audit.log import AuditLog
 
 Viewer = Annotated[Operator, Depends(OperatorWith(Role.VIEWER))]
 Support = Annotated[Operator, Depends(OperatorWith(Role.SUPPORT))]
@@ -55,7 +56,7 @@ class OperationEndpoints:
 
     def by(self, operator: Operator) -> DirectOperations:
         """Return the operations as this operator does them."""
-        return DirectOperations(self._resources, Acts())
+        return DirectOperations(self._resources, Acts(AuditLog(self._resources.store.redis), operator.actor))
 
 
 class AppEndpoints(OperationEndpoints):

@@ -10,8 +10,11 @@ from middlewares.address_limit import AddressLimit
 from middlewares.auth.middleware import presented
 from middlewares.auth.records import OperatorRecord, Role
 from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind, ActOutcome, AuditTarget, Result
+from proxy.control.audit.log import AuditLog
 from proxy.control.operators import Operators
 
+_CODE = "insufficient_role"
 _CHALLENGE = b'Bearer realm="tollgate-admin"'
 
 
@@ -21,6 +24,11 @@ class Operator:
 
     record: OperatorRecord
     address: str
+
+    @property
+    def actor(self) -> Actor:
+        """Return it as the audit log has it."""
+        return Actor(ActorKind.OPERATOR, self.record.name, key=self.record.operator_id, address=self.address)
 
 
 def operator_failure_limit(per_minute: int) -> AddressLimit:
@@ -37,8 +45,9 @@ def operator_failure_limit(per_minute: int) -> AddressLimit:
 class OperatorGate:
     """Finds the operator of a request. A credential of an app, of a user, or a token is none."""
 
-    def __init__(self, operators: Operators, failures_per_minute: int) -> None:
+    def __init__(self, operators: Operators, audit: AuditLog, failures_per_minute: int) -> None:
         self._operators = operators
+        self.audit = audit
         self._failures = operator_failure_limit(failures_per_minute)
 
     async def identify(self, request: Request) -> Operator:
@@ -69,8 +78,11 @@ class OperatorWith:
         gate: OperatorGate = request.app.state.gate
         operator = await gate.identify(request)
         if not operator.record.role.covers(self.role):
+            if request.method != "GET":
+                target, result = AuditTarget("route", request.scope["route"].name), Result(ActOutcome.REFUSED, _CODE)
+                await gate.audit.record(operator.actor, "route.call", target, result)
             detail = f"The role {operator.record.role} may not do this; it takes {self.role}."
-            raise Refusal(403, "insufficient_role", detail)
+            raise Refusal(403, _CODE, detail)
         response.headers["cache-control"] = "no-store"
         return operator
 

@@ -17,6 +17,7 @@ from proxy.history.archive.context import TagContext
 from proxy.history.archive.lease import ArchiverLeases
 from proxy.history.archive.observer import HistoryObserver
 from proxy.history.archive.tag_archiver import TagArchiver
+from proxy.history.audit.archiver import AuditArchiver
 from proxy.history.batch import START, Entry
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
@@ -43,6 +44,7 @@ class Archiver:
             for number in range(len(keys.tags))
         ]
         self.tags = [TagArchiver(context, self._leases) for context in contexts]
+        self._audit = AuditArchiver(client, history, self._leases.owner, observer)
         self._available = True
         self._progress = 0.0
         self._stopping = asyncio.Event()
@@ -70,6 +72,7 @@ class Archiver:
         """Let another archiver take over at once."""
         with suppress(*CLIENT_ERRORS):
             await self._leases.release()
+            await self._audit.release()
 
     async def advance(self) -> bool:
         """Archive what all streams hold now; return False if the history or Redis was not available."""
@@ -89,12 +92,22 @@ class Archiver:
                 tag.cursor = None
                 continue
             self._recovered()
+        return await self._advance_audit()
+
+    async def _advance_audit(self) -> bool:
+        try:
+            await self._audit.advance()
+        except HistoryUnavailable as error:
+            self._unavailable(str(error))
+            return False
+        except CLIENT_ERRORS:
+            pass  # as with events: they stay where they are
         return True
 
     async def lag(self) -> tuple[float, float]:
-        """Return the age in seconds of the oldest event not archived, and of the oldest that only a group keeps."""
+        """Return the age in seconds of the oldest event or audit line not archived, and of the oldest only pinned."""
         now = await now_ms(self._client)
-        oldest = [await self._oldest(tag) for tag in self.tags]
+        oldest = [await self._oldest(tag) for tag in self.tags] + [await self._audit.oldest()]
         waiting = [now - entry.ms for entry in oldest if entry is not None]
         return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
 

@@ -20,6 +20,10 @@ class HistoryObserver(Protocol):
         """A batch is in the history; `repeated` of its events were there before."""
         ...
 
+    def audited(self, lines: int) -> None:
+        """Audit lines were added to the history."""
+        ...
+
     def unreadable(self, stream: str, entry: str) -> None:
         """An entry is no usage event; it is kept as it is."""
         ...
@@ -45,5 +49,5 @@ class HistoryObserver(Protocol):
         ...
 
     def lag(self, seconds: float, pinned_seconds: float) -> None:
-        """Report the age of the oldest event not archived, and of the oldest that only an export group keeps."""
+        """Report the age of the oldest event or audit line not archived, and of the oldest that only a group keeps."""
         ...

@@ -20,7 +20,7 @@ class HistoryMetrics:
         )
         self.lag_seconds = Gauge(
             "tollgate_history_lag_seconds",
-            "Age of the oldest event that is not in the history yet.",
+            "Age of the oldest event or audit line that is not in the history yet.",
             registry=registry,
             multiprocess_mode="livemax",
         )
@@ -36,6 +36,8 @@ class HistoryMetrics:
         )
         self.trims = Counter("tollgate_history_trimmed", "Stream entries trimmed from Redis.", registry=registry)
 
+        self.audit_lines = Counter("tollgate_audit_lines", "Audit lines added to the history.", registry=registry)
+
     def unavailable(self, reason: str) -> None:
         """The history cannot be used: one line per change."""
         self.unavailable_now.set(1)
@@ -48,6 +50,9 @@ class HistoryMetrics:
     def archived(self, added: int, repeated: int) -> None:
         self.events.inc(added)
         self.repeats.inc(repeated)
+
+    def audited(self, lines: int) -> None:
+        self.audit_lines.inc(lines)
 
     def unreadable(self, stream: str, entry: str) -> None:
         log.error("history_unreadable_entry", stream=stream, entry=entry)

@@ -21,6 +21,7 @@ from proxy.api.services import BuilderServices
 from proxy.app import ControlApplications, private_surface
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
@@ -38,6 +39,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
     apps, users, api_keys = Apps(redis, pepper), Users(redis), ApiKeys(redis, pepper)
+    audit = AuditLog(redis)
     credentials = services.authentication.credentials
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
@@ -46,6 +48,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
+        audit=audit,
     )
     history = History.of(settings)
     builder = BuilderServices(
@@ -57,6 +60,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, history),
         currency=settings.currency,
+        audit=audit,
     )
     return ControlApplications(
         api=builder_application(builder, oidc.app_routes()),

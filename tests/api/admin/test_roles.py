@@ -95,14 +95,15 @@ async def test_each_role_opens_its_routes_and_no_other_credential_any(operated: 
         "api key header": {"x-api-key": user_key},
         "unknown operator": bearer(f"tgo_{'a' * 16}_{'0' * 43}000000"),
     }
-    crossings, tried = [], 0
+    crossings: list[tuple[str, str, str, int]] = []
+    tried = 0
     for listener in (operated.deployment.private, operated.deployment.public):
         for method, path, operation in operations(schema):
             target = listener + path.format(**UNKNOWN)
             needed = Role(operation["x-role"])
             for role in Role:
                 # a body that no route takes and ids that nothing has: what passes the role goes no further
-                body = {"json": []} if "requestBody" in operation else {}
+                body: dict[str, Any] = {"json": []} if "requestBody" in operation else {}
                 if role.covers(needed) and not body and method != "GET" and "{" not in path:
                     continue  # it would be done: the routes' own tests do it
                 response = await operated.http.request(method, target, headers=operated.headers(role), **body)

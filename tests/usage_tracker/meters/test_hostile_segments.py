@@ -10,10 +10,11 @@ import pytest
 
 from config.transcoding import Transcoding
 from config.workloads import Unit
+from middlewares.gateway_facts import LONGEST_SEGMENT_MS
 from middlewares.ledger.model import Usage
 from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.meters.renditions import PARTS_KEPT
-from middlewares.usage_tracker.meters.transcoding import LONGEST_MS, TranscodingMeter
+from middlewares.usage_tracker.meters.transcoding import TranscodingMeter
 from proxy.media_probe.spool import SpoolFolder
 from tests.usage_tracker.meters.pushes import MULTIPART, MeasuredAs, pushed, video
 from tests.usage_tracker.meters.segments import multipart
@@ -41,7 +42,7 @@ async def test_mutated_responses(tmp_path: Path) -> None:
             response[at : at + chance.randrange(3)] = new
         used = await pushed(tools, b"?", bytes(response))
         assert all(count >= 0 for count in used.units.values())
-        assert used.units.get(Unit.MILLISECONDS, 0) <= PARTS_KEPT * LONGEST_MS
+        assert used.units.get(Unit.MILLISECONDS, 0) <= PARTS_KEPT * LONGEST_SEGMENT_MS
     assert spools.kept == 0
 
 

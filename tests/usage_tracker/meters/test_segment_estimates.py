@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from middlewares.gateway_facts import LONGEST_SEGMENT_MS
 from middlewares.ledger.model import Provenance, Usage
 from middlewares.usage_tracker.media_probe import MediaKind, MediaMeasure, MediaTools, Verdict
 from middlewares.usage_tracker.meters.renditions import scaled
-from middlewares.usage_tracker.meters.transcoding import LONGEST_MS
 from proxy.media_probe.spool import SpoolFolder
 from proxy.mock_gateway import video as mock_video
 from tests.usage_tracker.meters.pushes import NOTHING, MeasuredAs, pixels, pushed, times, video
@@ -36,11 +36,11 @@ def spools(tmp_path: Path) -> SpoolFolder:
         (NOTHING, "4000", True, (4_000, DECLARED)),
         (NOTHING, "junk", True, (2_000, ESTIMATED)),
         (NOTHING, "0", True, (2_000, ESTIMATED)),
-        (NOTHING, "999999999", True, (LONGEST_MS, DECLARED)),
+        (NOTHING, "999999999", True, (LONGEST_SEGMENT_MS, DECLARED)),
         (UNREADABLE, "1", True, (1, DECLARED)),
         (video(9_000, 225, verdict=Verdict.GAVE_UP), "4000", True, (9_000, DECLARED)),
         (video(9_000, 225, verdict=Verdict.GAVE_UP), None, False, (9_000, ESTIMATED)),
-        (video(10**9, 225), None, False, (LONGEST_MS, MEASURED)),
+        (video(10**9, 225), None, False, (LONGEST_SEGMENT_MS, MEASURED)),
         (video(6, 60), "9999", True, (6, MEASURED)),
     ],
 )

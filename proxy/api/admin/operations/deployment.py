@@ -18,7 +18,7 @@ from proxy.api.admin.ledger_documents import (
     ServerState,
     WorkersState,
 )
-from proxy.api.admin.operations.acts import Acts
+from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.ports import DeploymentOperations
 from proxy.api.admin.operations.resources import Resources
@@ -73,9 +73,13 @@ class DirectDeployment(DeploymentOperations):
         """Publish a new signing key, which signs after `lead_seconds`."""
         settings = self._resources.settings
         async with self._acts.act("issuer.rotate", "issuer") as act:
-            keys = IssuerKeys.open(settings.data_dir, settings.issuer)
-            key = await asyncio.to_thread(keys.rotate, settings.issuer, lead_seconds)
-            act.of(key.kid)
+            try:
+                keys = IssuerKeys.open(settings.data_dir, settings.issuer)
+                key = await asyncio.to_thread(keys.rotate, settings.issuer, lead_seconds)
+            except (ConfigError, OSError) as error:
+                raise ActRefused("configuration_refused", str(error)) from None
+            act.detail |= {"lead_seconds": lead_seconds}
+            settle_target(act, key.kid)
         begin = datetime.fromtimestamp(key.signs_from, UTC)
         return IssuerKeyDocument(kid=key.kid, algorithm=key.algorithm, signs_from=begin)
 
@@ -85,10 +89,9 @@ class DirectDeployment(DeploymentOperations):
 
     async def adopt_history(self) -> HistoryIdentity:
         """Make this the history of this Redis, in place of one that is lost."""
-        async with self._acts.act("history.adopt", "history") as act:
+        name = await self._resources.history.read(identity)
+        async with self._acts.act("history.adopt", "history", name):
             await adopt(self._resources.store.redis, self._resources.history)
-            name = await self._resources.history.read(identity)
-            act.of(name)
         return HistoryIdentity(history=name)
 
     async def _redis(self) -> PartState:

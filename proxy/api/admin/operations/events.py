@@ -88,7 +88,7 @@ class DirectEvents(EventOperations):
                     continue  # its adjustment is there to be read now
                 except DecidedOtherwise as error:
                     raise ActRefused("already_resolved", str(error)) from None
-                act.detail |= {"amount": str(amount), "repeated": repeated}
+                act.detail |= {"amount": amount, "repeated": repeated}
                 return Resolution(event=event_id, decision=request.decision, amount=str(amount), repeated=repeated)
 
     async def _decided(self, client_id: str, event_id: str, request: ResolutionRequest) -> EventDecision:

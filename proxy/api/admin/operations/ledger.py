@@ -42,7 +42,7 @@ class DirectCredits(CreditOperations):
 
     async def grant(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
         """Add credits to a wallet, once per app and reference."""
-        return await self._change("credits.grant", client_id, user, change)
+        return await self._change("credits.add", client_id, user, change)
 
     async def debit(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
         """Take credits out of a wallet, once per app and reference."""
@@ -60,9 +60,9 @@ class DirectCredits(CreditOperations):
         await claim_fingerprint(store, self._resources.settings)  # perhaps before the first server starts
         amount, texts = int(change.amount), {"reference": change.reference, "note": change.note}
         async with self._acts.act(action, "wallet", user or client_id, client_id) as act:
-            act.detail |= {"amount": str(amount), "reference": change.reference}
+            act.detail |= {"amount": amount, "reference": change.reference, "note": change.note}
             try:
-                if action == "credits.grant":
+                if action == "credits.add":
                     found = await prepaid.grant(store, keys, client_id, user, amount, **texts)
                 else:
                     found = await prepaid.debit(store, keys, client_id, user, amount, **texts, force=change.force)

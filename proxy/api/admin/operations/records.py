@@ -27,7 +27,7 @@ from proxy.api.admin.documents import (
     UserDocument,
     UserList,
 )
-from proxy.api.admin.operations.acts import Acts
+from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.plans import check_plan
 from proxy.api.admin.operations.ports import AppOperations, KeyOperations, OperatorOperations, UserOperations
@@ -50,8 +50,8 @@ class DirectApps(AppOperations):
         check_plan(self._settings, new.plan, new.tier)
         async with self._acts.act("app.create", "app") as act:
             record, secret = await self._apps.create(new.name, new.plan, tier=new.tier)
-            act.of(record.client_id, record.client_id)
-            act.detail |= {"plan": record.plan, "tier": record.tier}
+            settle_target(act, record.client_id, record.client_id)
+            act.detail |= {"name": new.name, "plan": new.plan, "tier": new.tier}
         return AppSecret(**AppDocument.of(record).model_dump(), client_secret=secret)
 
     async def page(self, after: str, limit: int) -> AppPage:
@@ -93,6 +93,7 @@ class DirectKeys(KeyOperations):
     async def create(self, client_id: str, new: NewAppKey) -> KeyText:
         """Create a key of an app, or of one of its users."""
         async with self._acts.act("key.create", "key", app=client_id) as act:
+            act.detail |= {"name": new.name or None, "user": new.user}
             record, text = await self._api_keys.create(
                 client_id,
                 user=new.user,
@@ -102,8 +103,7 @@ class DirectKeys(KeyOperations):
                 models=new.models,
                 cidrs=new.cidrs,
             )
-            act.of(record.key_id, client_id)
-            act.detail |= {"user": new.user}
+            settle_target(act, record.key_id, client_id)
         return KeyText(**KeyDocument.of(record).model_dump(), key=text)
 
     async def page(self, client_id: str, after: str, limit: int) -> KeyList:
@@ -148,7 +148,7 @@ class DirectUsers(UserOperations):
         """Create a user, or return the one of that external id."""
         async with self._acts.act("user.create", "user", app=client_id) as act:
             record, created = await self._users.create(client_id, new.name, email=new.email)
-            act.of(record.user_id, client_id)
+            settle_target(act, record.user_id, client_id)
             act.detail |= {"created": created}
         return FoundUser(**UserDocument.of(record).model_dump(), created=created)
 
@@ -166,7 +166,7 @@ class DirectUsers(UserOperations):
         action = {"active": "user.resume", "suspended": "user.suspend", "inactive": "user.deactivate"}[status]
         async with self._acts.act(action, "user", "", client_id) as act:
             record = await self._require(client_id, user)
-            act.of(record.user_id, client_id)
+            settle_target(act, record.user_id, client_id)
             changed = await self._users.change(record, status="active" if status == "active" else "suspended")
             if status == "inactive":
                 keys = [key for key in await self._api_keys.list(client_id) if key.user == record.user_id]
@@ -193,7 +193,7 @@ class DirectOperators(OperatorOperations):
         """Create an operator with a key."""
         async with self._acts.act("operator.create", "operator") as act:
             record, text = await self._operators.create(name, role)
-            act.of(record.operator_id)
+            settle_target(act, record.operator_id)
             act.detail |= {"role": role}
         return OperatorKey(**OperatorDocument.of(record).model_dump(), key=text)
 
