@@ -21,6 +21,9 @@ _PLACE = msgspec.msgpack.Decoder(Place)
 MARKED = b'"attention":true'
 """Text that is in every event that needs attention, and may be in others, too."""
 
+LOOKS = 20
+"""How often `limit` entries are looked through for a page that has nothing yet."""
+
 
 class BadPlace(ValueError):
     """Text that names no place between two pages."""
@@ -63,18 +66,22 @@ async def read_page(
     is looked through for it is bounded. Raises `BadPlace`, `StalePlace`, and what `LedgerEntries` does.
     """
     pages = AppPages(sources, sources.keys.tag(app), app)
-    entries, place = await pages.page((days.start_ms, days.end_ms), _place(after) if after else None, limit)
-    found = RecordedEvents(_text(place), more=not await pages.at_end(place))
-    for entry, fields in entries:
-        if not candidate(fields):
-            continue
-        try:
-            recorded = decode(pages.stream, entry, fields)
-        except UnreadableEvent as error:
-            found.unreadable.append(str(error))
-            continue
-        if recorded.event.time in days and wanted(recorded.event):
-            found.events.append(recorded)
+    place, found = _place(after) if after else None, RecordedEvents("", more=True)
+    for _ in range(LOOKS):
+        entries, place = await pages.page((days.start_ms, days.end_ms), place, limit)
+        for entry, fields in entries:
+            if not candidate(fields):
+                continue
+            try:
+                recorded = decode(pages.stream, entry, fields)
+            except UnreadableEvent as error:
+                found.unreadable.append(str(error))
+                continue
+            if recorded.event.time in days and wanted(recorded.event):
+                found.events.append(recorded)
+        found.place, found.more = _text(place), not await pages.at_end(place)
+        if found.events or found.unreadable or not found.more:
+            break
     return found
 
 

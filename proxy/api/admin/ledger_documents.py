@@ -60,17 +60,37 @@ class WalletChange(WalletDocument):
 
 
 class EventDocument(BaseModel):
-    """A usage event, with all that the ledger knows of it."""
-
-    model_config = ConfigDict(extra="allow")
+    """A usage event, with all that the ledger knows of it, as `tollgate events` prints it."""
 
     id: str
-    time: str
+    time: str = Field(description="When it ended, RFC 3339.")
+    started: str
     app: str
     user: str | None
     key: str | None
-    type: str
+    plan: str
+    workload: str | None
+    model: str
     outcome: str
+    type: str
+    units: dict[str, int]
+    provenance: dict[str, str]
+    network_units: int | None
+    status: int
+    gateway_status: int
+    error: str
+    finish_reason: str
+    gateway: str
+    tier: str
+    duration_ms: int
+    upstream_ms: int | None
+    bytes_in: int
+    bytes_out: int
+    part: int
+    attention: bool
+    reserved_amount: str
+    reference: str
+    note: str
     amount: Amount
 
 

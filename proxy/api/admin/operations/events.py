@@ -78,21 +78,33 @@ class DirectEvents(EventOperations):
         await self._resources.apps.require(client_id)
         async with self._acts.act("attention.resolve", "event", event_id, client_id) as act:
             act.detail |= {"decision": request.decision, "note": request.note}
-            while True:
-                decided = await self._decided(client_id, event_id, request)
-                try:
-                    amount, repeated = await resolve(
-                        self._resources.store, self._resources.keys, self._plan(decided.event), decided
-                    )
-                except SettledMeanwhile:
-                    continue  # its adjustment is there to be read now
-                except DecidedOtherwise as error:
-                    raise ActRefused("already_resolved", str(error)) from None
-                act.detail |= {"amount": amount, "repeated": repeated}
-                return Resolution(event=event_id, decision=request.decision, amount=str(amount), repeated=repeated)
+            try:
+                amount, repeated = await self._write(client_id, event_id, request)
+            except DecidedOtherwise as error:
+                raise ActRefused("already_resolved", str(error)) from None
+            act.detail |= {"amount": amount, "repeated": repeated}
+        return Resolution(event=event_id, decision=request.decision, amount=str(amount), repeated=repeated)
 
-    async def _decided(self, client_id: str, event_id: str, request: ResolutionRequest) -> EventDecision:
-        """Return what a decision means, by the event and the adjustment that it may have."""
+    async def _write(self, client_id: str, event_id: str, request: ResolutionRequest) -> tuple[int, bool]:
+        """Write a decision, by what the event is charged at that moment."""
+        store, keys = self._resources.store, self._resources.keys
+        before = (await self._decisions(client_id, [event_id]))[event_id]
+        if before is not None and before.decision == request.decision:
+            return int(before.amount), True
+        decided = await self._decided(client_id, event_id, request)
+        try:
+            return await resolve(store, keys, self._plan(decided.event), decided)
+        except SettledMeanwhile:  # its adjustment is there to be read; there is none if it changed nothing
+            decided = await self._decided(client_id, event_id, request, settled=True)
+            return await resolve(store, keys, self._plan(decided.event), decided)
+
+    async def _decided(
+        self, client_id: str, event_id: str, request: ResolutionRequest, *, settled: bool = False
+    ) -> EventDecision:
+        """Return what a decision means, by the event and the adjustment that it may have.
+
+        `settled`: the late settlement of the request has come, with an adjustment or without.
+        """
         found = await self._find(client_id, event_id)
         recorded, adjustment = found[event_id], found.get(event_id + _ADJUSTMENT)
         event = recorded.event
@@ -101,8 +113,10 @@ class DirectEvents(EventOperations):
         charged = int(recorded.amount) + (int(adjustment.amount) if adjustment else 0)
         amount = {Decision.REFUND: -charged, Decision.ACCEPT: 0, Decision.CHARGE: 0}[request.decision]
         if request.decision is Decision.CHARGE:
-            if not event.reserved_amount or adjustment:
-                reason = "its true usage is known by now" if adjustment else "nothing else was reserved for it"
+            if not event.reserved_amount or settled or adjustment:
+                reason = "nothing else was reserved for it"
+                if settled or adjustment:
+                    reason = "its true usage is known by now"
                 raise ActRefused("nothing_to_charge", f"the event {event_id} is charged in full already: {reason}")
             amount = int(event.reserved_amount) - charged
         return EventDecision(
@@ -110,7 +124,7 @@ class DirectEvents(EventOperations):
             wallet=recorded.wallet,
             decision=request.decision,
             amount=amount,
-            adjusted=adjustment is not None,
+            adjusted=settled or adjustment is not None,
             note=request.note,
         )
 
