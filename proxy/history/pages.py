@@ -1,4 +1,4 @@
-"""Reads the events of one app page by page, by readers that keep nothing between two pages but a `Place`.
+"""Reads the events of one app page by page, by readers that keep nothing between two pages but a `EventPlace`.
 
 A place says what was read: archived events up to one of them, then the stream up to one of its entries. Where entries
 of the stream may have been archived and trimmed before a reader came to them, it reads them from the history.
@@ -20,7 +20,10 @@ class StalePlace(Exception):
     """The reader has to begin again: Redis was restarted, or failed over, and its entries are others now."""
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+Entries = list[StreamEntry]
+
+
+class EventPlace(msgspec.Struct, frozen=True, array_like=True):
     """How far a reader has come."""
 
     server: str
@@ -43,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 class AppPages(LedgerEntries):
     """Pages of the events of one app. Raises what `LedgerEntries` does, and `StalePlace`."""
 
-    async def page(self, times: tuple[int, int], place: Place | None, limit: int) -> tuple[list[StreamEntry], Place]:
+    async def page(self, times: tuple[int, int], place: EventPlace | None, limit: int) -> tuple[Entries, EventPlace]:
         """Return the next entries, at most `limit`, and the place behind them.
 
         `times` are the first Unix millisecond and the first that is not wanted any more. They bound archived events
@@ -59,14 +62,14 @@ class AppPages(LedgerEntries):
             return await self._archived_page(times, place, limit)
         return await self._stream_page(times, place, limit)
 
-    async def at_end(self, place: Place) -> bool:
+    async def at_end(self, place: EventPlace) -> bool:
         """Return True if nothing was written behind this place."""
         return place.archived and not await self._client.xrange(self.stream, Entry(*place.position).next, count=1)
 
-    async def _first(self, times: tuple[int, int]) -> Place:
+    async def _first(self, times: tuple[int, int]) -> EventPlace:
         snapshot, _ = await self._history.read(self._look, lambda _: None)
         start = self._start(snapshot)
-        return Place(
+        return EventPlace(
             server=self._server,
             above=0,
             up_to=snapshot.seq,
@@ -77,7 +80,7 @@ class AppPages(LedgerEntries):
             position=(start.ms, start.seq),
         )
 
-    async def _archived_page(self, times: tuple[int, int], place: Place, limit: int) -> tuple[list[StreamEntry], Place]:
+    async def _archived_page(self, times: tuple[int, int], place: EventPlace, limit: int) -> tuple[Entries, EventPlace]:
         after, seqs = (place.time, place.seq), (place.above, place.up_to)
         found = await self._history.read(queries.of_app, self._app or "", times, after, seqs)
         chosen = found[:limit]
@@ -87,9 +90,9 @@ class AppPages(LedgerEntries):
         wanted = [each for each in chosen if each.entry > Entry(*place.skipped)]
         return [(str(each.entry).encode(), each.fields) for each in wanted], place
 
-    async def _stream_page(self, times: tuple[int, int], place: Place, limit: int) -> tuple[list[StreamEntry], Place]:
+    async def _stream_page(self, times: tuple[int, int], place: EventPlace, limit: int) -> tuple[Entries, EventPlace]:
         position = Entry(*place.position)
-        chunk: list[StreamEntry] = await self._client.xrange(self.stream, position.next, count=PAGE)
+        chunk: Entries = await self._client.xrange(self.stream, position.next, count=PAGE)
         snapshot, _ = await self._history.read(self._look, lambda _: None)
         if snapshot.server == self._server and snapshot.trimmed > position:  # before it was read
             resumed = max(position, snapshot.entry)

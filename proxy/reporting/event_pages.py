@@ -12,12 +12,12 @@ import msgspec
 from middlewares.ledger.settlement.event import Event
 from proxy.history import queries
 from proxy.history.packing import Fields
-from proxy.history.pages import AppPages, Place
+from proxy.history.pages import AppPages, EventPlace
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.dates import Days
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
-_PLACE = msgspec.msgpack.Decoder(Place)
+_PLACE = msgspec.msgpack.Decoder(EventPlace)
 MARKED = b'"attention":true'
 """Text that is in every event that needs attention, and may be in others, too."""
 
@@ -103,11 +103,11 @@ async def find_events(sources: LedgerSources, app: str, ids: set[str]) -> dict[s
     return found
 
 
-def _text(place: Place) -> str:
+def _text(place: EventPlace) -> str:
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> EventPlace:
     try:
         return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (msgspec.DecodeError, binascii.Error, ValueError):

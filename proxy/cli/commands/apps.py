@@ -80,8 +80,8 @@ def resume(app_id: ClientId, as_json: Json = False) -> None:
     print_one(view(operate(lambda operations: operations.apps.set_status(wanted, "active"))), as_json)
 
 
-@app.command("rotate-secret")
-def rotate_secret(app_id: ClientId, as_json: Json = False) -> None:
+@app.command()
+def secret(app_id: ClientId, as_json: Json = False) -> None:
     """Replace the client secret of an app, at once. It is shown once and is not stored."""
     wanted = client_id(app_id)
     made = operate(lambda operations: operations.apps.rotate_secret(wanted))

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from middlewares.auth.records import Role
+from proxy.cli import main
 from proxy.cli.main import MACHINE_ONLY
 from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import Operated
@@ -88,7 +89,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("apps", "change", app.client_id, "--plan", "unlimited", *json)
         await run("apps", "suspend", app.client_id, *json)
         await run("apps", "resume", app.client_id, *json)
-        await run("apps", "rotate-secret", app.client_id, *json, masked=True)
+        await run("apps", "secret", app.client_id, *json, masked=True)
         await run("keys", "create", *owner, "--name", "k", "--expires-in", "30d", *json, masked=True)
         await run("keys", "list", *owner, *json)
         user = f"ann {json}"
@@ -100,7 +101,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("credits", "show", *owner, *json)
         await run("credits", "debit", *owner, "6", "--reference", "too much", *json, code=1)
         await run("usage", *owner, "--group-by", "model", "--group-by", "key", *json)
-        await run("statements", app.client_id, "--period", event.time_text[:7], *json)
+        await run("statements", *owner, "--period", event.time_text[:7], *json)
         await run("verify", *owner, *json)
         await run("plans", *json)
         await run("history", "status", *json)
@@ -110,7 +111,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("operators", "create", "Ann", "--role", "viewer", *json, masked=True)
         await run("issuer", "rotate", *json, masked=True)
     await run("usage", *owner, "--format", "csv")
-    await run("statements", app.client_id, "--period", event.time_text[:10], "--format", "csv")
+    await run("statements", *owner, "--period", event.time_text[:10], "--format", "csv")
     events = await run("events", *owner)
     assert len(events.out.splitlines()) == before + 1 + 1  # and the credits
     await run("events", *owner, "--outcome", "complete", "--limit", "1")
@@ -136,7 +137,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         assert (await run.remote(each)).code == 0
         run.seen.add(each)
     assert "server" in (await run.direct("reload")).err
-    every = set(tree("", typer.main.get_command(globals()["app"])))
+    every = set(tree("", typer.main.get_command(main.app)))
     assert run.seen | MACHINE_ONLY | STORE_ONLY == every
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from config.settings import Settings
+from middlewares.response.redaction import mask
 from proxy.api.admin.operations.errors import invalid
 
 
@@ -10,7 +11,7 @@ def check_plan(settings: Settings, plan: str | None, tier: str | None) -> None:
     """Raise `ActRefused` for a plan or tier that the configuration does not have; None and an empty tier are none."""
     plans = settings.all_plans()
     if plan is not None and plan not in plans:
-        raise invalid(f"there is no plan {plan!r}; plans are {', '.join(sorted(plans))}")
+        raise invalid(f"there is no plan {mask(plan)!r}; plans are {', '.join(sorted(plans))}")
     tiers = {each.tier for each in plans.values()} | {rule.tier for rule in settings.routing.rules if rule.tier}
     if tier and tier not in tiers:
-        raise invalid(f"no plan and no routing rule has the tier {tier!r}; tiers are {', '.join(sorted(tiers))}")
+        raise invalid(f"no plan and no routing rule has the tier {mask(tier)!r}; tiers are {', '.join(sorted(tiers))}")
