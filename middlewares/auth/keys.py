@@ -2,9 +2,9 @@
 
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
-leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. An operator key has the same form with
-the prefix `tgo_`. A client secret is `tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or
-HMAC-SHA-256 under a pepper.
+leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
+`tgs_<secret><checksum>`. Operator keys, and sessions and invitations of developers, have the form of keys, with the
+prefixes `tgo_`, `tgd_` and `tgi_`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY, _OPERATOR_KEY = (
+_KEY, _OPERATOR_KEY, _SESSION, _INVITE = (
     re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
-    for prefix in (b"tgk", b"tgo")
+    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi")
 )
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
@@ -36,7 +36,7 @@ _PEPPERED = "hmac-sha256"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The parts of a well-formed key, of an app or of an operator."""
+    """The parts of a well-formed key, or of what has its form."""
 
     key_id: str
     secret: bytes = field(repr=False)
@@ -62,6 +62,16 @@ def mint_operator_key() -> tuple[str, ApiKey]:
     return _minted("tgo")
 
 
+def mint_session() -> tuple[str, ApiKey]:
+    """Return the token of a new session, which only its client may keep, and its parts."""
+    return _minted("tgd")
+
+
+def mint_invite() -> tuple[str, ApiKey]:
+    """Return the code of a new invitation, which only its receiver may keep, and its parts."""
+    return _minted("tgi")
+
+
 def mint_client_secret() -> tuple[str, bytes]:
     """Return the text of a new client secret, which only its owner may keep, and its secret part."""
     secret = _new_secret()
@@ -78,10 +88,25 @@ def parse_operator_key(credential: bytes) -> ApiKey | None:
     return _parsed(_OPERATOR_KEY.fullmatch(credential))
 
 
+def parse_session(credential: bytes) -> ApiKey | None:
+    """Return the parts of a session's token; None if it is malformed or its checksum is wrong."""
+    return _parsed(_SESSION.fullmatch(credential))
+
+
+def parse_invite(code: bytes) -> ApiKey | None:
+    """Return the parts of an invitation's code; None if it is malformed or its checksum is wrong."""
+    return _parsed(_INVITE.fullmatch(code))
+
+
 def parse_client_secret(credential: bytes) -> bytes | None:
     """Return the secret part of a client secret; None if it is malformed or its checksum is wrong."""
     match = _CLIENT_SECRET.fullmatch(credential)
     return match["secret"] if match is not None and _intact(match) else None
+
+
+def is_sealed(text: bytes) -> bool:
+    """Return True if a key or secret ends in the checksum of all that stands before."""
+    return _checksum(text[:-_CHECKSUM_LENGTH]).encode() == text[-_CHECKSUM_LENGTH:]
 
 
 def hash_secret(secret: bytes, pepper: bytes | None) -> str:

@@ -10,11 +10,15 @@ from starlette.routing import BaseRoute
 
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
-from proxy.api.caller import CallerWith
+from proxy.api.caller import CallerWith, OpenToAll
+from proxy.api.documentation.page import documentation_routes
 from proxy.api.json_api import JsonAPI
-from proxy.api.keys import UserKeyEndpoints
+from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.services import BuilderServices
+from proxy.api.sign_in.routes import add_sign_in_routes
+from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
+from proxy.api.statements.models import StatementView
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -22,7 +26,7 @@ OPENAPI_PATH = "/api/v1/openapi.json"
 _APP = "/api/v1/apps/{client_id}"
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, an API key, or a session."},
     "basic": {"type": "http", "scheme": "basic", "description": "Client id and client secret of the app."},
 }
 
@@ -56,7 +60,14 @@ def required_scopes(route: APIRoute) -> tuple[str, ...]:
     )
 
 
+def is_open(route: APIRoute) -> bool:
+    """Return True if the route says that it needs no credential."""
+    return any(isinstance(each.call, OpenToAll) for each in route.dependant.dependencies)
+
+
 def _security(route: APIRoute) -> dict[str, Any]:
+    if is_open(route):
+        return {"security": []}
     scopes = list(required_scopes(route))
     ways: list[dict[str, list[str]]] = [{"bearer": []}]
     if "{client_id}" in route.path_format:
@@ -70,18 +81,26 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.state.callers, api.state.audit = services.callers, services.audit
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
     _serve_users(api, users)
-    user_keys = f"{_APP}/users/{{user}}/keys"
-    api.serve("POST", user_keys, keys.create, name="create_user_key", status_code=201, audit="key.create")
-    api.serve("GET", user_keys, keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{user_keys}/{{key_id}}", keys.revoke, name="revoke_user_key", audit="key.revoke")
+    _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
+    _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
-    api.router.routes.extend(routes)
+    add_sign_in_routes(api.serve, services.developers)
+    api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api
+
+
+def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
+    one = f"{path}/{{key_id}}"
+    api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
+    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
 
 
 def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
@@ -94,3 +113,16 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
     api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
     api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
     api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
+    api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
+    api.serve(
+        "GET",
+        f"{_APP}/statements/{{period}}",
+        statements.get,
+        name="get_statement",
+        response_model=StatementView,
+        response_model_exclude_unset=True,  # as `tollgate statements` writes them
+        responses=AS_CSV,
+    )

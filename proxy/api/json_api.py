@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
+from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 """Requests are logged and counted by the response stage, once, and without what clients send."""
@@ -72,6 +72,8 @@ class JsonAPI(FastAPI):
             for route in self.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= self._security(route)
+                        operation = schema["paths"][route.path_format][method.lower()]
+                        operation |= self._security(route)
+                        del operation["responses"][NOT_OF_FASTAPI]
             self.openapi_schema = schema
         return self.openapi_schema

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
-from proxy.cli.commands import apps, attention, issuer, keys, operators, users
+from proxy.cli.commands import apps, attention, developers, invites, issuer, key_life, keys, members, operators, users
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
@@ -53,10 +53,16 @@ app.command()(reload)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(apps.app, name="apps")
+keys.app.command()(key_life.change)
+keys.app.command()(key_life.show)
+keys.app.command()(key_life.scan)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(operators.app, name="operators")
 app.add_typer(attention.app, name="attention")
+app.add_typer(developers.app, name="developers")
+app.add_typer(members.app, name="members")
+app.add_typer(invites.app, name="invites")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")

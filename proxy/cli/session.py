@@ -10,7 +10,7 @@ import getpass
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
+    from proxy.control.audit.log import Act
+    from proxy.control.developers.developers import Developers
+    from proxy.control.developers.invites import Invites
+    from proxy.control.developers.memberships import Memberships
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -48,12 +52,40 @@ class CommandSession:
     history: History
 
     @property
+    def developers(self) -> Developers:
+        """Return the service for developers."""
+        from proxy.control.developers.developers import Developers  # noqa: PLC0415
+
+        return Developers(self.store.redis)
+
+    @property
+    def memberships(self) -> Memberships:
+        """Return the service for memberships."""
+        from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
+
+        return Memberships(self.store.redis)
+
+    @property
+    def invites(self) -> Invites:
+        """Return the service for invitations."""
+        from proxy.control.developers.invites import Invites  # noqa: PLC0415
+
+        return Invites(self.store.redis, pepper_of(self.settings.auth))
+
+    @property
     def sources(self) -> LedgerSources:
         """Return where events and totals are read from."""
         from proxy.history.reader import LedgerSources  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
+
+    def act(self, action: str, kind: str, record: str = "", app: str = "") -> AbstractAsyncContextManager[Act]:
+        """Return the context of one act of this operator on a record, which writes its audit line."""
+        from proxy.control.audit.line import AuditTarget  # noqa: PLC0415
+        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
+
+        return AuditLog(self.store.redis).act(operator(), action, AuditTarget(kind, record, app))
 
 
 def operator() -> Actor:
@@ -109,7 +141,7 @@ def _operation(work: Callable[[Operations], Awaitable[Result]]) -> Callable[[Com
 def on_the_machine_only() -> None:
     """End the command, with one line, where `--url` says that it is for another machine."""
     if os.environ.get(URL_VARIABLE):
-        bad_input("this command works on the machine alone, with its files: leave out --url (and TOLLGATE_URL)")
+        bad_input("this command works on the machine alone: leave out --url (and TOLLGATE_URL)")
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:

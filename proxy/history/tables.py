@@ -116,6 +116,7 @@ CURSORS = Table(
     Column("trimmed_ms", BigInteger, nullable=False),
     Column("trimmed_seq", BigInteger, nullable=False),
     Column("closed", Date, doc="Last day whose running totals stand here alone, and no more in Redis."),
+    Column("pruned_ms", BigInteger, nullable=False, server_default="0", doc="Events before it may be pruned."),
 )
 """How far each stream is archived (`entry`), and up to where it may have been trimmed (`trimmed`)."""
 

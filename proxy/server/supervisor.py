@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack, suppress
 import structlog
 from starlette.types import ASGIApp
 
-from config.access import Edge, Issuer
+from config.access import Edge
+from config.issuers import Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import RequestMetrics, exposition
@@ -19,6 +20,7 @@ from middlewares.store import StoreError
 from proxy.api.admin.operations.resources import RunningServer
 from proxy.history.store import History
 from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
 from proxy.server.background.side_process import SideProcess
 from proxy.server.control_plane.applications import private_admin
@@ -115,11 +117,13 @@ class Supervisor:
         """
         try:
             settings = load()
+            if problems := wallet_problems(settings):
+                raise ConfigError(problems)
             await check_fingerprint(self._maintenance.store, settings)
             issuer = self._issuer(settings)
         except (ConfigError, StoreError) as error:
-            problems = error.problems if isinstance(error, ConfigError) else [error]
-            log.error("reload_refused", problems=[str(problem) for problem in problems])
+            reasons = error.problems if isinstance(error, ConfigError) else [error]
+            log.error("reload_refused", problems=[str(reason) for reason in reasons])
             raise
         self._in_force = settings
         self._workers.restart()

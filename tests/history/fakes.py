@@ -51,6 +51,9 @@ class Reports:
     def trimmed(self, entries: int) -> None:
         self.counts["trimmed"] += entries
 
+    def pruned(self, events: int) -> None:
+        self.counts["pruned"] += events
+
     def rewound(self, stream: str) -> None:
         self.lines.append(("rewound", stream))
 

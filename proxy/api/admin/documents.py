@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -9,7 +11,10 @@ from pydantic import BaseModel, Field
 
 from config.workloads import Workload
 from middlewares.auth.records import AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
-from proxy.api.models import FutureMoment, NewKey, RequestBody, ShortText, UserStatus
+from middlewares.ledger.admission.key_limits import KeyLimits
+from proxy.api.key_models import Future, NewKey
+from proxy.api.models import RequestBody, ShortText, UserStatus
+from proxy.control.key_age import rotation_due
 
 LONGEST_OVERLAP_SECONDS = 365 * 86_400
 Name = Annotated[ShortText, Field(min_length=1)]
@@ -39,6 +44,10 @@ class AppDocument(BaseModel):
     plan: str
     tier: str | None
     status: AppStatus
+    issuer: str | None = Field(description="The app's own identity provider, the `iss` of its JWTs; null: none.")
+    audience: str | None
+    jwks_url: str | None
+    single_use: bool | None
     created_at: datetime
 
     @classmethod
@@ -50,6 +59,10 @@ class AppDocument(BaseModel):
             plan=record.plan,
             tier=record.tier,
             status=record.status,
+            issuer=record.issuer and record.issuer.issuer,
+            audience=record.issuer and record.issuer.audience,
+            jwks_url=record.issuer and record.issuer.jwks_url,
+            single_use=record.issuer and record.issuer.single_use,
             created_at=record.created_at,
         )
 
@@ -91,43 +104,69 @@ class KeyRotation(RequestBody):
     """How a key is replaced by a new one that may do the same."""
 
     overlap_seconds: int = Field(86_400, ge=0, le=LONGEST_OVERLAP_SECONDS, description="Time that both keys work.")
-    expires_at: FutureMoment | None = Field(None, description="End of the new key; null: that of the old one.")
+    expires_at: Future | None = Field(None, description="End of the new key; null: that of the old one.")
+
+
+Limits = dict[str, int | str]
 
 
 class KeyDocument(BaseModel):
-    """An API key without its secret."""
+    """An API key without its secret, as `tollgate keys` shows it."""
 
     key_id: str
     last4: str
     app: str
     user: str | None
     name: str
+    description: str
     status: Literal["active", "revoked", "expired"]
     created_at: datetime
+    last_used_at: datetime | None = Field(description="To within some minutes; null: not yet, or not known.")
     expires_at: datetime | None
+    rotation_due: bool = Field(description="It is older than keys should become.")
+    limits: Limits | None = Field(description="Its own limits; null: none.")
+    increase: Limits | None = Field(description="Higher limits, and until when.")
     workloads: list[Workload] | None = Field(description="null: all.")
     models: list[str] | None = Field(description="null: all.")
     cidrs: list[str] | None = Field(description="null: from anywhere.")
+    origins: list[str] | None = Field(description="null: all, and programs that are no browser.")
+    streams: list[str] | None = Field(description="null: all.")
     replaced_by: str | None
 
     @classmethod
-    def of(cls, record: KeyRecord) -> KeyDocument:
-        """Return the document of a record, with its status now."""
-        expired = record.expires_at is not None and record.expires_at <= datetime.now(UTC)
+    def of(cls, record: KeyRecord, rotate_after_days: int, used: Mapping[str, datetime] | None = None) -> KeyDocument:
+        """Return the document of a record, as it is now; `used` is when each key of its app was last used."""
+        now = datetime.now(UTC)
+        expired = record.expires_at is not None and record.expires_at <= now
+        increase = record.increase
+        raised: Limits | None = None
+        if increase:
+            raised = {**(_limits(increase.limits) or {}), "until": increase.until.isoformat(timespec="seconds")}
         return KeyDocument(
             key_id=record.key_id,
             last4=record.last4,
             app=record.app,
             user=record.user,
             name=record.name,
+            description=record.description,
             status="expired" if expired and record.status == "active" else record.status,
             created_at=record.created_at,
+            last_used_at=(used or {}).get(record.key_id),
             expires_at=record.expires_at,
+            rotation_due=rotation_due(record, now, rotate_after_days),
+            limits=_limits(record.limits),
+            increase=raised,
             workloads=sorted(record.workloads) if record.workloads is not None else None,
             models=sorted(record.models) if record.models is not None else None,
             cidrs=list(record.cidrs) if record.cidrs is not None else None,
+            origins=list(record.origins) if record.origins is not None else None,
+            streams=sorted(record.streams) if record.streams is not None else None,
             replaced_by=record.replaced_by,
         )
+
+
+def _limits(limits: KeyLimits | None) -> Limits | None:
+    return {name: value for name, value in asdict(limits).items() if value is not None} if limits else None
 
 
 class KeyText(KeyDocument):

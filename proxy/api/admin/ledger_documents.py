@@ -196,6 +196,8 @@ class Verification(BaseModel):
     holds: int
     totals: int
     unknown: int = Field(description="Totals of earlier plan versions, which cannot be compared.")
+    pruned: int = Field(description="Totals of pruned months, which no events explain any more.")
+    kept_from: str = Field(description="First day of which all events are kept; empty: nothing was pruned.")
 
 
 class IssuerRotation(RequestBody):

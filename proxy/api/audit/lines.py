@@ -18,8 +18,8 @@ from proxy.identity.token_issuer import READ
 
 Reader = Annotated[Caller, Depends(CallerWith(READ))]
 
-_OPEN = (ActorKind.APP, ActorKind.USER)
-"""Kinds of actors that a tenant may see by id and address: its own."""
+_OPEN = (ActorKind.APP, ActorKind.USER, ActorKind.DEVELOPER)
+"""Kinds of actors that a tenant may see by id and address: its own, and its members."""
 
 
 class AuditLineView(BaseModel):
@@ -29,7 +29,9 @@ class AuditLineView(BaseModel):
     number: int | None = Field(description="Place in the chain; null: not chained yet.")
     time: datetime
     actor_kind: str = Field(description="`app`, `user`, `developer`, `operator` or `system`.")
-    actor: str | None = Field(description="Client id or user id; null where that is no business of the app.")
+    actor: str | None = Field(
+        description="Id of the app, user or developer; null where that is no business of the app."
+    )
     key_id: str | None = Field(description="Id of the API key that was used.")
     address: str | None = Field(description="Address of the caller, until it is erased.")
     action: str = Field(description="For example `key.revoke`.")

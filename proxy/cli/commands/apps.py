@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from config.issuers import has_discovery, is_secure_url
+from middlewares.auth.records import AppIssuer, AppRecord
 from proxy.api.admin.documents import AppChange, AppDocument, NewApp
 from proxy.api.admin.operations.plans import check_plan
 from proxy.cli.inputs import client_id, free_text
 from proxy.cli.output import Json, bad_input, print_many, print_one
 from proxy.cli.pages import oldest_first
-from proxy.cli.session import operate
+from proxy.cli.session import CommandSession, operate, run
 
 app = typer.Typer(no_args_is_help=True, help="Apps: the customers.")
 
@@ -47,8 +49,8 @@ def show(app_id: ClientId, as_json: Json = False) -> None:
     print_one(view(operate(lambda operations: operations.apps.get(wanted))), as_json)
 
 
-@app.command()
-def change(
+@app.command("plan")
+def change_plan(
     app_id: ClientId,
     plan: Annotated[str | None, typer.Option(help="Name of its new plan.")] = None,
     tier: Annotated[str | None, typer.Option(help="New routing tier; empty: that of the plan.")] = None,
@@ -64,6 +66,33 @@ def change(
         check=lambda settings: check_plan(settings, changed.plan, changed.tier),
     )
     print_one(view(made), as_json)
+
+
+@app.command()
+def change(
+    *,
+    app_id: ClientId,
+    issuer: Annotated[str | None, typer.Option(help="Its identity provider: the exact `iss` of its JWTs.")] = None,
+    audience: Annotated[str | None, typer.Option(help="The `aud` that its JWTs name.")] = None,
+    jwks_url: Annotated[
+        str | None, typer.Option(help="Its key set; none: the one that the issuer's discovery document names.")
+    ] = None,
+    single_use: Annotated[bool, typer.Option("--single-use", help="Exchange each JWT once, by its `jti`.")] = False,
+    no_issuer: Annotated[bool, typer.Option("--no-issuer", help="Exchange no JWTs for the app any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Register the identity provider of an app, whose JWTs it exchanges for tokens of its users."""
+    wanted = client_id(app_id)
+    registered = None if no_issuer else _issuer(issuer, audience, jwks_url, single_use=single_use)
+    if no_issuer and (issuer or audience or jwks_url or single_use):
+        bad_input("--no-issuer stands alone")
+
+    async def work(session: CommandSession) -> AppRecord:
+        async with session.act("app.change", "app", wanted, wanted) as act:
+            act.detail |= {"issuer": issuer, "audience": audience, "jwks_url": jwks_url, "single_use": single_use}
+            return await session.apps.set_issuer(wanted, registered)
+
+    print_one(view(AppDocument.of(run(work))), as_json)
 
 
 @app.command()
@@ -88,6 +117,19 @@ def secret(app_id: ClientId, as_json: Json = False) -> None:
     print_one({**view(made), "client_secret": made.client_secret}, as_json)
 
 
+def _issuer(issuer: str | None, audience: str | None, jwks_url: str | None, *, single_use: bool) -> AppIssuer:
+    """Return what is registered. End the command for what no key set can be found by."""
+    if issuer is None or audience is None:
+        bad_input("give --issuer and --audience, or --no-issuer")
+    free_text("--issuer", issuer, 500)
+    free_text("--audience", audience, 500)
+    if jwks_url is None and not has_discovery(issuer):
+        bad_input("give --jwks-url, or an --issuer that is an https URL, to discover it from")
+    if jwks_url is not None and not is_secure_url(jwks_url):
+        bad_input("--jwks-url must be an https URL")
+    return AppIssuer(issuer, audience, jwks_url, single_use)
+
+
 def view(document: AppDocument) -> dict[str, Any]:
     """Return what is shown of an app."""
     return {
@@ -96,6 +138,10 @@ def view(document: AppDocument) -> dict[str, Any]:
         "plan": document.plan,
         "tier": document.tier,
         "status": document.status,
+        "issuer": document.issuer,
+        "audience": document.audience,
+        "jwks_url": document.jwks_url,
+        "single_use": document.single_use,
         "created_at": document.created_at.isoformat(timespec="seconds"),
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.cli.commands.history_export import ArchiveFormat, destination, span_of, write_events
+from proxy.cli.commands.history_prune import prune
 from proxy.cli.inputs import client_id
 from proxy.cli.output import Exit, Json, print_json, print_one, print_table
 from proxy.cli.session import operate, run_history
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.history.store import History
 
 app = typer.Typer(no_args_is_help=True, help="The history: the database that keeps events for years.")
+app.command()(prune)
 
 
 @app.command()

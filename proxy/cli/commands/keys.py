@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from config.workloads import Workload
 from proxy.api.admin.documents import LONGEST_OVERLAP_SECONDS, KeyDocument, KeyRotation, NewAppKey
 from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
-from proxy.cli.output import Json, bad_input, print_many, print_one
+from proxy.cli.key_options import (
+    ConcurrentOption,
+    DayOption,
+    DescriptionOption,
+    MonthOption,
+    OriginOption,
+    RequestsOption,
+    StreamOption,
+    TotalOption,
+    limits_of,
+    narrowing,
+)
+from proxy.cli.key_view import COLUMNS, for_table, view_of
+from proxy.cli.output import Json, bad_input, print_many, print_one, report
 from proxy.cli.pages import oldest_first
 from proxy.cli.session import operate
 
 if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import Operations
+    from proxy.cli.session import CommandSession
 
 _LONGEST_OVERLAP = timedelta(seconds=LONGEST_OVERLAP_SECONDS)
 
@@ -39,17 +54,51 @@ def create(
     cidr: Annotated[
         list[str] | None, typer.Option(metavar="NETWORK", help="Allow only clients in this network; may be repeated.")
     ] = None,
+    description: DescriptionOption = None,
+    requests_per_minute: RequestsOption = None,
+    concurrent: ConcurrentOption = None,
+    spend_per_day: DayOption = None,
+    spend_per_month: MonthOption = None,
+    spend_total: TotalOption = None,
+    origin: OriginOption = None,
+    stream: StreamOption = None,
     as_json: Json = False,
 ) -> None:
-    """Create a key. It is shown once and is not stored."""
+    """Create a key. It is shown once and is not stored.
+
+    Limits of its own hold beside those of its plan, also for the keys that it is rotated to.
+    """
     owner, bearer = client_id(app_id), user_id(user)
     label = free_text("--name", name) if name is not None else ""
     models = [free_text("--model", each, 200) for each in model or ()]
     networks = [network(each) for each in cidr or ()]
     ends = expiry(expires_in, expires_at)
-    new = NewAppKey(user=bearer, name=label, expires_at=ends, workloads=workload or [], models=models, cidrs=networks)
+    limits = limits_of(
+        {
+            "requests_per_minute": requests_per_minute,
+            "concurrent": concurrent,
+            "spend_per_day": spend_per_day,
+            "spend_per_month": spend_per_month,
+            "spend_total": spend_total,
+        }
+    )
+    members = {
+        "user": bearer,
+        "name": label,
+        "expires_at": ends,
+        "workloads": workload or [],
+        "models": models,
+        "cidrs": networks,
+        "limits": limits or None,
+        **narrowing(description, origin, stream),
+    }
+    try:
+        new = NewAppKey.model_validate(members)
+    except ValidationError as error:
+        bad_input("; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors(include_input=False)))
     made = operate(lambda operations: operations.keys.create(owner, new))
-    print_one({"key": made.key, **view(made)}, as_json)
+    shown = view_of(made)
+    print_one({"key": made.key, **(shown if as_json else for_table(shown))}, as_json)
 
 
 @app.command("list")
@@ -60,10 +109,14 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
     async def work(operations: Operations) -> list[KeyDocument]:
         return await oldest_first(lambda after, limit: operations.keys.page(owner, after, limit))
 
-    records = operate(work)
-    identity = ("key_id", "last4", "name", "user", "status", "created_at", "expires_at", "replaced_by")
-    columns = (*identity, "workloads", "models", "cidrs")
-    print_many(columns, map(view, records), as_json)
+    shown = [view_of(each) for each in operate(work)]
+    if as_json:
+        print_many((), shown, as_json)
+        return
+    print_many(COLUMNS, map(for_table, shown), as_json)
+    due = sum(each["rotation_due"] for each in shown)
+    if due:
+        report(f"{due} {'key is' if due == 1 else 'keys are'} due to be rotated; `tollgate keys rotate KEY_ID` does it")
 
 
 @app.command()
@@ -92,7 +145,9 @@ def rotate(
     rotation = KeyRotation(overlap_seconds=int(both_work.total_seconds()), expires_at=expiry(expires_in, expires_at))
     made = operate(lambda operations: operations.keys.rotate(wanted, rotation))
     old_ends = made.replaced_key_ends_at.isoformat(timespec="seconds")
-    print_one({"key": made.key, **view(made), "replaces": made.replaces, "replaced_key_ends_at": old_ends}, as_json)
+    shown = view_of(made)
+    shown = shown if as_json else for_table(shown)
+    print_one({"key": made.key, **shown, "replaces": made.replaces, "replaced_key_ends_at": old_ends}, as_json)
 
 
 @app.command()
@@ -102,11 +157,11 @@ def revoke(
 ) -> None:
     """End a key for good, at once, in every running worker."""
     wanted = key_id(revoked)
-    print_one(view(operate(lambda operations: operations.keys.revoke(wanted))), as_json)
+    shown = view_of(operate(lambda operations: operations.keys.revoke(wanted)))
+    print_one(shown if as_json else for_table(shown), as_json)
 
 
-def view(document: KeyDocument) -> dict[str, Any]:
-    """Return what is shown of a key."""
-    members = document.model_dump(mode="json", include=set(KeyDocument.model_fields))
-    expires = document.expires_at.isoformat(timespec="seconds") if document.expires_at else None
-    return members | {"created_at": document.created_at.isoformat(timespec="seconds"), "expires_at": expires}
+async def owner_of(session: CommandSession, key: str) -> str:
+    """Return the app of a key, whose tenant may read what was done to it; empty if there is no such key."""
+    found = await session.keys.get(key)
+    return found.app if found else ""

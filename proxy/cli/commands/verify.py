@@ -36,7 +36,8 @@ def verify(
 def _summary(found: Verification) -> str:
     differences = len(found.differences)
     unknown = f" ({found.unknown} of earlier plan versions cannot be compared)" if found.unknown else ""
+    pruned = f"; {found.pruned} totals before {found.kept_from} stand alone, as their events were pruned"
     return (
         f"{differences} difference{'' if differences == 1 else 's'}: {found.totals} totals{unknown} compared with "
-        f"{found.events} events and {found.holds} open holds"
+        f"{found.events} events and {found.holds} open holds{pruned if found.kept_from else ''}"
     )

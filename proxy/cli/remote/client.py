@@ -69,7 +69,7 @@ class AdminClient:
                 method,
                 ROOT + path,
                 params=sent,
-                content=body.model_dump_json(by_alias=True) if body is not None else None,
+                content=body.model_dump_json(by_alias=True, exclude_unset=True) if body is not None else None,
                 headers={"content-type": "application/json"} if body is not None else {},
             )
         except httpx.HTTPError as error:

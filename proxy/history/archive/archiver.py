@@ -43,7 +43,7 @@ class Archiver:
             TagContext(number=number, client=client, keys=keys, history=history, settings=settings, observer=observer)
             for number in range(len(keys.tags))
         ]
-        self.tags = [TagArchiver(context, self._leases) for context in contexts]
+        self.tags = [TagArchiver(context, self._leases, self._progressed) for context in contexts]
         self._audit = AuditArchiver(client, history, self._leases.owner, observer)
         self._available = True
         self._progress = 0.0
@@ -55,7 +55,7 @@ class Archiver:
 
     async def run(self) -> None:
         """Archive until `stop`."""
-        self._progress = asyncio.get_running_loop().time()
+        self._progressed()
         reporting = asyncio.create_task(self._report())
         wait = POLL_SECONDS
         try:
@@ -75,7 +75,11 @@ class Archiver:
             await self._audit.release()
 
     async def advance(self) -> bool:
-        """Archive what all streams hold now; return False if the history or Redis was not available."""
+        """Archive what all streams hold now; return False if the history was not available.
+
+        It has recovered once no stream fails: those without events need no more than to read it.
+        """
+        worked = False
         for tag in self.tags:
             if self._stopping.is_set():
                 return True
@@ -91,8 +95,13 @@ class Archiver:
             except CLIENT_ERRORS:
                 tag.cursor = None
                 continue
+            worked = True
+            self._progressed()
+        if not await self._advance_audit():
+            return False
+        if worked:
             self._recovered()
-        return await self._advance_audit()
+        return True
 
     async def _advance_audit(self) -> bool:
         try:
@@ -126,13 +135,15 @@ class Archiver:
                 self._unavailable("the history does not respond")
             await asyncio.sleep(POLL_SECONDS)
 
+    def _progressed(self) -> None:
+        self._progress = asyncio.get_running_loop().time()
+
     def _unavailable(self, reason: str) -> None:
         if self._available:
             self._available = False
             self._observer.unavailable(reason)
 
     def _recovered(self) -> None:
-        self._progress = asyncio.get_running_loop().time()
         if not self._available:
             self._available = True
             self._observer.recovered()

@@ -32,6 +32,10 @@ class HistoryObserver(Protocol):
         """Entries were trimmed from a stream."""
         ...
 
+    def pruned(self, events: int) -> None:
+        """Events that were kept for long enough were deleted from the history."""
+        ...
+
     def rewound(self, stream: str) -> None:
         """A stream is one of another server, and is compared with the history from its beginning."""
         ...

@@ -35,6 +35,7 @@ class HistoryMetrics:
             "tollgate_history_repeated", "Stream entries whose event was in the history before.", registry=registry
         )
         self.trims = Counter("tollgate_history_trimmed", "Stream entries trimmed from Redis.", registry=registry)
+        self.prunings = Counter("tollgate_history_pruned", "Events pruned from the history.", registry=registry)
 
         self.audit_lines = Counter("tollgate_audit_lines", "Audit lines added to the history.", registry=registry)
 
@@ -59,6 +60,10 @@ class HistoryMetrics:
 
     def trimmed(self, entries: int) -> None:
         self.trims.inc(entries)
+
+    def pruned(self, events: int) -> None:
+        self.prunings.inc(events)
+        log.info("history_pruned", events=events)
 
     def rewound(self, stream: str) -> None:
         log.info("history_stream_compared", stream=stream, reason="Redis was restarted or failed over")

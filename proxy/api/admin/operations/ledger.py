@@ -23,7 +23,7 @@ from proxy.api.admin.operations.resources import Resources
 from proxy.api.usage_models import CurrencyView
 from proxy.control.records import UnknownRecord
 from proxy.reporting import statement_report, usage_report
-from proxy.reporting.account import read_tally
+from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, parse_period, redis_today, span
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.totals import Dimension, read_usage
@@ -106,12 +106,11 @@ class DirectReports(ReportOperations):
         except BadDate as error:
             raise invalid(str(error)) from None
         app = await self._resources.apps.require(client_id)
-        over = await redis_today(self._resources.store.redis) > days.last
+        plans = self._resources.settings.all_plans()
         try:
-            tally = await read_tally(self._sources, client_id, days)
+            found = await read_statement(self._sources, client_id, days, plans)
         except UnreadableEvent as error:
             raise ActRefused("unreadable_event", f"no statement: {error}") from None
-        found = tally.statement(self._resources.settings.all_plans(), over=over)
         document = statement_report.document(client_id, app.name, self._currency, found)
         return StatementDocument.model_validate(document)
 

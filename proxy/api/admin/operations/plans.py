@@ -12,6 +12,6 @@ def check_plan(settings: Settings, plan: str | None, tier: str | None) -> None:
     plans = settings.all_plans()
     if plan is not None and plan not in plans:
         raise invalid(f"there is no plan {mask(plan)!r}; plans are {', '.join(sorted(plans))}")
-    tiers = {each.tier for each in plans.values()} | {rule.tier for rule in settings.routing.rules if rule.tier}
+    tiers = settings.tiers()
     if tier and tier not in tiers:
         raise invalid(f"no plan and no routing rule has the tier {mask(tier)!r}; tiers are {', '.join(sorted(tiers))}")

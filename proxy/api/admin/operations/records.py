@@ -28,12 +28,14 @@ from proxy.api.admin.documents import (
     UserList,
 )
 from proxy.api.admin.operations.acts import Acts, settle_target
-from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.plans import check_plan
 from proxy.api.admin.operations.ports import AppOperations, KeyOperations, OperatorOperations, UserOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.models import NewUser, UserStatus
 from proxy.control.api_keys import KeyEnded
+from proxy.control.key_changes import UnusableMember
+from proxy.control.key_use import KeyUse
 from proxy.control.records import UnknownRecord
 
 
@@ -88,29 +90,29 @@ class DirectKeys(KeyOperations):
 
     def __init__(self, resources: Resources, acts: Acts) -> None:
         self._api_keys = resources.api_keys
+        self._use = KeyUse(resources.store.redis)
+        self._days = resources.settings.auth.rotate_after_days
         self._acts = acts
 
     async def create(self, client_id: str, new: NewAppKey) -> KeyText:
         """Create a key of an app, or of one of its users."""
         async with self._acts.act("key.create", "key", app=client_id) as act:
             act.detail |= {"name": new.name or None, "user": new.user}
-            record, text = await self._api_keys.create(
-                client_id,
-                user=new.user,
-                name=new.name,
-                expires_at=new.expires_at,
-                workloads=new.workloads,
-                models=new.models,
-                cidrs=new.cidrs,
-            )
+            try:
+                record, text = await self._api_keys.create(
+                    client_id, user=new.user, expires_at=new.expires_at, **new.change
+                )
+            except UnusableMember as error:
+                raise invalid(str(error)) from None
             settle_target(act, record.key_id, client_id)
-        return KeyText(**KeyDocument.of(record).model_dump(), key=text)
+        return KeyText(**KeyDocument.of(record, self._days).model_dump(), key=text)
 
     async def page(self, client_id: str, after: str, limit: int) -> KeyList:
         """Return the keys of an app and its users by key id."""
         records = sorted(await self._api_keys.list(client_id), key=lambda key: key.key_id)
         chosen, following = _page(records, after, limit)
-        return KeyList(items=[KeyDocument.of(key) for key in chosen], next=following)
+        used = await self._use.of(client_id)
+        return KeyList(items=[KeyDocument.of(key, self._days, used) for key in chosen], next=following)
 
     async def rotate(self, key_id: str, rotation: KeyRotation) -> RotatedKey:
         """Replace a key by a new one that may do the same."""
@@ -123,13 +125,13 @@ class DirectKeys(KeyOperations):
                 raise ActRefused("key_ended", str(error)) from None
             act.detail |= {"new_key": new.key_id, "overlap_seconds": rotation.overlap_seconds}
         assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
-        document = KeyDocument.of(new).model_dump()
+        document = KeyDocument.of(new, self._days).model_dump()
         return RotatedKey(**document, key=text, replaces=old.key_id, replaced_key_ends_at=old.expires_at)
 
     async def revoke(self, key_id: str) -> KeyDocument:
         """End a key for good, in every worker at once."""
         async with self._acts.act("key.revoke", "key", key_id, await self._app_of(key_id)):
-            return KeyDocument.of(await self._api_keys.revoke(key_id))
+            return KeyDocument.of(await self._api_keys.revoke(key_id), self._days)
 
     async def _app_of(self, key_id: str) -> str:
         record = await self._api_keys.get(key_id)
