@@ -12,24 +12,31 @@ import pytest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from proxy.api.builder import BuilderAPI, builder_application, required_scopes
+from proxy.api.builder import BuilderAPI, builder_application, is_open, required_scopes
 from proxy.api.problems import NOT_OF_FASTAPI, problem_responses
 from proxy.api.services import BuilderServices
+from proxy.identity.developer_credentials import ROLE_SCOPES
 from proxy.identity.token_issuer import APP_SCOPES, covered
+from tests.sign_in.operator import Operator
 from tests.support.builder import BuilderApp, bearer
+from tests.support.deployment import Deployment
+from tests.support.wallet import LOGIN, NONCE, Wallet
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 NOTHING: Any = None
 SERVICES = BuilderServices(*(NOTHING for _ in BuilderServices.__slots__))
+OPEN = {NONCE, LOGIN, f"{LOGIN}-jwt"}
+"""What one signs in with, and the only routes that need no credential."""
 
 
 def unguarded(api: BuilderAPI) -> list[str]:
-    """Return the routes that lack a scope or a response model."""
+    """Return the routes that lack a scope or a response model, and those that are open and should not be."""
     found = []
     for route in api.routes:
         if isinstance(route, APIRoute):
             model = route.response_model
-            if not required_scopes(route) or not (isinstance(model, type) and issubclass(model, BaseModel)):
+            guarded = bool(required_scopes(route)) != is_open(route) and is_open(route) == (route.path in OPEN)
+            if not guarded or not (isinstance(model, type) and issubclass(model, BaseModel)):
                 found.append(route.path)
     return found
 
@@ -72,8 +79,9 @@ def body_of(schema: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]
 
 async def test_nobody_gets_anywhere_without_a_credential(app: BuilderApp) -> None:
     schema = (await app.http.get("/api/v1/openapi.json")).json()
-    anonymous = {(await app.http.request(method, path)).status_code for method, path, _ in operations(schema)}
-    assert anonymous == {401}
+    closed = [(method, path) for method, path, operation in operations(schema) if operation["security"]]
+    assert {path for _, path, _ in operations(schema)} - {path for _, path in closed} == OPEN
+    assert {(await app.http.request(method, path)).status_code for method, path in closed} == {401}
 
 
 async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: BuilderApp) -> None:
@@ -91,6 +99,24 @@ async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: Build
                 await app.http.patch(f"{app.path}/users/{user}", json={"status": "active"}, auth=app.basic)
 
 
+async def test_each_role_opens_the_routes_of_its_scopes_and_nothing_else(app: BuilderApp, running: Deployment) -> None:
+    schema = (await app.http.get("/api/v1/openapi.json")).json()
+    user, operator = await app.user("ann"), Operator(running)
+    for role, scopes in ROLE_SCOPES.items():
+        wallet = Wallet()
+        await operator.member(app.client_id, await operator.add(wallet), role)
+        token = (await wallet.sign_in(app.http)).json()["token"]
+        for method, path, operation in operations(schema):
+            if "{client_id}" not in path:
+                continue
+            target = path.format(client_id=app.client_id, user=user, key_id="aaaaaaaaaaaaaaaa", period="2026-11")
+            response = await app.http.request(method, target, json={}, headers=bearer(token))
+            allowed = not scopes.isdisjoint(operation["x-scopes"])
+            assert (response.status_code != 403) == allowed, f"{method} {target} by {role}: {response.text}"
+            if method == "DELETE" and allowed:
+                await app.http.patch(f"{app.path}/users/{user}", json={"status": "active"}, auth=app.basic)
+
+
 async def test_the_schema_names_problem_documents_and_no_other_errors(app: BuilderApp) -> None:
     schema = (await app.http.get("/api/v1/openapi.json")).json()
     assert "HTTPValidationError" not in schema["components"]["schemas"]
@@ -100,5 +126,6 @@ async def test_the_schema_names_problem_documents_and_no_other_errors(app: Build
             assert media == ("application/json" if status.startswith("2") else "application/problem+json"), path
         errors = {status for status in operation["responses"] if not status.startswith("2")}
         assert errors == {str(status) for status in problem_responses()} - {NOT_OF_FASTAPI}, "the one table's"
-        assert operation["security"]
-        assert operation["x-scopes"]
+        if path not in OPEN:
+            assert operation["security"]
+            assert operation["x-scopes"]

@@ -26,6 +26,8 @@ APP, ID, WALLET = f"app_{'a' * 16}", "a" * 16, f"0x{'a' * 40}"
 STORE_ONLY: dict[str, tuple[str, ...]] = {
     "history upgrade": (),
     "history prune": (),
+    "history subject": ("--app", APP, "--user", "u"),
+    "history erase": ("--app", APP, "--user", "u"),
     "history export": ("--format", "csv", "--from", "2026-11-01", "--to", "2026-11-02"),
     "audit list": (),
     "audit verify": (),

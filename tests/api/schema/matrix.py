@@ -9,10 +9,13 @@ from typing import Any
 
 import httpx
 
+from proxy.control.developers.records import MemberRole
 from proxy.identity.token_issuer import APP_SCOPES, USER_SCOPES
 from tests.api.test_every_route import body_of, operations
+from tests.sign_in.operator import Operator
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment
+from tests.support.wallet import AUTH, Wallet
 
 PERIOD = "2026-11"
 
@@ -32,7 +35,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Tenant:
-    """An app with two users, one of whom nobody names, a key, usage, and everything that can authenticate."""
+    """An app with two users, one of whom nobody names, a key, usage, members, and everything that can authenticate."""
 
     app: BuilderApp
     ids: dict[str, str]
@@ -48,9 +51,8 @@ class Tenant:
         found = {}
         for method, path, operation in operations(schema):
             if method == "GET":
-                own = "{client_id}" not in path
                 target = path.format(**self.ids)
-                headers = self.credentials["inference of its user"] if own else self.credentials["admin"]
+                headers = self.credentials[_reader(path)]
                 response = await self.app.http.get(target, headers=headers)
                 assert response.status_code == 200, f"{target} {operation['x-scopes']}: {response.text}"
                 found[path] = response.json()
@@ -77,6 +79,13 @@ class Tenant:
         return path.format(**{**self.ids, **{name: victim.ids[name] for name in chosen}})
 
 
+def _reader(path: str) -> str:
+    """Return the credential that may read at this path."""
+    if path.startswith(AUTH):
+        return "session of its owner"
+    return "admin" if "{client_id}" in path else "inference of its user"
+
+
 def _takes_names(schema: dict[str, Any]) -> bool:
     """Return True for a parameter of free text, which is neither a number, a moment nor one of some words."""
     kinds = schema.get("anyOf", [schema])
@@ -85,7 +94,7 @@ def _takes_names(schema: dict[str, Any]) -> bool:
 
 def _choices(path: str) -> list[tuple[str, ...]]:
     """Return every choice of path parameters that name the other app's records, at least one."""
-    named = [name for name in ("client_id", "user", "key_id") if f"{{{name}}}" in path]
+    named = [name for name in ("client_id", "user", "key_id", "session_id") if f"{{{name}}}" in path]
     return [each for count in range(1, len(named) + 1) for each in itertools.combinations(named, count)]
 
 
@@ -111,9 +120,22 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
         "key of its user": bearer(key["key"]),
         "key of the app": bearer(await deployment.key(app.client_id)),
     }
+    owner = await signed_in_member(deployment, app, "owner")
+    credentials |= {"session of its owner": bearer(owner["session"]), "token of its owner": bearer(owner["token"])}
+    roles: tuple[MemberRole, ...] = ("developer", "billing", "viewer")
+    for role in roles:
+        member = await signed_in_member(deployment, app, role)
+        credentials[f"token of its {role}"] = bearer(member["token"])
+    session = owner["session_id"]
     return Tenant(
         app,
-        ids={"client_id": app.client_id, "user": user, "key_id": key["key_id"], "period": PERIOD},
+        ids={
+            "client_id": app.client_id,
+            "user": user,
+            "key_id": key["key_id"],
+            "period": PERIOD,
+            "session_id": session,
+        },
         names={
             "app": app.client_id,
             "user": user,
@@ -128,9 +150,19 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             f"key of {name}",
             f"model-of-{name}",
             amount,
+            owner["address"],
         ],
         credentials=credentials,
     )
+
+
+async def signed_in_member(deployment: Deployment, app: BuilderApp, role: MemberRole) -> dict[str, Any]:
+    """Return what a new developer with this role in the app gets when it signs in."""
+    wallet, operator = Wallet(), Operator(deployment)
+    await operator.member(app.client_id, await operator.add(wallet), role)
+    response = await wallet.sign_in(app.http)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
 
 
 def basic(app: BuilderApp) -> str:
