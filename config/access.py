@@ -55,6 +55,9 @@ class Auth(Model):
         description="Refused credentials (401) of one client address (IPv6: one /64 network) in 60 s, for each worker; "
         "past it they get 429. A credential that is good still passes.",
     )
+    rotate_after_days: int = Field(
+        90, ge=0, le=3_650, description="Days after which listings of keys remind of rotating one; 0: they never do."
+    )
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
     key_set_networks: tuple[Network, ...] = Field(
         (),

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     SecretStr,
     ValidationError,
@@ -15,12 +14,12 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
+from config.environment import PREFIX, EnvironmentSource
 from config.history import HistorySettings
 from config.issuers import unknown_names
 from config.live import WebhookSettings
@@ -31,7 +30,6 @@ from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log,
 from config.sign_in import SignInSettings, SignUpSettings
 from config.workloads import Workload
 
-PREFIX = "TOLLGATE_"
 DEFAULT_POOL = "default"
 
 
@@ -63,35 +61,6 @@ def _short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
         f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
         "or lower ledger.replay_window_seconds"
     )
-
-
-def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
-    """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
-    found: dict[str, bool] = {}
-    for name, field in model.model_fields.items():
-        variable = prefix + name.upper()
-        found[variable] = SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= variables(field.annotation, variable + "__")
-    return found
-
-
-class _Environment(EnvSettingsSource):
-    """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
-
-    A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
-    """
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls)
-        known = variables(settings_cls)
-        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
 
 
 class Settings(BaseSettings):
@@ -169,7 +138,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by precedence: environment, then the file (the constructor's arguments)."""
-        return _Environment(settings_cls), init_settings
+        return EnvironmentSource(settings_cls), init_settings
 
     @field_validator("plans", mode="wrap")
     @classmethod

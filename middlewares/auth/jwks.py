@@ -14,6 +14,8 @@ from config.issuers import Issuer
 from middlewares.auth.discovery import DiscoveringLoader
 from middlewares.auth.ports import Fetch
 
+_START_SECONDS = 5.0
+"""Longest wait for the first load of all key sets."""
 _MOST_KEYS = 200
 """Most keys of a set; each takes up to a millisecond to read."""
 
@@ -35,12 +37,10 @@ class KeySet:
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
         self._missed = asyncio.Event()
-        self._used = False
         self._failed = False
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of that id for that algorithm, or None. Without an id, return the only key that fits."""
-        self._used = True
         keys = self._keys.get((kid, algorithm), [])
         if len(keys) == 1:
             return keys[0]
@@ -48,12 +48,13 @@ class KeySet:
         return None
 
     async def refresh(self) -> None:
-        """Load the key set now; on any failure the keys stay as they are."""
+        """Load the key set now; on any failure, and where it is the same document, the keys stay as they are."""
         try:
             document = await self._load()
-            if document is not None:
-                self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
-                self.loaded = True
+            if document is None:
+                return
+            self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
+            self.loaded = True
         except Exception as error:  # of any kind: the last good keys stay in use
             if not self._failed:
                 _log.warning(
@@ -68,18 +69,17 @@ class KeySet:
             _log.info("jwks_recovered", issuer=self._issuer.issuer)
             self._failed = False
 
-    async def keep_fresh(self, *, while_used: bool = False) -> None:
-        """Refresh for ever, or until nobody has looked for a key in a whole interval."""
+    async def keep_fresh(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Refresh for ever, or until it is not wanted any more."""
         seconds = self._issuer.refresh_seconds
         cool_down = min(self._issuer.cool_down_seconds, seconds)
         while True:
-            self._used = False
             await asyncio.sleep(cool_down)
             if not self._failed:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds - cool_down):
                         await self._missed.wait()
-            if while_used and not self._used:
+            if not wanted():
                 return
             self._missed.clear()
             await self.refresh()
@@ -89,16 +89,20 @@ class KeySets:
     """The key sets of all issuers, kept fresh between `start` and `stop`."""
 
     def __init__(self, issuers: Sequence[Issuer], fetch: Fetch) -> None:
-        self._sets = {_name(issuer): KeySet(issuer, loader(issuer, fetch)) for issuer in issuers}
+        self._sets: dict[tuple[object, ...], KeySet] = {}
+        for issuer in issuers:
+            self._sets.setdefault(_source(issuer), KeySet(issuer, loader(issuer, fetch)))
         self._tasks: list[asyncio.Task[None]] = []
 
     def __getitem__(self, issuer: Issuer) -> KeySet:
-        return self._sets[_name(issuer)]
+        return self._sets[_source(issuer)]
 
     async def start(self) -> None:
-        """Try to load every key set once, side by side, then keep them fresh in the background."""
-        await asyncio.gather(*(keys.refresh() for keys in self._sets.values()))
-        self._tasks = [asyncio.create_task(keys.keep_fresh()) for keys in self._sets.values()]
+        """Try to load every key set once, for some seconds at most, and keep them fresh in the background."""
+        first = {asyncio.create_task(keys.refresh()): keys for keys in self._sets.values()}
+        self._tasks = [asyncio.create_task(_keep(loading, keys)) for loading, keys in first.items()]
+        if first:
+            await asyncio.wait(first, timeout=_START_SECONDS)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -107,8 +111,14 @@ class KeySets:
         self._tasks = []
 
 
-def _name(issuer: Issuer) -> tuple[str, str]:
-    return issuer.issuer, issuer.audience
+async def _keep(loading: asyncio.Task[None], keys: KeySet) -> None:
+    await loading
+    await keys.keep_fresh()
+
+
+def _source(issuer: Issuer) -> tuple[object, ...]:
+    """Return what its keys are known by: an issuer of several audiences has one key set, and one cool-down."""
+    return issuer.issuer, issuer.jwks_file, issuer.jwks_url, issuer.algorithms
 
 
 def loader(issuer: Issuer, fetch: Fetch, *, trusted: bool = True) -> Callable[[], Awaitable[bytes | None]]:
@@ -132,8 +142,10 @@ class _FileLoader:
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> bytes | None:
+        known, self._modified = self._modified, None
         modified = self._path.stat().st_mtime_ns
-        if modified == self._modified:
+        if modified == known:
+            self._modified = known
             return None
         document = self._path.read_bytes()
         self._modified = modified

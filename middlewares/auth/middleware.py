@@ -33,8 +33,12 @@ class AuthMiddleware:
     client's own headers; edge has removed it from those for the gateway.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: AddressLimit) -> None:
+    def __init__(
+        self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: AddressLimit, used: dict[str, str]
+    ) -> None:
+        """Each key that is used is noted in `used`, with its app; somebody else writes that down."""
         self.app = app
+        self.used = used
         self.credentials = credentials
         self.failure_limit = failure_limit
 
@@ -50,6 +54,9 @@ class AuthMiddleware:
             if refusal.status == 401 and refusal.code != "missing_credentials":
                 self.failure_limit.count(exchange.client_address)
             raise
+        principal = exchange.principal
+        if principal is not None and principal.key is not None:
+            self.used[principal.key] = principal.app
         await self.app(scope, receive, send)
 
     async def _judge(self, credential: bytes) -> Verdict:

@@ -20,7 +20,7 @@ from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.documentation.page import documentation_routes
-from proxy.api.keys import UserKeyEndpoints
+from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
@@ -125,10 +125,8 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.state.callers, api.state.audit = services.callers, services.audit
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
     _serve_users(api, users)
-    user_keys = f"{_APP}/users/{{user}}/keys"
-    api.serve("POST", user_keys, keys.create, name="create_user_key", status_code=201, audit="key.create")
-    api.serve("GET", user_keys, keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{user_keys}/{{key_id}}", keys.revoke, name="revoke_user_key", audit="key.revoke")
+    _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
+    _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
@@ -139,6 +137,14 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api
+
+
+def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
+    one = f"{path}/{{key_id}}"
+    api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
+    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
 
 
 def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:

@@ -15,6 +15,7 @@ from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.sessions import DeveloperSessions
+from proxy.control.key_use import KeyUse
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
@@ -45,6 +46,9 @@ class BuilderServices:
     sources: LedgerSources
     currency: Currency
     audit: AuditLog
+    key_use: KeyUse
+    rotate_after_days: int
+    """Age at which listings of keys remind of a rotation; 0: never."""
     developers: DeveloperServices
     plans: Mapping[str, Plan]
     """Those in force, whose fees statements name."""

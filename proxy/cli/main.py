@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli.commands import apps, developers, invites, issuer, keys, members, users
+from proxy.cli.commands import apps, developers, invites, issuer, key_life, keys, members, users
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
@@ -48,6 +48,9 @@ app.command()(verify)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(apps.app, name="apps")
+keys.app.command()(key_life.change)
+keys.app.command()(key_life.show)
+keys.app.command()(key_life.scan)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(developers.app, name="developers")

@@ -38,7 +38,7 @@ class ApiKeys:
         """Create a key of an app, or of one of its users. Return it and its text, which is not stored.
 
         What is empty or left out of `members` narrows nothing. Raises `UnknownRecord` for a missing app or user,
-        `ValueError` for members that cannot be meant.
+        `UnusableMember`.
         """
         changed(_BLANK, members)
         await self._apps.require(RecordRef("app", app))
@@ -63,7 +63,7 @@ class ApiKeys:
         """Change what is named in `members`, in every worker at once.
 
         Limits are changed of the keys before it, too, that still work beside it: they share its counters. Raises
-        `UnknownRecord`, `KeyEnded` for a key that has ended or was rotated, and `ValueError`.
+        `UnknownRecord`, `KeyEnded` for a key that has ended or was rotated, and `UnusableMember`.
         """
         now = datetime.now(UTC)
         record = await self._records.change(

@@ -28,6 +28,10 @@ LimitChange = Mapping[str, int | str | None]
 """Members of `KeyLimits` with their new values; None removes a limit, what is not named stays."""
 
 
+class UnusableMember(ValueError):
+    """A member of a key cannot be meant; the message names it, and what it takes."""
+
+
 class KeyChange(TypedDict, total=False):
     """What may be changed of a key; what is left out stays. Empty iterables, and None, narrow nothing any more."""
 
@@ -43,7 +47,16 @@ class KeyChange(TypedDict, total=False):
 
 
 def changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
-    """Return the key with these changes. Raises `ValueError`, whose message names the member and what it takes."""
+    """Return the key with these changes. Raises `UnusableMember`."""
+    try:
+        return _changed(record, change)
+    except UnusableMember:
+        raise
+    except ValueError as error:  # of an address or an origin
+        raise UnusableMember(str(error)) from None
+
+
+def _changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
     members: dict[str, Any] = dict(change)
     for name in ("workloads", "models", "streams"):
         if name in members:
@@ -68,12 +81,12 @@ def shared_by_family(change: KeyChange) -> KeyChange:
 
 
 def increase_of(limits: LimitChange, until: datetime) -> Increase:
-    """Return the temporary increase to these limits. Raises `ValueError`."""
+    """Return the temporary increase to these limits. Raises `UnusableMember`."""
     higher = _limits(NO_LIMITS, limits)
     if higher is None:
-        raise ValueError("an increase names at least one limit")
+        raise UnusableMember("an increase names at least one limit")
     if until.tzinfo is None:
-        raise ValueError("the end of an increase must have a time zone")
+        raise UnusableMember("the end of an increase must have a time zone")
     return Increase(higher, until)
 
 
@@ -87,22 +100,24 @@ def _limits(known: KeyLimits, change: LimitChange) -> KeyLimits | None:
             valid = value is None or (bool(_AMOUNT.fullmatch(text)) and len(text) < 40 and int(text) <= MOST_MONEY)
         if not valid:
             most = MOST_COUNT if name in COUNTS else "10^27 atomic units"
-            raise ValueError(f"{name} must be a whole number from 1 to {most}")
+            raise UnusableMember(f"{name} must be a whole number from 1 to {most}")
     members: dict[str, Any] = {name: str(value) if name in MONEY and value else value for name, value in change.items()}
     new = replace(known, **members)
     return None if new == NO_LIMITS else new
 
 
 def _checked(record: KeyRecord) -> KeyRecord:
-    """Return the record. Raises `ValueError` for one that cannot be meant."""
+    """Return the record. Raises `UnusableMember` for one that cannot be meant."""
     for origin in record.origins or ():
         if browser_origin(origin) == "*":
-            raise ValueError("origins: `*` is no origin; a key without origins may be used from all")
+            raise UnusableMember("origins: `*` is no origin; a key without origins may be used from all")
     for stream in record.streams or ():
         if not _STREAM.fullmatch(stream):
-            raise ValueError("streams: a name has 1 to 200 letters, digits, `.`, `_` and `-`")
+            raise UnusableMember("streams: a name has 1 to 200 letters, digits, `.`, `_` and `-`")
     if len(record.description) > LONGEST_DESCRIPTION or not record.description.replace("\n", "").isprintable():
-        raise ValueError(f"description must have at most {LONGEST_DESCRIPTION} characters and no control characters")
+        raise UnusableMember(
+            f"description must have at most {LONGEST_DESCRIPTION} characters and no control characters"
+        )
     if record.increase is not None:
         _check_increase(record.limits or NO_LIMITS, record.increase)
     return record
@@ -114,6 +129,6 @@ def _check_increase(limits: KeyLimits, increase: Increase) -> None:
         if higher is None:
             continue
         if usual is None:
-            raise ValueError(f"increase: the key has no {member.name} of its own that could be raised")
+            raise UnusableMember(f"increase: the key has no {member.name} of its own that could be raised")
         if int(higher) <= int(usual):
-            raise ValueError(f"increase: {member.name} must be above the usual {usual}")
+            raise UnusableMember(f"increase: {member.name} must be above the usual {usual}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import get_args
@@ -39,6 +40,8 @@ class _Entry:
     keys: KeySet
     tried: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the key set was loaded, or could not be."""
+    used_at: float = 0.0
+    """Monotonic seconds."""
     task: asyncio.Task[None] | None = None
 
 
@@ -48,8 +51,10 @@ class AppIssuers:
     Apps with the same issuer share its keys, and its cool-down.
     """
 
-    def __init__(self, fetch: Fetch) -> None:
+    def __init__(self, fetch: Fetch, *, refresh_seconds: float = 300, cool_down_seconds: float = 15) -> None:
         self._fetch = fetch
+        self._refresh_seconds = refresh_seconds
+        self._cool_down_seconds = cool_down_seconds
         self._entries: OrderedDict[tuple[str, str | None], _Entry] = OrderedDict()
 
     async def verify(self, registered: AppIssuer, token: bytes) -> ForeignSubject:
@@ -57,7 +62,7 @@ class AppIssuers:
         unverified = peek(token)
         if unverified.claims.get("iss") != registered.issuer:
             raise TokenRefused("The token is not of the issuer that is registered for the app.")
-        issuer = _trusted(registered)
+        issuer = self._trusted(registered)
         claims = verified_claims(token, unverified, issuer, await self._key_set(issuer))
         subject, token_id = claims["sub"], claims.get("jti")
         if not 1 <= len(subject) <= _LONGEST_NAME or not subject.isprintable():
@@ -82,6 +87,7 @@ class AppIssuers:
                 if oldest.task is not None:
                     oldest.task.cancel()
         self._entries.move_to_end(name)
+        entry.used_at = time.monotonic()
         if not entry.tried.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_SECONDS):
@@ -89,23 +95,24 @@ class AppIssuers:
         return entry.keys
 
     async def _keep(self, name: tuple[str, str | None], entry: _Entry) -> None:
-        """Load the key set and keep it fresh while it is used; then forget it."""
+        """Load the key set and keep it fresh until nobody has used it for a whole interval; then forget it."""
         try:
             await entry.keys.refresh()
             entry.tried.set()
-            await entry.keys.keep_fresh(while_used=True)
+            await entry.keys.keep_fresh(lambda: time.monotonic() - entry.used_at < self._refresh_seconds)
         finally:
             if self._entries.get(name) is entry:
                 del self._entries[name]
 
-
-def _trusted(registered: AppIssuer) -> Issuer:
-    """Return the issuer as verifiers know issuers; a key says itself which algorithm it is for."""
-    return Issuer(
-        issuer=registered.issuer,
-        audience=registered.audience,
-        algorithms=get_args(Algorithm),
-        jwks_url=registered.jwks_url,
-        leeway_seconds=LEEWAY_SECONDS,
-        app_claim="sub",
-    )
+    def _trusted(self, registered: AppIssuer) -> Issuer:
+        """Return the issuer as verifiers know issuers; a key says itself which algorithm it is for."""
+        return Issuer(
+            issuer=registered.issuer,
+            audience=registered.audience,
+            algorithms=get_args(Algorithm),
+            jwks_url=registered.jwks_url,
+            refresh_seconds=self._refresh_seconds,
+            cool_down_seconds=self._cool_down_seconds,
+            leeway_seconds=LEEWAY_SECONDS,
+            app_claim="sub",
+        )

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Collection
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
@@ -26,11 +27,14 @@ class HttpFetch:
     so that a name cannot mean something else a moment later.
     """
 
-    def __init__(self, networks: Collection[Network] = (), *, verify: Any = True) -> None:
-        """`networks` may be connected to though they are not public."""
+    def __init__(self, networks: Collection[Network] = (), *, tls: ssl.SSLContext | None = None) -> None:
+        """`networks` may be connected to though they are not public. `tls` None: the usual authorities are trusted."""
+        context = tls or httpx.create_ssl_context()  # one for both: to load the authorities takes its time
         self._networks = networks
-        self._trusted = httpx.AsyncClient(verify=verify)
-        self._direct = httpx.AsyncClient(verify=verify, trust_env=False)  # past no proxy, which would resolve by itself
+        self._trusted = httpx.AsyncClient(verify=context)
+        self._direct = httpx.AsyncClient(
+            verify=context, trust_env=False
+        )  # past no proxy, which would resolve by itself
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,9 +9,11 @@ from typing import Any
 from middlewares.auth.compact import TokenRefused, peek
 from middlewares.auth.middleware import check_address
 from middlewares.auth.ports import CredentialJudge
-from middlewares.auth.records import AppRecord
+from middlewares.auth.records import AppRecord, UserRecord
 from middlewares.auth.verdict import SIGN_JOB, WORK_SCOPES, Denial, Grant
 from middlewares.exchange import Refusal
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import AuditLog
 from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.identity.app_issuers import LEEWAY_SECONDS, AppIssuers, ForeignSubject
@@ -46,6 +48,7 @@ class Grants:
     users: Users
     app_issuers: AppIssuers
     used_tokens: UsedTokens
+    audit: AuditLog
 
     def client_credentials(self, app: AppRecord, form: Form) -> dict[str, Any]:
         """Return the response with a token of the app itself, by default one that may read."""
@@ -68,7 +71,7 @@ class Grants:
             detail = "The subject_token is no API key; a token of a user is exchanged by its app, with its secret."
             raise oauth_refusal("invalid_request", detail)
         if kind == JWT and app is not None and self._is_of_its_issuer(credential, app):
-            return await self._exchange_foreign(form, app, credential)
+            return await self._exchange_foreign(form, app, credential, address)
         grant = await self._accepted(credential, address)
         principal = grant.principal
         if client_id not in (None, principal.app) or not (is_key or _is_own_user_token(grant)):
@@ -88,18 +91,30 @@ class Grants:
             raise oauth_refusal("invalid_grant", str(refused)) from None
         return named != self.issuer.url and app.issuer is not None and named == app.issuer.issuer
 
-    async def _exchange_foreign(self, form: Form, app: AppRecord, credential: str) -> dict[str, Any]:
+    async def _exchange_foreign(self, form: Form, app: AppRecord, credential: str, address: str) -> dict[str, Any]:
         """Return the response with a token of the user that the app's own issuer names, who is created if need be.
 
         It lives no longer than the token that it is issued for.
         """
         scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB})
         named = await self._verified(app, credential)
-        user, _ = await self.users.create(app.client_id, named.external_id)
+        user = await self.users.find(app.client_id, named.external_id) or await self._created(app, named, address)
         if user.status != "active":
             raise oauth_refusal("access_denied", "The user is suspended.", 403)
         subject = TokenSubject(app.client_id, user.user_id, external_id=user.external_id)
         return _exchanged(self.issuer.issue(subject, scopes, until=named.expires_at))
+
+    async def _created(self, app: AppRecord, named: ForeignSubject, address: str) -> UserRecord:
+        """Return the user that the app's issuer names, of any number of simultaneous exchanges one."""
+        user, created = await self.users.create(app.client_id, named.external_id)
+        if created:
+            await self.audit.record(
+                Actor(ActorKind.APP, app.client_id, address=address),
+                "user.create",
+                AuditTarget("user", user.user_id, app.client_id),
+                detail={"created": True, "issuer": app.issuer.issuer if app.issuer else None},
+            )
+        return user
 
     async def _verified(self, app: AppRecord, credential: str) -> ForeignSubject:
         if app.issuer is None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from config.issuers import Issuer
 from middlewares.auth.compact import TokenRefused
-from middlewares.auth.jwks import KeySets
+from middlewares.auth.jwks import KeySets, _FileLoader
 from middlewares.auth.jwt import IssuerUnavailable, SigningKeyUnknown, TokenVerifier
 from middlewares.auth.ports import FetchError
 from proxy.identity.key_set_fetcher import HttpFetch
@@ -87,9 +88,9 @@ async def test_a_thousand_bad_key_ids_a_second_cause_one_fetch_in_a_cool_down(
     async with verifying(fetch, jwks_url=server.url, refresh_seconds=3_600, cool_down_seconds=0.3) as verifier:
         sent = 0
         while server.fetches < 4:
-            for number in range(10):
-                assert not accepted(verifier, bad[number])
-            sent += 10
+            for number in range(20):
+                assert not accepted(verifier, bad[number % 10])
+            sent += 20
             await asyncio.sleep(0.01)
     assert sent >= 300
     assert min(server.gaps()) >= 0.29
@@ -168,3 +169,55 @@ async def test_a_server_that_never_answers_is_given_up(fetch: HttpFetch, monkeyp
         port = mute.sockets[0].getsockname()[1]
         with pytest.raises(FetchError):
             await fetch(f"http://127.0.0.1:{port}/")
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Return what counts the looks at files from now on."""
+    looks = 0
+    look = _FileLoader._read
+
+    def read(loader: _FileLoader) -> bytes | None:
+        nonlocal looks
+        looks += 1
+        return look(loader)
+
+    monkeypatch.setattr(_FileLoader, "_read", read)
+    return lambda: looks
+
+
+async def test_a_broken_file_is_not_taken_for_a_mended_one(
+    tmp_path: Path, fetch: HttpFetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: the second look finds the file unchanged, and says that all is well."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(b"{")
+    looks = counted(monkeypatch)
+    with capture_logs() as logs:
+        async with verifying(fetch, jwks_file=file, refresh_seconds=0.02) as verifier:
+            await eventually(lambda: looks() > 5)
+            assert [entry["event"] for entry in logs] == ["jwks_unavailable"]
+            file.write_bytes(FIRST)
+            os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000))
+            await eventually(lambda: accepted(verifier, token()))
+    assert [entry["event"] for entry in logs] == ["jwks_unavailable", "jwks_recovered"]
+
+
+async def test_an_issuer_of_two_audiences_has_one_key_set(server: KeySetServer, fetch: HttpFetch) -> None:
+    issuers = [Issuer(issuer=ISSUER, audience=name, jwks_url=server.url, app=f"app_{name}") for name in ("a", "b")]
+    sets = KeySets(issuers, fetch)
+    await sets.start()
+    assert server.fetches == 1
+    assert sets[issuers[0]] is sets[issuers[1]]
+    await sets.stop()
+
+
+async def test_a_frozen_server_does_not_keep_a_worker_from_starting(
+    server: KeySetServer, fetch: HttpFetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("middlewares.auth.jwks._START_SECONDS", 0.1)
+    server.freeze()
+    begun = time.monotonic()
+    async with verifying(fetch, jwks_url=server.url, cool_down_seconds=0.1) as verifier:
+        assert time.monotonic() - begun < 2
+        server.thaw()
+        await eventually(lambda: accepted(verifier, token()))

@@ -122,7 +122,7 @@ async def test_the_address_that_was_checked_is_the_one_connected_to_by_the_hosts
     server, client = certificates(tmp_path, "keys.example")
     async with (
         await asyncio.start_server(listener.respond, "127.0.0.1", 0, ssl=server) as secure,
-        HttpFetch(LOOPBACK, verify=client) as fetch,
+        HttpFetch(LOOPBACK, tls=client) as fetch,
     ):
         port = secure.sockets[0].getsockname()[1]
         resolved = resolve_to(monkeypatch, "127.0.0.1")

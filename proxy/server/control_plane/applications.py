@@ -11,6 +11,7 @@ from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
+from proxy.control.key_use import KeyUse
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
@@ -39,6 +40,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
             users=users,
             app_issuers=services.authentication.app_issuers,
             used_tokens=UsedTokens(redis),
+            audit=audit,
         ),
         clients=clients,
         credentials=credentials,
@@ -56,6 +58,8 @@ def control_plane(services: ControlServices) -> ControlApplications:
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
         audit=audit,
+        key_use=KeyUse(redis),
+        rotate_after_days=settings.auth.rotate_after_days,
         developers=developers,
         plans=settings.all_plans(),
     )
