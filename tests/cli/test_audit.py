@@ -35,12 +35,21 @@ def lines(run: Tollgate, *options: str) -> list[dict[str, Any]]:
 READS = {
     *("serve", "demo", "check", "usage", "events", "export", "windows", "statements", "verify", "backup", "restore"),
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
-    *("apps show", "credits show", "audit verify", "history status", "history export", "history upgrade"),
+    *(
+        "apps show",
+        "credits show",
+        "audit verify",
+        "history status",
+        "history export",
+        "history upgrade",
+        "keys show",
+        "keys scan",
+    ),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
     *("apps create", "apps change", "apps suspend", "apps resume", "users create"),
-    *("keys create", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
+    *("keys create", "keys change", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
     *("developers add", "developers approve", "developers suspend", "developers resume"),
     *("members add", "members remove", "invites create", "invites revoke"),
     *("history adopt", "history prune", "history subject", "history erase"),
