@@ -36,6 +36,7 @@ READS = {
     *("serve", "demo", "check", "usage", "events", "export", "windows", "statements", "verify", "backup", "restore"),
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
     *("apps show", "credits show", "audit verify", "history status", "history export", "history upgrade"),
+    *("users show", "keys show", "keys scan", "operators list", "attention list", "plans", "status"),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
@@ -44,6 +45,8 @@ ACTS = {
     *("developers add", "developers approve", "developers suspend", "developers resume"),
     *("members add", "members remove", "invites create", "invites revoke"),
     *("history adopt", "history prune", "history subject", "history erase"),
+    *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate", "keys change"),
+    *("operators create", "operators revoke", "attention resolve", "reload"),
 }
 
 
@@ -63,7 +66,8 @@ def test_each_command_is_known_as_one_that_acts_or_one_that_reads() -> None:
     """Hazard: a new command that changes records and leaves no trace."""
     found = dict(_commands(main.app))
     assert found.keys() == READS | ACTS
-    assert [words for words in ACTS if "session.act(" not in found[words]] == []
+    by_operations = {words for words in ACTS if "operate(" in found[words]}  # which write the lines themselves
+    assert [words for words in ACTS - by_operations if "session.act(" not in found[words]] == []
 
 
 def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:

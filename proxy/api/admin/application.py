@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from middlewares.auth.records import Role
 from middlewares.exchange import Refusal
-from proxy.api.admin.endpoints import AppEndpoints, EndUserEndpoints, AnyKeyEndpoints, OperatorEndpoints
+from proxy.api.admin.endpoints import AnyKeyEndpoints, AppEndpoints, EndUserEndpoints, OperatorEndpoints
 from proxy.api.admin.ledger_endpoints import CreditEndpoints, DeploymentEndpoints, EventEndpoints, ReportEndpoints
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.resources import Resources
