@@ -21,11 +21,11 @@ from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.history import HistorySettings
-from config.live import WebhookSettings
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 PREFIX = "TOLLGATE_"
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     )
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
-    webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
+    webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli.commands import apps, issuer, keys, users
+from proxy.cli.commands import apps, issuer, keys, orchestrators, users
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
@@ -50,6 +50,7 @@ app.add_typer(apps.app, name="apps")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(issuer.app, name="issuer")
+app.add_typer(orchestrators.app, name="orchestrators")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
 
