@@ -53,6 +53,8 @@ class ControlApplications(NamedTuple):
     """Serves `/api/v1/oidc`."""
     well_known: ASGIApp
     """Serves `/.well-known`."""
+    verify: ASGIApp
+    """Serves `/api/v1/verify`."""
 
 
 def nothing_served() -> ControlApplications:
@@ -82,6 +84,8 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
     return (
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
         Surface(b"/api/v1/oidc", "oidc", edge(control.oidc, address_limit=tokens)),
+        # Other proxies ask before each of their requests, all from one address.
+        Surface(b"/api/v1/verify", "verify", edge(control.verify, address_limit=None)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )

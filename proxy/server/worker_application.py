@@ -49,6 +49,8 @@ class ControlServices:
     keys: RedisKeys
     authentication: Authentication
     issuer: TokenIssuer
+    ledger: Ledger
+    fleet: Fleet
 
 
 class WorkerApplication:
@@ -107,7 +109,7 @@ class WorkerApplication:
                 fleet=fleet,
             )
             issuer = TokenIssuer(origin, issuer_keys, settings.issuer)
-            services = ControlServices(settings, store, keys, authentication, issuer)
+            services = ControlServices(settings, store, keys, authentication, issuer, ledger, fleet)
             app = public_application(stages, settings, metrics, control(services))
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from middlewares.auth.keys import pepper_of
+from middlewares.auth.middleware import failure_limit
 from proxy.api.application import control_application
 from proxy.api.builder import builder_application
 from proxy.api.caller import Callers
 from proxy.api.services import BuilderServices
+from proxy.api.verify import VerifyApplication
 from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
@@ -48,4 +50,5 @@ def control_plane(services: ControlServices) -> ControlApplications:
         api=builder_application(builder, oidc.app_routes()),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
+        verify=VerifyApplication(credentials, services.ledger, failure_limit(settings.auth.failures_per_minute)),
     )
