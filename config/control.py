@@ -4,7 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Model
+from config.base import Model, Name
+
+
+class CatalogSettings(Model):
+    """Who sees the catalog of workloads, models, plans and prices, and what of it."""
+
+    public: bool = Field(
+        False, description="Show `/api/v1/catalog` without a credential, and models and prices in `/llms.txt`."
+    )
+    plans: tuple[Name, ...] | None = Field(
+        None, description="Plans that are shown; an app also sees its own. None: all, the built-in ones included."
+    )
 
 
 class ControlSettings(Model):
@@ -26,6 +37,7 @@ class ControlSettings(Model):
         1024 * 1024, ge=1_024, le=64 * 1024 * 1024, description="Largest request body, in bytes."
     )
     body_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request body.")
+    catalog: CatalogSettings = Field(CatalogSettings(), description="The catalog of what is offered.")
 
 
 class IssuerSettings(Model):

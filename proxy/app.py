@@ -53,6 +53,8 @@ class ControlApplications(NamedTuple):
     """Serves `/api/v1/oidc`."""
     well_known: ASGIApp
     """Serves `/.well-known`."""
+    llms: ASGIApp
+    """Serves `/llms.txt`."""
     verify: ASGIApp
     """Serves `/api/v1/verify`."""
 
@@ -87,6 +89,7 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
         # Other proxies ask before each of their requests, all from one address.
         Surface(b"/api/v1/verify", "verify", edge(control.verify, address_limit=None)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
+        Surface(b"/llms.txt", "llms", edge(control.llms, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )
 

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.caller import CallerWith
+from proxy.api.catalog.endpoint import CatalogEndpoint
 from proxy.api.keys import UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
@@ -102,6 +103,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
     api.state.callers = services.callers
+    api.state.catalog_public = services.catalog_public
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
     api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
     api.serve("GET", f"{_APP}/users", users.list, name="list_users")
@@ -117,6 +119,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     api.router.routes.extend(routes)
     api.complete()
     return api

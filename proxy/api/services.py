@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config.runtime import Currency
 from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
+from proxy.api.catalog.offer import Offer
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.users import Users
@@ -26,3 +27,5 @@ class BuilderServices:
     runner: ScriptRunner
     sources: LedgerSources
     currency: Currency
+    offer: Offer
+    catalog_public: bool

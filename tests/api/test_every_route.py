@@ -84,6 +84,8 @@ async def test_other_apps_do_not_exist(running: Deployment, app: BuilderApp) -> 
     credentials["user key"] = bearer(own_key["key"])
     tried = 0
     for method, path, operation in operations(schema):
+        if "{" not in path and not any_of_user(operation):
+            continue  # it names nobody
         body = body_of(schema, operation)
         for owner in (other, app):
             ids = {"client_id": owner.client_id, "user": theirs, "key_id": key["key_id"]}

@@ -7,6 +7,9 @@ from middlewares.auth.middleware import failure_limit
 from proxy.api.application import control_application
 from proxy.api.builder import builder_application
 from proxy.api.caller import Callers
+from proxy.api.catalog.data_schema import data_schema_route
+from proxy.api.catalog.llms import llms_route
+from proxy.api.catalog.offer import Offer
 from proxy.api.services import BuilderServices
 from proxy.api.verify import VerifyApplication
 from proxy.app import ControlApplications
@@ -36,6 +39,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         credentials=credentials,
         revoked=RevokedTokens(redis),
     )
+    offer = Offer(settings, services.fleet)
     builder = BuilderServices(
         callers=Callers(credentials, clients),
         apps=apps,
@@ -45,10 +49,13 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        offer=offer,
+        catalog_public=offer.public,
     )
     return ControlApplications(
-        api=builder_application(builder, oidc.app_routes()),
+        api=builder_application(builder, (*oidc.app_routes(), data_schema_route())),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
+        llms=control_application((llms_route(offer),)),
         verify=VerifyApplication(credentials, services.ledger, failure_limit(settings.auth.failures_per_minute)),
     )
