@@ -29,8 +29,6 @@ PATH = b"/api/v1/verify"
 ORIGINAL_URIS = (b"x-original-uri", b"x-forwarded-uri")
 """Headers in which proxies name the target of the request that they ask about."""
 ORIGINAL_METHODS = (b"x-original-method", b"x-forwarded-method")
-_NOT_NAMED = Workload.PLAYBACK
-"""Workload of what is counted where the request is for no client route; no price and no event comes of it."""
 
 
 class VerifyApplication:
@@ -86,7 +84,8 @@ class VerifyApplication:
         Nobody says when the other proxy's request ends, so it takes no place of the concurrency.
         """
         policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
-        workload = next((route.workload for route in routes if route), _NOT_NAMED)
+        # The hold needs a workload, also for what is no client route; it ends without a price and without an event.
+        workload = next((route.workload for route in routes if route), Workload.PLAYBACK)
         try:
             decided = await self._ledger.enter(
                 exchange.request_id, policy.beside_work, workload, store_lost=exchange.store_lost

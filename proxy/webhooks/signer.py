@@ -18,6 +18,7 @@ from config.webhooks import SignerWebhook
 from config.workloads import Workload
 from middlewares.auth.middleware import presented
 from middlewares.auth.verdict import Grant
+from middlewares.client_text import check_length
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.sessions.signer_sessions import SignerSessions
@@ -75,6 +76,7 @@ class SignerWebhooks:
         state = request.state
         if state is None or not _SESSION.fullmatch(state.state_id):
             raise Refusal(400, "invalid_parameter", "Expected the signer's state with a `StateID`.")
+        check_length("App", state.app)
         workload = Workload.BYOC if state.type in ("live", "fixed") else Workload.LIVE_VIDEO_TO_VIDEO
         grant = await self._principals.grant(presented(_headers(request)), workload)
         principal = grant.principal

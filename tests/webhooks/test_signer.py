@@ -94,6 +94,7 @@ async def test_a_user_pays_in_its_own_name_by_key_and_in_any_spelling(signer: Si
         ({"headers": {"X-Api-Key": ["tgk_nobody"]}}, 400, "invalid_parameter"),
         ({"headers": {"X-Api-Key": ["\N{SNOWMAN}"]}, "state": {"StateID": "s"}}, 401, "invalid_credentials"),
         ({"headers": {}, "state": {"StateID": "no/name"}}, 400, "invalid_parameter"),
+        ({"headers": {}, "state": {"StateID": "s", "App": "a" * 10_000}}, 400, "invalid_parameter"),
     ],
 )
 async def test_a_caller_that_may_not_pay_is_refused_within_a_200(
