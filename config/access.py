@@ -2,8 +2,7 @@
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,58 +14,21 @@ from pydantic import (
     model_validator,
 )
 
-from config.base import Model
+from config.base import Model, check_distinct
 from config.chats import Chats
+from config.issuers import Issuer
 from config.workloads import Workload
 
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+def _network(value: Any) -> Any:
+    if isinstance(value, int):
+        raise ValueError("must be an address or a network, such as 10.0.0.0/8")
+    return ip_network(value) if isinstance(value, str) else value
 
 
-_KEY_SET_URL = re.compile(r"https://.|http://(127\.0\.0\.1|\[::1\]|localhost)[:/]")
-
-
-def _key_set_url(value: str) -> str:
-    if not _KEY_SET_URL.match(value):
-        raise ValueError("must be an https URL, or an http URL of this machine")
-    return value
-
-
-KeySetUrl = Annotated[str, AfterValidator(_key_set_url), WithJsonSchema({"type": "string", "format": "https URL"})]
-
-
-class Issuer(Model):
-    """An external JWT issuer whose tokens are accepted."""
-
-    issuer: str = Field(min_length=1, description="The exact `iss` of its tokens.")
-    audience: str = Field(min_length=1, description="The `aud` its tokens must name.")
-    algorithms: tuple[Algorithm, ...] = Field(
-        ("RS256",), min_length=1, description="Accepted algorithms; asymmetric only."
-    )
-    jwks_file: Path | None = Field(None, description="File with its JSON Web Key Set.")
-    jwks_url: KeySetUrl | None = Field(
-        None, description="URL of its JSON Web Key Set, fetched in the background; http only from this machine."
-    )
-    refresh_seconds: float = Field(
-        300,
-        gt=0,
-        le=86_400,
-        description="Seconds between two fetches of the key set, also of those that an unknown key id causes.",
-    )
-    leeway_seconds: int = Field(
-        30, ge=0, le=60, description="Tolerated clock difference, in seconds, for `exp`, `nbf` and `iat`."
-    )
-    app: str | None = Field(None, description="App that every token of this issuer belongs to.")
-    app_claim: str | None = Field(None, description="Claim that names the app, if `app` is not given.")
-    user_claim: str = Field("sub", description="Claim that names the user.")
-    plan_claim: str | None = Field(None, description="Claim that names the plan; none: the plan of the app.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if (self.jwks_file is None) == (self.jwks_url is None):
-            raise ValueError("give exactly one of `jwks_file` and `jwks_url`")
-        if (self.app is None) == (self.app_claim is None):
-            raise ValueError("give exactly one of `app` and `app_claim`")
-        return self
+Network = Annotated[
+    IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})
+]
 
 
 class Auth(Model):
@@ -93,14 +55,29 @@ class Auth(Model):
         description="Refused credentials (401) of one client address (IPv6: one /64 network) in 60 s, for each worker; "
         "past it they get 429. A credential that is good still passes.",
     )
+    rotate_after_days: int = Field(
+        90, ge=0, le=3_650, description="Days after which listings of keys remind of rotating one; 0: they never do."
+    )
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
+    key_set_networks: tuple[Network, ...] = Field(
+        (),
+        description="Networks that are not public and may hold key sets all the same. The addresses in `issuers` need "
+        "no entry; those that apps registered do, and those that a discovery document names on another host.",
+    )
+
+    @field_validator("issuers")
+    @classmethod
+    def _distinct(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        check_distinct([(each.issuer, each.audience) for each in issuers], "has the same issuer and audience")
+        return issuers
 
 
-_BROWSER_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
 
 
-def _browser_origin(value: str) -> str:
-    if value != "*" and not _BROWSER_ORIGIN.fullmatch(value):
+def browser_origin(value: str) -> str:
+    """Return `value` if it is an origin as browsers send it, or `*`. Raises `ValueError`."""
+    if value != "*" and not _ORIGIN.fullmatch(value):
         raise ValueError(
             "must be `*`, or an origin as browsers send it, such as https://app.example: lower case, no path, no slash"
         )
@@ -108,7 +85,7 @@ def _browser_origin(value: str) -> str:
 
 
 BrowserOrigin = Annotated[
-    str, AfterValidator(_browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
+    str, AfterValidator(browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
 ]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -123,10 +100,15 @@ HeaderName = Annotated[str, AfterValidator(_header_name), WithJsonSchema({"type"
 
 
 class Cors(Model):
-    """Cross-origin requests from browsers (CORS). Off until an origin is named."""
+    """Cross-origin requests from browsers (CORS). Off until an origin is named, or those of keys count."""
 
     allow_origins: tuple[BrowserOrigin, ...] = Field(
         (), description="Origins whose pages may send requests, or `*` for all."
+    )
+    key_origins: bool = Field(
+        False,
+        description="Pages of the origins that an API key is limited to may use that key. Preflights of all origins "
+        "are answered then, for they name no key; a request from another page is refused.",
     )
     allow_headers: tuple[HeaderName, ...] = Field(
         ("authorization", "content-type", "idempotency-key", "livepeer", "prefer", "x-api-key", "x-stainless-*"),
@@ -146,17 +128,6 @@ class Cors(Model):
         description="Response headers a page may read.",
     )
     max_age: int = Field(600, ge=0, description="Seconds a browser may cache the response to a preflight request.")
-
-
-def _network(value: Any) -> Any:
-    if isinstance(value, int):
-        raise ValueError("must be an address or a network, such as 10.0.0.0/8")
-    return ip_network(value) if isinstance(value, str) else value
-
-
-Network = Annotated[
-    IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})
-]
 
 
 _LATEST_READ = 1_048_576

@@ -52,8 +52,11 @@ class IssuerSettings(Model):
     user_token_seconds: int = Field(
         900, ge=120, le=86_400, description="Seconds that tokens of users live, and those in exchange for API keys."
     )
+    developer_token_seconds: int = Field(
+        3_600, ge=120, le=86_400, description="Seconds that tokens of developers live, from a sign-in with a wallet."
+    )
 
     @property
     def longest_seconds(self) -> int:
         """Return the seconds after which every token that was issued before has expired."""
-        return max(self.access_token_seconds, self.user_token_seconds)
+        return max(self.access_token_seconds, self.user_token_seconds, self.developer_token_seconds)

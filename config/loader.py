@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from config.settings import PREFIX, Settings, variables
+from config.environment import PREFIX, variables
+from config.settings import Settings
 
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from config.environment import PREFIX
 from config.limits import Limit
 from config.markdown import fill, table
 from config.plans import BUILT_IN_PLANS
 from config.routing import DEFAULT_RESPONSE_LIMITS, DEFAULT_TIMEOUTS, GatewayTimeouts, ResponseLimits
-from config.settings import PREFIX, Settings
+from config.settings import Settings
 
 Schema = Mapping[str, Any]
 

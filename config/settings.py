@@ -1,11 +1,11 @@
 """The root of the configuration: what `tollgate serve` runs with."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     SecretStr,
     ValidationError,
@@ -14,21 +14,22 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
+from config.environment import PREFIX, EnvironmentSource
 from config.history import HistorySettings
+from config.issuers import unknown_names
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.sign_in import SignInSettings, SignUpSettings
 from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
-PREFIX = "TOLLGATE_"
 DEFAULT_POOL = "default"
 
 
@@ -54,33 +55,12 @@ def _foreign(plans: Any, code: str) -> list[Fault]:
     ]
 
 
-def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
-    """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
-    found: dict[str, bool] = {}
-    for name, field in model.model_fields.items():
-        variable = prefix + name.upper()
-        found[variable] = SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found |= variables(field.annotation, variable + "__")
-    return found
-
-
-class _Environment(EnvSettingsSource):
-    """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
-
-    A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
-    """
-
-    def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls)
-        known = variables(settings_cls)
-        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            return value
+def _short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
+    return (
+        f"is {history.keep_in_redis_seconds}, less than twice ledger.replay_window_seconds, "
+        f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
+        "or lower ledger.replay_window_seconds"
+    )
 
 
 class Settings(BaseSettings):
@@ -138,6 +118,8 @@ class Settings(BaseSettings):
     )
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
+    sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
+    sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
@@ -156,7 +138,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by precedence: environment, then the file (the constructor's arguments)."""
-        return _Environment(settings_cls), init_settings
+        return EnvironmentSource(settings_cls), init_settings
 
     @field_validator("plans", mode="wrap")
     @classmethod
@@ -180,9 +162,43 @@ class Settings(BaseSettings):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         return routing
 
+    @field_validator("history")
+    @classmethod
+    def _kept_for_replay(cls, history: HistorySettings, info: ValidationInfo) -> HistorySettings:
+        """Refuse to trim what may be replayed after a failover.
+
+        An event that is in the history, older than what the new server has trimmed, would count as trimmed, not as
+        lost, and its totals stay short. The window goes back from the failover; the replay itself may take another.
+        """
+        ledger = info.data.get("ledger")
+        if ledger and history.keep_in_redis_seconds < 2 * ledger.replay_window_seconds:
+            raise faults([(("keep_in_redis_seconds",), _short_of_replay(history, ledger))])
+        return history
+
+    @field_validator("sign_up")
+    @classmethod
+    def _known_plan(cls, sign_up: SignUpSettings, info: ValidationInfo) -> SignUpSettings:
+        known = {**BUILT_IN_PLANS, **info.data.get("plans", {})}
+        if sign_up.plan is not None and sign_up.plan not in known:
+            raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
+        return sign_up
+
+    @field_validator("auth")
+    @classmethod
+    def _plans_exist(cls, auth: Auth, info: ValidationInfo) -> Auth:
+        if "plans" in info.data and "routing" in info.data:
+            plans = {**BUILT_IN_PLANS, **info.data["plans"]}
+            if found := list(unknown_names(auth.issuers, plans, _tiers(plans, info.data["routing"]))):
+                raise faults(found)
+        return auth
+
     def all_plans(self) -> dict[str, Plan]:
         """Return the built-in plans, replaced or joined by the configured ones."""
         return {**BUILT_IN_PLANS, **self.plans}
+
+    def tiers(self) -> set[str]:
+        """Return the routing tiers of all plans and rules."""
+        return _tiers(self.all_plans(), self.routing)
 
     def chat_models(self) -> set[str]:
         """Return the ids of all chat models that the configuration names anywhere."""
@@ -206,3 +222,7 @@ class Settings(BaseSettings):
         """Return the configured pools by name, else the single pool of `gateway_url`."""
         url = self.gateway_url or "http://127.0.0.1:9935"
         return self.routing.pools or {DEFAULT_POOL: Pool(gateways=(Gateway(url=url),))}
+
+
+def _tiers(plans: Mapping[str, Plan], routing: Routing) -> set[str]:
+    return {plan.tier for plan in plans.values()} | {rule.tier for rule in routing.rules if rule.tier}

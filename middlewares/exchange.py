@@ -19,6 +19,7 @@ from middlewares.routing.route import Route
 
 if TYPE_CHECKING:
     from middlewares.chat_stream import ChatStream
+    from middlewares.ledger.admission.key_limits import KeyTerms
     from middlewares.ledger.admission.policy import Policy
     from middlewares.ledger.model import Hold, LimitState
 
@@ -68,6 +69,10 @@ class Principal:
     """Workloads that the credential is limited to; None: all."""
     models: frozenset[str] | None = None
     """Models that the credential is limited to; None: all."""
+    streams: frozenset[str] | None = None
+    """Streams that the credential is limited to, as its app calls them; None: all."""
+    key_terms: KeyTerms | None = None
+    """Limits of its API key; None: the key has none of its own."""
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -170,6 +175,8 @@ class Exchange:
 
     # auth
     principal: Principal | None = None
+    page_origin: bytes | None = None
+    """Origin of the page that sent it, where its key is limited to origins; empty: not one of those. None: no limit."""
 
     store_lost: bool = False
     """True if Redis did not reply to a call for this request; it is not waited for again."""

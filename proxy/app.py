@@ -105,8 +105,12 @@ def pipeline(
     streams: ByocStreams,
     affinity_table: AffinityTable,
     fleet: Fleet,
+    used_keys: dict[str, str],
 ) -> ASGIApp:
-    """Return the stages around `forwarder`, listed in the order in which a request meets them."""
+    """Return the stages around `forwarder`, listed in the order in which a request meets them.
+
+    Keys that are used are noted in `used_keys`, each with its app.
+    """
     secret = settings.webhooks.secret
     buffers = BodyBuffers(settings.edge.buffered_bytes, settings.edge.buffered_bytes_per_app)
     large_json = LargeJson()
@@ -125,6 +129,7 @@ def pipeline(
             AuthMiddleware,
             credentials=credentials,
             failure_limit=failure_limit(settings.auth.failures_per_minute),
+            used=used_keys,
         ),
         # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),

@@ -10,11 +10,14 @@ from typing import Any
 import jwt
 import structlog
 
-from config.access import Issuer
+from config.issuers import Issuer
+from middlewares.auth.discovery import DiscoveringLoader
 from middlewares.auth.ports import Fetch
 
-_RETRY_SECONDS = 15
-"""Longest time until the next load after a failed one."""
+_START_SECONDS = 5.0
+"""Longest wait for the first load of all key sets."""
+_MOST_KEYS = 200
+"""Most keys of a set; each takes up to a millisecond to read."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
@@ -22,8 +25,8 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 class KeySet:
     """The public keys of one issuer.
 
-    Loaded once per `refresh_seconds`; a token that names an unknown key brings the next load forward, at most once
-    per `refresh_seconds`, and never waits for it.
+    Loaded once per `refresh_seconds`; a token that names an unknown key brings the next load forward, to the end of
+    `cool_down_seconds` after the last one, and never waits for it. Nothing causes a load sooner than that.
     """
 
     def __init__(self, issuer: Issuer, load: Callable[[], Awaitable[bytes | None]]) -> None:
@@ -45,12 +48,13 @@ class KeySet:
         return None
 
     async def refresh(self) -> None:
-        """Load the key set now; on any failure the keys stay as they are."""
+        """Load the key set now; on any failure, and where it is the same document, the keys stay as they are."""
         try:
             document = await self._load()
-            if document is not None:
-                self._keys = usable_keys(document, self._issuer.algorithms)
-                self.loaded = True
+            if document is None:
+                return
+            self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
+            self.loaded = True
         except Exception as error:  # of any kind: the last good keys stay in use
             if not self._failed:
                 _log.warning(
@@ -65,20 +69,18 @@ class KeySet:
             _log.info("jwks_recovered", issuer=self._issuer.issuer)
             self._failed = False
 
-    async def keep_fresh(self) -> None:
-        """Refresh for ever. After a load that an unknown key id brought forward, wait a whole interval."""
-        early = False
+    async def keep_fresh(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Refresh for ever, or until it is not wanted any more."""
+        seconds = self._issuer.refresh_seconds
+        cool_down = min(self._issuer.cool_down_seconds, seconds)
         while True:
-            seconds = self._issuer.refresh_seconds
-            if self._failed:
-                await asyncio.sleep(min(seconds, _RETRY_SECONDS))
-            elif early:
-                await asyncio.sleep(seconds)
-            else:
+            await asyncio.sleep(cool_down)
+            if not self._failed:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
+                    async with asyncio.timeout(seconds - cool_down):
                         await self._missed.wait()
-            early = self._missed.is_set()
+            if not wanted():
+                return
             self._missed.clear()
             await self.refresh()
 
@@ -87,16 +89,20 @@ class KeySets:
     """The key sets of all issuers, kept fresh between `start` and `stop`."""
 
     def __init__(self, issuers: Sequence[Issuer], fetch: Fetch) -> None:
-        self._sets = {issuer: KeySet(issuer, _loader(issuer, fetch)) for issuer in issuers}
+        self._sets: dict[tuple[object, ...], KeySet] = {}
+        for issuer in issuers:
+            self._sets.setdefault(_source(issuer), KeySet(issuer, loader(issuer, fetch)))
         self._tasks: list[asyncio.Task[None]] = []
 
     def __getitem__(self, issuer: Issuer) -> KeySet:
-        return self._sets[issuer]
+        return self._sets[_source(issuer)]
 
     async def start(self) -> None:
-        """Try to load every key set once, side by side, then keep them fresh in the background."""
-        await asyncio.gather(*(keys.refresh() for keys in self._sets.values()))
-        self._tasks = [asyncio.create_task(keys.keep_fresh()) for keys in self._sets.values()]
+        """Try to load every key set once, for some seconds at most, and keep them fresh in the background."""
+        first = {asyncio.create_task(keys.refresh()): keys for keys in self._sets.values()}
+        self._tasks = [asyncio.create_task(_keep(loading, keys)) for loading, keys in first.items()]
+        if first:
+            await asyncio.wait(first, timeout=_START_SECONDS)
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -105,11 +111,24 @@ class KeySets:
         self._tasks = []
 
 
-def _loader(issuer: Issuer, fetch: Fetch) -> Callable[[], Awaitable[bytes | None]]:
+async def _keep(loading: asyncio.Task[None], keys: KeySet) -> None:
+    await loading
+    await keys.keep_fresh()
+
+
+def _source(issuer: Issuer) -> tuple[object, ...]:
+    """Return what its keys are known by: an issuer of several audiences has one key set, and one cool-down."""
+    return issuer.issuer, issuer.jwks_file, issuer.jwks_url, issuer.algorithms
+
+
+def loader(issuer: Issuer, fetch: Fetch, *, trusted: bool = True) -> Callable[[], Awaitable[bytes | None]]:
+    """Return what loads the key set of an issuer; `trusted`: its addresses stand in the configuration."""
     if issuer.jwks_file is not None:
         return _FileLoader(issuer.jwks_file)
-    url = issuer.jwks_url or ""
-    return lambda: fetch(url)
+    if issuer.jwks_url is None:
+        return DiscoveringLoader(issuer.issuer, fetch, trusted=trusted)
+    url = issuer.jwks_url
+    return lambda: fetch(url, trusted=trusted)
 
 
 class _FileLoader:
@@ -123,8 +142,10 @@ class _FileLoader:
         return await asyncio.to_thread(self._read)
 
     def _read(self) -> bytes | None:
+        known, self._modified = self._modified, None
         modified = self._path.stat().st_mtime_ns
-        if modified == self._modified:
+        if modified == known:
+            self._modified = known
             return None
         document = self._path.read_bytes()
         self._modified = modified
@@ -144,6 +165,8 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | 
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(entries, list):
         raise ValueError("it is not a JSON Web Key Set")
+    if len(entries) > _MOST_KEYS:
+        raise ValueError(f"it holds more than {_MOST_KEYS} keys")
     found: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:

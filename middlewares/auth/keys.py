@@ -3,7 +3,8 @@
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
 leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
-`tgs_<secret><checksum>`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
+`tgs_<secret><checksum>`. Sessions and invitations of developers have the form of keys, with the prefixes `tgd_` and
+`tgi_`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -23,7 +24,10 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY = re.compile(rb"(?P<signed>tgk_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
+_KEY, _SESSION, _INVITE = (
+    re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
+    for prefix in (b"tgk", b"tgd", b"tgi")
+)
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
 _PLAIN = "sha256"
@@ -32,7 +36,7 @@ _PEPPERED = "hmac-sha256"
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """The parts of a well-formed key."""
+    """The parts of a well-formed key, or of what has its form."""
 
     key_id: str
     secret: bytes = field(repr=False)
@@ -50,8 +54,17 @@ def is_id(text: str) -> bool:
 
 def mint_key() -> tuple[str, ApiKey]:
     """Return the text of a new key, which only its owner may keep, and its parts."""
-    key = ApiKey(new_id(), _new_secret())
-    return _sealed(f"tgk_{key.key_id}_{key.secret.decode()}"), key
+    return _minted("tgk")
+
+
+def mint_session() -> tuple[str, ApiKey]:
+    """Return the token of a new session, which only its client may keep, and its parts."""
+    return _minted("tgd")
+
+
+def mint_invite() -> tuple[str, ApiKey]:
+    """Return the code of a new invitation, which only its receiver may keep, and its parts."""
+    return _minted("tgi")
 
 
 def mint_client_secret() -> tuple[str, bytes]:
@@ -62,16 +75,28 @@ def mint_client_secret() -> tuple[str, bytes]:
 
 def parse_key(credential: bytes) -> ApiKey | None:
     """Return the parts of a key; None if it is malformed or its checksum is wrong."""
-    match = _KEY.fullmatch(credential)
-    if match is None or not _intact(match):
-        return None
-    return ApiKey(match["id"].decode(), match["secret"])
+    return _parsed(_KEY.fullmatch(credential))
+
+
+def parse_session(credential: bytes) -> ApiKey | None:
+    """Return the parts of a session's token; None if it is malformed or its checksum is wrong."""
+    return _parsed(_SESSION.fullmatch(credential))
+
+
+def parse_invite(code: bytes) -> ApiKey | None:
+    """Return the parts of an invitation's code; None if it is malformed or its checksum is wrong."""
+    return _parsed(_INVITE.fullmatch(code))
 
 
 def parse_client_secret(credential: bytes) -> bytes | None:
     """Return the secret part of a client secret; None if it is malformed or its checksum is wrong."""
     match = _CLIENT_SECRET.fullmatch(credential)
     return match["secret"] if match is not None and _intact(match) else None
+
+
+def is_sealed(text: bytes) -> bool:
+    """Return True if a key or secret ends in the checksum of all that stands before."""
+    return _checksum(text[:-_CHECKSUM_LENGTH]).encode() == text[-_CHECKSUM_LENGTH:]
 
 
 def hash_secret(secret: bytes, pepper: bytes | None) -> str:
@@ -95,6 +120,15 @@ def matches(secret: bytes, stored: str, pepper: bytes | None) -> bool:
 def pepper_of(settings: Auth) -> bytes | None:
     """Return the configured pepper as bytes; None if there is none."""
     return settings.key_pepper.get_secret_value().encode() if settings.key_pepper else None
+
+
+def _minted(prefix: str) -> tuple[str, ApiKey]:
+    key = ApiKey(new_id(), _new_secret())
+    return _sealed(f"{prefix}_{key.key_id}_{key.secret.decode()}"), key
+
+
+def _parsed(match: re.Match[bytes] | None) -> ApiKey | None:
+    return ApiKey(match["id"].decode(), match["secret"]) if match is not None and _intact(match) else None
 
 
 def _new_secret() -> bytes:

@@ -33,8 +33,12 @@ class AuthMiddleware:
     client's own headers; edge has removed it from those for the gateway.
     """
 
-    def __init__(self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: AddressLimit) -> None:
+    def __init__(
+        self, app: ASGIApp, *, credentials: CredentialCache, failure_limit: AddressLimit, used: dict[str, str]
+    ) -> None:
+        """Each key that is used is noted in `used`, with its app; somebody else writes that down."""
         self.app = app
+        self.used = used
         self.credentials = credentials
         self.failure_limit = failure_limit
 
@@ -45,11 +49,14 @@ class AuthMiddleware:
         exchange: Exchange = scope["tollgate.exchange"]
         try:
             credential = presented(scope["headers"])
-            admit(self.credentials.cached(credential) or await self._judge(credential), exchange)
+            admit(self.credentials.cached(credential) or await self._judge(credential), exchange, scope["headers"])
         except Refusal as refusal:
             if refusal.status == 401 and refusal.code != "missing_credentials":
                 self.failure_limit.count(exchange.client_address)
             raise
+        principal = exchange.principal
+        if principal is not None and principal.key is not None:
+            self.used[principal.key] = principal.app
         await self.app(scope, receive, send)
 
     async def _judge(self, credential: bytes) -> Verdict:
@@ -96,10 +103,12 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     return token
 
 
-def admit(verdict: Verdict, exchange: Exchange) -> None:
-    """Set the principal of the exchange, or raise `Refusal`."""
+def admit(verdict: Verdict, exchange: Exchange, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Set the principal of the exchange, or raise `Refusal`. `headers` are the client's own."""
     if isinstance(verdict, Denial):
         raise refusal_of(verdict)
+    if verdict.origins is not None:
+        check_origin(verdict.origins, exchange, headers)
     check_narrowing(verdict, exchange)
     exchange.store_lost = verdict.unconfirmed
     exchange.principal = verdict.principal
@@ -124,6 +133,18 @@ def check_narrowing(grant: Grant, exchange: Exchange) -> None:
 def refusal_of(denial: Denial) -> Refusal:
     """Return the refusal for a credential that is denied."""
     return Refusal(denial.status, denial.code, denial.detail, headers=_headers(denial))
+
+
+def check_origin(origins: frozenset[bytes], exchange: Exchange, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Set `exchange.page_origin`, and raise `Refusal` for a request that does not come from a page of these origins.
+
+    Browsers say so in `Origin` with each request to another origin, and let no page change it.
+    """
+    sent = [value for name, value in headers if name == b"origin"]
+    exchange.page_origin = sent[0] if len(sent) == 1 and sent[0] in origins else b""
+    if not exchange.page_origin:
+        detail = "The key may be used from web pages of some origins only, and `Origin` names none of those."
+        raise Refusal(403, "origin_not_allowed", detail)
 
 
 def check_address(grant: Grant, address: str) -> None:

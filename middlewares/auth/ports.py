@@ -48,8 +48,11 @@ class CredentialCache(CredentialJudge, Protocol):
 class Fetch(Protocol):
     """Fetches a small document by https."""
 
-    async def __call__(self, url: str) -> bytes:
-        """Return the body of a 200 response. Raises `FetchError`, within a few seconds."""
+    async def __call__(self, url: str, *, trusted: bool = True) -> bytes:
+        """Return the body of a 200 response. Raises `FetchError`, within a few seconds.
+
+        `trusted`: the address stands in the configuration. Any other must not lead into a network that is not public.
+        """
         ...
 
 

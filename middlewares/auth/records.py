@@ -5,15 +5,30 @@ from datetime import datetime
 from typing import Literal
 
 from config.workloads import Workload
+from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimits, KeyTerms
 
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token"]
+    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session"]
     id: str
-    """`client_id`, `key_id`, `<client_id>/<user_id>`, or the `jti` of a token of our own issuer."""
+    """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppIssuer:
+    """An identity provider of an app, whose JWTs the app exchanges for tokens of its users."""
+
+    issuer: str
+    """The exact `iss`."""
+    audience: str
+    """The `aud` that its tokens must name."""
+    jwks_url: str | None = None
+    """None: the one that its discovery document names."""
+    single_use: bool = False
+    """True: a token is exchanged once, and must have a `jti`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,7 @@ class AppRecord:
     status: Literal["active", "suspended"] = "active"
     tier: str | None = None
     """Routing tier in place of the plan's own."""
+    issuer: AppIssuer | None = None
 
     @property
     def ref(self) -> RecordRef:
@@ -52,7 +68,10 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key without its secret. `workloads`, `models` and `cidrs` that are None allow everything."""
+    """An API key without its secret. What narrows it allows everything where it is None.
+
+    Fields that are younger than the first version have defaults: records in Redis may lack them.
+    """
 
     key_id: str
     app: str
@@ -72,7 +91,32 @@ class KeyRecord:
     """Networks that it may be used from, for example `10.0.0.0/8`."""
     replaced_by: str | None = None
     """Id of the key that it was rotated to; until `expires_at` both work."""
+    replaces: str | None = None
+    """Id of the key that was rotated to this one."""
+    family: str = ""
+    """Id of the first key that it descends from by rotation; empty in records of earlier versions: its own id."""
+    description: str = ""
+    limits: KeyLimits | None = None
+    """Its own limits, beside those of its plan; keys of one family share what is counted."""
+    increase: Increase | None = None
+    """Higher limits than those, for some time."""
+    origins: tuple[str, ...] | None = None
+    """Origins of the web pages that may use it, such as `https://app.example`."""
+    streams: frozenset[str] | None = None
+    """Names of the streams that it may publish, watch, change and end, as its app calls them."""
 
     @property
     def ref(self) -> RecordRef:
         return RecordRef("key", self.key_id)
+
+    @property
+    def root(self) -> str:
+        """Return the id under which the ledger counts what it uses."""
+        return self.family or self.key_id
+
+    @property
+    def terms(self) -> KeyTerms | None:
+        """Return what the ledger has to know of it; None: nothing but its id."""
+        if self.limits is None and self.root == self.key_id:
+            return None
+        return KeyTerms(self.root, self.limits or NO_LIMITS, self.increase)

@@ -9,7 +9,9 @@ from ipaddress import ip_network
 import structlog
 
 from config.plans import Plan
-from middlewares.auth.jwt import Identity, TokenRefused, TokenVerifier
+from middlewares.auth.claims import Identity
+from middlewares.auth.compact import TokenRefused
+from middlewares.auth.jwt import TokenVerifier
 from middlewares.auth.keys import hash_secret, matches, parse_key
 from middlewares.auth.ports import Directory
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
@@ -82,7 +84,8 @@ class CredentialResolver:
         if isinstance(verdict, Denial):
             return verdict
         networks = tuple(map(ip_network, record.cidrs)) if record.cidrs is not None else None
-        return replace(verdict, networks=networks, expires_at=expires_at)
+        origins = frozenset(origin.encode() for origin in record.origins) if record.origins is not None else None
+        return replace(verdict, networks=networks, origins=origins, expires_at=expires_at)
 
     async def _judge_token(self, token: bytes) -> Verdict:
         try:
@@ -91,8 +94,11 @@ class CredentialResolver:
             return Denial(refused.status, refused.code, str(refused), memorable=refused.memorable)
         if identity.token_id is not None:
             return await self._judge_own(identity, RecordRef("token", identity.token_id))
-        verdict = await self._judge_bearer(identity.app, identity.user, identity.plan, None)
-        return verdict if isinstance(verdict, Denial) else replace(verdict, expires_at=identity.expires_at)
+        verdict = await self._judge_bearer(identity.app, identity.user, identity.plan, None, tier=identity.tier)
+        if isinstance(verdict, Denial):
+            return verdict
+        verdict = replace(verdict, expires_at=identity.expires_at)
+        return verdict if identity.scopes is None else _limited(verdict, identity.scopes)
 
     async def _judge_own(self, identity: Identity, token: RecordRef) -> Verdict:
         """Return the verdict on a token of our own issuer: it ends with its revocation, and with its API key."""
@@ -105,24 +111,26 @@ class CredentialResolver:
             verdict = _INVALID if record is None else await self._judge_record(record)
         if isinstance(verdict, Denial):
             return replace(verdict, rests_on=(*verdict.rests_on, token))
-        scopes = identity.scopes or frozenset()
-        principal = verdict.principal
-        if not scopes & WORK_SCOPES:
-            principal = replace(principal, workloads=frozenset())
         ends = (verdict.expires_at, float(identity.expires_at))
-        return replace(
+        verdict = replace(
             verdict,
-            principal=principal,
             rests_on=(*verdict.rests_on, token),
             expires_at=min(end for end in ends if end is not None),
-            scopes=scopes,
         )
+        return _limited(verdict, identity.scopes or frozenset())
 
     async def _judge_bearer(
-        self, client_id: str, user_id: str | None, plan_name: str | None, key: KeyRecord | None
+        self,
+        client_id: str,
+        user_id: str | None,
+        plan_name: str | None,
+        key: KeyRecord | None,
+        *,
+        tier: str | None = None,
     ) -> Verdict:
         """Return a grant if app, user and plan of an authenticated credential are valid, else a denial.
 
+        `plan_name` and `tier` are those that its token names; None: those of the app.
         Users of external issuers need no record of their own; one that exists may suspend them.
         """
         app_ref = RecordRef("app", client_id)
@@ -140,7 +148,7 @@ class CredentialResolver:
             if user is not None and user.status != "active":
                 return Denial(401, "user_suspended", "The user this credential belongs to is suspended.", rests_on)
         plan_name = plan_name or app.plan
-        plan = self._plan(plan_name, app)
+        plan = self._plan(plan_name, app, tier or app.tier)
         if plan is None:
             return Denial(403, "plan_unknown", "The plan of this app is not offered any more.", rests_on)
         principal = Principal(
@@ -151,16 +159,26 @@ class CredentialResolver:
             plan=plan,
             workloads=key.workloads if key else None,
             models=key.models if key else None,
+            streams=key.streams if key else None,
+            key_terms=key.terms if key else None,
         )
         return Grant(principal, rests_on)
 
-    def _plan(self, name: str, app: AppRecord) -> Plan | None:
-        """Return the plan with the app's own tier, if any, and the plan's version; None if there is no such plan."""
+    def _plan(self, name: str, app: AppRecord, tier: str | None) -> Plan | None:
+        """Return the plan with that tier, if any, in place of its own, and its version; None if there is none."""
         plan = self._plans.get(name)
         if plan is None:
             _log.warning("plan_unknown", app=app.client_id, plan=name)
             return None
-        if app.tier is None or app.tier == plan.tier:
+        if tier is None or tier == plan.tier:
             return plan
         _ = plan.version  # computed before the copy, which keeps it
-        return plan.model_copy(update={"tier": app.tier})
+        return plan.model_copy(update={"tier": tier})
+
+
+def _limited(grant: Grant, scopes: frozenset[str]) -> Grant:
+    """Return the grant with the scopes of its token, without one of which it covers no work."""
+    principal = grant.principal
+    if not scopes & WORK_SCOPES:
+        principal = replace(principal, workloads=frozenset())
+    return replace(grant, principal=principal, scopes=scopes)

@@ -11,7 +11,8 @@ Network = IPv4Network | IPv6Network
 INFERENCE = "inference"
 SIGN_JOB = "sign:job"
 WORK_SCOPES = frozenset({INFERENCE, SIGN_JOB})
-"""Scopes each of which covers billable work. API keys and tokens of external issuers have `inference`."""
+"""Scopes each of which covers billable work. API keys have `inference`, and so have tokens of external
+issuers whose scopes are not configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Grant:
     """Records that the verdict was derived from; a change of any of them ends it."""
     networks: tuple[Network, ...] | None = None
     """Networks that it may be used from; None: anywhere."""
+    origins: frozenset[bytes] | None = None
+    """Origins of the web pages that may use it; None: all, and programs that are no browser."""
     expires_at: float | None = None
     """Unix seconds; None: never."""
     scopes: frozenset[str] = frozenset({INFERENCE})

@@ -12,6 +12,7 @@ import msgspec
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.admission import Admission
+from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.pricing import amount_of
@@ -72,14 +73,16 @@ class Ledger:
             deadline=deadline,
         )
 
-    def policy(self, app: str, user: str | None, key: str | None, name: str, plan: Plan) -> Policy:
-        """Return the compiled rules of a principal under the plan of that name."""
+    def policy(
+        self, app: str, user: str | None, key: str | None, name: str, plan: Plan, *, terms: KeyTerms | None = None
+    ) -> Policy:
+        """Return the compiled rules of a principal under the plan of that name; `terms` are those of its key."""
         identity = app, user, key, name
         found = self._policies.get(identity)
-        if found is None or found.plan is not plan:
+        if found is None or found.plan is not plan or (found.terms is not terms and found.terms != terms):
             if len(self._policies) >= CACHED_POLICIES:
                 self._policies.pop(next(iter(self._policies)))
-            found = Policy(self._keys, app=app, user=user, key=key, name=name, plan=plan)
+            found = Policy(self._keys, app=app, user=user, key=key, name=name, plan=plan, terms=terms)
             self._policies[identity] = found
         return found
 

@@ -75,7 +75,7 @@ class HoldEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     kind: str
-    """As in `lua/settle.lua`: c lease, d m unit cap, b balance, a allowance."""
+    """As in `lua/settle.lua`: c lease, d m t unit cap, b balance, a allowance."""
     keys: tuple[str, ...]
     held: str = "0"
     unit: str = ""
@@ -169,7 +169,7 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
 
     limit_state: LimitState
     code: str
-    """`rate_limited`, `concurrency_limited`, `plan_limit` or `insufficient_balance`."""
+    """`rate_limited`, `concurrency_limited`, `plan_limit`, `key_limit` or `insufficient_balance`."""
 
 
 class LedgerUnavailable(Exception):

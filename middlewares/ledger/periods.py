@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 DAY_MS = 86_400_000
+TOTAL = "total"
+"""The period of caps that count for good."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,8 +25,8 @@ def month_of(time_ms: int) -> str:
 
 
 def period_of(kind: str, time_ms: int) -> str:
-    """Return the day (`kind` "d") or month ("m") of a Unix time in milliseconds."""
-    return day_of(time_ms) if kind == "d" else month_of(time_ms)
+    """Return the day (`kind` "d") or month ("m") of a Unix time in milliseconds; of "t", which never ends, `total`."""
+    return day_of(time_ms) if kind == "d" else month_of(time_ms) if kind == "m" else TOTAL
 
 
 def period_ends(kind: str, time_ms: int) -> int:

@@ -16,6 +16,7 @@ from middlewares.live.byoc_streams import ByocStreams
 from middlewares.live.stream_tokens import LIFE_SECONDS, PARAMETER, StreamToken, StreamTokenSigner
 from middlewares.routing.traits import StreamStep
 from middlewares.store import StoreError
+from middlewares.stream_scope import check_stream
 
 NameResolver = Callable[[str, str], str | None]
 """Function from an app's client id and a name to the name at the gateway; None: the name is another app's."""
@@ -104,6 +105,8 @@ class LiveMiddleware:
         name = self.names(app, exchange.path.split("/")[_STREAM_SEGMENT])
         if name is None:
             raise Refusal(404, "unknown_id", "There is nothing of this name, or it has ended.")
+        assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
+        check_stream(exchange.principal, name)
         return name
 
 

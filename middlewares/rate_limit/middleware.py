@@ -31,7 +31,14 @@ class RateLimitMiddleware:
         exchange: Exchange = scope["tollgate.exchange"]
         principal, route = exchange.principal, exchange.route
         assert principal is not None and route is not None  # noqa: S101, PT018 - auth and edge stand before this stage
-        policy = self.ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        policy = self.ledger.policy(
+            principal.app,
+            principal.user,
+            principal.key,
+            principal.plan_name,
+            principal.plan,
+            terms=principal.key_terms,
+        )
         if not route.takes_slot:
             policy = policy.beside_work
         exchange.policy = policy

@@ -3,7 +3,13 @@
 from middlewares.exchange import Headers, Refusal
 from middlewares.ledger.model import Denied, LimitState
 
-STATUS = {"rate_limited": 429, "concurrency_limited": 429, "plan_limit": 402, "insufficient_balance": 402}
+STATUS = {
+    "rate_limited": 429,
+    "concurrency_limited": 429,
+    "plan_limit": 402,
+    "key_limit": 402,
+    "insufficient_balance": 402,
+}
 UNAVAILABLE_RETRY_SECONDS = 2
 CONCURRENCY_RETRY_SECONDS = 1
 
@@ -46,6 +52,12 @@ def _detail(code: str, limit_state: LimitState) -> str:
             f"The plan includes {limit_spec.limit} {limit_spec.unit} per period ({limit_spec.policy}); "
             f"{limit_state.remaining} are left, which this request may exceed. "
             f"The period ends in {limit_state.reset_seconds} seconds."
+        )
+    if code == "key_limit":
+        ends = f"The period ends in {limit_state.reset_seconds} seconds." if limit_state.reset_seconds else ""
+        return (
+            f"The key itself may spend {limit_spec.limit} ({limit_spec.policy}); {limit_state.remaining} are left, "
+            f"which this request may exceed. {ends or 'This cap has no period: only a higher one lets it go on.'}"
         )
     return f"The prepaid balance leaves {limit_state.remaining}, which this request may exceed. Add credit to go on."
 

@@ -9,6 +9,7 @@ from starlette.types import Message, Send
 
 from middlewares.exchange import Exchange, Headers, Outcome
 from middlewares.response.balances import BalanceFilter
+from middlewares.response.cors import CorsRules
 from middlewares.response.headers import client_headers, client_status
 from middlewares.response.limits import limit_headers
 from middlewares.response.openai import ChatResponse
@@ -22,14 +23,16 @@ CLIENT_CLOSED = 499
 class ClientResponse:
     """Sends the response of one exchange; the only writer of its `client_status`."""
 
-    __slots__ = ("_cors", "_dialect", "_send", "complete", "exchange", "started")
+    __slots__ = ("_cors", "_dialect", "_rules", "_send", "complete", "exchange", "started")
 
-    def __init__(self, exchange: Exchange, send: Send, cors: Headers) -> None:
+    def __init__(self, exchange: Exchange, send: Send, cors: Headers, rules: CorsRules | None = None) -> None:
+        """`cors` are the headers by the request alone, by `rules`; None: no response has any."""
         self.exchange = exchange
         self.started = False
         self.complete = False
         self._send = send
         self._cors = cors
+        self._rules = rules
         self._dialect: ChatResponse | BalanceFilter | None = None
 
     def relay(self, message: Message) -> Awaitable[None]:
@@ -77,6 +80,8 @@ class ClientResponse:
         self._set_status(status)
         self.started = True
         request_id = b"x-request-id", exchange.request_id.encode()
+        if exchange.page_origin is not None and self._rules is not None:
+            self._cors = self._rules.headers_for_key(exchange.page_origin)
         headers = [*headers, request_id, *limit_headers(exchange.limit_states), *self._cors]
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 

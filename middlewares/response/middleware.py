@@ -28,7 +28,7 @@ class ResponseMiddleware:
 
     def __init__(self, app: ASGIApp, *, cors: Cors, log: RequestLog, metrics: RequestMetrics) -> None:
         self.app = app
-        self.cors = CorsRules(cors) if cors.allow_origins else None
+        self.cors = CorsRules(cors) if cors.allow_origins or cors.key_origins else None
         self.log = log
         self.metrics = metrics
 
@@ -38,7 +38,7 @@ class ResponseMiddleware:
             return
         exchange: Exchange = scope["tollgate.exchange"]
         cors = self.cors
-        response = ClientResponse(exchange, send, cors.headers(scope) if cors else [])
+        response = ClientResponse(exchange, send, cors.headers(scope) if cors else [], cors)
         self.metrics.begin()
         try:
             if cors and (preflight := cors.preflight(scope)) is not None:

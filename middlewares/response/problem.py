@@ -40,25 +40,44 @@ TITLES: dict[str, str] = {
     "issuer_unavailable": "The token's issuer cannot be checked now",
     "key_revoked": "The key has been revoked",
     "key_expired": "The key has expired",
+    "key_ended": "The key has ended, or was rotated",
     "app_suspended": "The app is suspended",
     "user_suspended": "The user is suspended",
-    "plan_unknown": "The plan is not offered any more",
+    "plan_unknown": "The plan is not offered",
+    "tier_unknown": "The tier is not offered",
     "insufficient_scope": "The credential does not cover this request",
     "address_not_allowed": "The credential may not be used from this address",
+    "origin_not_allowed": "The key may not be used from this web page",
+    "stream_not_allowed": "The credential is not for this stream",
     "user_not_provisioned": "The app has no such user",
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",
     "invalid_client": "The client is unknown, or its secret is wrong",
     "invalid_grant": "The credential to exchange is not valid",
+    "access_denied": "The user may get no token",
+    "temporarily_unavailable": "The credential to exchange cannot be checked now",
     "invalid_scope": "The scope cannot be granted",
     "invalid_target": "The token cannot be issued for that resource",
     "unsupported_grant_type": "The grant type is not supported",
+    # what a sign-in of a developer refuses (EIP-4361)
+    "malformed_message": "The message is not one of EIP-4361",
+    "message_refused": "The message was signed for something else",
+    "nonce_invalid": "The nonce is not good any more",
+    "nonces_exhausted": "Too many nonces wait to be used",
+    "signature_invalid": "The signature is not by the wallet",
+    "session_ended": "The session has ended",
+    "developer_suspended": "The developer is suspended",
+    "developer_pending": "The developer waits for approval",
+    "sign_up_closed": "Nobody may sign up",
+    "sign_up_full": "Nobody may sign up any more today",
+    "invite_invalid": "The invitation is not valid",
     # how much it may use
     "rate_limited": "Too many requests",
     "concurrency_limited": "Too many requests at once",
     "app_buffer_full": "The app has too many request bodies on their way",
     "worker_buffer_full": "Too many request bodies are on their way",
     "plan_limit": "The plan's limit is reached",
+    "key_limit": "The key's own limit is reached",
     "insufficient_balance": "The balance is too low",
     # what Tollgate depends on
     "store_unavailable": "Tollgate cannot check the request now",
@@ -89,7 +108,8 @@ QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded
 
 VIOLATED_POLICIES = "violated-policies"
 OAUTH_MEMBER = "error_description"
-"""Member of documents that clients of OAuth read, too: RFC 6749 section 5.2 names their media type."""
+"""Member that refusals of a token endpoint have themselves: RFC 6749 section 5.2 names the media type."""
+_API = "/api/v1/"
 PROBLEM_TYPE, OAUTH_TYPE = b"application/problem+json", b"application/json"
 
 _OPENAI_TYPES = {
@@ -115,8 +135,15 @@ def problem_document(refusal: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, bytes]:
-    """Return headers and body for `refusal`; below `/v1/`, where OpenAI clients call, with an `error` member."""
+    """Return headers and body for `refusal`.
+
+    Below `/v1/`, where OpenAI clients call, the document has an `error` member; below `/api/v1/`, where builders'
+    clients call, it has OAuth's members and a `correlation_id`, which is the request id.
+    """
     document = problem_document(refusal, request_id)
+    if path.startswith(_API):
+        words = {"error": refusal.code, "error_description": refusal.detail, "correlation_id": request_id}
+        document = {**words, **document}
     if path.startswith("/v1/"):
         document["error"] = {
             "message": refusal.detail,
@@ -127,7 +154,7 @@ def problem(refusal: Refusal, request_id: str, path: str) -> tuple[Headers, byte
         }
     body = to_json(document)
     headers: Headers = [
-        (b"content-type", OAUTH_TYPE if OAUTH_MEMBER in document else PROBLEM_TYPE),
+        (b"content-type", OAUTH_TYPE if OAUTH_MEMBER in refusal.members else PROBLEM_TYPE),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         *refusal.headers,

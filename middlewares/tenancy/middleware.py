@@ -8,11 +8,12 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.body_buffers import BodyBuffers
-from middlewares.exchange import Exchange, Refusal
+from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.large_json import LargeJson
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Creates, Links, Names, StreamStep
 from middlewares.store import StoreError
+from middlewares.stream_scope import check_stream, check_viewed_stream
 from middlewares.tenancy.affinity import ResourceLocation, StickyAssignment
 from middlewares.tenancy.affinity_table import AffinityTable, Resource, ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
@@ -56,13 +57,17 @@ class TenancyMiddleware:
         route, principal = exchange.route, exchange.principal
         assert route is not None and principal is not None  # noqa: S101, PT018 - edge and auth stand before this stage
         if route.names in READERS:
-            await self._locate_by_path(exchange, principal.app, route)
+            await self._locate_by_path(exchange, principal, route)
         elif route.names is not Names.NOTHING and exchange.method != "OPTIONS":
-            receive = await self._locate_by_body(exchange, principal.app, route, receive)
+            receive = await self._locate_by_body(exchange, principal, route, receive)
         await self.app(scope, receive, self._wrap_send(scope, exchange, principal.app, route, send))
 
-    async def _locate_by_path(self, exchange: Exchange, app: str, route: Route) -> None:
-        readings = READERS[route.names](app, exchange.target)
+    async def _locate_by_path(self, exchange: Exchange, principal: Principal, route: Route) -> None:
+        readings = READERS[route.names](principal.app, exchange.target)
+        if route.names is Names.VIEWED_STREAM:
+            check_viewed_stream(principal, readings[0].target.split(b"/")[3].decode("ascii"))
+        elif readings[0].resource.kind is not ResourceKind.RESULT:  # whose id only its owner has learned
+            check_stream(principal, readings[0].resource.name)
         creates = route.creates is Creates.NAMED and exchange.method != "OPTIONS"
         found = await self._find(exchange, [reading.resource for reading in readings], creates=creates)
         if found is None and must_be_known(readings):
@@ -78,10 +83,14 @@ class TenancyMiddleware:
             separator = b"&" if b"?" in reading.target else b"?"
             exchange.target += separator + b"streamId=" + reading.resource.name.encode()
 
-    async def _locate_by_body(self, exchange: Exchange, app: str, route: Route, receive: Receive) -> Receive:
+    async def _locate_by_body(
+        self, exchange: Exchange, principal: Principal, route: Route, receive: Receive
+    ) -> Receive:
+        app = principal.app
         body = await read_body(receive, exchange, self.buffers)
         if route.creates is Creates.NAMED:
             resource, body = await self.large_json.parse(body, partial(started_stream, app))
+            check_stream(principal, resource.name)
             found = await self._find(exchange, [resource])
             exchange.affinity = StickyAssignment(self.affinity_table, resource, found)
             exchange.new_stream = resource.name

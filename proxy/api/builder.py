@@ -16,12 +16,18 @@ from starlette.routing import BaseRoute
 
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
-from proxy.api.caller import CallerWith
+from proxy.api.audit.lines import AuditEndpoints
+from proxy.api.audit.route import ACTION, AuditedRoute
+from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.catalog.endpoint import CatalogEndpoint
-from proxy.api.keys import UserKeyEndpoints
+from proxy.api.documentation.page import documentation_routes
+from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
+from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
+from proxy.api.sign_in.routes import add_sign_in_routes
+from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
+from proxy.api.statements.models import StatementView
 from proxy.api.usage import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
@@ -32,7 +38,7 @@ _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spa
 _HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, or an API key."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, an API key, or a session."},
     "basic": {"type": "http", "scheme": "basic", "description": "Client id and client secret of the app."},
 }
 
@@ -51,6 +57,7 @@ class BuilderAPI(FastAPI):
             telemetry=_NO_TELEMETRY,
             exception_handlers=_HANDLERS,
         )
+        self.router.route_class = AuditedRoute
         self.add_route(OPENAPI_PATH, self._document, include_in_schema=False)
         self._encoded = b""
 
@@ -62,8 +69,13 @@ class BuilderAPI(FastAPI):
         self._encoded = to_json(self.openapi())
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; its response model is what the endpoint says that it returns."""
+        """Add a route; its response model is what the endpoint says that it returns.
+
+        `audit` is the action of the line that it writes, which every route has that changes something.
+        """
         responses = {**problem_responses(), **options.pop("responses", {})}
+        if (action := options.pop("audit", None)) is not None:
+            options["openapi_extra"] = {ACTION: action}
         self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
 
     def openapi(self) -> dict[str, Any]:
@@ -76,7 +88,9 @@ class BuilderAPI(FastAPI):
             for route in self.routes:
                 if isinstance(route, APIRoute):
                     for method in route.methods or ():
-                        schema["paths"][route.path_format][method.lower()] |= _security(route)
+                        operation = schema["paths"][route.path_format][method.lower()]
+                        operation |= _security(route)
+                        del operation["responses"][NOT_OF_FASTAPI]
             self.openapi_schema = schema
         return self.openapi_schema
 
@@ -91,7 +105,14 @@ def required_scopes(route: APIRoute) -> tuple[str, ...]:
     )
 
 
+def is_open(route: APIRoute) -> bool:
+    """Return True if the route says that it needs no credential."""
+    return any(isinstance(each.call, OpenToAll) for each in route.dependant.dependencies)
+
+
 def _security(route: APIRoute) -> dict[str, Any]:
+    if is_open(route):
+        return {"security": []}
     scopes = list(required_scopes(route))
     ways: list[dict[str, list[str]]] = [{"bearer": []}]
     if "{client_id}" in route.path_format:
@@ -102,24 +123,53 @@ def _security(route: APIRoute) -> dict[str, Any]:
 def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] = ()) -> BuilderAPI:
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
-    api.state.callers = services.callers
+    api.state.callers, api.state.audit = services.callers, services.audit
     api.state.catalog_public = services.catalog_public
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
-    api.serve("POST", f"{_APP}/users", users.create, name="create_user", status_code=201, responses=_EXISTING)
-    api.serve("GET", f"{_APP}/users", users.list, name="list_users")
-    api.serve("DELETE", f"{_APP}/users", users.deactivate_named, name="deactivate_user_by_external_id")
-    api.serve("GET", f"{_APP}/users/{{user}}", users.get, name="get_user")
-    api.serve("PATCH", f"{_APP}/users/{{user}}", users.change, name="change_user")
-    api.serve("DELETE", f"{_APP}/users/{{user}}", users.deactivate, name="deactivate_user")
-    api.serve("POST", f"{_APP}/users/{{user}}/token", users.token, name="issue_user_token")
-    api.serve("POST", f"{_APP}/users/{{user}}/keys", keys.create, name="create_user_key", status_code=201)
-    api.serve("GET", f"{_APP}/users/{{user}}/keys", keys.list, name="list_user_keys")
-    api.serve("DELETE", f"{_APP}/users/{{user}}/keys/{{key_id}}", keys.revoke, name="revoke_user_key")
+    _serve_users(api, users)
+    _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
+    _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
+    api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
+    _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
-    api.router.routes.extend(routes)
+    add_sign_in_routes(api.serve, services.developers)
+    api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()
     return api
+
+
+def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
+    one = f"{path}/{{key_id}}"
+    api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
+    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
+
+
+def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
+    path, one, ends = f"{_APP}/users", f"{_APP}/users/{{user}}", "user.deactivate"
+    created: dict[str, Any] = {"status_code": 201, "responses": _EXISTING}
+    api.serve("POST", path, users.create, name="create_user", audit="user.create", **created)
+    api.serve("GET", path, users.list, name="list_users")
+    api.serve("DELETE", path, users.deactivate_named, name="deactivate_user_by_external_id", audit=ends)
+    api.serve("GET", one, users.get, name="get_user")
+    api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
+    api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
+    api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
+    api.serve("GET", f"{_APP}/statements", statements.list, name="list_statements")
+    api.serve(
+        "GET",
+        f"{_APP}/statements/{{period}}",
+        statements.get,
+        name="get_statement",
+        response_model=StatementView,
+        response_model_exclude_unset=True,  # as `tollgate statements` writes them
+        responses=AS_CSV,
+    )

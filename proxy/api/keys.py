@@ -1,55 +1,149 @@
-"""The API keys of users over HTTP."""
+"""API keys over HTTP: those of an app, and those of its users."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable
+from dataclasses import replace
+from typing import Annotated, TypeVar
 
 from fastapi import Depends
 
+from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
+from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
-from proxy.api.models import CreatedKey, KeyPage, KeyView, NewKey
+from proxy.api.key_models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
 from proxy.api.services import BuilderServices
 from proxy.api.users import check_active, require_user
-from proxy.identity.token_issuer import USERS_READ, USERS_TOKEN
+from proxy.control.api_keys import KeyEnded
+from proxy.control.audit.line import AuditTarget
+from proxy.control.audit.log import Act
+from proxy.control.key_changes import KeyChange, UnusableMember
+from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
 
 KeyReader = Annotated[Caller, Depends(CallerWith(USERS_READ))]
 KeyMinter = Annotated[Caller, Depends(CallerWith(USERS_TOKEN))]
+AppKeyMinter = Annotated[Caller, Depends(CallerWith(ADMIN))]
+Result = TypeVar("Result")
 
 
-class UserKeyEndpoints:
-    """The routes below `/api/v1/apps/{client_id}/users/{user}/keys`."""
+class KeyEndpoints:
+    """What the routes for keys have in common; a user of None is the app itself, with the keys of all."""
 
     def __init__(self, services: BuilderServices) -> None:
         self._users = services.users
         self._api_keys = services.api_keys
+        self._use = services.key_use
+        self._days = services.rotate_after_days
 
-    async def create(self, client_id: str, user: str, caller: KeyMinter, body: NewKey | None = None) -> CreatedKey:
-        """Create a key of a user. Its text is in this response and nowhere else."""
-        found = await require_user(self._users, caller.app, user)
-        check_active(found)
+    async def _create(self, app: str, user: str | None, act: Act, body: NewKey | None) -> CreatedKey:
         wanted = body or NewKey()
-        record, text = await self._api_keys.create(
-            caller.app,
-            user=found.user_id,
-            name=wanted.name,
-            expires_at=wanted.expires_at,
-            workloads=wanted.workloads,
-            models=wanted.models,
-            cidrs=wanted.cidrs,
+        members = _usable(wanted)
+        act.target = AuditTarget("key", "", app)
+        act.detail |= {"user": user, "name": wanted.name}
+        record, text = await _taken(self._api_keys.create(app, user=user, expires_at=wanted.expires_at, **members))
+        act.target = replace(act.target, id=record.key_id)
+        return CreatedKey(**KeyView.of(record, self._days).model_dump(), key=text)
+
+    async def _page(self, app: str, user: str | None) -> KeyPage:
+        records, used = await self._api_keys.list(app), await self._use.of(app)
+        return KeyPage(
+            keys=[KeyView.of(record, self._days, used) for record in records if user is None or record.user == user]
         )
-        return CreatedKey(**KeyView.of(record).model_dump(), key=text)
+
+    async def _change(self, app: str, user: str | None, key_id: str, act: Act, body: ChangedKey) -> KeyView:
+        await self._require(app, user, key_id, act)
+        members = _usable(body)
+        act.detail["changed"] = ", ".join(sorted(members))
+        act.detail |= {name: None if value is None else str(value) for name, value in members.get("limits", {}).items()}
+        return KeyView.of(await _taken(self._api_keys.change(key_id, **members)), self._days)
+
+    async def _revoke(self, app: str, user: str | None, key_id: str, act: Act) -> KeyView:
+        await self._require(app, user, key_id, act)
+        return KeyView.of(await self._api_keys.revoke(key_id), self._days)
+
+    async def _require(self, app: str, user: str | None, key_id: str, act: Act) -> KeyRecord:
+        """Return a key of the app, and of the user if there is one. Raises `Refusal` (404)."""
+        record = await self._api_keys.get(key_id)
+        act.target = AuditTarget("key", "", app)
+        if user is not None:
+            act.detail["user"] = user
+        if record is None or record.app != app or (user is not None and record.user != user):
+            act.detail["requested"] = key_id
+            raise Refusal(404, "unknown_id", f"The {'app' if user is None else 'user'} has no such key.")
+        act.target = replace(act.target, id=key_id)
+        return record
+
+
+class UserKeyEndpoints(KeyEndpoints):
+    """The routes below `/api/v1/apps/{client_id}/users/{user}/keys`."""
+
+    async def create(
+        self, client_id: str, user: str, caller: KeyMinter, act: CurrentAct, body: NewKey | None = None
+    ) -> CreatedKey:
+        """Create a key of a user. Its text is in this response and nowhere else."""
+        found = await require_user(self._users, caller.app, user, act)
+        check_active(found)
+        return await self._create(caller.app, found.user_id, act, body)
 
     async def list(self, client_id: str, user: str, caller: KeyReader) -> KeyPage:
         """Return the keys of a user."""
         found = await require_user(self._users, caller.app, user)
-        records = await self._api_keys.list(caller.app)
-        return KeyPage(keys=[KeyView.of(record) for record in records if record.user == found.user_id])
+        return await self._page(caller.app, found.user_id)
 
-    async def revoke(self, client_id: str, user: str, key_id: str, caller: KeyMinter) -> KeyView:
+    async def change(
+        self, client_id: str, user: str, key_id: str, caller: KeyMinter, act: CurrentAct, *, body: ChangedKey
+    ) -> KeyView:
+        """Change a key of a user, in every worker at once."""
+        found = await require_user(self._users, caller.app, user, act)
+        return await self._change(caller.app, found.user_id, key_id, act, body)
+
+    async def revoke(self, client_id: str, user: str, key_id: str, caller: KeyMinter, act: CurrentAct) -> KeyView:
         """End a key of a user at once."""
-        found = await require_user(self._users, caller.app, user)
-        record = await self._api_keys.get(key_id)
-        if record is None or (record.app, record.user) != (caller.app, found.user_id):
-            raise Refusal(404, "unknown_id", "The user has no such key.")
-        return KeyView.of(await self._api_keys.revoke(key_id))
+        found = await require_user(self._users, caller.app, user, act)
+        return await self._revoke(caller.app, found.user_id, key_id, act)
+
+
+class AppKeyEndpoints(KeyEndpoints):
+    """The routes below `/api/v1/apps/{client_id}/keys`, for the app's own keys and those of all its users."""
+
+    async def create(
+        self, client_id: str, caller: AppKeyMinter, act: CurrentAct, body: NewKey | None = None
+    ) -> CreatedKey:
+        """Create a key of the app itself. Its text is in this response and nowhere else."""
+        return await self._create(caller.app, None, act, body)
+
+    async def list(self, client_id: str, caller: KeyReader) -> KeyPage:
+        """Return all keys of the app and of its users."""
+        return await self._page(caller.app, None)
+
+    async def change(
+        self, client_id: str, key_id: str, caller: AppKeyMinter, act: CurrentAct, body: ChangedKey
+    ) -> KeyView:
+        """Change a key of the app or of one of its users, in every worker at once."""
+        return await self._change(caller.app, None, key_id, act, body)
+
+    async def revoke(self, client_id: str, key_id: str, caller: AppKeyMinter, act: CurrentAct) -> KeyView:
+        """End a key of the app or of one of its users at once."""
+        return await self._revoke(caller.app, None, key_id, act)
+
+
+def _usable(body: ChangedKey) -> KeyChange:
+    try:
+        return body.change
+    except UnusableMember as error:
+        raise _refusal(error) from None
+
+
+async def _taken(work: Awaitable[Result]) -> Result:
+    """Return what the service does. Raises `Refusal`: 400 for members that cannot be meant, 409 for an ended key."""
+    try:
+        return await work
+    except UnusableMember as error:
+        raise _refusal(error) from None
+    except KeyEnded as error:
+        raise Refusal(409, "key_ended", f"{error}.") from None
+
+
+def _refusal(error: UnusableMember) -> Refusal:
+    return Refusal(400, "invalid_parameter", f"{error}.")

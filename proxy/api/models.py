@@ -3,49 +3,41 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from ipaddress import ip_network
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
-from config.workloads import Workload
-from middlewares.auth.records import KeyRecord, UserRecord
+from middlewares.auth.records import UserRecord
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return `text` if it has no control characters. Raises `ValueError`."""
     if not text.isprintable():
         raise ValueError("must have no control characters")
     return text
 
 
 def _email(text: str) -> str:
-    if not _EMAIL.fullmatch(_printable(text)):
+    if not _EMAIL.fullmatch(printable(text)):
         raise ValueError("must be an email address")
     return text
 
 
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError("must be a network such as 10.0.0.0/8") from None
+def _given(name: str) -> JsonDict:
+    """Return the schema of a body that has this member, and not null."""
+    return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
-def _future(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("must have a time zone")
-    if moment <= datetime.now(UTC):
-        raise ValueError("must be in the future")
-    return moment
-
-
-ExternalId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)]
+Email = Annotated[
+    str, Field(max_length=254, json_schema_extra={"pattern": f"^{_EMAIL.pattern}$"}), AfterValidator(_email)
+]
 UserStatus = Literal["active", "suspended", "inactive"]
-ShortText = Annotated[str, Field(max_length=100), AfterValidator(_printable)]
+ShortText = Annotated[str, Field(max_length=100), AfterValidator(printable)]
 
 
 class RequestBody(BaseModel):
@@ -68,6 +60,8 @@ class UserChange(RequestBody):
 
 class NewUser(UserChange):
     """A user to create, or to find by its external id."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [_given("external_id"), _given("externalUserId")]})
 
     external_id: ExternalId | None = Field(None, description="The app's own id of the user, unique within the app.")
     externalUserId: ExternalId | None = Field(None, description="The same, in another spelling.")  # noqa: N815
@@ -135,58 +129,3 @@ class UserToken(BaseModel):
     scope: str
     subject_type: Literal["app_user"] = "app_user"
     correlation_id: str
-
-
-class NewKey(RequestBody):
-    """A key of a user to create. Empty lists allow everything."""
-
-    name: ShortText = ""
-    expires_at: Annotated[datetime, AfterValidator(_future)] | None = None
-    workloads: list[Workload] = Field([], max_length=50)
-    models: list[Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]] = Field(
-        [], max_length=100
-    )
-    cidrs: list[Annotated[str, AfterValidator(_network)]] = Field([], max_length=100)
-
-
-class KeyView(BaseModel):
-    """An API key without its secret."""
-
-    key_id: str
-    user_id: str | None
-    name: str
-    last4: str
-    status: Literal["active", "revoked"]
-    created_at: datetime
-    expires_at: datetime | None
-    workloads: list[Workload] | None = Field(description="null: all.")
-    models: list[str] | None = Field(description="null: all.")
-    cidrs: list[str] | None = Field(description="null: from anywhere.")
-
-    @classmethod
-    def of(cls, key: KeyRecord) -> KeyView:
-        """Return the view of a record."""
-        return KeyView(
-            key_id=key.key_id,
-            user_id=key.user,
-            name=key.name,
-            last4=key.last4,
-            status=key.status,
-            created_at=key.created_at,
-            expires_at=key.expires_at,
-            workloads=sorted(key.workloads) if key.workloads is not None else None,
-            models=sorted(key.models) if key.models is not None else None,
-            cidrs=list(key.cidrs) if key.cidrs is not None else None,
-        )
-
-
-class CreatedKey(KeyView):
-    """A new API key, with its text, which is shown this once."""
-
-    key: str
-
-
-class KeyPage(BaseModel):
-    """The keys of a user, oldest first."""
-
-    keys: list[KeyView]

@@ -11,16 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from middlewares.exchange import Refusal
 
 PROBLEM_SCHEMA = "ProblemDocument"
+NOT_OF_FASTAPI = "default"
 _MEDIA_TYPE = "application/problem+json"
 _MEANINGS = {
     400: "A parameter, or the body, cannot be used.",
     401: "The credential is missing or not valid.",
     403: "The credential does not cover this request.",
     404: "There is nothing of this name, or it is another app's.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
     429: "Too many requests, or too many refused credentials.",
-    503: "Redis cannot be reached.",
+    431: "The headers are too large or too many.",
+    500: "Tollgate failed.",
+    503: "Redis, or the history, cannot be reached.",
 }
+"""Every error that a route can return, the same for all: which of them a request meets depends on what it sends."""
 
 
 class ProblemDocument(BaseModel):
@@ -34,15 +39,21 @@ class ProblemDocument(BaseModel):
     detail: str
     code: str = Field(description="Stable and meant for programs.")
     request_id: str
+    error: str = Field(description="The code, as clients of OAuth read it.")
+    error_description: str = Field(description="The detail, likewise.")
+    correlation_id: str = Field(description="The request id, as builders' clients read it.")
 
 
 def problem_responses() -> dict[int | str, dict[str, Any]]:
-    """Return the errors of any route, as its schema names them; the default one stands in place of FastAPI's 422."""
+    """Return the errors of any route, as its schema names them.
+
+    The one under `NOT_OF_FASTAPI` only keeps FastAPI from adding its own 422, which no route returns.
+    """
     content = {_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{PROBLEM_SCHEMA}"}}}
     named: dict[int | str, dict[str, Any]] = {
         status: {"description": meaning, "content": content} for status, meaning in _MEANINGS.items()
     }
-    return {**named, "default": {"description": "Any other error.", "content": content}}
+    return {**named, NOT_OF_FASTAPI: {"description": "", "content": content}}
 
 
 async def raise_invalid(_: Request, error: Exception) -> Response:

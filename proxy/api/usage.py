@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import Depends, Query
 from pydantic import AfterValidator
@@ -21,12 +22,15 @@ from proxy.api.usage_models import (
     UsageGroup,
     UsageOfUser,
     UsageReport,
+    UsageSlice,
     UsageTotals,
 )
 from proxy.api.users import require_user
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
-from proxy.reporting.user_usage import UserUsage, read_usage_by_user
+from proxy.reporting.request_usage import read_request_usage
+from proxy.reporting.totals import Dimension, read_usage
+from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
 
 def utc_day(text: str) -> str:
@@ -43,10 +47,33 @@ def utc_day(text: str) -> str:
 UtcDay = Annotated[str, AfterValidator(utc_day)]
 StartDate = Annotated[UtcDay | None, Query(description="First day; default: the day the app was created.")]
 EndDate = Annotated[UtcDay | None, Query(description="Last day; default: today.")]
-GroupBy = Annotated[Literal["user"] | None, Query(description="`user` adds `byUser`.")]
+GroupBy = Annotated[Dimension | None, Query(description="`user` adds `byUser`, anything else `groups`.")]
+RequestId = Annotated[str | None, Query(max_length=255, description="Only of the request with this `X-Request-ID`.")]
 UserName = Annotated[str | None, Query(max_length=255, description="User id or external id.")]
 Reader = Annotated[Caller, Depends(CallerWith(READ))]
 Self = Annotated[Caller, Depends(UserCaller())]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """The part of usage that is wanted."""
+
+    startDate: StartDate = None  # noqa: N815
+    endDate: EndDate = None  # noqa: N815
+    groupBy: GroupBy = None  # noqa: N815
+    gatewayRequestId: RequestId = None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuery:
+    """The user that is wanted."""
+
+    userId: UserName = None  # noqa: N815
+    externalUserId: UserName = None  # noqa: N815
+
+
+Part = Annotated[UsageQuery, Depends()]
+OfUser = Annotated[UserQuery, Depends()]
 
 
 class UsageEndpoints:
@@ -55,87 +82,55 @@ class UsageEndpoints:
     def __init__(self, services: BuilderServices) -> None:
         self._services = services
 
-    async def usage(
-        self,
-        client_id: str,
-        caller: Reader,
-        *,
-        startDate: StartDate = None,  # noqa: N803
-        endDate: EndDate = None,  # noqa: N803
-        groupBy: GroupBy = None,  # noqa: N803
-        userId: UserName = None,  # noqa: N803
-        externalUserId: UserName = None,  # noqa: N803
-        gatewayRequestId: Annotated[str | None, Query(max_length=255, description="Not supported.")] = None,  # noqa: N803
-    ) -> UsageReport:
+    async def usage(self, client_id: str, caller: Reader, part: Part, of_user: OfUser) -> UsageReport:
         """Return the usage of an app by its users, over its whole history unless days are given."""
-        if gatewayRequestId is not None:  # ignored, the sum of all would pass for that of one request
-            raise Refusal(400, "invalid_parameter", "Usage cannot be selected by gatewayRequestId.")
-        user = await self._named(caller.app, userId, externalUserId)
-        return await self._report(caller.app, user, startDate, endDate, by_user=groupBy == "user")
+        return await self._report(caller.app, await self._named(caller.app, of_user), part)
 
-    async def balance(
-        self,
-        client_id: str,
-        caller: Reader,
-        userId: UserName = None,  # noqa: N803
-        externalUserId: UserName = None,  # noqa: N803
-    ) -> BalanceReport:
+    async def balance(self, client_id: str, caller: Reader, of_user: OfUser) -> BalanceReport:
         """Return the wallet of an app, or of one of its users."""
-        return await self._balance(caller.app, await self._named(caller.app, userId, externalUserId))
+        return await self._balance(caller.app, await self._named(caller.app, of_user))
 
-    async def own_usage(
-        self,
-        caller: Self,
-        startDate: StartDate = None,  # noqa: N803
-        endDate: EndDate = None,  # noqa: N803
-        userId: UserName = None,  # noqa: N803
-        externalUserId: UserName = None,  # noqa: N803
-    ) -> UsageReport:
+    async def own_usage(self, caller: Self, part: Part, of_user: OfUser) -> UsageReport:
         """Return the usage of the calling user, which its credential names and nothing else."""
-        user = await self._itself(caller, userId, externalUserId)
-        return await self._report(caller.app, user, startDate, endDate, by_user=False)
+        return await self._report(caller.app, await self._itself(caller, of_user), part)
 
-    async def own_balance(
-        self,
-        caller: Self,
-        userId: UserName = None,  # noqa: N803
-        externalUserId: UserName = None,  # noqa: N803
-    ) -> BalanceReport:
+    async def own_balance(self, caller: Self, of_user: OfUser) -> BalanceReport:
         """Return the wallet of the calling user."""
-        return await self._balance(caller.app, await self._itself(caller, userId, externalUserId))
+        return await self._balance(caller.app, await self._itself(caller, of_user))
 
-    async def _itself(self, caller: Caller, *names: str | None) -> UserRecord:
-        if any(name is not None for name in names):
+    async def _itself(self, caller: Caller, of_user: UserQuery) -> UserRecord:
+        if of_user != UserQuery():
             detail = "The user is the one of the credential; leave out userId and externalUserId."
             raise Refusal(400, "invalid_parameter", detail)
         return await require_user(self._services.users, caller.app, caller.user or "")
 
-    async def _named(self, app: str, user_id: str | None, external_id: str | None) -> UserRecord | None:
-        if user_id is not None and external_id is not None:
+    async def _named(self, app: str, of_user: UserQuery) -> UserRecord | None:
+        names = [name for name in (of_user.userId, of_user.externalUserId) if name is not None]
+        if len(names) > 1:
             raise Refusal(400, "invalid_parameter", "Give userId or externalUserId, not both.")
-        name = user_id if user_id is not None else external_id
-        return None if name is None else await require_user(self._services.users, app, name)
+        return await require_user(self._services.users, app, names[0]) if names else None
 
-    async def _report(
-        self, app: str, user: UserRecord | None, start: str | None, end: str | None, *, by_user: bool
-    ) -> UsageReport:
+    async def _report(self, app: str, user: UserRecord | None, part: UsageQuery) -> UsageReport:
         services = self._services
-        days = await self._days(app, start, end)
-        found = await read_usage_by_user(services.sources, app, days)
-        records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
-        ids = [*records, *(each for each in found.users if user is None and each not in records)]
-        users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
-        if user is None:
-            totals = UsageTotals(requestCount=found.total.requests, totalFeeWei=str(found.total.amount))
+        days = await self._days(app, part.startDate, part.endDate)
+        beside = part.groupBy if part.groupBy is not Dimension.USER else None
+        dimensions = dimensions_for(beside)
+        if part.gatewayRequestId is None:
+            read = await read_usage(services.sources, app, days, dimensions)
         else:
-            totals = UsageTotals(requestCount=users[0].request_count, totalFeeWei=users[0].total_wei)
+            read = await read_request_usage(services.sources, app, part.gatewayRequestId, days, dimensions)
+        found = usage_by_user(read, beside, user.user_id if user else None)
+        records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
+        ids = [*records, *(each for each in found.users if each not in records)]
+        users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
         return UsageReport(
             clientId=app,
             currency=CurrencyView.of(services.currency),
             period=Period(start=days.first, end=days.last),
-            totals=totals,
+            totals=UsageTotals(requestCount=found.total.requests, totalFeeWei=str(found.total.amount)),
             users=users,
-            byUser=[UsageGroup.of(each) for each in users] if by_user else None,
+            byUser=[UsageGroup.of(each) for each in users] if part.groupBy is Dimension.USER else None,
+            groups=[UsageSlice.of(*each) for each in found.groups.items()] if beside is not None else None,
         )
 
     async def _days(self, app: str, start: str | None, end: str | None) -> Days:

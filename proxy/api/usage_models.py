@@ -8,8 +8,10 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from config.runtime import Currency
+from config.workloads import Unit
 from middlewares.auth.records import UserRecord
 from middlewares.ledger.credit.prepaid import Balance
+from proxy.reporting.totals import UNITS, UsageTotal
 from proxy.reporting.user_usage import UserUsage
 
 Amount = str
@@ -84,6 +86,21 @@ class UsageGroup(BaseModel):
         )
 
 
+class UsageSlice(BaseModel):
+    """What was used under one value of the dimension of `groupBy`."""
+
+    value: str | None = Field(description="Such as a day, a model or the id of a key; null: events that have none.")
+    requestCount: int  # noqa: N815
+    units: dict[Unit, int]
+    feeWei: Amount  # noqa: N815
+
+    @classmethod
+    def of(cls, value: str, total: UsageTotal) -> Self:
+        """Return the view of a sum."""
+        units = {unit: total.units[unit] for unit in UNITS if total.units.get(unit)}
+        return cls(value=value or None, requestCount=total.requests, units=units, feeWei=str(total.amount))
+
+
 class UsageReport(BaseModel):
     """The usage of an app, or of one of its users."""
 
@@ -93,6 +110,7 @@ class UsageReport(BaseModel):
     totals: UsageTotals
     users: list[UsageOfUser]
     byUser: list[UsageGroup] | None = Field(description="Only with `groupBy=user`.")  # noqa: N815
+    groups: list[UsageSlice] | None = Field(description="Only with another `groupBy`: its values, in order.")
 
 
 class BalanceReport(BaseModel):

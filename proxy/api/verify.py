@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from config.workloads import Workload
 from middlewares.address_limit import AddressLimit
-from middlewares.auth.middleware import check_address, presented, refusal_of
+from middlewares.auth.middleware import check_address, check_origin, presented, refusal_of
 from middlewares.auth.ports import CredentialCache
 from middlewares.auth.verdict import Denial, Grant
 from middlewares.edge.target import check_path, split_target
@@ -23,6 +23,7 @@ from middlewares.ledger.model import Denied, LedgerUnavailable
 from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
 from middlewares.routes import MATCHER
 from middlewares.routing.route import Route
+from middlewares.routing.traits import Names
 from middlewares.store import StoreError
 
 PATH = b"/api/v1/verify"
@@ -75,6 +76,8 @@ class VerifyApplication:
             if refusal.status == 401 and refusal.code != "missing_credentials":
                 self._failure_limit.count(exchange.client_address)
             raise
+        if verdict.origins is not None:
+            check_origin(verdict.origins, exchange, headers)
         check_address(verdict, exchange.client_address)
         return verdict
 
@@ -83,7 +86,14 @@ class VerifyApplication:
 
         Nobody says when the other proxy's request ends, so it takes no place of the concurrency.
         """
-        policy = self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        policy = self._ledger.policy(
+            principal.app,
+            principal.user,
+            principal.key,
+            principal.plan_name,
+            principal.plan,
+            terms=principal.key_terms,
+        )
         # The hold needs a workload, also for what is no client route; it ends without a price and without an event.
         workload = next((route.workload for route in routes if route), Workload.PLAYBACK)
         try:
@@ -103,7 +113,7 @@ def check_routes(principal: Principal, routes: Iterable[Route | None]) -> None:
     """Raise `Refusal` (403) where a narrowed credential does not cover a named request, known by its route.
 
     A target that is no client route is covered by no list of workloads. Models are named in bodies, which nobody
-    shows here, so a credential that is limited to models cannot begin work by this way.
+    shows here, and streams in some bodies, so a credential that is limited to these is of no use for such requests.
     """
     if principal.workloads is not None and not principal.workloads:
         raise Refusal(403, "insufficient_scope", "The credential is for no work at all, but for Tollgate's own API.")
@@ -113,6 +123,9 @@ def check_routes(principal: Principal, routes: Iterable[Route | None]) -> None:
         if principal.models is not None and route is not None and route.begins_work:
             detail = "The credential is limited to models, which cannot be seen here; send the request to Tollgate."
             raise Refusal(403, "insufficient_scope", detail)
+        if principal.streams is not None and route is not None and route.names is not Names.NOTHING:
+            detail = "The credential is limited to streams, which cannot be seen here; send the request to Tollgate."
+            raise Refusal(403, "stream_not_allowed", detail)
 
 
 def principal_headers(principal: Principal) -> Headers:

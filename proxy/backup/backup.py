@@ -22,7 +22,7 @@ from proxy.backup import manifest as manifests
 from proxy.backup.files import PRIVATE_FOLDER, rename, sync_tree
 from proxy.backup.layout import REDIS, SNAPSHOT
 from proxy.backup.manifest import FORMAT, Manifest
-from proxy.backup.pin import beginnings, pinned, was_trimmed
+from proxy.backup.pin import beginnings, moving, pinned, was_trimmed
 from proxy.backup.sources import copy_databases, copy_journals, snapshot
 from proxy.store import fingerprint
 from proxy.store.fingerprint import Fingerprint
@@ -73,7 +73,7 @@ async def take(redis: Redis, keys: RedisKeys, settings: Settings, target: Path) 
 
 
 async def _copy(redis: Redis, keys: RedisKeys, data_dir: Path, draft: Path) -> None:
-    streams = [keys.shared(tag).events for tag in keys.tags]
+    streams = moving(keys)
     async with pinned(redis, streams):
         for _ in range(_TRIES):
             before = await beginnings(redis, streams)

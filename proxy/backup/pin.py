@@ -14,8 +14,16 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 from ulid import ULID
 
+from middlewares.ledger.redis_keys import RedisKeys
+from proxy.control.audit.log import STREAM as AUDIT_STREAM
+
 PREFIX = "tollgate-backup-"
 """How the groups of backups begin; one that is left over was of a backup that was killed."""
+
+
+def moving(keys: RedisKeys) -> list[str]:
+    """Return the streams whose entries move to the history: those of usage events, and the audit log."""
+    return [*(keys.shared(tag).events for tag in keys.tags), AUDIT_STREAM]
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from proxy.backup import swap
 from proxy.backup.files import PRIVATE_FOLDER, copy, sync_tree
 from proxy.backup.layout import DATABASES, JOURNALS, REDIS, SNAPSHOT
 from proxy.backup.manifest import BadBackup, Manifest, check_files, load
-from proxy.backup.pin import unpin
+from proxy.backup.pin import moving, unpin
 from proxy.backup.swap import STAGING, Swap
 from proxy.store import fingerprint
 from proxy.store.embedded import supervisor
@@ -71,7 +71,7 @@ async def restore(source: Path, keys: RedisKeys, settings: Settings, *, force: b
                     "aside"
                 )
             _copy(source, manifest, data_dir / STAGING)
-            await _load_redis(data_dir / STAGING, manifest, [keys.shared(tag).events for tag in keys.tags])
+            await _load_redis(data_dir / STAGING, manifest, moving(keys))
             new = _ready(data_dir / STAGING)
             aside = f"replaced-{ULID()}" if old else ""
             swap.begin(data_dir, Swap(manifest.id, aside, old, new))

@@ -19,6 +19,7 @@ _ID = "[a-z2-7]{16}"
 _CLIENT_ID = re.compile(f"app_{_ID}")
 _KEY_ID = re.compile(_ID)
 _USER_ID = re.compile(f"usr_{_ID}")
+_DEVELOPER_ID = re.compile(f"dev_{_ID}")
 _DURATION = re.compile(r"([1-9]\d{0,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
@@ -49,6 +50,32 @@ def user_id(text: str | None) -> str | None:
     """Return `text` if it is None or a user id, as `users create` prints them."""
     if text is not None and not _USER_ID.fullmatch(text):
         bad_input("that is no user id; one looks like usr_ and 16 characters, and `tollgate users list` shows them")
+    return text
+
+
+def developer_id(text: str) -> str:
+    """Return `text` if it is a developer id, as `developers add` prints them."""
+    if not _DEVELOPER_ID.fullmatch(text):
+        bad_input(
+            "that is no developer id; one looks like dev_ and 16 characters, and `tollgate developers list` shows them"
+        )
+    return text
+
+
+def wallet(text: str) -> str:
+    """Return `text` if it is the address of a wallet; in mixed case it must have its checksum (EIP-55)."""
+    from proxy.identity.siwe.address import has_checksum, is_address  # noqa: PLC0415
+    from proxy.identity.siwe.extra import missing_packages  # noqa: PLC0415
+
+    if not is_address(text):
+        bad_input("that is no address of a wallet; one is 0x and 40 hexadecimal digits")
+    if text != text.lower():
+        if missing_packages():
+            bad_input(
+                'the checksum cannot be checked without pip install "naap-tollgate[wallet]"; write it in lower case'
+            )
+        if not has_checksum(text):
+            bad_input("the address does not have its checksum (EIP-55); a digit is wrong, or the case of a letter")
     return text
 
 
@@ -87,14 +114,29 @@ def expiry(within: str | None, at: str | None) -> datetime | None:
             bad_input("--expires-in is too far away")
     if at is None:
         return None
-    try:
-        when = datetime.fromisoformat(at)
-        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-    except (ValueError, OverflowError):
+    when = _time(at)
+    if when is None:
         bad_input("--expires-at must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
     if when <= now:
         bad_input("--expires-at is in the past")
     return when
+
+
+def moment(what: str, text: str) -> int:
+    """Return the time that `text` names in ISO 8601, in Unix milliseconds."""
+    when = _time(text)
+    if when is None:
+        bad_input(f"{what} must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
+    return int(when.timestamp() * 1000)
+
+
+def _time(text: str) -> datetime | None:
+    """Return the time that `text` names in ISO 8601, in UTC unless it has an offset; None if it names none."""
+    try:
+        when = datetime.fromisoformat(text)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def chosen_format(form: ReportFormat | None, as_json: bool) -> ReportFormat:

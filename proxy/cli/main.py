@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli.commands import apps, issuer, keys, orchestrators, users
+from proxy.cli.commands import apps, developers, invites, issuer, key_life, keys, members, orchestrators, users
+from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
@@ -47,12 +48,19 @@ app.command()(verify)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(apps.app, name="apps")
+keys.app.command()(key_life.change)
+keys.app.command()(key_life.show)
+keys.app.command()(key_life.scan)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(developers.app, name="developers")
+app.add_typer(members.app, name="members")
+app.add_typer(invites.app, name="invites")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(orchestrators.app, name="orchestrators")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
+app.add_typer(audit_app, name="audit")
 
 
 def _print_version(wanted: bool) -> None:

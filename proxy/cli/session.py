@@ -6,9 +6,11 @@ Modules that are slow to import are imported when a command needs them, so that 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +24,11 @@ from proxy.cli.output import Exit, fail
 if TYPE_CHECKING:
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
+    from proxy.control.audit.line import Actor
+    from proxy.control.audit.log import Act
+    from proxy.control.developers.developers import Developers
+    from proxy.control.developers.invites import Invites
+    from proxy.control.developers.memberships import Memberships
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -44,12 +51,50 @@ class CommandSession:
     history: History
 
     @property
+    def developers(self) -> Developers:
+        """Return the service for developers."""
+        from proxy.control.developers.developers import Developers  # noqa: PLC0415
+
+        return Developers(self.store.redis)
+
+    @property
+    def memberships(self) -> Memberships:
+        """Return the service for memberships."""
+        from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
+
+        return Memberships(self.store.redis)
+
+    @property
+    def invites(self) -> Invites:
+        """Return the service for invitations."""
+        from proxy.control.developers.invites import Invites  # noqa: PLC0415
+
+        return Invites(self.store.redis, pepper_of(self.settings.auth))
+
+    @property
     def sources(self) -> LedgerSources:
         """Return where events and totals are read from."""
         from proxy.history.reader import LedgerSources  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
+
+    def act(self, action: str, kind: str, record: str = "", app: str = "") -> AbstractAsyncContextManager[Act]:
+        """Return the context of one act of this operator on a record, which writes its audit line."""
+        from proxy.control.audit.line import AuditTarget  # noqa: PLC0415
+        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
+
+        return AuditLog(self.store.redis).act(operator(), action, AuditTarget(kind, record, app))
+
+
+def operator() -> Actor:
+    """Return who runs this command: the name of the account, its number where it has no name."""
+    from proxy.control.audit.line import Actor, ActorKind  # noqa: PLC0415
+
+    try:
+        return Actor(ActorKind.OPERATOR, getpass.getuser())
+    except (KeyError, OSError):
+        return Actor(ActorKind.OPERATOR, f"uid {os.getuid()}")
 
 
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:

@@ -1,22 +1,24 @@
-"""The service for API keys: create, list, rotate, revoke."""
+"""The service for API keys: create, list, change, rotate, revoke."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
+from typing import Unpack
 
-from config.workloads import Workload
 from middlewares.auth.keys import hash_secret, mint_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from proxy.control.records import Client, Records, keys_of
+from proxy.control.key_changes import KeyChange, changed, shared_by_family
+from proxy.control.records import FAMILIES, Client, Records, keys_of
 
 
 class KeyEnded(Exception):
-    """The key cannot be rotated: it has ended, or was rotated before."""
+    """The key cannot be changed or rotated: it has ended, or was rotated before."""
+
+    audit_code = "key_ended"
 
 
 class ApiKeys:
-    """Makes, finds, rotates and revokes API keys."""
+    """Makes, finds, changes, rotates and revokes API keys."""
 
     def __init__(self, client: Client, pepper: bytes | None) -> None:
         self._client = client
@@ -30,49 +32,70 @@ class ApiKeys:
         app: str,
         *,
         user: str | None = None,
-        name: str = "",
         expires_at: datetime | None = None,
-        workloads: Iterable[Workload] = (),
-        models: Iterable[str] = (),
-        cidrs: Iterable[str] = (),
+        **members: Unpack[KeyChange],
     ) -> tuple[KeyRecord, str]:
         """Create a key of an app, or of one of its users. Return it and its text, which is not stored.
 
-        Empty `workloads`, `models` or `cidrs` allow everything. Raises `UnknownRecord` for a missing app or user,
-        `ValueError` for an invalid network.
+        What is empty or left out of `members` narrows nothing. Raises `UnknownRecord` for a missing app or user,
+        `UnusableMember`.
         """
-        networks = tuple(str(ip_network(cidr)) for cidr in cidrs)
+        changed(_BLANK, members)
         await self._apps.require(RecordRef("app", app))
         if user is not None:
             await self._users.require(RecordRef("user", f"{app}/{user}"))
         text, key = mint_key()
-        record = KeyRecord(
+        blank = KeyRecord(
             key_id=key.key_id,
             app=app,
             hash=hash_secret(key.secret, self._pepper),
             last4=text[-4:],
             created_at=datetime.now(UTC),
-            name=name,
             user=user,
             expires_at=expires_at,
-            workloads=frozenset(workloads) or None,
-            models=frozenset(models) or None,
-            cidrs=networks or None,
+            family=key.key_id,
         )
+        record = changed(blank, members)
         await self._add(record)
         return record, text
+
+    async def change(self, key_id: str, **members: Unpack[KeyChange]) -> KeyRecord:
+        """Change what is named in `members`, in every worker at once.
+
+        Limits are changed of the keys before it, too, that still work beside it: they share its counters. Raises
+        `UnknownRecord`, `KeyEnded` for a key that has ended or was rotated, and `UnusableMember`.
+        """
+        now = datetime.now(UTC)
+        record = await self._records.change(
+            RecordRef("key", key_id), lambda key: changed(_active(key, now, "change"), members)
+        )
+        if shared := shared_by_family(members):
+            async for older in self._predecessors(record, now):
+                await self._records.change(older.ref, lambda key: changed(key, shared))
+        return record
+
+    async def _predecessors(self, record: KeyRecord, now: datetime) -> AsyncIterator[KeyRecord]:
+        """Yield the keys that were rotated to this one and have not ended, the latest first."""
+        while record.replaces is not None:
+            older = await self._records.get(RecordRef("key", record.replaces))
+            if older is None or older.status != "active" or (older.expires_at is not None and older.expires_at <= now):
+                return
+            yield older
+            record = older
 
     async def rotate(
         self, key_id: str, overlap: timedelta, *, expires_at: datetime | None = None
     ) -> tuple[KeyRecord, KeyRecord, str]:
         """Replace a key by a new one that may do the same. Both work for `overlap`, then the old one ends.
 
+        They share what is counted of them, so that a rotation gives nobody more than the limits.
+
         The new one expires when the old one would have, unless `expires_at` says when. Return the old key, the new one,
         and the text of the new one, which is not stored. Raises `UnknownRecord` and `KeyEnded`.
         """
         ref = RecordRef("key", key_id)
         now = datetime.now(UTC)
-        old = _active(await self._records.require(ref), now)
+        old = _active(await self._records.require(ref), now, "rotate")
         text, key = mint_key()
         new = replace(
             old,
@@ -81,16 +104,22 @@ class ApiKeys:
             last4=text[-4:],
             created_at=now,
             expires_at=expires_at or old.expires_at,
+            replaces=old.key_id,
+            family=old.root,
         )
 
         def retire(record: KeyRecord) -> KeyRecord:
             ends = now + overlap
-            known = _active(record, now).expires_at
+            known = _active(record, now, "rotate").expires_at
             return replace(record, expires_at=min(ends, known) if known else ends, replaced_by=new.key_id)
 
+        await self._client.hset(FAMILIES, new.key_id, new.family)
         await self._add(new)  # first: if the command is cut short here, the old key goes on working
         try:
-            return await self._records.change(ref, retire), new, text
+            retired = await self._records.change(ref, retire)
+            if (latest := _as_successor(retired, new)) != new:  # the old one was changed since it was read
+                new = await self._records.change(new.ref, lambda _: latest)
+            return retired, new, text
         except KeyEnded:  # another command rotated or ended it meanwhile
             await self.revoke(new.key_id)
             raise
@@ -113,10 +142,30 @@ class ApiKeys:
         return await self._records.change(RecordRef("key", key_id), lambda key: replace(key, status="revoked"))
 
 
-def _active(key: KeyRecord, now: datetime) -> KeyRecord:
+_BLANK = KeyRecord("", "", "", "", datetime.min.replace(tzinfo=UTC))
+"""The members of a key that is to be created are tried on this, before anything is written."""
+
+
+def _as_successor(old: KeyRecord, new: KeyRecord) -> KeyRecord:
+    """Return the new key with all that a change of the old one may have changed."""
+    return replace(
+        new,
+        name=old.name,
+        description=old.description,
+        limits=old.limits,
+        increase=old.increase,
+        workloads=old.workloads,
+        models=old.models,
+        cidrs=old.cidrs,
+        origins=old.origins,
+        streams=old.streams,
+    )
+
+
+def _active(key: KeyRecord, now: datetime, action: str) -> KeyRecord:
     """Return the key. Raises `KeyEnded` if it has ended."""
     if key.replaced_by is not None:
-        raise KeyEnded(f"key {key.key_id} was rotated before; the key to rotate now is {key.replaced_by}")
+        raise KeyEnded(f"key {key.key_id} was rotated before; the key to {action} now is {key.replaced_by}")
     if key.status != "active" or (key.expires_at is not None and key.expires_at <= now):
         raise KeyEnded(f"key {key.key_id} has ended; `tollgate keys create` makes a new one")
     return key

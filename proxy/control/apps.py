@@ -2,12 +2,13 @@
 
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from middlewares.auth.keys import hash_secret, matches, mint_client_secret, new_id, parse_client_secret
-from middlewares.auth.records import AppRecord, RecordRef
+from middlewares.auth.records import AppIssuer, AppRecord, RecordRef
 from proxy.control.records import APPS, Client, Records
 
 _CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
@@ -45,6 +46,10 @@ class Apps:
         """Return the app. Raises `UnknownRecord`."""
         return await self._records.require(RecordRef("app", client_id))
 
+    async def several(self, client_ids: Iterable[str]) -> Sequence[AppRecord]:
+        """Return those of the apps that exist, oldest first."""
+        return await self._records.several([RecordRef("app", client_id) for client_id in client_ids])
+
     async def authenticate(self, client_id: str, client_secret: str) -> AppRecord | None:
         """Return the app if this is its secret, suspended or not; None if it is unknown or the secret is wrong."""
         secret = parse_client_secret(client_secret.encode())
@@ -62,3 +67,7 @@ class Apps:
     async def set_status(self, client_id: str, status: Literal["active", "suspended"]) -> AppRecord:
         """Suspend or resume an app. Raises `UnknownRecord`."""
         return await self._records.change(RecordRef("app", client_id), lambda app: replace(app, status=status))
+
+    async def set_issuer(self, client_id: str, issuer: AppIssuer | None) -> AppRecord:
+        """Register the issuer whose JWTs the app exchanges; None: none any more. Raises `UnknownRecord`."""
+        return await self._records.change(RecordRef("app", client_id), lambda app: replace(app, issuer=issuer))

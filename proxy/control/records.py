@@ -6,27 +6,46 @@
     tollgate:app-users:{<client_id>}           hash: external id -> user id
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
+    tollgate:key-families                      hash: id of a key that replaced another -> id its use is counted under
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
+    tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
+
+Developers and what belongs to them are in `proxy.control.developers`.
 
 An index entry is written before its record: after a crash in between an index may name a missing record, which
 readers skip, but every record is in its index. Everything here raises `redis.RedisError` or `OSError` when Redis
 fails, and `StoreRejected` for a record that cannot be read.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from redis.asyncio import Redis, RedisCluster
 
-from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
+from middlewares.auth.records import RecordRef
 from middlewares.store import StoreRejected
 
 Client = Redis | RedisCluster
-AnyRecord = TypeVar("AnyRecord", AppRecord, UserRecord, KeyRecord)
+
+
+class StoredRecord(Protocol):
+    """What all records have."""
+
+    @property
+    def ref(self) -> RecordRef: ...
+
+    @property
+    def created_at(self) -> datetime: ...
+
+
+AnyRecord = TypeVar("AnyRecord", bound=StoredRecord)
 
 APPS = "tollgate:apps"
+FAMILIES = "tollgate:key-families"
 CHANGES = "tollgate:changes"
 """Channel on which every change of an existing record is announced, as the JSON of its `RecordRef`."""
 
@@ -36,9 +55,9 @@ _BATCH = 500
 
 def name_of(ref: RecordRef) -> str:
     """Return the Redis key of a record."""
-    if ref.kind == "user":
-        client_id, _, user_id = ref.id.rpartition("/")
-        return f"tollgate:user:{{{client_id}}}:{user_id}"
+    if ref.kind in ("user", "member"):
+        client_id, _, within = ref.id.rpartition("/")
+        return f"tollgate:{ref.kind}:{{{client_id}}}:{within}"
     return f"tollgate:{ref.kind}:{{{ref.id}}}"
 
 
@@ -103,9 +122,20 @@ class Records(Generic[AnyRecord]):
             ]
         return sorted(found, key=lambda record: record.created_at)
 
-    async def add(self, record: AnyRecord) -> bool:
-        """Write a new record. Return False, and change nothing, if it exists already."""
-        return bool(await self._client.set(name_of(record.ref), msgspec.json.encode(record), nx=True))
+    async def add(self, record: AnyRecord, *, expires_at: datetime | None = None) -> bool:
+        """Write a new record, until `expires_at` if that is given.
+
+        Return False, and change nothing, if it exists already.
+        """
+        document = msgspec.json.encode(record)
+        end = None if expires_at is None else math.ceil(expires_at.timestamp() * 1_000)
+        return bool(await self._client.set(name_of(record.ref), document, nx=True, pxat=end))
+
+    async def remove(self, ref: RecordRef) -> bool:
+        """Remove the record, and announce that to every worker. Return True if it was there: once for each record."""
+        removed = await self._client.delete(name_of(ref))
+        await self._client.publish(CHANGES, msgspec.json.encode(ref))
+        return bool(removed)
 
     async def change(self, ref: RecordRef, edit: Callable[[AnyRecord], AnyRecord]) -> AnyRecord:
         """Replace the record by what `edit` returns for it, and announce that to every worker.

@@ -130,6 +130,14 @@ class ReadEntry:
     event: _Event | None
     id: str
 
+    def pruned(self, boundary_ms: int) -> bool:
+        """Return True if its event was in a history that was pruned up to this boundary.
+
+        An event that comes late for a pruned month is new: its entry is younger than the boundary.
+        """
+        time = self.event.time if self.event else self.entry.ms
+        return max(time, self.entry.ms) < boundary_ms
+
 
 def read(tag: int, entries: Iterable[tuple[bytes, Fields]]) -> list[ReadEntry]:
     """Decode the entries of a stream. What is no usage event has an id made of its place."""
@@ -160,6 +168,11 @@ def _day(number: int) -> date:
 def day_of(time_ms: int) -> date:
     """Return the UTC day of Unix milliseconds."""
     return _day(time_ms // DAY_MS)
+
+
+def start_of(day: date) -> int:
+    """Return the first Unix millisecond of a UTC day."""
+    return (day - _EPOCH).days * DAY_MS
 
 
 def _count(counts: defaultdict[_Head, defaultdict[str, int]], event: _Event, day: date, amount: int) -> None:

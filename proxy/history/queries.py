@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import ARRAY, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
+from middlewares.ledger.credit.erased import erased_id
 from proxy.history.batch import Entry, Movement
 from proxy.history.packing import unpacked
 from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
@@ -48,6 +49,8 @@ class Cursor:
     """Entries up to this one may be gone from the stream."""
     closed: date | None
     """Last day whose running totals stand in the history alone."""
+    pruned: int = 0
+    """Unix milliseconds before which events may be pruned; their sums stay. 0: nothing was."""
 
     def replace(self, **changes: Any) -> Cursor:
         """Return a copy with these fields changed."""
@@ -82,16 +85,25 @@ def identity(connection: Connection) -> str:
 
 
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
-    """Return those of the ids whose events are in the history, with a `seq` of at most `up_to`."""
-    # one parameter for all: a thousand of them take longer to write into the statement than to look up
-    if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps(ids)).table_valued("value")
-        query = select(EVENTS.c.id).where(EVENTS.c.id.in_(select(listed.c.value)))
-    else:
-        query = select(EVENTS.c.id).where(EVENTS.c.id == any_(literal(ids, ARRAY(Text))))
+    """Return those of the ids whose events are in the history, erased or not, with a `seq` of at most `up_to`."""
+    query = select(EVENTS.c.id).where(_listed(connection, [*dict.fromkeys([*ids, *map(erased_id, ids)])]))
     if up_to is not None:
         query = query.where(EVENTS.c.seq <= up_to)
-    return set(connection.execute(query).scalars())
+    found = set(connection.execute(query).scalars())
+    return {each for each in ids if each in found or erased_id(each) in found}
+
+
+def entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Return when the streams got those of the ids whose events are in the history, in Unix ms of Redis."""
+    query = select(EVENTS.c.id, EVENTS.c.entry_ms).where(_listed(connection, ids))
+    return {row.id: row.entry_ms for row in connection.execute(query)}
+
+
+def _listed(connection: Connection, ids: Sequence[str]) -> ColumnElement[bool]:
+    # one parameter for all: a thousand of them take longer to write into the statement than to look up
+    if connection.dialect.name == "sqlite":
+        return EVENTS.c.id.in_(select(func.json_each(json.dumps(ids)).table_valued("value").c.value))
+    return EVENTS.c.id == any_(literal(ids, ARRAY(Text)))
 
 
 def of_app(
@@ -107,6 +119,13 @@ def of_app(
     wanted = (EVENTS.c.app == app, EVENTS.c.time >= time, EVENTS.c.time < times[1], beyond)
     query = select(*_ENTRY).where(*wanted, EVENTS.c.seq > seqs[0], EVENTS.c.seq <= seqs[1])
     return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
+
+
+def of_request(connection: Connection, app: str, request_id: str, since: int) -> list[ArchivedEntry]:
+    """Return the events of one request of an app, those named after it included; none is older than `since` (ms)."""
+    named = or_(EVENTS.c.id == request_id, EVENTS.c.id.startswith(f"{request_id}-", autoescape=True))
+    query: Select[Any] = select(*_ENTRY).where(EVENTS.c.app == app, EVENTS.c.time >= since, named)
+    return [_entry(row) for row in connection.execute(query.order_by(EVENTS.c.time, EVENTS.c.seq))]
 
 
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:
@@ -142,6 +161,11 @@ def apps(connection: Connection) -> list[str]:
     return list(connection.execute(select(TOTALS.c.app).distinct().order_by(TOTALS.c.app)).scalars())
 
 
+def wallet_apps(connection: Connection) -> list[str]:
+    """Return every app whose wallets archived events have changed."""
+    return list(connection.execute(select(WALLETS.c.app).distinct().order_by(WALLETS.c.app)).scalars())
+
+
 def wallets_before(connection: Connection, app: str, day: date) -> dict[str, Movement]:
     """Return what archived events changed in the wallets of an app before a day, by user; empty is the app's own."""
     found: dict[str, Movement] = {}
@@ -151,6 +175,21 @@ def wallets_before(connection: Connection, app: str, day: date) -> dict[str, Mov
         sum_of.debited += row.debited
         sum_of.spent += row.spent
     return found
+
+
+def wallet_days(connection: Connection, app: str, day: date) -> list[tuple[str, date, Movement]]:
+    """Return what archived events changed in the wallets of an app on each day before a day, as `wallets_before`."""
+    rows = connection.execute(select(WALLETS).where(WALLETS.c.app == app, WALLETS.c.day < day))
+    return [(row.user_id, row.day, Movement(row.granted, row.debited, row.spent)) for row in rows]
+
+
+def has_user(connection: Connection, app: str, user: str) -> bool:
+    """Return True if the history has totals or credits of a user."""
+    for table in (TOTALS, WALLETS):
+        query = select(table.c.app).where(table.c.app == app, table.c.user_id == user).limit(1)
+        if connection.execute(query).first() is not None:
+            return True
+    return False
 
 
 def redis_days(connection: Connection, tag: int, last: date) -> list[tuple[str, date]]:
@@ -201,6 +240,7 @@ def _cursor(row: Row[Any]) -> Cursor:
         seq=row.seq,
         trimmed=Entry(row.trimmed_ms, row.trimmed_seq),
         closed=row.closed,
+        pruned=row.pruned_ms,
     )
 
 

@@ -149,7 +149,9 @@ class LedgerEntries:
         return [
             entry
             for entry, each in zip(wanted, decoded, strict=True)
-            if each.id not in known and (self._app is None or each.event is None or each.event.app == self._app)
+            if each.id not in known
+            and not each.pruned(self._snapshot.pruned)
+            and (self._app is None or each.event is None or each.event.app == self._app)
         ]
 
     def _start(self, cursor: Cursor) -> Entry:

@@ -116,6 +116,7 @@ CURSORS = Table(
     Column("trimmed_ms", BigInteger, nullable=False),
     Column("trimmed_seq", BigInteger, nullable=False),
     Column("closed", Date, doc="Last day whose running totals stand here alone, and no more in Redis."),
+    Column("pruned_ms", BigInteger, nullable=False, server_default="0", doc="Events before it may be pruned."),
 )
 """How far each stream is archived (`entry`), and up to where it may have been trimmed (`trimmed`)."""
 
@@ -140,3 +141,36 @@ EXPORT_GROUPS = Table(
     Column("changed_ms", BigInteger, nullable=False, doc="When it was last seen to move, Redis time."),
 )
 """How far each export group has come in each stream."""
+
+AUDIT = Table(
+    "tollgate_audit",
+    METADATA,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, doc="Place in the chain, from 1 without gaps."),
+    Column("id", Text, nullable=False, unique=True),
+    Column("time", BigInteger, nullable=False),
+    Column("entry_seq", BigInteger, nullable=False, doc="Order among the lines of one millisecond."),
+    Column("app", Text, nullable=False, doc="App whose tenant may read the line; empty: none."),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("key_id", Text, doc="Key that the actor had."),
+    Column("action", Text, nullable=False),
+    Column("target_kind", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("numbers", Text, nullable=False, doc="Numbers of the details (JSON)."),
+    Column("private", Text, doc="Address and texts of the details (JSON); nothing after an erasure."),
+    Column("salt", Text, doc="Salt of the digest; goes with the private part."),
+    Column("digest", Text, nullable=False, doc="Salted digest of the private part, which the chain covers."),
+    Column("hash", Text, nullable=False),
+)
+"""Audit lines; rows are added, never changed, but that the private part may go. Triggers see to that."""
+
+AUDIT_HEAD = Table(
+    "tollgate_audit_head",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+"""One row: the last line of the chain, which whoever adds a line locks."""

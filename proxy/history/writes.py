@@ -54,18 +54,20 @@ def take_over(connection: Connection, tag: int) -> Cursor:
 
 def archive(connection: Connection, tag: int, token: int, server: str, raw: Sequence[tuple[bytes, Fields]]) -> Archived:
     """Add the events of these entries that are not there yet, and move the cursor to the last of them."""
-    _locked(connection, tag, token)
+    before = _locked(connection, tag, token)
     entries = read(tag, raw)
     fresh: dict[str, ReadEntry] = {}
     for each in entries:
         fresh.setdefault(each.id, each)
     for known in known_ids(connection, list(fresh)):
         del fresh[known]
+    # a Redis that is older than the last pruning, as after a restore, has events of which even the id is gone
+    fresh = {name: each for name, each in fresh.items() if not each.pruned(before.pruned)}
     if fresh:
         _add(connection, tag, list(fresh.values()))
     last = entries[-1].entry
-    newest = select(func.coalesce(func.max(EVENTS.c.seq), 0)).where(EVENTS.c.tag == tag).scalar_subquery()
-    changed = {"server": server, "entry_ms": last.ms, "entry_seq": last.seq, "seq": newest}
+    newest = connection.execute(select(func.max(EVENTS.c.seq)).where(EVENTS.c.tag == tag)).scalar() or 0
+    changed = {"server": server, "entry_ms": last.ms, "entry_seq": last.seq, "seq": max(before.seq, newest)}
     connection.execute(update(CURSORS).where(CURSORS.c.tag == tag).values(**changed))
     moved = _existing(connection, tag)
     unreadable = tuple(str(each.entry) for each in fresh.values() if each.event is None)

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-import httpx
-
-from config.access import Auth, Issuer
+from config.access import Auth
+from config.issuers import Issuer
 from config.plans import Plan
 from middlewares.auth.cache import CachedCredentials
 from middlewares.auth.jwks import KeySets
@@ -13,13 +12,19 @@ from middlewares.auth.keys import pepper_of
 from middlewares.auth.resolver import CredentialResolver
 from middlewares.store import ScriptRunner
 from proxy.control.records import Client
+from proxy.identity.app_issuers import AppIssuers
 from proxy.identity.change_watcher import ChangeWatcher
 from proxy.identity.key_set_fetcher import HttpFetch
 from proxy.identity.record_directory import RecordDirectory
+from proxy.identity.token_issuer import issuer_for_developers
 
 
 class Authentication:
-    """Authentication between `start` and `stop`: `credentials` for the auth stage, and `resolver` without a cache."""
+    """Authentication between `start` and `stop`.
+
+    `credentials` are for the auth stage, `resolver` is the same without a cache; `app_issuers` verifies what apps
+    exchange.
+    """
 
     def __init__(
         self,
@@ -31,14 +36,18 @@ class Authentication:
         own: Issuer | None = None,
     ) -> None:
         """`own` is Tollgate's own issuer; None: it issues no tokens."""
-        self._http = httpx.AsyncClient()
-        self._key_sets = KeySets((*settings.issuers, own) if own else settings.issuers, HttpFetch(self._http))
+        self._fetch = HttpFetch(settings.key_set_networks)
+        self._key_sets = KeySets((*settings.issuers, own) if own else settings.issuers, self._fetch)
+        self.app_issuers = AppIssuers(self._fetch)
         self.resolver = resolver = CredentialResolver(
             RecordDirectory(store),
             plans,
             TokenVerifier(settings.issuers, self._key_sets, own),
             pepper=pepper_of(settings),
         )
+        for_developers = (issuer_for_developers(own),) if own else ()  # the same keys: only its audience differs
+        self.developer_tokens = TokenVerifier(for_developers, self._key_sets)
+        """Verifies tokens of developers, which the auth stage does not take."""
         self.credentials = CachedCredentials(
             resolver,
             seconds=settings.cache_seconds,
@@ -57,4 +66,5 @@ class Authentication:
     async def stop(self) -> None:
         await self._watcher.stop()
         await self._key_sets.stop()
-        await self._http.aclose()
+        await self.app_issuers.stop()
+        await self._fetch.close()

@@ -22,12 +22,16 @@ class PrincipalResolver:
     async def grant(self, credential: bytes, workload: Workload) -> Grant:
         """Return what an API key or token is good for, and until when. Raises `Refusal`.
 
-        A gateway does not report the client's address, so a credential that is bound to networks is refused here.
+        A gateway does not report the client's address, so a credential that is bound to networks is refused here; so
+        is one that is bound to web pages, which reach gateways through Tollgate alone.
         """
         verdict = await self._resolver.judge(credential)
         if not isinstance(verdict, Denial) and verdict.networks is not None:
             detail = "The credential is bound to addresses, which are not known here; use it through Tollgate."
             raise Refusal(403, "address_not_allowed", detail)
+        if not isinstance(verdict, Denial) and verdict.origins is not None:
+            detail = "The key is limited to web pages, and this is none; publish through Tollgate."
+            raise Refusal(403, "origin_not_allowed", detail)
         return _allowed(verdict, workload)
 
     async def again(

@@ -10,13 +10,15 @@ from typing import Any
 
 import jwt
 
-from config.access import Issuer
 from config.control import IssuerSettings
+from config.issuers import Issuer
 from middlewares.auth.verdict import INFERENCE, SIGN_JOB
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.signing_keys import SigningKey, private_of
 
 ISSUER_PATH = "/api/v1/oidc"
+_DEVELOPER_AUDIENCE_PATH = "/api/v1"
+"""Audience of developers' tokens below the origin: the API, so that no route of a gateway takes them."""
 
 ADMIN, READ = "admin", "read"
 USERS_READ, USERS_WRITE, USERS_TOKEN = "users:read", "users:write", "users:token"
@@ -66,17 +68,36 @@ class TokenIssuer:
     ) -> None:
         """`origin` is the one under which clients reach the public listener."""
         self.url = origin + ISSUER_PATH
+        self._developer_audience = origin + _DEVELOPER_AUDIENCE_PATH
         self.keys = keys
         self._settings = settings
         self._clock = clock
 
-    def issue(self, subject: TokenSubject, scopes: Iterable[str]) -> IssuedToken:
-        """Return a new token."""
+    def issue(self, subject: TokenSubject, scopes: Iterable[str], *, until: float | None = None) -> IssuedToken:
+        """Return a new token, which ends at `until`, in Unix seconds, where its own life would be longer."""
         of_app = subject.user is None and subject.key is None
         seconds = self._settings.access_token_seconds if of_app else self._settings.user_token_seconds
-        scope = " ".join(sorted(scopes))
-        claims = claims_of(self.url, subject, scope, int(self._clock()), seconds)
+        scope, now = " ".join(sorted(scopes)), int(self._clock())
+        if until is not None:
+            seconds = min(seconds, int(until) - now)
+        claims = claims_of(self.url, subject, scope, now, seconds)
         return IssuedToken(signed(self.keys.signing(), claims), scope, seconds)
+
+    def issue_for_developer(self, developer: str, session: str, address: str) -> IssuedToken:
+        """Return a token for a developer that is signed in, which ends with that session."""
+        now, seconds = int(self._clock()), self._settings.developer_token_seconds
+        claims = {
+            "iss": self.url,
+            "aud": self._developer_audience,
+            "sub": developer,
+            "client_id": developer,
+            "jti": secrets.token_urlsafe(16),
+            "iat": now,
+            "exp": now + seconds,
+            "sid": session,
+            "address": address,
+        }
+        return IssuedToken(signed(self.keys.signing(), claims), "", seconds)
 
 
 def claims_of(issuer: str, subject: TokenSubject, scope: str, now: int, seconds: int) -> dict[str, Any]:
@@ -113,6 +134,13 @@ def own_issuer(origin: str, keys: IssuerKeys) -> Issuer:
         algorithms=("ES256", "RS256"),
         jwks_file=keys.files.public,
         refresh_seconds=5,
+        cool_down_seconds=5,
         app_claim="client_id",
         user_claim="sub",
     )
+
+
+def issuer_for_developers(own: Issuer) -> Issuer:
+    """Return our own issuer as the API knows it: for tokens of developers."""
+    origin = own.issuer.removesuffix(ISSUER_PATH)
+    return own.model_copy(update={"audience": origin + _DEVELOPER_AUDIENCE_PATH})

@@ -13,8 +13,10 @@ from starlette.routing import BaseRoute, Route
 
 from middlewares.auth.ports import CredentialJudge
 from middlewares.auth.records import AppRecord
-from middlewares.auth.verdict import Denial, Grant
+from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import AuditLog
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.identity.client_authentication import (
     ClientAuthentication,
@@ -25,9 +27,11 @@ from proxy.identity.client_authentication import (
 from proxy.identity.token_issuer import ISSUER_PATH, TokenIssuer
 from proxy.oidc.discovery import discovery_document
 from proxy.oidc.forms import Form, in_oauth_words, oauth_refusal, read_form, required
-from proxy.oidc.grants import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, Grants
+from proxy.oidc.grants import CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE, Grants
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
+_KEPT_SECONDS = 60.0
+"""Seconds that a revocation is remembered past the end of its token, more than any leeway."""
 _CACHED = {"cache-control": "public, max-age=300"}
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 APP_TOKEN_PATH = "/api/v1/apps/{client_id}/oidc/token"  # noqa: S105 - a path
@@ -42,6 +46,7 @@ class OidcEndpoints:
     clients: ClientAuthentication
     credentials: CredentialJudge
     revoked: RevokedTokens
+    audit: AuditLog
 
     def routes(self) -> list[BaseRoute]:
         """Return the routes below the issuer's own path."""
@@ -99,7 +104,8 @@ class OidcEndpoints:
         try:
             response = await self.grants.exchange(form, app, client_id, address)
         except Refusal as refusal:
-            if refusal.code == "invalid_grant":  # whoever guesses keys here is slowed down as everywhere else
+            # Whoever guesses keys here is slowed down as everywhere else. A JWT that an app presents is no guess.
+            if refusal.code == "invalid_grant" and (app is None or form["subject_token_type"] != JWT):
                 self.clients.count_failure("", address)
             raise
         return JSONResponse(response, headers=_NO_STORE)
@@ -108,10 +114,14 @@ class OidcEndpoints:
         """End a token of the client (RFC 7009). One that is unknown, or another client's, is no error."""
         form = await read_form(request)
         app = await self._client(request, form)
-        grant = await self._grant_of(app, required(form, "token"))
-        token_id = _token_id(grant)
-        if grant is not None and token_id is not None:
-            await self.revoked.revoke(token_id, grant.expires_at or 0.0)
+        credential = required(form, "token")
+        token_id = _token_id(await self.credentials.judge(credential.encode()), app)
+        if token_id is not None:
+            claims = _claims(credential)
+            actor = Actor(ActorKind.APP, app.client_id, address=_address(request))
+            async with self.audit.act(actor, "token.revoke", AuditTarget("token", token_id, app.client_id)) as act:
+                act.detail["user"] = claims["sub"] if claims["sub"] != app.client_id else None
+                await self.revoked.revoke(token_id, claims["exp"] + _KEPT_SECONDS)
         return Response(headers=_NO_STORE)
 
     async def introspection(self, request: Request) -> Response:
@@ -161,9 +171,19 @@ def _client_secret(request: Request, form: Form) -> ClientSecret:
     return ClientSecret(form["client_id"], form["client_secret"])
 
 
-def _token_id(grant: Grant | None) -> str | None:
-    """Return the `jti` of a token of ours; None for any other credential, which is not revoked here."""
-    return next((ref.id for ref in grant.rests_on if ref.kind == "token"), None) if grant else None
+def _token_id(verdict: Verdict, app: AppRecord) -> str | None:
+    """Return the `jti` of a verified token of ours for that app, also of a suspended user; None for all else.
+
+    A denial names the token only once its signature was verified, and the app only where the token is its own.
+    """
+    if app.ref not in verdict.rests_on:
+        return None
+    return next((ref.id for ref in verdict.rests_on if ref.kind == "token"), None)
+
+
+def _claims(token: str) -> dict[str, Any]:
+    """Return the claims of a token that was verified before."""
+    return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def introspected(grant: Grant, credential: str) -> dict[str, Any]:
@@ -176,8 +196,8 @@ def introspected(grant: Grant, credential: str) -> dict[str, Any]:
         "sub": principal.user or principal.app,
         "token_type": "Bearer",
     }
-    if _token_id(grant) is not None:
-        claims = jwt.decode(credential, options={"verify_signature": False})  # the grant says that it was verified
+    if any(ref.kind == "token" for ref in grant.rests_on):
+        claims = _claims(credential)
         members |= {name: claims[name] for name in ("iss", "aud", "iat", "exp", "jti")}
     elif grant.expires_at is not None:
         members["exp"] = math.floor(grant.expires_at)

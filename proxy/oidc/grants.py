@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from middlewares.auth.compact import TokenRefused, peek
 from middlewares.auth.middleware import check_address
 from middlewares.auth.ports import CredentialJudge
-from middlewares.auth.records import AppRecord
+from middlewares.auth.records import AppRecord, UserRecord
 from middlewares.auth.verdict import SIGN_JOB, WORK_SCOPES, Denial, Grant
 from middlewares.exchange import Refusal
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import AuditLog
+from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
+from proxy.identity.app_issuers import LEEWAY_SECONDS, AppIssuers, ForeignSubject
 from proxy.identity.token_issuer import APP_SCOPES, READ, USER_SCOPES, IssuedToken, TokenIssuer, TokenSubject
 from proxy.oidc.forms import Form, chosen_scopes, oauth_refusal, required
 
@@ -40,6 +46,9 @@ class Grants:
     issuer: TokenIssuer
     credentials: CredentialJudge
     users: Users
+    app_issuers: AppIssuers
+    used_tokens: UsedTokens
+    audit: AuditLog
 
     def client_credentials(self, app: AppRecord, form: Form) -> dict[str, Any]:
         """Return the response with a token of the app itself, by default one that may read."""
@@ -49,8 +58,9 @@ class Grants:
     async def exchange(self, form: Form, app: AppRecord | None, client_id: str | None, address: str) -> dict[str, Any]:
         """Return the response with a token in exchange for another credential.
 
-        An API key speaks for itself; a token of a user has to come from its app, `app`. `client_id` is the app that the
-        credential must belong to, None if the request names none. Raises `Refusal`, `StoreError`.
+        An API key speaks for itself; a token of a user has to come from its app, `app`, and so has a JWT of the issuer
+        that is registered for the app. `client_id` is the app that the credential must belong to, None if the request
+        names none. Raises `Refusal`, `StoreError`.
         """
         _check_shape(form)
         credential, kind = required(form, "subject_token"), required(form, "subject_token_type")
@@ -60,6 +70,8 @@ class Grants:
         if not is_key and (kind == API_KEY or app is None):
             detail = "The subject_token is no API key; a token of a user is exchanged by its app, with its secret."
             raise oauth_refusal("invalid_request", detail)
+        if kind == JWT and app is not None and self._is_of_its_issuer(credential, app):
+            return await self._exchange_foreign(form, app, credential, address)
         grant = await self._accepted(credential, address)
         principal = grant.principal
         if client_id not in (None, principal.app) or not (is_key or _is_own_user_token(grant)):
@@ -69,7 +81,59 @@ class Grants:
         subject = TokenSubject(
             principal.app, principal.user, key=principal.key, external_id=user.external_id if user else None
         )
-        return {**token_response(self.issuer.issue(subject, scopes)), "issued_token_type": ACCESS_TOKEN}
+        return _exchanged(self.issuer.issue(subject, scopes, until=grant.expires_at if is_key else None))
+
+    def _is_of_its_issuer(self, credential: str, app: AppRecord) -> bool:
+        """Return True if the credential claims to be of the app's own issuer, and not of ours."""
+        try:
+            named = peek(credential.encode()).claims.get("iss")
+        except TokenRefused as refused:
+            raise oauth_refusal("invalid_grant", str(refused)) from None
+        return named != self.issuer.url and app.issuer is not None and named == app.issuer.issuer
+
+    async def _exchange_foreign(self, form: Form, app: AppRecord, credential: str, address: str) -> dict[str, Any]:
+        """Return the response with a token of the user that the app's own issuer names, who is created if need be.
+
+        It lives no longer than the token that it is issued for.
+        """
+        scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB})
+        named = await self._verified(app, credential)
+        user = await self.users.find(app.client_id, named.external_id) or await self._created(app, named, address)
+        if user.status != "active":
+            raise oauth_refusal("access_denied", "The user is suspended.", 403)
+        subject = TokenSubject(app.client_id, user.user_id, external_id=user.external_id)
+        return _exchanged(self.issuer.issue(subject, scopes, until=named.expires_at))
+
+    async def _created(self, app: AppRecord, named: ForeignSubject, address: str) -> UserRecord:
+        """Return the user that the app's issuer names, of any number of simultaneous exchanges one."""
+        user, created = await self.users.create(app.client_id, named.external_id)
+        if created:
+            await self.audit.record(
+                Actor(ActorKind.APP, app.client_id, address=address),
+                "user.create",
+                AuditTarget("user", user.user_id, app.client_id),
+                detail={"created": True, "issuer": app.issuer.issuer if app.issuer else None},
+            )
+        return user
+
+    async def _verified(self, app: AppRecord, credential: str) -> ForeignSubject:
+        if app.issuer is None:
+            raise oauth_refusal("invalid_grant", "The app has no issuer of its own.")
+        try:
+            named = await self.app_issuers.verify(app.issuer, credential.encode())
+        except TokenRefused as refused:
+            if refused.status == 503:
+                raise _unavailable(str(refused)) from None
+            raise oauth_refusal("invalid_grant", str(refused)) from None
+        if named.expires_at < time.time() + 1:
+            raise oauth_refusal("invalid_grant", "The token has expired.")
+        if not app.issuer.single_use:
+            return named
+        if named.token_id is None:
+            raise oauth_refusal("invalid_grant", "The token lacks the claim jti, without which it could be used twice.")
+        if not await self.used_tokens.use(app.client_id, named.token_id, named.expires_at + LEEWAY_SECONDS):
+            raise oauth_refusal("invalid_grant", "The token was exchanged before.")
+        return named
 
     async def _accepted(self, credential: str, address: str) -> Grant:
         verdict = await self.credentials.judge(credential.encode())
@@ -80,6 +144,15 @@ class Grants:
         except Refusal as refusal:
             raise oauth_refusal("invalid_grant", refusal.detail) from None
         return verdict
+
+
+def _exchanged(token: IssuedToken) -> dict[str, Any]:
+    return {**token_response(token), "issued_token_type": ACCESS_TOKEN}
+
+
+def _unavailable(detail: str) -> Refusal:
+    refusal = oauth_refusal("temporarily_unavailable", detail, 503)
+    return Refusal(503, refusal.code, detail, headers=[(b"retry-after", b"1")], members=refusal.members)
 
 
 def _is_own_user_token(grant: Grant) -> bool:

@@ -20,6 +20,10 @@ from proxy.reporting.totals import UsageTotal
 from proxy.reporting.wallet import Wallet
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from proxy.history.batch import Movement
+    from proxy.history.total import Total
     from proxy.reporting.stream import RecordedEvent
 
 
@@ -98,6 +102,24 @@ class Tally:
     plans: set[str] = field(default_factory=set)
     ids: list[str] = field(default_factory=list)
     attention: int = 0
+    kept_from: date | None = None
+    """First day whose events are kept, if those of days before it in the period were pruned."""
+
+    def wallet(self, user: str) -> Wallet:
+        """Return the wallet of a user; empty: that of the app."""
+        return self.wallets.setdefault(user or None, Wallet())
+
+    def move(self, user: str, movement: Movement) -> None:
+        """Add what a day whose events were pruned has changed in a wallet."""
+        wallet = self.wallet(user)
+        wallet.granted += movement.granted
+        wallet.debited += movement.debited
+        wallet.spent += movement.spent
+
+    def count(self, total: Total, number: int) -> None:
+        """Add one running total of a day whose events were pruned: its plan is not known any more."""
+        key = LineKey(LineKind.USAGE, "", total.workload, total.model)
+        self.lines.setdefault(key, UsageTotal()).add(total.what, number)
 
     def add(self, recorded: RecordedEvent) -> None:
         """Add one event; one before the period counts only in the opening balance of a wallet."""
@@ -156,6 +178,11 @@ class Tally:
 
     def _notes(self, plans: Mapping[str, Plan], *, over: bool) -> list[str]:
         notes = [] if over else ["the period is not over yet"]
+        if self.kept_from is not None:
+            notes.append(
+                f"events before {self.kept_from} were pruned: lines of these days are running totals, adjustments "
+                "included, without plan, fees and events"
+            )
         if repeated := len(self.ids) - len(set(self.ids)):
             notes.append(f"{repeated} events are in the stream twice and charged twice: run `tollgate verify`")
         for seen in sorted(self.plans):

@@ -67,6 +67,11 @@ class AppEvents:
         self._begun = True
         return await self._entries.begin(beside)
 
+    @property
+    def pruned_ms(self) -> int:
+        """Return the Unix milliseconds before which events may be pruned, as of `begin`; 0: nothing was."""
+        return self._entries.snapshot.pruned
+
     async def read(
         self, days: Days, unreadable: Callable[[UnreadableEvent], None] = _raise
     ) -> AsyncGenerator[RecordedEvent, None]:

@@ -1,17 +1,14 @@
-"""Usage of an app by its users, with the day on which each was last used."""
+"""Usage of an app by its users, with the day on which each was last used, and by one dimension beside."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING
 
-from proxy.reporting.dates import Days
-from proxy.reporting.totals import Dimension, UsageTotal, read_usage
+from proxy.reporting.totals import Breakdown, Dimension, GroupValues, UsageTotal
 
-if TYPE_CHECKING:
-    from proxy.history.reader import LedgerSources
+_BY_USER = (Dimension.USER, Dimension.DAY)
 
 
 @dataclass(slots=True)
@@ -30,18 +27,35 @@ class UsageByUser:
 
     total: UsageTotal
     users: Mapping[str, UserUsage] = field(default_factory=dict)
+    groups: Mapping[str, UsageTotal] = field(default_factory=dict)
+    """By the value of the dimension that was wanted beside; empty where events have none."""
 
 
-async def read_usage_by_user(sources: LedgerSources, app: str, days: Days) -> UsageByUser:
-    """Return the usage of an app over these days, from the running totals in Redis and in the history."""
-    found = await read_usage(sources, app, days, (Dimension.USER, Dimension.DAY))
+def dimensions_for(beside: Dimension | None) -> tuple[Dimension, ...]:
+    """Return by what usage has to be read for `usage_by_user`."""
+    return (*_BY_USER, beside) if beside is not None and beside not in _BY_USER else _BY_USER
+
+
+def usage_by_user(found: Breakdown, beside: Dimension | None = None, only: str | None = None) -> UsageByUser:
+    """Return what was read by `dimensions_for(beside)`, of one user only if it is named."""
+    total = UsageTotal() if only is not None else found.total
     users: dict[str, UserUsage] = {}
-    for (user, day), total in found.rows():
-        if not user:
-            continue
-        usage = users.setdefault(user, UserUsage())
-        usage.requests += total.requests
-        usage.amount += total.amount
-        if total.requests:
-            usage.last_day = date.fromisoformat(day)  # rows are in the order of days
-    return UsageByUser(found.total, users)
+    groups: dict[str, UsageTotal] = {}
+    for values, part in found.rows():
+        user = values[0]
+        if only is not None:
+            if user != only:
+                continue
+            total.include(part)
+        if user:
+            _add(users.setdefault(user, UserUsage()), values, part)
+        if beside is not None:
+            groups.setdefault(values[found.dimensions.index(beside)], UsageTotal()).include(part)
+    return UsageByUser(total, users, dict(sorted(groups.items())))
+
+
+def _add(usage: UserUsage, values: GroupValues, part: UsageTotal) -> None:
+    usage.requests += part.requests
+    usage.amount += part.amount
+    if part.requests:
+        usage.last_day = date.fromisoformat(values[1])  # rows are in the order of days

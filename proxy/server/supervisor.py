@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 import structlog
 from starlette.types import ASGIApp
 
-from config.access import Edge, Issuer
+from config.access import Edge
+from config.issuers import Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import exposition
 from middlewares.store import StoreError
 from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
 from proxy.server.background.side_process import SideProcess
 from proxy.server.http import Server, bind, server, url_of
@@ -99,11 +101,13 @@ class Supervisor:
         """Replace the workers one by one, if the new configuration is valid and fits the data in Redis."""
         try:
             settings = load()
+            if problems := wallet_problems(settings):
+                raise ConfigError(problems)
             await check_fingerprint(self._maintenance.store, settings)
             issuer = self._issuer(settings)
         except (ConfigError, StoreError) as error:
-            problems = error.problems if isinstance(error, ConfigError) else [error]
-            log.error("reload_refused", problems=[str(problem) for problem in problems])
+            reasons = error.problems if isinstance(error, ConfigError) else [error]
+            log.error("reload_refused", problems=[str(reason) for reason in reasons])
             return
         self._workers.restart()
         self._archiver.restart()

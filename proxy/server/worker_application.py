@@ -28,6 +28,7 @@ from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.forwarding.health_prober import HealthProber
 from proxy.identity.authentication import Authentication
 from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.key_use_recorder import KeyUseRecorder
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.identity.token_issuer import TokenIssuer, own_issuer
 from proxy.media_probe.pool import ProbePool
@@ -49,6 +50,8 @@ class ControlServices:
     keys: RedisKeys
     authentication: Authentication
     issuer: TokenIssuer
+    origin: str
+    """Origin under which clients reach the public listener."""
     ledger: Ledger
     fleet: Fleet
 
@@ -97,6 +100,7 @@ class WorkerApplication:
             )
             prober = _health_prober(fleet, gateways, hosts)
             drops = DropReasons({workload: settings.named_models(workload) for workload in Workload})
+            key_use = KeyUseRecorder(store.redis)
             stages = pipeline(
                 Forwarder(pools, hosts, fleet, settings.routing, prober=prober, drops=drops),
                 settings,
@@ -107,13 +111,15 @@ class WorkerApplication:
                 streams=streams,
                 affinity_table=affinity_table,
                 fleet=fleet,
+                used_keys=key_use.used,
             )
             issuer = TokenIssuer(origin, issuer_keys, settings.issuer)
-            services = ControlServices(settings, store, keys, authentication, issuer, ledger, fleet)
+            services = ControlServices(settings, store, keys, authentication, issuer, origin, ledger, fleet)
             app = public_application(stages, settings, metrics, control(services))
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()
-            background = [asyncio.create_task(work) for work in (ledger.run(), metrics.keep_flushing(), keeper.run())]
+            work = ledger.run(), metrics.keep_flushing(), keeper.run(), key_use.run()
+            background = [asyncio.create_task(each) for each in work]
             try:
                 yield cls(app, ledger)
             finally:
@@ -122,6 +128,7 @@ class WorkerApplication:
                 await _cancel(background)
                 await prober.close()
                 metrics.flush()
+                await key_use.flush()
                 await affinity_table.drain()
                 await ledger.drain()
                 ledger.close()

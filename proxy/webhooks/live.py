@@ -20,6 +20,7 @@ from middlewares.ledger.sessions.sessions import LIVE, Sessions, SessionSnapshot
 from middlewares.live.stream_tokens import PARAMETER, StreamTokenSigner
 from middlewares.rate_limit.refusal import limit_refusal
 from middlewares.store import ScriptRunner
+from middlewares.stream_scope import check_stream
 from middlewares.tenancy.names import at_gateway, owner_and_name
 from proxy.identity.principal_resolver import PrincipalResolver, check_model
 from proxy.webhooks.metrics import LiveMetrics
@@ -79,6 +80,7 @@ class LiveWebhooks:
         defaults = principal.plan.live
         pipeline = pipeline or defaults.pipeline or ""
         check_model(principal, pipeline)
+        check_stream(principal, stream)
         parameters = {**defaults.parameters, **_parameters(query.get("params", ""))}
         denied = await self._sessions.begin(stream, self._policies(principal), pipeline, request=began_by)
         if denied:
@@ -133,6 +135,7 @@ class LiveWebhooks:
         """Return the policy its principal has now, or None if it may not continue; and why it ends, if it does."""
         try:
             principal = await self._principals.current(found.session.hold)
+            check_stream(principal, found.session.stream)
         except Refusal as refusal:
             return None, refusal.code
         return self._policies(principal), "limit_reached"

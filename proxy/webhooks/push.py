@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from config.workloads import Workload
 from middlewares.exchange import Principal, Refusal
+from middlewares.stream_scope import check_stream
 from middlewares.tenancy.names import at_gateway, for_caller, owner_and_name
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.webhooks.requests import NAME, credential_of, query_of
@@ -46,6 +47,7 @@ class PushWebhooks:
         credential = credential_of(query)
         principal = await self._principals.by_credential(credential or name.encode(), Workload.TRANSCODING)
         manifest = _manifest(principal, name if credential else "")
+        check_stream(principal, manifest)
         profiles = [profile.as_gateway() for profile in principal.plan.transcoding.profiles]
         return {"manifestID": manifest} | ({"profiles": profiles} if profiles else {})
 

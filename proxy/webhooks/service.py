@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from config.access import Issuer
+from config.issuers import Issuer
 from config.settings import Settings
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
@@ -130,4 +130,5 @@ class Webhooks:
             key=principal.key,
             name=principal.plan_name,
             plan=principal.plan,
+            terms=principal.key_terms,
         )

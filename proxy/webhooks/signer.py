@@ -81,6 +81,8 @@ class SignerWebhooks:
         grant = await self._principals.grant(presented(_headers(request)), workload)
         principal = grant.principal
         check_model(principal, state.app)
+        if principal.streams is not None:
+            raise Refusal(403, "stream_not_allowed", "The key is limited to streams, and a signer reports none.")
         auth_id = f"{principal.app}:{principal.user or OWN}"
         if state.auth_id not in ("", auth_id):
             raise Refusal(403, "invalid_parameter", "The session was begun by another identity; begin a new one.")

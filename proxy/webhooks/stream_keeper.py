@@ -22,6 +22,7 @@ from middlewares.ledger.sessions.sessions import SessionSnapshot
 from middlewares.live.byoc_streams import GAP_MS, GRACE_MS, ByocStreams
 from middlewares.live.stream_registry import ActiveStream, stream_of
 from middlewares.store import StoreError
+from middlewares.stream_scope import check_stream
 from proxy.identity.principal_resolver import PrincipalResolver
 from proxy.upstream import ConnectionPool
 from proxy.webhooks.gateway_streams import GatewayStreams, Presence
@@ -91,7 +92,7 @@ class StreamKeeper:
         session = found.session
         if active.session not in ("", session.id) and found.now - session.hold.started_ms < GRACE_MS:
             return True  # it was started again since the registry was read
-        policy = await self._current_policy(session.hold)
+        policy = await self._current_policy(session.hold, stream)
         if not self._streams.is_due(found, policy):
             return True
         presence = await self._gateways.presence(active.gateway, stream)
@@ -104,10 +105,18 @@ class StreamKeeper:
         log.info("stream_ended", app=active.app, stream=stream, gateway=active.gateway, presence=presence)
         return False
 
-    async def _current_policy(self, hold: Hold) -> Policy | None:
+    async def _current_policy(self, hold: Hold, stream: str) -> Policy | None:
         """Return the policy its principal has now; None if it may not continue. Raises `StoreError`."""
         try:
             principal = await self._principals.current(hold)
+            check_stream(principal, stream)
         except Refusal:
             return None
-        return self._ledger.policy(principal.app, principal.user, principal.key, principal.plan_name, principal.plan)
+        return self._ledger.policy(
+            principal.app,
+            principal.user,
+            principal.key,
+            principal.plan_name,
+            principal.plan,
+            terms=principal.key_terms,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -75,9 +76,8 @@ async def test_usage_is_the_ledgers_to_the_unit(priced: tuple[Deployment, Builde
         {"startDate": "2026-13-01"},
         {"endDate": "1e9"},
         {"startDate": "2026-02-02", "endDate": "2026-02-01"},
-        {"groupBy": "model"},
+        {"groupBy": "tier"},
         {"userId": ann, "externalUserId": "ann"},
-        {"gatewayRequestId": "01"},
     ):
         refused = await usage(**wrong)
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter"), wrong
@@ -90,6 +90,64 @@ async def test_usage_is_the_ledgers_to_the_unit(priced: tuple[Deployment, Builde
         refused = await http.get("/api/v1/user/usage", params={name: "bob"}, headers=bearer(key))
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
     assert (await http.get("/api/v1/user/usage", headers=bearer(own))).status_code == 403
+
+
+async def test_usage_by_each_dimension_adds_up_to_the_total(priced: tuple[Deployment, BuilderApp]) -> None:
+    deployment, app = priced
+    http = app.http
+    ann, own = await app.user("ann"), await deployment.key(app.client_id)
+    key = (await http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)).json()
+    for credential, model in ((key["key"], "m"), (key["key"], "n"), (own, "m")):
+        sent = await http.post("/text-to-image", json={**IMAGE, "model_id": model}, headers=bearer(credential))
+        assert sent.status_code == 200
+    events = await deployment.settled(3, app.client_id)
+    day = events[0]["time"][:10]
+    [own_key] = {event["key"] for event in events} - {key["key_id"]}
+    expected = {
+        "workload": {"text-to-image": 3},
+        "model": {"m": 2, "n": 1},
+        "key": {key["key_id"]: 2, own_key: 1},
+        "day": {day: 3},
+        "month": {day[:7]: 3},
+    }
+    for dimension, counts in expected.items():
+        report = (await http.get(f"{app.path}/usage", params={"groupBy": dimension}, auth=app.basic)).json()
+        assert {each["value"]: each["requestCount"] for each in report["groups"]} == counts, dimension
+        assert {each["feeWei"] for each in report["groups"]} == {str(PRICE * count) for count in counts.values()}
+        assert sum(each["units"]["generations"] for each in report["groups"]) == 3
+        assert (report["byUser"], report["totals"]["requestCount"]) == (None, 3)
+        params = {"groupBy": dimension, "userId": ann}
+        of_ann = (await http.get(f"{app.path}/usage", params=params, auth=app.basic)).json()
+        mine = (await http.get("/api/v1/user/usage", params={"groupBy": dimension}, headers=bearer(key["key"]))).json()
+        assert sum(each["requestCount"] for each in of_ann["groups"]) == 2
+        assert mine == of_ann
+
+
+async def test_usage_of_one_request_is_that_of_its_event(priced: tuple[Deployment, BuilderApp]) -> None:
+    """Hazard: a filter that is ignored, so that the sum of all passes for that of one request."""
+    deployment, app = priced
+    http = app.http
+    ann, bob = await app.user("ann"), await app.user("bob")
+    tokens = [await app.user_token(ann), await app.user_token(bob)]
+    sent = [await http.post("/text-to-image", json=IMAGE, headers=bearer(token)) for token in tokens]
+    await deployment.settled(2, app.client_id)
+    other = await builder_app(deployment, http, "priced")
+    ids = [response.headers["x-request-id"] for response in sent]
+
+    async def counts(path: str, request_id: str, **how: Any) -> list[int]:
+        response = await http.get(path, params={"gatewayRequestId": request_id}, **how)
+        assert response.status_code == 200, response.text
+        report = response.json()
+        assert report["totals"]["totalFeeWei"] == str(PRICE * report["totals"]["requestCount"])
+        return [each["request_count"] for each in report["users"]]
+
+    assert await counts(f"{app.path}/usage", ids[0], auth=app.basic) == [1, 0]
+    assert await counts(f"{app.path}/usage", ids[1], auth=app.basic) == [0, 1]
+    assert await counts("/api/v1/user/usage", ids[0], headers=bearer(tokens[0])) == [1]
+    assert await counts("/api/v1/user/usage", ids[0], headers=bearer(tokens[1])) == [0]
+    assert await counts(f"{other.path}/usage", ids[0], auth=other.basic) == []
+    for unknown in ("01ARZ3NDEKTSV4RRFFQ69G5FAV", ids[0][:-1], f"{ids[0]}-", "%", ""):
+        assert await counts(f"{app.path}/usage", unknown, auth=app.basic) == [0, 0]
 
 
 async def test_balances_are_those_of_the_wallets(priced: tuple[Deployment, BuilderApp]) -> None:

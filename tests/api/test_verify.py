@@ -98,6 +98,13 @@ async def test_what_cannot_be_seen_here_is_refused(running: Deployment, app: Bui
     assert (await app.http.get(VERIFY, headers=bearer(playback) | sneaky)).status_code == 403
     _, elsewhere = await key_of(running, app, cidrs=["192.0.2.0/24"])
     assert (await app.http.get(VERIFY, headers=bearer(elsewhere))).json()["code"] == "address_not_allowed"
+    _, paged = await key_of(running, app, origins=["https://shop.example.com"])
+    assert (await app.http.get(VERIFY, headers=bearer(paged))).json()["code"] == "origin_not_allowed"
+    page = {"origin": "https://shop.example.com"}
+    assert (await app.http.get(VERIFY, headers=bearer(paged) | page)).status_code == 200
+    _, streaming = await key_of(running, app, streams=["cam"])
+    update = {"x-original-uri": "/live/video-to-video/cam/update", "x-original-method": "POST"}
+    assert (await app.http.get(VERIFY, headers=bearer(streaming) | update)).json()["code"] == "stream_not_allowed"
     assert (await app.http.get(VERIFY, headers=bearer(await app.token("read")))).status_code == 403
 
 

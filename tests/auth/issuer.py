@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
 
@@ -71,24 +72,57 @@ def signed(header: bytes, payload: bytes) -> bytes:
 
 
 class KeySetServer:
-    """Serves one document by HTTP, and counts the requests; it can be stopped and started."""
+    """Serves a key set by HTTP, and other documents by path; counts requests. It can be frozen, stopped and started."""
 
     def __init__(self, document: bytes) -> None:
         self.document = document
+        self.others: dict[str, bytes] = {}
         self.status = "200 OK"
-        self.fetches = 0
+        self.location = ""
+        """Where responses redirect to, if their status says so; empty: to the key set."""
+        self.fetched: list[tuple[str, float]] = []
+        """Path and time of each request."""
         self.port = 0
+        self._thawed = asyncio.Event()
+        self._thawed.set()
         self._server: asyncio.Server | None = None
 
     @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/jwks.json"
+        return f"{self.origin}/jwks.json"
+
+    @property
+    def fetches(self) -> int:
+        """Return how often the key set was requested."""
+        return sum(path == "/jwks.json" for path, _ in self.fetched)
+
+    def gaps(self) -> list[float]:
+        """Return the seconds between one request for the key set and the next."""
+        times = [moment for path, moment in self.fetched if path == "/jwks.json"]
+        return [later - earlier for earlier, later in pairwise(times)]
+
+    def discoverable(self, **changes: Any) -> None:
+        """Serve a discovery document, too."""
+        document = {"issuer": self.origin, "jwks_uri": self.url, **changes}
+        self.others["/.well-known/openid-configuration"] = json.dumps(document).encode()
+
+    def freeze(self) -> None:
+        """Take connections and requests, and respond to none."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        self._thawed.set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._respond, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
+        self.thaw()
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
@@ -103,10 +137,13 @@ class KeySetServer:
         await self.stop()
 
     async def _respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        self.fetches += 1
-        head = f"HTTP/1.1 {self.status}\r\nLocation: {self.url}\r\nConnection: close\r\n"
-        writer.write(f"{head}Content-Length: {len(self.document)}\r\n\r\n".encode() + self.document)
+        head = await reader.readuntil(b"\r\n\r\n")
+        path = head.split(b" ", 2)[1].decode()
+        self.fetched.append((path, time.monotonic()))
+        await self._thawed.wait()
+        document = self.others.get(path, self.document)
+        lines = f"HTTP/1.1 {self.status}\r\nLocation: {self.location or self.url}\r\nConnection: close\r\n"
+        writer.write(f"{lines}Content-Length: {len(document)}\r\n\r\n".encode() + document)
         try:
             await writer.drain()
         except ConnectionError:

@@ -36,7 +36,7 @@ class Stage:
     """The auth stage with a limit of three failures."""
 
     def __init__(self, limit: AddressLimit) -> None:
-        self._app = AuthMiddleware(_passed_on, credentials=Credentials(), failure_limit=limit)
+        self._app = AuthMiddleware(_passed_on, credentials=Credentials(), failure_limit=limit, used={})
 
     async def status(self, authorization: str | None, address: str = "192.0.2.1") -> int:
         """Return the status of a request; 200: it was passed on."""

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from config.access import Issuer
+from config.issuers import Issuer
+from middlewares.auth.claims import Identity
+from middlewares.auth.compact import TokenRefused
 from middlewares.auth.jwks import KeySets, usable_keys
-from middlewares.auth.jwt import Identity, TokenRefused, TokenVerifier
+from middlewares.auth.jwt import TokenVerifier
 from tests.auth.issuer import AUDIENCE, ISSUER, claims, encoded, jwk, key_set, rsa_key, signed, token
 
 JSON = st.recursive(
@@ -19,11 +21,11 @@ JSON = st.recursive(
     max_leaves=6,
 )
 MEMBERS = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jku", "jwk", "x5u", "zip", "cty"])
-CLAIMS = st.sampled_from(["iss", "aud", "exp", "sub", "nbf", "iat", "jti", "azp", "plan"])
+CLAIMS = st.sampled_from(["iss", "aud", "exp", "sub", "nbf", "iat", "jti", "azp", "realm", "scope"])
 KEY_MEMBERS = st.sampled_from(["kty", "n", "e", "alg", "use", "kid", "crv", "x", "y", "d", "key_ops", "oth"])
 
 
-async def fetch(url: str) -> bytes:
+async def fetch(url: str, *, trusted: bool = True) -> bytes:
     return key_set(jwk(rsa_key(), kid="k1"))
 
 
@@ -35,7 +37,9 @@ def verifier() -> TokenVerifier:
             "audience": AUDIENCE,
             "jwks_url": "https://idp.example/jwks",
             "app_claim": "azp",
-            "plan_claim": "plan",
+            "plan_claim": "realm.plan",
+            "plans": ["premium"],
+            "scope_claim": "scope",
         }
     )
     keys = KeySets([issuer], fetch)

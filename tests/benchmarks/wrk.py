@@ -8,11 +8,24 @@ from pathlib import Path
 
 from tests.benchmarks.programs import LOOPBACK, Candidate, Failed, find, output_of
 
-SCRIPT = Path(__file__).with_name("post.lua")
+SCRIPT = Path(__file__).with_name("send.lua")
 BODY = (
     b'{"model_id":"SG161222/RealVisXL_V4.0_Lightning","prompt":"a lighthouse on a cliff at dusk, oil on canvas",'
     b'"width":512,"height":512,"num_images_per_prompt":1}'
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The request of a run; with a body, its media type stands beside it."""
+
+    method: str
+    target: str
+    media_type: str = ""
+    body: bytes = b""
+
+
+IMAGE = Sent("POST", "/text-to-image", "application/json", BODY)
 ENDING_SECONDS = 30.0
 """Seconds that a run may take beyond its time."""
 LONGER = 5
@@ -37,13 +50,14 @@ class Load:
         return times | {"CPU µs/request": sum(self.cpu.values())} | shares
 
 
-async def saturate(candidate: Candidate, connections: int, seconds: int, folder: Path) -> Load:
-    """POST /text-to-image over this many connections. Raises `Missing`, and `Failed` if any response was an error."""
+async def saturate(candidate: Candidate, connections: int, seconds: int, folder: Path, sent: Sent = IMAGE) -> Load:
+    """Send a request over this many connections. Raises `Missing`, and `Failed` if any response was an error."""
     wrk = find("wrk", "wrk")
     keys, body = folder / "keys.txt", folder / "body.json"
     keys.write_text("".join(f"{key}\n" for key in candidate.keys))
-    body.write_bytes(BODY)
-    script = ("-s", str(SCRIPT), f"http://{LOOPBACK}:{candidate.port}/text-to-image", "--", str(keys), str(body))
+    body.write_bytes(sent.body)
+    arguments = (sent.method, sent.target, str(keys), *((sent.media_type, str(body)) if sent.body else ()))
+    script = ("-s", str(SCRIPT), f"http://{LOOPBACK}:{candidate.port}/", "--", *arguments)
     for duration in (seconds, LONGER * seconds):
         options = ("-t", "1", "-c", str(connections), "-d", f"{duration}s", "--timeout", "10s")
         before = candidate.cpu()

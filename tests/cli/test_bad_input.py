@@ -43,6 +43,26 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"),
         "--email must be an email address",
     ),
+    "no issuer": (("apps", "change", APP), "give --issuer and --audience, or --no-issuer"),
+    "no audience": (("apps", "change", APP, "--issuer", "https://login.example"), "give --issuer and --audience"),
+    "issuer and none": (("apps", "change", APP, "--no-issuer", "--audience", "a"), "--no-issuer stands alone"),
+    "issuer without an address": (
+        ("apps", "change", APP, "--issuer", "login", "--audience", "a"),
+        "give --jwks-url, or an --issuer that is an https URL",
+    ),
+    "issuer by http": (
+        ("apps", "change", APP, "--issuer", "http://login.example", "--audience", "a"),
+        "give --jwks-url, or an --issuer that is an https URL",
+    ),
+    "key set by http": (
+        ("apps", "change", APP, "--issuer", "login", "--audience", "a", "--jwks-url", "http://login.example/keys"),
+        "--jwks-url must be an https URL",
+    ),
+    "key set with a password": (
+        ("apps", "change", APP, "--issuer", "login", "--audience", "a", "--jwks-url", "https://u:p@login.example/keys"),
+        "--jwks-url must be an https URL",
+    ),
+    "key for a client id to change": (("apps", "change", KEY, "--no-issuer"), "no client id"),
     "no such command": (("apps", "destroy", APP), "No such command"),
     "missing argument": (("apps", "create", "x"), "--plan"),
 }

@@ -62,11 +62,11 @@ def test_check_looks_at_what_the_settings_point_to(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text('{"keys": []}')
     (tmp_path / "nested.json").write_text("[" * 100_000)
     issuers = [
-        {"issuer": "https://idp", "audience": "a", "app": "app_1", "jwks_file": str(tmp_path / name)}
+        {"issuer": "https://idp", "audience": name, "app": "app_1", "jwks_file": str(tmp_path / name)}
         for name in ("missing.json", "empty.json", "nested.json")
     ]
     (tmp_path / "good.json").write_bytes(key_set(jwk(rsa_key())))
-    issuers.append({**issuers[0], "jwks_file": str(tmp_path / "good.json")})
+    issuers.append({**issuers[0], "audience": "a", "jwks_file": str(tmp_path / "good.json")})
     file = tmp_path / "tollgate.yaml"
     file.write_text(json.dumps({"auth": {"issuers": issuers}, "redis_url": "http://u:hunter2@x"}))
     done = call("check", TOLLGATE_CONFIG=str(file))

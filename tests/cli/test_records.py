@@ -40,6 +40,27 @@ def test_apps_are_suspended_and_resumed(tollgate: Tollgate, client_id: str) -> N
         assert tollgate("apps", "show", client_id, "--json").json["status"] == status
 
 
+def test_the_issuer_of_an_app_is_registered_and_removed(tollgate: Tollgate, client_id: str) -> None:
+    names = ("issuer", "audience", "jwks_url", "single_use")
+    given = ("--issuer", "https://login.example", "--audience", "tollgate", "--single-use")
+    for options, expected in (
+        (given, ("https://login.example", "tollgate", None, True)),
+        ((*given[:4], "--jwks-url", "https://k/"), ("https://login.example", "tollgate", "https://k/", False)),
+        (("--no-issuer",), (None, None, None, None)),
+    ):
+        changed = tollgate("apps", "change", client_id, *options, "--json").json
+        assert tuple(changed[name] for name in names) == expected
+        assert tollgate("apps", "show", client_id, "--json").json == changed
+    assert tollgate("apps", "change", "app_aaaaaaaaaaaaaaaa", "--no-issuer").code == 1
+    found = tollgate("audit", "list", "--action", "app.change", "--json").json
+    assert [(each["target"], each["result"], each["texts"].get("issuer")) for each in found] == [
+        (client_id, "done", "https://login.example"),
+        (client_id, "done", "https://login.example"),
+        (client_id, "done", None),
+        ("app_aaaaaaaaaaaaaaaa", "refused", None),
+    ]
+
+
 def test_a_key_is_created_listed_and_revoked(tollgate: Tollgate, client_id: str) -> None:
     user = tollgate("users", "create", "--app", client_id, "--external-id", "ann", "--json").json["user_id"]
     made = tollgate(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from config.environment import PREFIX
 from config.loader import ConfigError, load
-from config.settings import PREFIX
 
 Write = Callable[[str], Path]
 Problems = Callable[[str], dict[str, str]]

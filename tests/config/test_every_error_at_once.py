@@ -102,6 +102,36 @@ def test_every_error_is_named_with_its_path(problems: Problems, monkeypatch: pyt
             "auth.issuers.0",
             "`app` and `app_claim`",
         ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x, plan_claim: p}]}",
+            "auth.issuers.0",
+            "give `plans`",
+        ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x, plan_claim: p, plans: [gold]}]}",
+            "auth.issuers.0",
+            "no plan 'gold'",
+        ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x, tier: gold}]}",
+            "auth.issuers.0",
+            "no tier 'gold'",
+        ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x, tiers: [premium]}]}",
+            "auth.issuers.0",
+            "`tiers` has no meaning",
+        ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x, jwks_url: 'http://localhost:x@keys.example/'}]}",
+            "auth.issuers.0.jwks_url",
+            "https URL",
+        ),
+        (
+            "auth: {issuers: [{issuer: 'https://i', audience: a, app: x}, {issuer: 'https://i', audience: a, app: y}]}",
+            "auth.issuers.1",
+            "same issuer and audience",
+        ),
         ("_env_file: x", "_env_file", "is not a setting"),
         ("3: x", "3", "is not a setting"),
     ],

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from config.environment import variables
 from config.loader import load
 from config.plans import Billing
-from config.settings import Settings, variables
+from config.settings import Settings
 
 EXAMPLE = Path(str(files("config") / "example.yaml"))
 ONLY_AS_COMMENTS = {"gateway_url", "history_url", "redis_url", "export"}

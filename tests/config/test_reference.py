@@ -5,9 +5,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from config.environment import variables
 from config.loader import secret_variables
 from config.reference import reference
-from config.settings import Settings, variables
+from config.settings import Settings
 
 PAGE = reference()
 

@@ -80,6 +80,7 @@ async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys:
         workloads=frozenset({Workload.LLM}),
         models=frozenset({"m1", "m2"}),
         cidrs=("192.0.2.0/24", "2001:db8::1/128"),
+        family=record.key_id,
     )
     parsed = parse_key(text.encode())
     assert parsed is not None
@@ -138,6 +139,7 @@ async def test_a_rotated_key_ends_after_the_overlap_and_its_successor_may_do_the
     assert timedelta(hours=24) <= old.expires_at - before < timedelta(hours=25)
     assert old == replace(record, expires_at=old.expires_at, replaced_by=new.key_id)
     own = {"key_id": new.key_id, "hash": new.hash, "last4": new.last4, "created_at": new.created_at}
+    own |= {"replaces": record.key_id}
     assert new == replace(record, **own)  # type: ignore[arg-type]
     assert {new.key_id, new.hash, new_text}.isdisjoint({record.key_id, record.hash, text})
     assert await keys.list(app.client_id) == [old, new]

@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from config.environment import variables
 from config.loader import CONFIG_VARIABLE, secret_variables
-from config.settings import Settings, variables
+from config.settings import Settings
 from proxy.cli.main import app
 from tests.docs.pages import FOLDERS, ROOT
 

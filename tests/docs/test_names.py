@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.core import TyperGroup
 
-from config.settings import Settings, variables
+from config.environment import variables
+from config.settings import Settings
 from middlewares.routes import ROUTES
 from proxy.cli.reference import ALIAS, filled, routes
 from proxy.cli.reference import PAGES as GENERATED

@@ -42,11 +42,17 @@ class Reports:
         self.counts["added"] += added
         self.counts["repeated"] += repeated
 
+    def audited(self, lines: int) -> None:
+        self.counts["audited"] += lines
+
     def unreadable(self, stream: str, entry: str) -> None:
         self.lines.append(("unreadable", stream, entry))
 
     def trimmed(self, entries: int) -> None:
         self.counts["trimmed"] += entries
+
+    def pruned(self, events: int) -> None:
+        self.counts["pruned"] += events
 
     def rewound(self, stream: str) -> None:
         self.lines.append(("rewound", stream))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
 from config.history import HistorySettings
+from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history import queries
+from proxy.history.archive import archiver as archiver_module
+from proxy.history.archive.lease import ArchiverLeases
+from proxy.history.batch import Entry
 from proxy.history.store import History, HistoryUnavailable
-from tests.history.fakes import Archive, event
+from proxy.store.store import Store
+from tests.history.fakes import TAGS, Archive, event
+from tests.store.servers import eventually
 
 HUGE = 10**27 + 7
 
@@ -90,3 +101,59 @@ async def test_a_newer_schema_is_refused_and_events_stay(archive: Archive, histo
     assert [line[0] for line in archive.reports.lines] == ["unavailable"]
     assert len(await archive.in_redis()) == 1
     await newer.close()
+
+
+async def test_a_clock_that_was_set_back_does_not_forget_what_was_trimmed(archive: Archive) -> None:
+    """A settlement that is looked for later must still be asked of the history."""
+    tag = archive.keys.tag("app_one")
+    leases = ArchiverLeases(archive.client, archive.keys)
+    look = await leases.look(tag)
+    for keep in (Entry(5_000, 0), Entry(5_000, 3), Entry(1_000, 0)):
+        assert await leases.trim(tag, look.server, keep) == 0
+    assert await archive.client.get(archive.keys.shared(tag).trimmed) == b"5001"
+
+
+async def test_a_long_backlog_is_no_history_that_does_not_respond(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch is progress, also where all of them together take longer than the archiver's patience."""
+    monkeypatch.setattr(archiver_module, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 2.0)
+    history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
+    await history.upgrade()
+    archive = Archive(store.redis, RedisKeys(TAGS, cluster=False), history)
+    write = history.write
+
+    async def slow(*arguments: Any) -> Any:
+        await asyncio.sleep(0.1)
+        return await write(*arguments)
+
+    monkeypatch.setattr(history, "write", slow)
+    for _ in range(25):
+        await archive.add(event(), 1)
+    archiver = archive.archiver(HistorySettings(batch=1, keep_in_redis_seconds=0))
+    running = asyncio.create_task(archiver.run())
+    await eventually(lambda: archive.reports.counts["added"] == 25)
+    archiver.stop()
+    await running
+    assert archive.reports.lines == []
+    await history.close()
+
+
+async def test_it_ends_while_it_reads_how_far_behind_it_is(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 the client of Redis can lose a cancellation, so that none may be needed to end."""
+    archiver, reading, read = archive.archiver(), asyncio.Event(), asyncio.Event()
+
+    async def lag() -> tuple[float, float]:
+        reading.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await read.wait()
+        return 0, 0
+
+    monkeypatch.setattr(archiver, "lag", lag)
+    running = asyncio.create_task(archiver.run())
+    await reading.wait()
+    archiver.stop()
+    asyncio.get_running_loop().call_later(0.1, read.set)
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done == {running}

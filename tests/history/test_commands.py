@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from proxy.history.schema import latest
 from proxy.store.store import Store
 from tests.history.postgres import Postgres
 from tests.reporting.command import Command
@@ -20,13 +21,34 @@ async def test_postgresql_is_upgraded_by_its_operator(
     await usage.requests(app, 3)
     refused = await tollgate("events", "--app", app, TOLLGATE_HISTORY_URL=url)
     assert refused.code == 3
-    assert refused.err == "tollgate: the history is empty, this program needs 0001: run `tollgate history upgrade`\n"
+    needed = f"this program needs {latest()}: run `tollgate history upgrade`"
+    assert refused.err == f"tollgate: the history is empty, {needed}\n"
     assert (await tollgate("history", "upgrade", "--json", TOLLGATE_HISTORY_URL=url)).json["before"] is None
-    assert (await tollgate("history", "upgrade", "--json", TOLLGATE_HISTORY_URL=url)).json["before"] == "0001"
+    assert (await tollgate("history", "upgrade", "--json", TOLLGATE_HISTORY_URL=url)).json["before"] == latest()
     found = await tollgate("events", "--app", app, TOLLGATE_HISTORY_URL=url)
     assert len(found.out.splitlines()) == 3
     [stream] = (await tollgate("history", "status", "--json", TOLLGATE_HISTORY_URL=url)).json["streams"]
     assert (stream["in_redis"], stream["waiting"], stream["archived_to"]) == (3, 3, None)
+    usage.ledger.close()
+    await usage.history.close()
+
+
+async def test_prune_says_what_it_would_do_and_what_it_did(
+    store: Store, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    usage, tollgate = RecordedUsage(store, tmp_path), Command(tmp_path, redis_server.url)
+    await usage.app()
+    assert (await tollgate("history", "prune")).code == 2
+    assert (await tollgate("history", "prune", "--before", "2026-13")).code == 2
+    for options in (("--before", "2026-01", "--dry-run"), ("--before", "2026-01")):
+        found = (await tollgate("history", "prune", *options, "--json")).json
+        assert {(each["events"], each["kept_from"]) for each in found} == {(0, None)}
+    [line] = (await tollgate("audit", "list", "--json")).json
+    assert (line["action"], line["numbers"]["events"], line["texts"]) == (
+        "history.prune",
+        "0",
+        {"kept_from": "2026-01-01"},
+    )
     usage.ledger.close()
     await usage.history.close()
 

@@ -11,7 +11,7 @@ from tests.support.deployment import deployed, eventually
 
 
 async def test_served_requests_reach_the_history(tmp_path: Path) -> None:
-    async with deployed(tmp_path, {"history": {"keep_in_redis_seconds": 0}}) as deployment:
+    async with deployed(tmp_path) as deployment:
         customer = await deployment.customer()
         async with httpx.AsyncClient(base_url=deployment.public, headers=customer.headers) as client:
             for _ in range(3):

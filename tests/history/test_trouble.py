@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
@@ -66,6 +67,7 @@ async def test_a_frozen_database_is_reported_and_nothing_is_lost(store: Store, p
             postgres.thaw()
         await eventually(lambda: archive.reports.counts["added"] == 31)
         await eventually(lambda: archive.reports.lags[0] == 0)
+        await eventually(lambda: len(archive.reports.lines) > 1)
 
     await running(archive, work)
     assert kinds(archive.reports) == ["unavailable", "recovered"]
@@ -88,9 +90,31 @@ async def test_a_locked_file_is_reported_once(store: Store, tmp_path: Path, monk
         await eventually(lambda: kinds(archive.reports) == ["unavailable"])
         other.execute("ROLLBACK")
         await eventually(lambda: archive.reports.counts["added"] == 1)
+        await eventually(lambda: len(archive.reports.lines) > 1)
 
     await running(archive, work)
     other.close()
+    assert kinds(archive.reports) == ["unavailable", "recovered"]
+    await history.close()
+
+
+async def test_streams_without_events_do_not_say_that_it_has_recovered(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They read a history that takes no writes, one after the other, at each try."""
+    monkeypatch.setattr("proxy.history.engine.BUSY_SECONDS", 0.05)
+    history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
+    archive = Archive(store.redis, RedisKeys(TAGS, cluster=False), history)
+    archiver = archive.archiver()
+    assert await archiver.advance()
+    last = next(app for app in map(str, range(100)) if archive.keys.tag(app) == archive.keys.tags[-1])
+    with contextlib.closing(sqlite3.connect(tmp_path / "history.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await archive.add(event(last), 1)
+        for _ in range(3):
+            assert not await archiver.advance()
+    assert kinds(archive.reports) == ["unavailable"]
+    assert await archiver.advance()
     assert kinds(archive.reports) == ["unavailable", "recovered"]
     await history.close()
 

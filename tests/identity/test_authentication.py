@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
-from config.access import Auth, Issuer
+from config.access import Auth
+from config.issuers import Issuer
 from config.plans import BUILT_IN_PLANS
 from config.workloads import Workload
 from middlewares.auth.keys import mint_key
@@ -45,6 +46,7 @@ class AuthStage:
     keys: ApiKeys
     users: Users
     passed: list[Exchange] = field(default_factory=list)
+    used: dict[str, str] = field(default_factory=dict)
 
     async def principal(
         self, credential: str | bytes, workload: Workload = Workload.LLM, address: str = "192.0.2.1"
@@ -60,7 +62,10 @@ class AuthStage:
             "tollgate.exchange": exchange,
         }
         await AuthMiddleware(
-            self._inner, credentials=self.authentication.credentials, failure_limit=failure_limit(1_000)
+            self._inner,
+            credentials=self.authentication.credentials,
+            failure_limit=failure_limit(1_000),
+            used=self.used,
         )(scope, _receive, _send)
         assert self.passed[-1] is exchange
         assert exchange.principal is not None
@@ -101,10 +106,20 @@ async def _stage(store: Store, path: Path) -> AsyncIterator[AuthStage]:
     file = path / "jwks.json"
     file.write_bytes(key_set(jwk(rsa_key(), kid="k1")))
     issuer = Issuer.model_validate(
-        {"issuer": ISSUER, "audience": AUDIENCE, "jwks_file": file, "app_claim": "azp", "plan_claim": "plan"}
+        {
+            "issuer": ISSUER,
+            "audience": AUDIENCE,
+            "jwks_file": file,
+            "app_claim": "azp",
+            "plan_claim": "plan",
+            "plans": ["premium"],
+        }
     )
     down = issuer.model_copy(update={"issuer": DOWN, "jwks_file": path / "missing.json"})
-    settings = Auth(key_pepper=SecretStr(PEPPER.decode()), issuers=(issuer, down))
+    mapped = issuer.model_copy(
+        update={"audience": "mapped", "tier_claim": "realm.tier", "tiers": {"fast": "premium"}, "scope_claim": "scp"}
+    )
+    settings = Auth(key_pepper=SecretStr(PEPPER.decode()), issuers=(issuer, down, mapped))
     authentication = Authentication(settings, PLANS, store=store, redis=store.redis)
     await authentication.start()
     try:
@@ -243,6 +258,28 @@ async def test_a_token_becomes_its_principal(stage: AuthStage) -> None:
     assert await stage.refused(expired) == (401, "token_expired")
     await stage.apps.set_status(app.client_id, "suspended")
     await eventually_refused(stage, token(claims(azp=app.client_id)), "app_suspended")
+
+
+async def test_a_tokens_tier_replaces_that_of_app_and_plan_and_nothing_else(stage: AuthStage) -> None:
+    app, _ = await stage.apps.create("Acme", "free", tier="gold")
+    good = {"aud": "mapped", "azp": app.client_id, "scp": "inference"}
+    plan = (await stage.principal(token(claims(**good, realm={"tier": "fast"})))).plan
+    assert (plan.tier, plan.version) == ("premium", PLANS["free"].version)
+    assert (await stage.principal(token(claims(**good)))).plan.tier == "gold"
+    assert await stage.refused(token(claims(**good, realm={"tier": "gold"}))) == (403, "tier_unknown")
+    assert await stage.refused(token(claims(**good, plan="free"))) == (403, "plan_unknown")
+
+
+async def test_a_token_without_a_scope_for_work_does_none(stage: AuthStage) -> None:
+    app, _ = await stage.apps.create("Acme", "free")
+    good = {"aud": "mapped", "azp": app.client_id}
+    for scope in ("inference", ["openid", "sign:job"]):
+        assert (await stage.principal(token(claims(**good, scp=scope)))).workloads is None
+    others: tuple[object, ...] = ("openid", [], None)
+    for other in others:
+        with pytest.raises(Refusal) as refusal:
+            await stage.principal(token(claims(**good, scp=other)))
+        assert (refusal.value.status, refusal.value.code) == (403, "insufficient_scope")
 
 
 async def test_an_issuer_without_keys_is_503(stage: AuthStage) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import stat
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import jwt
@@ -15,8 +18,9 @@ from structlog.testing import capture_logs
 
 from config.control import IssuerSettings
 from config.loader import ConfigError
+from middlewares.auth.compact import TokenRefused
 from middlewares.auth.jwks import KeySets
-from middlewares.auth.jwt import TokenRefused, TokenVerifier
+from middlewares.auth.jwt import SigningKeyUnknown, TokenVerifier
 from proxy.identity.issuer_keys import FOLDER, IssuerKeys
 from proxy.identity.signing_keys import current, generate, rotated
 from proxy.identity.token_issuer import TokenIssuer, TokenSubject, own_issuer
@@ -26,7 +30,7 @@ SETTINGS = IssuerSettings()
 SUBJECT = TokenSubject("app_a", "usr_b", external_id="ann")
 
 
-async def no_fetch(url: str) -> bytes:
+async def no_fetch(url: str, *, trusted: bool = True) -> bytes:
     raise AssertionError(f"{url} must not be fetched")
 
 
@@ -94,6 +98,44 @@ async def test_a_token_of_another_key_or_without_an_id_or_scope_is_refused(tmp_p
         token = jwt.encode(changed, key.private_pem, key.algorithm, {"kid": key.kid, "typ": "at+jwt"})
         with pytest.raises(TokenRefused):
             verify(token.encode())
+
+
+async def test_bad_key_ids_of_our_own_issuer_cause_one_look_at_the_file_in_a_cool_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: a thread and a file for each token that anybody makes up."""
+    keys = IssuerKeys.open(tmp_path, SETTINGS)
+    own = own_issuer(ORIGIN, keys)
+    assert own.cool_down_seconds == 5
+    own = own.model_copy(update={"refresh_seconds": 600, "cool_down_seconds": 0.3})
+    looks: list[float] = []
+    look = Path.stat
+
+    def counted(path: Path, **options: bool) -> os.stat_result:
+        if path == keys.files.public:
+            looks.append(time.monotonic())
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", counted)
+    sets = KeySets([own], no_fetch)
+    verify = TokenVerifier((), sets, own).verify
+    claims = jwt.decode(
+        TokenIssuer(ORIGIN, keys, SETTINGS).issue(SUBJECT, {"inference"}).text, options={"verify_signature": False}
+    )
+    key = keys.signing()
+    bad = jwt.encode(claims, key.private_pem, key.algorithm, {"kid": "bad", "typ": "at+jwt"}).encode()
+    looks.clear()
+    await sets.start()
+    sent = 0
+    while len(looks) < 4:
+        for _ in range(20):
+            with pytest.raises(SigningKeyUnknown):
+                verify(bad)
+        sent += 20
+        await asyncio.sleep(0.01)
+    await sets.stop()
+    assert sent >= 300
+    assert min(later - earlier for earlier, later in pairwise(looks)) >= 0.29
 
 
 async def test_a_rotation_is_known_before_it_signs_and_the_old_key_outlives_its_tokens(tmp_path: Path) -> None:

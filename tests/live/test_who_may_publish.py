@@ -91,6 +91,31 @@ async def test_a_key_bound_to_addresses_is_valid_at_tollgate_alone(live: Rig) ->
     assert await refused(live, about(customer)) == (403, "address_not_allowed")
 
 
+async def test_a_key_of_web_pages_publishes_through_tollgate_alone(live: Rig) -> None:
+    """Hazard: a key from a page's source that publishes by RTMP, where no browser says which page it is."""
+    customer = await live.customer(origins=("https://app.example",))
+    assert await refused(live, about(customer)) == (403, "origin_not_allowed")
+
+
+async def test_a_key_of_streams_begins_no_other(live: Rig) -> None:
+    """Hazard: ingest by RTMP, which no route of Tollgate sees, under a name that the key is not for."""
+    customer = await live.customer(streams=("cam",))
+    assert await refused(live, about(customer, name="door")) == (403, "stream_not_allowed")
+    assert await refused(live, question("", customer.key)) == (403, "stream_not_allowed"), "its id is no name of those"
+    assert (await live.ask(AUTH, about(customer))).status_code == 200
+    pushed = [f"rtmp://gateway/{customer.app}_{name}?key={customer.key}" for name in ("door", "cam")]
+    assert [(await live.ask(PUSH, {"url": url})).status_code for url in pushed] == [403, 200]
+
+
+async def test_a_stream_ends_once_its_key_is_not_for_it_any_more(live: Rig) -> None:
+    customer = await live.customer(streams=("cam",))
+    stream = (await live.ask(AUTH, about(customer))).json()["stream_id"]
+    keys = ApiKeys(live.ledger_view.store.redis, None)
+    assert stream not in (await live.ask("/webhooks/live/heartbeat", {"ids": [stream]})).text
+    await keys.change(key_id(customer), streams=("door",))
+    assert stream in (await live.ask("/webhooks/live/heartbeat", {"ids": [stream]})).text
+
+
 async def test_no_balance_begins_nothing(live: Rig) -> None:
     customer = await live.customer(grant=0)
     assert await refused(live, about(customer)) == (402, "insufficient_balance")

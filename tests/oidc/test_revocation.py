@@ -44,6 +44,30 @@ async def test_a_revoked_token_is_refused_by_every_worker_at_once(app: BuilderAp
     assert (await app.form(REVOCATION, token=token)).status_code == 200, "repeating it is no error"
 
 
+async def test_a_token_that_was_revoked_while_its_user_was_suspended_stays_so(app: BuilderApp) -> None:
+    """Hazard: nothing is remembered of a token that is refused at that moment for another reason."""
+    user = await app.user("ann")
+    token = await app.user_token(user)
+    path = f"{app.path}/users/{user}"
+
+    async def code() -> str:
+        response = await app.http.post("/text-to-image", json=IMAGE, headers=bearer(token))
+        return str(response.json().get("code"))
+
+    async def suspended() -> bool:
+        return await code() == "user_suspended"
+
+    async def resumed() -> bool:
+        return await code() == "token_revoked"
+
+    await app.http.patch(path, json={"status": "suspended"}, auth=app.basic)
+    await eventually(suspended, 5)
+    assert (await app.form(REVOCATION, token=token)).status_code == 200
+    await app.http.patch(path, json={"status": "active"}, auth=app.basic)
+    await eventually(resumed, 5)
+    assert await code() == "token_revoked"
+
+
 async def test_a_revoked_token_of_the_app_opens_nothing(app: BuilderApp) -> None:
     token = await app.token("admin")
     assert (await app.http.get(f"{app.path}/users", headers=bearer(token))).status_code == 200

@@ -24,10 +24,13 @@ def limited(scope: str, **limits: int) -> dict[str, Any]:
 
 
 SCOPES = ("key", "user", "app", "global")
+PRICE = 10**18
 PEPPER = "pepper-that-nobody-may-see"
 LIMITED = {
     "workers": 4,
+    "edge": {"cors": {"key_origins": True}},
     "plans": {
+        "priced": {"tier": "standard", "billing": "usage", "prices": [{"unit": "requests", "amount": PRICE}]},
         **{f"ten-per-{scope}": limited(scope, requests_per_minute=10) for scope in SCOPES},
         **{f"five-at-once-per-{scope}": limited(scope, concurrent=5) for scope in SCOPES},
     },
@@ -37,7 +40,9 @@ IDENTITY_PROVIDER = {"issuer": ISSUER, "audience": AUDIENCE, "app_claim": "app",
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def limited_deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """Run four workers, with a plan for each scope: `ten-per-<scope>` and `five-at-once-per-<scope>`.
+    """Run four workers, with a plan for each scope, `ten-per-<scope>` and `five-at-once-per-<scope>`, and `priced`.
+
+    Keys may be limited to web pages.
 
     Tokens of `tests.auth.issuer` are valid here; their claims name the app and may name the plan.
     """

@@ -200,6 +200,10 @@ async def test_a_narrowed_key_pays_for_its_own_work_alone(signer: SignerPeer) ->
     assert (await signer.pay(key, "s2", "live", App="comfy"))["status"] == 403
     _, bound = await ApiKeys(redis, None).create(app, cidrs=["10.0.0.0/8"])
     assert (await signer.pay(bound, "s3", "live"))["code"] == "address_not_allowed"
+    _, paged = await ApiKeys(redis, None).create(app, origins=["https://shop.example.com"])
+    assert (await signer.pay(paged, "s3", "live"))["code"] == "origin_not_allowed"
+    _, streaming = await ApiKeys(redis, None).create(app, streams=["cam"])
+    assert (await signer.pay(streaming, "s3", "live"))["code"] == "stream_not_allowed"
 
 
 async def test_without_redis_a_signer_gets_a_503_of_its_own(

@@ -134,7 +134,7 @@ class Admission:
         limit_states = []
         shadow = []
         at = 2
-        for limit_spec, factor in policy.limit_specs:
+        for limit_spec, factor in policy.limit_specs if reply[1] >= policy.raised_until else policy.raised_specs:
             remaining = int(reply[at]) // factor if factor else reply[at]
             limit_states.append(LimitState(limit_spec, remaining, (reply[at + 1] + 999) // 1000))
             if reply[at + 2]:

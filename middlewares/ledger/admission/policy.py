@@ -11,6 +11,7 @@ from typing import Any
 from config.plans import Plan
 from config.prices import Allowance
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
+from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.admission.pricing import PriceLine, estimate, prices_for
 from middlewares.ledger.admission.rules import LimitRule, rules_of
 from middlewares.ledger.model import Denied, HoldEntry
@@ -21,26 +22,45 @@ from middlewares.store import Argument, SharedArguments
 class Policy:
     """The rules of one principal under one plan. Built once per credential, used for every request."""
 
-    def __init__(self, keys: RedisKeys, *, app: str, user: str | None, key: str | None, name: str, plan: Plan) -> None:
+    def __init__(
+        self,
+        keys: RedisKeys,
+        *,
+        app: str,
+        user: str | None,
+        key: str | None,
+        name: str,
+        plan: Plan,
+        terms: KeyTerms | None = None,
+    ) -> None:
+        """`terms` are the key's own; None: the key has nothing but its id."""
         self.keys = keys
         self.app = app
         self.user = user
         self.key = key
         self.plan = plan
+        self.terms = terms
         self.plan_id = f"{name}@{plan.version}"
         self.allowed = frozenset(allowance.unit for allowance in plan.allowances)
         """Units whose price depends on an allowance, which only the settle script can apply."""
         self.on_orphan = plan.on_orphan
         self._default, self._ceiling = plan.holds.default, plan.holds.ceiling
         self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
-        self._take(tuple(rules_of(keys, app=app, user=user, key=key, name=name, plan=plan)))
-        self.prepaid_or_capped = any(rule.kind in "dmb" and not rule.shadow for rule in self.rules)
+        self._take(tuple(rules_of(keys, app=app, user=user, key=key, name=name, plan=plan, terms=terms)))
+        self.prepaid_or_capped = any(rule.kind in "dmtb" and not rule.shadow for rule in self.rules)
         """True where money or caps are at stake, so that nothing is admitted on a guess."""
+        self._key_capped = any(rule.own and rule.kind in "dmt" for rule in self.rules)
 
     def _take(self, rules: tuple[LimitRule, ...]) -> None:
         self.rules = rules
         self.limit_specs = tuple((rule.limit_spec, rule.factor if rule.sale_unit else 0) for rule in rules)
         """Each rule's limit, and the counted units in one that the operator declared; 0: it counts no units."""
+        self.raised_until = max((rule.raised_until for rule in rules), default=0)
+        """Redis time, Unix milliseconds, before which `raised_specs` hold in place of `limit_specs`; 0: never."""
+        self.raised_specs = self.limit_specs
+        if self.raised_until:
+            raised = [rule.at(self.raised_until - 1) for rule in rules]
+            self.raised_specs = tuple((rule.limit_spec, rule.factor if rule.sale_unit else 0) for rule in raised)
         shared = self.keys.shared(self.keys.tag(self.app))
         self.admit_keys = SharedArguments((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
         """KEYS of `lua/admit.lua`."""
@@ -66,7 +86,7 @@ class Policy:
 
     def denied(self, reply: Sequence[Any]) -> Denied:
         """Return the refusal that a reply of `lua/admit.lua` names."""
-        rule = self.rules[reply[2] - 1]
+        rule = self.rules[reply[2] - 1].at(reply[1])
         return Denied(rule.limit_state(int(reply[3]), int(reply[4])), rule.code)
 
     @cached_property
@@ -94,9 +114,9 @@ class Policy:
 
     @property
     def refuses_without_store(self) -> bool:
-        """True where the plan declares it, or declares nothing and is prepaid or capped."""
+        """True where the plan declares it, or declares nothing and is prepaid or capped; always for a key's own cap."""
         choice = self.plan.on_store_loss
-        return choice == "refuse" if choice else self.prepaid_or_capped
+        return self._key_capped or (choice == "refuse" if choice else self.prepaid_or_capped)
 
     def prices(self, workload: Workload, model: str) -> tuple[PriceLine, ...]:
         """Return the price lines for a workload and model."""
@@ -131,7 +151,7 @@ class Policy:
     def _arguments(self, estimates: list[int]) -> SharedArguments:
         found: list[Argument] = []
         for rule, held in zip(self.rules, estimates, strict=True):
-            found += (rule.kind, rule.limit, rule.parameter, held, int(rule.shadow))
+            found += (rule.kind, rule.limit, rule.parameter, held, rule.manner)
         return SharedArguments(found)
 
     def _entries(self, estimates: list[int]) -> tuple[HoldEntry, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from config.limits import Cap, Limit, Limits
 from config.plans import Billing, Plan
 from config.workloads import COUNTED, SaleUnit, Unit
+from middlewares.ledger.admission.key_limits import NO_LIMITS, KeyTerms
 from middlewares.ledger.admission.pricing import counted
 from middlewares.ledger.model import LimitSpec, LimitState
 from middlewares.ledger.redis_keys import RedisKeys
@@ -25,7 +27,7 @@ class LimitRule:
     """One limit of a principal, with everything about it that is the same for each request."""
 
     kind: str
-    """As in `lua/admit.lua`: w window, c concurrency, d m unit cap, b balance."""
+    """As in `lua/admit.lua`: w window, c concurrency, d m t unit cap, b balance."""
     keys: tuple[str, ...]
     limit: int
     """In counted units."""
@@ -38,13 +40,28 @@ class LimitRule:
     sale_unit: SaleUnit | None = None
     window_seconds: int | None = None
     shadow: bool = False
+    own: bool = False
+    """True: it is the key's own, not the plan's."""
+    raised: int = 0
+    """The limit before `raised_until`."""
+    raised_until: int = 0
+    """Redis time in Unix milliseconds; 0: the limit is the same at any time."""
 
     @property
     def code(self) -> str:
         """Return the stable code of a refusal by this rule."""
         return {"w": "rate_limited", "c": "concurrency_limited", "b": "insufficient_balance"}.get(
-            self.kind, "plan_limit"
+            self.kind, "key_limit" if self.own else "plan_limit"
         )
+
+    @property
+    def manner(self) -> str | int:
+        """Return how the limit binds, as `lua/admit.lua` takes it."""
+        return f"{self.raised} {self.raised_until}" if self.raised_until else int(self.shadow)
+
+    def at(self, now: int) -> LimitRule:
+        """Return the rule with the limit that holds at that Redis time, Unix milliseconds."""
+        return replace(self, limit=self.raised) if now < self.raised_until else self
 
     def estimate(self, units: Mapping[Unit, int], amount: int) -> int:
         """Return what a request reserves of this limit, in counted units or atomic units."""
@@ -63,12 +80,24 @@ class LimitRule:
 
 
 def rules_of(
-    keys: RedisKeys, *, app: str, user: str | None, key: str | None, name: str, plan: Plan
+    keys: RedisKeys,
+    *,
+    app: str,
+    user: str | None,
+    key: str | None,
+    name: str,
+    plan: Plan,
+    terms: KeyTerms | None = None,
 ) -> Iterator[LimitRule]:
-    """Yield the rules of a principal under the plan of that name, in the order in which they are checked."""
+    """Yield the rules of a principal under the plan of that name, in the order in which they are checked.
+
+    `terms` are those of its key, if that has any.
+    """
     limits = plan.limits
+    if terms is not None:
+        yield from _own_rules(keys, app, terms)
     scopes: Scopes = (
-        ("key", key or "", limits.key if key else Limits()),
+        ("key", terms.family if terms else key or "", limits.key if key else Limits()),
         ("user", f"{app}:{user or ''}", limits.user),
         ("app", app, limits.app),
         ("global", name, limits.everyone),
@@ -133,6 +162,39 @@ def _cap_rule(keys: RedisKeys, app: str, scope: str, subject: str, cap: Cap, *, 
         sale_unit=cap.unit,
         shadow=cap.shadow,
     )
+
+
+def _own_rules(keys: RedisKeys, app: str, terms: KeyTerms) -> Iterator[LimitRule]:
+    """Yield the rules of a key's own limits. Their state is apart from that of the plan's rules for keys."""
+    limits, increase = terms.limits, terms.increase
+    higher = increase.limits if increase else NO_LIMITS
+    until = int(increase.until.timestamp() * 1000) if increase else 0
+
+    def rule(kind: str, name: str, limit: int, raised: int | None, **members: Any) -> LimitRule:
+        return LimitRule(
+            kind=kind,
+            keys=(keys.rule(app, "own", "key", terms.family, name),),
+            limit=limit,
+            policy=f"key-own-{name}",
+            own=True,
+            raised=raised or 0,
+            raised_until=until if raised else 0,
+            **members,
+        )
+
+    if limits.requests_per_minute is not None:
+        window = {"unit": "requests", "parameter": MINUTE * 1000 // SLOTS, "window_seconds": MINUTE}
+        yield rule("w", "requests-per-minute", limits.requests_per_minute, higher.requests_per_minute, **window)
+    if limits.concurrent is not None:
+        yield rule("c", "concurrent", limits.concurrent, higher.concurrent, unit="concurrent-requests")
+    money = {"unit": SaleUnit.AMOUNT, "sale_unit": SaleUnit.AMOUNT}
+    for kind, name, most, more in (
+        ("d", "spend-per-day", limits.spend_per_day, higher.spend_per_day),
+        ("m", "spend-per-month", limits.spend_per_month, higher.spend_per_month),
+        ("t", "spend-total", limits.spend_total, higher.spend_total),
+    ):
+        if most is not None:
+            yield rule(kind, name, int(most), int(more) if more else None, **money)
 
 
 def _share(limit: Limit, share: int) -> int:

@@ -4,10 +4,11 @@
 -- KEYS  1 holds (zset: request id -> expiry)   2 bodies (hash: request id -> hold)   3.. the keys of the rules in
 --       order; a balance takes two: the app's wallet, then the user's.
 -- ARGV  1 request id   2 hold time, ms   3 hold body   4 latest Redis time to act at, Unix ms (0: any)
---       then five per rule: kind, limit, parameter, estimate, shadow ('1' or '0')
+--       then five per rule: kind, limit, parameter, estimate, manner ('0': it binds; '1': a shadow, which only
+--       reports; '<limit> <Unix ms>': it binds, and before that time with that limit)
 --         'w' sliding window: limit requests, parameter = slot width in ms (a window is 60 slots)
 --         'c' concurrency:    limit leases, each as long as the hold
---         'd' 'm' unit cap:   limit units per UTC day or month; estimate units are reserved
+--         'd' 'm' 't' cap:    limit units per UTC day, month, or for good; estimate units are reserved
 --         'b' balance:        estimate atomic units are reserved from the wallet; limit is what must stay in it
 -- Returns {1, now ms, then per rule remaining, reset ms, refused in shadow 0|1}
 --         {0, now ms, rule number, remaining, reset ms}   the first rule that refuses
@@ -63,7 +64,7 @@ local function cap(rule)
   local state = redis.call('HMGET', rule.key, 'used:' .. period_of(rule.kind, now), 'held')
   local free = subtract(rule.limit, add(state[1] or '0', state[2] or '0'))
   local fits = less('0', free) and not less(free, rule.estimate)
-  return fits, maximum(free, '0'), period_ends(rule.kind, now) - now
+  return fits, maximum(free, '0'), rule.kind == 't' and 0 or period_ends(rule.kind, now) - now
 end
 
 local function balance(rule)
@@ -76,11 +77,15 @@ local function balance(rule)
   return fits, maximum(free, '0'), 0
 end
 
-local CHECK = { w = window, c = concurrency, d = cap, m = cap, b = balance }
+local CHECK = { w = window, c = concurrency, d = cap, m = cap, t = cap, b = balance }
 
 for i = 5, #ARGV, 5 do
   local rule = { kind = ARGV[i], limit = ARGV[i + 1], parameter = tonumber(ARGV[i + 2]), estimate = ARGV[i + 3],
                  shadow = ARGV[i + 4] == '1', key = KEYS[key] }
+  if #ARGV[i + 4] > 1 then
+    local raised, ends = string.match(ARGV[i + 4], '^(%d+) (%d+)$')
+    if now < tonumber(ends) then rule.limit = raised end
+  end
   if rule.kind == 'b' then
     rule.user_key = KEYS[key + 1]
     key = key + 1

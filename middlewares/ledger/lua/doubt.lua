@@ -1,6 +1,7 @@
 -- Says of requests that have no event in the usage stream whether that means anything: the stream may have been trimmed.
 -- KEYS  1 trimmed (string: Unix ms; entries before it may be gone)
---       2 doubts (hash: request id -> '?', or what the archiver says: 'known' or 'unknown')
+--       2 doubts (hash: request id -> '?' and `trimmed` when it was first asked, or what the archiver says: 'known' or
+--         'unknown')
 -- ARGV  1 Unix ms from which on the event would be in the stream   2.. request ids
 -- Returns for each request: 0 it has no event   1 its event is in the history   2 the archiver has yet to say
 local trimmed, found = tonumber(redis.call('GET', KEYS[1]) or '0'), {}
@@ -12,7 +13,7 @@ for i = 2, #ARGV do
     redis.call('HDEL', KEYS[2], ARGV[i])
     found[#found + 1] = 0
   elseif tonumber(ARGV[1]) < trimmed then
-    redis.call('HSET', KEYS[2], ARGV[i], '?')
+    redis.call('HSETNX', KEYS[2], ARGV[i], string.format('?%.0f', trimmed))
     found[#found + 1] = 2
   else
     found[#found + 1] = 0

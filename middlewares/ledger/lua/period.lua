@@ -1,5 +1,5 @@
 -- Library: calendar periods in UTC from Unix milliseconds: 'd' -> "20261121", 'm' -> "202611", and when the next one
--- begins. Its twin in Python is `periods.py`.
+-- begins; 't' -> "total", which has no end. Its twin in Python is `periods.py`.
 local DAY_MS = 86400000
 
 local function civil(days) -- days since 1970-01-01 -> year, month, day (proleptic Gregorian)
@@ -16,6 +16,7 @@ local function civil(days) -- days since 1970-01-01 -> year, month, day (prolept
 end
 
 local function period_of(kind, now_ms)
+  if kind == 't' then return 'total' end
   local year, month, day = civil(math.floor(now_ms / DAY_MS))
   if kind == 'd' then return string.format('%04d%02d%02d', year, month, day) end
   return string.format('%04d%02d', year, month)

@@ -6,7 +6,7 @@
 -- ARGV  1 request id   2 event without its amount (JSON; empty: only give back)
 --       3 what is counted (JSON): `units`, then `amount` before allowances. It is the text of a marker, too
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
---         'd' 'm' unit cap   'b' balance   (extra unused)
+--         'd' 'm' 't' unit cap   'b' balance   (extra unused)
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
 --             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
 --             of money, then all else: each may change the amount that the next ones see.

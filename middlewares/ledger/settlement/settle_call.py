@@ -76,7 +76,7 @@ def settle_call(names: RedisKeys, settlement: Settlement, mode: Mode) -> Call:
 def _entry_arguments(entry: HoldEntry, settlement: Settlement) -> Iterable[str]:
     """Return the five ARGV about an entry that is no lease."""
     kind = entry.per if entry.kind == "a" else entry.kind
-    period = period_of(kind, settlement.time_ms) if kind in "dm" else ""
+    period = period_of(kind, settlement.time_ms) if kind in "dmt" else ""
     used = used_of(entry, settlement.units) if settlement.forwarded else "0"
     return entry.kind, entry.held, used, period, entry.price
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +39,16 @@ ReferenceOption = Annotated[
 NoteOption = Annotated[str, typer.Option(help="A remark that is kept with the change.")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of a wallet, as the audit log has it."""
+
+    action: str
+    amount: int
+    reference: str
+    note: str
+
+
 @app.command()
 def grant(
     *,
@@ -54,7 +65,7 @@ def grant(
         app_id,
         user,
         lambda store, keys: prepaid.grant(store, keys, app_id, user, atomic, reference=name, note=remark),
-        name,
+        _Change("credits.add", atomic, name, remark),
         as_json=as_json,
     )
 
@@ -76,7 +87,7 @@ def debit(
         app_id,
         user,
         lambda store, keys: prepaid.debit(store, keys, app_id, user, atomic, reference=name, note=remark, force=force),
-        name,
+        _Change("credits.debit", atomic, name, remark),
         as_json=as_json,
     )
 
@@ -91,7 +102,7 @@ def _use_wallet(
     app_id: str,
     user: str | None,
     action: Callable[[ScriptRunner, RedisKeys], Awaitable[Balance]],
-    reference: str | None = None,
+    change: _Change | None = None,
     *,
     as_json: bool,
 ) -> None:
@@ -109,16 +120,23 @@ def _use_wallet(
         ours = user is not None and user.startswith("usr_")  # any other is known only to an issuer of tokens
         if user is not None and ours and await session.users.get(app_id, user) is None:
             raise UnknownRecord(RecordRef("user", user))
-        if reference is not None:  # a change: money is kept under a hash tag, perhaps before the first server starts
-            await claim_fingerprint(session.store, settings)
-        return await action(session.store, redis_keys(settings))
+        if change is None:
+            return await action(session.store, redis_keys(settings))
+        await claim_fingerprint(
+            session.store, settings
+        )  # money is kept under a hash tag, perhaps before the first start
+        async with session.act(change.action, "wallet", user or app_id, app_id) as act:
+            act.detail |= {"amount": change.amount, "reference": change.reference, "note": change.note}
+            found = await action(session.store, redis_keys(settings))
+            act.detail["repeated"] = found.repeated
+        return found
 
     try:
         found = run(work, settings)
     except (prepaid.InsufficientBalance, prepaid.ReferenceTaken) as error:
         fail(str(error), Exit.FAILED)
-    change = {} if reference is None else {"reference": reference, "repeated": found.repeated}
-    print_one({"app": app_id, "user": user, **_amounts(settings.currency, found, as_json=as_json), **change}, as_json)
+    changed = {} if change is None else {"reference": change.reference, "repeated": found.repeated}
+    print_one({"app": app_id, "user": user, **_amounts(settings.currency, found, as_json=as_json), **changed}, as_json)
 
 
 def _amounts(currency: Currency, found: Balance, *, as_json: bool) -> dict[str, Any]:

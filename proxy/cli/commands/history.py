@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from proxy.cli.commands.history_export import ArchiveFormat, destination, span_of, write_events
+from proxy.cli.commands.history_prune import prune
+from proxy.cli.commands.history_subject import erase, subject
 from proxy.cli.inputs import client_id
 from proxy.cli.output import Exit, Json, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run, run_history
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from proxy.history.store import History
 
 app = typer.Typer(no_args_is_help=True, help="The history: the database that keeps events for years.")
+app.command()(prune)
+app.command()(subject)
+app.command()(erase)
 
 
 @app.command()
@@ -38,8 +43,10 @@ def adopt(as_json: Json = False) -> None:
         from proxy.history.belonging import adopt as make_own  # noqa: PLC0415
         from proxy.history.queries import identity  # noqa: PLC0415
 
-        await make_own(session.store.redis, session.history)
-        return await session.history.read(identity)
+        name = await session.history.read(identity)
+        async with session.act("history.adopt", "history", name):
+            await make_own(session.store.redis, session.history)
+        return name
 
     print_one({"history": run(work)}, as_json=as_json)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from config.loader import load
 from proxy.cli.inputs import duration
 from proxy.cli.output import Json, bad_input, print_one
+from proxy.cli.session import CommandSession, run
+
+if TYPE_CHECKING:
+    from proxy.identity.signing_keys import SigningKey
 
 _SHORTEST_LEAD = timedelta(seconds=10)
 """Workers look for new keys every five seconds."""
@@ -34,6 +39,14 @@ def rotate(
     from proxy.identity.issuer_keys import IssuerKeys  # noqa: PLC0415
 
     require_data_dir(settings)
-    key = IssuerKeys.open(settings.data_dir, settings.issuer).rotate(settings.issuer, ahead.total_seconds())
+
+    async def work(session: CommandSession) -> SigningKey:
+        async with session.act("issuer.rotate", "issuer") as act:
+            key = IssuerKeys.open(settings.data_dir, settings.issuer).rotate(settings.issuer, ahead.total_seconds())
+            act.target = replace(act.target, id=key.kid)
+            act.detail |= {"lead_seconds": int(ahead.total_seconds())}
+        return key
+
+    key = run(work, settings)
     begin = datetime.fromtimestamp(key.signs_from, UTC).isoformat(timespec="seconds")
     print_one({"kid": key.kid, "algorithm": key.algorithm, "signs_from": begin}, as_json)

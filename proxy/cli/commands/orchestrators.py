@@ -22,7 +22,13 @@ Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Its https origi
 def block(address: Address, as_json: Json = False) -> None:
     """Leave an orchestrator out of the lists of all tiers, from the next fetch of a gateway on."""
     wanted = _address(address)
-    changed = run(lambda session: _blocked(session).block(wanted))
+
+    async def work(session: CommandSession) -> bool:
+        async with session.act("orchestrator.block", "orchestrator") as act:
+            act.detail |= {"orchestrator": wanted}
+            return await _blocked(session).block(wanted)
+
+    changed = run(work)
     print_one({"address": wanted, "blocked": True, "changed": changed}, as_json)
 
 
@@ -30,7 +36,13 @@ def block(address: Address, as_json: Json = False) -> None:
 def unblock(address: Address, as_json: Json = False) -> None:
     """List an orchestrator again."""
     wanted = _address(address)
-    changed = run(lambda session: _blocked(session).unblock(wanted))
+
+    async def work(session: CommandSession) -> bool:
+        async with session.act("orchestrator.unblock", "orchestrator") as act:
+            act.detail |= {"orchestrator": wanted}
+            return await _blocked(session).unblock(wanted)
+
+    changed = run(work)
     print_one({"address": wanted, "blocked": False, "changed": changed}, as_json)
 
 

@@ -10,7 +10,7 @@ from config.loader import load
 from proxy.cli.inputs import AppOption, FormatOption, ReportFormat, chosen_format, client_id
 from proxy.cli.output import Exit, Json, bad_input, fail, print_csv, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run
-from proxy.reporting.dates import BadDate, parse_period, redis_today
+from proxy.reporting.dates import BadDate, parse_period
 from proxy.reporting.statement import Statement
 from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
 
@@ -36,16 +36,14 @@ def statements(
     plans = settings.all_plans()
 
     async def read(session: CommandSession) -> tuple[AppRecord, Statement]:
-        from proxy.reporting.account import read_tally  # noqa: PLC0415
+        from proxy.reporting.account import read_statement  # noqa: PLC0415
         from proxy.reporting.stream import UnreadableEvent  # noqa: PLC0415
 
         app = await session.apps.require(wanted)
-        over = await redis_today(session.store.redis) > days.last
         try:
-            tally = await read_tally(session.sources, wanted, days)
+            return app, await read_statement(session.sources, wanted, days, plans)
         except UnreadableEvent as error:
             fail(f"no statement: {error}", Exit.FAILED)
-        return app, tally.statement(plans, over=over)
 
     app, found = run(read, settings)
     if form is ReportFormat.JSON:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from middlewares.auth.records import UserRecord
 from proxy.cli.inputs import AppOption, client_id, free_text
 from proxy.cli.output import Json, bad_input, print_many, print_one
-from proxy.cli.session import run
+from proxy.cli.session import CommandSession, run
 
 app = typer.Typer(no_args_is_help=True, help="End users of apps.")
 
@@ -29,7 +30,15 @@ def create(
     free_text("--external-id", external_id, 255)
     if email is not None and not _EMAIL.fullmatch(free_text("--email", email, 254)):
         bad_input("--email must be an email address")
-    record, created = run(lambda session: session.users.create(owner, external_id, email=email))
+
+    async def work(session: CommandSession) -> tuple[UserRecord, bool]:
+        async with session.act("user.create", "user", app=owner) as act:
+            record, created = await session.users.create(owner, external_id, email=email)
+            act.target = replace(act.target, id=record.user_id)
+            act.detail["created"] = created
+        return record, created
+
+    record, created = run(work)
     print_one({**view(record), "created": created}, as_json)
 
 

@@ -67,7 +67,8 @@ def concerns(where: str, app: str, tag: str) -> bool:
 
 def _summary(differences: int, counts: Counts) -> str:
     unknown = f" ({counts.unknown} of earlier plan versions cannot be compared)" if counts.unknown else ""
+    pruned = f"; {counts.pruned} totals before {counts.kept_from} stand alone, as their events were pruned"
     return (
         f"{differences} difference{'' if differences == 1 else 's'}: {counts.totals} totals{unknown} compared with "
-        f"{counts.events} events and {counts.holds} open holds"
+        f"{counts.events} events and {counts.holds} open holds{pruned if counts.kept_from else ''}"
     )

@@ -17,6 +17,7 @@ from proxy.history.archive.context import TagContext
 from proxy.history.archive.lease import ArchiverLeases
 from proxy.history.archive.observer import HistoryObserver
 from proxy.history.archive.tag_archiver import TagArchiver
+from proxy.history.audit.archiver import AuditArchiver
 from proxy.history.batch import START, Entry
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
@@ -42,7 +43,8 @@ class Archiver:
             TagContext(number=number, client=client, keys=keys, history=history, settings=settings, observer=observer)
             for number in range(len(keys.tags))
         ]
-        self.tags = [TagArchiver(context, self._leases) for context in contexts]
+        self.tags = [TagArchiver(context, self._leases, self._progressed) for context in contexts]
+        self._audit = AuditArchiver(client, history, self._leases.owner, observer)
         self._available = True
         self._progress = 0.0
         self._stopping = asyncio.Event()
@@ -53,7 +55,7 @@ class Archiver:
 
     async def run(self) -> None:
         """Archive until `stop`."""
-        self._progress = asyncio.get_running_loop().time()
+        self._progressed()
         reporting = asyncio.create_task(self._report())
         wait = POLL_SECONDS
         try:
@@ -61,18 +63,22 @@ class Archiver:
                 wait = POLL_SECONDS if await self.advance() else min(2 * wait, LONGEST_WAIT)
                 await self._pause(wait)
         finally:
-            reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
+            self._stopping.set()  # before Python 3.12 a cancellation can be lost in `asyncio.wait_for`, under redis-py
+            await reporting
             await self.release()
 
     async def release(self) -> None:
         """Let another archiver take over at once."""
         with suppress(*CLIENT_ERRORS):
             await self._leases.release()
+            await self._audit.release()
 
     async def advance(self) -> bool:
-        """Archive what all streams hold now; return False if the history or Redis was not available."""
+        """Archive what all streams hold now; return False if the history was not available.
+
+        It has recovered once no stream fails: those without events need no more than to read it.
+        """
+        worked = False
         for tag in self.tags:
             if self._stopping.is_set():
                 return True
@@ -88,13 +94,28 @@ class Archiver:
             except CLIENT_ERRORS:
                 tag.cursor = None
                 continue
+            worked = True
+            self._progressed()
+        if not await self._advance_audit():
+            return False
+        if worked:
             self._recovered()
         return True
 
+    async def _advance_audit(self) -> bool:
+        try:
+            await self._audit.advance()
+        except HistoryUnavailable as error:
+            self._unavailable(str(error))
+            return False
+        except CLIENT_ERRORS:
+            pass  # as with events: they stay where they are
+        return True
+
     async def lag(self) -> tuple[float, float]:
-        """Return the age in seconds of the oldest event not archived, and of the oldest that only a group keeps."""
+        """Return the age in seconds of the oldest event or audit line not archived, and of the oldest only pinned."""
         now = await now_ms(self._client)
-        oldest = [await self._oldest(tag) for tag in self.tags]
+        oldest = [await self._oldest(tag) for tag in self.tags] + [await self._audit.oldest()]
         waiting = [now - entry.ms for entry in oldest if entry is not None]
         return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
 
@@ -106,12 +127,15 @@ class Archiver:
 
     async def _report(self) -> None:
         """Report the lag from time to time, also while the history neither works nor fails."""
-        while True:
+        while not self._stopping.is_set():
             with suppress(*CLIENT_ERRORS):
                 self._observer.lag(*await self.lag())
             if asyncio.get_running_loop().time() - self._progress > PATIENCE_SECONDS:
                 self._unavailable("the history does not respond")
-            await asyncio.sleep(POLL_SECONDS)
+            await self._pause(POLL_SECONDS)
+
+    def _progressed(self) -> None:
+        self._progress = asyncio.get_running_loop().time()
 
     def _unavailable(self, reason: str) -> None:
         if self._available:
@@ -119,7 +143,6 @@ class Archiver:
             self._observer.unavailable(reason)
 
     def _recovered(self) -> None:
-        self._progress = asyncio.get_running_loop().time()
         if not self._available:
             self._available = True
             self._observer.recovered()

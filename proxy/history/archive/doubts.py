@@ -2,6 +2,9 @@
 
 A worker whose settlement got no reply looks for its event before it writes it again. It may have been written, archived
 and trimmed in the meantime. The archiver is the one process that has both Redis and the history at hand.
+
+An event that is in the history, but that this Redis has neither had nor trimmed, was lost in a failover after it was
+archived, and the totals of Redis lack it. It counts as unknown; written again, it is recognised by the archiver.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ async def dispel(context: TagContext) -> None:
     """Look for the requests that workers have doubts about, and write down what the history says."""
     client: Any = context.client
     key = context.keys.shared(context.tag).doubts
-    ids = [name.decode() for name, said in (await client.hgetall(key)).items() if said == _ASKED]
-    if ids:
-        known = await context.history.read(queries.known_ids, ids)
-        await client.hset(key, mapping={each: "known" if each in known else "unknown" for each in ids})
+    doubts = (await client.hgetall(key)).items()
+    asked = {name.decode(): int(said[1:]) for name, said in doubts if said.startswith(_ASKED)}
+    if asked:
+        known = await context.history.read(queries.entries_of, list(asked))
+        gone = {each for each, trimmed in asked.items() if each in known and known[each] < trimmed}
+        await client.hset(key, mapping={each: "known" if each in gone else "unknown" for each in asked})
         await client.expire(key, KEPT_SECONDS)

@@ -20,12 +20,20 @@ class HistoryObserver(Protocol):
         """A batch is in the history; `repeated` of its events were there before."""
         ...
 
+    def audited(self, lines: int) -> None:
+        """Audit lines were added to the history."""
+        ...
+
     def unreadable(self, stream: str, entry: str) -> None:
         """An entry is no usage event; it is kept as it is."""
         ...
 
     def trimmed(self, entries: int) -> None:
         """Entries were trimmed from a stream."""
+        ...
+
+    def pruned(self, events: int) -> None:
+        """Events that were kept for long enough were deleted from the history."""
         ...
 
     def rewound(self, stream: str) -> None:
@@ -45,5 +53,5 @@ class HistoryObserver(Protocol):
         ...
 
     def lag(self, seconds: float, pinned_seconds: float) -> None:
-        """Report the age of the oldest event not archived, and of the oldest that only an export group keeps."""
+        """Report the age of the oldest event or audit line not archived, and of the oldest that only a group keeps."""
         ...

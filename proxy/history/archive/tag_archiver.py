@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from proxy.history import writes
@@ -16,6 +16,7 @@ from proxy.history.batch import START, Entry
 from proxy.history.belonging import claim
 from proxy.history.packing import StreamEntry
 from proxy.history.queries import Cursor
+from proxy.history.retention.pruner import Pruner
 
 TRIM_EVERY = 10
 """Batches of a long backlog after which the stream is trimmed, so that its memory is free before its end."""
@@ -24,7 +25,8 @@ TRIM_EVERY = 10
 class TagArchiver:
     """One hash tag, while this process has its lease or waits for it."""
 
-    def __init__(self, context: TagContext, leases: ArchiverLeases) -> None:
+    def __init__(self, context: TagContext, leases: ArchiverLeases, on_progress: Callable[[], None]) -> None:
+        """`on_progress` is called after each batch."""
         self.tag = context.tag
         self._context = context
         self.stream = context.stream
@@ -34,10 +36,12 @@ class TagArchiver:
         self._number = context.number
         self._history = context.history
         self._leases = leases
+        self._on_progress = on_progress
         self._batch = context.settings.batch
         self._observer = context.observer
         self._trimmer = Trimmer(context)
         self._days = DayCloser(context)
+        self._pruner = Pruner(context)
 
     @property
     def pinned_ms(self) -> int:
@@ -45,7 +49,7 @@ class TagArchiver:
         return self._trimmer.pinned_ms
 
     async def advance(self) -> None:
-        """Archive what is in the stream, then trim it, then close days.
+        """Archive what is in the stream, then trim it, then close days and prune what is too old.
 
         Raises `Superseded` where another archiver has taken over, `HistoryUnavailable`, and the errors of the client.
         """
@@ -73,6 +77,7 @@ class TagArchiver:
                 return
         cursor = self.cursor = await self._trim(cursor, look)
         self.cursor = await self._days.close(cursor, look.now_ms)
+        await self._pruner.prune(look)
         await dispel(self._context)
 
     async def _look(self) -> Look | None:
@@ -101,6 +106,7 @@ class TagArchiver:
     async def _archive(self, cursor: Cursor, look: Look, entries: list[StreamEntry]) -> Cursor:
         done = await self._history.write(writes.archive, self._number, cursor.token, look.server, entries)
         self.cursor = done.cursor
+        self._on_progress()
         self._observer.archived(done.added, done.repeated)
         for entry in done.unreadable:
             self._observer.unreadable(self.stream, entry)

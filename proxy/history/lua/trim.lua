@@ -4,5 +4,9 @@
 -- Returns how many were trimmed; -1: the lease is lost, or this is another server
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end
 if string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') ~= ARGV[2] then return -1 end
-redis.call('SET', KEYS[3], string.match(ARGV[3], '^%d+'))
+local ms, seq = string.match(ARGV[3], '^(%d+)-(%d+)$')
+local trimmed = tonumber(ms) + (seq == '0' and 0 or 1)
+if trimmed > tonumber(redis.call('GET', KEYS[3]) or '0') then -- a clock that was set back restores nothing
+  redis.call('SET', KEYS[3], string.format('%.0f', trimmed))
+end
 return redis.call('XTRIM', KEYS[2], 'MINID', '~', ARGV[3], 'LIMIT', ARGV[4])

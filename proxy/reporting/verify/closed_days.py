@@ -8,6 +8,8 @@ from datetime import date
 from sqlalchemy import Connection
 
 from proxy.history import queries
+from proxy.history.batch import day_of
+from proxy.history.queries import Cursor
 from proxy.history.reader import LedgerSources
 from proxy.history.total import Total, compact
 from proxy.reporting.verify.difference import Difference
@@ -23,6 +25,8 @@ class ClosedDays:
         self.compared = 0
         """Number of totals that were compared."""
         self._keys = sources.keys
+        self.pruned = 0
+        """Number of totals that no events explain any more, as these were pruned."""
         self._history = sources.history
         self._closed: dict[str, str] = {}
 
@@ -34,12 +38,18 @@ class ClosedDays:
         apps = [app for app in queries.apps(connection) if self._keys.tag(app) == tag]
         return {key: number for app in apps for key, number in queries.totals(connection, app, date.min, closed)}
 
-    def compare(self, tag: str, closed: date | None, expected: Mapping[Total, int], found: Mapping[Total, int]) -> None:
-        """Compare the totals of a hash tag's days up to `closed` with those that its archived events give."""
+    def compare(self, tag: str, cursor: Cursor, expected: Mapping[Total, int], archived: Mapping[Total, int]) -> None:
+        """Compare the totals of a hash tag's closed days with those that its archived events give.
+
+        Days whose events may be pruned are not compared: nothing but the totals is left of them.
+        """
+        closed, kept = cursor.closed, day_of(cursor.pruned)
         if closed is None:
             return
         self._closed[tag] = compact(closed)
-        of_closed_days = {total: number for total, number in expected.items() if total.day <= closed}
+        self.pruned += sum(total.day < kept for total in archived)
+        found = {total: number for total, number in archived.items() if total.day >= kept}
+        of_closed_days = {total: number for total, number in expected.items() if kept <= total.day <= closed}
         self.compared += len(of_closed_days.keys() | found.keys())
         for total in sorted(of_closed_days.keys() | found.keys()):
             if of_closed_days.get(total, 0) != found.get(total, 0):

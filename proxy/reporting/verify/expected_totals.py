@@ -9,12 +9,14 @@ import msgspec
 
 from config.plans import Plan
 from config.workloads import Unit
+from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Hold, HoldEntry
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import Event
 from middlewares.ledger.settlement.settle_call import requests_of, totals_of, used_of
+from proxy.history.batch import Movement
 
 TotalKey = tuple[str, str]
 """Name of a running total: a Redis hash and one of its fields."""
@@ -31,6 +33,8 @@ class Expected:
 
     def __init__(self, keys: RedisKeys, plans: Mapping[str, Plan]) -> None:
         self.totals: defaultdict[TotalKey, int] = defaultdict(int)
+        self.families: Mapping[str, str] = {}
+        """Key id -> the id under which its use is counted, of keys that replaced another."""
         self._keys = keys
         self._plans = {f"{name}@{plan.version}": (name, plan) for name, plan in plans.items()}
         self._entries: dict[tuple[str, str | None, str | None, str], tuple[HoldEntry, ...]] = {}
@@ -56,6 +60,13 @@ class Expected:
             field = f"used:{period_of(entry.per or entry.kind, event.time)}"
             self.totals[entry.keys[0], field] += money if used == "amount" else int(used)
 
+    def sums_of_wallets(self, sums: Mapping[tuple[str, str], Movement]) -> None:
+        """Count what events that may be pruned changed in wallets, by app and user (empty: the app's own)."""
+        for (app, user), movement in sums.items():
+            key = self._keys.wallet(app, user or None)
+            self.totals[key, "granted"] += movement.granted - movement.debited
+            self.totals[key, "spent"] += movement.spent
+
     def holds(self, bodies: Mapping[bytes, bytes]) -> list[str]:
         """Count what open holds have reserved, and return their request ids."""
         requests = []
@@ -64,7 +75,7 @@ class Expected:
                 continue
             of_user = name + OF_USER in bodies
             for entry in _HOLD(body).entries:
-                if entry.kind in "dmb":
+                if entry.kind in "dmtb":
                     key = entry.keys[-1] if of_user and entry.kind == "b" else entry.keys[0]
                     self.totals[key, "held"] += int(entry.held)
             requests.append(name.decode())
@@ -81,7 +92,8 @@ class Expected:
     def _entries_of(self, event: Event) -> tuple[HoldEntry, ...]:
         """Return the caps and allowances that an event counts in."""
         if event.plan not in self._plans:
-            subjects = f"key:{event.key}", f"user:{event.app}:{event.user or ''}", f"app:{event.app}"
+            family = self.families.get(event.key or "", event.key)
+            subjects = f"key:{family}", f"user:{event.app}:{event.user or ''}", f"app:{event.app}"
             for subject in (*subjects, f"global:{event.plan.rpartition('@')[0]}"):
                 self._unknown.update((subject, period_of(kind, event.time)) for kind in "dm")
             return ()
@@ -89,7 +101,16 @@ class Expected:
         entries = self._entries.get(principal)
         if entries is None:
             name, plan = self._plans[event.plan]
-            policy = Policy(self._keys, app=event.app, user=event.user, key=event.key, name=name, plan=plan)
+            family = self.families.get(event.key or "")
+            policy = Policy(
+                self._keys,
+                app=event.app,
+                user=event.user,
+                key=event.key,
+                name=name,
+                plan=plan,
+                terms=KeyTerms(family) if family else None,
+            )
             _, reserved = policy.reserve({}, 0, ())
             entries = tuple(entry for entry in reserved if entry.kind in "dma")
             if len(self._entries) >= REMEMBERED:

@@ -3,7 +3,8 @@
 Compared are the usage of each day; wallets; the counts of caps and allowances; and what caps and wallets reserve for
 open holds. Each event must be in its stream once, each open hold must have an expiry. Not compared are caps and
 allowances in a period in which events of an unknown plan version may have counted (the limits of old versions are not
-kept), and sliding windows and leases, which expire.
+kept), usage, caps and allowances of months that were pruned (wallets are, by the sums that stay), and sliding windows
+and leases, which expire.
 
 A total that is read a moment after its events differs under traffic, so what differs is read again in one script
 together with its events and holds. Memory grows with the number of totals and of events that are not archived yet.
@@ -17,16 +18,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from config.plans import Plan
 from middlewares.ledger.redis_keys import PREFIX
 from middlewares.ledger.scripts import SNAPSHOT
+from proxy.control.records import FAMILIES
 from proxy.history.batch import Entry, Sums, read
 from proxy.history.packing import StreamEntry
 from proxy.history.reader import LedgerEntries, LedgerSources
+from proxy.history.total import Total
 from proxy.reporting.stream import decode
 from proxy.reporting.verify.closed_days import ClosedDays
 from proxy.reporting.verify.difference import Difference
 from proxy.reporting.verify.expected_totals import Expected, TotalKey
+from proxy.reporting.verify.pruned_months import PrunedMonths, PrunedWallets
 
 CHUNK = 1_000
 TOTALS = ("usage:", "wallet:", "cap:", "included:", "allowance:")
@@ -45,6 +51,10 @@ class Counts:
     """Totals that were compared."""
     unknown: int = 0
     """Totals that were not compared, as the plan version is unknown."""
+    pruned: int = 0
+    """Totals of pruned months, which no events explain any more."""
+    kept_from: str = ""
+    """First day of which every hash tag has all events; empty: nothing was pruned."""
 
 
 async def verify(sources: LedgerSources, plans: Mapping[str, Plan]) -> tuple[list[Difference], Counts]:
@@ -52,7 +62,11 @@ async def verify(sources: LedgerSources, plans: Mapping[str, Plan]) -> tuple[lis
 
     Raises `HistoryUnavailable`, the errors of the client, and `UnreadableEvent` if an entry of a stream is no event.
     """
-    return await _Verification(sources, plans).run()
+    while True:
+        verification = _Verification(sources, plans)
+        found = await verification.run()
+        if not await verification.pruned.moved():
+            return found
 
 
 class _Verification:
@@ -64,6 +78,8 @@ class _Verification:
         self._expected = Expected(self._keys, plans)
         self._entries = {tag: LedgerEntries(sources, tag) for tag in self._keys.tags}
         self._closed = ClosedDays(sources)
+        self.pruned = PrunedMonths(sources)
+        """Months of which no events are left; if that changes meanwhile, everything is read again."""
         self._counts = Counts()
         self._differences: list[Difference] = []
 
@@ -78,29 +94,43 @@ class _Verification:
                 await self._compare_at_one_moment(tags, totals[start : start + CHUNK])
         self._differences += self._closed.differences
         self._counts.totals += self._closed.compared
+        self._counts.pruned, self._counts.kept_from = self._closed.pruned, self.pruned.kept_from
         return sorted(self._differences, key=lambda each: each.where), self._counts
 
     async def _events_of(self, tag: str) -> None:
         """Count archived events, compare the closed days with them, then count those of the stream."""
         entries = self._entries[tag]
-        totals = await entries.begin(partial(self._closed.totals, tag=tag))
+        totals, kept = await entries.begin(partial(self._beside, tag=tag))
+        self._expected.sums_of_wallets(kept)
         sums = Sums()
+        await self._learn_families()
         async for entry in entries.archived():
-            self._count(entries.stream, [entry])
             [each] = read(0, [entry])
+            if each.event and each.event.time < entries.snapshot.pruned:
+                continue  # the sums of wallets have it
+            self._count(entries.stream, [entry])
             sums.add(each)
-        self._closed.compare(tag, entries.snapshot.closed, sums.totals, totals)
+        self._closed.compare(tag, entries.snapshot, sums.totals, totals)
         await self._stream_of(tag)
+
+    def _beside(self, connection: Connection, tag: str) -> tuple[dict[Total, int], PrunedWallets]:
+        """Return the totals of closed days, and the sums of wallets before the months whose events are left."""
+        return self._closed.totals(connection, tag), self.pruned.wallets(connection, tag)
 
     async def _stream_of(self, tag: str) -> None:
         """Count what was written since the last time; each event must be there once."""
         stream = self._entries[tag].stream
         seen: Counter[str] = Counter()
+        await self._learn_families()  # written before the first event of a key that replaced another
         async for entry in self._entries[tag].streamed():
             seen.update(self._count(stream, [entry]))
         self._differences += [
             Difference("event", f"{stream} {identity}", 1, count) for identity, count in seen.items() if count > 1
         ]
+
+    async def _learn_families(self) -> None:
+        families = await self._client.hgetall(FAMILIES)
+        self._expected.families = {key.decode(): family.decode() for key, family in families.items()}
 
     def _count(self, stream: str, entries: Iterable[StreamEntry]) -> list[str]:
         """Count new events, and return their ids."""
@@ -137,10 +167,13 @@ class _Verification:
         missing = {total: number for total, number in missing.items() if number}
         self._counts.totals += len(missing)
         suspects += missing
-        unknown = [total for total in suspects if self._expected.unknown(total)]
+        unknown = [total for total in suspects if self._unknown(total)]
         self._counts.unknown = len(unknown)
         self._counts.totals -= len(unknown)
         return sorted(set(suspects).difference(unknown))
+
+    def _unknown(self, total: TotalKey) -> bool:
+        return self._expected.unknown(total) or self.pruned.has(total)
 
     async def _found(self) -> AsyncIterator[tuple[TotalKey, int]]:
         async for name in self._client.scan_iter(match=f"{PREFIX}{{*", count=CHUNK):
@@ -174,7 +207,7 @@ class _Verification:
             reserved.holds(_pairs(flat))
         for total, number in zip(totals, map(int, numbers), strict=True):
             expected = (reserved if total[1] == "held" else self._expected).totals[total]
-            if number != expected and not self._expected.unknown(total) and not self._closed.has(total[0]):
+            if number != expected and not self._unknown(total) and not self._closed.has(total[0]):
                 what = total[0].partition("}:")[2].partition(":")[0]
                 self._differences.append(Difference(what, " ".join(total), expected, number))
 

@@ -20,7 +20,7 @@ class HistoryMetrics:
         )
         self.lag_seconds = Gauge(
             "tollgate_history_lag_seconds",
-            "Age of the oldest event that is not in the history yet.",
+            "Age of the oldest event or audit line that is not in the history yet.",
             registry=registry,
             multiprocess_mode="livemax",
         )
@@ -35,6 +35,9 @@ class HistoryMetrics:
             "tollgate_history_repeated", "Stream entries whose event was in the history before.", registry=registry
         )
         self.trims = Counter("tollgate_history_trimmed", "Stream entries trimmed from Redis.", registry=registry)
+        self.prunings = Counter("tollgate_history_pruned", "Events pruned from the history.", registry=registry)
+
+        self.audit_lines = Counter("tollgate_audit_lines", "Audit lines added to the history.", registry=registry)
 
     def unavailable(self, reason: str) -> None:
         """The history cannot be used: one line per change."""
@@ -49,11 +52,18 @@ class HistoryMetrics:
         self.events.inc(added)
         self.repeats.inc(repeated)
 
+    def audited(self, lines: int) -> None:
+        self.audit_lines.inc(lines)
+
     def unreadable(self, stream: str, entry: str) -> None:
         log.error("history_unreadable_entry", stream=stream, entry=entry)
 
     def trimmed(self, entries: int) -> None:
         self.trims.inc(entries)
+
+    def pruned(self, events: int) -> None:
+        self.prunings.inc(events)
+        log.info("history_pruned", events=events)
 
     def rewound(self, stream: str) -> None:
         log.info("history_stream_compared", stream=stream, reason="Redis was restarted or failed over")

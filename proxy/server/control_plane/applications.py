@@ -15,13 +15,17 @@ from proxy.api.verify import VerifyApplication
 from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
+from proxy.control.audit.log import AuditLog
+from proxy.control.key_use import KeyUse
 from proxy.control.revoked_tokens import RevokedTokens
+from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 
 
@@ -30,18 +34,28 @@ def control_plane(services: ControlServices) -> ControlApplications:
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
     apps, users, api_keys = Apps(redis, pepper), Users(redis), ApiKeys(redis, pepper)
+    audit = AuditLog(redis)
     credentials = services.authentication.credentials
     clients = ClientAuthentication(apps, settings.auth.failures_per_minute)
     oidc = OidcEndpoints(
         issuer=services.issuer,
-        grants=Grants(services.issuer, credentials, users),
+        grants=Grants(
+            issuer=services.issuer,
+            credentials=credentials,
+            users=users,
+            app_issuers=services.authentication.app_issuers,
+            used_tokens=UsedTokens(redis),
+            audit=audit,
+        ),
         clients=clients,
         credentials=credentials,
         revoked=RevokedTokens(redis),
+        audit=audit,
     )
+    developers = developer_services(services, apps, audit)
     offer = Offer(settings, services.fleet)
     builder = BuilderServices(
-        callers=Callers(credentials, clients),
+        callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
         users=users,
         api_keys=api_keys,
@@ -49,6 +63,11 @@ def control_plane(services: ControlServices) -> ControlApplications:
         runner=services.store,
         sources=LedgerSources(redis, services.keys, History.of(settings)),
         currency=settings.currency,
+        audit=audit,
+        key_use=KeyUse(redis),
+        rotate_after_days=settings.auth.rotate_after_days,
+        developers=developers,
+        plans=settings.all_plans(),
         offer=offer,
         catalog_public=offer.public,
     )

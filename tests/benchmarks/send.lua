@@ -1,13 +1,17 @@
--- One run of wrk: POSTs one body with the API keys of a file in turn, and prints its result as a line of JSON.
--- Arguments: file of keys (one a line), file of the body.
+-- One run of wrk: sends one request with the API keys of a file in turn, and prints its result as a line of JSON.
+-- Arguments: method, target, file of the keys (one a line; an empty line: no key), and where there is a body its media
+-- type and its file.
 -- Prints: requests, seconds, p50 and p99 in milliseconds, and errors (of sockets, and responses that are not 2xx or 3xx).
 local requests, turn = {}, 0
 
 function init(args)
-  local body = assert(io.open(args[2])):read("*a")
-  for key in io.lines(args[1]) do
-    local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. key }
-    requests[#requests + 1] = wrk.format("POST", "/text-to-image", headers, body)
+  local body = args[5] and assert(io.open(args[5])):read("*a")
+  for key in io.lines(args[3]) do
+    local headers = { ["Content-Type"] = args[4] }
+    if key ~= "" then
+      headers["Authorization"] = "Bearer " .. key
+    end
+    requests[#requests + 1] = wrk.format(args[1], args[2], headers, body)
   end
 end
 

@@ -1,0 +1,38 @@
+"""Settings from environment variables."""
+
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+PREFIX = "TOLLGATE_"
+
+
+def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
+    """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
+    found: dict[str, bool] = {}
+    for name, field in model.model_fields.items():
+        variable = prefix + name.upper()
+        found[variable] = SecretStr in getattr(field.annotation, "__args__", (field.annotation,))
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= variables(field.annotation, variable + "__")
+    return found
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
+
+    A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        known = variables(settings_cls)
+        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value

@@ -1,0 +1,1 @@
+"""Developers over HTTP: sign in with a wallet, and see and end sessions."""

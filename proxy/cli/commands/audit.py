@@ -1,0 +1,114 @@
+"""`tollgate audit`: who did what to which record with which result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from proxy.cli.inputs import client_id, moment
+from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_many, print_one
+from proxy.cli.session import CommandSession, run
+
+if TYPE_CHECKING:
+    from proxy.history.audit.chain import Head
+    from proxy.history.audit.reader import ListedLine
+    from proxy.history.audit.rows import AuditFilter
+    from proxy.history.audit.verify import AuditVerdict
+
+app = typer.Typer(no_args_is_help=True, help="The audit log.")
+
+MOST_LINES = 100_000
+_COLUMNS = ("time", "actor_kind", "actor", "action", "target_kind", "target", "app", "result", "code")
+
+
+@app.command("list")
+def list_(
+    *,
+    app_id: Annotated[
+        str | None, typer.Option("--app", metavar="CLIENT_ID", help="Client id of one app.  [default: all]")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(metavar="ID", help="Id of who acted.")] = None,
+    action: Annotated[
+        str | None, typer.Option(metavar="ACTION", help="An action such as key.revoke, or key for all of its kind.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="First time in ISO 8601, in UTC unless it has an offset.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Time before which it ends.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST_LINES, help="Most lines; the newest are shown.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List audit lines, the newest last."""
+    from proxy.history.audit.rows import AuditFilter  # noqa: PLC0415 - slow to import, as in the session
+    from proxy.reporting.subject import audit_view  # noqa: PLC0415
+
+    wanted = AuditFilter(
+        app=client_id(app_id) if app_id is not None else None,
+        actor=actor,
+        action=action,
+        since_ms=moment("--since", since) if since is not None else 0,
+        until_ms=moment("--until", until) if until is not None else None,
+    )
+    found = run(lambda session: newest_lines(session, wanted, limit))
+    print_many(_COLUMNS, map(audit_view, reversed(found)), as_json)
+
+
+@app.command()
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER:HASH", help="A head that an earlier run showed, which has to be a line still."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Recompute the chain of the audit log: a line that was removed, changed, inserted or moved shows."""
+    noted = _head(head) if head is not None else None
+    verdict, waiting = run(lambda session: _verdict(session, noted))
+    members: dict[str, Any] = {
+        "lines": verdict.lines,
+        "waiting": waiting,
+        "erased": verdict.erased,
+        "head": str(verdict.head),
+    }
+    if as_json:
+        print_json({**members, "findings": list(verdict.findings)})
+    else:
+        print_one(members, as_json=False)
+    if verdict.findings:
+        fail("the audit log is not what was written: " + "; ".join(verdict.findings), Exit.FAILED)
+
+
+async def newest_lines(session: CommandSession, wanted: AuditFilter, limit: int) -> list[ListedLine]:
+    """Return the newest wanted lines, newest first."""
+    from proxy.history.audit.reader import AuditReader  # noqa: PLC0415
+
+    found: list[ListedLine] = []
+    async for line in AuditReader(session.store.redis, session.history).all(wanted):
+        found.append(line)
+        if len(found) == limit:
+            break
+    return found
+
+
+async def _verdict(session: CommandSession, noted: Head | None) -> tuple[AuditVerdict, int]:
+    from proxy.control.audit.log import HEAD, STREAM  # noqa: PLC0415
+    from proxy.history.audit.chain import Head  # noqa: PLC0415
+    from proxy.history.audit.verify import verify as recompute  # noqa: PLC0415
+    from proxy.history.belonging import check  # noqa: PLC0415
+
+    redis: Any = session.store.redis
+    await check(redis, session.history)
+    kept = await redis.get(HEAD)
+    known = [Head.parse(kept.decode())] if kept else []
+    verdict = await session.history.read(recompute, [*known, *([noted] if noted else [])])
+    return verdict, await redis.xlen(STREAM)
+
+
+def _head(text: str) -> Head:
+    from proxy.history.audit.chain import Head  # noqa: PLC0415
+
+    try:
+        return Head.parse(text)
+    except ValueError:
+        bad_input("--head must be what an earlier `tollgate audit verify` showed: a number, a colon, 64 digits")

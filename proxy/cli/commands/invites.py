@@ -1,0 +1,82 @@
+"""`tollgate invites`: codes with which a developer becomes a member of an app, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+
+from config.loader import load
+from middlewares.auth.keys import is_id
+from proxy.cli.commands.members import Role
+from proxy.cli.inputs import AppOption, client_id, duration
+from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
+from proxy.cli.session import CommandSession, run
+from proxy.control.audit.line import ActOutcome, Result
+from proxy.control.developers.records import InviteRecord
+
+app = typer.Typer(no_args_is_help=True, help="Invitations to apps.")
+
+
+@app.command()
+def create(
+    app_id: AppOption,
+    role: Role,
+    expires_in: Annotated[str, typer.Option(metavar="DURATION", help="Lifetime, for example 12h or 7d.")] = "7d",
+    as_json: Json = False,
+) -> None:
+    """Create an invitation. Its code is shown once and is not stored."""
+    owner, lifetime = client_id(app_id), duration("--expires-in", expires_in)
+    settings = load()
+    if settings.sign_up.policy == "closed":
+        bad_input("sign_up.policy is closed, under which no invitation counts; use developers add and members add")
+
+    async def work(session: CommandSession) -> tuple[InviteRecord, str]:
+        async with session.act("invite.create", "invite", app=owner) as act:
+            record, code = await session.invites.create(owner, role.value, lifetime)
+            act.target = replace(act.target, id=record.invite_id)
+            act.detail["role"] = record.role
+        return record, code
+
+    record, code = run(work, settings)
+    print_one({"code": code, **view(record)}, as_json)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the invitations that are open, oldest first."""
+    records = run(lambda session: session.invites.list())
+    print_many(("invite_id", "app", "role", "created_at", "expires_at"), map(view, records), as_json)
+
+
+@app.command()
+def revoke(
+    revoked: Annotated[str, typer.Argument(metavar="INVITE_ID", help="Id of the invitation, not its code.")],
+    as_json: Json = False,
+) -> None:
+    """End an invitation that nobody has used."""
+    if not is_id(revoked):
+        bad_input("that is no id of an invitation; one has 16 characters, and `tollgate invites list` shows them")
+
+    async def work(session: CommandSession) -> bool:
+        async with session.act("invite.revoke", "invite", revoked) as act:
+            ended = await session.invites.take(revoked)
+            if not ended:
+                act.result = Result(ActOutcome.REFUSED, "unknown_id")
+            return ended
+
+    if not run(work):
+        fail("there is no such invitation that is open", Exit.FAILED)
+    print_one({"invite_id": revoked, "revoked": True}, as_json)
+
+
+def view(record: InviteRecord) -> dict[str, Any]:
+    """Return what is shown of an invitation."""
+    return {
+        "invite_id": record.invite_id,
+        "app": record.app,
+        "role": record.role,
+        "created_at": record.created_at.isoformat(timespec="seconds"),
+        "expires_at": record.expires_at.isoformat(timespec="seconds"),
+    }

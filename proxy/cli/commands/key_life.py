@@ -1,0 +1,154 @@
+"""`tollgate keys change`, `show` and `scan`: the life of a key between its creation and its end."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from middlewares.auth.leaks import leaks_in
+from proxy.cli.commands.keys import owner_of
+from proxy.cli.inputs import free_text, key_id
+from proxy.cli.key_options import (
+    ConcurrentOption,
+    DayOption,
+    DescriptionOption,
+    MonthOption,
+    OriginOption,
+    RaiseForOption,
+    RaiseOption,
+    RaiseUntilOption,
+    RequestsOption,
+    StreamOption,
+    TotalOption,
+    increase_by,
+    limits_of,
+    narrowing,
+    refuse,
+)
+from proxy.cli.key_view import for_table, key_view
+from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, report
+from proxy.cli.session import CommandSession, run
+from proxy.control.key_changes import UnusableMember
+
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of the key, not the key itself.")]
+STANDARD_INPUT = "-"
+
+
+def change(
+    changed: KeyId,
+    *,
+    name: Annotated[str | None, typer.Option(help="Name of the key.")] = None,
+    description: DescriptionOption = None,
+    requests_per_minute: RequestsOption = None,
+    concurrent: ConcurrentOption = None,
+    spend_per_day: DayOption = None,
+    spend_per_month: MonthOption = None,
+    spend_total: TotalOption = None,
+    raised: RaiseOption = None,
+    raise_for: RaiseForOption = None,
+    raise_until: RaiseUntilOption = None,
+    end_raise: Annotated[bool, typer.Option("--end-raise", help="End a temporary increase now.")] = False,
+    origin: OriginOption = None,
+    any_origin: Annotated[bool, typer.Option("--any-origin", help="Limit it to no web pages any more.")] = False,
+    stream: StreamOption = None,
+    any_stream: Annotated[bool, typer.Option("--any-stream", help="Limit it to no streams any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change what is given of a key, at once, in every running worker. What is left out stays.
+
+    Limits also change for the keys before it that still work, because they share its counters.
+    """
+    from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
+
+    wanted = key_id(changed)
+    members = narrowing(
+        description, [] if any_origin and not origin else origin, [] if any_stream and not stream else stream
+    )
+    if name is not None:
+        members["name"] = free_text("--name", name)
+    limits = limits_of(
+        {
+            "requests_per_minute": requests_per_minute,
+            "concurrent": concurrent,
+            "spend_per_day": spend_per_day,
+            "spend_per_month": spend_per_month,
+            "spend_total": spend_total,
+        }
+    )
+    if limits:
+        members["limits"] = limits
+    increase = increase_by(raised, raise_for, raise_until)
+    if increase is not None and increase.until <= datetime.now(UTC):
+        bad_input("the increase would be over already")
+    if increase is not None or end_raise:
+        members["increase"] = increase
+    if not members:
+        bad_input("say what to change; `tollgate keys change --help` lists it")
+
+    async def work(session: CommandSession) -> dict[str, Any]:
+        async with session.act("key.change", "key", wanted, await owner_of(session, wanted)) as act:
+            act.detail["changed"] = ", ".join(sorted(members))
+            act.detail |= {each: None if value is None else str(value) for each, value in limits.items()}
+            return key_view(await session.keys.change(wanted, **members), session.settings)
+
+    try:
+        shown = run(work)
+    except KeyEnded as error:
+        fail(str(error), Exit.FAILED)
+    except UnusableMember as error:
+        refuse(error)
+    print_one(shown if as_json else for_table(shown), as_json)
+
+
+def show(shown_key: KeyId, as_json: Json = False) -> None:
+    """Show a key: what it may do, how much, and when it was last used."""
+    from middlewares.auth.records import RecordRef  # noqa: PLC0415
+    from proxy.control.key_use import KeyUse  # noqa: PLC0415
+    from proxy.control.records import UnknownRecord  # noqa: PLC0415
+
+    wanted = key_id(shown_key)
+
+    async def work(session: CommandSession) -> dict[str, Any]:
+        record = await session.keys.get(wanted)
+        if record is None:
+            raise UnknownRecord(RecordRef("key", wanted))
+        return key_view(record, session.settings, await KeyUse(session.store.redis).of(record.app))
+
+    shown = run(work)
+    print_one(shown if as_json else for_table(shown), as_json)
+
+
+def scan(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of any kind; `-` is standard input.")],
+    as_json: Json = False,
+) -> None:
+    """Find leaked keys and secrets in files, without Redis and without printing them. Exit code 1: some were found."""
+    found: list[dict[str, Any]] = []
+    unreadable = False
+    for name in files:
+        try:
+            if name == STANDARD_INPUT:
+                found += _scanned("standard input", sys.stdin.buffer)
+            else:
+                with Path(name).open("rb") as file:
+                    found += _scanned(name, file)
+        except OSError as error:
+            unreadable = True
+            report(f"{name}: {error.strerror}")
+    if as_json:
+        print_json(found)
+    else:
+        for each in found:
+            typer.echo(f"{each['file']}:{each['line']}: {each['kind']}" + (f" {each['id']}" if each["id"] else ""))
+    if found:
+        raise typer.Exit(Exit.FAILED)
+    if unreadable:
+        raise typer.Exit(Exit.BAD_INPUT)
+
+
+def _scanned(name: str, file: BinaryIO) -> list[dict[str, Any]]:
+    return [{"file": name, "line": leak.line, "kind": leak.kind, "id": leak.id} for leak in leaks_in(file.read)]

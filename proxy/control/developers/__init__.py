@@ -1,0 +1,17 @@
+"""Developers, the people behind apps: their wallets, memberships, invitations, sessions and nonces in Redis.
+
+    tollgate:developers                          set of developer ids
+    tollgate:developer:{<developer_id>}          DeveloperRecord
+    tollgate:wallet:{<address>}                  developer id
+    tollgate:developer-apps:{<developer_id>}     set of client ids
+    tollgate:app-members:{<client_id>}           set of developer ids
+    tollgate:member:{<client_id>}:<developer_id> MembershipRecord
+    tollgate:invites                             set of invite ids
+    tollgate:invite:{<invite_id>}                InviteRecord; expires with it
+    tollgate:session:{<session_id>}              SessionRecord; expires with it
+    tollgate:developer-sessions:{<developer_id>} sorted set: session id by the time of its end, in Unix milliseconds
+    tollgate:sign-ups:{<day>}                    number of developers that signed up themselves on a UTC day
+    tollgate:{nonces}:...                        nonces that were not used yet, in one slot: `lua/issue_nonce.lua`
+
+As everywhere in `proxy.control.records`, an index entry is written before its record and may name one that is missing.
+"""

@@ -1,0 +1,58 @@
+"""The service for invitations: codes that make one developer a member of an app, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from middlewares.auth.keys import hash_secret, matches, mint_invite, parse_invite
+from middlewares.auth.records import AppRecord, RecordRef
+from proxy.control.developers.records import InviteRecord, MemberRole
+from proxy.control.records import Client, Records
+
+INVITES = "tollgate:invites"
+
+
+class Invites:
+    """Makes, finds and redeems invitations."""
+
+    def __init__(self, client: Client, pepper: bytes | None) -> None:
+        self._client = client
+        self._pepper = pepper
+        self._records = Records(client, InviteRecord)
+        self._apps = Records(client, AppRecord)
+
+    async def create(self, app: str, role: MemberRole, lifetime: timedelta) -> tuple[InviteRecord, str]:
+        """Create an invitation. Return it and its code, which is not stored. Raises `UnknownRecord` for the app."""
+        await self._apps.require(RecordRef("app", app))
+        code, parts = mint_invite()
+        now = datetime.now(UTC)
+        invite = InviteRecord(
+            parts.key_id, hash_secret(parts.secret, self._pepper), app, role, now, expires_at=now + lifetime
+        )
+        await self._client.sadd(INVITES, invite.invite_id)
+        await self._records.add(invite, expires_at=invite.expires_at)
+        return invite, code
+
+    async def find(self, code: str) -> InviteRecord | None:
+        """Return the invitation of a code, None if it is unknown, used or over."""
+        parts = parse_invite(code.encode(errors="replace"))
+        invite = None if parts is None else await self._records.get(RecordRef("invite", parts.key_id))
+        if parts is None or invite is None or not matches(parts.secret, invite.hash, self._pepper):
+            return None
+        return invite if invite.expires_at > datetime.now(UTC) else None
+
+    async def take(self, invite_id: str) -> bool:
+        """Use up an invitation. Return True for the first who does."""
+        taken = await self._records.remove(RecordRef("invite", invite_id))
+        await self._client.srem(INVITES, invite_id)
+        return taken
+
+    async def list(self) -> Sequence[InviteRecord]:
+        """Return the invitations that are open, oldest first; forget those that are over."""
+        ids = [each.decode() async for each in self._client.sscan_iter(INVITES, count=1_000)]
+        found = await self._records.several([RecordRef("invite", each) for each in dict.fromkeys(ids)])
+        over = set(ids) - {invite.invite_id for invite in found}
+        if over:
+            await self._client.srem(INVITES, *over)
+        return found

@@ -1,0 +1,80 @@
+"""Records of developers and of what they may do in which app. Times are in UTC."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from middlewares.auth.records import RecordRef
+
+MemberRole = Literal["owner", "developer", "billing", "viewer"]
+DeveloperStatus = Literal["active", "pending", "suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeveloperRecord:
+    """A person who signs in with a wallet."""
+
+    developer_id: str
+    wallet: str
+    """Address in lower case."""
+    created_at: datetime
+    status: DeveloperStatus = "active"
+    """`pending`: signed up, and waits for an operator."""
+    email: str | None = None
+    generation: int = 0
+    """Sessions of an earlier generation have ended."""
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("developer", self.developer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipRecord:
+    """The role of a developer in an app."""
+
+    app: str
+    developer: str
+    role: MemberRole
+    created_at: datetime
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("member", f"{self.app}/{self.developer}")
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRecord:
+    """An invitation, without its secret, that makes one developer a member of an app."""
+
+    invite_id: str
+    hash: str = field(repr=False)
+    app: str
+    role: MemberRole
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("invite", self.invite_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A developer that is signed in on one device, without the session's secret."""
+
+    session_id: str
+    hash: str = field(repr=False)
+    developer: str
+    generation: int
+    """Generation of the developer when it signed in."""
+    created_at: datetime
+    expires_at: datetime
+    address: str
+    """Address of the client that signed in."""
+    client: str = ""
+    """What it called itself (`User-Agent`)."""
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("session", self.session_id)

@@ -1,0 +1,1 @@
+"""How long the history keeps events, and how they leave it."""
