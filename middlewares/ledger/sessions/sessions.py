@@ -1,4 +1,4 @@
-"""Admits sessions of streams and charges them tick by tick; their whole state is in Redis (`lua/sessions/tick.lua`)."""
+"""Admits sessions of streams and charges them tick by tick; their whole state is in Redis (`lua/tick.lua`)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOLD_SLACK_MS = 5_000
 """How much longer than the longest gap a hold lives, so that no tick within the gap finds it gone."""
 _DECODE = msgspec.json.Decoder(Session).decode
 _CHANGED, _REFUSED, _ADMITTED = -2, 0, 1
-"""How a reply of `tick.lua` begins: somebody else moved the session on, a limit refuses it, it continues."""
+"""How a reply of `lua/tick.lua` begins: somebody else moved the session on, a limit refuses it, it continues."""
 
 Arguments = list[str | bytes | int]
 
@@ -222,7 +222,7 @@ class Sessions:
     ) -> Any:
         """End one hold and open another under this policy, if the session still is as it was read, `text`.
 
-        Return the reply of `lua/sessions/tick.lua`.
+        Return the reply of `lua/tick.lua`.
         """
         keys: Arguments = []
         args: Arguments = []

@@ -19,7 +19,7 @@ SECONDS = 2.0
 SLACK_MS = 10_000
 """How much longer than its permission a session keeps its place: until the next payment of a living one."""
 _UNKNOWN = -2
-"""How a reply of `lua/sessions/signer.lua` begins for a session that has to be admitted anew."""
+"""How a reply of `lua/signer.lua` begins for a session that has to be admitted anew."""
 
 
 class SignerSessions:
