@@ -4,7 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.base import Model
+from config.base import Model, Name
+
+
+class CatalogSettings(Model):
+    """Who sees the catalog of workloads, models, plans and prices, and what of it."""
+
+    public: bool = Field(
+        False, description="Show `/api/v1/catalog` without a credential, and models and prices in `/llms.txt`."
+    )
+    plans: tuple[Name, ...] | None = Field(
+        None, description="Plans that are shown; an app also sees its own. None: all, the built-in ones included."
+    )
 
 
 class ControlSettings(Model):
@@ -29,6 +40,7 @@ class ControlSettings(Model):
     admin_on_public_listener: bool = Field(
         False, description="Serve the admin API, `/api/v1/admin`, on the public listener, too."
     )
+    catalog: CatalogSettings = Field(CatalogSettings(), description="The catalog of what is offered.")
 
 
 class IssuerSettings(Model):

@@ -1,38 +1,10 @@
-"""Settings of live video-to-video: the gateways' webhooks, and the defaults of a plan's streams."""
+"""What a plan says of live video: the defaults of its streams, and payments for it by a remote signer."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field
 
-from config.base import Model
-
-
-class WebhookSettings(Model):
-    """Webhooks on the private listener, by which gateways ask whether a live stream may begin and may go on."""
-
-    secret: SecretStr | None = Field(
-        None, description="Secret that gateways have to send, 16 characters or more. None: every webhook is refused."
-    )
-    tick_seconds: float = Field(
-        5, gt=0, le=60, description="The gateways' `-liveAIHeartbeatInterval`: one tick is paid for in advance."
-    )
-    gap_seconds: float = Field(
-        30,
-        gt=0,
-        le=600,
-        description="Longest time between two heartbeats that is charged; after a longer one the stream had paused.",
-    )
-    rtmp_transcoding: bool = Field(
-        False,
-        description="Allow transcoding by RTMP. Gateways report no usage of it: it is neither metered nor charged.",
-    )
-
-    @field_validator("secret")
-    @classmethod
-    def _long(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value()) < 16:
-            raise ValueError("must have 16 characters or more")
-        return secret
+from config.base import Model, Whole
 
 
 class Live(Model):
@@ -40,3 +12,20 @@ class Live(Model):
 
     pipeline: str | None = Field(None, description="Pipeline of streams that name none.")
     parameters: dict[str, Any] = Field({}, description="Default pipeline parameters of every stream.")
+
+
+Wei = Annotated[int, Field(ge=1, le=2**63 - 1), Whole]
+
+
+class MaxPrices(Model):
+    """A plan's price ceilings, by the kind of payment; the unit of each is fixed by the signer."""
+
+    live: Wei | None = Field(None, description="Wei for a second of `live` work; none: no ceiling.")
+    lv2v: Wei | None = Field(None, description="Wei for a 720p pixel-second of `lv2v` work; none: no ceiling.")
+    fixed: Wei | None = Field(None, description="Wei for one `fixed` payment; none: no ceiling.")
+
+
+class Signing(Model):
+    """What a plan says of payments by a remote signer."""
+
+    max_price: MaxPrices = Field(MaxPrices(), description="The most that an orchestrator may charge, in wei.")

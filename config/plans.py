@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from config.base import Fault, Model, Whole, check_distinct, faults
 from config.limits import Limit, Limits, Maxima, ScopedLimits
-from config.live import Live
+from config.live import Live, Signing
 from config.prices import Allowance, Amount, Holds, Price
 from config.transcoding import Transcoding
 from config.workloads import SaleUnit, Workload
@@ -110,6 +110,7 @@ class Plan(Model):
     )
     unreadable: Unreadable = Field(Unreadable(), description="Sizes of uploads that cannot be measured.")
     live: Live = Field(Live(), description="Defaults of live streams.")
+    signer: Signing = Field(Signing(), description="Payments by a remote signer.")
     on_disconnect: Disconnect = Field(
         "caused",
         description="What a client that disconnects pays. `caused`: a stream what was delivered of it, and any other "

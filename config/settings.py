@@ -22,12 +22,12 @@ from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.history import HistorySettings
 from config.issuers import unknown_names
-from config.live import WebhookSettings
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
 from config.sign_in import SignInSettings, SignUpSettings
+from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 DEFAULT_POOL = "default"
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
     sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
-    webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways call for live streams.")
+    webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")

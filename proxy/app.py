@@ -59,6 +59,10 @@ class ControlApplications(NamedTuple):
     """Serves `/.well-known`."""
     admin: ASGIApp
     """Serves `/api/v1/admin`, where it is configured for the public listener."""
+    llms: ASGIApp
+    """Serves `/llms.txt`."""
+    verify: ASGIApp
+    """Serves `/api/v1/verify`."""
 
 
 def nothing_served() -> ControlApplications:
@@ -89,7 +93,10 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
         Surface(b"/api/v1/oidc", "oidc", edge(control.oidc, address_limit=tokens)),
         Surface(b"/api/v1/admin", ADMIN_LABEL, edge(control.admin, address_limit=requests)),
+        # Other proxies ask before each of their requests, all from one address.
+        Surface(b"/api/v1/verify", "verify", edge(control.verify, address_limit=None)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
+        Surface(b"/llms.txt", "llms", edge(control.llms, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )
 

@@ -1,6 +1,7 @@
 """The ledger's Lua scripts, each composed with the libraries that it uses."""
 
 from importlib.resources import files
+from pathlib import Path
 
 from middlewares.store import Script
 
@@ -14,7 +15,7 @@ def _source(name: str) -> str:
 
 def _load(name: str, *libraries: str, writes: bool = True) -> Script:
     parts = [_source(part) for part in (*libraries, name)]
-    return Script(name, "\n".join(parts).encode(), writes)
+    return Script(Path(name).name, "\n".join(parts).encode(), writes)
 
 
 ADMIT = _load("admit", "integer", "period")
@@ -27,16 +28,19 @@ DOUBT = _load("doubt")
 CREDIT = _load("credit", "integer")
 RESOLVE = _load("resolution/resolve", "integer")
 BALANCE = _load("balance", writes=False)
-SESSION = _load("session", writes=False)
+SESSION = _load("sessions/session", writes=False)
 HELD = _load("held", writes=False)
 STREAMS = _load("streams")
 SNAPSHOT = _load("snapshot", writes=False)
 
 
-def _tick() -> Script:
-    """Return `lua/tick.lua` behind settle and admit as functions: one script does both."""
-    functions = [f"local function {name}(KEYS, ARGV)\n{_source(name)}\nend" for name in ("settle", "admit")]
-    return Script("tick", "\n".join([_source("integer"), _source("period"), *functions, _source("tick")]).encode())
+def _calling(name: str, *called: str) -> Script:
+    """Return a script behind others as functions, which it calls: one script does what all of them do."""
+    functions = [f"local function {each}(KEYS, ARGV)\n{_source(each)}\nend" for each in called]
+    return Script(
+        Path(name).name, "\n".join([_source("integer"), _source("period"), *functions, _source(name)]).encode()
+    )
 
 
-TICK = _tick()
+TICK = _calling("sessions/tick", "settle", "admit")
+SIGNER = _calling("sessions/signer", "admit")

@@ -90,6 +90,7 @@ TITLES: dict[str, str] = {
     "insufficient_balance": "The balance is too low",
     # what Tollgate depends on
     "store_unavailable": "Tollgate cannot check the request now",
+    "no_orchestrator_list": "The list of orchestrators cannot be read",
     "live_not_metered": "Live streams cannot be published here",
     "no_gateway": "No gateway is available",
     "gateway_unreachable": "No gateway can be reached",

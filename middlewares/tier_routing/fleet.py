@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from config.routing import Health, Pool, RouteRule
+from config.routing import Health, Pool, RouteRule, Routing
 from config.workloads import Workload
 
 
@@ -110,3 +110,8 @@ class Fleet:
         """Return the seconds after which another attempt makes sense: the shortest ejection in `pools`, else 10."""
         seconds = [self.health[gateway.url].ejection_seconds for name in pools for gateway in self.pools[name]]
         return max(1, round(min(seconds, default=10.0)))
+
+
+def rules_in_force(routing: Routing, fleet: Fleet) -> tuple[RouteRule, ...]:
+    """Return the configured rules; without any, all requests go to the only pool."""
+    return routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)

@@ -7,12 +7,12 @@ from functools import lru_cache, partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.routing import RouteRule, Routing, Tier
+from config.routing import Routing, Tier
 from config.transcoding import Transcoding
 from middlewares.exchange import Affinity, Exchange, Refusal
 from middlewares.routing.route import Route
 from middlewares.routing.traits import AnsweredBy, Hints
-from middlewares.tier_routing.fleet import Fleet, choose_pools
+from middlewares.tier_routing.fleet import Fleet, choose_pools, rules_in_force
 from middlewares.tier_routing.hints import job_header, live_target
 from middlewares.tier_routing.models import send_models
 
@@ -27,8 +27,7 @@ class TierRoutingMiddleware:
         """Take in `models` the chat models that `GET /v1/models` lists."""
         self.app = app
         self.models = frozenset(models)
-        rules = routing.rules or tuple(RouteRule(pool=name) for name in fleet.pools)
-        self.pools = lru_cache(CACHED_CHOICES)(partial(choose_pools, rules))
+        self.pools = lru_cache(CACHED_CHOICES)(partial(choose_pools, rules_in_force(routing, fleet)))
         self.tiers = routing.tiers
         self.fleet = fleet
 

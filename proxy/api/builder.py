@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
+from proxy.api.catalog.endpoint import CatalogEndpoint
 from proxy.api.documentation.page import documentation_routes
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
@@ -79,6 +80,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     """Return the application; `routes` are others below `/api/v1`, which are no part of its schema."""
     api = BuilderAPI()
     api.state.callers, api.state.audit = services.callers, services.audit
+    api.state.catalog_public = services.catalog_public
     users, keys, usage = UserEndpoints(services), UserKeyEndpoints(services), UsageEndpoints(services)
     _serve_users(api, users)
     _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
@@ -89,6 +91,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])
     api.complete()

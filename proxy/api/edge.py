@@ -39,8 +39,9 @@ class ControlEdgeMiddleware:
         *,
         settings: ControlSettings,
         trusted_proxies: Sequence[Network],
-        address_limit: AddressLimit,
+        address_limit: AddressLimit | None,
     ) -> None:
+        """`address_limit` is the rate class of its requests; None: their number is not limited here."""
         self.app = app
         self.settings = settings
         self.trusted_proxies = trusted_proxies
@@ -58,7 +59,8 @@ class ControlEdgeMiddleware:
         exchange.has_body = length != 0
         path, _ = split_target(scope["tollgate.target"])
         check_path(path)
-        self.address_limit.count(exchange.client_address)
+        if self.address_limit:
+            self.address_limit.count(exchange.client_address)
 
         max_bytes = self.settings.max_body_bytes
         if length is not None and length > max_bytes:

@@ -9,6 +9,7 @@ from config.plans import Plan
 from config.runtime import Currency
 from middlewares.store import ScriptRunner
 from proxy.api.caller import Callers
+from proxy.api.catalog.offer import Offer
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
@@ -52,3 +53,5 @@ class BuilderServices:
     developers: DeveloperServices
     plans: Mapping[str, Plan]
     """Those in force, whose fees statements name."""
+    offer: Offer
+    catalog_public: bool

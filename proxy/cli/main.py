@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
-from proxy.cli.commands import apps, attention, developers, invites, issuer, key_life, keys, members, operators, users
+from proxy.cli.commands import (
+    apps,
+    attention,
+    developers,
+    invites,
+    issuer,
+    key_life,
+    keys,
+    members,
+    operators,
+    orchestrators,
+    users,
+)
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
@@ -64,6 +76,7 @@ app.add_typer(developers.app, name="developers")
 app.add_typer(members.app, name="members")
 app.add_typer(invites.app, name="invites")
 app.add_typer(issuer.app, name="issuer")
+app.add_typer(orchestrators.app, name="orchestrators")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
 app.add_typer(audit_app, name="audit")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from config.workloads import Workload
 from middlewares.auth.resolver import CredentialResolver
-from middlewares.auth.verdict import Denial, Verdict
+from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.exchange import Principal, Refusal
 from middlewares.ledger.model import Hold
 
@@ -16,14 +16,18 @@ class PrincipalResolver:
         self._resolver = resolver
 
     async def by_credential(self, credential: bytes, workload: Workload) -> Principal:
-        """Return the principal of an API key or token. Raises `Refusal`.
+        """Return the principal of an API key or token. Raises `Refusal`."""
+        return (await self.grant(credential, workload)).principal
+
+    async def grant(self, credential: bytes, workload: Workload) -> Grant:
+        """Return what an API key or token is good for, and until when. Raises `Refusal`.
 
         A gateway does not report the client's address, so a credential that is bound to networks is refused here; so
         is one that is bound to web pages, which reach gateways through Tollgate alone.
         """
         verdict = await self._resolver.judge(credential)
         if not isinstance(verdict, Denial) and verdict.networks is not None:
-            detail = "The credential is bound to addresses, which are not known here; publish through Tollgate."
+            detail = "The credential is bound to addresses, which are not known here; use it through Tollgate."
             raise Refusal(403, "address_not_allowed", detail)
         if not isinstance(verdict, Denial) and verdict.origins is not None:
             detail = "The key is limited to web pages, and this is none; publish through Tollgate."
@@ -34,7 +38,7 @@ class PrincipalResolver:
         self, app: str, user: str | None, key: str | None, plan: str | None, workload: Workload
     ) -> Principal:
         """Return the current state of a principal that was admitted before. Raises `Refusal`."""
-        return _allowed(await self._resolver.judge_again(app, user, key, plan), workload)
+        return _allowed(await self._resolver.judge_again(app, user, key, plan), workload).principal
 
     async def current(self, hold: Hold) -> Principal:
         """Return the current principal of a hold. Raises `Refusal` if it may not go on with that work."""
@@ -50,10 +54,10 @@ def check_model(principal: Principal, model: str) -> None:
         raise Refusal(403, "insufficient_scope", f"The credential may not use pipeline {model!r}.")
 
 
-def _allowed(verdict: Verdict, workload: Workload) -> Principal:
+def _allowed(verdict: Verdict, workload: Workload) -> Grant:
     if isinstance(verdict, Denial):
         raise Refusal(verdict.status, verdict.code, verdict.detail)
     workloads = verdict.principal.workloads
     if workloads is not None and workload not in workloads:
         raise Refusal(403, "insufficient_scope", f"The credential is not valid for {workload}.")
-    return verdict.principal
+    return verdict

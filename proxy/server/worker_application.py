@@ -52,6 +52,8 @@ class ControlServices:
     issuer: TokenIssuer
     origin: str
     """Origin under which clients reach the public listener."""
+    ledger: Ledger
+    fleet: Fleet
 
 
 class WorkerApplication:
@@ -112,7 +114,7 @@ class WorkerApplication:
                 used_keys=key_use.used,
             )
             issuer = TokenIssuer(origin, issuer_keys, settings.issuer)
-            services = ControlServices(settings, store, keys, authentication, issuer, origin)
+            services = ControlServices(settings, store, keys, authentication, issuer, origin, ledger, fleet)
             app = public_application(stages, settings, metrics, control(services))
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()

@@ -1,1 +1,1 @@
-"""The webhooks of the private listener: the requests that gateways send about streams (gateway contract section 5)."""
+"""The webhooks of the private listener, which gateways and signers call (`CONTRACT.md` section 5)."""

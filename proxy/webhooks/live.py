@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from config.live import WebhookSettings
+from config.webhooks import WebhookSettings
 from middlewares.client_text import check_length
 from middlewares.exchange import Principal, Refusal
 from middlewares.json_codec import nested_too_deeply

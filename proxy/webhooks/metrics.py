@@ -1,4 +1,4 @@
-"""Metrics of live streams."""
+"""Metrics of the webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
 
 class LiveMetrics:
-    """The metrics of the live webhooks; one instance per process and registry."""
+    """The metrics of the webhooks; one instance per process and registry."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self.begun = Counter("tollgate_live_streams_begun", "Live streams that were authorised.", registry=registry)
@@ -17,5 +17,17 @@ class LiveMetrics:
             "tollgate_live_streams_ended",
             "Live streams that gateways were instructed to end.",
             ("reason",),
+            registry=registry,
+        )
+        self.signer_decisions = Counter(
+            "tollgate_signer_decisions",
+            "Responses to remote signers, `allowed` or by the code of the refusal.",
+            ("code",),
+            registry=registry,
+        )
+        self.list_failures = Counter(
+            "tollgate_orchestrator_list_failures",
+            "Lists of orchestrators that could not be read or fetched, so that the last one stays in use.",
+            ("tier",),
             registry=registry,
         )

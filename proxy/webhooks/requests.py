@@ -44,6 +44,27 @@ class PushRequest(msgspec.Struct, frozen=True):
     url: str
 
 
+class SignerState(msgspec.Struct, frozen=True):
+    """What a signer knows of a payment session, as far as a decision needs it; Go spells the names."""
+
+    state_id: str = msgspec.field(name="StateID", default="")
+    """Id of the session, the same for all of its payments."""
+    type: str = msgspec.field(name="Type", default="")
+    """Kind of payment: `live`, `lv2v`, `fixed`, or empty where the caller counts the units itself."""
+    app: str = msgspec.field(name="App", default="")
+    """What the session runs."""
+    auth_id: str = msgspec.field(name="AuthID", default="")
+    """The identity of its payments so far; empty before the first."""
+
+
+class SignerRequest(msgspec.Struct, frozen=True):
+    """Question of a remote signer whether it may pay (`-remoteSignerWebhookUrl`), with its caller's own headers."""
+
+    headers: dict[str, list[str] | None] | None = None
+    """By name, in Go's spelling (`X-Api-Key`); a name has several values where the caller sent it more than once."""
+    state: SignerState | None = None
+
+
 def shows_secret(request: Request, secret: bytes) -> bool:
     """Return True if a request shows `secret` in `x-api-key` or `authorization`, or as `secret` of its query.
 

@@ -10,8 +10,10 @@ from starlette.requests import Request
 
 from config.settings import Settings
 from proxy.webhooks.live import LiveWebhooks
+from proxy.webhooks.orchestrators import OrchestratorLists
 from proxy.webhooks.push import PushWebhooks
-from proxy.webhooks.requests import Heartbeat, PushRequest, StreamRequest, read_body
+from proxy.webhooks.requests import Heartbeat, PushRequest, SignerRequest, StreamRequest, read_body
+from proxy.webhooks.signer import SignerWebhooks
 
 
 class Secret(NamedTuple):
@@ -27,6 +29,8 @@ class Services(NamedTuple):
 
     live: LiveWebhooks
     push: PushWebhooks
+    signer: SignerWebhooks
+    orchestrators: OrchestratorLists
 
 
 class Webhook(NamedTuple):
@@ -36,6 +40,7 @@ class Webhook(NamedTuple):
     secret: Secret
     handler: Callable[[Services, Request], Awaitable[object]]
     """Returns the JSON document of the response, None for a response without a body. Raises `Refusal`, `StoreError`."""
+    method: str = "POST"
 
 
 async def authorise_live(services: Services, request: Request) -> object:
@@ -55,10 +60,24 @@ async def authorise_push(services: Services, request: Request) -> object:
     return await services.push.authorise((await read_body(request, PushRequest)).url)
 
 
+async def authorise_payment(services: Services, request: Request) -> object:
+    """Handle the question whether a remote signer may pay."""
+    return await services.signer.authorise(await read_body(request, SignerRequest))
+
+
+async def list_orchestrators(services: Services, request: Request) -> object:
+    """Handle the request for the orchestrators of a tier."""
+    return await services.orchestrators.of_tier(request.path_params["tier"])
+
+
 GATEWAYS = Secret("webhooks.secret", lambda settings: settings.webhooks.secret)
+SIGNERS = Secret("webhooks.signer.secret", lambda settings: settings.webhooks.signer.secret)
+DISCOVERY = Secret("webhooks.discovery.secret", lambda settings: settings.webhooks.discovery.secret)
 
 WEBHOOKS = (
     Webhook("/webhooks/live/auth", GATEWAYS, authorise_live),  # -liveAIAuthWebhookUrl
     Webhook("/webhooks/live/heartbeat", GATEWAYS, heartbeat_live),  # -liveAIHeartbeatURL
     Webhook("/webhooks/auth", GATEWAYS, authorise_push),  # -authWebhookUrl
+    Webhook("/webhooks/signer", SIGNERS, authorise_payment),  # -remoteSignerWebhookUrl
+    Webhook("/webhooks/orchestrators/{tier}", DISCOVERY, list_orchestrators, "GET"),  # -orchWebhookUrl
 )

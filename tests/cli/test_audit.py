@@ -37,12 +37,14 @@ READS = {
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
     *("plans", "status", "attention list", "operators list", "apps show", "users show", "keys show", "credits show"),
     *("keys scan", "audit verify", "history status", "history export", "history upgrade"),
+    "orchestrators list",
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
     *("apps create", "apps change", "apps suspend", "apps resume", "users create"),
     *("keys create", "keys change", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
     *("developers add", "developers approve", "developers suspend", "developers resume"),
+    *("orchestrators block", "orchestrators unblock"),
     *("members add", "members remove", "invites create", "invites revoke"),
     *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
     *("attention resolve", "operators create", "operators revoke", "reload"),
@@ -87,6 +89,8 @@ def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:
     run("credits", "debit", "--app", app, f"{10**28}")
     run("credits", "debit", "--app", app, "5", "--reference", "inv-1")
     run("issuer", "rotate")
+    run("orchestrators", "block", "https://orch.example.com:8935")
+    run("orchestrators", "unblock", "https://orch.example.com:8935")
     run("history", "adopt")
     found = lines(run)
     assert [(each["action"], each["result"], each["code"]) for each in found] == [
@@ -104,6 +108,8 @@ def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:
         ("credits.debit", "refused", "insufficient_balance"),
         ("credits.debit", "refused", "reference_taken"),
         ("issuer.rotate", "done", None),
+        ("orchestrator.block", "done", None),
+        ("orchestrator.unblock", "done", None),
         ("history.adopt", "done", None),
     ]
     assert {(each["actor_kind"], each["actor"]) for each in found} == {("operator", getpass.getuser())}
@@ -119,7 +125,7 @@ def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:
     assert [each["action"] for each in lines(run, "--app", app, "--action", "app")] == [
         *("app.create", "app.suspend", "app.resume", "app.change")
     ]
-    assert [each["action"] for each in lines(run, "--limit", "2")] == ["issuer.rotate", "history.adopt"]
+    assert [each["action"] for each in lines(run, "--limit", "2")] == ["orchestrator.unblock", "history.adopt"]
     assert lines(run, "--since", "2999-01-01") == []
     assert "credits.add" in run("audit", "list").out
 

@@ -197,3 +197,13 @@ async def test_a_running_worker_obeys_the_command_line_at_once(tollgate: Tollgat
 def test_what_does_not_exist_is_one_line_and_exit_1(tollgate: Tollgate, command: tuple[str, ...], said: str) -> None:
     done = tollgate(*command)
     assert (done.code, done.out, done.err) == (1, "", f"tollgate: {said}\n")
+
+
+def test_orchestrators_are_blocked_and_listed_again(tollgate: Tollgate) -> None:
+    block = tollgate("orchestrators", "block", "https://Orch.example.com:8935/", "--json").json
+    assert block == {"address": "https://orch.example.com:8935", "blocked": True, "changed": True}
+    assert not tollgate("orchestrators", "block", "https://orch.example.com:8935", "--json").json["changed"]
+    assert tollgate("orchestrators", "list", "--json").json == [{"address": "https://orch.example.com:8935"}]
+    assert tollgate("orchestrators", "unblock", "https://orch.example.com:8935", "--json").json["changed"]
+    assert tollgate("orchestrators", "list", "--json").json == []
+    assert tollgate("orchestrators", "block", "orch.example.com").code == 2

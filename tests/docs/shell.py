@@ -25,6 +25,7 @@ LIVEPEER_FLAGS = frozenset(
         *("gateway", "httpAddr", "httpIngest", "authWebhookUrl"),
         *("liveAIAuthWebhookUrl", "liveAIAuthApiKey"),
         *("liveAIHeartbeatURL", "liveAIHeartbeatHeaders", "liveAIHeartbeatInterval"),
+        *("orchWebhookUrl", "remoteSigner", "remoteSignerWebhookUrl", "remoteSignerWebhookHeaders"),
     }
 )
 """Flags of a stock gateway that blocks use (gateway contract sections 5 and 8)."""
@@ -142,5 +143,6 @@ def check_names(text: str) -> None:
             raise WrongCommand(f"there is no file {path}")
     sources = [path.read_text() for path in (ROOT / "proxy").rglob("*.py")]
     for path in PRIVATE_PATHS.findall(text):
-        if not any(f'"{path}"' in source for source in sources):
+        spellings = (f'"{path}"', f'"{path.rpartition("/")[0]}/{{tier}}"')
+        if not any(spelling in source for source in sources for spelling in spellings):
             raise WrongCommand(f"the private listener has no path {path}")

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from config.live import WebhookSettings
 from config.settings import Settings
+from config.webhooks import WebhookSettings
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.mock_gateway import MockGateway
@@ -29,7 +29,8 @@ LIVE = "/live/video-to-video"
 
 def settings_of(**webhooks: Any) -> Settings:
     """Of a gate with the test's plans."""
-    given = {"secret": SecretStr(SECRET)} | webhooks
+    secret = webhooks.pop("secret", SecretStr(SECRET))
+    given = {"secret": secret, "signer": {"secret": secret}, "discovery": {"secret": secret}} | webhooks
     return Settings(plans=PLANS, webhooks=WebhookSettings(**given))
 
 
@@ -77,8 +78,9 @@ class Rig:
     async def ask(self, path: str, body: object, **request: Any) -> httpx.Response:
         """Call a webhook by hand."""
         headers = request.pop("headers", {"x-api-key": SECRET})
+        method = request.pop("method", "POST")
         async with httpx.AsyncClient(base_url=self.origin, trust_env=False, verify=False) as client:
-            return await client.post(path, json=body, headers=headers, **request)
+            return await client.request(method, path, json=body, headers=headers, **request)
 
     async def beat(self, *, after: int = TICK, times: int = 1) -> None:
         """The gateway's next heartbeat, so many milliseconds later."""

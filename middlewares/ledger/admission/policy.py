@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +71,10 @@ class Policy:
     def without(self, kind: str) -> Policy:
         """Return this policy less the rules of that kind (as in `Rule.kind`)."""
         return self._with([rule for rule in self.rules if rule.kind != kind])
+
+    def keeping(self, minimum: int) -> Policy:
+        """Return this policy with at least `minimum` atomic units that must stay in a prepaid wallet."""
+        return self._with([replace(rule, limit=minimum) if rule.kind == "b" else rule for rule in self.rules])
 
     def _with(self, rules: Iterable[LimitRule]) -> Policy:
         """Return this policy with only these of its rules."""

@@ -11,13 +11,18 @@ from starlette.types import ASGIApp
 from config.loader import load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
+from middlewares.auth.middleware import failure_limit
 from middlewares.response.metrics import RequestMetrics
 from proxy.api.admin.application import admin_application
 from proxy.api.admin.operations.resources import Resources, RunningServer
 from proxy.api.application import control_application
 from proxy.api.builder import builder_application
 from proxy.api.caller import Callers
+from proxy.api.catalog.data_schema import data_schema_route
+from proxy.api.catalog.llms import llms_route
+from proxy.api.catalog.offer import Offer
 from proxy.api.services import BuilderServices
+from proxy.api.verify import VerifyApplication
 from proxy.app import ControlApplications, private_surface
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
@@ -62,6 +67,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
     )
     history = History.of(settings)
     developers = developer_services(services, apps, audit)
+    offer = Offer(settings, services.fleet)
     builder = BuilderServices(
         callers=Callers(credentials, clients, developer_credentials(services, developers)),
         apps=apps,
@@ -76,12 +82,16 @@ def control_plane(services: ControlServices) -> ControlApplications:
         rotate_after_days=settings.auth.rotate_after_days,
         developers=developers,
         plans=settings.all_plans(),
+        offer=offer,
+        catalog_public=offer.public,
     )
     return ControlApplications(
-        api=builder_application(builder, oidc.app_routes()),
+        api=builder_application(builder, (*oidc.app_routes(), data_schema_route())),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
         admin=_public_admin(services, history),
+        llms=control_application((llms_route(offer),)),
+        verify=VerifyApplication(credentials, services.ledger, failure_limit(settings.auth.failures_per_minute)),
     )
 
 
