@@ -35,23 +35,18 @@ def lines(run: Tollgate, *options: str) -> list[dict[str, Any]]:
 READS = {
     *("serve", "demo", "check", "usage", "events", "export", "windows", "statements", "verify", "backup", "restore"),
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
-    *(
-        "orchestrators list",
-        "apps show",
-        "credits show",
-        "audit verify",
-        "history status",
-        "history export",
-        "history upgrade",
-    ),
+    *("plans", "status", "attention list", "operators list", "apps show", "users show", "keys show", "credits show"),
+    *("orchestrators list", "keys scan", "audit verify", "history status", "history export", "history upgrade"),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
     *("apps create", "apps change", "apps suspend", "apps resume", "users create"),
-    *("keys create", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
+    *("keys create", "keys change", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
     *("developers add", "developers approve", "developers suspend", "developers resume"),
     *("orchestrators block", "orchestrators unblock"),
     *("members add", "members remove", "invites create", "invites revoke"),
+    *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
+    *("attention resolve", "operators create", "operators revoke", "reload"),
     *("history adopt", "history prune", "history subject", "history erase"),
 }
 
@@ -72,7 +67,8 @@ def test_each_command_is_known_as_one_that_acts_or_one_that_reads() -> None:
     """Hazard: a new command that changes records and leaves no trace."""
     found = dict(_commands(main.app))
     assert found.keys() == READS | ACTS
-    assert [words for words in ACTS if "session.act(" not in found[words]] == []
+    writes = ("session.act(", "operate(")  # the operations of the admin API write their lines themselves
+    assert [words for words in ACTS if not any(each in found[words] for each in writes)] == []
 
 
 def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:

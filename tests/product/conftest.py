@@ -35,7 +35,13 @@ LIMITED = {
         **{f"five-at-once-per-{scope}": limited(scope, concurrent=5) for scope in SCOPES},
     },
 }
-IDENTITY_PROVIDER = {"issuer": ISSUER, "audience": AUDIENCE, "app_claim": "app", "plan_claim": "plan"}
+IDENTITY_PROVIDER = {
+    "issuer": ISSUER,
+    "audience": AUDIENCE,
+    "app_claim": "app",
+    "plan_claim": "plan",
+    "plans": {"ten-per-user": "ten-per-user"},
+}
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from middlewares.auth.records import Role
 from middlewares.exchange import Refusal
-from proxy.api.admin.endpoints import AppEndpoints, EndUserEndpoints, KeyEndpoints, OperatorEndpoints
+from proxy.api.admin.endpoints import AnyKeyEndpoints, AppEndpoints, EndUserEndpoints, OperatorEndpoints
 from proxy.api.admin.ledger_endpoints import CreditEndpoints, DeploymentEndpoints, EventEndpoints, ReportEndpoints
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.resources import Resources
@@ -70,7 +70,7 @@ def admin_application(resources: Resources) -> AdminAPI:
 
 def add_routes(api: AdminAPI, resources: Resources) -> None:
     """Add the routes, one a line."""
-    apps, keys, users = AppEndpoints(resources), KeyEndpoints(resources), EndUserEndpoints(resources)
+    apps, keys, users = AppEndpoints(resources), AnyKeyEndpoints(resources), EndUserEndpoints(resources)
     operators, credits_, events = OperatorEndpoints(resources), CreditEndpoints(resources), EventEndpoints(resources)
     reports, deployment = ReportEndpoints(resources), DeploymentEndpoints(resources)
     api.serve("POST", f"{ADMIN_PATH}/apps", apps.create, name="create_app", status_code=201)

@@ -91,7 +91,7 @@ class AppEndpoints(OperationEndpoints):
         return await self.by(operator).apps.rotate_secret(client_id)
 
 
-class KeyEndpoints(OperationEndpoints):
+class AnyKeyEndpoints(OperationEndpoints):
     """The routes of API keys."""
 
     async def create(self, client_id: ClientId, operator: Admin, body: NewAppKey) -> KeyText:

@@ -25,9 +25,9 @@ NOWHERE = "http://127.0.0.1:1"
 APP, ID, WALLET = f"app_{'a' * 16}", "a" * 16, f"0x{'a' * 40}"
 STORE_ONLY: dict[str, tuple[str, ...]] = {
     "history upgrade": (),
-    "history prune": (),
+    "history prune": ("--before", "2020-01"),
     "history subject": ("--app", APP, "--user", "u"),
-    "history erase": ("--app", APP, "--user", "u"),
+    "history erase": ("--app", APP, "--user", "u", "--yes"),
     "history export": ("--format", "csv", "--from", "2026-11-01", "--to", "2026-11-02"),
     "audit list": (),
     "audit verify": (),

@@ -17,7 +17,10 @@ from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment
 from tests.support.wallet import AUTH, Wallet
 
-PERIOD = "2026-11"
+STRONGEST = ("admin", "Basic", "inference of its user")
+"""Credentials of those who may use parameters; what others may not do, no parameter changes."""
+UNKNOWN = {"period": "2026-11", "session_id": "none"}
+"""Path parameters that name nothing of an app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Tenant:
                     own = path.format(**self.ids)
                     targets += [(own, {parameter["name"]: value}, False) for value in victim.names.values()]
             for target, params, names_app in targets:
-                for name, headers in self.credentials.items():
+                for name in self.credentials if not params else STRONGEST:
+                    headers = self.credentials[name]
                     body = body_of(schema, operation)
                     yield Attempt(method, target, params, body, name, headers, names_app)
 
@@ -133,7 +137,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "client_id": app.client_id,
             "user": user,
             "key_id": key["key_id"],
-            "period": PERIOD,
+            **UNKNOWN,
             "session_id": session,
         },
         names={

@@ -19,6 +19,7 @@ from tests.support.deployment import Deployment, deployed
 
 LIMITS = {"requests_per_minute": 1_000_000, "token_requests_per_minute": 1_000_000}
 CONFIGURED = ("pepper", "webhook secret", "export token", "redis password", "history password")
+UNKNOWN = {"period": "2026-11", "session_id": "none"}
 MAIL = "canary-mail@Sing0Sing0.example"
 UNREACHABLE = "postgresql://tollgate:{}@127.0.0.1:1/tollgate"
 
@@ -68,7 +69,7 @@ async def driven(running: Deployment, app: BuilderApp, secrets: dict[str, str], 
         "token of a user": await app.user_token(user),
         "Basic header": b64encode(f"{app.client_id}:{app.secret}".encode()).decode(),
     }
-    ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], "period": "2026-11"}
+    ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
     drive = Drive(running, app, ids, secrets | of_app if chosen is None else chosen)
     drive.secrets["webhook secret"] = secrets["webhook secret"]
     schema = (await app.http.get("/api/v1/openapi.json")).json()

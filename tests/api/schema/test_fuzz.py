@@ -56,6 +56,8 @@ class Campaign:
         operations.sort(key=lambda each: each.method.upper() in ("DELETE", "PATCH"))  # those end what the others use
         for operation in operations:
             for mode in GenerationMode:
+                if mode is GenerationMode.NEGATIVE and not (operation.body or any(operation.iter_parameters())):
+                    continue  # nothing of it could be wrong
                 strategy = operation.as_strategy(generation_mode=mode)
                 self._run(strategy, -(-cases // (2 * len(operations))))
 
@@ -83,7 +85,13 @@ async def campaign(app: BuilderApp) -> Campaign:
     created = await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)
     return Campaign(
         origin=str(app.http.base_url).rstrip("/"),
-        ids={"client_id": app.client_id, "user": user, "key_id": created.json()["key_id"], "period": "2026-11"},
+        ids={
+            "client_id": app.client_id,
+            "user": user,
+            "key_id": created.json()["key_id"],
+            "period": "2026-11",
+            "session_id": "none",
+        },
         credentials=[
             *[bearer(await app.token())] * 4,
             *[{"authorization": f"Basic {b64encode(f'{app.client_id}:{app.secret}'.encode()).decode()}"}] * 2,

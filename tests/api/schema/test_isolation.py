@@ -29,6 +29,7 @@ def crossing(attempt: Attempt, response: httpx.Response, victim: Tenant) -> bool
     return response.status_code not in (400, 403, 404)
 
 
+@pytest.mark.timeout(300)
 async def test_no_request_crosses(running: Deployment, http: httpx.AsyncClient) -> None:
     schema = (await http.get("/api/v1/openapi.json")).json()
     one, two = await tenant(running, http, "one"), await tenant(running, http, "two")
@@ -53,7 +54,7 @@ async def test_no_request_crosses(running: Deployment, http: httpx.AsyncClient) 
         assert await victim.everything(schema) == before
     print(f"{statuses.total()} requests, {len(crossings)} crossings: {dict(sorted(statuses.items()))}")
     assert crossings == []
-    assert statuses.total() > 1_500
+    assert statuses.total() > 1_000
     assert statuses[404] > 500
 
 
