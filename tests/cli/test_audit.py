@@ -36,8 +36,7 @@ READS = {
     *("serve", "demo", "check", "usage", "events", "export", "windows", "statements", "verify", "backup", "restore"),
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
     *("plans", "status", "attention list", "operators list", "apps show", "users show", "keys show", "credits show"),
-    *("keys scan", "audit verify", "history status", "history export", "history upgrade"),
-    "orchestrators list",
+    *("orchestrators list", "keys scan", "audit verify", "history status", "history export", "history upgrade"),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {

@@ -21,8 +21,8 @@ from proxy.api.caller import Callers
 from proxy.api.catalog.data_schema import data_schema_route
 from proxy.api.catalog.llms import llms_route
 from proxy.api.catalog.offer import Offer
+from proxy.api.forward_auth.verify import VerifyApplication
 from proxy.api.services import BuilderServices
-from proxy.api.verify import VerifyApplication
 from proxy.app import ControlApplications, private_surface
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps

@@ -1,0 +1,1 @@
+"""Forward-auth: other proxies ask whom to let in."""
