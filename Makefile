@@ -12,7 +12,7 @@ run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
 	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
 
 test: lint  ## format check, linter, strict types, tests
-	$(BIN)/pytest -m "not soak and not fuzz" --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest -m "not soak and not fuzz" --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -1,11 +1,31 @@
-"""Settings of all property tests: they judge results, never how long a busy machine took for them.
+"""Settings of all property tests, and the order of all tests. Property tests judge results, never how long a busy
+machine took for them.
 
 `make test` tries the same examples each time, so that a red run says something about the change; `make fuzz` looks for
 new ones.
+
+Tests run side by side by file, in their order here: what takes longest comes first, so that none of it begins when all
+else has ended.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("repeat", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("repeat")
+
+ROOT = Path(__file__).parent
+SLOW_FIRST = ("chaos", "history", "backup", "product", "clients", "docs", "reporting", "ledger", "store", "benchmarks")
+"""Folders whose files take longest, those that wait for most first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests by their folder, and leave the order within each."""
+    places = {name: place for place, name in enumerate(SLOW_FIRST)}
+    root = len(ROOT.parts)
+    items.sort(key=lambda item: places.get(item.path.parts[root], len(places)))

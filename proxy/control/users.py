@@ -21,8 +21,10 @@ class Users:
     async def create(self, app: str, external_id: str, *, email: str | None = None) -> tuple[UserRecord, bool]:
         """Return the user of that external id, and True if it was created. Raises `UnknownRecord` for the app."""
         await self._apps.require(RecordRef("app", app))
-        await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")
-        user_id = cast("bytes", await self._client.hget(users_of(app), external_id))  # index entries are never removed
+        user_id: bytes | None = None
+        while user_id is None:  # an erasure may remove the entry in between
+            await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")
+            user_id = cast("bytes | None", await self._client.hget(users_of(app), external_id))
         user = UserRecord(user_id.decode(), app, external_id, datetime.now(UTC), email)
         if await self._records.add(user):
             return user, True

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Connection, Row, Select, Text, and_, any_, func, literal, or_, select
 
+from middlewares.ledger.credit.erased import erased_id
 from proxy.history.batch import Entry, Movement
 from proxy.history.packing import unpacked
 from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
@@ -84,11 +85,12 @@ def identity(connection: Connection) -> str:
 
 
 def known_ids(connection: Connection, ids: Sequence[str], up_to: int | None = None) -> set[str]:
-    """Return those of the ids whose events are in the history, with a `seq` of at most `up_to`."""
-    query = select(EVENTS.c.id).where(_listed(connection, ids))
+    """Return those of the ids whose events are in the history, erased or not, with a `seq` of at most `up_to`."""
+    query = select(EVENTS.c.id).where(_listed(connection, [*dict.fromkeys([*ids, *map(erased_id, ids)])]))
     if up_to is not None:
         query = query.where(EVENTS.c.seq <= up_to)
-    return set(connection.execute(query).scalars())
+    found = set(connection.execute(query).scalars())
+    return {each for each in ids if each in found or erased_id(each) in found}
 
 
 def entries_of(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
@@ -179,6 +181,15 @@ def wallet_days(connection: Connection, app: str, day: date) -> list[tuple[str, 
     """Return what archived events changed in the wallets of an app on each day before a day, as `wallets_before`."""
     rows = connection.execute(select(WALLETS).where(WALLETS.c.app == app, WALLETS.c.day < day))
     return [(row.user_id, row.day, Movement(row.granted, row.debited, row.spent)) for row in rows]
+
+
+def has_user(connection: Connection, app: str, user: str) -> bool:
+    """Return True if the history has totals or credits of a user."""
+    for table in (TOTALS, WALLETS):
+        query = select(table.c.app).where(table.c.app == app, table.c.user_id == user).limit(1)
+        if connection.execute(query).first() is not None:
+            return True
+    return False
 
 
 def redis_days(connection: Connection, tag: int, last: date) -> list[tuple[str, date]]:

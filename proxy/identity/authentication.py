@@ -45,8 +45,8 @@ class Authentication:
             TokenVerifier(settings.issuers, self._key_sets, own),
             pepper=pepper_of(settings),
         )
-        for_developers = {issuer_for_developers(own): self._key_sets[own]} if own else {}
-        self.developer_tokens = TokenVerifier(tuple(for_developers), for_developers)
+        for_developers = (issuer_for_developers(own),) if own else ()  # the same keys: only its audience differs
+        self.developer_tokens = TokenVerifier(for_developers, self._key_sets)
         """Verifies tokens of developers, which the auth stage does not take."""
         self.credentials = CachedCredentials(
             resolver,

@@ -48,6 +48,10 @@ class Days:
         return [self.first + timedelta(days=offset) for offset in range((self.last - self.first).days + 1)]
 
 
+EVER = Days(date(1970, 1, 1), date(9999, 12, 30))
+"""All days that events can have."""
+
+
 def parse_day(text: str) -> date:
     """Return the day that is written as `2026-11-21`. Raises `BadDate`."""
     try:

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import uvloop
 
-from tests.benchmarks import bulk, instructions, keys, latency, saturation, soak, streams, tokens
+from tests.benchmarks import bulk, instructions, key_checks, keys, latency, saturation, soak, streams, tokens
 from tests.benchmarks.programs import ROOT, Failed, Missing
 from tests.benchmarks.report import Section
 from tests.benchmarks.scale import FULL, QUICK, Scale
@@ -35,6 +35,7 @@ PARTS: dict[str, Part] = {
     "streams": (streams.TITLE, streams.run),
     "bulk": (bulk.TITLE, bulk.run),
     "keys": (keys.TITLE, keys.run),
+    "key-checks": (key_checks.TITLE, key_checks.run),
     "tokens": (tokens.TITLE, tokens.run),
     "soak": (soak.TITLE, soak.run),
 }

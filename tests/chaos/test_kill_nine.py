@@ -97,7 +97,7 @@ async def campaign(folder: Path, rounds: int) -> None:
 
 
 async def test_everything_is_killed_under_load(tmp_path: Path) -> None:
-    await campaign(tmp_path, 8)
+    await campaign(tmp_path, 5)
 
 
 @pytest.mark.soak
@@ -142,7 +142,7 @@ async def kill_single_parts(folder: Path, rounds: int) -> None:
 
 
 async def test_workers_redis_and_its_supervisor_are_killed_under_load(tmp_path: Path) -> None:
-    await kill_single_parts(tmp_path, 12)
+    await kill_single_parts(tmp_path, 8)
 
 
 @pytest.mark.soak

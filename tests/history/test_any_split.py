@@ -31,6 +31,7 @@ from proxy.reporting.verify.verification import verify
 from tests.history.fakes import TAGS, Archive, event
 from tests.history.postgres import Postgres
 from tests.reporting.ledger_fixture import ALWAYS, milliseconds, utc
+from tests.support.examples import examples
 
 HUGE = 10**27 + 7
 APPS = ("app_one", "app_two", "app_three")
@@ -179,7 +180,9 @@ async def opened(url: str) -> AsyncIterator[History]:
 
 
 CAMPAIGN = settings(
-    max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    max_examples=examples(6, 40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    deadline=None,
 )
 
 
@@ -192,13 +195,14 @@ async def test_on_sqlite(store: Any, steps: list[Step]) -> None:
 
 
 @given(steps=STEPS)
-@settings(CAMPAIGN, max_examples=5)
+@settings(CAMPAIGN, max_examples=examples(4, 40))
 async def test_on_postgresql(store: Any, postgres: Postgres, steps: list[Step]) -> None:
     async with opened(postgres.database()) as history:
         await play(Archive(store.redis, RedisKeys(TAGS, cluster=False), history), steps)
 
 
 @pytest.mark.fuzz
+@pytest.mark.timeout(3600)
 @given(steps=STEPS)
 @settings(CAMPAIGN, max_examples=500)
 async def test_many_on_sqlite(store: Any, steps: list[Step]) -> None:

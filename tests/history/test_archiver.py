@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -117,23 +118,42 @@ async def test_a_long_backlog_is_no_history_that_does_not_respond(
 ) -> None:
     """Each batch is progress, also where all of them together take longer than the archiver's patience."""
     monkeypatch.setattr(archiver_module, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 2.0)
     history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
     await history.upgrade()
     archive = Archive(store.redis, RedisKeys(TAGS, cluster=False), history)
     write = history.write
 
     async def slow(*arguments: Any) -> Any:
-        await asyncio.sleep(0.025)
+        await asyncio.sleep(0.1)
         return await write(*arguments)
 
     monkeypatch.setattr(history, "write", slow)
-    for _ in range(40):
+    for _ in range(25):
         await archive.add(event(), 1)
     archiver = archive.archiver(HistorySettings(batch=1, keep_in_redis_seconds=0))
     running = asyncio.create_task(archiver.run())
-    await eventually(lambda: archive.reports.counts["added"] == 40)
+    await eventually(lambda: archive.reports.counts["added"] == 25)
     archiver.stop()
     await running
     assert archive.reports.lines == []
     await history.close()
+
+
+async def test_it_ends_while_it_reads_how_far_behind_it_is(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12 the client of Redis can lose a cancellation, so that none may be needed to end."""
+    archiver, reading, read = archive.archiver(), asyncio.Event(), asyncio.Event()
+
+    async def lag() -> tuple[float, float]:
+        reading.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await read.wait()
+        return 0, 0
+
+    monkeypatch.setattr(archiver, "lag", lag)
+    running = asyncio.create_task(archiver.run())
+    await reading.wait()
+    archiver.stop()
+    asyncio.get_running_loop().call_later(0.1, read.set)
+    done, _ = await asyncio.wait({running}, timeout=5)
+    assert done == {running}

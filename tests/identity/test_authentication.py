@@ -275,9 +275,10 @@ async def test_a_token_without_a_scope_for_work_does_none(stage: AuthStage) -> N
     good = {"aud": "mapped", "azp": app.client_id}
     for scope in ("inference", ["openid", "sign:job"]):
         assert (await stage.principal(token(claims(**good, scp=scope)))).workloads is None
-    for scope in ("openid", [], None):
+    others: tuple[object, ...] = ("openid", [], None)
+    for other in others:
         with pytest.raises(Refusal) as refusal:
-            await stage.principal(token(claims(**good, scp=scope)))
+            await stage.principal(token(claims(**good, scp=other)))
         assert (refusal.value.status, refusal.value.code) == (403, "insufficient_scope")
 
 

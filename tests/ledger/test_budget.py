@@ -55,11 +55,12 @@ async def fire(ledgers: list[WorkerLedger], app: str, reserved: int, used: int) 
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.soak)])
 async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
-    redis_server: RedisServer, store: Store, tmp_path: Path
+    redis_server: RedisServer, store: Store, tmp_path: Path, step: int
 ) -> None:
     async with workers(redis_server, tmp_path) as ledgers:
-        for turn in range(ROUNDS):
+        for turn in range(0, ROUNDS, step):
             app, cost = f"app_{ULID()}", 1 + turn
             budget = (1 + 17 * turn) * cost * WEI + turn  # what is left over buys nothing
             await grant(store, ledgers[0].keys, app, None, budget, reference="budget")

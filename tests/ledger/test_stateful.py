@@ -25,6 +25,7 @@ from proxy.store.store import Store
 from tests.ledger.model import Model, Verdict
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger, never_rejected
+from tests.support.examples import examples
 
 DAY = 86_400_000
 HUGE = 10**27
@@ -402,7 +403,7 @@ async def play(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case
 
 
 @given(case=CASE)
-@settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(500, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_no_divergence(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case: Case) -> None:
     await play(store, worker_ledger, clocked, case)
 

@@ -160,6 +160,8 @@ async def test_a_key_of_web_pages_is_for_them_alone(limited_deployment: Deployme
             refused = await post(headers=[*customer.headers.items(), *headers])
             assert (refused.status_code, refused.json()["code"]) == (403, "origin_not_allowed"), headers
             assert [name for name in refused.headers if name.startswith("access-control-")] == []
+        own = await http.get("/api/v1/user/usage", headers={**customer.headers, "origin": "https://evil.example"})
+        assert (own.status_code, own.json()["code"], CORS in own.headers) == (403, "origin_not_allowed", False)
         other = await limited_deployment.customer()
         foreign = await post(headers={**other.headers, "origin": PAGE})
         assert (foreign.status_code, CORS in foreign.headers) == (200, False), "another key names no page"

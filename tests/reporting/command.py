@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.cli.conftest import Done
+from tests.support import command_server
 
 
 class Command:
@@ -35,12 +36,6 @@ class Command:
 
     async def __call__(self, *arguments: str, **environment: str) -> Done:
         """Run the command to its end."""
-        process = await self.start(*arguments, environment=environment)
-        try:
-            async with asyncio.timeout(60):
-                out, err = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            raise
-        assert b"Traceback" not in err, err.decode()
-        return Done(process.returncode or 0, out.decode(), err.decode())
+        code, out, err = await command_server.run(arguments, {**self._environment, **environment}, self.folder)
+        assert "Traceback" not in err, err
+        return Done(code, out, err)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -19,13 +19,13 @@ from middlewares.ledger.settlement.event import Event
 from proxy.control.apps import Apps
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
-from proxy.reporting.dates import Days
+from proxy.reporting.dates import EVER, Days
 from proxy.reporting.stream import AppEvents, RecordedEvent
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.store.store import Store
 
 TAGS = 16
-ALWAYS = Days(date(1970, 1, 1), date(9999, 12, 30))
+ALWAYS = EVER
 
 UNLIMITED = Plan(tier="premium")
 

@@ -28,6 +28,7 @@ from proxy.mock_gateway import MockGateway
 from proxy.mock_gateway.record import Record
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
+from tests.support import command_server
 
 START_SECONDS = 30.0
 DEFAULTS: dict[str, Any] = {
@@ -233,17 +234,7 @@ class Deployment:
 
     async def cli(self, *arguments: str) -> tuple[int, str, str]:
         """Run `tollgate ...` on this configuration; return exit code, standard output and standard error."""
-        process = await asyncio.create_subprocess_exec(
-            *TOLLGATE,
-            *arguments,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self.environment,
-        )
-        async with asyncio.timeout(60):
-            out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
+        return await command_server.run(arguments, self.environment, Path.cwd())
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from middlewares.ledger.credit.erased import erased_reference
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import BALANCE, CREDIT
 from middlewares.ledger.settlement.event import ENCODER, Event
@@ -115,7 +116,15 @@ async def _change(
     call = Call(
         CREDIT,
         (wallet, keys.references(app), keys.shared(keys.tag(app)).events),
-        (str(amount), reference, use, ENCODER.encode(event), "user" if user else "app", int(force)),
+        (
+            str(amount),
+            reference,
+            use,
+            ENCODER.encode(event),
+            "user" if user else "app",
+            int(force),
+            erased_reference(app, reference),
+        ),
     )
     reply = await runner.run(call)
     if reply[0] == 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -42,6 +41,7 @@ def list_(
 ) -> None:
     """List audit lines, the newest last."""
     from proxy.history.audit.rows import AuditFilter  # noqa: PLC0415 - slow to import, as in the session
+    from proxy.reporting.subject import audit_view  # noqa: PLC0415
 
     wanted = AuditFilter(
         app=client_id(app_id) if app_id is not None else None,
@@ -51,7 +51,7 @@ def list_(
         until_ms=moment("--until", until) if until is not None else None,
     )
     found = run(lambda session: newest_lines(session, wanted, limit))
-    print_many(_COLUMNS, map(view, reversed(found)), as_json)
+    print_many(_COLUMNS, map(audit_view, reversed(found)), as_json)
 
 
 @app.command()
@@ -89,28 +89,6 @@ async def newest_lines(session: CommandSession, wanted: AuditFilter, limit: int)
         if len(found) == limit:
             break
     return found
-
-
-def view(listed: ListedLine) -> dict[str, Any]:
-    """Return what is shown of a line; amounts are decimal strings."""
-    line = listed.line
-    when = datetime.fromtimestamp(listed.time / 1000, UTC).isoformat(timespec="milliseconds")
-    return {
-        "id": line.id,
-        "number": listed.seq,
-        "time": when.replace("+00:00", "Z"),
-        "actor_kind": line.actor_kind,
-        "actor": line.actor,
-        "key_id": line.key,
-        "action": line.action,
-        "target_kind": line.target_kind,
-        "target": line.target,
-        "app": line.app or None,
-        "result": line.result,
-        "code": line.code or None,
-        "numbers": {name: str(number) for name, number in line.numbers.items()},
-        "texts": line.texts,
-    }
 
 
 async def _verdict(session: CommandSession, noted: Head | None) -> tuple[AuditVerdict, int]:

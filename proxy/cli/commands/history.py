@@ -10,6 +10,7 @@ import typer
 
 from proxy.cli.commands.history_export import ArchiveFormat, destination, span_of, write_events
 from proxy.cli.commands.history_prune import prune
+from proxy.cli.commands.history_subject import erase, subject
 from proxy.cli.inputs import client_id
 from proxy.cli.output import Exit, Json, print_json, print_one, print_table
 from proxy.cli.session import CommandSession, run, run_history
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The history: the database that keeps events for years.")
 app.command()(prune)
+app.command()(subject)
+app.command()(erase)
 
 
 @app.command()

@@ -71,7 +71,7 @@ async def write_events(
         complete = False
         report(error)
 
-    with _opened(target) as out:
+    with opened(target) as out:
         writer = _writer(form, out)
         try:
             async with aclosing(archived_pages(history, times, app, unreadable)) as pages:
@@ -94,7 +94,7 @@ def _writer(form: ArchiveFormat, out: BinaryIO) -> EventWriter:
 
 
 @contextmanager
-def _opened(target: Path | None) -> Iterator[BinaryIO]:
+def opened(target: Path | None) -> Iterator[BinaryIO]:
     """Yield what to write into; a file has its name only once it is complete, and is for its owner alone."""
     if target is None:
         yield sys.stdout.buffer

@@ -63,9 +63,8 @@ class Archiver:
                 wait = POLL_SECONDS if await self.advance() else min(2 * wait, LONGEST_WAIT)
                 await self._pause(wait)
         finally:
-            reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
+            self._stopping.set()  # before Python 3.12 a cancellation can be lost in `asyncio.wait_for`, under redis-py
+            await reporting
             await self.release()
 
     async def release(self) -> None:
@@ -128,12 +127,12 @@ class Archiver:
 
     async def _report(self) -> None:
         """Report the lag from time to time, also while the history neither works nor fails."""
-        while True:
+        while not self._stopping.is_set():
             with suppress(*CLIENT_ERRORS):
                 self._observer.lag(*await self.lag())
             if asyncio.get_running_loop().time() - self._progress > PATIENCE_SECONDS:
                 self._unavailable("the history does not respond")
-            await asyncio.sleep(POLL_SECONDS)
+            await self._pause(POLL_SECONDS)
 
     def _progressed(self) -> None:
         self._progress = asyncio.get_running_loop().time()
