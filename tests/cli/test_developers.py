@@ -37,7 +37,7 @@ def test_members_are_added_changed_and_removed(tollgate: Tollgate, client_id: st
     assert tollgate("members", "list", "--app", client_id, "--json").json == []
     gone = tollgate("members", "remove", *member)
     assert (gone.code, "is no member" in gone.err) == (1, True)
-    lines = [json.loads(line) for line in tollgate("audit", "list", "--json").out.splitlines()]
+    lines = tollgate("audit", "list", "--json").json
     found = [(line["action"], line["result"]) for line in lines if line["action"].startswith("member")]
     assert found == [
         ("member.add", "done"),
