@@ -26,6 +26,9 @@ class ControlSettings(Model):
         1024 * 1024, ge=1_024, le=64 * 1024 * 1024, description="Largest request body, in bytes."
     )
     body_seconds: float = Field(10, gt=0, le=300, description="Time a client has to send its request body.")
+    admin_on_public_listener: bool = Field(
+        False, description="Serve the admin API, `/api/v1/admin`, on the public listener, too."
+    )
 
 
 class IssuerSettings(Model):

@@ -14,6 +14,11 @@ from config.environment import PREFIX, variables
 from config.settings import Settings
 
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
+URL_VARIABLE = "TOLLGATE_URL"
+"""Address of the admin API that commands use in place of Redis."""
+OPERATOR_KEY_VARIABLE = "TOLLGATE_OPERATOR_KEY"
+COMMAND_VARIABLES = {CONFIG_VARIABLE, URL_VARIABLE, OPERATOR_KEY_VARIABLE}
+"""Environment variables of the command line, which are no settings."""
 
 NO_SETTING = "is not a setting; remove it or correct its name"
 MESSAGES = {
@@ -138,7 +143,7 @@ def secret_variables() -> set[str]:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
-    known = variables(Settings).keys() | {CONFIG_VARIABLE} | {name + "_FILE" for name in secret_variables()}
+    known = variables(Settings).keys() | COMMAND_VARIABLES | {name + "_FILE" for name in secret_variables()}
     return [Problem(name, NO_SETTING) for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
 
 

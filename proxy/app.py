@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.access import Cors
 from config.settings import Settings
 from middlewares.auth.middleware import AuthMiddleware, failure_limit
 from middlewares.auth.ports import CredentialCache
@@ -40,6 +41,9 @@ from proxy.api.application import control_application
 from proxy.api.door import Door, Surface
 from proxy.api.edge import ControlEdgeMiddleware, request_limit, token_request_limit
 
+ADMIN_LABEL = "admin-api"
+"""Route label of the admin API in logs and metrics."""
+
 
 class ControlApplications(NamedTuple):
     """The applications of the control plane, handed in: what they are made of is loaded by no module of the data path.
@@ -53,6 +57,8 @@ class ControlApplications(NamedTuple):
     """Serves `/api/v1/oidc`."""
     well_known: ASGIApp
     """Serves `/.well-known`."""
+    admin: ASGIApp
+    """Serves `/api/v1/admin`, where it is configured for the public listener."""
 
 
 def nothing_served() -> ControlApplications:
@@ -82,9 +88,23 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
     return (
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
         Surface(b"/api/v1/oidc", "oidc", edge(control.oidc, address_limit=tokens)),
+        Surface(b"/api/v1/admin", ADMIN_LABEL, edge(control.admin, address_limit=requests)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )
+
+
+def private_surface(admin: ASGIApp, settings: Settings, metrics: RequestMetrics) -> ASGIApp:
+    """Return the admin API as the private listener serves it: with edge, problem documents, log line and metrics."""
+    log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
+    edge = ControlEdgeMiddleware(
+        admin,
+        settings=settings.control,
+        trusted_proxies=settings.edge.trusted_proxies,
+        address_limit=request_limit(settings.control.requests_per_minute),
+    )
+    door = Door(edge, (Surface(b"/api/v1/admin", ADMIN_LABEL, edge),))
+    return ExchangeMiddleware(ResponseMiddleware(door, cors=Cors(), log=log, metrics=metrics))
 
 
 def pipeline(

@@ -3,8 +3,8 @@
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
 leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
-`tgs_<secret><checksum>`. Sessions and invitations of developers have the form of keys, with the prefixes `tgd_` and
-`tgi_`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
+`tgs_<secret><checksum>`. Operator keys, and sessions and invitations of developers, have the form of keys, with the
+prefixes `tgo_`, `tgd_` and `tgi_`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY, _SESSION, _INVITE = (
+_KEY, _OPERATOR_KEY, _SESSION, _INVITE = (
     re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
-    for prefix in (b"tgk", b"tgd", b"tgi")
+    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi")
 )
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
@@ -57,6 +57,11 @@ def mint_key() -> tuple[str, ApiKey]:
     return _minted("tgk")
 
 
+def mint_operator_key() -> tuple[str, ApiKey]:
+    """Return the text of a new operator key, which only its operator may keep, and its parts."""
+    return _minted("tgo")
+
+
 def mint_session() -> tuple[str, ApiKey]:
     """Return the token of a new session, which only its client may keep, and its parts."""
     return _minted("tgd")
@@ -76,6 +81,11 @@ def mint_client_secret() -> tuple[str, bytes]:
 def parse_key(credential: bytes) -> ApiKey | None:
     """Return the parts of a key; None if it is malformed or its checksum is wrong."""
     return _parsed(_KEY.fullmatch(credential))
+
+
+def parse_operator_key(credential: bytes) -> ApiKey | None:
+    """Return the parts of an operator key; None if it is malformed or its checksum is wrong."""
+    return _parsed(_OPERATOR_KEY.fullmatch(credential))
 
 
 def parse_session(credential: bytes) -> ApiKey | None:

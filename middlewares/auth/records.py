@@ -1,7 +1,10 @@
 """Records of customers and their credentials, as the control plane writes and auth reads them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Literal
 
 from config.workloads import Workload
@@ -12,7 +15,7 @@ from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimi
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session"]
+    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session", "operator", "event"]
     id: str
     """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
 
@@ -120,3 +123,38 @@ class KeyRecord:
         if self.limits is None and self.root == self.key_id:
             return None
         return KeyTerms(self.root, self.limits or NO_LIMITS, self.increase)
+
+
+class Role(StrEnum):
+    """What an operator may do; each role includes those before it."""
+
+    VIEWER = "viewer"
+    """Read everything."""
+    SUPPORT = "support"
+    """Suspend and resume, resolve events that need attention, revoke keys."""
+    ADMIN = "admin"
+    """Everything."""
+
+    def covers(self, needed: Role) -> bool:
+        """Return True if this role may do what `needed` may."""
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRecord:
+    """An operator of this deployment, with its one key, less the key's secret."""
+
+    operator_id: str
+    """Public id in the text of its key."""
+    name: str
+    role: Role
+    hash: str = field(repr=False)
+    """Hash of the key's secret, by `keys.hash_secret`."""
+    last4: str
+    created_at: datetime
+    status: Literal["active", "revoked"] = "active"
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("operator", self.operator_id)

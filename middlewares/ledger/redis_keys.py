@@ -67,6 +67,10 @@ class RedisKeys:
         """Return the key of the references of an app's credit changes (hash: reference -> `<amount> <user>`)."""
         return f"{self.tag(app)}references:{app}"
 
+    def resolutions(self, app: str) -> str:
+        """Return the key of the decisions about an app's events (hash: event id -> `<decision> <amount>`)."""
+        return f"{self.tag(app)}resolutions:{app}"
+
     def marker(self, app: str, request_id: str) -> str:
         """Return the key that a reaped or recorded request leaves behind, so that nothing is counted twice."""
         return f"{self.tag(app)}marker:{request_id}"

@@ -4,11 +4,12 @@ from importlib.resources import files
 
 from middlewares.store import Script
 
-_LUA = files(__package__) / "lua"
+_FOLDER = files(__package__)
 
 
 def _source(name: str) -> str:
-    return (_LUA / f"{name}.lua").read_text()
+    folder, _, script = name.rpartition("/")
+    return (_FOLDER / folder / "lua" / f"{script}.lua").read_text()
 
 
 def _load(name: str, *libraries: str, writes: bool = True) -> Script:
@@ -24,6 +25,7 @@ EXPIRED = _load("expired")
 FIND = _load("find", writes=False)
 DOUBT = _load("doubt")
 CREDIT = _load("credit", "integer")
+RESOLVE = _load("resolution/resolve", "integer")
 BALANCE = _load("balance", writes=False)
 SESSION = _load("session", writes=False)
 HELD = _load("held", writes=False)

@@ -50,6 +50,15 @@ TITLES: dict[str, str] = {
     "origin_not_allowed": "The key may not be used from this web page",
     "stream_not_allowed": "The credential is not for this stream",
     "user_not_provisioned": "The app has no such user",
+    # what the admin API refuses
+    "insufficient_role": "The operator's role does not cover this request",
+    "reference_taken": "The reference stands for another change",
+    "nothing_to_resolve": "The event needs no decision",
+    "nothing_to_charge": "The event is charged in full already",
+    "already_resolved": "Another decision was made before",
+    "unreadable_event": "An entry of the ledger is no event",
+    "page_gone": "The place of the page is no longer known",
+    "configuration_refused": "The configuration cannot be used",
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",
     "invalid_client": "The client is unknown, or its secret is wrong",

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from middlewares.json_codec import to_json
-from proxy.api.application import EXCEPTION_HANDLERS
 from proxy.api.audit.lines import AuditEndpoints
 from proxy.api.audit.route import ACTION, AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.documentation.page import documentation_routes
+from proxy.api.json_api import JsonAPI
 from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
-from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 from proxy.api.services import BuilderServices
 from proxy.api.sign_in.routes import add_sign_in_routes
 from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
@@ -32,9 +24,6 @@ from proxy.api.users import UserEndpoints
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 _APP = "/api/v1/apps/{client_id}"
-_NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
-"""Requests are logged and counted by the response stage, once, and without what clients send."""
-_HANDLERS: dict[Any, Any] = {**EXCEPTION_HANDLERS, RequestValidationError: raise_invalid}
 _EXISTING = {200: {"model": UserView, "description": "The user existed already."}}
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the issuer, an API key, or a session."},
@@ -42,56 +31,23 @@ _SECURITY_SCHEMES = {
 }
 
 
-class BuilderAPI(FastAPI):
-    """FastAPI with problem documents, without pages, redirects and telemetry."""
+class BuilderAPI(JsonAPI):
+    """The application, with the scopes of its routes in the schema."""
 
     def __init__(self) -> None:
         super().__init__(
-            title="Tollgate",
-            version=version("naap-tollgate"),
-            openapi_url=None,
-            docs_url=None,
-            redoc_url=None,
-            redirect_slashes=False,
-            telemetry=_NO_TELEMETRY,
-            exception_handlers=_HANDLERS,
+            title="Tollgate", openapi_path=OPENAPI_PATH, security_schemes=_SECURITY_SCHEMES, security=_security
         )
         self.router.route_class = AuditedRoute
-        self.add_route(OPENAPI_PATH, self._document, include_in_schema=False)
-        self._encoded = b""
-
-    async def _document(self, _: Request) -> Response:
-        return Response(self._encoded, media_type="application/json")
-
-    def complete(self) -> None:
-        """Make the schema of all routes now, at start: it takes a tenth of a second, which no request should wait."""
-        self._encoded = to_json(self.openapi())
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; its response model is what the endpoint says that it returns.
+        """Add a route, as `JsonAPI` does.
 
         `audit` is the action of the line that it writes, which every route has that changes something.
         """
-        responses = {**problem_responses(), **options.pop("responses", {})}
         if (action := options.pop("audit", None)) is not None:
             options["openapi_extra"] = {ACTION: action}
-        self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the schema, made once, with scopes and problem documents."""
-        if self.openapi_schema is None:
-            schema = get_openapi(title=self.title, version=self.version, routes=self.routes)
-            components = schema.setdefault("components", {})
-            components.setdefault("schemas", {})[PROBLEM_SCHEMA] = ProblemDocument.model_json_schema()
-            components["securitySchemes"] = _SECURITY_SCHEMES
-            for route in self.routes:
-                if isinstance(route, APIRoute):
-                    for method in route.methods or ():
-                        operation = schema["paths"][route.path_format][method.lower()]
-                        operation |= _security(route)
-                        del operation["responses"][NOT_OF_FASTAPI]
-            self.openapi_schema = schema
-        return self.openapi_schema
+        super().serve(method, path, endpoint, **options)
 
 
 def required_scopes(route: APIRoute) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ _MEANINGS = {
     403: "The credential does not cover this request.",
     404: "There is nothing of this name, or it is another app's.",
     408: "The body did not arrive in time.",
+    409: "The record has ended, or is in another state than this needs.",
     413: "The body is too large.",
     429: "Too many requests, or too many refused credentials.",
     431: "The headers are too large or too many.",

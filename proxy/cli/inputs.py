@@ -48,7 +48,12 @@ def key_id(text: str) -> str:
 
 def user_id(text: str | None) -> str | None:
     """Return `text` if it is None or a user id, as `users create` prints them."""
-    if text is not None and not _USER_ID.fullmatch(text):
+    return text if text is None else required_user_id(text)
+
+
+def required_user_id(text: str) -> str:
+    """Return `text` if it is a user id."""
+    if not _USER_ID.fullmatch(text):
         bad_input("that is no user id; one looks like usr_ and 16 characters, and `tollgate users list` shows them")
     return text
 

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from config.loader import CONFIG_VARIABLE, ConfigError
-from proxy.cli.commands import apps, developers, invites, issuer, key_life, keys, members, users
+from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
+from proxy.cli.commands import apps, attention, developers, invites, issuer, key_life, keys, members, operators, users
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
 from proxy.cli.commands.check import check
@@ -22,11 +22,13 @@ from proxy.cli.commands.export import export
 from proxy.cli.commands.history import app as history_app
 from proxy.cli.commands.restore import restore
 from proxy.cli.commands.serve import serve
+from proxy.cli.commands.server import plans, reload, status
 from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
 from proxy.cli.commands.windows import windows
 from proxy.cli.output import Exit, report
+from proxy.cli.session import on_the_machine_only
 
 app = typer.Typer(
     name="tollgate",
@@ -45,6 +47,9 @@ app.command()(export)
 app.command()(windows)
 app.command()(statements)
 app.command()(verify)
+app.command()(plans)
+app.command()(status)
+app.command()(reload)
 app.command()(backup)
 app.command()(restore)
 app.add_typer(apps.app, name="apps")
@@ -53,6 +58,8 @@ keys.app.command()(key_life.show)
 keys.app.command()(key_life.scan)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(operators.app, name="operators")
+app.add_typer(attention.app, name="attention")
 app.add_typer(developers.app, name="developers")
 app.add_typer(members.app, name="members")
 app.add_typer(invites.app, name="invites")
@@ -60,6 +67,9 @@ app.add_typer(issuer.app, name="issuer")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
 app.add_typer(audit_app, name="audit")
+
+MACHINE_ONLY = {"serve", "demo", "check", "backup", "restore", "export", "windows"}
+"""Commands that need files, processes or settings of the machine."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,8 +80,17 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     config: Annotated[
         Path | None, typer.Option(help="Configuration file.", envvar=CONFIG_VARIABLE, show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a private listener, whose admin API does what the command says.",
+            envvar=URL_VARIABLE,
+            show_default=False,
+        ),
     ] = None,
     _: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
@@ -80,6 +99,10 @@ def options(
     """Options of all commands, given before the command."""
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)  # worker processes read it, too
+    if url is not None:
+        os.environ[URL_VARIABLE] = url
+    if context.invoked_subcommand in MACHINE_ONLY:
+        on_the_machine_only()
 
 
 def main() -> None:

@@ -14,14 +14,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from config.loader import ConfigError, load
+from config.loader import OPERATOR_KEY_VARIABLE, URL_VARIABLE, ConfigError, load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.store import StoreError
 from proxy.cli.inputs import history_problems
-from proxy.cli.output import Exit, fail
+from proxy.cli.output import Exit, bad_input, fail
 
 if TYPE_CHECKING:
+    from proxy.api.admin.operations.ports import Operations
     from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
@@ -97,18 +98,69 @@ def operator() -> Actor:
         return Actor(ActorKind.OPERATOR, f"uid {os.getuid()}")
 
 
+def operate(
+    work: Callable[[Operations], Awaitable[Result]], *, check: Callable[[Settings], None] = lambda _: None
+) -> Result:
+    """Do an operation through the admin API that `--url` names, else on the store of the loaded settings.
+
+    `check` raises for what those settings refuse, before the store is opened. End the command as `run` does; with exit
+    code 1 or 2, too, for an act that is refused.
+    """
+    from proxy.api.admin.operations.errors import ActRefused  # noqa: PLC0415
+
+    url = os.environ.get(URL_VARIABLE)
+    try:
+        if url:
+            from proxy.cli.remote.operations import through  # noqa: PLC0415
+
+            return asyncio.run(through(work, url, os.environ.get(OPERATOR_KEY_VARIABLE, "")))
+        settings = load()
+        check(settings)
+        return _on_the_machine(_operation(work), settings)
+    except ActRefused as error:
+        fail(str(error), Exit.BAD_INPUT if error.status == 400 else Exit.FAILED)
+    except StoreError as error:
+        fail(str(error), Exit.NO_STORE)
+
+
+def _operation(work: Callable[[Operations], Awaitable[Result]]) -> Callable[[CommandSession], Awaitable[Result]]:
+    async def with_session(session: CommandSession) -> Result:
+        from proxy.api.admin.operations.acts import Acts  # noqa: PLC0415
+        from proxy.api.admin.operations.direct import DirectOperations  # noqa: PLC0415
+        from proxy.api.admin.operations.resources import Resources  # noqa: PLC0415
+        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
+        from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+        settings = session.settings
+        resources = Resources.of(settings, session.store, redis_keys(settings), session.history)
+        return await work(DirectOperations(resources, Acts(AuditLog(session.store.redis), operator())))
+
+    return with_session
+
+
+def on_the_machine_only() -> None:
+    """End the command, with one line, where `--url` says that it is for another machine."""
+    if os.environ.get(URL_VARIABLE):
+        bad_input("this command works on the machine alone: leave out --url (and TOLLGATE_URL)")
+
+
 def run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings | None = None) -> Result:
     """Open the store of `settings` (else of the loaded ones), do the work, close it.
 
     End the command with one line: exit code 3 if Redis cannot be reached, 1 if a record does not exist. Configuration
     that is wrong, or that the data in Redis was not written under, raises `ConfigError`, which `main` reports.
     """
+    on_the_machine_only()
+    return _on_the_machine(work, settings or load())
+
+
+def _on_the_machine(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings) -> Result:
     from redis.exceptions import RedisClusterException, RedisError  # noqa: PLC0415
 
     from proxy.control.records import UnknownRecord  # noqa: PLC0415
 
     try:
-        return asyncio.run(_run(work, settings or load()))
+        return asyncio.run(_run(work, settings))
     except UnknownRecord as error:
         fail(str(error), Exit.FAILED)
     except (StoreError, RedisError, RedisClusterException) as error:
@@ -131,6 +183,7 @@ async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Se
 
 def run_history(work: Callable[[History], Awaitable[Result]], settings: Settings | None = None) -> Result:
     """Do work on the history alone. End the command as `run` does."""
+    on_the_machine_only()
 
     async def opened() -> Result:
         async with opened_history(settings or load()) as history:

@@ -64,6 +64,39 @@ class Apps:
         ids = [client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)]
         return await self._records.several([RecordRef("app", client_id) for client_id in dict.fromkeys(ids)])
 
+    async def page(self, after: str, limit: int) -> tuple[Sequence[AppRecord], str | None]:
+        """Return at most `limit` apps by client id, from the one behind `after`, and where the next page begins.
+
+        None: it is the last page.
+        """
+        ids = sorted({client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)})
+        rest = [client_id for client_id in ids if client_id > after]
+        chosen = rest[:limit]
+        found = await self._records.several([RecordRef("app", client_id) for client_id in chosen])
+        return sorted(found, key=lambda app: app.client_id), chosen[-1] if len(rest) > limit else None
+
+    async def change(self, client_id: str, *, plan: str | None = None, tier: str | None = None) -> AppRecord:
+        """Change plan, tier or both, in every worker at once; None: it stays; an empty tier: that of the plan.
+
+        The caller checks them. Raises `UnknownRecord`.
+        """
+        return await self._records.change(
+            RecordRef("app", client_id),
+            lambda app: replace(
+                app, plan=app.plan if plan is None else plan, tier=app.tier if tier is None else tier or None
+            ),
+        )
+
+    async def rotate_secret(self, client_id: str) -> tuple[AppRecord, str]:
+        """Replace the client secret, at once. Return the app and the new text, which is not stored.
+
+        Raises `UnknownRecord`.
+        """
+        text, secret = mint_client_secret()
+        new = hash_secret(secret, self._pepper)
+        app = await self._records.change(RecordRef("app", client_id), lambda app: replace(app, secret_hash=new))
+        return app, text
+
     async def set_status(self, client_id: str, status: Literal["active", "suspended"]) -> AppRecord:
         """Suspend or resume an app. Raises `UnknownRecord`."""
         return await self._records.change(RecordRef("app", client_id), lambda app: replace(app, status=status))

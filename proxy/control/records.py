@@ -6,6 +6,8 @@
     tollgate:app-users:{<client_id>}           hash: external id -> user id
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
+    tollgate:operators                         set of operator ids
+    tollgate:operator:{<operator_id>}          OperatorRecord
     tollgate:key-families                      hash: id of a key that replaced another -> id its use is counted under
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
     tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
@@ -45,6 +47,7 @@ class StoredRecord(Protocol):
 AnyRecord = TypeVar("AnyRecord", bound=StoredRecord)
 
 APPS = "tollgate:apps"
+OPERATORS = "tollgate:operators"
 FAMILIES = "tollgate:key-families"
 CHANGES = "tollgate:changes"
 """Channel on which every change of an existing record is announced, as the JSON of its `RecordRef`."""

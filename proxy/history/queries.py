@@ -121,6 +121,11 @@ def of_app(
     return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
 
 
+def by_ids(connection: Connection, app: str, ids: Sequence[str]) -> list[ArchivedEntry]:
+    """Return those of an app's events that have these ids, a few."""
+    return _entries(connection, select(*_ENTRY).where(EVENTS.c.id.in_(ids), EVENTS.c.app == app))
+
+
 def of_request(connection: Connection, app: str, request_id: str, since: int) -> list[ArchivedEntry]:
     """Return the events of one request of an app, those named after it included; none is older than `since` (ms)."""
     named = or_(EVENTS.c.id == request_id, EVENTS.c.id.startswith(f"{request_id}-", autoescape=True))

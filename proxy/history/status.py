@@ -6,8 +6,9 @@ from typing import Any
 
 from proxy.history import queries
 from proxy.history.archive.groups import groups
-from proxy.history.batch import START
+from proxy.history.batch import START, Entry
 from proxy.history.reader import LedgerSources
+from proxy.store.clients import now_ms
 
 COUNTED = 100_000
 """Most waiting entries of a stream that are counted one by one."""
@@ -41,3 +42,17 @@ async def streams(sources: LedgerSources) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+async def lag_seconds(sources: LedgerSources) -> float:
+    """Return the age of the oldest event that is not archived, in seconds; 0 if nothing waits."""
+    reader: Any = sources.client
+    cursors = await sources.history.read(queries.cursors)
+    oldest: list[int] = []
+    for number, tag in enumerate(sources.keys.tags):
+        cursor = cursors.get(number)
+        waiting = await reader.xrange(
+            sources.keys.shared(tag).events, (cursor.entry if cursor else START).next, count=1
+        )
+        oldest += [Entry.parse(entry).ms for entry, _ in waiting]
+    return max(0, await now_ms(sources.client) - min(oldest)) / 1_000 if oldest else 0.0

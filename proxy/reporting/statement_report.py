@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from config.runtime import Currency
-from proxy.reporting.statement import LineKind, Statement
+from proxy.reporting.dates import Days
+from proxy.reporting.statement import LineItem, LineKey, LineKind, Statement
 from proxy.reporting.tables import decimal, printable
-from proxy.reporting.totals import UNITS
+from proxy.reporting.totals import UNITS, UsageTotal
 from proxy.reporting.usage_report import Table
+from proxy.reporting.wallet import Wallet
 
 
 def document(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:
@@ -29,6 +33,28 @@ def document(app: str, name: str, currency: Currency, statement: Statement) -> d
         **_evidence(statement),
         "notes": list(statement.notes),
     }
+
+
+def statement_of(document: Mapping[str, Any]) -> Statement:
+    """Return the statement that a JSON document of it stands for."""
+    lines = [
+        LineItem(
+            LineKey(LineKind(each["kind"]), each["plan"], each["workload"] or "", each["model"] or ""),
+            UsageTotal.of(each),
+            each.get("users", 0),
+        )
+        for each in document["lines"]
+    ]
+    return Statement(
+        days=Days(date.fromisoformat(document["from"]), date.fromisoformat(document["to"])),
+        lines=tuple(lines),
+        wallets=tuple((each["user"], Wallet.of(each)) for each in document["credits"]),
+        plans=tuple(document["plans"]),
+        events=document["event_count"],
+        attention=document["attention_count"],
+        digest=document["events_sha256"],
+        notes=tuple(document["notes"]),
+    )
 
 
 def summary(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:

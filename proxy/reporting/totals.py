@@ -50,6 +50,11 @@ class UsageTotal:
         else:
             self.units[what] = self.units.get(what, 0) + number
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> UsageTotal:
+        """Return the sum that is written in JSON as `plain` writes it."""
+        return cls(document["request_count"], dict(document["units"]), int(document["amount"]))
+
     def include(self, other: UsageTotal) -> None:
         """Add another sum."""
         self.requests += other.requests

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.runtime import Currency
 from proxy.reporting.dates import Days
 from proxy.reporting.tables import decimal, printable
-from proxy.reporting.totals import UNITS, Breakdown, UsageTotal
+from proxy.reporting.totals import UNITS, Breakdown, Dimension, UsageTotal
 
 Table = tuple[list[str], list[list[str | int]]]
 """Header and rows."""
@@ -30,6 +31,13 @@ def document(app: str, days: Days, currency: Currency, usage: Breakdown) -> dict
             for group, total in usage.rows()
         ],
     }
+
+
+def breakdown_of(document: Mapping[str, Any], dimensions: Sequence[Dimension]) -> Breakdown:
+    """Return the usage that a JSON document of it stands for; `dimensions` are those of its groups."""
+    names = [dimension.value for dimension in dict.fromkeys(dimensions)]
+    groups = {tuple(each[name] or "" for name in names): UsageTotal.of(each) for each in document["groups"]}
+    return Breakdown(tuple(dict.fromkeys(dimensions)), UsageTotal.of(document["totals"]), groups)
 
 
 def table(currency: Currency, usage: Breakdown) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,11 @@ class Wallet:
     def closing(self) -> int:
         """Closing balance, with which the next period opens."""
         return self.opening + self.granted - self.debited - self.spent
+
+    @classmethod
+    def of(cls, document: Mapping[str, str]) -> Wallet:
+        """Return the wallet that is written in JSON as `plain` writes it."""
+        return cls(*(int(document[name]) for name in ("opening", "granted", "debited", "spent")))
 
     def plain(self) -> dict[str, str]:
         """Return the wallet as it is written in JSON."""

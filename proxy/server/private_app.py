@@ -1,4 +1,4 @@
-"""The private listener: metrics, health and webhooks, for the operator's machines only."""
+"""The private listener: metrics, health, webhooks and the admin API, for the operator's machines only."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ Exposition = Callable[[], tuple[str, bytes]]
 Readiness = Callable[[], Awaitable[str]]
 """Returns why Tollgate is not ready; empty when it is."""
 
+
+ADMIN_PATH = "/api/v1/admin"
 
 MAX_BODY_BYTES = 1024 * 1024
 """Largest request body; the largest one is a heartbeat's list of streams."""
@@ -48,6 +50,21 @@ def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[R
 
     routes = [Route("/metrics", metrics), Route("/livez", live), Route("/readyz", ready), *webhooks]
     return BodyBounds(Starlette(routes=routes))
+
+
+class PrivateListener:
+    """The admin API below its path, and `app` for everything else."""
+
+    def __init__(self, app: ASGIApp, admin: ASGIApp) -> None:
+        self.app = app
+        self.admin = admin
+        """Replaced when the configuration is; requests that run go on with the one that they began with."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"] == ADMIN_PATH or scope["path"].startswith(f"{ADMIN_PATH}/")):
+            await self.admin(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class BodyBounds:

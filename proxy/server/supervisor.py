@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 from starlette.types import ASGIApp
@@ -15,15 +15,18 @@ from config.access import Edge
 from config.issuers import Issuer
 from config.loader import ConfigError, load
 from config.settings import Settings
-from middlewares.response.metrics import exposition
+from middlewares.response.metrics import RequestMetrics, exposition
 from middlewares.store import StoreError
+from proxy.api.admin.operations.resources import RunningServer
+from proxy.history.store import History
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
 from proxy.server.background.side_process import SideProcess
+from proxy.server.control_plane.applications import private_admin
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
-from proxy.server.private_app import admin_app
+from proxy.server.private_app import PrivateListener, admin_app
 from proxy.server.protocol import protocol_class
 from proxy.server.workers import Workers
 from proxy.store.configured import check_fingerprint, claim_fingerprint, redis_keys
@@ -47,7 +50,7 @@ class Supervisor:
     """Runs Tollgate from its start to the end of its drain."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings = self._in_force = settings
         self._draining = False
         self._stop = asyncio.Event()
 
@@ -71,8 +74,13 @@ class Supervisor:
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
             self._archiver.start()
+            self._history = History.of(settings)
+            stack.push_async_callback(self._history.close)
+            self._metrics = RequestMetrics()
+            stack.callback(asyncio.create_task(self._metrics.keep_flushing()).cancel)
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
-            admin = private_server(private_app, settings.edge)
+            self._listener = PrivateListener(private_app, self._admin())
+            admin = private_server(self._listener, settings.edge)
             serving = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
             log.info("ready", public=url_of(public), private=url_of(private), workers=settings.workers)
@@ -98,7 +106,15 @@ class Supervisor:
         self._reloading = asyncio.create_task(self._reload_checked())
 
     async def _reload_checked(self) -> None:
-        """Replace the workers one by one, if the new configuration is valid and fits the data in Redis."""
+        """Take the new configuration, or log why it is refused."""
+        with suppress(ConfigError, StoreError):
+            await self._take_configuration()
+
+    async def _take_configuration(self) -> None:
+        """Replace the workers one by one, if the new configuration is valid and fits the data in Redis.
+
+        Raises `ConfigError` or `StoreError` if it is not; everything stays as it was then.
+        """
         try:
             settings = load()
             if problems := wallet_problems(settings):
@@ -108,10 +124,17 @@ class Supervisor:
         except (ConfigError, StoreError) as error:
             reasons = error.problems if isinstance(error, ConfigError) else [error]
             log.error("reload_refused", problems=[str(reason) for reason in reasons])
-            return
+            raise
+        self._in_force = settings
         self._workers.restart()
         self._archiver.restart()
+        self._listener.admin = self._admin()
         await self._webhooks.configure(settings, issuer)
+
+    def _admin(self) -> ASGIApp:
+        """Return the admin API under the settings in force."""
+        server = RunningServer(reload=self._take_configuration, running_workers=lambda: self._workers.running)
+        return private_admin(self._in_force, self._maintenance.store, self._history, server, self._metrics)
 
     def _issuer(self, settings: Settings) -> Issuer:
         """Return Tollgate's own issuer; its keys are made before a worker looks for them. Raises `ConfigError`."""

@@ -110,7 +110,9 @@ def test_the_data_path_loads_nothing_of_the_control_plane(entry: str) -> None:
     outside = {
         name
         for name in reached
-        if name.startswith(("proxy.cli", "proxy.portal", "proxy.oidc", "proxy.history", "proxy.api.builder"))
+        if name.startswith(
+            ("proxy.cli", "proxy.portal", "proxy.oidc", "proxy.history", "proxy.api.builder", "proxy.api.admin")
+        )
     }
     assert outside == set()
 

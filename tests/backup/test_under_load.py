@@ -35,7 +35,6 @@ CONFIG: dict[str, Any] = {
 }
 TRIMMED = {**CONFIG, "history": {"keep_in_redis_seconds": 2}, "ledger": {"replay_window_seconds": 1}}
 """Redis keeps hardly anything: nearly all events are in the history alone."""
-BACKUPS = 2
 
 
 def journaled(deployment: Deployment) -> set[str]:
@@ -144,8 +143,11 @@ async def requests_counted(deployment: Deployment) -> int:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("count", [1, pytest.param(5, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("config", [CONFIG, TRIMMED], ids=["in Redis, too", "trimmed"])
-async def test_every_event_acknowledged_before_is_there_once(tmp_path: Path, config: dict[str, Any]) -> None:
+async def test_every_event_acknowledged_before_is_there_once(
+    tmp_path: Path, config: dict[str, Any], count: int
+) -> None:
     rng = random.Random(7)
     sizes = []
     async with deployed(tmp_path, config) as deployment:
@@ -153,7 +155,7 @@ async def test_every_event_acknowledged_before_is_there_once(tmp_path: Path, con
         apps = [customer.app for customer in customers]
         load = MixedLoad(deployment, customers, rng)
         backups: list[tuple[Path, set[str]]] = []
-        for number in range(BACKUPS):
+        for number in range(count):
             async with load.running():
                 await load.served(60)
                 sizes.append(await fill_journals(deployment))

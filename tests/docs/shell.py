@@ -12,13 +12,13 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from config.environment import variables
-from config.loader import CONFIG_VARIABLE, secret_variables
+from config.loader import COMMAND_VARIABLES, secret_variables
 from config.settings import Settings
 from proxy.cli.main import app
 from tests.docs.pages import FOLDERS, ROOT
 
 TOLLGATE = typer.main.get_command(app)
-VARIABLES = variables(Settings).keys() | {f"{each}_FILE" for each in secret_variables()} | {CONFIG_VARIABLE}
+VARIABLES = variables(Settings).keys() | {f"{each}_FILE" for each in secret_variables()} | COMMAND_VARIABLES
 MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 LIVEPEER_FLAGS = frozenset(
     {
@@ -96,7 +96,7 @@ def _checker(program: str, words: list[str]) -> Callable[[list[str]], None]:
 
 def check_tollgate(arguments: list[str]) -> None:
     """Let the command itself parse the arguments, and run nothing. Raises `WrongCommand`."""
-    rest = arguments[2:] if arguments[:1] == ["--config"] else arguments
+    rest = arguments[2:] if arguments[:1] in (["--config"], ["--url"]) else arguments
     command, name = TOLLGATE, "tollgate"
     while isinstance(command, TyperGroup):
         if not rest or rest[0] not in command.commands:

@@ -96,7 +96,7 @@ def test_only_commands_that_exist_are_named(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_only_options_that_exist_are_named(page: str) -> None:
     options = {option for command in known_commands().values() for each in command.params for option in each.opts}
-    options |= {"--config", "--help"}
+    options |= {"--config", "--url", "--help"}
     assert set(re.findall(r"`(--[a-z-]+)", prose(PAGES[page]))) <= options
 
 

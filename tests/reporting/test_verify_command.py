@@ -6,7 +6,7 @@ import pytest
 
 from config.workloads import Unit
 from middlewares.ledger.credit import prepaid
-from proxy.cli.commands.verify import concerns
+from proxy.reporting.verify.difference import concerns
 from tests.reporting.command import Command
 from tests.reporting.ledger_fixture import RecordedUsage, utc
 

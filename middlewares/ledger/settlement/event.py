@@ -56,6 +56,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """Number of the tick of a live session, from 1; 0: a request. Only the first tick counts as a request."""
     attention: bool = False
     """True: a person should look at it; the plan asks for that, or the gateway reported more than was requested."""
+    reserved_amount: str = ""
+    """What was reserved for an orphan that needs attention, in atomic units; empty for all others."""
     reference: str = ""
     """The operator's own name for a change of credits."""
     note: str = ""
@@ -90,6 +92,8 @@ def orphaned(hold: Hold, time_ms: int) -> Event:
         event.units, event.provenance = dict(hold.units), dict.fromkeys(hold.units, "estimated")
     event.duration_ms = max(0, time_ms - hold.started_ms)
     event.attention = hold.on_orphan == "attention"
+    if event.attention:  # what it costs in full, should a person decide so
+        event.reserved_amount = hold.estimate
     return event
 
 

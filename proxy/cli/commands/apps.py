@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from config.issuers import has_discovery, is_secure_url
-from config.loader import load
 from middlewares.auth.records import AppIssuer, AppRecord
+from proxy.api.admin.documents import AppChange, AppDocument, NewApp
+from proxy.api.admin.operations.plans import check_plan
 from proxy.cli.inputs import client_id, free_text
 from proxy.cli.output import Json, bad_input, print_many, print_one
-from proxy.cli.session import CommandSession, run
+from proxy.cli.pages import oldest_first
+from proxy.cli.session import CommandSession, operate, run
 
 app = typer.Typer(no_args_is_help=True, help="Apps: the customers.")
 
@@ -27,38 +28,44 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create an app. Its client secret is shown once and is not stored."""
-    free_text("the name", name)
-    settings = load()
-    plans = settings.all_plans()
-    if plan not in plans:
-        bad_input(f"there is no plan {plan!r}; plans are {', '.join(sorted(plans))}")
-    tiers = settings.tiers()
-    if tier is not None and tier not in tiers:
-        bad_input(f"no plan and no routing rule has the tier {tier!r}; tiers are {', '.join(sorted(tiers))}")
-
-    async def work(session: CommandSession) -> tuple[AppRecord, str]:
-        async with session.act("app.create", "app") as act:
-            act.detail |= {"name": name, "plan": plan, "tier": tier}
-            record, secret = await session.apps.create(name, plan, tier=tier)
-            act.target = replace(act.target, id=record.client_id, app=record.client_id)
-        return record, secret
-
-    record, secret = run(work, settings)
-    print_one({**view(record), "client_secret": secret}, as_json)
+    new = NewApp(name=free_text("the name", name), plan=free_text("--plan", plan), tier=_tier(tier))
+    made = operate(
+        lambda operations: operations.apps.create(new), check=lambda settings: check_plan(settings, new.plan, new.tier)
+    )
+    print_one({**view(made), "client_secret": made.client_secret}, as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List all apps, oldest first."""
-    records = run(lambda session: session.apps.list())
-    print_many(("client_id", "name", "plan", "tier", "status", "created_at"), map(view, records), as_json)
+    found = operate(lambda operations: oldest_first(operations.apps.page))
+    print_many(("client_id", "name", "plan", "tier", "status", "created_at"), map(view, found), as_json)
 
 
 @app.command()
 def show(app_id: ClientId, as_json: Json = False) -> None:
     """Show one app."""
     wanted = client_id(app_id)
-    print_one(view(run(lambda session: session.apps.require(wanted))), as_json)
+    print_one(view(operate(lambda operations: operations.apps.get(wanted))), as_json)
+
+
+@app.command("plan")
+def change_plan(
+    app_id: ClientId,
+    plan: Annotated[str | None, typer.Option(help="Name of its new plan.")] = None,
+    tier: Annotated[str | None, typer.Option(help="New routing tier; empty: that of the plan.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Change plan or tier of an app, at once."""
+    if plan is None and tier is None:
+        bad_input("give --plan, --tier or both")
+    wanted = client_id(app_id)
+    changed = AppChange(plan=plan and free_text("--plan", plan), tier=_tier(tier))
+    made = operate(
+        lambda operations: operations.apps.change(wanted, changed),
+        check=lambda settings: check_plan(settings, changed.plan, changed.tier),
+    )
+    print_one(view(made), as_json)
 
 
 @app.command()
@@ -85,29 +92,29 @@ def change(
             act.detail |= {"issuer": issuer, "audience": audience, "jwks_url": jwks_url, "single_use": single_use}
             return await session.apps.set_issuer(wanted, registered)
 
-    print_one(view(run(work)), as_json)
+    print_one(view(AppDocument.of(run(work))), as_json)
 
 
 @app.command()
 def suspend(app_id: ClientId, as_json: Json = False) -> None:
     """Refuse all requests of an app, at once, until it is resumed."""
-    print_one(view(_set_status(app_id, "app.suspend", "suspended")), as_json)
+    wanted = client_id(app_id)
+    print_one(view(operate(lambda operations: operations.apps.set_status(wanted, "suspended"))), as_json)
 
 
 @app.command()
 def resume(app_id: ClientId, as_json: Json = False) -> None:
     """Accept requests of a suspended app again."""
-    print_one(view(_set_status(app_id, "app.resume", "active")), as_json)
-
-
-def _set_status(app_id: str, action: str, status: Literal["active", "suspended"]) -> AppRecord:
     wanted = client_id(app_id)
+    print_one(view(operate(lambda operations: operations.apps.set_status(wanted, "active"))), as_json)
 
-    async def work(session: CommandSession) -> AppRecord:
-        async with session.act(action, "app", wanted, wanted):
-            return await session.apps.set_status(wanted, status)
 
-    return run(work)
+@app.command()
+def secret(app_id: ClientId, as_json: Json = False) -> None:
+    """Replace the client secret of an app, at once. It is shown once and is not stored."""
+    wanted = client_id(app_id)
+    made = operate(lambda operations: operations.apps.rotate_secret(wanted))
+    print_one({**view(made), "client_secret": made.client_secret}, as_json)
 
 
 def _issuer(issuer: str | None, audience: str | None, jwks_url: str | None, *, single_use: bool) -> AppIssuer:
@@ -123,17 +130,21 @@ def _issuer(issuer: str | None, audience: str | None, jwks_url: str | None, *, s
     return AppIssuer(issuer, audience, jwks_url, single_use)
 
 
-def view(record: AppRecord) -> dict[str, Any]:
+def view(document: AppDocument) -> dict[str, Any]:
     """Return what is shown of an app."""
     return {
-        "client_id": record.client_id,
-        "name": record.name,
-        "plan": record.plan,
-        "tier": record.tier,
-        "status": record.status,
-        "issuer": record.issuer and record.issuer.issuer,
-        "audience": record.issuer and record.issuer.audience,
-        "jwks_url": record.issuer and record.issuer.jwks_url,
-        "single_use": record.issuer and record.issuer.single_use,
-        "created_at": record.created_at.isoformat(timespec="seconds"),
+        "client_id": document.client_id,
+        "name": document.name,
+        "plan": document.plan,
+        "tier": document.tier,
+        "status": document.status,
+        "issuer": document.issuer,
+        "audience": document.audience,
+        "jwks_url": document.jwks_url,
+        "single_use": document.single_use,
+        "created_at": document.created_at.isoformat(timespec="seconds"),
     }
+
+
+def _tier(tier: str | None) -> str | None:
+    return tier and free_text("--tier", tier)

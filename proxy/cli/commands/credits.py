@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
-from config.loader import load
-from config.runtime import Currency
-from middlewares.auth.records import RecordRef
-from middlewares.ledger.credit import prepaid
-from middlewares.ledger.credit.prepaid import Balance
-from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.store import ScriptRunner
+from middlewares.ledger.credit.prepaid import LONGEST_TEXT
+from proxy.api.admin.ledger_documents import CreditChange, WalletChange, WalletDocument
 from proxy.cli.inputs import AppOption, client_id, free_text
-from proxy.cli.output import Exit, Json, bad_input, fail, print_one
-from proxy.cli.session import CommandSession, run
+from proxy.cli.output import Json, bad_input, print_one
+from proxy.cli.session import operate
 from proxy.reporting.tables import decimal
 
 app = typer.Typer(no_args_is_help=True, help="Prepaid credits of apps and their users.")
@@ -39,16 +32,6 @@ ReferenceOption = Annotated[
 NoteOption = Annotated[str, typer.Option(help="A remark that is kept with the change.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A change of a wallet, as the audit log has it."""
-
-    action: str
-    amount: int
-    reference: str
-    note: str
-
-
 @app.command()
 def grant(
     *,
@@ -60,14 +43,8 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Add credits to a wallet. A user with a wallet of its own pays only from that."""
-    atomic, name, remark = _amount(amount), _reference(reference), _note(note)
-    _use_wallet(
-        app_id,
-        user,
-        lambda store, keys: prepaid.grant(store, keys, app_id, user, atomic, reference=name, note=remark),
-        _Change("credits.add", atomic, name, remark),
-        as_json=as_json,
-    )
+    owner, change = _owner(app_id, user), _change(amount, reference, note)
+    _print(operate(lambda operations: operations.credits.grant(owner, user, change)), as_json=as_json)
 
 
 @app.command()
@@ -82,84 +59,53 @@ def debit(
     as_json: Json = False,
 ) -> None:
     """Take credits out of a wallet, to correct a grant."""
-    atomic, name, remark = _amount(amount), _reference(reference), _note(note)
-    _use_wallet(
-        app_id,
-        user,
-        lambda store, keys: prepaid.debit(store, keys, app_id, user, atomic, reference=name, note=remark, force=force),
-        _Change("credits.debit", atomic, name, remark),
-        as_json=as_json,
-    )
+    owner, change = _owner(app_id, user), _change(amount, reference, note, force=force)
+    _print(operate(lambda operations: operations.credits.debit(owner, user, change)), as_json=as_json)
 
 
 @app.command()
 def show(app_id: AppOption, user: UserOption = None, as_json: Json = False) -> None:
     """Show a wallet."""
-    _use_wallet(app_id, user, lambda store, keys: prepaid.balance(store, keys, app_id, user), as_json=as_json)
+    owner = _owner(app_id, user)
+    _print(operate(lambda operations: operations.credits.show(owner, user)), as_json=as_json)
 
 
-def _use_wallet(
-    app_id: str,
-    user: str | None,
-    action: Callable[[ScriptRunner, RedisKeys], Awaitable[Balance]],
-    change: _Change | None = None,
-    *,
-    as_json: bool,
-) -> None:
-    """Check that app and user exist, apply `action`, and print the balance."""
-    client_id(app_id)
+def _owner(app_id: str, user: str | None) -> str:
+    """Return the client id, if it and the user id look like such."""
     if user is not None and not _USER.fullmatch(user):
         bad_input("that is no user id; one has 1 to 128 letters, digits, dashes or underscores")
-    settings = load()
-
-    async def work(session: CommandSession) -> Balance:
-        from proxy.control.records import UnknownRecord  # noqa: PLC0415
-        from proxy.store.configured import claim_fingerprint, redis_keys  # noqa: PLC0415
-
-        await session.apps.require(app_id)
-        ours = user is not None and user.startswith("usr_")  # any other is known only to an issuer of tokens
-        if user is not None and ours and await session.users.get(app_id, user) is None:
-            raise UnknownRecord(RecordRef("user", user))
-        if change is None:
-            return await action(session.store, redis_keys(settings))
-        await claim_fingerprint(
-            session.store, settings
-        )  # money is kept under a hash tag, perhaps before the first start
-        async with session.act(change.action, "wallet", user or app_id, app_id) as act:
-            act.detail |= {"amount": change.amount, "reference": change.reference, "note": change.note}
-            found = await action(session.store, redis_keys(settings))
-            act.detail["repeated"] = found.repeated
-        return found
-
-    try:
-        found = run(work, settings)
-    except (prepaid.InsufficientBalance, prepaid.ReferenceTaken) as error:
-        fail(str(error), Exit.FAILED)
-    changed = {} if change is None else {"reference": change.reference, "repeated": found.repeated}
-    print_one({"app": app_id, "user": user, **_amounts(settings.currency, found, as_json=as_json), **changed}, as_json)
+    return client_id(app_id)
 
 
-def _amounts(currency: Currency, found: Balance, *, as_json: bool) -> dict[str, Any]:
-    """Return amounts: in JSON decimal strings of atomic units, else in the currency."""
-    amounts = {name: getattr(found, name) for name in ("available", "granted", "spent", "held")}
+def _change(amount: str, reference: str | None, note: str, *, force: bool = False) -> CreditChange:
+    return CreditChange(amount=_amount(amount), reference=_reference(reference), note=_note(note), force=force)
+
+
+def _print(found: WalletDocument, *, as_json: bool) -> None:
+    """Print a wallet: in JSON with decimal strings of atomic units, else with amounts in the currency."""
+    change = found.model_dump(include={"reference", "repeated"}) if isinstance(found, WalletChange) else {}
+    amounts: dict[str, Any] = found.model_dump(include={"available", "granted", "spent", "held"})
     if as_json:
-        return {name: str(amount) for name, amount in amounts.items()} | {"currency": currency.model_dump()}
-    return {name: f"{decimal(amount, currency.decimals)} {currency.code}" for name, amount in amounts.items()}
+        amounts["currency"] = found.currency.model_dump()
+    else:
+        code, decimals = found.currency.code, found.currency.decimals
+        amounts = {name: f"{decimal(int(amount), decimals)} {code}" for name, amount in amounts.items()}
+    print_one({"app": found.app, "user": found.user, **amounts, **change}, as_json)
 
 
-def _amount(text: str) -> int:
+def _amount(text: str) -> str:
     if not _AMOUNT.fullmatch(text) or int(text) == 0:
         bad_input("AMOUNT must be a whole number of atomic units above 0, in digits only")
-    return int(text)
+    return str(int(text))
 
 
 def _reference(text: str | None) -> str:
     if text is not None:
-        return free_text("--reference", text, prepaid.LONGEST_TEXT)
+        return free_text("--reference", text, LONGEST_TEXT)
     from ulid import ULID  # noqa: PLC0415
 
     return str(ULID())
 
 
 def _note(text: str) -> str:
-    return text and free_text("--note", text, prepaid.LONGEST_TEXT)
+    return text and free_text("--note", text, LONGEST_TEXT)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import aclosing, suppress
-from datetime import date
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from middlewares.exchange import Outcome
-from middlewares.ledger.settlement.event import ENCODER, plain
+from middlewares.ledger.settlement.event import ENCODER
+from proxy.api.admin.operations.query import EventQuery
 from proxy.cli.inputs import AppOption, FromOption, ToOption, client_id
 from proxy.cli.output import Exit, bad_input, report
-from proxy.cli.session import CommandSession, on_interrupt, run
-from proxy.reporting.dates import BadDate, Days, parse_day
+from proxy.cli.session import on_interrupt, operate
+from proxy.reporting.dates import BadDate, parse_day
 
 if TYPE_CHECKING:
-    from proxy.reporting.stream import AppEvents, RecordedEvent, UnreadableEvent
+    from proxy.api.admin.operations.ports import Operations
 
 POLL_SECONDS = 0.25
 
@@ -36,24 +37,16 @@ def events(
     ] = False,
 ) -> None:
     """Print the events of an app, oldest first, one JSON object a line; those that were written late come last."""
-    wanted, days = client_id(app_id), _days(first, last)
-
-    async def read(session: CommandSession) -> bool:
-        from proxy.reporting.stream import AppEvents  # noqa: PLC0415
-
-        await session.apps.require(wanted)
-        source = AppEvents(session.sources, wanted)
-        printer = _Printer(source, days, outcome, limit)
-        await (printer.follow() if follow else printer.print())
-        return printer.complete
-
-    if not run(read):
+    wanted, query = client_id(app_id), EventQuery(first=_day(first), last=_day(last), outcome=outcome)
+    printer = _Printer(wanted, query, limit)
+    operate(printer.follow if follow else printer.print)
+    if not printer.complete:
         raise typer.Exit(Exit.FAILED)
 
 
-def _days(first: str | None, last: str | None) -> Days:
+def _day(text: str | None) -> str | None:
     try:
-        return Days(parse_day(first) if first else date(1970, 1, 1), parse_day(last) if last else date.max)
+        return parse_day(text).isoformat() if text else None
     except BadDate as error:
         bad_input(str(error))
 
@@ -61,10 +54,9 @@ def _days(first: str | None, last: str | None) -> Days:
 class _Printer:
     """Prints events, and reports and skips those that cannot be read; `complete` is True if there were none."""
 
-    def __init__(self, source: AppEvents, days: Days, outcome: Outcome | None, limit: int | None) -> None:
-        self._source = source
-        self._days = days
-        self._outcome = outcome
+    def __init__(self, app: str, query: EventQuery, limit: int | None) -> None:
+        self._app = app
+        self._query = query
         self._limit = limit
         self._printed = 0
         self._stopped = asyncio.Event()
@@ -74,30 +66,28 @@ class _Printer:
     def _done(self) -> bool:
         return self._stopped.is_set() or self._printed == self._limit
 
-    async def print(self) -> None:
-        """Print the events that there are."""
-        async with aclosing(self._source.read(self._days, self._report)) as recorded:
-            async for each in recorded:
-                self._print(each)
+    async def print(self, operations: Operations) -> None:
+        """Print the events that there are, from where the last call has ended."""
+        more = True
+        while more and not self._done:
+            page = await operations.events.page(self._app, self._query)
+            for event in page.items:
                 if self._done:
                     break
+                sys.stdout.buffer.write(ENCODER.encode(event.model_dump(mode="json")) + b"\n")
+                self._printed += 1
+            for entry in page.unreadable:
+                self.complete = False
+                report(entry)
+            self._query = replace(self._query, after=page.next)
+            more = page.more
         sys.stdout.buffer.flush()
 
-    async def follow(self) -> None:
+    async def follow(self, operations: Operations) -> None:
         """Print the events that there are and new ones, until interrupted."""
-
         with on_interrupt(self._stopped.set):
             while not self._done:
-                await self.print()
+                await self.print(operations)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._stopped.wait()
-
-    def _print(self, recorded: RecordedEvent) -> None:
-        if self._outcome is None or recorded.event.outcome == self._outcome:
-            sys.stdout.buffer.write(ENCODER.encode(plain(recorded.event, recorded.amount)) + b"\n")
-            self._printed += 1
-
-    def _report(self, error: UnreadableEvent) -> None:
-        self.complete = False
-        report(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from proxy.cli.commands.history_prune import prune
 from proxy.cli.commands.history_subject import erase, subject
 from proxy.cli.inputs import client_id
 from proxy.cli.output import Exit, Json, print_json, print_one, print_table
-from proxy.cli.session import CommandSession, run, run_history
+from proxy.cli.session import operate, run_history
 
 if TYPE_CHECKING:
     from proxy.history.store import History
@@ -38,29 +38,14 @@ def upgrade(as_json: Json = False) -> None:
 @app.command()
 def adopt(as_json: Json = False) -> None:
     """Make this the history of this Redis, in place of one that is lost."""
-
-    async def work(session: CommandSession) -> str:
-        from proxy.history.belonging import adopt as make_own  # noqa: PLC0415
-        from proxy.history.queries import identity  # noqa: PLC0415
-
-        name = await session.history.read(identity)
-        async with session.act("history.adopt", "history", name):
-            await make_own(session.store.redis, session.history)
-        return name
-
-    print_one({"history": run(work)}, as_json=as_json)
+    found = operate(lambda operations: operations.deployment.adopt_history())
+    print_one({"history": found.history}, as_json=as_json)
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
     """Show how far each stream is archived and trimmed, and what holds it up."""
-
-    async def work(session: CommandSession) -> list[dict[str, Any]]:
-        from proxy.history.status import streams  # noqa: PLC0415
-
-        return await streams(session.sources)
-
-    found = run(work)
+    found = operate(lambda operations: operations.deployment.history()).streams
     if as_json:
         print_json({"streams": found})
         return

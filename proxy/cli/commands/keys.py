@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from config.workloads import Workload
-from middlewares.auth.records import KeyRecord
+from proxy.api.admin.documents import LONGEST_OVERLAP_SECONDS, KeyDocument, KeyRotation, NewAppKey
 from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
 from proxy.cli.key_options import (
     ConcurrentOption,
@@ -22,15 +22,17 @@ from proxy.cli.key_options import (
     TotalOption,
     limits_of,
     narrowing,
-    refuse,
 )
-from proxy.cli.key_view import COLUMNS, for_table, key_view
-from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one, report
-from proxy.cli.session import CommandSession, run
-from proxy.control.key_changes import UnusableMember
-from proxy.control.key_use import KeyUse
+from proxy.cli.key_view import COLUMNS, for_table, view_of
+from proxy.cli.output import Json, bad_input, print_many, print_one, report
+from proxy.cli.pages import oldest_first
+from proxy.cli.session import operate
 
-_LONGEST_OVERLAP = timedelta(days=365)
+if TYPE_CHECKING:
+    from proxy.api.admin.operations.ports import Operations
+    from proxy.cli.session import CommandSession
+
+_LONGEST_OVERLAP = timedelta(seconds=LONGEST_OVERLAP_SECONDS)
 
 app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users.")
 
@@ -80,27 +82,23 @@ def create(
             "spend_total": spend_total,
         }
     )
-    members = narrowing(description, origin, stream)
-    members |= {
+    members = {
+        "user": bearer,
         "name": label,
-        "workloads": workload or (),
+        "expires_at": ends,
+        "workloads": workload or [],
         "models": models,
         "cidrs": networks,
-        "limits": limits,
+        "limits": limits or None,
+        **narrowing(description, origin, stream),
     }
-
-    async def work(session: CommandSession) -> tuple[dict[str, Any], str]:
-        async with session.act("key.create", "key", app=owner) as act:
-            act.detail |= {"user": bearer, "name": label}
-            record, key = await session.keys.create(owner, user=bearer, expires_at=ends, **members)
-            act.target = replace(act.target, id=record.key_id)
-        return key_view(record, session.settings), key
-
     try:
-        shown, key = run(work)
-    except UnusableMember as error:
-        refuse(error)
-    print_one({"key": key, **(shown if as_json else for_table(shown))}, as_json)
+        new = NewAppKey.model_validate(members)
+    except ValidationError as error:
+        bad_input("; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors(include_input=False)))
+    made = operate(lambda operations: operations.keys.create(owner, new))
+    shown = view_of(made)
+    print_one({"key": made.key, **(shown if as_json else for_table(shown))}, as_json)
 
 
 @app.command("list")
@@ -108,12 +106,10 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
     """List the keys of an app and its users, oldest first."""
     owner = client_id(app_id)
 
-    async def work(session: CommandSession) -> list[dict[str, Any]]:
-        records = await session.keys.list(owner)
-        used = await KeyUse(session.store.redis).of(owner)
-        return [key_view(record, session.settings, used) for record in records]
+    async def work(operations: Operations) -> list[KeyDocument]:
+        return await oldest_first(lambda after, limit: operations.keys.page(owner, after, limit))
 
-    shown = run(work)
+    shown = [view_of(each) for each in operate(work)]
     if as_json:
         print_many((), shown, as_json)
         return
@@ -142,28 +138,16 @@ def rotate(
 
     The new key expires when the old one would have, unless --expires-in or --expires-at is given.
     """
-    from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
-
     wanted = key_id(rotated)
     both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
     if both_work > _LONGEST_OVERLAP:
         bad_input(f"--overlap may be {_LONGEST_OVERLAP.days} days at most: a key that need not end need not be rotated")
-    ends = expiry(expires_in, expires_at)
-
-    async def work(session: CommandSession) -> tuple[KeyRecord, dict[str, Any], str]:
-        async with session.act("key.rotate", "key", wanted, await owner_of(session, wanted)) as act:
-            old, new, key = await session.keys.rotate(wanted, both_work, expires_at=ends)
-            act.detail |= {"new_key": new.key_id, "overlap_seconds": int(both_work.total_seconds())}
-        return old, key_view(new, session.settings), key
-
-    try:
-        old, new, key = run(work)
-    except KeyEnded as error:
-        fail(str(error), Exit.FAILED)
-    assert old.expires_at is not None  # noqa: S101 - a rotated key always ends
-    old_ends = old.expires_at.isoformat(timespec="seconds")
-    shown = new if as_json else for_table(new)
-    print_one({"key": key, **shown, "replaces": old.key_id, "replaced_key_ends_at": old_ends}, as_json)
+    rotation = KeyRotation(overlap_seconds=int(both_work.total_seconds()), expires_at=expiry(expires_in, expires_at))
+    made = operate(lambda operations: operations.keys.rotate(wanted, rotation))
+    old_ends = made.replaced_key_ends_at.isoformat(timespec="seconds")
+    shown = view_of(made)
+    shown = shown if as_json else for_table(shown)
+    print_one({"key": made.key, **shown, "replaces": made.replaces, "replaced_key_ends_at": old_ends}, as_json)
 
 
 @app.command()
@@ -173,12 +157,7 @@ def revoke(
 ) -> None:
     """End a key for good, at once, in every running worker."""
     wanted = key_id(revoked)
-
-    async def work(session: CommandSession) -> dict[str, Any]:
-        async with session.act("key.revoke", "key", wanted, await owner_of(session, wanted)):
-            return key_view(await session.keys.revoke(wanted), session.settings)
-
-    shown = run(work)
+    shown = view_of(operate(lambda operations: operations.keys.revoke(wanted)))
     print_one(shown if as_json else for_table(shown), as_json)
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from config.loader import load
+from config.runtime import Currency
 from proxy.cli.inputs import AppOption, FormatOption, ReportFormat, chosen_format, client_id
-from proxy.cli.output import Exit, Json, bad_input, fail, print_csv, print_json, print_one, print_table
-from proxy.cli.session import CommandSession, run
+from proxy.cli.output import Json, bad_input, print_csv, print_json, print_one, print_table
+from proxy.cli.session import operate
 from proxy.reporting.dates import BadDate, parse_period
-from proxy.reporting.statement import Statement
-from proxy.reporting.statement_report import document, spreadsheet, summary, table, wallets
-
-if TYPE_CHECKING:
-    from middlewares.auth.records import AppRecord
+from proxy.reporting.statement_report import spreadsheet, statement_of, summary, table, wallets
 
 
 def statements(
@@ -29,31 +25,22 @@ def statements(
     """Print the account of an app for a period; its lines add up exactly to its events."""
     wanted, form = client_id(app_id), chosen_format(form, as_json)
     try:
-        days = parse_period(period)
+        parse_period(period)
     except BadDate as error:
         bad_input(str(error))
-    settings = load()
-    plans = settings.all_plans()
-
-    async def read(session: CommandSession) -> tuple[AppRecord, Statement]:
-        from proxy.reporting.account import read_statement  # noqa: PLC0415
-        from proxy.reporting.stream import UnreadableEvent  # noqa: PLC0415
-
-        app = await session.apps.require(wanted)
-        try:
-            return app, await read_statement(session.sources, wanted, days, plans)
-        except UnreadableEvent as error:
-            fail(f"no statement: {error}", Exit.FAILED)
-
-    app, found = run(read, settings)
+    found = operate(lambda operations: operations.reports.statement(wanted, period))
+    document = found.model_dump(mode="json", by_alias=True)
+    currency = Currency(**document["currency"])
     if form is ReportFormat.JSON:
-        print_json(document(wanted, app.name, settings.currency, found))
-    elif form is ReportFormat.CSV:
-        print_csv(*spreadsheet(settings.currency, found))
-    else:
-        print_one(summary(wanted, app.name, settings.currency, found), as_json=False)
+        print_json(document)
+        return
+    statement = statement_of(document)
+    if form is ReportFormat.CSV:
+        print_csv(*spreadsheet(currency, statement))
+        return
+    print_one(summary(wanted, found.name, currency, statement), as_json=False)
+    typer.echo()
+    print_table(*table(currency, statement))
+    if statement.wallets:
         typer.echo()
-        print_table(*table(settings.currency, found))
-        if found.wallets:
-            typer.echo()
-            print_table(*wallets(settings.currency, found))
+        print_table(*wallets(currency, statement))

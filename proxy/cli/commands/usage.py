@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from config.loader import load
+from config.runtime import Currency
 from proxy.cli.inputs import AppOption, FormatOption, FromOption, ReportFormat, ToOption, chosen_format, client_id
 from proxy.cli.output import Json, bad_input, print_csv, print_json, print_table
-from proxy.cli.session import CommandSession, run
-from proxy.reporting.dates import BadDate, Days, redis_today, span
-from proxy.reporting.totals import Breakdown, Dimension, read_usage
-from proxy.reporting.usage_report import document, spreadsheet, table
+from proxy.cli.session import operate
+from proxy.reporting.dates import BadDate, span
+from proxy.reporting.totals import Dimension
+from proxy.reporting.usage_report import breakdown_of, spreadsheet, table
 
 
 def usage(
@@ -33,20 +33,14 @@ def usage(
         span(first, last, date.min)  # errors are reported before anything is opened
     except BadDate as error:
         bad_input(str(error))
-    settings = load()
-
-    async def read(session: CommandSession) -> tuple[Days, Breakdown]:
-        days = span(first, last, await redis_today(session.store.redis))
-        await session.apps.require(wanted)
-        return days, await read_usage(session.sources, wanted, days, group_by or ())
-
-    try:
-        days, found = run(read, settings)
-    except BadDate as error:
-        bad_input(str(error))
+    found = operate(lambda operations: operations.reports.usage(wanted, first, last, list(group_by or ())))
+    document = found.model_dump(mode="json", by_alias=True)
+    currency = Currency(**document["currency"])
     if form is ReportFormat.JSON:
-        print_json(document(wanted, days, settings.currency, found))
-    elif form is ReportFormat.CSV:
-        print_csv(*spreadsheet(settings.currency, found))
+        print_json(document)
+        return
+    counted = breakdown_of(document, group_by or ())
+    if form is ReportFormat.CSV:
+        print_csv(*spreadsheet(currency, counted))
     else:
-        print_table(*table(settings.currency, found))
+        print_table(*table(currency, counted))

@@ -1,13 +1,24 @@
-"""The composition root of the control plane of a worker, the one module of the server that loads FastAPI."""
+"""The composition root of the control plane, in workers and supervisor: the one module here that loads FastAPI."""
 
 from __future__ import annotations
 
+import os
+import signal
+from functools import partial
+
+from starlette.types import ASGIApp
+
+from config.loader import load
+from config.settings import Settings
 from middlewares.auth.keys import pepper_of
+from middlewares.response.metrics import RequestMetrics
+from proxy.api.admin.application import admin_application
+from proxy.api.admin.operations.resources import Resources, RunningServer
 from proxy.api.application import control_application
 from proxy.api.builder import builder_application
 from proxy.api.caller import Callers
 from proxy.api.services import BuilderServices
-from proxy.app import ControlApplications
+from proxy.app import ControlApplications, private_surface
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
@@ -22,6 +33,8 @@ from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
+from proxy.store.configured import check_fingerprint, redis_keys
+from proxy.store.store import Store
 
 
 def control_plane(services: ControlServices) -> ControlApplications:
@@ -47,6 +60,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         revoked=RevokedTokens(redis),
         audit=audit,
     )
+    history = History.of(settings)
     developers = developer_services(services, apps, audit)
     builder = BuilderServices(
         callers=Callers(credentials, clients, developer_credentials(services, developers)),
@@ -55,7 +69,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         api_keys=api_keys,
         issuer=services.issuer,
         runner=services.store,
-        sources=LedgerSources(redis, services.keys, History.of(settings)),
+        sources=LedgerSources(redis, services.keys, history),
         currency=settings.currency,
         audit=audit,
         key_use=KeyUse(redis),
@@ -67,4 +81,28 @@ def control_plane(services: ControlServices) -> ControlApplications:
         api=builder_application(builder, oidc.app_routes()),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
+        admin=_public_admin(services, history),
     )
+
+
+def private_admin(
+    settings: Settings, store: Store, history: History, server: RunningServer, metrics: RequestMetrics
+) -> ASGIApp:
+    """Return the admin API of the private listener."""
+    resources = Resources.of(settings, store, redis_keys(settings), history, server)
+    return private_surface(admin_application(resources), settings, metrics)
+
+
+def _public_admin(services: ControlServices, history: History) -> ASGIApp:
+    """Return the admin API of the public listener, where it is configured; else what serves nothing."""
+    settings = services.settings
+    if not settings.control.admin_on_public_listener:
+        return control_application(())
+    server = RunningServer(reload=partial(_ask_supervisor, services.store), running_workers=lambda: None)
+    return admin_application(Resources.of(settings, services.store, services.keys, history, server))
+
+
+async def _ask_supervisor(store: Store) -> None:
+    """Check the configuration, and send the supervisor the signal to take it."""
+    await check_fingerprint(store, load())
+    os.kill(os.getppid(), signal.SIGHUP)

@@ -1,0 +1,1 @@
+"""Decisions about events that a person should look at."""

@@ -1,0 +1,108 @@
+"""Operations on the deployment itself: plans in force, state, configuration, signing keys, history."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from config.loader import ConfigError
+from middlewares.store import StoreError
+from proxy.api.admin.documents import PlanDocument, PlanList
+from proxy.api.admin.ledger_documents import (
+    HistoryIdentity,
+    HistoryPart,
+    HistoryState,
+    IssuerKeyDocument,
+    PartState,
+    ServerState,
+    WorkersState,
+)
+from proxy.api.admin.operations.acts import Acts, settle_target
+from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.admin.operations.ports import DeploymentOperations
+from proxy.api.admin.operations.resources import Resources
+from proxy.history.belonging import adopt
+from proxy.history.queries import identity
+from proxy.history.status import lag_seconds, streams
+from proxy.identity.issuer_keys import IssuerKeys
+from proxy.store.clients import CLIENT_ERRORS
+
+
+class DirectDeployment(DeploymentOperations):
+    """The deployment, on an open store."""
+
+    def __init__(self, resources: Resources, acts: Acts) -> None:
+        self._resources = resources
+        self._acts = acts
+
+    async def plans(self) -> PlanList:
+        """Return the plans in force, built-in ones included."""
+        plans = sorted(self._resources.settings.all_plans().items())
+        items = [
+            PlanDocument(name=name, version=plan.version, terms=plan.model_dump(mode="json", by_alias=True))
+            for name, plan in plans
+        ]
+        return PlanList(items=items)
+
+    async def status(self) -> ServerState:
+        """Return how the deployment is doing."""
+        resources = self._resources
+        server = resources.server
+        workers = WorkersState(
+            configured=resources.settings.workers, running=server.running_workers() if server else None
+        )
+        redis, history = await self._redis(), await self._history()
+        return ServerState(version=version("naap-tollgate"), workers=workers, redis=redis, history=history)
+
+    async def reload(self) -> ServerState:
+        """Take a new configuration: it is checked, then workers are replaced one by one."""
+        server = self._resources.server
+        if server is None:
+            raise ActRefused(
+                "server_needed", "a server takes a new configuration on SIGHUP, or by its admin API: --url"
+            )
+        async with self._acts.act("configuration.reload", "deployment"):
+            try:
+                await server.reload()
+            except ConfigError as error:
+                raise ActRefused("configuration_refused", "; ".join(str(each) for each in error.problems)) from None
+        return await self.status()
+
+    async def rotate_issuer(self, lead_seconds: int) -> IssuerKeyDocument:
+        """Publish a new signing key, which signs after `lead_seconds`."""
+        settings = self._resources.settings
+        async with self._acts.act("issuer.rotate", "issuer") as act:
+            try:
+                keys = IssuerKeys.open(settings.data_dir, settings.issuer)
+                key = await asyncio.to_thread(keys.rotate, settings.issuer, lead_seconds)
+            except (ConfigError, OSError) as error:
+                raise ActRefused("configuration_refused", str(error)) from None
+            act.detail |= {"lead_seconds": lead_seconds}
+            settle_target(act, key.kid)
+        begin = datetime.fromtimestamp(key.signs_from, UTC)
+        return IssuerKeyDocument(kid=key.kid, algorithm=key.algorithm, signs_from=begin)
+
+    async def history(self) -> HistoryState:
+        """Return how far each stream is archived and trimmed."""
+        return HistoryState(streams=await streams(self._resources.sources))
+
+    async def adopt_history(self) -> HistoryIdentity:
+        """Make this the history of this Redis, in place of one that is lost."""
+        name = await self._resources.history.read(identity)
+        async with self._acts.act("history.adopt", "history", name):
+            await adopt(self._resources.store.redis, self._resources.history)
+        return HistoryIdentity(history=name)
+
+    async def _redis(self) -> PartState:
+        try:
+            await self._resources.store.health()
+        except StoreError as error:
+            return PartState(available=False, reason=str(error))
+        return PartState(available=True, reason="")
+
+    async def _history(self) -> HistoryPart:
+        try:
+            return HistoryPart(available=True, reason="", lag_seconds=await lag_seconds(self._resources.sources))
+        except (StoreError, *CLIENT_ERRORS) as error:
+            return HistoryPart(available=False, reason=str(error), lag_seconds=None)

@@ -1,0 +1,148 @@
+"""The interfaces of all operations, one for each group of commands.
+
+`direct` implements them on an open store, `proxy.cli.remote` by the admin API. Errors are `UnknownRecord`,
+`ActRefused`, `StoreError`; by the admin API, `RemoteRefused` for the first two.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from middlewares.auth.records import Role
+from proxy.api.admin.documents import (
+    AppChange,
+    AppDocument,
+    AppPage,
+    AppSecret,
+    AppStatus,
+    FoundUser,
+    KeyDocument,
+    KeyList,
+    KeyRotation,
+    KeyText,
+    NewApp,
+    NewAppKey,
+    OperatorDocument,
+    OperatorKey,
+    OperatorList,
+    PlanList,
+    RotatedKey,
+    UserDocument,
+    UserList,
+)
+from proxy.api.admin.ledger_documents import (
+    AttentionPage,
+    CreditChange,
+    EventDocument,
+    EventPage,
+    HistoryIdentity,
+    HistoryState,
+    IssuerKeyDocument,
+    Resolution,
+    ResolutionRequest,
+    ServerState,
+    StatementDocument,
+    UsageDocument,
+    Verification,
+    WalletChange,
+    WalletDocument,
+)
+from proxy.api.admin.operations.query import EventQuery
+from proxy.api.models import NewUser, UserStatus
+from proxy.reporting.totals import Dimension
+
+
+class AppOperations(Protocol):
+    """Apps, the customers."""
+
+    async def create(self, new: NewApp) -> AppSecret: ...
+    async def page(self, after: str, limit: int) -> AppPage: ...
+    async def get(self, client_id: str) -> AppDocument: ...
+    async def change(self, client_id: str, change: AppChange) -> AppDocument: ...
+    async def set_status(self, client_id: str, status: AppStatus) -> AppDocument: ...
+    async def rotate_secret(self, client_id: str) -> AppSecret: ...
+
+
+class KeyOperations(Protocol):
+    """API keys."""
+
+    async def create(self, client_id: str, new: NewAppKey) -> KeyText: ...
+    async def page(self, client_id: str, after: str, limit: int) -> KeyList: ...
+    async def rotate(self, key_id: str, rotation: KeyRotation) -> RotatedKey: ...
+    async def revoke(self, key_id: str) -> KeyDocument: ...
+
+
+class UserOperations(Protocol):
+    """End users of apps."""
+
+    async def create(self, client_id: str, new: NewUser) -> FoundUser: ...
+    async def page(self, client_id: str, after: str, limit: int) -> UserList: ...
+    async def get(self, client_id: str, user: str) -> UserDocument: ...
+    async def set_status(self, client_id: str, user: str, status: UserStatus) -> UserDocument: ...
+
+
+class OperatorOperations(Protocol):
+    """Operators of this deployment."""
+
+    async def create(self, name: str, role: Role) -> OperatorKey: ...
+    async def list(self) -> OperatorList: ...
+    async def revoke(self, operator_id: str) -> OperatorDocument: ...
+
+
+class CreditOperations(Protocol):
+    """Prepaid credits; `user` None: the wallet of the app."""
+
+    async def grant(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange: ...
+    async def debit(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange: ...
+    async def show(self, client_id: str, user: str | None) -> WalletDocument: ...
+
+
+class EventOperations(Protocol):
+    """Usage events, and those of them that a person should look at."""
+
+    async def page(self, client_id: str, query: EventQuery) -> EventPage: ...
+    async def get(self, client_id: str, event_id: str) -> EventDocument: ...
+    async def attention(self, client_id: str, query: EventQuery) -> AttentionPage: ...
+    async def resolve(self, client_id: str, event_id: str, request: ResolutionRequest) -> Resolution: ...
+
+
+class ReportOperations(Protocol):
+    """Usage, statements and verification; days as in `EventQuery`."""
+
+    async def usage(
+        self, client_id: str, first: str | None, last: str | None, group_by: list[Dimension]
+    ) -> UsageDocument: ...
+    async def statement(self, client_id: str, period: str) -> StatementDocument: ...
+    async def verify(self, client_id: str | None) -> Verification: ...
+
+
+class DeploymentOperations(Protocol):
+    """The deployment itself."""
+
+    async def plans(self) -> PlanList: ...
+    async def status(self) -> ServerState: ...
+    async def reload(self) -> ServerState: ...
+    async def rotate_issuer(self, lead_seconds: int) -> IssuerKeyDocument: ...
+    async def history(self) -> HistoryState: ...
+    async def adopt_history(self) -> HistoryIdentity: ...
+
+
+class Operations(Protocol):
+    """All of them."""
+
+    @property
+    def apps(self) -> AppOperations: ...
+    @property
+    def keys(self) -> KeyOperations: ...
+    @property
+    def users(self) -> UserOperations: ...
+    @property
+    def operators(self) -> OperatorOperations: ...
+    @property
+    def credits(self) -> CreditOperations: ...
+    @property
+    def events(self) -> EventOperations: ...
+    @property
+    def reports(self) -> ReportOperations: ...
+    @property
+    def deployment(self) -> DeploymentOperations: ...

@@ -1,0 +1,91 @@
+"""Who calls the admin API, and with which role: one dependency that every one of its routes has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+
+from middlewares.address_limit import AddressLimit
+from middlewares.auth.middleware import presented
+from middlewares.auth.records import OperatorRecord, Role
+from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind, ActOutcome, AuditTarget, Result
+from proxy.control.audit.log import AuditLog
+from proxy.control.operators import Operators
+
+_CODE = "insufficient_role"
+_CHALLENGE = b'Bearer realm="tollgate-admin"'
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """The operator that calls, from an address."""
+
+    record: OperatorRecord
+    address: str
+
+    @property
+    def actor(self) -> Actor:
+        """Return it as the audit log has it."""
+        return Actor(ActorKind.OPERATOR, self.record.name, key=self.record.operator_id, address=self.address)
+
+
+def operator_failure_limit(per_minute: int) -> AddressLimit:
+    """Return the limit of refused operator keys by client address, apart from those of apps."""
+    return AddressLimit(
+        "operator-key-failures",
+        per_minute,
+        counted="refused operator keys",
+        unit="failures",
+        advice=", with a valid operator key",
+    )
+
+
+class OperatorGate:
+    """Finds the operator of a request. A credential of an app, of a user, or a token is none."""
+
+    def __init__(self, operators: Operators, audit: AuditLog, failures_per_minute: int) -> None:
+        self._operators = operators
+        self.audit = audit
+        self._failures = operator_failure_limit(failures_per_minute)
+
+    async def identify(self, request: Request) -> Operator:
+        """Return the operator. Raises `Refusal`: 401, and 429 past the limit of failures."""
+        exchange: Exchange = request.scope["tollgate.exchange"]
+        try:
+            credential = presented(request.headers.raw)
+        except Refusal as refusal:
+            if refusal.code != "missing_credentials":
+                self._failures.count(exchange.client_address)
+                raise
+            detail = "Send an operator key as `Authorization: Bearer <key>`; `tollgate operators create` makes one."
+            raise _unauthorized("missing_credentials", detail) from None
+        record = await self._operators.authenticate(credential)
+        if record is None:
+            self._failures.count(exchange.client_address)
+            raise _unauthorized("invalid_credentials", "That is no operator key, or it is unknown, wrong or revoked.")
+        return Operator(record, exchange.client_address)
+
+
+class OperatorWith:
+    """The dependency: the operator, whose role covers `role`."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, request: Request, response: Response) -> Operator:
+        gate: OperatorGate = request.app.state.gate
+        operator = await gate.identify(request)
+        if not operator.record.role.covers(self.role):
+            if request.method != "GET":
+                target, result = AuditTarget("route", request.scope["route"].name), Result(ActOutcome.REFUSED, _CODE)
+                await gate.audit.record(operator.actor, "route.call", target, result)
+            detail = f"The role {operator.record.role} may not do this; it takes {self.role}."
+            raise Refusal(403, _CODE, detail)
+        response.headers["cache-control"] = "no-store"
+        return operator
+
+
+def _unauthorized(code: str, detail: str) -> Refusal:
+    return Refusal(401, code, detail, headers=[(b"www-authenticate", _CHALLENGE)])

@@ -1,0 +1,1 @@
+"""All operations through the admin API of a running server."""
