@@ -12,7 +12,7 @@ from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
-from proxy.api.key_models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
+from proxy.api.keys.models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
 from proxy.api.services import BuilderServices
 from proxy.api.users import check_active, require_user
 from proxy.control.api_keys import KeyEnded
