@@ -103,6 +103,7 @@ def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpo
     api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
     api.serve("GET", path, keys.list, name=f"list_{name}s")
     api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("POST", f"{one}/rotate", keys.rotate, name=f"rotate_{name}", status_code=201, audit="key.rotate")
     api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
 
 

@@ -15,7 +15,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -32,6 +31,7 @@ from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import Operator, OperatorWith
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser
 from proxy.control.audit.log import AuditLog
 

@@ -16,7 +16,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -36,6 +35,7 @@ from proxy.api.admin.operations.ports import (
     OperatorOperations,
     UserOperations,
 )
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.cli.remote.client import AdminClient
 from proxy.cli.remote.ledger import RemoteCredits, RemoteDeployment, RemoteEvents, RemoteReports

@@ -18,7 +18,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -48,6 +47,7 @@ from proxy.api.admin.ledger_documents import (
     WalletDocument,
 )
 from proxy.api.admin.operations.query import EventQuery
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.reporting.totals import Dimension
 
