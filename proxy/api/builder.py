@@ -91,6 +91,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])

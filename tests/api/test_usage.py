@@ -206,3 +206,25 @@ async def test_balances_are_those_of_the_wallets(priced: tuple[Deployment, Build
     own = (await app.http.get("/api/v1/user/usage/balance", headers=bearer(token))).json()
     assert own == of_user
     assert (own["available"], own["granted"], own["userId"]) == ("42", "42", user)
+
+
+async def test_a_user_reads_its_own_requests_and_no_others(priced: tuple[Deployment, BuilderApp]) -> None:
+    """Hazard: requests of another user, or fees that do not add up to the usage."""
+    deployment, app = priced
+    ann, bob = await app.user("ann"), await app.user("bob")
+    tokens = [await app.user_token(ann), await app.user_token(bob)]
+    sent = [await app.http.post("/text-to-image", json=IMAGE, headers=bearer(tokens[at])) for at in (0, 1, 0, 0)]
+    await deployment.settled(4, app.client_id)
+    mine = [sent[at].headers["x-request-id"] for at in (3, 2, 0)]
+    path, headers = "/api/v1/user/usage/requests", bearer(tokens[0])
+    first = (await app.http.get(path, params={"limit": 2}, headers=headers)).json()
+    rest = (await app.http.get(path, params={"limit": 2, "before": first["next"]}, headers=headers)).json()
+    assert [each["id"] for each in first["requests"] + rest["requests"]] == mine
+    assert (rest["next"], rest["userId"], rest["requests"][0]["status"]) == (None, ann, 200)
+    usage = (await app.http.get("/api/v1/user/usage", headers=headers)).json()
+    fees = sum(int(each["feeWei"]) for each in first["requests"] + rest["requests"])
+    assert fees == int(usage["totals"]["totalFeeWei"]) == 3 * PRICE
+    for wrong in ({"userId": bob}, {"before": "???"}, {"limit": 0}, {"limit": 101}):
+        refused = await app.http.get(path, params=wrong, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter"), wrong
+    assert (await app.http.get(path, headers=bearer(await app.token()))).status_code == 403

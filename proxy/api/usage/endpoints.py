@@ -26,10 +26,14 @@ from proxy.api.usage.models import (
     UsageSlice,
     UsageTotals,
 )
+from proxy.api.usage.requests import Before, PageLimit, Requests, RequestView, place_of, text_of
 from proxy.api.users import require_user
+from proxy.history.newest import UsesPage, newest_uses
+from proxy.history.reader import LedgerEntries
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.request_usage import read_request_usage
+from proxy.reporting.stream import decode
 from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
@@ -104,6 +108,26 @@ class UsageEndpoints:
     async def own_balance(self, caller: Self, of_user: OfUser) -> BalanceReport:
         """Return the wallet of the calling user."""
         return await self._balance(caller.app, await self._itself(caller, of_user))
+
+    async def own_requests(
+        self,
+        *,
+        caller: Self,
+        of_user: OfUser,
+        startDate: StartDate = None,  # noqa: N803
+        endDate: EndDate = None,  # noqa: N803
+        limit: PageLimit = 50,
+        before: Before = None,
+    ) -> Requests:
+        """Return the requests of the calling user by page, the newest first."""
+        user = await self._itself(caller, of_user)
+        days, sources = await self._days(caller.app, startDate, endDate), self._services.sources
+        page = UsesPage((days.start_ms, days.end_ms), place_of(before) if before else None, limit)
+        entries, following = await newest_uses(sources, caller.app, user.user_id, page)
+        stream = LedgerEntries.of_app(sources, caller.app).stream
+        found = [RequestView.of(decode(stream, entry, fields)) for entry, fields in entries]
+        span, next_ = (days.first, days.last), text_of(following) if following else None
+        return Requests.of(user, self._services.currency, span, found, next_)
 
     async def _itself(self, caller: Caller, of_user: UserQuery) -> UserRecord:
         if of_user != UserQuery():
