@@ -15,7 +15,7 @@ from proxy.api.caller import Caller, CallerWith
 from proxy.api.keys.models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
 from proxy.api.keys.rotation import KeyRotation, ReplacingKey
 from proxy.api.services import BuilderServices
-from proxy.api.users import check_active, require_user
+from proxy.api.users import check_active, require_user, unknown_name
 from proxy.control.api_keys import KeyEnded
 from proxy.control.audit.line import AuditTarget
 from proxy.control.audit.log import Act
@@ -81,7 +81,7 @@ class OwnedKeyEndpoints:
         if user is not None:
             act.detail["user"] = user
         if record is None or record.app != app or (user is not None and record.user != user):
-            act.detail["requested"] = key_id
+            act.detail["requested"] = unknown_name(key_id)
             raise Refusal(404, "unknown_id", f"The {'app' if user is None else 'user'} has no such key.")
         act.target = replace(act.target, id=key_id)
         return record
