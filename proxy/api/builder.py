@@ -14,13 +14,13 @@ from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.catalog.endpoint import CatalogEndpoint
 from proxy.api.documentation.page import documentation_routes
 from proxy.api.json_api import JsonAPI
-from proxy.api.keys import AppKeyEndpoints, UserKeyEndpoints
+from proxy.api.keys.endpoints import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
 from proxy.api.services import BuilderServices
 from proxy.api.sign_in.routes import add_sign_in_routes
 from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
 from proxy.api.statements.models import StatementView
-from proxy.api.usage import UsageEndpoints
+from proxy.api.usage.endpoints import UsageEndpoints
 from proxy.api.users import UserEndpoints
 
 OPENAPI_PATH = "/api/v1/openapi.json"

@@ -75,13 +75,13 @@ async def test_nothing_of_message_signature_or_session_is_in_a_log_metric_or_err
     message = wallet.message(await wallet.challenge(http), request_id="canary-in-the-message")
     signature = wallet.sign(message)
     answers = [
-        await http.post(LOGIN, json={"message": message + "\n", "signature": signature}, headers=at("192.0.2.1")),
-        await http.post(LOGIN, json={"message": message, "signature": signature[:-2]}, headers=at("192.0.2.2")),
-        await http.post(LOGIN, json={"message": message, "signature": signature}, headers=at("192.0.2.3")),
-        await http.post(LOGIN, json={"message": [message], "signature": signature}, headers=at("192.0.2.4")),
-        await http.post(LOGIN, json={"message": message * 99, "signature": signature * 999}, headers=at("192.0.2.5")),
+        await http.post(LOGIN, json={"message": message + "\n", "signature": signature}, headers=at("192.0.2.21")),
+        await http.post(LOGIN, json={"message": message, "signature": signature[:-2]}, headers=at("192.0.2.22")),
+        await http.post(LOGIN, json={"message": message, "signature": signature}, headers=at("192.0.2.23")),
+        await http.post(LOGIN, json={"message": [message], "signature": signature}, headers=at("192.0.2.24")),
+        await http.post(LOGIN, json={"message": message * 99, "signature": signature * 999}, headers=at("192.0.2.25")),
         await http.post(LOGIN, json={"message": message, "signature": signature, "invite": "canary" * 99}),
-        await http.post(LOGIN, content=message + signature, headers=at("192.0.2.6")),
+        await http.post(LOGIN, content=message + signature, headers=at("192.0.2.26")),
     ]
     assert {each.status_code for each in answers} == {400, 401}
     await http.post(f"{AUTH}/logout", headers=bearer(found["session"]))

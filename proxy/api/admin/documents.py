@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from config.workloads import Workload
 from middlewares.auth.records import AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
 from middlewares.ledger.admission.key_limits import KeyLimits
-from proxy.api.key_models import Future, NewKey
+from proxy.api.keys.models import Future, NewKey
 from proxy.api.models import RequestBody, ShortText, UserStatus
 from proxy.control.key_age import rotation_due
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
-from proxy.api.usage_models import Amount, CurrencyView
+from proxy.api.usage.models import Amount, CurrencyView
 
 SHORTEST_LEAD_SECONDS = 10
 """Workers look for new keys every five seconds."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from proxy.api.usage_models import CurrencyView
+from proxy.api.usage.models import CurrencyView
 
 
 class Availability(StrEnum):

@@ -13,7 +13,7 @@ from middlewares.exchange import Refusal
 from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
 from proxy.api.statements.models import StatementList, StatementMonth
-from proxy.api.usage_models import CurrencyView
+from proxy.api.usage.models import CurrencyView
 from proxy.identity.token_issuer import READ
 from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, month_of, parse_period, redis_today

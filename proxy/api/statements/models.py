@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.workloads import Unit, Workload
-from proxy.api.usage_models import Amount, CurrencyView
+from proxy.api.usage.models import Amount, CurrencyView
 from proxy.reporting.statement import LineKind
 
 

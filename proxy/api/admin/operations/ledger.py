@@ -20,7 +20,7 @@ from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import CreditOperations, ReportOperations
 from proxy.api.admin.operations.resources import Resources
-from proxy.api.usage_models import CurrencyView
+from proxy.api.usage.models import CurrencyView
 from proxy.control.records import UnknownRecord
 from proxy.reporting import statement_report, usage_report
 from proxy.reporting.account import read_statement

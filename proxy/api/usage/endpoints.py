@@ -15,7 +15,7 @@ from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.api.caller import Caller, CallerWith, UserCaller
 from proxy.api.services import BuilderServices
-from proxy.api.usage_models import (
+from proxy.api.usage.models import (
     BalanceReport,
     CurrencyView,
     Period,

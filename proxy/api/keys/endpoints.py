@@ -12,7 +12,7 @@ from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
-from proxy.api.key_models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
+from proxy.api.keys.models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
 from proxy.api.services import BuilderServices
 from proxy.api.users import check_active, require_user
 from proxy.control.api_keys import KeyEnded
@@ -27,7 +27,7 @@ AppKeyMinter = Annotated[Caller, Depends(CallerWith(ADMIN))]
 Result = TypeVar("Result")
 
 
-class KeyEndpoints:
+class OwnedKeyEndpoints:
     """What the routes for keys have in common; a user of None is the app itself, with the keys of all."""
 
     def __init__(self, services: BuilderServices) -> None:
@@ -75,7 +75,7 @@ class KeyEndpoints:
         return record
 
 
-class UserKeyEndpoints(KeyEndpoints):
+class UserKeyEndpoints(OwnedKeyEndpoints):
     """The routes below `/api/v1/apps/{client_id}/users/{user}/keys`."""
 
     async def create(
@@ -104,7 +104,7 @@ class UserKeyEndpoints(KeyEndpoints):
         return await self._revoke(caller.app, found.user_id, key_id, act)
 
 
-class AppKeyEndpoints(KeyEndpoints):
+class AppKeyEndpoints(OwnedKeyEndpoints):
     """The routes below `/api/v1/apps/{client_id}/keys`, for the app's own keys and those of all its users."""
 
     async def create(

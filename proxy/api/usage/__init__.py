@@ -1,0 +1,1 @@
+"""Usage and balances over HTTP."""
