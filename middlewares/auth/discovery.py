@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from config.issuers import DISCOVERY_PATH, is_secure_url
 from middlewares.auth.ports import Fetch
+from middlewares.json_codec import nested_too_deeply
 
 _KEPT_SECONDS = 86_400.0
 """Seconds until the discovery document is read again; at once after its key set could not be fetched."""
@@ -45,9 +46,11 @@ def key_set_url(document: bytes, issuer: str) -> str:
     The document must name exactly the issuer it was asked for: it is the only proof that they belong together
     (RFC 8414 section 3.3).
     """
+    if nested_too_deeply(document):
+        raise ValueError("its discovery document is nested too deeply")
     try:
         parsed = json.loads(document)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError("its discovery document is not JSON") from None
     if not isinstance(parsed, dict) or parsed.get("issuer") != issuer:
         raise ValueError("its discovery document is another issuer's: `issuer` differs")

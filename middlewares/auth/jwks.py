@@ -13,6 +13,7 @@ import structlog
 from config.issuers import Issuer
 from middlewares.auth.discovery import DiscoveringLoader
 from middlewares.auth.ports import Fetch
+from middlewares.json_codec import nested_too_deeply
 
 _START_SECONDS = 5.0
 """Longest wait for the first load of all key sets."""
@@ -158,9 +159,11 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | 
     A key is good for every accepted algorithm of its type, or for the one it names. Keys for encryption, private and
     symmetric keys, short ones and those of a foreign curve are left out.
     """
+    if nested_too_deeply(document):
+        raise ValueError("it is nested too deeply")
     try:
         parsed = json.loads(document)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError("it is not JSON") from None
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(entries, list):

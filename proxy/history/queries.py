@@ -183,9 +183,9 @@ def wallets_before(connection: Connection, app: str, day: date) -> dict[str, Mov
     return found
 
 
-def wallet_days(connection: Connection, app: str, day: date) -> list[tuple[str, date, Movement]]:
-    """Return what archived events changed in the wallets of an app on each day before a day, as `wallets_before`."""
-    rows = connection.execute(select(WALLETS).where(WALLETS.c.app == app, WALLETS.c.day < day))
+def wallet_days(connection: Connection, app: str, last: date) -> list[tuple[str, date, Movement]]:
+    """Return what archived events changed in the wallets of an app on each day up to `last`, as `wallets_before`."""
+    rows = connection.execute(select(WALLETS).where(WALLETS.c.app == app, WALLETS.c.day <= last))
     return [(row.user_id, row.day, Movement(row.granted, row.debited, row.spent)) for row in rows]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 
 from sqlalchemy import Connection
@@ -55,5 +55,4 @@ async def read_tally(sources: LedgerSources, app: str, days: Days) -> Tally:
 
 
 def _kept(connection: Connection, app: str, days: Days) -> _Kept:
-    last = days.last + timedelta(days=1)
-    return wallet_days(connection, app, last), totals(connection, app, days.first, days.last)
+    return wallet_days(connection, app, days.last), totals(connection, app, days.first, days.last)
