@@ -6,6 +6,7 @@ import os
 import signal
 from functools import partial
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from config.loader import load
@@ -36,6 +37,7 @@ from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
+from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
 from proxy.store.configured import check_fingerprint, redis_keys
@@ -99,7 +101,7 @@ def private_admin(
     settings: Settings, store: Store, history: History, server: RunningServer, metrics: RequestMetrics
 ) -> ASGIApp:
     """Return the admin API of the private listener."""
-    resources = Resources.of(settings, store, redis_keys(settings), history, server)
+    resources = Resources.of(settings, store, redis_keys(settings), history, server=server, observer=_erasure_observer)
     return private_surface(admin_application(resources), settings, metrics)
 
 
@@ -109,10 +111,17 @@ def _public_admin(services: ControlServices, history: History) -> ASGIApp:
     if not settings.control.admin_on_public_listener:
         return control_application(())
     server = RunningServer(reload=partial(_ask_supervisor, services.store), running_workers=lambda: None)
-    return admin_application(Resources.of(settings, services.store, services.keys, history, server))
+    return admin_application(
+        Resources.of(settings, services.store, services.keys, history, server=server, observer=_erasure_observer)
+    )
 
 
 async def _ask_supervisor(store: Store) -> None:
     """Check the configuration, and send the supervisor the signal to take it."""
     await check_fingerprint(store, load())
     os.kill(os.getppid(), signal.SIGHUP)
+
+
+def _erasure_observer() -> HistoryMetrics:
+    """Return what the archiver of an erasure reports to, beside that of the archiver that runs all the time."""
+    return HistoryMetrics(CollectorRegistry())
