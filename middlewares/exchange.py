@@ -172,6 +172,8 @@ class Exchange:
     # door
     surface: str = ""
     """Route label of the control surface that serves it; empty: the pipeline does."""
+    surface_path: str = ""
+    """Where that surface begins."""
 
     # auth
     principal: Principal | None = None

@@ -110,6 +110,18 @@ class RequestLog:
             return
 
 
+def shown_path(exchange: Exchange) -> str:
+    """Return the path as a log may have it: what a client invented, and is no target of ours, only by its length.
+
+    It may be anybody's secret, of a shape that no pattern knows. Below a control surface, what is not found is such.
+    """
+    path = exchange.path
+    if exchange.route is not None or (exchange.surface and exchange.client_status != 404):
+        return path
+    known = exchange.surface_path if path.startswith(exchange.surface_path) else ""
+    return f"{known}[{len(path) - len(known)} characters]"
+
+
 def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> bytes:
     method, path, model, ending = exchange.method, exchange.path, exchange.declared.model, exchange.ending
     principal, route, upstream = exchange.principal, exchange.route, exchange.upstream_seconds
@@ -120,7 +132,7 @@ def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> byte
         event="request",
         request_id=exchange.request_id,
         method=method,
-        path=path[:PATH_CHARACTERS],
+        path=shown_path(exchange)[:PATH_CHARACTERS],
         status=exchange.client_status,
         outcome=ending.outcome,
         units=exchange.units,

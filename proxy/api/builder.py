@@ -82,6 +82,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     _serve_statements(api, StatementEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
+    api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])
@@ -94,6 +95,7 @@ def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpo
     api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
     api.serve("GET", path, keys.list, name=f"list_{name}s")
     api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
+    api.serve("POST", f"{one}/rotate", keys.rotate, name=f"rotate_{name}", status_code=201, audit="key.rotate")
     api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
 
 

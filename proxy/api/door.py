@@ -36,7 +36,8 @@ class Door:
         if scope["type"] == "http" and scope["tollgate.target"].startswith(self._paths):
             surface = self.surface_of(scope["tollgate.target"])
             if surface is not None:
-                scope["tollgate.exchange"].surface = surface.label
+                exchange = scope["tollgate.exchange"]
+                exchange.surface, exchange.surface_path = surface.label, surface.path.decode()
                 app = surface.app
         await app(scope, receive, send)
 

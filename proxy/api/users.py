@@ -135,7 +135,12 @@ def name_target(act: Act, user: UserRecord | None, name: str) -> None:
     if user is not None:
         act.target = target_of(user)
     else:
-        act.detail["requested"] = name
+        act.detail["requested"] = unknown_name(name)
+
+
+def unknown_name(name: str) -> str:
+    """Return what the audit log says of a name that nothing has: it may be anybody's secret."""
+    return f"[{len(name)} characters]"
 
 
 def check_active(user: UserRecord) -> None:

@@ -32,7 +32,6 @@ class ApiKeys:
         app: str,
         *,
         user: str | None = None,
-        expires_at: datetime | None = None,
         **members: Unpack[KeyChange],
     ) -> tuple[KeyRecord, str]:
         """Create a key of an app, or of one of its users. Return it and its text, which is not stored.
@@ -52,7 +51,6 @@ class ApiKeys:
             last4=text[-4:],
             created_at=datetime.now(UTC),
             user=user,
-            expires_at=expires_at,
             family=key.key_id,
         )
         record = changed(blank, members)
@@ -109,15 +107,16 @@ class ApiKeys:
         )
 
         def retire(record: KeyRecord) -> KeyRecord:
-            ends = now + overlap
-            known = _active(record, now, "rotate").expires_at
-            return replace(record, expires_at=min(ends, known) if known else ends, replaced_by=new.key_id)
+            nonlocal old
+            old, ends = _active(record, now, "rotate"), now + overlap
+            known = old.expires_at
+            return replace(old, expires_at=min(ends, known) if known else ends, replaced_by=new.key_id)
 
         await self._client.hset(FAMILIES, new.key_id, new.family)
         await self._add(new)  # first: if the command is cut short here, the old key goes on working
         try:
             retired = await self._records.change(ref, retire)
-            if (latest := _as_successor(retired, new)) != new:  # the old one was changed since it was read
+            if (latest := _as_successor(old, new, expires_at)) != new:  # the old one was changed since it was read
                 new = await self._records.change(new.ref, lambda _: latest)
             return retired, new, text
         except KeyEnded:  # another command rotated or ended it meanwhile
@@ -146,10 +145,11 @@ _BLANK = KeyRecord("", "", "", "", datetime.min.replace(tzinfo=UTC))
 """The members of a key that is to be created are tried on this, before anything is written."""
 
 
-def _as_successor(old: KeyRecord, new: KeyRecord) -> KeyRecord:
-    """Return the new key with all that a change of the old one may have changed."""
+def _as_successor(old: KeyRecord, new: KeyRecord, expires_at: datetime | None) -> KeyRecord:
+    """Return the new key with all that a change of the old one may have changed; `expires_at` is its own, if any."""
     return replace(
         new,
+        expires_at=expires_at or old.expires_at,
         name=old.name,
         description=old.description,
         limits=old.limits,

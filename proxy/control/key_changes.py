@@ -37,6 +37,7 @@ class KeyChange(TypedDict, total=False):
 
     name: str
     description: str
+    expires_at: datetime | None
     limits: LimitChange
     increase: Increase | None
     workloads: Iterable[Workload]

@@ -20,7 +20,7 @@ from proxy.history.total import Total
 PAGE = 1_000
 """Rows read at a time, which bounds the memory of a reader."""
 
-_ENTRY = (
+ENTRY_COLUMNS = (
     EVENTS.c.seq,
     EVENTS.c.entry_ms,
     EVENTS.c.entry_seq,
@@ -31,6 +31,7 @@ _ENTRY = (
     EVENTS.c.gross,
     EVENTS.c.fields,
 )
+"""Columns that `archived_entries` needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,26 +118,26 @@ def of_app(
     time, seq = after
     beyond = or_(EVENTS.c.time > time, and_(EVENTS.c.time == time, EVENTS.c.seq > seq))
     wanted = (EVENTS.c.app == app, EVENTS.c.time >= time, EVENTS.c.time < times[1], beyond)
-    query = select(*_ENTRY).where(*wanted, EVENTS.c.seq > seqs[0], EVENTS.c.seq <= seqs[1])
-    return _entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
+    query = select(*ENTRY_COLUMNS).where(*wanted, EVENTS.c.seq > seqs[0], EVENTS.c.seq <= seqs[1])
+    return archived_entries(connection, query.order_by(EVENTS.c.time, EVENTS.c.seq))
 
 
 def by_ids(connection: Connection, app: str, ids: Sequence[str]) -> list[ArchivedEntry]:
     """Return those of an app's events that have these ids, a few."""
-    return _entries(connection, select(*_ENTRY).where(EVENTS.c.id.in_(ids), EVENTS.c.app == app))
+    return archived_entries(connection, select(*ENTRY_COLUMNS).where(EVENTS.c.id.in_(ids), EVENTS.c.app == app))
 
 
 def of_request(connection: Connection, app: str, request_id: str, since: int) -> list[ArchivedEntry]:
     """Return the events of one request of an app, those named after it included; none is older than `since` (ms)."""
     named = or_(EVENTS.c.id == request_id, EVENTS.c.id.startswith(f"{request_id}-", autoescape=True))
-    query: Select[Any] = select(*_ENTRY).where(EVENTS.c.app == app, EVENTS.c.time >= since, named)
+    query: Select[Any] = select(*ENTRY_COLUMNS).where(EVENTS.c.app == app, EVENTS.c.time >= since, named)
     return [_entry(row) for row in connection.execute(query.order_by(EVENTS.c.time, EVENTS.c.seq))]
 
 
 def of_tag(connection: Connection, tag: int, after: int, up_to: int, page: int = PAGE) -> list[ArchivedEntry]:
     """Return the next page of a hash tag's events with a `seq` above `after` and of at most `up_to`, by `seq`."""
     wanted = (EVENTS.c.tag == tag, EVENTS.c.seq > after, EVENTS.c.seq <= up_to)
-    return _entries(connection, select(*_ENTRY).where(*wanted).order_by(EVENTS.c.seq), page)
+    return archived_entries(connection, select(*ENTRY_COLUMNS).where(*wanted).order_by(EVENTS.c.seq), page)
 
 
 def next_app(connection: Connection, after: str | None = None) -> str | None:
@@ -220,7 +221,8 @@ def count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(EVENTS)).scalar_one())
 
 
-def _entries(connection: Connection, query: Select[Any], page: int = PAGE) -> list[ArchivedEntry]:
+def archived_entries(connection: Connection, query: Select[Any], page: int = PAGE) -> list[ArchivedEntry]:
+    """Return the first of what a query of `ENTRY_COLUMNS` selects."""
     return [_entry(row) for row in connection.execute(query.limit(page))]
 
 

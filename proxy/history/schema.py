@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 VERSION_TABLE = "tollgate_history_version"
 
@@ -43,6 +45,8 @@ def upgrade(engine: Engine) -> tuple[str, str]:
         if not _known(before):
             raise _newer(before)
         if before != latest():
+            from alembic import command  # noqa: PLC0415 - Alembic is loaded by the first use of the history
+
             config = _config()
             config.attributes["connection"] = connection
             config.attributes["version_table"] = VERSION_TABLE
@@ -59,11 +63,11 @@ def version(connection: Connection) -> str:
 
 def latest() -> str:
     """Return the version of the schema that this program knows."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+    return str(_scripts().get_current_head())
 
 
 def _known(found: str) -> bool:
-    return not found or found in {each.revision for each in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return not found or found in {each.revision for each in _scripts().walk_revisions()}
 
 
 def _newer(found: str) -> SchemaMismatch:
@@ -72,7 +76,15 @@ def _newer(found: str) -> SchemaMismatch:
     )
 
 
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    return ScriptDirectory.from_config(_config())
+
+
 def _config() -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(files("proxy.history") / "migrations").replace("%", "%%"))
     return config

@@ -1,8 +1,8 @@
-"""Usage of an app by its users, with the day on which each was last used, and by one dimension beside."""
+"""Usage of an app by its users, with the day on which each was last used, and by other dimensions beside."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -27,20 +27,21 @@ class UsageByUser:
 
     total: UsageTotal
     users: Mapping[str, UserUsage] = field(default_factory=dict)
-    groups: Mapping[str, UsageTotal] = field(default_factory=dict)
-    """By the value of the dimension that was wanted beside; empty where events have none."""
+    groups: Mapping[GroupValues, UsageTotal] = field(default_factory=dict)
+    """By the values of the dimensions that were wanted beside; empty where events have none."""
 
 
-def dimensions_for(beside: Dimension | None) -> tuple[Dimension, ...]:
+def dimensions_for(beside: Sequence[Dimension]) -> tuple[Dimension, ...]:
     """Return by what usage has to be read for `usage_by_user`."""
-    return (*_BY_USER, beside) if beside is not None and beside not in _BY_USER else _BY_USER
+    return tuple(dict.fromkeys((*_BY_USER, *beside)))
 
 
-def usage_by_user(found: Breakdown, beside: Dimension | None = None, only: str | None = None) -> UsageByUser:
+def usage_by_user(found: Breakdown, beside: Sequence[Dimension] = (), only: str | None = None) -> UsageByUser:
     """Return what was read by `dimensions_for(beside)`, of one user only if it is named."""
     total = UsageTotal() if only is not None else found.total
     users: dict[str, UserUsage] = {}
-    groups: dict[str, UsageTotal] = {}
+    groups: dict[GroupValues, UsageTotal] = {}
+    places = [found.dimensions.index(each) for each in beside]
     for values, part in found.rows():
         user = values[0]
         if only is not None:
@@ -49,8 +50,8 @@ def usage_by_user(found: Breakdown, beside: Dimension | None = None, only: str |
             total.include(part)
         if user:
             _add(users.setdefault(user, UserUsage()), values, part)
-        if beside is not None:
-            groups.setdefault(values[found.dimensions.index(beside)], UsageTotal()).include(part)
+        if places:
+            groups.setdefault(tuple(values[place] for place in places), UsageTotal()).include(part)
     return UsageByUser(total, users, dict(sorted(groups.items())))
 
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange
 from proxy.api.request_body import BoundedBody
+from proxy.server.control_plane.private_admin import PrivateAdmin
 
 Exposition = Callable[[], tuple[str, bytes]]
 """Returns content type and text of all metrics."""
@@ -55,7 +56,7 @@ def admin_app(exposition: Exposition, readiness: Readiness, webhooks: Sequence[R
 class PrivateListener:
     """The admin API below its path, and `app` for everything else."""
 
-    def __init__(self, app: ASGIApp, admin: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, admin: PrivateAdmin) -> None:
         self.app = app
         self.admin = admin
         """Replaced when the configuration is; requests that run go on with the one that they began with."""
@@ -65,6 +66,10 @@ class PrivateListener:
             await self.admin(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def close(self) -> None:
+        """Disconnect what has connected to the history."""
+        await self.admin.close()
 
 
 class BodyBounds:

@@ -17,13 +17,11 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import RequestMetrics, exposition
 from middlewares.store import StoreError
-from proxy.api.admin.operations.resources import RunningServer
-from proxy.history.store import History
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
 from proxy.server.background.side_process import SideProcess
-from proxy.server.control_plane.applications import private_admin
+from proxy.server.control_plane.private_admin import PrivateAdmin
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
 from proxy.server.private_app import PrivateListener, admin_app
@@ -74,12 +72,11 @@ class Supervisor:
             self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
             await self._workers.start()
             self._archiver.start()
-            self._history = History.of(settings)
-            stack.push_async_callback(self._history.close)
             self._metrics = RequestMetrics()
             stack.callback(asyncio.create_task(self._metrics.keep_flushing()).cancel)
             private_app = admin_app(exposition, self._readiness, self._webhooks.routes())
             self._listener = PrivateListener(private_app, self._admin())
+            stack.push_async_callback(self._listener.close)
             admin = private_server(self._listener, settings.edge)
             serving = asyncio.create_task(admin.serve([private]))
             self._handle_signals()
@@ -128,13 +125,19 @@ class Supervisor:
         self._in_force = settings
         self._workers.restart()
         self._archiver.restart()
-        self._listener.admin = self._admin()
+        before, self._listener.admin = self._listener.admin, self._admin()
+        await before.close()
         await self._webhooks.configure(settings, issuer)
 
-    def _admin(self) -> ASGIApp:
+    def _admin(self) -> PrivateAdmin:
         """Return the admin API under the settings in force."""
-        server = RunningServer(reload=self._take_configuration, running_workers=lambda: self._workers.running)
-        return private_admin(self._in_force, self._maintenance.store, self._history, server, self._metrics)
+        return PrivateAdmin(
+            self._in_force,
+            self._maintenance.store,
+            self._metrics,
+            reload=self._take_configuration,
+            running_workers=lambda: self._workers.running,
+        )
 
     def _issuer(self, settings: Settings) -> Issuer:
         """Return Tollgate's own issuer; its keys are made before a worker looks for them. Raises `ConfigError`."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.builder import BuilderApp, bearer
+from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -116,6 +116,89 @@ async def test_an_increase_that_is_changed_over_http_holds_at_once(running: Depl
     while raised.status_code == 429:  # until the notice is at every worker
         raised = await app.http.get("/stream/a.ts", headers=headers)
     assert 'key-own-requests-per-minute";q=5;w=60' in raised.headers["ratelimit-policy"]
+
+
+@pytest.mark.parametrize("owner", ["app", "user"])
+async def test_a_rotated_key_shows_its_text_once_and_the_old_one_works_as_long_as_it_overlaps(
+    app: BuilderApp, owner: str
+) -> None:
+    """Hazard: a rotation that ends the old key early or never, or whose text can be read again."""
+    await app.user("ann")
+    path = "keys" if owner == "app" else "users/ann/keys"
+    old = await made(app, path, name="kiosk", limits=LIMITS, streams=["cam"])
+    rotate = f"{app.path}/{path}/{old['key_id']}/rotate"
+    response = await app.http.post(rotate, json={"overlap_seconds": 600, "expires_at": TOMORROW}, auth=app.basic)
+    assert response.status_code == 201, response.text
+    new = response.json()
+    ends = datetime.fromisoformat(new["replaced_key_ends_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=9) < ends <= timedelta(minutes=10)
+    assert (new["replaces"], new["user_id"], new["limits"]) == (old["key_id"], old["user_id"], old["limits"])
+    assert datetime.fromisoformat(new["expires_at"]) == datetime.fromisoformat(TOMORROW)
+    for key in (old, new):
+        assert (await app.http.get("/api/v1/user/usage", headers=bearer(key["key"]))).status_code == (
+            200 if owner == "user" else 403
+        ), "both work, and a key of the app is no user's"
+    listing = await app.http.get(f"{app.path}/{path}", auth=app.basic)
+    assert [each["replaced_by"] for each in listing.json()["keys"]] == [new["key_id"], None]
+    assert new["key"] not in listing.text
+    again = await app.http.post(rotate, json={}, auth=app.basic)
+    assert (again.status_code, again.json()["code"]) == (409, "key_ended")
+    last = await app.http.post(f"{app.path}/{path}/{new['key_id']}/rotate", json={"overlap_seconds": 0}, auth=app.basic)
+    assert last.status_code == 201, last.text
+    while (await app.http.get("/stream/a.ts", headers=bearer(new["key"]))).status_code != 401:
+        pass  # until the notice is at every worker
+    lines = (await app.http.get(f"{app.path}/audit", auth=app.basic)).json()["lines"]
+    rotations = [each for each in lines if each["action"] == "key.rotate"]
+    assert [(each["result"], each["target"]) for each in reversed(rotations)] == [
+        ("done", old["key_id"]),
+        ("refused", old["key_id"]),
+        ("done", new["key_id"]),
+    ]
+    assert rotations[-1]["detail"]["new_key"] == new["key_id"]
+
+
+async def test_a_key_of_another_app_or_a_suspended_user_is_not_rotated(app: BuilderApp, running: Deployment) -> None:
+    """Hazard: a new key for somebody who should have none."""
+    other = await builder_app(running, app.http)
+    await app.user("ann")
+    key = await made(app, "users/ann/keys")
+    foreign = await app.http.post(f"{other.path}/keys/{key['key_id']}/rotate", json={}, auth=other.basic)
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "unknown_id")
+    await app.http.patch(f"{app.path}/users/ann", json={"status": "suspended"}, auth=app.basic)
+    refused = await app.http.post(f"{app.path}/users/ann/keys/{key['key_id']}/rotate", json={}, auth=app.basic)
+    assert (refused.status_code, refused.json()["code"]) == (403, "user_suspended")
+    [listed] = (await app.http.get(f"{app.path}/keys", auth=app.basic)).json()["keys"]
+    assert listed["replaced_by"] is None
+
+
+async def test_the_end_of_a_key_is_set_moved_and_removed(app: BuilderApp) -> None:
+    """Hazard: an end that listings show and no worker keeps, or that a key cannot lose again."""
+    key = await made(app, "keys")
+    one, audit = f"{app.path}/keys/{key['key_id']}", f"{app.path}/audit"
+    assert key["expires_at"] is None
+
+    async def end(moment: str | None) -> Any:
+        response = await app.http.patch(one, json={"expires_at": moment}, auth=app.basic)
+        assert response.status_code == 200, response.text
+        return response.json()["expires_at"]
+
+    assert datetime.fromisoformat(await end(TOMORROW)) == datetime.fromisoformat(TOMORROW)
+    named = await app.http.patch(one, json={"name": "kiosk"}, auth=app.basic)
+    assert named.json()["expires_at"] is not None, "what is left out stays"
+    assert await end(None) is None
+    for past in ("2020-01-01T00:00:00Z", "2030-01-01T00:00:00"):
+        response = await app.http.patch(one, json={"expires_at": past}, auth=app.basic)
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+    lines = (await app.http.get(audit, auth=app.basic)).json()["lines"]
+    assert [each["detail"].get("expires_at") for each in lines if each["result"] == "done"][:3] == [
+        "never",
+        None,
+        str(datetime.fromisoformat(TOMORROW)),
+    ]
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    await end(soon.isoformat())
+    while (await app.http.get("/stream/a.ts", headers=bearer(key["key"]))).status_code != 401:
+        assert datetime.now(UTC) < soon + timedelta(seconds=20)
 
 
 async def test_every_act_on_keys_has_an_audit_line(app: BuilderApp) -> None:

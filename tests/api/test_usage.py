@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from config.runtime import Currency
+from proxy.api.usage.grouping import usd_micros
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 
@@ -77,6 +79,7 @@ async def test_usage_is_the_ledgers_to_the_unit(priced: tuple[Deployment, Builde
         {"endDate": "1e9"},
         {"startDate": "2026-02-02", "endDate": "2026-02-01"},
         {"groupBy": "tier"},
+        {"groupBy": "pipeline"},
         {"userId": ann, "externalUserId": "ann"},
     ):
         refused = await usage(**wrong)
@@ -123,6 +126,45 @@ async def test_usage_by_each_dimension_adds_up_to_the_total(priced: tuple[Deploy
         assert mine == of_ann
 
 
+async def test_usage_by_pipeline_and_model_is_exact_for_the_app_and_for_its_users(
+    priced: tuple[Deployment, BuilderApp],
+) -> None:
+    """Hazard: groups of two dimensions that lose or double what groups of one have."""
+    deployment, app = priced
+    ann, own = await app.user("ann"), await deployment.key(app.client_id)
+    token = await app.user_token(ann)
+    for credential, model in ((token, "m"), (token, "n"), (token, "n"), (own, "m")):
+        sent = await app.http.post("/text-to-image", json={**IMAGE, "model_id": model}, headers=bearer(credential))
+        assert sent.status_code == 200
+    day = (await deployment.settled(4, app.client_id))[0]["time"][:10]
+
+    def rows(**counts: int) -> list[dict[str, Any]]:
+        head = {"pipeline": "text-to-image", "currency": "ETH", "networkFeeUsdMicros": None}
+        return [
+            {**head, "modelId": model, "requestCount": count, "feeWei": str(PRICE * count)}
+            for model, count in counts.items()
+        ]
+
+    groupings = {"byPipelineModel": "pipeline_model", "byDailyPipeline": "daily_pipeline"}
+    for member, grouping in groupings.items():
+        dated = {"date": day} if grouping == "daily_pipeline" else {}
+        whole = await app.http.get(f"{app.path}/usage", params={"groupBy": grouping}, auth=app.basic)
+        mine = await app.http.get("/api/v1/user/usage", params={"groupBy": grouping}, headers=bearer(token))
+        assert whole.json()[member] == [each | dated for each in rows(m=2, n=2)]
+        assert mine.json()[member] == [each | dated for each in rows(m=1, n=2)]
+        others = {"byUser", "groups", *groupings} - {member}
+        assert {whole.json()[each] for each in others} == {None}
+    plain = (await app.http.get(f"{app.path}/usage", params={"groupBy": "none"}, auth=app.basic)).json()
+    assert {plain[each] for each in ("byUser", "groups", *groupings)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("code", "decimals", "micros"), [("USD", 6, "12"), ("USD", 2, "120000"), ("USD", 7, None), ("ETH", 6, None)]
+)
+def test_micro_dollars_are_exact_or_not_given(code: str, decimals: int, micros: str | None) -> None:
+    assert usd_micros(12, Currency(code=code, decimals=decimals)) == micros
+
+
 async def test_usage_of_one_request_is_that_of_its_event(priced: tuple[Deployment, BuilderApp]) -> None:
     """Hazard: a filter that is ignored, so that the sum of all passes for that of one request."""
     deployment, app = priced
@@ -164,3 +206,25 @@ async def test_balances_are_those_of_the_wallets(priced: tuple[Deployment, Build
     own = (await app.http.get("/api/v1/user/usage/balance", headers=bearer(token))).json()
     assert own == of_user
     assert (own["available"], own["granted"], own["userId"]) == ("42", "42", user)
+
+
+async def test_a_user_reads_its_own_requests_and_no_others(priced: tuple[Deployment, BuilderApp]) -> None:
+    """Hazard: requests of another user, or fees that do not add up to the usage."""
+    deployment, app = priced
+    ann, bob = await app.user("ann"), await app.user("bob")
+    tokens = [await app.user_token(ann), await app.user_token(bob)]
+    sent = [await app.http.post("/text-to-image", json=IMAGE, headers=bearer(tokens[at])) for at in (0, 1, 0, 0)]
+    await deployment.settled(4, app.client_id)
+    mine = [sent[at].headers["x-request-id"] for at in (3, 2, 0)]
+    path, headers = "/api/v1/user/usage/requests", bearer(tokens[0])
+    first = (await app.http.get(path, params={"limit": 2}, headers=headers)).json()
+    rest = (await app.http.get(path, params={"limit": 2, "before": first["next"]}, headers=headers)).json()
+    assert [each["id"] for each in first["requests"] + rest["requests"]] == mine
+    assert (rest["next"], rest["userId"], rest["requests"][0]["status"]) == (None, ann, 200)
+    usage = (await app.http.get("/api/v1/user/usage", headers=headers)).json()
+    fees = sum(int(each["feeWei"]) for each in first["requests"] + rest["requests"])
+    assert fees == int(usage["totals"]["totalFeeWei"]) == 3 * PRICE
+    for wrong in ({"userId": bob}, {"before": "???"}, {"limit": 0}, {"limit": 101}):
+        refused = await app.http.get(path, params=wrong, headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter"), wrong
+    assert (await app.http.get(path, headers=bearer(await app.token()))).status_code == 403

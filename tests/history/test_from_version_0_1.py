@@ -22,6 +22,9 @@ RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())
 )
 
+ADDED = ',"reserved_amount":""'
+"""What an event of today says, and those of that version could not."""
+
 
 async def load(client: Any) -> None:
     """Write what was recorded into an empty Redis."""
@@ -51,7 +54,8 @@ async def check(tollgate: Command, history_url: str) -> None:
         done = await tollgate(*line.split(), TOLLGATE_HISTORY_URL=history_url)
         assert done.code == 0, done.err
         if line.startswith("events"):
-            assert sorted(done.out.splitlines()) == sorted(before.splitlines())
+            lines = done.out.replace(ADDED, "").splitlines()
+            assert sorted(lines) == sorted(before.splitlines())
         elif line.startswith("verify"):
             found, expected = json.loads(done.out), json.loads(before)
             assert {**found, "totals": 0} == {**expected, "totals": 0, "pruned": 0, "kept_from": ""}

@@ -70,7 +70,9 @@ def test_request_line(tmp_path: Path) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
     try:
         for path in (f"/live/{KEY}/0.ts", f"/stream/{JWT}", f"/tgs_{CANARY}"):
-            RequestLog(Log(), fd=descriptor).write(Exchange("r", 0.0, "GET", path), seconds=0.0)
+            exchange = Exchange("r", 0.0, "GET", path)
+            exchange.surface = "builder-api"
+            RequestLog(Log(), fd=descriptor).write(exchange, seconds=0.0)
     finally:
         os.close(descriptor)
     written = file.read_text()
@@ -80,6 +82,25 @@ def test_request_line(tmp_path: Path) -> None:
         "/stream/[redacted]",
         "/tgs_[redacted]",
     ]
+
+
+@pytest.mark.parametrize(
+    "secret", ["correct-horse-battery", "sk-proj-4f9aCANARY", "https://ann:hunter2@host", "AKIAIOSFODNN7EXAMPLE"]
+)
+@pytest.mark.parametrize(
+    ("surface", "status", "before"), [("", 404, ""), ("", 401, ""), ("builder-api", 404, "/api/v1")]
+)
+def test_secret_of_a_foreign_shape_in_an_unknown_target(
+    tmp_path: Path, secret: str, surface: str, status: int, before: str
+) -> None:
+    """Hazard: a secret of another service, sent to a path that is none of ours, is no pattern's match."""
+    file = tmp_path / "log"
+    exchange = Exchange("r", 0.0, "GET", f"{before}/{secret}")
+    exchange.surface, exchange.surface_path, exchange.client_status = surface, before, status
+    with file.open("wb") as opened:
+        RequestLog(Log(), fd=opened.fileno()).write(exchange, seconds=0.0)
+    assert secret not in file.read_text()
+    assert json.loads(file.read_text())["path"] == f"{before}[{len(secret) + 1} characters]"
 
 
 @given(st.text(), st.text())

@@ -13,11 +13,10 @@ from config.issuers import has_discovery, is_secure_url
 from config.workloads import Workload
 from middlewares.auth.records import AppIssuer, AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
 from middlewares.ledger.admission.key_limits import KeyLimits
-from proxy.api.keys.models import Future, NewKey
+from proxy.api.keys.models import NewKey
 from proxy.api.models import RequestBody, ShortText, UserStatus, printable
 from proxy.control.key_age import rotation_due
 
-LONGEST_OVERLAP_SECONDS = 365 * 86_400
 Name = Annotated[ShortText, Field(min_length=1)]
 IssuerText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(printable)]
 AppStatus = Literal["active", "suspended"]
@@ -124,13 +123,6 @@ class NewAppKey(NewKey):
     """A key to create, of an app or of one of its users."""
 
     user: ShortText | None = Field(None, description="User id; null: a key of the app itself.")
-
-
-class KeyRotation(RequestBody):
-    """How a key is replaced by a new one that may do the same."""
-
-    overlap_seconds: int = Field(86_400, ge=0, le=LONGEST_OVERLAP_SECONDS, description="Time that both keys work.")
-    expires_at: Future | None = Field(None, description="End of the new key; null: that of the old one.")
 
 
 Limits = dict[str, int | str]

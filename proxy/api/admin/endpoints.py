@@ -16,7 +16,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -34,6 +33,7 @@ from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import Operator, OperatorWith
 from proxy.api.keys.models import ChangedKey
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser
 from proxy.control.audit.log import AuditLog
 

@@ -13,8 +13,9 @@ from middlewares.exchange import Refusal
 from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
 from proxy.api.keys.models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
+from proxy.api.keys.rotation import KeyRotation, ReplacingKey
 from proxy.api.services import BuilderServices
-from proxy.api.users import check_active, require_user
+from proxy.api.users import check_active, require_user, unknown_name
 from proxy.control.api_keys import KeyEnded
 from proxy.control.audit.line import AuditTarget
 from proxy.control.audit.log import Act
@@ -41,7 +42,7 @@ class OwnedKeyEndpoints:
         members = _usable(wanted)
         act.target = AuditTarget("key", "", app)
         act.detail |= {"user": user, "name": wanted.name}
-        record, text = await _taken(self._api_keys.create(app, user=user, expires_at=wanted.expires_at, **members))
+        record, text = await _taken(self._api_keys.create(app, user=user, **members))
         act.target = replace(act.target, id=record.key_id)
         return CreatedKey(**KeyView.of(record, self._days).model_dump(), key=text)
 
@@ -56,7 +57,18 @@ class OwnedKeyEndpoints:
         members = _usable(body)
         act.detail["changed"] = ", ".join(sorted(members))
         act.detail |= {name: None if value is None else str(value) for name, value in members.get("limits", {}).items()}
+        if "expires_at" in members:
+            act.detail["expires_at"] = str(members["expires_at"] or "never")
         return KeyView.of(await _taken(self._api_keys.change(key_id, **members)), self._days)
+
+    async def _rotate(
+        self, app: str, user: str | None, key_id: str, act: Act, body: KeyRotation | None
+    ) -> ReplacingKey:
+        await self._require(app, user, key_id, act)
+        wanted = body or KeyRotation()
+        old, new, text = await _taken(self._api_keys.rotate(key_id, wanted.overlap, expires_at=wanted.expires_at))
+        act.detail |= {"new_key": new.key_id, "overlap_seconds": wanted.overlap_seconds}
+        return ReplacingKey.after(old, new, text, self._days)
 
     async def _revoke(self, app: str, user: str | None, key_id: str, act: Act) -> KeyView:
         await self._require(app, user, key_id, act)
@@ -69,7 +81,7 @@ class OwnedKeyEndpoints:
         if user is not None:
             act.detail["user"] = user
         if record is None or record.app != app or (user is not None and record.user != user):
-            act.detail["requested"] = key_id
+            act.detail["requested"] = unknown_name(key_id)
             raise Refusal(404, "unknown_id", f"The {'app' if user is None else 'user'} has no such key.")
         act.target = replace(act.target, id=key_id)
         return record
@@ -98,6 +110,21 @@ class UserKeyEndpoints(OwnedKeyEndpoints):
         found = await require_user(self._users, caller.app, user, act)
         return await self._change(caller.app, found.user_id, key_id, act, body)
 
+    async def rotate(
+        self,
+        client_id: str,
+        user: str,
+        key_id: str,
+        caller: KeyMinter,
+        act: CurrentAct,
+        *,
+        body: KeyRotation | None = None,
+    ) -> ReplacingKey:
+        """Replace a key of a user by a new one, whose text is in this response and nowhere else."""
+        found = await require_user(self._users, caller.app, user, act)
+        check_active(found)
+        return await self._rotate(caller.app, found.user_id, key_id, act, body)
+
     async def revoke(self, client_id: str, user: str, key_id: str, caller: KeyMinter, act: CurrentAct) -> KeyView:
         """End a key of a user at once."""
         found = await require_user(self._users, caller.app, user, act)
@@ -122,6 +149,12 @@ class AppKeyEndpoints(OwnedKeyEndpoints):
     ) -> KeyView:
         """Change a key of the app or of one of its users, in every worker at once."""
         return await self._change(caller.app, None, key_id, act, body)
+
+    async def rotate(
+        self, client_id: str, key_id: str, caller: AppKeyMinter, act: CurrentAct, body: KeyRotation | None = None
+    ) -> ReplacingKey:
+        """Replace a key of the app or of one of its users by a new one, whose text is in this response alone."""
+        return await self._rotate(caller.app, None, key_id, act, body)
 
     async def revoke(self, client_id: str, key_id: str, caller: AppKeyMinter, act: CurrentAct) -> KeyView:
         """End a key of the app or of one of its users at once."""

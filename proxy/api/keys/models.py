@@ -80,6 +80,7 @@ class ChangedKey(RequestBody):
 
     name: ShortText | None = None
     description: Annotated[str, Field(max_length=LONGEST_DESCRIPTION)] | None = None
+    expires_at: Future | None = Field(None, description="When it ends; null: never.")
     limits: KeyLimitsBody | None = None
     increase: KeyIncrease | None = None
     workloads: list[Workload] | None = Field(None, max_length=50)
@@ -99,6 +100,8 @@ class ChangedKey(RequestBody):
             found["name"] = self.name or ""
         if "description" in named:
             found["description"] = self.description or ""
+        if "expires_at" in named:
+            found["expires_at"] = self.expires_at
         if "limits" in named:
             everything = dict.fromkeys(KeyLimitsBody.model_fields)
             found["limits"] = everything if self.limits is None else self.limits.given
@@ -119,8 +122,6 @@ class ChangedKey(RequestBody):
 
 class NewKey(ChangedKey):
     """A key to create. What is left out, or empty, narrows nothing."""
-
-    expires_at: Future | None = None
 
 
 class KeyLimitsView(BaseModel):

@@ -15,6 +15,7 @@ from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.api.caller import Caller, CallerWith, UserCaller
 from proxy.api.services import BuilderServices
+from proxy.api.usage.grouping import DailyPipelineUsage, Grouping, PipelineUsage, dimensions_of
 from proxy.api.usage.models import (
     BalanceReport,
     CurrencyView,
@@ -25,11 +26,15 @@ from proxy.api.usage.models import (
     UsageSlice,
     UsageTotals,
 )
+from proxy.api.usage.requests import Before, PageLimit, Requests, RequestView, place_of, text_of
 from proxy.api.users import require_user
+from proxy.history.newest import UsesPage, newest_uses
+from proxy.history.reader import LedgerEntries
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.request_usage import read_request_usage
-from proxy.reporting.totals import Dimension, read_usage
+from proxy.reporting.stream import decode
+from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
 
@@ -47,7 +52,13 @@ def utc_day(text: str) -> str:
 UtcDay = Annotated[str, AfterValidator(utc_day)]
 StartDate = Annotated[UtcDay | None, Query(description="First day; default: the day the app was created.")]
 EndDate = Annotated[UtcDay | None, Query(description="Last day; default: today.")]
-GroupBy = Annotated[Dimension | None, Query(description="`user` adds `byUser`, anything else `groups`.")]
+GroupBy = Annotated[
+    Grouping | None,
+    Query(
+        description="`user` adds `byUser`, `pipeline_model` `byPipelineModel`, `daily_pipeline` `byDailyPipeline`, "
+        "`none` nothing, anything else `groups`."
+    ),
+]
 RequestId = Annotated[str | None, Query(max_length=255, description="Only of the request with this `X-Request-ID`.")]
 UserName = Annotated[str | None, Query(max_length=255, description="User id or external id.")]
 Reader = Annotated[Caller, Depends(CallerWith(READ))]
@@ -98,6 +109,26 @@ class UsageEndpoints:
         """Return the wallet of the calling user."""
         return await self._balance(caller.app, await self._itself(caller, of_user))
 
+    async def own_requests(
+        self,
+        *,
+        caller: Self,
+        of_user: OfUser,
+        startDate: StartDate = None,  # noqa: N803
+        endDate: EndDate = None,  # noqa: N803
+        limit: PageLimit = 50,
+        before: Before = None,
+    ) -> Requests:
+        """Return the requests of the calling user by page, the newest first."""
+        user = await self._itself(caller, of_user)
+        days, sources = await self._days(caller.app, startDate, endDate), self._services.sources
+        page = UsesPage((days.start_ms, days.end_ms), place_of(before) if before else None, limit)
+        entries, following = await newest_uses(sources, caller.app, user.user_id, page)
+        stream = LedgerEntries.of_app(sources, caller.app).stream
+        found = [RequestView.of(decode(stream, entry, fields)) for entry, fields in entries]
+        span, next_ = (days.first, days.last), text_of(following) if following else None
+        return Requests.of(user, self._services.currency, span, found, next_)
+
     async def _itself(self, caller: Caller, of_user: UserQuery) -> UserRecord:
         if of_user != UserQuery():
             detail = "The user is the one of the credential; leave out userId and externalUserId."
@@ -113,7 +144,7 @@ class UsageEndpoints:
     async def _report(self, app: str, user: UserRecord | None, part: UsageQuery) -> UsageReport:
         services = self._services
         days = await self._days(app, part.startDate, part.endDate)
-        beside = part.groupBy if part.groupBy is not Dimension.USER else None
+        grouping, beside = part.groupBy, dimensions_of(part.groupBy)
         dimensions = dimensions_for(beside)
         if part.gatewayRequestId is None:
             read = await read_usage(services.sources, app, days, dimensions)
@@ -123,14 +154,21 @@ class UsageEndpoints:
         records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
         ids = [*records, *(each for each in found.users if each not in records)]
         users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
+        groups, currency = found.groups.items(), services.currency
         return UsageReport(
             clientId=app,
-            currency=CurrencyView.of(services.currency),
+            currency=CurrencyView.of(currency),
             period=Period(start=days.first, end=days.last),
             totals=UsageTotals(requestCount=found.total.requests, totalFeeWei=str(found.total.amount)),
             users=users,
-            byUser=[UsageGroup.of(each) for each in users] if part.groupBy is Dimension.USER else None,
-            groups=[UsageSlice.of(*each) for each in found.groups.items()] if beside is not None else None,
+            byUser=[UsageGroup.of(each, currency) for each in users] if grouping is Grouping.USER else None,
+            byPipelineModel=[PipelineUsage.of(*each, currency) for each in groups]
+            if grouping is Grouping.PIPELINE_MODEL
+            else None,
+            byDailyPipeline=[DailyPipelineUsage.of(*each, currency) for each in groups]
+            if grouping is Grouping.DAILY_PIPELINE
+            else None,
+            groups=[UsageSlice.of(value, total) for (value,), total in groups] if len(beside) == 1 else None,
         )
 
     async def _days(self, app: str, start: str | None, end: str | None) -> Days:

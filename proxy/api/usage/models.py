@@ -11,6 +11,7 @@ from config.runtime import Currency
 from config.workloads import Unit
 from middlewares.auth.records import UserRecord
 from middlewares.ledger.credit.prepaid import Balance
+from proxy.api.usage.grouping import DailyPipelineUsage, PipelineUsage, usd_micros
 from proxy.reporting.totals import UNITS, UsageTotal
 from proxy.reporting.user_usage import UserUsage
 
@@ -74,15 +75,21 @@ class UsageGroup(BaseModel):
     externalUserId: str  # noqa: N815
     requestCount: int  # noqa: N815
     feeWei: Amount  # noqa: N815
+    currency: str
+    networkFeeUsdMicros: Amount | None = Field(  # noqa: N815
+        description="The price by the plan; null where the currency is not USD, with 6 decimals at most."
+    )
 
     @classmethod
-    def of(cls, usage: UsageOfUser) -> Self:
+    def of(cls, usage: UsageOfUser, currency: Currency) -> Self:
         """Return the same usage in the other spelling."""
         return cls(
             endUserId=usage.user_id,
             externalUserId=usage.external_id,
             requestCount=usage.request_count,
             feeWei=usage.total_wei,
+            currency=currency.code,
+            networkFeeUsdMicros=usd_micros(int(usage.total_wei), currency),
         )
 
 
@@ -110,6 +117,12 @@ class UsageReport(BaseModel):
     totals: UsageTotals
     users: list[UsageOfUser]
     byUser: list[UsageGroup] | None = Field(description="Only with `groupBy=user`.")  # noqa: N815
+    byPipelineModel: list[PipelineUsage] | None = Field(  # noqa: N815
+        description="Only with `groupBy=pipeline_model`."
+    )
+    byDailyPipeline: list[DailyPipelineUsage] | None = Field(  # noqa: N815
+        description="Only with `groupBy=daily_pipeline`: days in order."
+    )
     groups: list[UsageSlice] | None = Field(description="Only with another `groupBy`: its values, in order.")
 
 

@@ -9,7 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from config.workloads import Workload
-from proxy.api.admin.documents import LONGEST_OVERLAP_SECONDS, KeyDocument, KeyRotation, NewAppKey
+from proxy.api.admin.documents import KeyDocument, NewAppKey
+from proxy.api.keys.rotation import LONGEST_OVERLAP_SECONDS, KeyRotation
 from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
 from proxy.cli.key_options import (
     ConcurrentOption,

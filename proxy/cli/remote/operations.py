@@ -16,7 +16,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -32,6 +31,7 @@ from proxy.api.admin.operations.ports import (
     UserOperations,
 )
 from proxy.api.keys.models import ChangedKey
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.cli.remote.audit import RemoteAudit, RemoteSubjects
 from proxy.cli.remote.client import AdminClient

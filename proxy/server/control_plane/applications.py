@@ -1,21 +1,11 @@
-"""The composition root of the control plane, in workers and supervisor: the one module here that loads FastAPI."""
+"""The composition root of the control plane of a worker; with `admin` beside it, what loads FastAPI here."""
 
 from __future__ import annotations
 
-import os
-import signal
-from functools import partial
-
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from config.loader import load
-from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.auth.middleware import failure_limit
-from middlewares.response.metrics import RequestMetrics
-from proxy.api.admin.application import admin_application
-from proxy.api.admin.operations.resources import Resources, RunningServer
 from proxy.api.application import control_application
 from proxy.api.builder import builder_application
 from proxy.api.caller import Callers
@@ -24,7 +14,7 @@ from proxy.api.catalog.llms import llms_route
 from proxy.api.catalog.offer import Offer
 from proxy.api.forward_auth.verify import VerifyApplication
 from proxy.api.services import BuilderServices
-from proxy.app import ControlApplications, private_surface
+from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
@@ -37,11 +27,8 @@ from proxy.history.store import History
 from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
-from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
-from proxy.store.configured import check_fingerprint, redis_keys
-from proxy.store.store import Store
 
 
 def control_plane(services: ControlServices) -> ControlApplications:
@@ -91,37 +78,16 @@ def control_plane(services: ControlServices) -> ControlApplications:
         api=builder_application(builder, (*oidc.app_routes(), data_schema_route())),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
-        admin=_public_admin(services, history),
+        admin=_admin(services, history),
         llms=control_application((llms_route(offer),)),
         verify=VerifyApplication(credentials, services.ledger, failure_limit(settings.auth.failures_per_minute)),
     )
 
 
-def private_admin(
-    settings: Settings, store: Store, history: History, server: RunningServer, metrics: RequestMetrics
-) -> ASGIApp:
-    """Return the admin API of the private listener."""
-    resources = Resources.of(settings, store, redis_keys(settings), history, server=server, observer=_erasure_observer)
-    return private_surface(admin_application(resources), settings, metrics)
-
-
-def _public_admin(services: ControlServices, history: History) -> ASGIApp:
+def _admin(services: ControlServices, history: History) -> ASGIApp:
     """Return the admin API of the public listener, where it is configured; else what serves nothing."""
-    settings = services.settings
-    if not settings.control.admin_on_public_listener:
+    if not services.settings.control.admin_on_public_listener:
         return control_application(())
-    server = RunningServer(reload=partial(_ask_supervisor, services.store), running_workers=lambda: None)
-    return admin_application(
-        Resources.of(settings, services.store, services.keys, history, server=server, observer=_erasure_observer)
-    )
+    from proxy.server.control_plane.admin import public_admin  # noqa: PLC0415 - takes time that few need to spend
 
-
-async def _ask_supervisor(store: Store) -> None:
-    """Check the configuration, and send the supervisor the signal to take it."""
-    await check_fingerprint(store, load())
-    os.kill(os.getppid(), signal.SIGHUP)
-
-
-def _erasure_observer() -> HistoryMetrics:
-    """Return what the archiver of an erasure reports to, beside that of the archiver that runs all the time."""
-    return HistoryMetrics(CollectorRegistry())
+    return public_admin(services, history)

@@ -21,7 +21,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -68,6 +67,7 @@ from proxy.api.admin.people_documents import (
     OrchestratorState,
 )
 from proxy.api.keys.models import ChangedKey
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.control.developers.records import MemberRole
 from proxy.reporting.totals import Dimension

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import timedelta
 
 from middlewares.auth.records import KeyRecord, RecordRef, UserRecord
 from proxy.api.admin.documents import (
@@ -17,7 +16,6 @@ from proxy.api.admin.documents import (
     FoundUser,
     KeyDocument,
     KeyList,
-    KeyRotation,
     KeyText,
     NewApp,
     NewAppKey,
@@ -31,6 +29,7 @@ from proxy.api.admin.operations.plans import check_plan
 from proxy.api.admin.operations.ports import AppOperations, KeyOperations, UserOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.keys.models import ChangedKey
+from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.control.api_keys import KeyEnded
 from proxy.control.key_changes import UnusableMember
@@ -104,9 +103,7 @@ class DirectKeys(KeyOperations):
         async with self._acts.act("key.create", "key", app=client_id) as act:
             act.detail |= {"name": new.name or None, "user": new.user}
             try:
-                record, text = await self._api_keys.create(
-                    client_id, user=new.user, expires_at=new.expires_at, **new.change
-                )
+                record, text = await self._api_keys.create(client_id, user=new.user, **new.change)
             except UnusableMember as error:
                 raise invalid(str(error)) from None
             settle_target(act, record.key_id, client_id)
@@ -143,9 +140,7 @@ class DirectKeys(KeyOperations):
         """Replace a key by a new one that may do the same."""
         async with self._acts.act("key.rotate", "key", key_id, await self._app_of(key_id)) as act:
             try:
-                old, new, text = await self._api_keys.rotate(
-                    key_id, timedelta(seconds=rotation.overlap_seconds), expires_at=rotation.expires_at
-                )
+                old, new, text = await self._api_keys.rotate(key_id, rotation.overlap, expires_at=rotation.expires_at)
             except KeyEnded as error:
                 raise ActRefused("key_ended", str(error)) from None
             act.detail |= {"new_key": new.key_id, "overlap_seconds": rotation.overlap_seconds}

@@ -1,0 +1,105 @@
+"""Reads what one user of an app used, the newest first, out of history and stream as if they were one.
+
+A page needs nothing but the place where the one before it ended, so that readers keep nothing and none is stale. What
+is written meanwhile is newer, and stands on the first page of the next reader; only events that come late, from a
+journal, may lie where a reader has been already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
+
+from proxy.history.batch import read
+from proxy.history.packing import StreamEntry
+from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, archived_entries
+from proxy.history.reader import LedgerEntries, LedgerSources
+from proxy.history.tables import EVENTS
+
+USED = ("usage", "adjustment")
+"""Types of events that are counted in usage; credits are not."""
+LOOK_AT = 20_000
+"""Events of the app, of all its users, that are looked at for one page."""
+
+
+class UsePlace(NamedTuple):
+    """Time (Unix ms) and id of the last event of a page; an empty id: the next page begins before that time."""
+
+    time: int
+    id: str
+
+
+class _Found(NamedTuple):
+    entries: list[ArchivedEntry]
+    floor: int | None
+    """Time before which nothing was looked at; None: all was."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsesPage:
+    """The page that is wanted."""
+
+    times: tuple[int, int]
+    """First Unix millisecond, and the first that is not wanted any more."""
+    before: UsePlace | None
+    """Where the page before it ended; None: it is the first."""
+    limit: int
+    look_at: int = LOOK_AT
+
+    @property
+    def place(self) -> UsePlace:
+        """Return where it begins."""
+        return self.before or UsePlace(self.times[1], "")
+
+
+def _archived(connection: Connection, app: str, user: str, page: UsesPage) -> _Found:
+    times, place = page.times, page.place
+    time = EVENTS.c.time
+    identity: ColumnElement[str] = EVENTS.c.id
+    if connection.dialect.name == "postgresql":
+        identity = identity.collate("C")  # the order of Python, and of SQLite
+    last = place.time if place.id else place.time - 1
+    of_app = (EVENTS.c.app == app, time >= times[0], time < times[1], time <= last)
+    edge = select(time).where(*of_app).order_by(time.desc()).limit(1).offset(page.look_at)
+    floor: int | None = connection.execute(edge).scalar()
+    wanted = (*of_app, EVENTS.c.user_id == user, EVENTS.c.type.in_(USED))
+    beyond = or_(time < last, and_(time == last, identity < place.id)) if place.id else time <= last
+    query = select(*ENTRY_COLUMNS).where(*wanted, beyond, time >= (times[0] if floor is None else floor))
+    ordered = query.order_by(time.desc(), identity.desc())
+    return _Found(archived_entries(connection, ordered, page.limit + 1), floor)
+
+
+async def newest_uses(
+    sources: LedgerSources, app: str, user: str, page: UsesPage
+) -> tuple[list[StreamEntry], UsePlace | None]:
+    """Return the user's uses of a page, the newest first, and where the next page begins.
+
+    The place is None behind the last page. A page may have fewer uses, or none, before that: what is looked at for it
+    is bounded. Raises what `LedgerEntries` does.
+    """
+    times, place, limit = page.times, page.place, page.limit
+    entries = LedgerEntries.of_app(sources, app)
+    found = await entries.begin(lambda connection: _archived(connection, app, user, page))
+    floor = times[0] if found.floor is None else found.floor
+    archived = [(str(each.entry).encode(), each.fields) for each in found.entries]
+    uses: list[tuple[UsePlace, StreamEntry]] = [
+        (UsePlace(each.time, read(0, [entry])[0].id), entry)
+        for each, entry in zip(found.entries, archived, strict=True)
+    ]
+    async for entry in entries.streamed():
+        [each] = read(0, [entry])
+        event = each.event
+        if event is None or event.user != user or event.type not in USED:
+            continue
+        at = UsePlace(event.time, each.id)
+        if floor <= event.time < times[1] and at < place:
+            uses.append((at, entry))
+    uses.sort(key=lambda use: use[0], reverse=True)
+    chosen = uses[:limit]
+    if len(uses) > limit:
+        following: UsePlace | None = chosen[-1][0]
+    else:
+        following = None if found.floor is None else UsePlace(found.floor, "")
+    return [entry for _, entry in chosen], following
