@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from proxy.api.audit.lines import AuditEndpoints
-from proxy.api.audit.route import ACTION, AuditedRoute
+from proxy.api.audit.route import AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.catalog.endpoint import CatalogEndpoint
 from proxy.api.documentation.page import documentation_routes
@@ -40,15 +40,6 @@ class BuilderAPI(JsonAPI):
             title="Tollgate", openapi_path=OPENAPI_PATH, security_schemes=_SECURITY_SCHEMES, security=_security
         )
         self.router.route_class = AuditedRoute
-
-    def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route, as `JsonAPI` does.
-
-        `audit` is the action of the line that it writes, which every route has that changes something.
-        """
-        if (action := options.pop("audit", None)) is not None:
-            options["openapi_extra"] = {ACTION: action}
-        super().serve(method, path, endpoint, **options)
 
 
 def required_scopes(route: APIRoute) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
+from proxy.api.audit.route import ACTION
 from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, problem_responses, raise_invalid
 
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
@@ -58,7 +59,13 @@ class JsonAPI(FastAPI):
         self._encoded = to_json(self.openapi())
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        """Add a route; its response model is what the endpoint says that it returns."""
+        """Add a route; its response model is what the endpoint says that it returns.
+
+        `audit` is the action of the line that it writes, which every route has that changes something; several, where
+        the request says which.
+        """
+        if (action := options.pop("audit", None)) is not None:
+            options["openapi_extra"] = {ACTION: action}
         responses = {**problem_responses(), **options.pop("responses", {})}
         self.add_api_route(path, endpoint, methods=[method], responses=responses, **options)
 

@@ -69,19 +69,12 @@ def developer_id(text: str) -> str:
 
 def wallet(text: str) -> str:
     """Return `text` if it is the address of a wallet; in mixed case it must have its checksum (EIP-55)."""
-    from proxy.identity.siwe.address import has_checksum, is_address  # noqa: PLC0415
-    from proxy.identity.siwe.extra import missing_packages  # noqa: PLC0415
+    from proxy.identity.siwe.address import checked_address  # noqa: PLC0415
 
-    if not is_address(text):
-        bad_input("that is no address of a wallet; one is 0x and 40 hexadecimal digits")
-    if text != text.lower():
-        if missing_packages():
-            bad_input(
-                'the checksum cannot be checked without pip install "naap-tollgate[wallet]"; write it in lower case'
-            )
-        if not has_checksum(text):
-            bad_input("the address does not have its checksum (EIP-55); a digit is wrong, or the case of a letter")
-    return text
+    try:
+        return checked_address(text)
+    except ValueError as error:
+        bad_input(str(error))
 
 
 def free_text(what: str, text: str, longest: int = 100) -> str:

@@ -7,16 +7,18 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from config.issuers import has_discovery, is_secure_url
 from config.workloads import Workload
-from middlewares.auth.records import AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
+from middlewares.auth.records import AppIssuer, AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
 from middlewares.ledger.admission.key_limits import KeyLimits
 from proxy.api.keys.models import NewKey
-from proxy.api.models import RequestBody, ShortText, UserStatus
+from proxy.api.models import RequestBody, ShortText, UserStatus, printable
 from proxy.control.key_age import rotation_due
 
 Name = Annotated[ShortText, Field(min_length=1)]
+IssuerText = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(printable)]
 AppStatus = Literal["active", "suspended"]
 
 
@@ -33,6 +35,30 @@ class AppChange(RequestBody):
 
     plan: ShortText | None = None
     tier: ShortText | None = Field(None, description="Empty: that of the plan.")
+
+
+class AppIdentityProvider(RequestBody):
+    """The identity provider of an app, whose JWTs it exchanges for tokens of its users."""
+
+    issuer: IssuerText = Field(description="The exact `iss` of its JWTs.")
+    audience: IssuerText = Field(description="The `aud` that its JWTs name.")
+    jwks_url: Annotated[str, Field(max_length=2_000)] | None = Field(
+        None, description="Its key set, by https; null: the one that the issuer's discovery document names."
+    )
+    single_use: bool = Field(False, description="Exchange each JWT once, by its `jti`.")
+
+    @model_validator(mode="after")
+    def _key_set(self) -> Self:
+        if self.jwks_url is None and not has_discovery(self.issuer):
+            raise ValueError("give jwks_url, or an issuer that is an https URL, to discover it from")
+        if self.jwks_url is not None and not is_secure_url(self.jwks_url):
+            raise ValueError("jwks_url must be an https URL")
+        return self
+
+    @property
+    def record(self) -> AppIssuer:
+        """Return it as records have it."""
+        return AppIssuer(self.issuer, self.audience, self.jwks_url, self.single_use)
 
 
 class AppDocument(BaseModel):

@@ -10,6 +10,7 @@ from middlewares.auth.records import Role
 from proxy.api.admin.documents import (
     AppChange,
     AppDocument,
+    AppIdentityProvider,
     AppPage,
     AppSecret,
     FoundUser,
@@ -31,6 +32,7 @@ from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import Operator, OperatorWith
+from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser
 from proxy.control.audit.log import AuditLog
@@ -90,6 +92,14 @@ class AppEndpoints(OperationEndpoints):
         """Replace the client secret of an app, at once."""
         return await self.by(operator).apps.rotate_secret(client_id)
 
+    async def set_issuer(self, client_id: ClientId, operator: Admin, body: AppIdentityProvider) -> AppDocument:
+        """Register the identity provider whose JWTs an app exchanges for tokens of its users."""
+        return await self.by(operator).apps.set_issuer(client_id, body)
+
+    async def remove_issuer(self, client_id: ClientId, operator: Admin) -> AppDocument:
+        """Exchange no JWTs for an app any more."""
+        return await self.by(operator).apps.set_issuer(client_id, None)
+
 
 class AnyKeyEndpoints(OperationEndpoints):
     """The routes of API keys."""
@@ -101,6 +111,14 @@ class AnyKeyEndpoints(OperationEndpoints):
     async def page(self, client_id: ClientId, operator: Viewer, limit: Limit = 100, after: After = "") -> KeyList:
         """Return the keys of an app and its users by page."""
         return await self.by(operator).keys.page(client_id, after, limit)
+
+    async def get(self, key_id: KeyId, operator: Viewer) -> KeyDocument:
+        """Return a key: what it may do, how much, and when it was last used."""
+        return await self.by(operator).keys.get(key_id)
+
+    async def change(self, key_id: KeyId, operator: Admin, body: ChangedKey) -> KeyDocument:
+        """Change what is named of a key, at once. Limits also change for the keys before it that still work."""
+        return await self.by(operator).keys.change(key_id, body)
 
     async def rotate(self, key_id: KeyId, operator: Admin, body: KeyRotation | None = None) -> RotatedKey:
         """Replace a key by a new one with the same permissions, and end the old one after an overlap."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from middlewares.address_limit import AddressLimit
 from middlewares.auth.middleware import presented
 from middlewares.auth.records import OperatorRecord, Role
 from middlewares.exchange import Exchange, Refusal
+from proxy.api.audit.route import Handler
 from proxy.control.audit.line import Actor, ActorKind, ActOutcome, AuditTarget, Result
 from proxy.control.audit.log import AuditLog
 from proxy.control.operators import Operators
@@ -78,13 +81,42 @@ class OperatorWith:
         gate: OperatorGate = request.app.state.gate
         operator = await gate.identify(request)
         if not operator.record.role.covers(self.role):
-            if request.method != "GET":
-                target, result = AuditTarget("route", request.scope["route"].name), Result(ActOutcome.REFUSED, _CODE)
-                await gate.audit.record(operator.actor, "route.call", target, result)
+            await _record_refusal(request, operator, _CODE)
             detail = f"The role {operator.record.role} may not do this; it takes {self.role}."
             raise Refusal(403, _CODE, detail)
         response.headers["cache-control"] = "no-store"
+        request.state.operator = operator
         return operator
+
+
+class AdminRoute(APIRoute):
+    """A route whose refusal of what an operator sent is a line of the audit log, if it would have changed something.
+
+    All other lines are those of the operations.
+    """
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, which notices what cannot be used."""
+        handle = super().get_route_handler()
+
+        async def noticing(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError:
+                operator: Operator | None = getattr(request.state, "operator", None)
+                if operator is not None:
+                    await _record_refusal(request, operator, "invalid_parameter")
+                raise
+
+        return noticing
+
+
+async def _record_refusal(request: Request, operator: Operator, code: str) -> None:
+    """Write that an operator was refused by a route that changes something, before any operation began."""
+    if request.method != "GET":
+        gate: OperatorGate = request.app.state.gate
+        target, result = AuditTarget("route", request.scope["route"].name), Result(ActOutcome.REFUSED, code)
+        await gate.audit.record(operator.actor, "route.call", target, result)
 
 
 def _unauthorized(code: str, detail: str) -> Refusal:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from middlewares.store import StoreUnavailable
+from proxy.api.admin.audit_documents import FIRST_LINE, LAST_LINE
 from proxy.api.admin.operations.errors import ActRefused
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -63,26 +65,48 @@ class AdminClient:
 
         Raises `ActRefused` for a refusal, `StoreUnavailable` where the server, or its Redis, cannot be reached.
         """
-        sent = {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
         try:
             response = await self._http.request(
                 method,
                 ROOT + path,
-                params=sent,
+                params=_given(params),
                 content=body.model_dump_json(by_alias=True, exclude_unset=True) if body is not None else None,
                 headers={"content-type": "application/json"} if body is not None else {},
             )
         except httpx.HTTPError as error:
-            origin = self._http.base_url.copy_with(path="/")
-            raise StoreUnavailable(
-                f"the admin API at {origin} cannot be reached: {str(error) or type(error).__name__}"
-            ) from None
+            raise self._unreachable(error) from None
         if response.is_success:
             try:
                 return kind.model_validate_json(response.content)
             except ValidationError:
                 raise _foreign(response) from None
         raise _refusal(response)
+
+    async def lines(self, path: str, params: Parameters | None = None) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the objects of an export as they come, each on a line of its own. Raises as `call` does."""
+        last = ""
+        try:
+            async with self._http.stream("GET", ROOT + path, params=_given(params)) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refusal(response)
+                async for last in response.aiter_lines():
+                    if last not in (FIRST_LINE, LAST_LINE):
+                        yield json.loads(last.removesuffix(","))
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        except ValueError:
+            raise _foreign(response) from None
+        if last != LAST_LINE:
+            raise _foreign(response)
+
+    def _unreachable(self, error: httpx.HTTPError) -> StoreUnavailable:
+        origin = self._http.base_url.copy_with(path="/")
+        return StoreUnavailable(f"the admin API at {origin} cannot be reached: {str(error) or type(error).__name__}")
+
+
+def _given(params: Parameters | None) -> dict[str, str | int | bool | list[str] | None]:
+    return {name: value for name, value in (params or {}).items() if value not in (None, "", [])}
 
 
 def _refusal(response: httpx.Response) -> Exception:

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import quote
 
-from middlewares.auth.records import Role
 from proxy.api.admin.documents import (
     AppChange,
     AppDocument,
+    AppIdentityProvider,
     AppPage,
     AppSecret,
     AppStatus,
@@ -19,10 +19,6 @@ from proxy.api.admin.documents import (
     KeyText,
     NewApp,
     NewAppKey,
-    NewOperator,
-    OperatorDocument,
-    OperatorKey,
-    OperatorList,
     RotatedKey,
     StatusChange,
     UserDocument,
@@ -32,13 +28,21 @@ from proxy.api.admin.operations.ports import (
     AppOperations,
     KeyOperations,
     Operations,
-    OperatorOperations,
     UserOperations,
 )
+from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
+from proxy.cli.remote.audit import RemoteAudit, RemoteSubjects
 from proxy.cli.remote.client import AdminClient
 from proxy.cli.remote.ledger import RemoteCredits, RemoteDeployment, RemoteEvents, RemoteReports
+from proxy.cli.remote.people import (
+    RemoteDevelopers,
+    RemoteInvites,
+    RemoteMembers,
+    RemoteOperators,
+    RemoteOrchestrators,
+)
 
 Result = TypeVar("Result")
 
@@ -77,6 +81,10 @@ class RemoteApps(AppOperations):
     async def rotate_secret(self, client_id: str) -> AppSecret:
         return await self._call("POST", f"/apps/{client_id}/secret", AppSecret)
 
+    async def set_issuer(self, client_id: str, provider: AppIdentityProvider | None) -> AppDocument:
+        method = "PUT" if provider else "DELETE"
+        return await self._call(method, f"/apps/{client_id}/issuer", AppDocument, body=provider)
+
 
 class RemoteKeys(KeyOperations):
     """API keys, by the admin API."""
@@ -89,6 +97,12 @@ class RemoteKeys(KeyOperations):
 
     async def page(self, client_id: str, after: str, limit: int) -> KeyList:
         return await self._call("GET", f"/apps/{client_id}/keys", KeyList, params={"after": after, "limit": limit})
+
+    async def get(self, key_id: str) -> KeyDocument:
+        return await self._call("GET", f"/keys/{key_id}", KeyDocument)
+
+    async def change(self, key_id: str, change: ChangedKey) -> KeyDocument:
+        return await self._call("PATCH", f"/keys/{key_id}", KeyDocument, body=change)
 
     async def rotate(self, key_id: str, rotation: KeyRotation) -> RotatedKey:
         return await self._call("POST", f"/keys/{key_id}/rotate", RotatedKey, body=rotation)
@@ -117,22 +131,6 @@ class RemoteUsers(UserOperations):
         return await self._call("PUT", path, UserDocument, body=StatusChange(status=status))
 
 
-class RemoteOperators(OperatorOperations):
-    """Operators, by the admin API."""
-
-    def __init__(self, client: AdminClient) -> None:
-        self._call = client.call
-
-    async def create(self, name: str, role: Role) -> OperatorKey:
-        return await self._call("POST", "/operators", OperatorKey, body=NewOperator(name=name, role=role))
-
-    async def list(self) -> OperatorList:
-        return await self._call("GET", "/operators", OperatorList)
-
-    async def revoke(self, operator_id: str) -> OperatorDocument:
-        return await self._call("DELETE", f"/operators/{operator_id}", OperatorDocument)
-
-
 class RemoteOperations(Operations):
     """All operations, by one client."""
 
@@ -154,6 +152,30 @@ class RemoteOperations(Operations):
     @property
     def operators(self) -> RemoteOperators:
         return RemoteOperators(self._client)
+
+    @property
+    def developers(self) -> RemoteDevelopers:
+        return RemoteDevelopers(self._client)
+
+    @property
+    def members(self) -> RemoteMembers:
+        return RemoteMembers(self._client)
+
+    @property
+    def invites(self) -> RemoteInvites:
+        return RemoteInvites(self._client)
+
+    @property
+    def orchestrators(self) -> RemoteOrchestrators:
+        return RemoteOrchestrators(self._client)
+
+    @property
+    def audit(self) -> RemoteAudit:
+        return RemoteAudit(self._client)
+
+    @property
+    def subjects(self) -> RemoteSubjects:
+        return RemoteSubjects(self._client)
 
     @property
     def credits(self) -> RemoteCredits:

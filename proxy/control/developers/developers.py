@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
@@ -56,6 +56,17 @@ class Developers:
         """Return all developers, oldest first."""
         ids = [each.decode() async for each in self._client.sscan_iter(DEVELOPERS, count=1_000)]
         return await self._records.several([RecordRef("developer", each) for each in dict.fromkeys(ids)])
+
+    async def page(self, after: str, limit: int) -> tuple[Sequence[DeveloperRecord], str | None]:
+        """Return at most `limit` developers by id, from the one behind `after`, and where the next page begins.
+
+        None: it is the last page.
+        """
+        ids = sorted({each.decode() async for each in self._client.sscan_iter(DEVELOPERS, count=1_000)})
+        rest = [each for each in ids if each > after]
+        found = await self._records.several([RecordRef("developer", each) for each in rest[:limit]])
+        ordered = sorted(found, key=lambda developer: developer.developer_id)
+        return ordered, rest[limit - 1] if len(rest) > limit else None
 
     async def activate(self, developer_id: str) -> DeveloperRecord:
         """Approve a developer that is pending, or resume one that is suspended. Raises `UnknownRecord`."""

@@ -55,3 +55,7 @@ class HistoryObserver(Protocol):
     def lag(self, seconds: float, pinned_seconds: float) -> None:
         """Report the age of the oldest event or audit line not archived, and of the oldest that only a group keeps."""
         ...
+
+
+class Unobserved(HistoryObserver):
+    """Receives everything and reports nothing."""

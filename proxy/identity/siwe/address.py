@@ -15,6 +15,22 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
+def checked_address(text: str) -> str:
+    """Return `text` if it is an address; in mixed case it must have its checksum. Raises `ValueError`."""
+    if not is_address(text):
+        raise ValueError("that is no address of a wallet; one is 0x and 40 hexadecimal digits")
+    if text != text.lower():
+        if missing_packages():
+            raise ValueError(
+                'the checksum cannot be checked without pip install "naap-tollgate[wallet]"; write it in lower case'
+            )
+        if not has_checksum(text):
+            raise ValueError(
+                "the address does not have its checksum (EIP-55); a digit is wrong, or the case of a letter"
+            )
+    return text
+
+
 def with_checksum(address: str) -> str:
     """Return the address in the case that EIP-55 gives its letters."""
     digits = address[2:].lower()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from config.loader import load
@@ -16,6 +17,7 @@ from proxy.api.admin.application import admin_application
 from proxy.api.admin.operations.resources import Resources, RunningServer
 from proxy.app import private_surface
 from proxy.history.store import History
+from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.worker_application import ControlServices
 from proxy.store.configured import check_fingerprint, redis_keys
 from proxy.store.store import Store
@@ -32,17 +34,23 @@ def private_admin(
     """Return the admin API of the private listener, and what disconnects it from the history."""
     history = History.of(settings)
     server = RunningServer(reload=reload, running_workers=running_workers)
-    resources = Resources.of(settings, store, redis_keys(settings), history, server)
+    resources = Resources.of(settings, store, redis_keys(settings), history, server=server, observer=_erasure_observer)
     return private_surface(admin_application(resources), settings, metrics), history.close
 
 
 def public_admin(services: ControlServices, history: History) -> ASGIApp:
     """Return the admin API of the public listener."""
     server = RunningServer(reload=partial(_ask_supervisor, services.store), running_workers=lambda: None)
-    return admin_application(Resources.of(services.settings, services.store, services.keys, history, server))
+    found = services.settings, services.store, services.keys, history
+    return admin_application(Resources.of(*found, server=server, observer=_erasure_observer))
 
 
 async def _ask_supervisor(store: Store) -> None:
     """Check the configuration, and send the supervisor the signal to take it."""
     await check_fingerprint(store, load())
     os.kill(os.getppid(), signal.SIGHUP)
+
+
+def _erasure_observer() -> HistoryMetrics:
+    """Return what the archiver of an erasure reports to, beside that of the archiver that runs all the time."""
+    return HistoryMetrics(CollectorRegistry())

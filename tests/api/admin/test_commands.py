@@ -45,8 +45,11 @@ STORE_ONLY: dict[str, tuple[str, ...]] = {
     "invites create": ("--app", APP, "--role", "viewer"),
     "invites list": (),
     "invites revoke": (ID,),
+    "orchestrators block": ("https://orch.example:8935",),
+    "orchestrators unblock": ("https://orch.example:8935",),
+    "orchestrators list": (),
 }
-"""Commands that have no route, with arguments."""
+"""Commands that work on the store alone, with arguments."""
 OFFLINE = {"keys scan"}
 """Commands that need neither."""
 RANDOM = re.compile(

@@ -13,7 +13,9 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from middlewares.auth.records import Role
-from proxy.api.admin.application import AdminAPI, add_routes, required_role
+from proxy.api.admin.application import AdminAPI, required_role
+from proxy.api.admin.routes import add_routes
+from proxy.api.audit.route import ACTION
 from tests.api.admin.conftest import ADMIN, Operated
 from tests.support.builder import BuilderApp, bearer
 
@@ -24,6 +26,8 @@ UNKNOWN = {
     "operator_id": "a" * 16,
     "user": "nobody",
     "event_id": "x",
+    "developer_id": f"dev_{'a' * 16}",
+    "invite_id": "a" * 16,
 }
 
 
@@ -117,6 +121,23 @@ async def test_each_role_opens_its_routes_and_no_other_credential_any(operated: 
                     crossings.append((method, path, name, response.status_code))
     assert crossings == []
     assert tried > 600
+
+
+def unaudited(schema: dict[str, Any]) -> list[str]:
+    """Return the routes that change something and name no action of the audit log."""
+    return [f"{method} {path}" for method, path, each in operations(schema) if method != "GET" and ACTION not in each]
+
+
+async def test_every_route_that_changes_something_names_its_audit_action() -> None:
+    api = application()
+    assert unaudited(api.openapi()) == []
+
+    async def change() -> dict[str, str]:
+        return {}
+
+    api.serve("DELETE", f"{ADMIN}/everything", change)
+    api.openapi_schema = None
+    assert unaudited(api.openapi()) == [f"DELETE {ADMIN}/everything"]
 
 
 async def test_an_operator_key_opens_nothing_of_an_app(operated: Operated, app: BuilderApp) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from proxy.api.admin.operations.acts import Acts
+from proxy.api.admin.operations.audit import DirectAudit
 from proxy.api.admin.operations.deployment import DirectDeployment
 from proxy.api.admin.operations.events import DirectEvents
 from proxy.api.admin.operations.ledger import DirectCredits, DirectReports
+from proxy.api.admin.operations.orchestrators import DirectOrchestrators
+from proxy.api.admin.operations.people import DirectDevelopers, DirectInvites, DirectMembers, DirectOperators
 from proxy.api.admin.operations.ports import Operations
-from proxy.api.admin.operations.records import DirectApps, DirectKeys, DirectOperators, DirectUsers
+from proxy.api.admin.operations.records import DirectApps, DirectKeys, DirectUsers
 from proxy.api.admin.operations.resources import Resources
+from proxy.api.admin.operations.subjects import DirectSubjects
 
 
 class DirectOperations(Operations):
@@ -34,6 +38,30 @@ class DirectOperations(Operations):
     @property
     def operators(self) -> DirectOperators:
         return DirectOperators(self._resources, self._acts)
+
+    @property
+    def developers(self) -> DirectDevelopers:
+        return DirectDevelopers(self._resources, self._acts)
+
+    @property
+    def members(self) -> DirectMembers:
+        return DirectMembers(self._resources, self._acts)
+
+    @property
+    def invites(self) -> DirectInvites:
+        return DirectInvites(self._resources, self._acts)
+
+    @property
+    def orchestrators(self) -> DirectOrchestrators:
+        return DirectOrchestrators(self._resources, self._acts)
+
+    @property
+    def audit(self) -> DirectAudit:
+        return DirectAudit(self._resources)
+
+    @property
+    def subjects(self) -> DirectSubjects:
+        return DirectSubjects(self._resources, self._acts)
 
     @property
     def credits(self) -> DirectCredits:

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Any, Literal, Protocol
 
 from middlewares.auth.records import Role
+from proxy.api.admin.audit_documents import AuditLines, AuditVerification, ErasedDocument, Erasure
 from proxy.api.admin.documents import (
     AppChange,
     AppDocument,
+    AppIdentityProvider,
     AppPage,
     AppSecret,
     AppStatus,
@@ -46,10 +49,30 @@ from proxy.api.admin.ledger_documents import (
     WalletChange,
     WalletDocument,
 )
-from proxy.api.admin.operations.query import EventQuery
+from proxy.api.admin.operations.query import AuditQuery, EventQuery
+from proxy.api.admin.people_documents import (
+    BlockList,
+    DeveloperDocument,
+    DeveloperPage,
+    EndedInvite,
+    EndedMember,
+    FoundDeveloper,
+    InviteCode,
+    InviteList,
+    MemberDocument,
+    MemberList,
+    NewDeveloper,
+    NewInvite,
+    OrchestratorAddress,
+    OrchestratorState,
+)
+from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
+from proxy.control.developers.records import MemberRole
 from proxy.reporting.totals import Dimension
+
+DeveloperAct = Literal["approve", "suspend", "resume"]
 
 
 class AppOperations(Protocol):
@@ -61,6 +84,7 @@ class AppOperations(Protocol):
     async def change(self, client_id: str, change: AppChange) -> AppDocument: ...
     async def set_status(self, client_id: str, status: AppStatus) -> AppDocument: ...
     async def rotate_secret(self, client_id: str) -> AppSecret: ...
+    async def set_issuer(self, client_id: str, provider: AppIdentityProvider | None) -> AppDocument: ...
 
 
 class KeyOperations(Protocol):
@@ -68,6 +92,8 @@ class KeyOperations(Protocol):
 
     async def create(self, client_id: str, new: NewAppKey) -> KeyText: ...
     async def page(self, client_id: str, after: str, limit: int) -> KeyList: ...
+    async def get(self, key_id: str) -> KeyDocument: ...
+    async def change(self, key_id: str, change: ChangedKey) -> KeyDocument: ...
     async def rotate(self, key_id: str, rotation: KeyRotation) -> RotatedKey: ...
     async def revoke(self, key_id: str) -> KeyDocument: ...
 
@@ -87,6 +113,52 @@ class OperatorOperations(Protocol):
     async def create(self, name: str, role: Role) -> OperatorKey: ...
     async def list(self) -> OperatorList: ...
     async def revoke(self, operator_id: str) -> OperatorDocument: ...
+
+
+class DeveloperOperations(Protocol):
+    """Developers, who sign in with a wallet."""
+
+    async def add(self, new: NewDeveloper) -> FoundDeveloper: ...
+    async def page(self, after: str, limit: int) -> DeveloperPage: ...
+    async def set_status(self, developer_id: str, act: DeveloperAct) -> DeveloperDocument: ...
+
+
+class MemberOperations(Protocol):
+    """Which developer has which role in which app."""
+
+    async def put(self, client_id: str, developer_id: str, role: MemberRole) -> MemberDocument: ...
+    async def list(self, client_id: str) -> MemberList: ...
+    async def remove(self, client_id: str, developer_id: str) -> EndedMember: ...
+
+
+class InviteOperations(Protocol):
+    """Invitations to apps."""
+
+    async def create(self, client_id: str, new: NewInvite) -> InviteCode: ...
+    async def list(self) -> InviteList: ...
+    async def revoke(self, invite_id: str) -> EndedInvite: ...
+
+
+class OrchestratorOperations(Protocol):
+    """The live block list of orchestrators."""
+
+    async def block(self, orchestrator: OrchestratorAddress) -> OrchestratorState: ...
+    async def unblock(self, orchestrator: OrchestratorAddress) -> OrchestratorState: ...
+    async def list(self) -> BlockList: ...
+
+
+class AuditOperations(Protocol):
+    """The audit log; `head` is one that an earlier verification showed."""
+
+    async def page(self, query: AuditQuery) -> AuditLines: ...
+    async def verify(self, head: str | None) -> AuditVerification: ...
+
+
+class SubjectOperations(Protocol):
+    """Everything about an app, or about one of its users by user id or external id."""
+
+    async def export(self, client_id: str, user: str | None) -> AsyncGenerator[dict[str, Any], None]: ...
+    async def erase(self, client_id: str, erasure: Erasure) -> ErasedDocument: ...
 
 
 class CreditOperations(Protocol):
@@ -138,6 +210,18 @@ class Operations(Protocol):
     def users(self) -> UserOperations: ...
     @property
     def operators(self) -> OperatorOperations: ...
+    @property
+    def developers(self) -> DeveloperOperations: ...
+    @property
+    def members(self) -> MemberOperations: ...
+    @property
+    def invites(self) -> InviteOperations: ...
+    @property
+    def orchestrators(self) -> OrchestratorOperations: ...
+    @property
+    def audit(self) -> AuditOperations: ...
+    @property
+    def subjects(self) -> SubjectOperations: ...
     @property
     def credits(self) -> CreditOperations: ...
     @property

@@ -1,4 +1,4 @@
-"""Which events are asked for."""
+"""Which events, and which audit lines, are asked for."""
 
 from __future__ import annotations
 
@@ -16,4 +16,22 @@ class EventQuery:
     outcome: Outcome | None = None
     limit: int = 1_000
     after: str = ""
+    """`next` of the page before; empty: the first page."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """Which audit lines are wanted; None: any."""
+
+    app: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    """An action such as `key.revoke`, or all of a kind: `key`."""
+    target: str | None = None
+    since_ms: int = 0
+    """First Unix millisecond."""
+    until_ms: int | None = None
+    """First Unix millisecond that is not wanted any more."""
+    limit: int = 1_000
+    before: str = ""
     """`next` of the page before; empty: the first page."""

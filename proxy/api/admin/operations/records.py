@@ -1,14 +1,15 @@
-"""Operations on apps, keys, users and operators, on an open store."""
+"""Operations on apps, keys and users, on an open store."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from middlewares.auth.records import KeyRecord, RecordRef, Role, UserRecord
+from middlewares.auth.records import KeyRecord, RecordRef, UserRecord
 from proxy.api.admin.documents import (
     AppChange,
     AppDocument,
+    AppIdentityProvider,
     AppPage,
     AppSecret,
     AppStatus,
@@ -18,9 +19,6 @@ from proxy.api.admin.documents import (
     KeyText,
     NewApp,
     NewAppKey,
-    OperatorDocument,
-    OperatorKey,
-    OperatorList,
     RotatedKey,
     UserDocument,
     UserList,
@@ -28,8 +26,9 @@ from proxy.api.admin.documents import (
 from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.plans import check_plan
-from proxy.api.admin.operations.ports import AppOperations, KeyOperations, OperatorOperations, UserOperations
+from proxy.api.admin.operations.ports import AppOperations, KeyOperations, UserOperations
 from proxy.api.admin.operations.resources import Resources
+from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.control.api_keys import KeyEnded
@@ -48,8 +47,8 @@ class DirectApps(AppOperations):
 
     async def create(self, new: NewApp) -> AppSecret:
         """Create an app."""
-        check_plan(self._settings, new.plan, new.tier)
         async with self._acts.act("app.create", "app") as act:
+            check_plan(self._settings, new.plan, new.tier)
             record, secret = await self._apps.create(new.name, new.plan, tier=new.tier)
             settle_target(act, record.client_id, record.client_id)
             act.detail |= {"name": new.name, "plan": new.plan, "tier": new.tier}
@@ -66,8 +65,8 @@ class DirectApps(AppOperations):
 
     async def change(self, client_id: str, change: AppChange) -> AppDocument:
         """Change plan, tier or both."""
-        check_plan(self._settings, change.plan, change.tier)
         async with self._acts.act("app.change", "app", client_id, client_id) as act:
+            check_plan(self._settings, change.plan, change.tier)
             act.detail |= {"plan": change.plan, "tier": change.tier}
             return AppDocument.of(await self._apps.change(client_id, plan=change.plan, tier=change.tier))
 
@@ -82,6 +81,12 @@ class DirectApps(AppOperations):
         async with self._acts.act("app.rotate_secret", "app", client_id, client_id):
             record, secret = await self._apps.rotate_secret(client_id)
         return AppSecret(**AppDocument.of(record).model_dump(), client_secret=secret)
+
+    async def set_issuer(self, client_id: str, provider: AppIdentityProvider | None) -> AppDocument:
+        """Register the identity provider whose JWTs an app exchanges; None: none any more."""
+        async with self._acts.act("app.change", "app", client_id, client_id) as act:
+            act.detail |= provider.model_dump() if provider else {"issuer": None}
+            return AppDocument.of(await self._apps.set_issuer(client_id, provider.record if provider else None))
 
 
 class DirectKeys(KeyOperations):
@@ -110,6 +115,26 @@ class DirectKeys(KeyOperations):
         chosen, following = _page(records, after, limit)
         used = await self._use.of(client_id)
         return KeyList(items=[KeyDocument.of(key, self._days, used) for key in chosen], next=following)
+
+    async def get(self, key_id: str) -> KeyDocument:
+        """Return a key."""
+        record = await self._api_keys.get(key_id)
+        if record is None:
+            raise UnknownRecord(RecordRef("key", key_id))
+        return KeyDocument.of(record, self._days, await self._use.of(record.app))
+
+    async def change(self, key_id: str, change: ChangedKey) -> KeyDocument:
+        """Change what is named of a key, in every worker at once."""
+        async with self._acts.act("key.change", "key", key_id, await self._app_of(key_id)) as act:
+            limits = change.limits.given if change.limits else {}
+            act.detail["changed"] = ", ".join(sorted(change.model_fields_set))
+            act.detail |= {name: None if value is None else str(value) for name, value in limits.items()}
+            try:
+                return KeyDocument.of(await self._api_keys.change(key_id, **change.change), self._days)
+            except KeyEnded as error:
+                raise ActRefused("key_ended", str(error)) from None
+            except UnusableMember as error:
+                raise invalid(str(error)) from None
 
     async def rotate(self, key_id: str, rotation: KeyRotation) -> RotatedKey:
         """Replace a key by a new one that may do the same."""
@@ -177,31 +202,6 @@ class DirectUsers(UserOperations):
         if found is None:
             raise UnknownRecord(RecordRef("user", f"{client_id}/{user}"))
         return found
-
-
-class DirectOperators(OperatorOperations):
-    """Operators, on an open store."""
-
-    def __init__(self, resources: Resources, acts: Acts) -> None:
-        self._operators = resources.operators
-        self._acts = acts
-
-    async def create(self, name: str, role: Role) -> OperatorKey:
-        """Create an operator with a key."""
-        async with self._acts.act("operator.create", "operator") as act:
-            record, text = await self._operators.create(name, role)
-            settle_target(act, record.operator_id)
-            act.detail |= {"role": role}
-        return OperatorKey(**OperatorDocument.of(record).model_dump(), key=text)
-
-    async def list(self) -> OperatorList:
-        """Return all operators."""
-        return OperatorList(items=[OperatorDocument.of(each) for each in await self._operators.list()])
-
-    async def revoke(self, operator_id: str) -> OperatorDocument:
-        """End an operator's key for good, at once."""
-        async with self._acts.act("operator.revoke", "operator", operator_id):
-            return OperatorDocument.of(await self._operators.revoke(operator_id))
 
 
 def _page(records: Sequence[KeyRecord], after: str, limit: int) -> tuple[Sequence[KeyRecord], str | None]:

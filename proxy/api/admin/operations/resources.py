@@ -12,6 +12,7 @@ from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.operators import Operators
 from proxy.control.users import Users
+from proxy.history.archive.observer import HistoryObserver, Unobserved
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.store.store import Store
@@ -41,10 +42,19 @@ class Resources:
     operators: Operators
     server: RunningServer | None = None
     """None: no server serves this operation."""
+    observer: Callable[[], HistoryObserver] = Unobserved
+    """Makes what an archiver reports to, one for each erasure."""
 
     @classmethod
     def of(
-        cls, settings: Settings, store: Store, keys: RedisKeys, history: History, server: RunningServer | None = None
+        cls,
+        settings: Settings,
+        store: Store,
+        keys: RedisKeys,
+        history: History,
+        *,
+        server: RunningServer | None = None,
+        observer: Callable[[], HistoryObserver] = Unobserved,
     ) -> Resources:
         """Return the resources over an open store."""
         redis, pepper = store.redis, pepper_of(settings.auth)
@@ -58,6 +68,7 @@ class Resources:
             users=Users(redis),
             operators=Operators(redis, pepper),
             server=server,
+            observer=observer,
         )
 
     @property

@@ -1,0 +1,89 @@
+"""Operations on everything that is kept of an app or one of its users: a copy of it, and the end of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
+from typing import Any
+
+from proxy.api.admin.audit_documents import ErasedDocument, Erasure
+from proxy.api.admin.operations.acts import Acts
+from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.admin.operations.ports import SubjectOperations
+from proxy.api.admin.operations.resources import Resources
+from proxy.control.audit.line import AuditTarget
+from proxy.control.erasure import SubjectRecords
+from proxy.history.archive.archiver import Archiver
+from proxy.history.belonging import check
+from proxy.history.queries import has_user
+from proxy.history.retention.erasure import ErasureIncomplete, erase
+from proxy.reporting.dates import EVER
+from proxy.reporting.stream import UnreadableEvent
+from proxy.reporting.subject import subject_lines
+
+UNREADABLE = "unreadable"
+"""Kind of a line that stands for an entry that is no event; its `reason` says which."""
+
+
+class DirectSubjects(SubjectOperations):
+    """Subjects, on an open store."""
+
+    def __init__(self, resources: Resources, acts: Acts) -> None:
+        self._resources = resources
+        self._acts = acts
+
+    async def export(self, client_id: str, user: str | None) -> AsyncGenerator[dict[str, Any], None]:
+        """Return everything about an app, or one of its users, object by object."""
+        await check(self._resources.store.redis, self._resources.history)
+        return self._lines(await self._records(client_id, user))
+
+    async def _lines(self, found: SubjectRecords) -> AsyncGenerator[dict[str, Any], None]:
+        resources, broken = self._resources, list[UnreadableEvent]()
+        async with self._acts.act("history.export", *_target(found)) as act:
+            count = 0
+            async for line in subject_lines(resources.sources, resources.store, found, EVER, broken.append):
+                while broken:
+                    yield {"kind": UNREADABLE, "reason": str(broken.pop(0))}
+                yield line
+                count += 1
+            for each in broken:
+                yield {"kind": UNREADABLE, "reason": str(each)}
+            act.detail["lines"] = count
+
+    async def erase(self, client_id: str, erasure: Erasure) -> ErasedDocument:
+        """Erase what identifies an app or one of its users, end its records, and keep amounts and totals."""
+        resources, sources = self._resources, self._resources.sources
+        await check(sources.client, sources.history)
+        archiver = Archiver(
+            sources.client, sources.keys, sources.history, resources.settings.history, resources.observer()
+        )
+        try:
+            async with self._acts.act("history.erase", "user" if erasure.user else "app", "", client_id) as act:
+                found = await self._records(client_id, erasure.user)
+                act.target = AuditTarget(*_target(found))
+                done = asdict(await erase(sources, archiver, found))
+                act.detail |= done
+        except ErasureIncomplete as error:
+            raise ActRefused("erasure_incomplete", str(error), 503) from None
+        return ErasedDocument(app=client_id, user=found.user, **done)
+
+    async def _records(self, client_id: str, name: str | None) -> SubjectRecords:
+        """Return the records of a subject. A user without a record, whom only an issuer knows, has its events alone."""
+        resources = self._resources
+        app = await resources.apps.require(client_id)
+        keys = await resources.api_keys.list(client_id)
+        if name is None:
+            return SubjectRecords(app, None, await resources.users.list(client_id), keys)
+        user = await resources.users.resolve(client_id, name)
+        if user is None and not await resources.history.read(has_user, client_id, name):
+            raise ActRefused("unknown_id", "the app has no such user", 404)
+        wanted = user.user_id if user else name
+        return SubjectRecords(app, wanted, [user] if user else [], [key for key in keys if key.user == wanted])
+
+
+def _target(found: SubjectRecords) -> tuple[str, str, str]:
+    """Return the target of an audit line; the id of a user without a record may be a name, and is left out."""
+    app = found.app.client_id
+    if found.user is None:
+        return "app", app, app
+    return "user", found.user if found.users else "", app

@@ -1,0 +1,136 @@
+"""Developers, members, invitations, orchestrators, the audit log and subjects over the admin API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.admin.conftest import ADMIN, Operated
+from tests.api.admin.test_records import call
+from tests.support.builder import BuilderApp
+from tests.support.wallet import Wallet
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+async def actions(operated: Operated, **params: Any) -> list[tuple[str, str, str | None]]:
+    """Return action, result and code of the newest audit lines, oldest first."""
+    found = await call(operated, "GET", "/audit", params=params)
+    return [(each["action"], each["result"], each["code"]) for each in reversed(found["items"])]
+
+
+async def test_a_developer_becomes_a_member_and_ends(operated: Operated, app: BuilderApp) -> None:
+    wallet = Wallet().address
+    made = await call(operated, "POST", "/developers", 201, json={"wallet": wallet})
+    again = await call(operated, "POST", "/developers", 200, json={"wallet": wallet.lower()})
+    assert again == made | {"created": False}
+    broken = wallet[:2] + wallet[2:].swapcase()
+    assert (await call(operated, "POST", "/developers", 400, json={"wallet": broken}))["code"] == "invalid_parameter"
+    developer = made["developer_id"]
+    listed = await call(operated, "GET", "/developers", params={"limit": "1000"})
+    assert developer in [each["developer_id"] for each in listed["items"]]
+    for act, status in (("suspend", "suspended"), ("resume", "active"), ("approve", "active")):
+        assert (await call(operated, "POST", f"/developers/{developer}/{act}"))["status"] == status
+    member = f"/apps/{app.client_id}/members/{developer}"
+    for role in ("viewer", "owner"):
+        assert (await call(operated, "PUT", member, json={"role": role}))["role"] == role
+    [found] = (await call(operated, "GET", f"/apps/{app.client_id}/members"))["items"]
+    assert (found["developer_id"], found["role"]) == (developer, "owner")
+    assert (await call(operated, "DELETE", member))["removed"] is True
+    assert (await call(operated, "DELETE", member, 404))["code"] == "unknown_id"
+    assert await actions(operated, client_id=app.client_id, action="member") == [
+        ("member.add", "done", None),
+        ("member.add", "done", None),
+        ("member.remove", "done", None),
+        ("member.remove", "refused", "unknown_id"),
+    ]
+
+
+async def test_an_invitation_counts_only_where_the_policy_says_so(operated: Operated, app: BuilderApp) -> None:
+    refused = await call(operated, "POST", f"/apps/{app.client_id}/invites", 400, json={"role": "owner"})
+    assert "sign_up.policy is closed" in refused["detail"]
+    assert (await call(operated, "GET", "/invites"))["items"] == []
+    assert (await call(operated, "DELETE", f"/invites/{'a' * 16}", 404))["code"] == "unknown_id"
+
+
+async def test_a_key_and_an_identity_provider_are_changed(operated: Operated, app: BuilderApp) -> None:
+    made = await call(operated, "POST", f"/apps/{app.client_id}/keys", 201, json={"limits": {"concurrent": 1}})
+    path = f"/keys/{made['key_id']}"
+    changed = await call(operated, "PATCH", path, json={"name": "k", "limits": {"concurrent": 3}})
+    assert (changed["name"], changed["limits"]) == ("k", {"concurrent": 3})
+    assert await call(operated, "GET", path) == changed
+    raised = {"increase": {"spend_total": "5", "until": "2999-01-01T00:00:00Z"}}
+    assert "no spend_total of its own" in (await call(operated, "PATCH", path, 400, json=raised))["detail"]
+    await call(operated, "DELETE", path)
+    assert (await call(operated, "PATCH", path, 409, json={"name": "x"}))["code"] == "key_ended"
+    issuer = f"/apps/{app.client_id}/issuer"
+    given = {"issuer": "https://login.example", "audience": "tollgate"}
+    assert (await call(operated, "PUT", issuer, json=given))["issuer"] == given["issuer"]
+    for wrong in ({"issuer": "login"}, {"jwks_url": "http://login.example/keys"}, {"audience": ""}):
+        await call(operated, "PUT", issuer, 400, json=given | wrong)
+    assert (await call(operated, "DELETE", issuer))["issuer"] is None
+
+
+async def test_an_orchestrator_is_blocked_and_listed_again(operated: Operated) -> None:
+    body = {"address": "https://Orch.example"}
+    blocked = await call(operated, "POST", "/orchestrators/block", json=body)
+    assert blocked == {"address": "https://orch.example:443", "blocked": True, "changed": True}
+    assert blocked["address"] in (await call(operated, "GET", "/orchestrators"))["items"]
+    assert (await call(operated, "POST", "/orchestrators/unblock", json=body))["changed"] is True
+    assert (await call(operated, "POST", "/orchestrators/unblock", json=body))["changed"] is False
+    await call(operated, "POST", "/orchestrators/block", 400, json={"address": "orch"})
+
+
+async def test_audit_lines_are_read_by_page_and_verified(operated: Operated, app: BuilderApp) -> None:
+    for act in ("suspend", "resume", "suspend", "resume"):
+        await call(operated, "POST", f"/apps/{app.client_id}/{act}")
+    await call(operated, "PATCH", f"/apps/{app.client_id}", 400, json={"plan": "none of these"})
+    pages, before = [], ""
+    while before is not None:
+        params = {"client_id": app.client_id, "limit": "2", "before": before}
+        page = await call(operated, "GET", "/audit", params=params)
+        pages.append([each["action"] for each in page["items"]])
+        before = page["next"]
+    assert pages[:2] == [["app.change", "app.resume"], ["app.suspend", "app.resume"]]
+    assert len({each["id"] for each in (await call(operated, "GET", "/audit"))["items"]}) > 5
+    await call(operated, "GET", "/audit", 400, params={"before": "x"})
+    verified = await call(operated, "GET", "/audit/verify")
+    assert verified["findings"] == []
+    assert (await call(operated, "GET", "/audit/verify", params={"head": f"9999999:{'a' * 64}"}))["findings"] != []
+    await call(operated, "GET", "/audit/verify", 400, params={"head": "4"})
+
+
+async def test_what_cannot_be_used_is_one_line_of_the_audit_log(operated: Operated, app: BuilderApp) -> None:
+    """Hazard: an attempt to change something that leaves no trace, because no operation began."""
+    before = len(await actions(operated, action="route.call", limit=1_000))
+    await call(operated, "POST", f"/apps/{app.client_id}/credits/grant", 400, json={"amount": "-1"})
+    found = await actions(operated, action="route.call", limit=1_000)
+    assert len(found) == before + 1
+    assert found[-1] == ("route.call", "refused", "invalid_parameter")
+
+
+async def test_a_subject_is_exported_line_by_line_and_erased(operated: Operated, app: BuilderApp) -> None:
+    user = await app.user("ann", email="ann@a.example")
+    await call(operated, "POST", f"/apps/{app.client_id}/keys", 201, json={"user": user, "name": "ann's laptop"})
+    path = f"/apps/{app.client_id}"
+    url = f"{ADMIN}{path}/subject"
+    response = await operated.http.get(url, params={"user": "ann"}, headers=operated.headers())
+    lines = response.json()["lines"]
+    assert [each["kind"] for each in lines[:3]] == ["app", "user", "key"]
+    assert [json.loads(each.removesuffix(",")) for each in response.text.splitlines()[1:-1]] == lines
+    assert response.headers["cache-control"] == "no-store"
+    assert "secret_hash" not in response.text
+    for wrong in ({"user": "ann"}, {"user": "ann", "irreversible": False}):
+        await call(operated, "POST", f"{path}/erase", 400, json=wrong)
+    done = await call(operated, "POST", f"{path}/erase", json={"user": "ann", "irreversible": True})
+    assert (done["user"], done["audit_lines"] > 0) == (user, True)
+    assert (await call(operated, "POST", f"{path}/erase", 404, json={"user": "ann", "irreversible": True}))["code"]
+    assert "ann" not in (await operated.http.get(url, headers=operated.headers())).text
+    assert await actions(operated, client_id=app.client_id, action="history") == [
+        ("history.export", "done", None),
+        ("history.erase", "done", None),
+        ("history.erase", "refused", "unknown_id"),
+        ("history.export", "done", None),
+    ]
