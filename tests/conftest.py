@@ -10,6 +10,7 @@ else has ended.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ settings.load_profile("repeat")
 ROOT = Path(__file__).parent
 SLOW_FIRST = ("chaos", "history", "backup", "product", "clients", "docs", "reporting", "ledger", "store", "benchmarks")
 """Folders whose files take longest, those that wait for most first."""
+
+
+def pytest_collection_finish() -> None:
+    """Set the recursion limit to that of the product again: what eth-account imports raises it to 100,000.
+
+    Nested JSON, of which tests have plenty, would end the process rather than raise an error.
+    """
+    sys.setrecursionlimit(1_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

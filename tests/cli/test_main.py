@@ -75,7 +75,7 @@ def test_check_looks_at_what_the_settings_point_to(tmp_path: Path) -> None:
         "tollgate: redis_url: it must start with redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://",
         "tollgate: auth.issuers.0.jwks_file: cannot be read: No such file or directory",
         "tollgate: auth.issuers.1.jwks_file: it holds no public key for RS256",
-        "tollgate: auth.issuers.2.jwks_file: it is not JSON",
+        "tollgate: auth.issuers.2.jwks_file: it is nested too deeply",
     ]
 
 

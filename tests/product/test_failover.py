@@ -175,7 +175,11 @@ async def test_a_gateway_that_was_left_alone_is_back_without_traffic(testbed: Fa
     gateway = testbed.dropping["forgiving"]
     for _ in range(6):
         await send_request(testbed, customer, "bytes=1")
-    assert not await gateway_up(testbed, gateway.url)
+
+    async def left_alone() -> bool:
+        return not await gateway_up(testbed, gateway.url)
+
+    await eventually(left_alone, 10)  # it is asked first whether it lives
     gateway.repaired = True
     await eventually(lambda: gateway_up(testbed, gateway.url), 10)
     dropped = gateway.requests
