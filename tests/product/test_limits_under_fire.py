@@ -19,8 +19,18 @@ PARALLEL = 500
 RUNS = 20
 
 
+@pytest_asyncio.fixture(loop_scope="package")
+async def connections(opened_connections: list[RawConnection], limited_deployment: Deployment) -> list[RawConnection]:
+    """The connections, new ones in place of those that were idle for too long: a busy machine takes its time."""
+    for number, connection in enumerate(opened_connections):
+        if connection.ended:
+            await connection.close()
+            opened_connections[number] = await RawConnection.open(limited_deployment.address)
+    return opened_connections
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="package")
-async def connections(limited_deployment: Deployment) -> AsyncIterator[list[RawConnection]]:
+async def opened_connections(limited_deployment: Deployment) -> AsyncIterator[list[RawConnection]]:
     """Open connections to every worker. The kernel chooses the worker, so more are opened until each has enough."""
     workers = limited_deployment.workers()
     assert len(workers) == 4

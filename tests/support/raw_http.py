@@ -61,6 +61,11 @@ class RawConnection:
         port: int = self._writer.get_extra_info("sockname")[1]
         return port
 
+    @property
+    def ended(self) -> bool:
+        """Return True if the other side has closed it."""
+        return self._reader.at_eof()
+
     async def __aenter__(self) -> Self:
         return self
 
