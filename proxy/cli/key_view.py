@@ -16,9 +16,9 @@ COLUMNS = (
 )
 
 
-def key_view(record: KeyRecord, settings: Settings, used: Mapping[str, datetime] | None = None) -> dict[str, Any]:
-    """Return what is shown of a key; `used` is when each key of its app was last used."""
-    return view_of(KeyDocument.of(record, settings.auth.rotate_after_days, used))
+def key_view(record: KeyRecord, settings: Settings) -> dict[str, Any]:
+    """Return what is shown of a key whose last use nobody looked up."""
+    return view_of(KeyDocument.of(record, settings.auth.rotate_after_days))
 
 
 def view_of(document: KeyDocument) -> dict[str, Any]:

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
     from proxy.control.audit.log import Act
-    from proxy.control.developers.developers import Developers
     from proxy.control.developers.invites import Invites
-    from proxy.control.developers.memberships import Memberships
     from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
@@ -50,20 +48,6 @@ class CommandSession:
     keys: ApiKeys
     users: Users
     history: History
-
-    @property
-    def developers(self) -> Developers:
-        """Return the service for developers."""
-        from proxy.control.developers.developers import Developers  # noqa: PLC0415
-
-        return Developers(self.store.redis)
-
-    @property
-    def memberships(self) -> Memberships:
-        """Return the service for memberships."""
-        from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
-
-        return Memberships(self.store.redis)
 
     @property
     def invites(self) -> Invites:
@@ -99,15 +83,20 @@ def operator() -> Actor:
 
 
 def operate(
-    work: Callable[[Operations], Awaitable[Result]], *, check: Callable[[Settings], None] = lambda _: None
+    work: Callable[[Operations], Awaitable[Result]],
+    *,
+    check: Callable[[Settings], None] = lambda _: None,
+    here: bool = False,
 ) -> Result:
     """Do an operation through the admin API that `--url` names, else on the store of the loaded settings.
 
-    `check` raises for what those settings refuse, before the store is opened. End the command as `run` does; with exit
-    code 1 or 2, too, for an act that is refused.
+    `check` raises for what those settings refuse, before the store is opened; `here` refuses `--url`. End the command
+    as `run` does; with exit code 1 or 2, too, for an act that is refused.
     """
     from proxy.api.admin.operations.errors import ActRefused  # noqa: PLC0415
 
+    if here:
+        on_the_machine_only()
     url = os.environ.get(URL_VARIABLE)
     try:
         if url:

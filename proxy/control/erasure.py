@@ -11,6 +11,7 @@ from middlewares.auth.keys import hash_secret
 from middlewares.auth.records import AppRecord, KeyRecord, UserRecord
 from middlewares.ledger.credit.erased import PREFIX, erased_reference
 from middlewares.ledger.redis_keys import RedisKeys
+from proxy.control.audit.line import AuditTarget
 from proxy.control.records import Client, Records, users_of
 
 
@@ -23,6 +24,14 @@ class SubjectRecords:
     """User id; None: the app itself."""
     users: Sequence[UserRecord]
     keys: Sequence[KeyRecord]
+
+    @property
+    def target(self) -> AuditTarget:
+        """Return the target of an audit line; the id of a user without a record may be a name, and is left out."""
+        app = self.app.client_id
+        if self.user is None:
+            return AuditTarget("app", app, app)
+        return AuditTarget("user", self.user if self.users else "", app)
 
     @property
     def ids(self) -> frozenset[str]:

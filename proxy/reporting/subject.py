@@ -12,15 +12,38 @@ from middlewares.auth.records import AppRecord, KeyRecord, UserRecord
 from middlewares.ledger.credit import prepaid
 from middlewares.ledger.settlement.event import plain
 from middlewares.store import ScriptRunner
+from proxy.control.api_keys import ApiKeys
+from proxy.control.apps import Apps
 from proxy.control.erasure import SubjectRecords
+from proxy.control.users import Users
 from proxy.history.audit.reader import AuditReader, ListedLine
 from proxy.history.audit.rows import AuditFilter
+from proxy.history.queries import has_user
 from proxy.history.reader import LedgerSources
+from proxy.history.store import History
 from proxy.reporting.dates import Days
 from proxy.reporting.stream import AppEvents, UnreadableEvent
 
 _SECRET = ("secret_hash", "hash")
 """Members of records that are no business of their subject's readers."""
+
+
+async def find_subject(
+    client_id: str, name: str | None, *, apps: Apps, users: Users, api_keys: ApiKeys, history: History
+) -> SubjectRecords | None:
+    """Return the records of an app, or of its user of that user id or external id; None: it has no such user.
+
+    A user without a record, whom only an issuer knows, has its events alone. Raises `UnknownRecord` for a missing app.
+    """
+    app = await apps.require(client_id)
+    keys = await api_keys.list(client_id)
+    if name is None:
+        return SubjectRecords(app, None, await users.list(client_id), keys)
+    user = await users.resolve(client_id, name)
+    if user is None and not await history.read(has_user, client_id, name):
+        return None
+    wanted = user.user_id if user else name
+    return SubjectRecords(app, wanted, [user] if user else [], [key for key in keys if key.user == wanted])
 
 
 async def subject_lines(

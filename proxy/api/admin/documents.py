@@ -13,7 +13,7 @@ from config.issuers import has_discovery, is_secure_url
 from config.workloads import Workload
 from middlewares.auth.records import AppIssuer, AppRecord, KeyRecord, OperatorRecord, Role, UserRecord
 from middlewares.ledger.admission.key_limits import KeyLimits
-from proxy.api.keys.models import NewKey
+from proxy.api.keys.models import NewKey, narrowing_of
 from proxy.api.models import RequestBody, ShortText, UserStatus, printable
 from proxy.control.key_age import rotation_due
 
@@ -174,11 +174,7 @@ class KeyDocument(BaseModel):
             rotation_due=rotation_due(record, now, rotate_after_days),
             limits=_limits(record.limits),
             increase=raised,
-            workloads=sorted(record.workloads) if record.workloads is not None else None,
-            models=sorted(record.models) if record.models is not None else None,
-            cidrs=list(record.cidrs) if record.cidrs is not None else None,
-            origins=list(record.origins) if record.origins is not None else None,
-            streams=sorted(record.streams) if record.streams is not None else None,
+            **narrowing_of(record),
             replaced_by=record.replaced_by,
         )
 

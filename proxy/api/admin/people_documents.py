@@ -53,13 +53,7 @@ class DeveloperDocument(BaseModel):
     @classmethod
     def of(cls, record: DeveloperRecord) -> Self:
         """Return the document of a record."""
-        return cls(
-            developer_id=record.developer_id,
-            wallet=record.wallet,
-            email=record.email,
-            status=record.status,
-            created_at=record.created_at,
-        )
+        return cls.model_validate(record, from_attributes=True)
 
 
 class FoundDeveloper(DeveloperDocument):
@@ -128,13 +122,7 @@ class InviteDocument(BaseModel):
     @classmethod
     def of(cls, record: InviteRecord) -> Self:
         """Return the document of a record."""
-        return cls(
-            invite_id=record.invite_id,
-            app=record.app,
-            role=record.role,
-            created_at=record.created_at,
-            expires_at=record.expires_at,
-        )
+        return cls.model_validate(record, from_attributes=True)
 
 
 class InviteCode(InviteDocument):

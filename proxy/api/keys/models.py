@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -180,12 +180,19 @@ class KeyView(BaseModel):
             replaced_by=key.replaced_by,
             limits=KeyLimitsView(**asdict(key.limits)) if key.limits else None,
             increase=KeyIncreaseView(**asdict(increase.limits), until=increase.until) if increase else None,
-            workloads=sorted(key.workloads) if key.workloads is not None else None,
-            models=sorted(key.models) if key.models is not None else None,
-            cidrs=list(key.cidrs) if key.cidrs is not None else None,
-            origins=list(key.origins) if key.origins is not None else None,
-            streams=sorted(key.streams) if key.streams is not None else None,
+            **narrowing_of(key),
         )
+
+
+def narrowing_of(key: KeyRecord) -> dict[str, list[Any] | None]:
+    """Return what a key is limited to, in an order that stays the same; None: all."""
+    return {
+        "workloads": None if key.workloads is None else sorted(key.workloads),
+        "models": None if key.models is None else sorted(key.models),
+        "cidrs": None if key.cidrs is None else list(key.cidrs),
+        "origins": None if key.origins is None else list(key.origins),
+        "streams": None if key.streams is None else sorted(key.streams),
+    }
 
 
 class CreatedKey(KeyView):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proxy.cli.inputs import client_id, moment
 from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_many, print_one
-from proxy.cli.session import CommandSession, run
+from proxy.cli.session import CommandSession, operate, run
 
 if TYPE_CHECKING:
-    from proxy.history.audit.chain import Head
     from proxy.history.audit.reader import ListedLine
     from proxy.history.audit.rows import AuditFilter
-    from proxy.history.audit.verify import AuditVerdict
 
 app = typer.Typer(no_args_is_help=True, help="The audit log.")
 
@@ -64,17 +62,11 @@ def verify(
 ) -> None:
     """Recompute the chain of the audit log: a line that was removed, changed, inserted or moved shows."""
     noted = _head(head) if head is not None else None
-    verdict, waiting = run(lambda session: _verdict(session, noted))
-    members: dict[str, Any] = {
-        "lines": verdict.lines,
-        "waiting": waiting,
-        "erased": verdict.erased,
-        "head": str(verdict.head),
-    }
+    verdict = operate(lambda operations: operations.audit.verify(noted), here=True)
     if as_json:
-        print_json({**members, "findings": list(verdict.findings)})
+        print_json(verdict.model_dump())
     else:
-        print_one(members, as_json=False)
+        print_one(verdict.model_dump(exclude={"findings"}), as_json=False)
     if verdict.findings:
         fail("the audit log is not what was written: " + "; ".join(verdict.findings), Exit.FAILED)
 
@@ -91,24 +83,11 @@ async def newest_lines(session: CommandSession, wanted: AuditFilter, limit: int)
     return found
 
 
-async def _verdict(session: CommandSession, noted: Head | None) -> tuple[AuditVerdict, int]:
-    from proxy.control.audit.log import HEAD, STREAM  # noqa: PLC0415
-    from proxy.history.audit.chain import Head  # noqa: PLC0415
-    from proxy.history.audit.verify import verify as recompute  # noqa: PLC0415
-    from proxy.history.belonging import check  # noqa: PLC0415
-
-    redis: Any = session.store.redis
-    await check(redis, session.history)
-    kept = await redis.get(HEAD)
-    known = [Head.parse(kept.decode())] if kept else []
-    verdict = await session.history.read(recompute, [*known, *([noted] if noted else [])])
-    return verdict, await redis.xlen(STREAM)
-
-
-def _head(text: str) -> Head:
+def _head(text: str) -> str:
     from proxy.history.audit.chain import Head  # noqa: PLC0415
 
     try:
-        return Head.parse(text)
+        Head.parse(text)
     except ValueError:
         bad_input("--head must be what an earlier `tollgate audit verify` showed: a number, a colon, 64 digits")
+    return text

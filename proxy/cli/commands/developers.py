@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proxy.api.admin.people_documents import DeveloperDocument, NewDeveloper
 from proxy.cli.inputs import developer_id, free_text, wallet
 from proxy.cli.output import Json, bad_input, print_many, print_one
-from proxy.cli.session import CommandSession, run
-from proxy.control.developers.records import DeveloperRecord
+from proxy.cli.pages import oldest_first
+from proxy.cli.session import operate
+
+if TYPE_CHECKING:
+    from proxy.api.admin.operations.ports import DeveloperAct
 
 app = typer.Typer(no_args_is_help=True, help="Developers, who sign in with a wallet.")
 
@@ -31,59 +34,47 @@ def add(
     if email is not None and not _EMAIL.fullmatch(free_text("--email", email, 254)):
         bad_input("--email must be an email address")
 
-    async def work(session: CommandSession) -> tuple[DeveloperRecord, bool]:
-        async with session.act("developer.add", "developer") as act:
-            record, created = await session.developers.create(owned, email=email)
-            act.target = replace(act.target, id=record.developer_id)
-            act.detail |= {"wallet": record.wallet, "created": created}
-        return record, created
-
-    record, created = run(work)
-    print_one({**view(record), "created": created}, as_json)
+    new = NewDeveloper(wallet=owned, email=email)
+    made = operate(lambda operations: operations.developers.add(new), here=True)
+    print_one({**view(made), "created": made.created}, as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List all developers, oldest first."""
-    records = run(lambda session: session.developers.list())
-    print_many(("developer_id", "wallet", "email", "status", "created_at"), map(view, records), as_json)
+    found = operate(lambda operations: oldest_first(operations.developers.page), here=True)
+    print_many(("developer_id", "wallet", "email", "status", "created_at"), map(view, found), as_json)
 
 
 @app.command()
 def approve(named: DeveloperId, as_json: Json = False) -> None:
     """Let a developer sign in that has signed up and waits for it."""
-    print_one(view(_changed(named, "developer.approve")), as_json)
+    print_one(view(_changed(named, "approve")), as_json)
 
 
 @app.command()
 def suspend(named: DeveloperId, as_json: Json = False) -> None:
     """Refuse a developer at once, and end its sessions and tokens for good."""
-    print_one(view(_changed(named, "developer.suspend")), as_json)
+    print_one(view(_changed(named, "suspend")), as_json)
 
 
 @app.command()
 def resume(named: DeveloperId, as_json: Json = False) -> None:
     """Let a suspended developer sign in again."""
-    print_one(view(_changed(named, "developer.resume")), as_json)
+    print_one(view(_changed(named, "resume")), as_json)
 
 
-def _changed(named: str, action: str) -> DeveloperRecord:
+def _changed(named: str, act: DeveloperAct) -> DeveloperDocument:
     wanted = developer_id(named)
-
-    async def work(session: CommandSession) -> DeveloperRecord:
-        async with session.act(action, "developer", wanted):
-            developers = session.developers
-            return await (developers.suspend if action == "developer.suspend" else developers.activate)(wanted)
-
-    return run(work)
+    return operate(lambda operations: operations.developers.set_status(wanted, act), here=True)
 
 
-def view(record: DeveloperRecord) -> dict[str, Any]:
+def view(document: DeveloperDocument) -> dict[str, Any]:
     """Return what is shown of a developer."""
     return {
-        "developer_id": record.developer_id,
-        "wallet": record.wallet,
-        "email": record.email,
-        "status": record.status,
-        "created_at": record.created_at.isoformat(timespec="seconds"),
+        "developer_id": document.developer_id,
+        "wallet": document.wallet,
+        "email": document.email,
+        "status": document.status,
+        "created_at": document.created_at.isoformat(timespec="seconds"),
     }

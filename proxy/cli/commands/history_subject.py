@@ -47,7 +47,7 @@ def subject(
             report(error)
 
         found = await _records(session, owner, name)
-        async with session.act("history.export", *_target(found)) as act:
+        async with session.act("history.export", found.target.kind, found.target.id, found.target.app) as act:
             count = 0
             with opened(target) as out:
                 async for line in subject_lines(session.sources, session.store, found, EVER, unreadable):
@@ -86,7 +86,7 @@ def erase(
         archiver = Archiver(sources.client, sources.keys, sources.history, settings.history, observer)
         found = await _records(session, owner, name)
         try:
-            async with session.act("history.erase", *_target(found)) as act:
+            async with session.act("history.erase", found.target.kind, found.target.id, found.target.app) as act:
                 done = asdict(await erase_subject(sources, archiver, found))
                 act.detail |= done
         except ErasureIncomplete as error:
@@ -100,25 +100,13 @@ def _name(user: str | None) -> str | None:
     return None if user is None else free_text("--user", user, 255)
 
 
-def _target(found: SubjectRecords) -> tuple[str, str, str]:
-    """Return the target of an audit line; the id of a user without a record may be a name, and is left out."""
-    app = found.app.client_id
-    if found.user is None:
-        return "app", app, app
-    return "user", found.user if found.users else "", app
-
-
 async def _records(session: CommandSession, owner: str, name: str | None) -> SubjectRecords:
-    """Return the records of a subject. A user without a record, whom only an issuer knows, has its events alone."""
-    from proxy.control.erasure import SubjectRecords  # noqa: PLC0415
-    from proxy.history.queries import has_user  # noqa: PLC0415
+    """Return the records of a subject. End the command for an unknown user."""
+    from proxy.reporting.subject import find_subject  # noqa: PLC0415
 
-    app = await session.apps.require(owner)
-    keys = await session.keys.list(owner)
-    if name is None:
-        return SubjectRecords(app, None, await session.users.list(owner), keys)
-    user = await session.users.resolve(owner, name)
-    if user is None and not await session.history.read(has_user, owner, name):
+    found = await find_subject(
+        owner, name, apps=session.apps, users=session.users, api_keys=session.keys, history=session.history
+    )
+    if found is None:
         fail("the app has no such user", Exit.FAILED)
-    wanted = user.user_id if user else name
-    return SubjectRecords(app, wanted, [user] if user else [], [key for key in keys if key.user == wanted])
+    return found

@@ -9,11 +9,11 @@ import typer
 
 from config.loader import load
 from middlewares.auth.keys import is_id
+from proxy.api.admin.people_documents import InviteDocument
 from proxy.cli.commands.members import Role
 from proxy.cli.inputs import AppOption, client_id, duration
-from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
-from proxy.cli.session import CommandSession, run
-from proxy.control.audit.line import ActOutcome, Result
+from proxy.cli.output import Json, bad_input, print_many, print_one
+from proxy.cli.session import CommandSession, operate, run
 from proxy.control.developers.records import InviteRecord
 
 app = typer.Typer(no_args_is_help=True, help="Invitations to apps.")
@@ -40,14 +40,14 @@ def create(
         return record, code
 
     record, code = run(work, settings)
-    print_one({"code": code, **view(record)}, as_json)
+    print_one({"code": code, **view(InviteDocument.of(record))}, as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the invitations that are open, oldest first."""
-    records = run(lambda session: session.invites.list())
-    print_many(("invite_id", "app", "role", "created_at", "expires_at"), map(view, records), as_json)
+    found = operate(lambda operations: operations.invites.list(), here=True)
+    print_many(("invite_id", "app", "role", "created_at", "expires_at"), map(view, found.items), as_json)
 
 
 @app.command()
@@ -58,25 +58,15 @@ def revoke(
     """End an invitation that nobody has used."""
     if not is_id(revoked):
         bad_input("that is no id of an invitation; one has 16 characters, and `tollgate invites list` shows them")
-
-    async def work(session: CommandSession) -> bool:
-        async with session.act("invite.revoke", "invite", revoked) as act:
-            ended = await session.invites.take(revoked)
-            if not ended:
-                act.result = Result(ActOutcome.REFUSED, "unknown_id")
-            return ended
-
-    if not run(work):
-        fail("there is no such invitation that is open", Exit.FAILED)
-    print_one({"invite_id": revoked, "revoked": True}, as_json)
+    print_one(operate(lambda operations: operations.invites.revoke(revoked), here=True).model_dump(), as_json)
 
 
-def view(record: InviteRecord) -> dict[str, Any]:
+def view(document: InviteDocument) -> dict[str, Any]:
     """Return what is shown of an invitation."""
     return {
-        "invite_id": record.invite_id,
-        "app": record.app,
-        "role": record.role,
-        "created_at": record.created_at.isoformat(timespec="seconds"),
-        "expires_at": record.expires_at.isoformat(timespec="seconds"),
+        "invite_id": document.invite_id,
+        "app": document.app,
+        "role": document.role,
+        "created_at": document.created_at.isoformat(timespec="seconds"),
+        "expires_at": document.expires_at.isoformat(timespec="seconds"),
     }

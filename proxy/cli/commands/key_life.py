@@ -29,9 +29,9 @@ from proxy.cli.key_options import (
     narrowing,
     refuse,
 )
-from proxy.cli.key_view import for_table, key_view
+from proxy.cli.key_view import for_table, key_view, view_of
 from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, report
-from proxy.cli.session import CommandSession, run
+from proxy.cli.session import CommandSession, operate, run
 from proxy.control.key_changes import UnusableMember
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of the key, not the key itself.")]
@@ -106,19 +106,8 @@ def change(
 
 def show(shown_key: KeyId, as_json: Json = False) -> None:
     """Show a key: what it may do, how much, and when it was last used."""
-    from middlewares.auth.records import RecordRef  # noqa: PLC0415
-    from proxy.control.key_use import KeyUse  # noqa: PLC0415
-    from proxy.control.records import UnknownRecord  # noqa: PLC0415
-
     wanted = key_id(shown_key)
-
-    async def work(session: CommandSession) -> dict[str, Any]:
-        record = await session.keys.get(wanted)
-        if record is None:
-            raise UnknownRecord(RecordRef("key", wanted))
-        return key_view(record, session.settings, await KeyUse(session.store.redis).of(record.app))
-
-    shown = run(work)
+    shown = view_of(operate(lambda operations: operations.keys.get(wanted), here=True))
     print_one(shown if as_json else for_table(shown), as_json)
 
 

@@ -11,15 +11,13 @@ from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.ports import SubjectOperations
 from proxy.api.admin.operations.resources import Resources
-from proxy.control.audit.line import AuditTarget
 from proxy.control.erasure import SubjectRecords
 from proxy.history.archive.archiver import Archiver
 from proxy.history.belonging import check
-from proxy.history.queries import has_user
 from proxy.history.retention.erasure import ErasureIncomplete, erase
 from proxy.reporting.dates import EVER
 from proxy.reporting.stream import UnreadableEvent
-from proxy.reporting.subject import subject_lines
+from proxy.reporting.subject import find_subject, subject_lines
 
 UNREADABLE = "unreadable"
 """Kind of a line that stands for an entry that is no event; its `reason` says which."""
@@ -39,7 +37,7 @@ class DirectSubjects(SubjectOperations):
 
     async def _lines(self, found: SubjectRecords) -> AsyncGenerator[dict[str, Any], None]:
         resources, broken = self._resources, list[UnreadableEvent]()
-        async with self._acts.act("history.export", *_target(found)) as act:
+        async with self._acts.act("history.export", found.target.kind, found.target.id, found.target.app) as act:
             count = 0
             async for line in subject_lines(resources.sources, resources.store, found, EVER, broken.append):
                 while broken:
@@ -60,7 +58,7 @@ class DirectSubjects(SubjectOperations):
         try:
             async with self._acts.act("history.erase", "user" if erasure.user else "app", "", client_id) as act:
                 found = await self._records(client_id, erasure.user)
-                act.target = AuditTarget(*_target(found))
+                act.target = found.target
                 done = asdict(await erase(sources, archiver, found))
                 act.detail |= done
         except ErasureIncomplete as error:
@@ -68,22 +66,16 @@ class DirectSubjects(SubjectOperations):
         return ErasedDocument(app=client_id, user=found.user, **done)
 
     async def _records(self, client_id: str, name: str | None) -> SubjectRecords:
-        """Return the records of a subject. A user without a record, whom only an issuer knows, has its events alone."""
+        """Return the records of a subject. Raises `ActRefused` for an unknown user."""
         resources = self._resources
-        app = await resources.apps.require(client_id)
-        keys = await resources.api_keys.list(client_id)
-        if name is None:
-            return SubjectRecords(app, None, await resources.users.list(client_id), keys)
-        user = await resources.users.resolve(client_id, name)
-        if user is None and not await resources.history.read(has_user, client_id, name):
+        found = await find_subject(
+            client_id,
+            name,
+            apps=resources.apps,
+            users=resources.users,
+            api_keys=resources.api_keys,
+            history=resources.history,
+        )
+        if found is None:
             raise ActRefused("unknown_id", "the app has no such user", 404)
-        wanted = user.user_id if user else name
-        return SubjectRecords(app, wanted, [user] if user else [], [key for key in keys if key.user == wanted])
-
-
-def _target(found: SubjectRecords) -> tuple[str, str, str]:
-    """Return the target of an audit line; the id of a user without a record may be a name, and is left out."""
-    app = found.app.client_id
-    if found.user is None:
-        return "app", app, app
-    return "user", found.user if found.users else "", app
+        return found
