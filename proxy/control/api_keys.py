@@ -8,7 +8,7 @@ from typing import Unpack
 from middlewares.auth.keys import hash_secret, mint_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
 from proxy.control.key_changes import KeyChange, changed, shared_by_family
-from proxy.control.records import FAMILIES, Client, Records, keys_of
+from proxy.control.records import FAMILIES, Client, Records, indexed, keys_of
 
 
 class KeyEnded(Exception):
@@ -133,8 +133,8 @@ class ApiKeys:
     async def list(self, app: str) -> list[KeyRecord]:
         """Return all keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
         await self._apps.require(RecordRef("app", app))
-        ids = [key_id.decode() async for key_id in self._client.sscan_iter(keys_of(app), count=1_000)]
-        return await self._records.several([RecordRef("key", key_id) for key_id in dict.fromkeys(ids)])
+        ids = await indexed(self._client, keys_of(app))
+        return await self._records.several([RecordRef("key", key_id) for key_id in ids])
 
     async def revoke(self, key_id: str) -> KeyRecord:
         """End a key for good, in every worker at once. Raises `UnknownRecord`."""

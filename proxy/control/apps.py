@@ -9,7 +9,7 @@ from typing import Literal
 
 from middlewares.auth.keys import hash_secret, matches, mint_client_secret, new_id, parse_client_secret
 from middlewares.auth.records import AppIssuer, AppRecord, RecordRef
-from proxy.control.records import APPS, Client, Records
+from proxy.control.records import APPS, Client, Records, indexed
 
 _CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
 
@@ -46,7 +46,7 @@ class Apps:
         """Return the app. Raises `UnknownRecord`."""
         return await self._records.require(RecordRef("app", client_id))
 
-    async def several(self, client_ids: Iterable[str]) -> Sequence[AppRecord]:
+    async def several(self, client_ids: Iterable[str]) -> list[AppRecord]:
         """Return those of the apps that exist, oldest first."""
         return await self._records.several([RecordRef("app", client_id) for client_id in client_ids])
 
@@ -61,19 +61,16 @@ class Apps:
 
     async def list(self) -> list[AppRecord]:
         """Return all apps, oldest first."""
-        ids = [client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)]
-        return await self._records.several([RecordRef("app", client_id) for client_id in dict.fromkeys(ids)])
+        return await self.several(await indexed(self._client, APPS))
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[AppRecord], str | None]:
         """Return at most `limit` apps by client id, from the one behind `after`, and where the next page begins.
 
         None: it is the last page.
         """
-        ids = sorted({client_id.decode() async for client_id in self._client.sscan_iter(APPS, count=1_000)})
-        rest = [client_id for client_id in ids if client_id > after]
-        chosen = rest[:limit]
-        found = await self._records.several([RecordRef("app", client_id) for client_id in chosen])
-        return sorted(found, key=lambda app: app.client_id), chosen[-1] if len(rest) > limit else None
+        return await self._records.page(
+            await indexed(self._client, APPS), lambda client_id: RecordRef("app", client_id), after, limit
+        )
 
     async def change(self, client_id: str, *, plan: str | None = None, tier: str | None = None) -> AppRecord:
         """Change plan, tier or both, in every worker at once; None: it stays; an empty tier: that of the plan.

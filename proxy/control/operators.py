@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from middlewares.auth.keys import hash_secret, matches, mint_operator_key, parse_operator_key
 from middlewares.auth.records import OperatorRecord, RecordRef, Role
-from proxy.control.records import OPERATORS, Client, Records
+from proxy.control.records import OPERATORS, Client, Records, indexed
 
 
 class Operators:
@@ -50,8 +50,8 @@ class Operators:
 
     async def list(self) -> list[OperatorRecord]:
         """Return all operators, oldest first."""
-        ids = [operator_id.decode() async for operator_id in self._client.sscan_iter(OPERATORS, count=1_000)]
-        return await self._records.several([RecordRef("operator", each) for each in dict.fromkeys(ids)])
+        ids = await indexed(self._client, OPERATORS)
+        return await self._records.several([RecordRef("operator", each) for each in ids])
 
     async def revoke(self, operator_id: str) -> OperatorRecord:
         """End an operator's key for good, at once. Raises `UnknownRecord`."""

@@ -20,7 +20,7 @@ fails, and `StoreRejected` for a record that cannot be read.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Generic, Protocol, TypeVar
@@ -67,6 +67,11 @@ def name_of(ref: RecordRef) -> str:
 def keys_of(client_id: str) -> str:
     """Return the Redis key of the set of an app's key ids."""
     return f"tollgate:app-keys:{{{client_id}}}"
+
+
+async def indexed(client: Client, index: str) -> list[str]:
+    """Return the ids in the set of that Redis key, each once."""
+    return list(dict.fromkeys([each.decode() async for each in client.sscan_iter(index, count=1_000)]))
 
 
 def users_of(client_id: str) -> str:
@@ -124,6 +129,17 @@ class Records(Generic[AnyRecord]):
                 if document is not None
             ]
         return sorted(found, key=lambda record: record.created_at)
+
+    async def page(
+        self, ids: Iterable[str], ref: Callable[[str], RecordRef], after: str, limit: int
+    ) -> tuple[list[AnyRecord], str | None]:
+        """Return at most `limit` of the records by id, from the one behind `after`, and where the next page begins.
+
+        None: it is the last page.
+        """
+        rest = sorted({each for each in ids if each > after})
+        found = await self.several([ref(each) for each in rest[:limit]])
+        return sorted(found, key=lambda record: record.ref.id), rest[limit - 1] if len(rest) > limit else None
 
     async def add(self, record: AnyRecord, *, expires_at: datetime | None = None) -> bool:
         """Write a new record, until `expires_at` if that is given.

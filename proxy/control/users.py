@@ -65,11 +65,8 @@ class Users:
         None: it is the last page. Raises `UnknownRecord` for a missing app.
         """
         await self._apps.require(RecordRef("app", app))
-        ids = sorted({user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)})
-        rest = [user_id for user_id in ids if user_id > after]
-        chosen = rest[:limit]
-        found = await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in chosen])
-        return sorted(found, key=lambda user: user.user_id), chosen[-1] if len(rest) > limit else None
+        ids = [user_id.decode() async for _, user_id in self._client.hscan_iter(users_of(app), count=1_000)]
+        return await self._records.page(ids, lambda user_id: RecordRef("user", f"{app}/{user_id}"), after, limit)
 
     async def list(self, app: str) -> list[UserRecord]:
         """Return all users of an app, oldest first. Raises `UnknownRecord` for a missing app."""

@@ -10,7 +10,7 @@ from typing import cast
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import RecordRef
 from proxy.control.developers.records import DeveloperRecord, DeveloperStatus
-from proxy.control.records import Client, Records
+from proxy.control.records import Client, Records, indexed
 
 DEVELOPERS = "tollgate:developers"
 _DAYS_KEPT = 2 * 86_400
@@ -54,19 +54,16 @@ class Developers:
 
     async def list(self) -> list[DeveloperRecord]:
         """Return all developers, oldest first."""
-        ids = [each.decode() async for each in self._client.sscan_iter(DEVELOPERS, count=1_000)]
-        return await self._records.several([RecordRef("developer", each) for each in dict.fromkeys(ids)])
+        ids = await indexed(self._client, DEVELOPERS)
+        return await self._records.several([RecordRef("developer", each) for each in ids])
 
     async def page(self, after: str, limit: int) -> tuple[Sequence[DeveloperRecord], str | None]:
         """Return at most `limit` developers by id, from the one behind `after`, and where the next page begins.
 
         None: it is the last page.
         """
-        ids = sorted({each.decode() async for each in self._client.sscan_iter(DEVELOPERS, count=1_000)})
-        rest = [each for each in ids if each > after]
-        found = await self._records.several([RecordRef("developer", each) for each in rest[:limit]])
-        ordered = sorted(found, key=lambda developer: developer.developer_id)
-        return ordered, rest[limit - 1] if len(rest) > limit else None
+        ids = await indexed(self._client, DEVELOPERS)
+        return await self._records.page(ids, lambda each: RecordRef("developer", each), after, limit)
 
     async def activate(self, developer_id: str) -> DeveloperRecord:
         """Approve a developer that is pending, or resume one that is suspended. Raises `UnknownRecord`."""

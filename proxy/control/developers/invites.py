@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from middlewares.auth.keys import hash_secret, matches, mint_invite, parse_invite
 from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.developers.records import InviteRecord, MemberRole
-from proxy.control.records import Client, Records
+from proxy.control.records import Client, Records, indexed
 
 INVITES = "tollgate:invites"
 
@@ -50,8 +50,8 @@ class Invites:
 
     async def list(self) -> Sequence[InviteRecord]:
         """Return the invitations that are open, oldest first; forget those that are over."""
-        ids = [each.decode() async for each in self._client.sscan_iter(INVITES, count=1_000)]
-        found = await self._records.several([RecordRef("invite", each) for each in dict.fromkeys(ids)])
+        ids = await indexed(self._client, INVITES)
+        found = await self._records.several([RecordRef("invite", each) for each in ids])
         over = set(ids) - {invite.invite_id for invite in found}
         if over:
             await self._client.srem(INVITES, *over)

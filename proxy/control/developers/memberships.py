@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.developers.records import DeveloperRecord, MemberRole, MembershipRecord
-from proxy.control.records import Client, Records
+from proxy.control.records import Client, Records, indexed
 
 
 def members_of(client_id: str) -> str:
@@ -51,10 +51,10 @@ class Memberships:
     async def of_app(self, app: str) -> Sequence[MembershipRecord]:
         """Return the members of an app, oldest first. Raises `UnknownRecord` for a missing app."""
         await self._apps.require(RecordRef("app", app))
-        ids = [each.decode() async for each in self._client.sscan_iter(members_of(app), count=1_000)]
-        return await self._records.several([RecordRef("member", f"{app}/{each}") for each in dict.fromkeys(ids)])
+        ids = await indexed(self._client, members_of(app))
+        return await self._records.several([RecordRef("member", f"{app}/{each}") for each in ids])
 
     async def of_developer(self, developer: str) -> Sequence[MembershipRecord]:
         """Return the memberships of a developer, oldest first."""
-        apps = [each.decode() async for each in self._client.sscan_iter(apps_of(developer), count=1_000)]
-        return await self._records.several([RecordRef("member", f"{each}/{developer}") for each in dict.fromkeys(apps)])
+        apps = await indexed(self._client, apps_of(developer))
+        return await self._records.several([RecordRef("member", f"{each}/{developer}") for each in apps])
