@@ -12,10 +12,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from middlewares.auth.records import RecordRef
 from proxy.control.records import CHANGES, Client
+from proxy.store.clients import end
 
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
-_CANCEL_SECONDS = 0.05
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
 
@@ -47,9 +47,8 @@ class ChangeWatcher:
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        while self._task is not None and not self._task.done():
-            self._task.cancel()  # more than once: redis-py swallows one that meets a connection just lost
-            await asyncio.wait([self._task], timeout=_CANCEL_SECONDS)
+        if self._task is not None:
+            await end([self._task])
 
     async def _watch(self) -> None:
         pause = _SHORTEST_PAUSE_SECONDS

@@ -16,6 +16,7 @@ from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreError
 from proxy.server.ledger_metrics import LedgerObserver
+from proxy.store.clients import end
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.memory_watch import RedisMemoryWatch
 from proxy.store.store import Store
@@ -54,8 +55,7 @@ class LedgerMaintenance:
             try:
                 yield maintenance
             finally:
-                for task in tasks:
-                    task.cancel()
+                await end(tasks)
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def adopt(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -34,6 +34,7 @@ from proxy.identity.token_issuer import TokenIssuer, own_issuer
 from proxy.media_probe.pool import ProbePool
 from proxy.media_probe.spool import SpoolFolder
 from proxy.server.ledger_metrics import LedgerObserver
+from proxy.store.clients import end
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
 from proxy.upstream import ConnectionPool
@@ -205,8 +206,8 @@ def _connection_pool(gateway: Gateway, *, max_connections: int, max_idle: int = 
     )
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    await end(tasks)
     for task in tasks:
-        task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

@@ -1,5 +1,7 @@
 """Clients of redis-py for everything off the request path: records, pub/sub, reading streams."""
 
+import asyncio
+from collections.abc import Iterable
 from typing import Any, cast
 
 from redis._parsers.commands import AsyncCommandsParser
@@ -18,6 +20,20 @@ from proxy.store.dial import CLIENT_NAME
 
 CLIENT_ERRORS = (RedisError, RedisClusterException, OSError)
 """What these clients raise where Redis cannot serve them."""
+
+_CANCEL_SECONDS = 0.05
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks that use these clients, and return once all have ended, in whatever way.
+
+    They are cancelled more than once: redis-py swallows a cancellation that meets a connection just lost.
+    """
+    living: set[asyncio.Task[Any]] = {task for task in tasks if not task.done()}
+    while living:
+        for task in living:
+            task.cancel()
+        _, living = await asyncio.wait(living, timeout=_CANCEL_SECONDS)
 
 
 class _CommandsOfAnyNode(AsyncCommandsParser):
