@@ -17,7 +17,7 @@ from tests.chaos.steady_load import Latencies, SteadyLoad
 from tests.chaos.test_redis_trouble import CONFIG, DEADLINE, MARGIN, RECOVERY, WORKERS, state_lines
 from tests.store.conftest import servers_in
 from tests.store.servers import RedisServer, Sentinel, binaries
-from tests.support.deployment import deployed, eventually
+from tests.support.deployment import Deployment, deployed, eventually
 
 REPLICAS, SENTINELS = 2, 3
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
@@ -63,6 +63,12 @@ def replicated(tmp_path: Path) -> Iterator[Replicated]:
                 sentinel.kill()
 
 
+async def all_have_events(deployment: Deployment) -> bool:
+    """Return True once each request that the gateway saw has an event."""
+    seen = {record.request_id for record in deployment.gateway.requests}
+    return seen <= {event["id"] for event in await deployment.events()}
+
+
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -> None:
     """Responses stay in time, the promotion ends the refusals, each change is one log line, and no usage is lost."""
@@ -83,6 +89,7 @@ async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -
                 await steady_load.all_served(time.monotonic())
             await eventually(lambda: len(set(state_lines(deployment, 0))) == 1, RECOVERY)  # the other worker, too
         await wait_until_settled(deployment)
+        await eventually(lambda: all_have_events(deployment), RECOVERY)  # what the old master had is written again
         result, changes = await audit(deployment), state_lines(deployment, 0)
     responses = [sample for sample in steady_load.samples if began <= sample.began]
     figures = Latencies(responses, steady_load.syncs)
