@@ -86,7 +86,6 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])
-    api.complete()
     return api
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -50,13 +51,13 @@ class JsonAPI(FastAPI):
         self._security_schemes = security_schemes
         self._security = security
         self._encoded = b""
+        self._encoding = asyncio.Lock()
 
     async def _document(self, _: Request) -> Response:
+        async with self._encoding:
+            if not self._encoded:  # takes tenths of a second, which neither a start nor another request should wait
+                self._encoded = await asyncio.to_thread(lambda: to_json(self.openapi()))
         return Response(self._encoded, media_type="application/json")
-
-    def complete(self) -> None:
-        """Make the schema of all routes now, at start: it takes a tenth of a second, which no request should wait."""
-        self._encoded = to_json(self.openapi())
 
     def serve(self, method: str, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route; its response model is what the endpoint says that it returns.

@@ -20,13 +20,14 @@ from middlewares.store import StoreError
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
-from proxy.server.background.side_process import SideProcess
 from proxy.server.control_plane.private_admin import PrivateAdmin
 from proxy.server.http import Server, bind, server, url_of
 from proxy.server.ledger_maintenance import LedgerMaintenance
 from proxy.server.private_app import PrivateListener, admin_app
+from proxy.server.processes.children import Template
+from proxy.server.processes.side_process import SideProcess
+from proxy.server.processes.workers import Workers
 from proxy.server.protocol import protocol_class
-from proxy.server.workers import Workers
 from proxy.store.configured import check_fingerprint, claim_fingerprint, redis_keys
 from proxy.webhooks.metrics import LiveMetrics
 from proxy.webhooks.service import Webhooks
@@ -47,8 +48,9 @@ class CannotListen(Exception):
 class Supervisor:
     """Runs Tollgate from its start to the end of its drain."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, template: Template) -> None:
         self._settings = self._in_force = settings
+        self._template = template
         self._draining = False
         self._stop = asyncio.Event()
 
@@ -67,9 +69,16 @@ class Supervisor:
             self._webhooks = Webhooks(store, store.redis, redis_keys(settings), LiveMetrics())
             stack.push_async_callback(self._webhooks.close)
             await self._webhooks.configure(settings, self._issuer(settings))
-            self._archiver = SideProcess("proxy.server.background.archiver", ARCHIVER_STOP_SECONDS)
+            self._template.watch()
+            self._archiver = SideProcess(self._template, "archiver", ARCHIVER_STOP_SECONDS)
             stack.push_async_callback(self._archiver.stop)
-            self._workers = Workers(public, settings.workers, settings.drain.grace_seconds + STOP_MARGIN_SECONDS)
+            self._workers = Workers(
+                self._template,
+                public,
+                settings.workers,
+                stop_seconds=settings.drain.grace_seconds + STOP_MARGIN_SECONDS,
+                on_reload=self._reload,
+            )
             await self._workers.start()
             self._archiver.start()
             self._metrics = RequestMetrics()

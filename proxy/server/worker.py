@@ -1,16 +1,13 @@
 """One worker process: serves requests from the shared listener until it is asked to stop.
 
-Run by the supervisor as `python -m proxy.server.worker LISTENER_FD READY_FD`. Its standard input is a lifeline: when
-it ends, the supervisor is gone, and the worker drains as on SIGTERM.
+Forked by the template. When its lifeline ends, the supervisor is gone, and the worker drains as on SIGTERM.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import gc
-import os
 import socket
 import sys
 
@@ -22,9 +19,9 @@ from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
 from proxy.server import metric_files
-from proxy.server.background.lifeline import stop_with_supervisor
 from proxy.server.control_plane.applications import control_plane
 from proxy.server.http import server, url_of
+from proxy.server.processes.lifeline import READY, stop_with_supervisor, tell_supervisor
 from proxy.server.protocol import protocol_class
 from proxy.server.worker_application import WorkerApplication
 
@@ -37,9 +34,8 @@ SWITCH_SECONDS = 0.0005
 """How long a thread that parses a large body may keep the interpreter from the event loop; the default is 5 ms."""
 
 
-def main() -> None:
-    """Serve requests; exit with code 1 and one clear line where that cannot start."""
-    listener_fd, ready_fd = int(sys.argv[1]), int(sys.argv[2])
+def main(listener: int) -> None:
+    """Serve requests of the listener with that descriptor; exit with one clear line where that cannot start."""
     try:
         settings = load()
     except ConfigError as error:
@@ -49,12 +45,12 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     drop_member_fallback()
     try:
-        uvloop.run(_serve(settings, socket.socket(fileno=listener_fd), ready_fd))
+        uvloop.run(_serve(settings, socket.socket(fileno=listener)))
     except (StoreError, ConfigError) as error:
         sys.exit(f"tollgate: {error}")
 
 
-async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> None:
+async def _serve(settings: Settings, listener: socket.socket) -> None:
     origin = settings.public_url or url_of(listener)
     async with WorkerApplication.open(settings, origin=origin, control=control_plane) as application:
         protocol = protocol_class(settings.edge)
@@ -70,9 +66,7 @@ async def _serve(settings: Settings, listener: socket.socket, ready_fd: int) -> 
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        with contextlib.suppress(BrokenPipeError):  # the supervisor is gone; the lifeline has ended, too
-            os.write(ready_fd, b"ready\n")
-        os.close(ready_fd)
+        tell_supervisor(READY)
         await serving
 
 
@@ -85,7 +79,3 @@ def drop_member_fallback() -> None:
     """
     if sys.version_info < (3, 12) and "__getattr__" in vars(enum.EnumType):
         delattr(enum.EnumType, "__getattr__")
-
-
-if __name__ == "__main__":
-    main()

@@ -91,6 +91,6 @@ def _roles(deployment: Deployment) -> dict[str, tuple[psutil.Process, ...]]:
     """Return the worker processes and the embedded Redis, by role."""
     processes = deployment.processes()
     return {
-        "worker": tuple(each for each in processes if WORKER in each.cmdline()),
+        "worker": tuple(each for each in processes if WORKER in " ".join(each.cmdline())),
         "redis": tuple(each for each in processes if each.name().startswith(("redis-server", "valkey-server"))),
     }

@@ -102,4 +102,5 @@ async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -
     assert {sample.response.status for sample in responses if sample.customer is prepaid} == {200, 503}
     assert figures.p99 <= DEADLINE + MARGIN + figures.slack
     assert recovery <= RECOVERY
-    assert 1 <= changes[0] == changes[1] <= WORKERS
+    # A frozen master is a trouble that begins twice: it takes commands again when it is thawed, until it is demoted.
+    assert 1 <= changes[0] == changes[1] <= (WORKERS if how == "killed" else 2 * WORKERS)

@@ -37,6 +37,7 @@ PLANS = {
 """Plans with amounts past what integers of Redis and numbers of Lua hold exactly."""
 COMMANDS = {
     "worker": (WORKER,),
+    "template": ("tollgate: template",),
     "supervisor of Redis": (supervisor.__file__,),
     "Redis": ("redis-server", "valkey-server"),
 }
@@ -117,7 +118,7 @@ def parts(deployment: Deployment) -> dict[str, list[psutil.Process]]:
 
 
 async def kill_single_parts(folder: Path, rounds: int) -> None:
-    """Kill some of the workers, Redis and its supervisor, again and again, while load and main supervisor go on."""
+    """Kill workers, template, Redis and its supervisor, again and again, while load and main supervisor go on."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
     async with deployed(folder, CONFIG) as deployment:

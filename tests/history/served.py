@@ -23,7 +23,7 @@ from tests.history.beside import verify_deployment
 from tests.reporting.ledger_fixture import ALWAYS
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 
-ARCHIVER = "proxy.server.background.archiver"
+ARCHIVER = "tollgate: archiver"
 DEADLINE_SECONDS = 0.25
 CONFIG: dict[str, Any] = {"store": {"deadline_seconds": DEADLINE_SECONDS}, "log": {"requests": False}}
 BODY = {"model_id": "m", "prompt": "p", "width": 64, "height": 64}
@@ -62,7 +62,7 @@ class Served:
 
     def archiver(self) -> psutil.Process:
         """Return the archiver's process."""
-        [found] = [each for each in self.deployment.processes() if ARCHIVER in each.cmdline()]
+        [found] = [each for each in self.deployment.processes() if ARCHIVER in " ".join(each.cmdline())]
         return found
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ from proxy.history.schema import VERSION_TABLE, latest
 from proxy.history.store import History
 from proxy.store.configured import redis_keys
 from tests.history.postgres import Postgres
-from tests.history.served import ARCHIVER, DEADLINE_SECONDS, Served, served
+from tests.history.served import DEADLINE_SECONDS, Served, served
 from tests.support.deployment import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -110,7 +110,12 @@ async def second_archiver(products: Products) -> AsyncIterator[None]:
     log = deployment.folder / "second.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", ARCHIVER, stdin=asyncio.subprocess.PIPE, stderr=out, env=deployment.environment
+            sys.executable,
+            "-m",
+            "proxy.server.background.archiver",
+            stdin=asyncio.subprocess.PIPE,
+            stderr=out,
+            env=deployment.environment,
         )
     try:
         async with deployment.store() as store:

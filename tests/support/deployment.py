@@ -36,7 +36,8 @@ DEFAULTS: dict[str, Any] = {
     "admin_listen": "127.0.0.1:0",
     "store": {"deadline_seconds": 5},  # a Redis that waits its turn on a busy machine is not taken for a lost one
 }
-WORKER = "proxy.server.worker"
+WORKER = "tollgate: worker"
+"""Title of worker processes."""
 TOLLGATE = (sys.executable, "-m", "proxy.cli.main")
 
 
@@ -73,7 +74,7 @@ class Deployment:
             "TOLLGATE_WEBHOOKS__SECRET": "a secret, without which live WHIP is refused",
             **environment,
         }
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: command_server.Running | None = None
         self.public = ""
         self.private = ""
 
@@ -95,16 +96,9 @@ class Deployment:
 
     async def start(self) -> None:
         """Start in a process group of its own; return once requests are taken."""
-        offset = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *TOLLGATE,
-                "serve",
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-                start_new_session=True,
-            )
+        self.log.touch()
+        offset = self.log.stat().st_size
+        self.process = await command_server.start_serving(self.environment, Path.cwd(), self.log)
         async with asyncio.timeout(START_SECONDS):
             while not (ready := self._ready_line(offset)):
                 if self.process.returncode is not None:
@@ -165,7 +159,7 @@ class Deployment:
         mine = []
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if WORKER in process.cmdline():
+                if WORKER in " ".join(process.cmdline()):
                     mine.append(process)
         return mine
 

@@ -61,5 +61,4 @@ def admin_application(resources: Resources) -> AdminAPI:
     failures = resources.settings.auth.failures_per_minute
     api = AdminAPI(OperatorGate(resources.operators, AuditLog(resources.store.redis), failures))
     add_routes(api, resources)
-    api.complete()
     return api

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.store import StoreError
 from proxy.cli.inputs import history_problems
+
+if TYPE_CHECKING:
+    from proxy.server.processes.children import Template
 
 Listening = Callable[[str], Awaitable[None]]
 """Function that is called with the public origin once requests are accepted."""
@@ -55,13 +58,20 @@ def run(settings: Settings, listening: Listening = _nothing) -> None:
     require_data_dir(settings)
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client
 
+    from proxy.server.processes.children import Template  # noqa: PLC0415
+
+    with Template() as template:  # imports beside this process what workers need
+        _supervise(settings, template, listening)
+
+
+def _supervise(settings: Settings, template: Template, listening: Listening) -> None:
     from middlewares.response.log import configure_logging  # noqa: PLC0415
+    from proxy.server.processes.workers import WorkerFailed  # noqa: PLC0415
     from proxy.server.supervisor import CannotListen, Supervisor  # noqa: PLC0415
-    from proxy.server.workers import WorkerFailed  # noqa: PLC0415
 
     configure_logging(settings.log.level)
     try:
-        asyncio.run(Supervisor(settings).run(listening))
+        asyncio.run(Supervisor(settings, template).run(listening))
     except (CannotListen, StoreError) as error:
         sys.exit(f"tollgate: {error}")
     except WorkerFailed:

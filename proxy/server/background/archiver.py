@@ -1,7 +1,6 @@
 """The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
 
-Run by the supervisor as `python -m proxy.server.background.archiver`. Its standard input is a lifeline: when it ends,
-the supervisor is gone, and the archiver stops as on SIGTERM.
+Forked by the template. When its lifeline ends, the supervisor is gone, and the archiver stops as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from proxy.history.engine import BadAddress
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
-from proxy.server.background.lifeline import stop_with_supervisor
+from proxy.server.processes.lifeline import stop_with_supervisor
 from proxy.store.configured import open_store, redis_keys
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")

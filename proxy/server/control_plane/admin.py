@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -18,6 +16,7 @@ from proxy.api.admin.operations.resources import Resources, RunningServer
 from proxy.app import private_surface
 from proxy.history.store import History
 from proxy.server.background.history_metrics import HistoryMetrics
+from proxy.server.processes.lifeline import RELOAD, tell_supervisor
 from proxy.server.worker_application import ControlServices
 from proxy.store.configured import check_fingerprint, redis_keys
 from proxy.store.store import Store
@@ -46,9 +45,9 @@ def public_admin(services: ControlServices, history: History) -> ASGIApp:
 
 
 async def _ask_supervisor(store: Store) -> None:
-    """Check the configuration, and send the supervisor the signal to take it."""
+    """Check the configuration, and have the supervisor take it."""
     await check_fingerprint(store, load())
-    os.kill(os.getppid(), signal.SIGHUP)
+    tell_supervisor(RELOAD)
 
 
 def _erasure_observer() -> HistoryMetrics:

@@ -1,12 +1,12 @@
-"""A process beside the workers that the supervisor keeps running; its standard input is its lifeline."""
+"""A process beside the workers that the supervisor keeps running."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 
 import structlog
-from prometheus_client.multiprocess import mark_process_dead
+
+from proxy.server.processes.children import Child, Template, TemplateDied
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
@@ -17,12 +17,13 @@ HEALTHY_SECONDS = 60.0
 
 
 class SideProcess:
-    """Runs one module as a process of its own until `stop`."""
+    """Runs the process of one name (see `template.MODULES`) until `stop`."""
 
-    def __init__(self, module: str, stop_seconds: float) -> None:
-        self._module = module
+    def __init__(self, template: Template, name: str, stop_seconds: float) -> None:
+        self._template = template
+        self._name = name
         self._stop_seconds = stop_seconds
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
         self._watching: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -32,21 +33,14 @@ class SideProcess:
 
     def restart(self) -> None:
         """End the running one, for a new one that reads the configuration anew."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.terminate()
 
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL after `stop_seconds`."""
         self._stopping = True
-        process = self._process
-        if process is not None and process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(self._stop_seconds):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        if self._process is not None:
+            await self._process.stop(self._stop_seconds)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
@@ -56,15 +50,16 @@ class SideProcess:
         pause = RESTART_SECONDS[0]
         while not self._stopping:
             began = loop.time()
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", self._module, stdin=asyncio.subprocess.PIPE
-            )
-            code = await self._process.wait()
-            mark_process_dead(self._process.pid)  # type: ignore[no-untyped-call]
+            try:
+                self._process = await self._template.start(self._name)
+                code = await self._process.ended()
+            except TemplateDied:
+                code = None
             if self._stopping:
                 return
             if code == 0:
                 continue
-            log.error("process_died", module=self._module, pid=self._process.pid, code=code)
+            pid = self._process.pid if self._process else None
+            log.error("process_died", process=self._name, pid=pid, code=code)
             pause = RESTART_SECONDS[0] if loop.time() - began > HEALTHY_SECONDS else min(2 * pause, RESTART_SECONDS[1])
             await asyncio.sleep(pause)

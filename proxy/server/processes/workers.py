@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import sys
-from collections.abc import Coroutine
-from typing import BinaryIO
+from collections.abc import Callable, Coroutine
 
 import structlog
-from prometheus_client.multiprocess import mark_process_dead
+
+from proxy.server.processes.children import Child, Template, TemplateDied
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
@@ -23,78 +21,26 @@ class WorkerFailed(Exception):
     """A worker did not start; it has written why to standard error."""
 
 
-class Worker:
-    """One worker process. It drains on SIGTERM, or when this object's end of its lifeline closes."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    @classmethod
-    async def start(cls, listener: socket.socket) -> Worker:
-        """Start a worker on `listener`; return once it takes requests. Raises `WorkerFailed`.
-
-        Cancelled, it leaves no process behind.
-        """
-        ready_read, ready_write = os.pipe()
-        with os.fdopen(ready_read, "rb", buffering=0) as ready:
-            fds = listener.fileno(), ready_write
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "proxy.server.worker",
-                    *map(str, fds),
-                    stdin=asyncio.subprocess.PIPE,
-                    pass_fds=fds,
-                )
-            finally:
-                os.close(ready_write)
-            worker = cls(process)
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    if await _line(ready) == b"ready\n":
-                        return worker
-            except TimeoutError:
-                pass
-            except asyncio.CancelledError:
-                await worker.stop(START_SECONDS)
-                raise
-        await worker.kill()
-        raise WorkerFailed
-
-    async def stop(self, seconds: float) -> None:
-        """Drain it: SIGTERM, and SIGKILL after `seconds`."""
-        if self.process.returncode is None:
-            self.process.terminate()
-        try:
-            async with asyncio.timeout(seconds):
-                await self.ended()
-        except TimeoutError:
-            log.error("worker_killed", pid=self.process.pid, reason="did not drain in time")
-            await self.kill()
-
-    async def kill(self) -> None:
-        """End it now, by SIGKILL."""
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.ended()
-
-    async def ended(self) -> int:
-        """Wait for its end. Return its exit code; gauges over running workers lose its share."""
-        code = await self.process.wait()
-        mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
-        return code
-
-
 class Workers:
     """Keeps `count` workers running on one listener."""
 
-    def __init__(self, listener: socket.socket, count: int, stop_seconds: float) -> None:
+    def __init__(
+        self,
+        template: Template,
+        listener: socket.socket,
+        count: int,
+        *,
+        stop_seconds: float,
+        on_reload: Callable[[], None],
+    ) -> None:
+        """`on_reload` is called when a worker asks for the configuration to be taken anew."""
+        self._template = template
         self._listener = listener
+        self._on_reload = on_reload
         self._count = count
         self._stop_seconds = stop_seconds
-        self._slots: list[Worker] = []
-        self._retired: Worker | None = None
+        self._slots: list[Child] = []
+        self._retired: Child | None = None
         """The worker that was replaced last in a restart, while it drains."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._restarting = asyncio.Lock()
@@ -102,20 +48,40 @@ class Workers:
     @property
     def running(self) -> int:
         """Return the number of workers that serve requests."""
-        return sum(worker.process.returncode is None for worker in self._slots)
+        return sum(worker.running for worker in self._slots)
 
     async def start(self) -> None:
         """Start all workers. Raises `WorkerFailed` if one does not start; the others are killed then."""
-        started = await asyncio.gather(
-            *(Worker.start(self._listener) for _ in range(self._count)), return_exceptions=True
-        )
-        self._slots = [worker for worker in started if isinstance(worker, Worker)]
+        started = await asyncio.gather(*(self._start() for _ in range(self._count)), return_exceptions=True)
+        self._slots = [worker for worker in started if isinstance(worker, Child)]
         failed = next((error for error in started if isinstance(error, BaseException)), None)
         if failed is not None:
             await asyncio.gather(*(worker.kill() for worker in self._slots))
             raise failed
         for slot in range(self._count):
             self._in_background(self._watch(slot))
+
+    async def _start(self) -> Child:
+        """Start a worker; return once it takes requests. Raises `WorkerFailed`.
+
+        Cancelled, it leaves no process behind.
+        """
+        try:
+            worker = await self._template.start("worker", self._listener.fileno())
+        except TemplateDied:
+            raise WorkerFailed from None
+        worker.on_reload = self._on_reload
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                if await worker.ready():
+                    return worker
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            await worker.stop(START_SECONDS)
+            raise
+        await worker.kill()
+        raise WorkerFailed
 
     def restart(self) -> None:
         """Replace one worker after the other, in the background: a new one serves requests before its old one stops."""
@@ -139,7 +105,7 @@ class Workers:
         async with self._restarting:
             for slot in range(self._count):
                 try:
-                    new = await Worker.start(self._listener)
+                    new = await self._start()
                 except WorkerFailed:
                     log.error("restart_failed", reason="the new worker did not start; the old ones stay")
                     return
@@ -156,10 +122,10 @@ class Workers:
             code = await worker.ended()
             if self._slots[slot] is not worker:
                 continue  # it was replaced in a restart
-            log.error("worker_died", pid=worker.process.pid, code=code)
+            log.error("worker_died", pid=worker.pid, code=code)
             await asyncio.sleep(pause)
             try:
-                new = await Worker.start(self._listener)
+                new = await self._start()
             except WorkerFailed:
                 pause = min(pause * 2, RESTART_SECONDS[1])
                 continue
@@ -168,15 +134,3 @@ class Workers:
                 self._slots[slot] = new
             else:  # a restart has filled the slot in the meantime
                 await new.stop(self._stop_seconds)
-
-
-async def _line(pipe: BinaryIO) -> bytes:
-    """Return the first line of a pipe; empty if it ends without one."""
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), pipe
-    )
-    try:
-        return await reader.readline()
-    finally:
-        transport.close()
