@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.deployment import Deployment
+from tests.support.raw_http import RawConnection, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -31,13 +32,15 @@ async def test_ten_thousand_long_model_names_leave_nothing_in_redis(
     assert good.status_code == 200
     before = await memory(deployment)
     left = iter(range(REQUESTS))
-    padding = "x" * NAME_BYTES
+    headers = [*customer.headers.items(), ("content-type", "application/json")]
+    padding = b"x" * NAME_BYTES
 
     async def send() -> None:
-        for number in left:
-            response = await client.post("/llm", content=chat % f"{number}{padding}", headers=customer.headers)
-            assert response.status_code == 400
-            assert (response.json()["code"], response.json()["parameter"]) == ("invalid_parameter", "model")
+        async with await RawConnection.open(deployment.address) as connection:
+            for number in left:
+                body = (chat % number).encode().replace(b'"model":"', b'"model":"' + padding)
+                response = await connection.exchange(request("POST", "/llm", headers, body), method="POST")
+                assert (response.status, response.code) == (400, "invalid_parameter")
 
     await asyncio.gather(*(send() for _ in range(AT_ONCE)))
     grown = await memory(deployment) - before
