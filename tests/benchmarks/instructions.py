@@ -7,11 +7,15 @@ The kernel's are not among them. One connection, one request after the other.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
+import sys
 import time
 from pathlib import Path
 
-from tests.benchmarks import nginx
+import psutil
+
+from tests.benchmarks import nginx, worker_under
 from tests.benchmarks.bare import NAME as BARE
 from tests.benchmarks.bare import bare
 from tests.benchmarks.client import KeepAliveConnection, request
@@ -20,29 +24,40 @@ from tests.benchmarks.report import Section
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.tollgate import running_tollgate
 from tests.benchmarks.wrk import BODY
+from tests.support.deployment import Deployment
 
 TITLE = "instructions of a worker per request, POST /text-to-image"
 METRIC = "instructions"
 WARM, REQUESTS = 200, 500
 IDLE_SECONDS = 2.0
 CONTROL_SECONDS = 60.0
-HOOK = Path(__file__).parent / "callgrind"
-"""Folder of the module by which a supervisor starts its workers under callgrind."""
 
 
 async def run(section: Section, scale: Scale, folder: Path) -> None:
     """Count for all of Tollgate, and for the chain that has nothing in it. Raises `Missing` without valgrind."""
     find("callgrind_control", "valgrind")
     async with nginx.static(folder / "upstream") as direct:
-        under = _callgrind(folder / "tollgate.out")
-        environment = {"PYTHONPATH": str(HOOK), "PYTHONHASHSEED": "0", "BENCH_WORKER_UNDER": "\n".join(under)}
-        async with running_tollgate(folder / "tollgate", direct, environment=environment) as ours:
-            section.add(ours.candidate.name, {METRIC: await _count(ours.candidate, folder / "tollgate.out")})
+        output = folder / "tollgate.out"
+        command = sys.executable, "-m", worker_under.__name__, *_callgrind(output)
+        async with running_tollgate(
+            folder / "tollgate", direct, command=command, seconds=worker_under.START_SECONDS
+        ) as ours:
+            worker = _worker(ours.deployment)
+            candidate = dataclasses.replace(ours.candidate, processes={"worker": (worker,)})
+            section.add(candidate.name, {METRIC: await _count(candidate, output)})
         async with bare(folder / "bare", direct, under=_callgrind(folder / "bare.out")) as chain:
             section.add(BARE, {METRIC: await _count(chain, folder / "bare.out")})
     for name in (ours.candidate.name, BARE):
         section.figure(f"{name}: instructions per request", section.median(name, METRIC))
     section.figure(f"{ours.candidate.name} / {BARE}", section.ratio(METRIC, ours.candidate.name, BARE))
+
+
+def _worker(deployment: Deployment) -> psutil.Process:
+    """Return the worker, which has no title of its own under callgrind; each server of HTTP logs its process."""
+    assert deployment.process is not None
+    events = " ".join(str(line["event"]) for line in deployment.lines())
+    [worker] = {int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", events)} - {deployment.process.pid}
+    return psutil.Process(worker)
 
 
 def _callgrind(output: Path) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import psutil
 from proxy.mock_gateway import MockGateway
 from proxy.store.configured import redis_keys
 from tests.benchmarks.programs import LOOPBACK, Candidate, make
-from tests.support.deployment import WORKER, Deployment
+from tests.support.deployment import START_SECONDS, TOLLGATE, WORKER, Deployment
 
 PLAN = "benchmark"
 _HUGE = 10**9
@@ -60,16 +60,19 @@ async def running_tollgate(
     *,
     name: str = "tollgate",
     llm: Candidate | None = None,
-    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = (*TOLLGATE, "serve"),
+    seconds: float = START_SECONDS,
     **settings: Any,
 ) -> AsyncIterator[RunningTollgate]:
-    """Run Tollgate in front of `upstream`; chats go to `llm` if given. `settings` go into the configuration,
-    `environment` into that of the processes."""
+    """Run Tollgate in front of `upstream`; chats go to `llm` if given. `settings` go into the configuration.
+
+    `command` starts it, within that many seconds.
+    """
     make(folder)
     config = {**_CONFIG, "routing": _routing(upstream, llm or upstream), **settings}
-    deployment = Deployment(folder, MockGateway(), config, environment or {})
+    deployment = Deployment(folder, MockGateway(), config, {}, command=command)
     try:
-        await deployment.start()
+        await deployment.start(seconds)
         customer = await deployment.customer(PLAN)
         port = deployment.address[1]
         yield RunningTollgate(deployment, Candidate(name, port, (customer.key,), _roles(deployment)))

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,8 +58,16 @@ class Deployment:
     """Tollgate in processes of its own. `gateway` is the mock gateway behind it, in this process."""
 
     def __init__(
-        self, folder: Path, gateway: MockGateway, config: Mapping[str, Any], environment: Mapping[str, str]
+        self,
+        folder: Path,
+        gateway: MockGateway,
+        config: Mapping[str, Any],
+        environment: Mapping[str, str],
+        *,
+        command: Sequence[str] | None = None,
     ) -> None:
+        """`command` starts it; by default it is a fork, which is `tollgate serve` once that has been imported."""
+        self._command = command
         self.folder = folder
         self.gateway = gateway
         self.log = folder / "tollgate.log"
@@ -74,7 +82,7 @@ class Deployment:
             "TOLLGATE_WEBHOOKS__SECRET": "a secret, without which live WHIP is refused",
             **environment,
         }
-        self.process: command_server.Running | None = None
+        self.process: command_server.Running | asyncio.subprocess.Process | None = None
         self.public = ""
         self.private = ""
 
@@ -94,12 +102,18 @@ class Deployment:
         host, _, port = self.host.rpartition(":")
         return host, int(port)
 
-    async def start(self) -> None:
-        """Start in a process group of its own; return once requests are taken."""
+    async def start(self, seconds: float = START_SECONDS) -> None:
+        """Start in a process group of its own; return once requests are taken, within that many seconds."""
         self.log.touch()
         offset = self.log.stat().st_size
-        self.process = await command_server.start_serving(self.environment, Path.cwd(), self.log)
-        async with asyncio.timeout(START_SECONDS):
+        if self._command is None:
+            self.process = await command_server.start_serving(self.environment, Path.cwd(), self.log)
+        else:
+            with self.log.open("ab") as log:
+                self.process = await asyncio.create_subprocess_exec(
+                    *self._command, stdout=log, stderr=log, env=self.environment, start_new_session=True
+                )
+        async with asyncio.timeout(seconds):
             while not (ready := self._ready_line(offset)):
                 if self.process.returncode is not None:
                     raise AssertionError(f"Tollgate did not start:\n{self.log.read_text()}")
