@@ -167,13 +167,16 @@ def test_a_subject_is_exported_and_erased(run: Tollgate, tmp_path: Path) -> None
     found = run("history", "subject", "--app", app).out
     assert "ann" not in found
     assert "Acme" not in found
-    acts = [(each["action"], each["target_kind"], each["numbers"].get("events")) for each in lines(run)[4:]]
+    acts = [
+        (each["action"], each["target_kind"], each["code"], each["numbers"].get("events")) for each in lines(run)[4:]
+    ]
     assert acts == [
-        ("history.export", "user", None),
-        ("history.erase", "user", "1"),
-        ("history.erase", "user", "0"),
-        ("history.erase", "app", "0"),
-        ("history.export", "app", None),
+        ("history.export", "user", None, None),
+        ("history.erase", "user", None, "1"),
+        ("history.erase", "user", "unknown_id", None),
+        ("history.erase", "user", None, "0"),
+        ("history.erase", "app", None, "0"),
+        ("history.export", "app", None, None),
     ]
     assert run("audit", "verify", "--json").json["findings"] == []
     assert run("verify", "--json").json["differences"] == []

@@ -22,6 +22,7 @@ from proxy.api.admin.endpoints import Admin, ClientId, OperationEndpoints, Viewe
 from proxy.api.admin.operations.query import AuditQuery
 from proxy.api.audit.lines import Moment, Name
 from proxy.history.audit.reader import LONGEST_PAGE
+from proxy.reporting.dates import unix_ms
 
 
 def _query(
@@ -40,8 +41,8 @@ def _query(
         actor=actor,
         action=action,
         target=target,
-        since_ms=int(since.timestamp() * 1_000) if since else 0,
-        until_ms=int(until.timestamp() * 1_000) if until else None,
+        since_ms=unix_ms(since) if since else 0,
+        until_ms=unix_ms(until) if until else None,
         limit=limit,
         before=before,
     )
