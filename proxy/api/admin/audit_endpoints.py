@@ -80,19 +80,22 @@ class SubjectEndpoints(OperationEndpoints):
         """Return everything about an app, or about one of its users, with a line of text for each object."""
         lines = await self.by(operator).subjects.export(client_id, user)
         headers = {"cache-control": "no-store"}
-        return StreamingResponse(_document(lines), media_type="application/json", headers=headers)
+        return StreamingResponse(export_text(lines), media_type="application/json", headers=headers)
 
     async def erase(self, client_id: ClientId, operator: Admin, body: Erasure) -> ErasedDocument:
         """Erase what identifies an app or one of its users, end its records, and keep amounts and totals."""
         return await self.by(operator).subjects.erase(client_id, body)
 
 
-async def _document(lines: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[str]:
-    """Yield the text of an export; it is cut off where a line cannot be had."""
+async def export_text(lines: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[str]:
+    """Yield the text of an export; it is cut off where a line cannot be had.
+
+    It is ASCII, because Unicode has ends of lines that JSON leaves within texts.
+    """
     yield FIRST_LINE
     separator = "\n"
     async with aclosing(lines) as found:
         async for line in found:
-            yield separator + json.dumps(line, ensure_ascii=False)
+            yield separator + json.dumps(line)
             separator = ",\n"
     yield f"\n{LAST_LINE}"
