@@ -10,7 +10,7 @@ import getpass
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import Operations
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
-    from proxy.control.audit.log import Act
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
     from proxy.store.store import Store
@@ -51,13 +50,6 @@ class CommandSession:
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
-
-    def act(self, action: str, kind: str, record: str = "", app: str = "") -> AbstractAsyncContextManager[Act]:
-        """Return the context of one act of this operator on a record, which writes its audit line."""
-        from proxy.control.audit.line import AuditTarget  # noqa: PLC0415
-        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
-
-        return AuditLog(self.store.redis).act(operator(), action, AuditTarget(kind, record, app))
 
 
 def operator() -> Actor:

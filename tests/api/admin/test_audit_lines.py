@@ -39,6 +39,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "debit_credits": {"amount": "5", "reference": "out"},
     "resolve_attention": {"decision": "accept"},
     "erase_subject": {"user": None, "irreversible": True},
+    "prune_history": {"before": "2020-01"},
     "rotate_issuer": {"lead_seconds": 60},
     "block_orchestrator": {"address": "https://orch.example:8935"},
     "unblock_orchestrator": {"address": "https://orch.example:8935"},

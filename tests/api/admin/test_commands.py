@@ -27,7 +27,6 @@ NOWHERE = "http://127.0.0.1:1"
 WALLET, ORCHESTRATOR = f"0x{'a' * 40}", "https://orch.example:8935"
 STORE_ONLY: dict[str, tuple[str, ...]] = {
     "history upgrade": (),
-    "history prune": ("--before", "2020-01"),
     "history export": ("--format", "csv", "--from", "2026-11-01", "--to", "2026-11-02"),
 }
 """Commands that work on the store alone, with arguments."""
@@ -116,6 +115,8 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("plans", *shape)
         await run("history", "status", *shape)
         await run("history", "adopt", *shape)
+        await run("history", "prune", "--before", "2020-01", *shape)
+        await run("history", "prune", "--before", "2020-01", "--dry-run", *shape)
         await run("attention", "list", *owner, "--all", *shape)
         await run("operators", "list", *shape)
         await run("operators", "create", "Ann", "--role", "viewer", *shape, masked=True)
