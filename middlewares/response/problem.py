@@ -59,6 +59,7 @@ TITLES: dict[str, str] = {
     "unreadable_event": "An entry of the ledger is no event",
     "page_gone": "The place of the page is no longer known",
     "configuration_refused": "The configuration cannot be used",
+    "erasure_incomplete": "Not everything could be erased yet",
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",
     "invalid_client": "The client is unknown, or its secret is wrong",

@@ -7,13 +7,15 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic import BaseModel, ValidationError
 
 from config.loader import Problem
 from config.settings import Settings
 from proxy.cli.output import bad_input
+from proxy.reporting.dates import unix_ms
 
 _ID = "[a-z2-7]{16}"
 _CLIENT_ID = re.compile(f"app_{_ID}")
@@ -24,6 +26,9 @@ _DURATION = re.compile(r"([1-9]\d{0,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST_SECONDS = 100 * 366 * 86_400
 """A hundred years: calendars end, and nothing of Tollgate lasts longer."""
+
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class ReportFormat(StrEnum):
@@ -86,6 +91,18 @@ def free_text(what: str, text: str, longest: int = 100) -> str:
     return text
 
 
+def body(kind: type[Body], members: dict[str, Any]) -> Body:
+    """Return the body of a request with these members. What it does not take is not repeated in the error."""
+    try:
+        return kind.model_validate(members)
+    except ValidationError as error:
+        places = [".".join(map(str, each["loc"])) for each in error.errors()]
+        reasons = [each["msg"].removeprefix("Value error, ") for each in error.errors()]
+        bad_input(
+            "; ".join(f"{place}: {reason}" if place else reason for place, reason in zip(places, reasons, strict=True))
+        )
+
+
 def network(text: str) -> str:
     """Return `text` as an IP network such as 10.0.0.0/8; an address is a network of one."""
     try:
@@ -94,14 +111,14 @@ def network(text: str) -> str:
         bad_input(f"--cidr: {error}")
 
 
-def duration(what: str, text: str) -> timedelta:
-    """Return the length of time that `text` names, such as 30d."""
+def duration(what: str, text: str, longest: int = _LONGEST_SECONDS) -> timedelta:
+    """Return the length of time that `text` names, such as 30d, of at most `longest` seconds."""
     match = _DURATION.fullmatch(text)
     if match is None:
         bad_input(f"{what} must be a whole number and one of s, m, h, d, w, for example 30d")
     seconds = int(match[1]) * _SECONDS[match[2]]
-    if seconds > _LONGEST_SECONDS:
-        bad_input(f"{what} is too far away")
+    if seconds > longest:
+        bad_input(f"{what} may be {longest // _SECONDS['d']} days at most")
     return timedelta(seconds=seconds)
 
 
@@ -127,7 +144,7 @@ def moment(what: str, text: str) -> int:
     when = _time(text)
     if when is None:
         bad_input(f"{what} must be a date or time in ISO 8601, for example 2027-01-31 or 2027-01-31T12:00:00Z")
-    return int(when.timestamp() * 1000)
+    return unix_ms(when)
 
 
 def _time(text: str) -> datetime | None:

@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from config.settings import Settings
-from middlewares.auth.records import KeyRecord
 from proxy.api.admin.documents import KeyDocument
 
 COLUMNS = (
     *("key_id", "last4", "name", "user", "status", "created_at", "last_used_at", "expires_at", "replaced_by"),
     *("rotation_due", "limits", "increase", "workloads", "models", "cidrs", "origins", "streams"),
 )
-
-
-def key_view(record: KeyRecord, settings: Settings) -> dict[str, Any]:
-    """Return what is shown of a key whose last use nobody looked up."""
-    return view_of(KeyDocument.of(record, settings.auth.rotate_after_days))
 
 
 def view_of(document: KeyDocument) -> dict[str, Any]:

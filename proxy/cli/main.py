@@ -83,8 +83,6 @@ app.add_typer(audit_app, name="audit")
 
 MACHINE_ONLY = {"serve", "demo", "check", "backup", "restore", "export", "windows"}
 """Commands that need files, processes or settings of the machine."""
-UNSERVED = {"developers", "members", "invites", "audit"}
-"""Groups of commands that have no route in the admin API."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -116,7 +114,7 @@ def options(
         os.environ[CONFIG_VARIABLE] = str(config)  # worker processes read it, too
     if url is not None:
         os.environ[URL_VARIABLE] = url
-    if context.invoked_subcommand in MACHINE_ONLY | UNSERVED:
+    if context.invoked_subcommand in MACHINE_ONLY:
         on_the_machine_only()
 
 

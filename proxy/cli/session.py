@@ -10,7 +10,7 @@ import getpass
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,12 +23,8 @@ from proxy.cli.output import Exit, bad_input, fail
 
 if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import Operations
-    from proxy.control.api_keys import ApiKeys
     from proxy.control.apps import Apps
     from proxy.control.audit.line import Actor
-    from proxy.control.audit.log import Act
-    from proxy.control.developers.invites import Invites
-    from proxy.control.users import Users
     from proxy.history.reader import LedgerSources
     from proxy.history.store import History
     from proxy.store.store import Store
@@ -40,21 +36,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class CommandSession:
-    """An open store, the services for the records in it, and the history behind it."""
+    """An open store, the apps in it, and the history behind it."""
 
     settings: Settings
     store: Store
     apps: Apps
-    keys: ApiKeys
-    users: Users
     history: History
-
-    @property
-    def invites(self) -> Invites:
-        """Return the service for invitations."""
-        from proxy.control.developers.invites import Invites  # noqa: PLC0415
-
-        return Invites(self.store.redis, pepper_of(self.settings.auth))
 
     @property
     def sources(self) -> LedgerSources:
@@ -63,13 +50,6 @@ class CommandSession:
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         return LedgerSources(self.store.redis, redis_keys(self.settings), self.history)
-
-    def act(self, action: str, kind: str, record: str = "", app: str = "") -> AbstractAsyncContextManager[Act]:
-        """Return the context of one act of this operator on a record, which writes its audit line."""
-        from proxy.control.audit.line import AuditTarget  # noqa: PLC0415
-        from proxy.control.audit.log import AuditLog  # noqa: PLC0415
-
-        return AuditLog(self.store.redis).act(operator(), action, AuditTarget(kind, record, app))
 
 
 def operator() -> Actor:
@@ -86,17 +66,14 @@ def operate(
     work: Callable[[Operations], Awaitable[Result]],
     *,
     check: Callable[[Settings], None] = lambda _: None,
-    here: bool = False,
 ) -> Result:
     """Do an operation through the admin API that `--url` names, else on the store of the loaded settings.
 
-    `check` raises for what those settings refuse, before the store is opened; `here` refuses `--url`. End the command
-    as `run` does; with exit code 1 or 2, too, for an act that is refused.
+    `check` raises for what those settings refuse, before the store is opened. End the command as `run` does; with exit
+    code 1 or 2, too, for an act that is refused.
     """
     from proxy.api.admin.operations.errors import ActRefused  # noqa: PLC0415
 
-    if here:
-        on_the_machine_only()
     url = os.environ.get(URL_VARIABLE)
     try:
         if url:
@@ -118,11 +95,12 @@ def _operation(work: Callable[[Operations], Awaitable[Result]]) -> Callable[[Com
         from proxy.api.admin.operations.direct import DirectOperations  # noqa: PLC0415
         from proxy.api.admin.operations.resources import Resources  # noqa: PLC0415
         from proxy.control.audit.log import AuditLog  # noqa: PLC0415
+        from proxy.server.background.history_metrics import HistoryMetrics  # noqa: PLC0415
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
-        settings = session.settings
-        resources = Resources.of(settings, session.store, redis_keys(settings), session.history)
-        return await work(DirectOperations(resources, Acts(AuditLog(session.store.redis), operator())))
+        settings, store, history = session.settings, session.store, session.history
+        resources = Resources.of(settings, store, redis_keys(settings), history, observer=HistoryMetrics.apart)
+        return await work(DirectOperations(resources, Acts(AuditLog(store.redis), operator())))
 
     return with_session
 
@@ -157,17 +135,12 @@ def _on_the_machine(work: Callable[[CommandSession], Awaitable[Result]], setting
 
 
 async def _run(work: Callable[[CommandSession], Awaitable[Result]], settings: Settings) -> Result:
-    from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
-    from proxy.control.users import Users  # noqa: PLC0415
     from proxy.store.configured import open_store  # noqa: PLC0415
 
-    pepper = pepper_of(settings.auth)
-    async with await open_store(settings) as store:
-        redis = store.redis
-        async with opened_history(settings) as history:
-            records = Apps(redis, pepper), ApiKeys(redis, pepper), Users(redis)
-            return await work(CommandSession(settings, store, *records, history))
+    async with await open_store(settings) as store, opened_history(settings) as history:
+        apps = Apps(store.redis, pepper_of(settings.auth))
+        return await work(CommandSession(settings, store, apps, history))
 
 
 def run_history(work: Callable[[History], Awaitable[Result]], settings: Settings | None = None) -> Result:

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from proxy.control.records import Client
 
 _EPOCH = date(1970, 1, 1)
+_BEGIN = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = 86_400_000
 _MOST_DAYS = 3_660
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
+
+
+def unix_ms(when: datetime) -> int:
+    """Return the whole milliseconds since the epoch, which a float of seconds would miss by one at times."""
+    return (when - _BEGIN) // timedelta(milliseconds=1)
 
 
 class BadDate(ValueError):

@@ -43,7 +43,8 @@ async def test_prune_says_what_it_would_do_and_what_it_did(
     for options in (("--before", "2026-01", "--dry-run"), ("--before", "2026-01")):
         found = (await tollgate("history", "prune", *options, "--json")).json
         assert {(each["events"], each["kept_from"]) for each in found} == {(0, None)}
-    [line] = (await tollgate("audit", "list", "--json")).json
+    refused, line = (await tollgate("audit", "list", "--json")).json
+    assert (refused["action"], refused["code"]) == ("history.prune", "invalid_parameter")
     assert (line["action"], line["numbers"]["events"], line["texts"]) == (
         "history.prune",
         "0",

@@ -10,6 +10,8 @@ from proxy.api.models import ExternalId, RequestBody
 
 FIRST_LINE, LAST_LINE = '{"lines": [', "]}"
 """Lines of an export before and after those of its objects, of which each has one of its own."""
+UNREADABLE = "unreadable"
+"""Kind of a line that stands for an entry that is no event; its `reason` says which."""
 
 
 class AuditLineDocument(BaseModel):

@@ -22,6 +22,7 @@ from proxy.api.admin.endpoints import Admin, ClientId, OperationEndpoints, Viewe
 from proxy.api.admin.operations.query import AuditQuery
 from proxy.api.audit.lines import Moment, Name
 from proxy.history.audit.reader import LONGEST_PAGE
+from proxy.reporting.dates import unix_ms
 
 
 def _query(
@@ -40,8 +41,8 @@ def _query(
         actor=actor,
         action=action,
         target=target,
-        since_ms=int(since.timestamp() * 1_000) if since else 0,
-        until_ms=int(until.timestamp() * 1_000) if until else None,
+        since_ms=unix_ms(since) if since else 0,
+        until_ms=unix_ms(until) if until else None,
         limit=limit,
         before=before,
     )
@@ -79,19 +80,22 @@ class SubjectEndpoints(OperationEndpoints):
         """Return everything about an app, or about one of its users, with a line of text for each object."""
         lines = await self.by(operator).subjects.export(client_id, user)
         headers = {"cache-control": "no-store"}
-        return StreamingResponse(_document(lines), media_type="application/json", headers=headers)
+        return StreamingResponse(export_text(lines), media_type="application/json", headers=headers)
 
     async def erase(self, client_id: ClientId, operator: Admin, body: Erasure) -> ErasedDocument:
         """Erase what identifies an app or one of its users, end its records, and keep amounts and totals."""
         return await self.by(operator).subjects.erase(client_id, body)
 
 
-async def _document(lines: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[str]:
-    """Yield the text of an export; it is cut off where a line cannot be had."""
+async def export_text(lines: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[str]:
+    """Yield the text of an export; it is cut off where a line cannot be had.
+
+    It is ASCII, because Unicode has ends of lines that JSON leaves within texts.
+    """
     yield FIRST_LINE
     separator = "\n"
     async with aclosing(lines) as found:
         async for line in found:
-            yield separator + json.dumps(line, ensure_ascii=False)
+            yield separator + json.dumps(line)
             separator = ",\n"
     yield f"\n{LAST_LINE}"

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
@@ -252,6 +252,35 @@ class HistoryState(BaseModel):
     """How far each stream is archived and trimmed, and what holds it up; times in Unix milliseconds."""
 
     streams: list[dict[str, Any]]
+
+
+def _month(text: str) -> str:
+    date.fromisoformat(f"{text}-01")
+    return text
+
+
+class Pruning(RequestBody):
+    """Which events to delete."""
+
+    before: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$"), AfterValidator(_month)] | None = Field(
+        None, description="First month that is kept, such as 2026-01; null: by `history.events_months`."
+    )
+    dry_run: bool = Field(False, description="Only count what that would delete.")
+
+
+class PrunedStream(BaseModel):
+    """What was deleted of one stream, or would be."""
+
+    stream: str
+    kept_from: str | None = Field(description="First day of which events are kept; null: all are.")
+    events: int
+    held_by: list[str] = Field(description="Export groups that still need older events.")
+
+
+class PrunedStreams(BaseModel):
+    """What was deleted, or would be, by stream."""
+
+    streams: list[PrunedStream]
 
 
 class HistoryIdentity(BaseModel):

@@ -18,6 +18,8 @@ from proxy.api.admin.ledger_documents import (
     HistoryState,
     IssuerKeyDocument,
     IssuerRotation,
+    PrunedStreams,
+    Pruning,
     Resolution,
     ResolutionRequest,
     ServerState,
@@ -145,6 +147,10 @@ class DeploymentEndpoints(OperationEndpoints):
     async def history(self, operator: Viewer) -> HistoryState:
         """Return how far each stream is archived and trimmed."""
         return await self.by(operator).deployment.history()
+
+    async def prune_history(self, operator: Admin, body: Pruning) -> PrunedStreams:
+        """Delete the events of old months from the history; their usage and the sums of wallets stay."""
+        return await self.by(operator).deployment.prune_history(body)
 
     async def adopt_history(self, operator: Admin) -> HistoryIdentity:
         """Make this the history of this Redis, in place of one that is lost."""

@@ -120,6 +120,8 @@ def _add_deployment(api: JsonAPI, resources: Resources) -> None:
     api.serve("GET", f"{ADMIN_PATH}/history", deployment.history, name="history_state")
     path = f"{ADMIN_PATH}/history/adopt"
     api.serve("POST", path, deployment.adopt_history, name="adopt_history", audit="history.adopt")
+    path = f"{ADMIN_PATH}/history/prune"
+    api.serve("POST", path, deployment.prune_history, name="prune_history", audit="history.prune")
     path = f"{ADMIN_PATH}/orchestrators"
     api.serve("GET", path, orchestrators.list, name="list_blocked_orchestrators")
     api.serve("POST", f"{path}/block", orchestrators.block, name="block_orchestrator", audit="orchestrator.block")

@@ -15,6 +15,7 @@ from proxy.control.audit.line import LONGEST_TEXT, ActorKind
 from proxy.history.audit.reader import LONGEST_PAGE, AuditReader, ListedLine, parse_token
 from proxy.history.audit.rows import AuditFilter
 from proxy.identity.token_issuer import READ
+from proxy.reporting.dates import unix_ms
 
 Reader = Annotated[Caller, Depends(CallerWith(READ))]
 
@@ -115,8 +116,8 @@ class AuditEndpoints:
             actor=actor,
             action=action,
             target=target,
-            since_ms=int(since.timestamp() * 1_000) if since else 0,
-            until_ms=int(until.timestamp() * 1_000) if until else None,
+            since_ms=unix_ms(since) if since else 0,
+            until_ms=unix_ms(until) if until else None,
         )
         reader = AuditReader(self._sources.client, self._sources.history)
         lines, following = await reader.page(wanted, limit=limit, before=parse_token(before) if before else None)

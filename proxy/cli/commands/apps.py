@@ -6,14 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from config.issuers import has_discovery, is_secure_url
-from middlewares.auth.records import AppIssuer, AppRecord
-from proxy.api.admin.documents import AppChange, AppDocument, NewApp
+from proxy.api.admin.documents import AppChange, AppDocument, AppIdentityProvider, NewApp
 from proxy.api.admin.operations.plans import check_plan
-from proxy.cli.inputs import client_id, free_text
+from proxy.cli.inputs import body, client_id, free_text
 from proxy.cli.output import Json, bad_input, print_many, print_one
 from proxy.cli.pages import oldest_first
-from proxy.cli.session import CommandSession, operate, run
+from proxy.cli.session import operate
 
 app = typer.Typer(no_args_is_help=True, help="Apps: the customers.")
 
@@ -83,16 +81,13 @@ def change(
 ) -> None:
     """Register the identity provider of an app, whose JWTs it exchanges for tokens of its users."""
     wanted = client_id(app_id)
-    registered = None if no_issuer else _issuer(issuer, audience, jwks_url, single_use=single_use)
-    if no_issuer and (issuer or audience or jwks_url or single_use):
+    given = {"issuer": issuer, "audience": audience, "jwks_url": jwks_url, "single_use": single_use}
+    if no_issuer and any(given.values()):
         bad_input("--no-issuer stands alone")
-
-    async def work(session: CommandSession) -> AppRecord:
-        async with session.act("app.change", "app", wanted, wanted) as act:
-            act.detail |= {"issuer": issuer, "audience": audience, "jwks_url": jwks_url, "single_use": single_use}
-            return await session.apps.set_issuer(wanted, registered)
-
-    print_one(view(AppDocument.of(run(work))), as_json)
+    if not no_issuer and (issuer is None or audience is None):
+        bad_input("give --issuer and --audience, or --no-issuer")
+    provider = None if no_issuer else body(AppIdentityProvider, given)
+    print_one(view(operate(lambda operations: operations.apps.set_issuer(wanted, provider))), as_json)
 
 
 @app.command()
@@ -115,19 +110,6 @@ def secret(app_id: ClientId, as_json: Json = False) -> None:
     wanted = client_id(app_id)
     made = operate(lambda operations: operations.apps.rotate_secret(wanted))
     print_one({**view(made), "client_secret": made.client_secret}, as_json)
-
-
-def _issuer(issuer: str | None, audience: str | None, jwks_url: str | None, *, single_use: bool) -> AppIssuer:
-    """Return what is registered. End the command for what no key set can be found by."""
-    if issuer is None or audience is None:
-        bad_input("give --issuer and --audience, or --no-issuer")
-    free_text("--issuer", issuer, 500)
-    free_text("--audience", audience, 500)
-    if jwks_url is None and not has_discovery(issuer):
-        bad_input("give --jwks-url, or an --issuer that is an https URL, to discover it from")
-    if jwks_url is not None and not is_secure_url(jwks_url):
-        bad_input("--jwks-url must be an https URL")
-    return AppIssuer(issuer, audience, jwks_url, single_use)
 
 
 def view(document: AppDocument) -> dict[str, Any]:

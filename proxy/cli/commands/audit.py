@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proxy.api.admin.operations.query import AuditQuery
 from proxy.cli.inputs import client_id, moment
 from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_many, print_one
-from proxy.cli.session import CommandSession, operate, run
+from proxy.cli.session import operate
 
 if TYPE_CHECKING:
-    from proxy.history.audit.reader import ListedLine
-    from proxy.history.audit.rows import AuditFilter
+    from proxy.api.admin.audit_documents import AuditLineDocument
+    from proxy.api.admin.operations.ports import Operations
 
 app = typer.Typer(no_args_is_help=True, help="The audit log.")
 
@@ -38,18 +40,15 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List audit lines, the newest last."""
-    from proxy.history.audit.rows import AuditFilter  # noqa: PLC0415 - slow to import, as in the session
-    from proxy.reporting.subject import audit_view  # noqa: PLC0415
-
-    wanted = AuditFilter(
+    wanted = AuditQuery(
         app=client_id(app_id) if app_id is not None else None,
         actor=actor,
         action=action,
         since_ms=moment("--since", since) if since is not None else 0,
         until_ms=moment("--until", until) if until is not None else None,
     )
-    found = run(lambda session: newest_lines(session, wanted, limit))
-    print_many(_COLUMNS, map(audit_view, reversed(found)), as_json)
+    found = operate(lambda operations: newest_lines(operations, wanted, limit))
+    print_many(_COLUMNS, (each.model_dump() for each in reversed(found)), as_json)
 
 
 @app.command()
@@ -62,7 +61,7 @@ def verify(
 ) -> None:
     """Recompute the chain of the audit log: a line that was removed, changed, inserted or moved shows."""
     noted = _head(head) if head is not None else None
-    verdict = operate(lambda operations: operations.audit.verify(noted), here=True)
+    verdict = operate(lambda operations: operations.audit.verify(noted))
     if as_json:
         print_json(verdict.model_dump())
     else:
@@ -71,15 +70,15 @@ def verify(
         fail("the audit log is not what was written: " + "; ".join(verdict.findings), Exit.FAILED)
 
 
-async def newest_lines(session: CommandSession, wanted: AuditFilter, limit: int) -> list[ListedLine]:
+async def newest_lines(operations: Operations, wanted: AuditQuery, limit: int) -> list[AuditLineDocument]:
     """Return the newest wanted lines, newest first."""
-    from proxy.history.audit.reader import AuditReader  # noqa: PLC0415
-
-    found: list[ListedLine] = []
-    async for line in AuditReader(session.store.redis, session.history).all(wanted):
-        found.append(line)
-        if len(found) == limit:
-            break
+    found: list[AuditLineDocument] = []
+    before: str | None = ""
+    while before is not None and len(found) < limit:
+        query = replace(wanted, before=before, limit=min(wanted.limit, limit - len(found)))
+        page = await operations.audit.page(query)
+        found += page.items
+        before = page.next
     return found
 
 

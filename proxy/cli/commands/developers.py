@@ -35,14 +35,14 @@ def add(
         bad_input("--email must be an email address")
 
     new = NewDeveloper(wallet=owned, email=email)
-    made = operate(lambda operations: operations.developers.add(new), here=True)
+    made = operate(lambda operations: operations.developers.add(new))
     print_one({**view(made), "created": made.created}, as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List all developers, oldest first."""
-    found = operate(lambda operations: oldest_first(operations.developers.page), here=True)
+    found = operate(lambda operations: oldest_first(operations.developers.page))
     print_many(("developer_id", "wallet", "email", "status", "created_at"), map(view, found), as_json)
 
 
@@ -66,7 +66,7 @@ def resume(named: DeveloperId, as_json: Json = False) -> None:
 
 def _changed(named: str, act: DeveloperAct) -> DeveloperDocument:
     wanted = developer_id(named)
-    return operate(lambda operations: operations.developers.set_status(wanted, act), here=True)
+    return operate(lambda operations: operations.developers.set_status(wanted, act))
 
 
 def view(document: DeveloperDocument) -> dict[str, Any]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.loader import load
+from proxy.api.admin.audit_documents import UNREADABLE, Erasure
 from proxy.cli.commands.history_export import ArchiveFormat, destination, opened
 from proxy.cli.inputs import AppOption, client_id, free_text
-from proxy.cli.output import Exit, Json, bad_input, fail, print_one, report
-from proxy.cli.session import CommandSession, run
+from proxy.cli.output import Exit, Json, bad_input, print_one, report
+from proxy.cli.session import operate
 
 if TYPE_CHECKING:
-    from proxy.control.erasure import SubjectRecords
-    from proxy.reporting.stream import UnreadableEvent
+    from proxy.api.admin.operations.ports import Operations
 
 UserOption = Annotated[
     str | None, typer.Option(metavar="USER", help="User id or external id.  [default: the app with all its users]")
@@ -35,28 +34,20 @@ def subject(
     owner, name = client_id(app_id), _name(user)
     target = destination(ArchiveFormat.JSONL, output)
 
-    async def work(session: CommandSession) -> bool:
-        from proxy.reporting.dates import EVER  # noqa: PLC0415
-        from proxy.reporting.subject import subject_lines  # noqa: PLC0415
-
+    async def work(operations: Operations) -> bool:
         complete = True
-
-        def unreadable(error: UnreadableEvent) -> None:
-            nonlocal complete
-            complete = False
-            report(error)
-
-        found = await _records(session, owner, name)
-        async with session.act("history.export", found.target.kind, found.target.id, found.target.app) as act:
-            count = 0
-            with opened(target) as out:
-                async for line in subject_lines(session.sources, session.store, found, EVER, unreadable):
-                    out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-                    count += 1
-            act.detail["lines"] = count
+        lines = await operations.subjects.export(owner, name)
+        with opened(target) as out:
+            async with aclosing(lines):
+                async for line in lines:
+                    if line["kind"] == UNREADABLE:
+                        complete = False
+                        report(line["reason"])
+                    else:
+                        out.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         return complete
 
-    if not run(work):
+    if not operate(work):
         raise typer.Exit(Exit.FAILED)
 
 
@@ -70,43 +61,10 @@ def erase(
     owner, name = client_id(app_id), _name(user)
     if not sure:
         bad_input("an erasure cannot be undone: add --yes (`tollgate history subject` writes a copy before)")
-    settings = load()
-
-    async def work(session: CommandSession) -> dict[str, Any]:
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415
-
-        from proxy.history.archive.archiver import Archiver  # noqa: PLC0415
-        from proxy.history.belonging import check  # noqa: PLC0415
-        from proxy.history.retention.erasure import ErasureIncomplete  # noqa: PLC0415
-        from proxy.history.retention.erasure import erase as erase_subject  # noqa: PLC0415
-        from proxy.server.background.history_metrics import HistoryMetrics  # noqa: PLC0415
-
-        sources, observer = session.sources, HistoryMetrics(CollectorRegistry())
-        await check(sources.client, sources.history)
-        archiver = Archiver(sources.client, sources.keys, sources.history, settings.history, observer)
-        found = await _records(session, owner, name)
-        try:
-            async with session.act("history.erase", found.target.kind, found.target.id, found.target.app) as act:
-                done = asdict(await erase_subject(sources, archiver, found))
-                act.detail |= done
-        except ErasureIncomplete as error:
-            fail(str(error), Exit.FAILED)
-        return {"app": owner, "user": found.user, **done}
-
-    print_one(run(work, settings), as_json)
+    erasure = Erasure(user=name, irreversible=True)
+    done = operate(lambda operations: operations.subjects.erase(owner, erasure))
+    print_one(done.model_dump(), as_json)
 
 
 def _name(user: str | None) -> str | None:
     return None if user is None else free_text("--user", user, 255)
-
-
-async def _records(session: CommandSession, owner: str, name: str | None) -> SubjectRecords:
-    """Return the records of a subject. End the command for an unknown user."""
-    from proxy.reporting.subject import find_subject  # noqa: PLC0415
-
-    found = await find_subject(
-        owner, name, apps=session.apps, users=session.users, api_keys=session.keys, history=session.history
-    )
-    if found is None:
-        fail("the app has no such user", Exit.FAILED)
-    return found

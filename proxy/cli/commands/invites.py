@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from config.loader import load
 from middlewares.auth.keys import is_id
-from proxy.api.admin.people_documents import InviteDocument
+from proxy.api.admin.people_documents import LONGEST_INVITE_SECONDS, InviteDocument, NewInvite
 from proxy.cli.commands.members import Role
 from proxy.cli.inputs import AppOption, client_id, duration
 from proxy.cli.output import Json, bad_input, print_many, print_one
-from proxy.cli.session import CommandSession, operate, run
-from proxy.control.developers.records import InviteRecord
+from proxy.cli.session import operate
 
 app = typer.Typer(no_args_is_help=True, help="Invitations to apps.")
 
@@ -27,26 +24,16 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create an invitation. Its code is shown once and is not stored."""
-    owner, lifetime = client_id(app_id), duration("--expires-in", expires_in)
-    settings = load()
-    if settings.sign_up.policy == "closed":
-        bad_input("sign_up.policy is closed, under which no invitation counts; use developers add and members add")
-
-    async def work(session: CommandSession) -> tuple[InviteRecord, str]:
-        async with session.act("invite.create", "invite", app=owner) as act:
-            record, code = await session.invites.create(owner, role.value, lifetime)
-            act.target = replace(act.target, id=record.invite_id)
-            act.detail["role"] = record.role
-        return record, code
-
-    record, code = run(work, settings)
-    print_one({"code": code, **view(InviteDocument.of(record))}, as_json)
+    owner, lifetime = client_id(app_id), duration("--expires-in", expires_in, LONGEST_INVITE_SECONDS)
+    new = NewInvite(role=role.value, expires_in_seconds=int(lifetime.total_seconds()))
+    made = operate(lambda operations: operations.invites.create(owner, new))
+    print_one({"code": made.code, **view(made)}, as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the invitations that are open, oldest first."""
-    found = operate(lambda operations: operations.invites.list(), here=True)
+    found = operate(lambda operations: operations.invites.list())
     print_many(("invite_id", "app", "role", "created_at", "expires_at"), map(view, found.items), as_json)
 
 
@@ -58,7 +45,7 @@ def revoke(
     """End an invitation that nobody has used."""
     if not is_id(revoked):
         bad_input("that is no id of an invitation; one has 16 characters, and `tollgate invites list` shows them")
-    print_one(operate(lambda operations: operations.invites.revoke(revoked), here=True).model_dump(), as_json)
+    print_one(operate(lambda operations: operations.invites.revoke(revoked)).model_dump(), as_json)
 
 
 def view(document: InviteDocument) -> dict[str, Any]:

@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
 
 from middlewares.auth.leaks import leaks_in
-from proxy.cli.commands.keys import owner_of
-from proxy.cli.inputs import free_text, key_id
+from proxy.api.keys.models import ChangedKey
+from proxy.cli.inputs import body, free_text, key_id
 from proxy.cli.key_options import (
-    ConcurrentOption,
-    DayOption,
     DescriptionOption,
-    MonthOption,
     OriginOption,
     RaiseForOption,
     RaiseOption,
     RaiseUntilOption,
-    RequestsOption,
     StreamOption,
-    TotalOption,
     increase_by,
-    limits_of,
-    narrowing,
-    refuse,
+    with_limits,
 )
-from proxy.cli.key_view import for_table, key_view, view_of
-from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_one, report
-from proxy.cli.session import CommandSession, operate, run
-from proxy.control.key_changes import UnusableMember
+from proxy.cli.key_view import for_table, view_of
+from proxy.cli.output import Exit, Json, bad_input, print_json, print_one, report
+from proxy.cli.session import operate
+from proxy.control.key_changes import LimitChange
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID", help="Id of the key, not the key itself.")]
 STANDARD_INPUT = "-"
 
 
+@with_limits
 def change(
     changed: KeyId,
     *,
     name: Annotated[str | None, typer.Option(help="Name of the key.")] = None,
     description: DescriptionOption = None,
-    requests_per_minute: RequestsOption = None,
-    concurrent: ConcurrentOption = None,
-    spend_per_day: DayOption = None,
-    spend_per_month: MonthOption = None,
-    spend_total: TotalOption = None,
+    limits: LimitChange,
     raised: RaiseOption = None,
     raise_for: RaiseForOption = None,
     raise_until: RaiseUntilOption = None,
@@ -62,52 +51,29 @@ def change(
 
     Limits also change for the keys before it that still work, because they share its counters.
     """
-    from proxy.control.api_keys import KeyEnded  # noqa: PLC0415 - heavy, as in the session
-
     wanted = key_id(changed)
-    members = narrowing(
-        description, [] if any_origin and not origin else origin, [] if any_stream and not stream else stream
-    )
-    if name is not None:
-        members["name"] = free_text("--name", name)
-    limits = limits_of(
-        {
-            "requests_per_minute": requests_per_minute,
-            "concurrent": concurrent,
-            "spend_per_day": spend_per_day,
-            "spend_per_month": spend_per_month,
-            "spend_total": spend_total,
-        }
-    )
-    if limits:
-        members["limits"] = limits
-    increase = increase_by(raised, raise_for, raise_until)
-    if increase is not None and increase.until <= datetime.now(UTC):
-        bad_input("the increase would be over already")
-    if increase is not None or end_raise:
-        members["increase"] = increase
-    if not members:
+    members = {
+        "name": None if name is None else free_text("--name", name),
+        "description": description,
+        "limits": limits or None,
+        "increase": increase_by(raised, raise_for, raise_until),
+        "origins": [] if any_origin and not origin else origin,
+        "streams": [] if any_stream and not stream else stream,
+    }
+    given: dict[str, Any] = {member: value for member, value in members.items() if value is not None}
+    if end_raise:
+        given.setdefault("increase", None)
+    if not given:
         bad_input("say what to change; `tollgate keys change --help` lists it")
-
-    async def work(session: CommandSession) -> dict[str, Any]:
-        async with session.act("key.change", "key", wanted, await owner_of(session, wanted)) as act:
-            act.detail["changed"] = ", ".join(sorted(members))
-            act.detail |= {each: None if value is None else str(value) for each, value in limits.items()}
-            return key_view(await session.keys.change(wanted, **members), session.settings)
-
-    try:
-        shown = run(work)
-    except KeyEnded as error:
-        fail(str(error), Exit.FAILED)
-    except UnusableMember as error:
-        refuse(error)
+    new = body(ChangedKey, given)
+    shown = view_of(operate(lambda operations: operations.keys.change(wanted, new)))
     print_one(shown if as_json else for_table(shown), as_json)
 
 
 def show(shown_key: KeyId, as_json: Json = False) -> None:
     """Show a key: what it may do, how much, and when it was last used."""
     wanted = key_id(shown_key)
-    shown = view_of(operate(lambda operations: operations.keys.get(wanted), here=True))
+    shown = view_of(operate(lambda operations: operations.keys.get(wanted)))
     print_one(shown if as_json else for_table(shown), as_json)
 
 

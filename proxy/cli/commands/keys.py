@@ -6,39 +6,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from config.workloads import Workload
 from proxy.api.admin.documents import KeyDocument, NewAppKey
 from proxy.api.keys.rotation import LONGEST_OVERLAP_SECONDS, KeyRotation
-from proxy.cli.inputs import AppOption, client_id, duration, expiry, free_text, key_id, network, user_id
-from proxy.cli.key_options import (
-    ConcurrentOption,
-    DayOption,
-    DescriptionOption,
-    MonthOption,
-    OriginOption,
-    RequestsOption,
-    StreamOption,
-    TotalOption,
-    limits_of,
-    narrowing,
-)
+from proxy.cli.inputs import AppOption, body, client_id, duration, expiry, free_text, key_id, network, user_id
+from proxy.cli.key_options import DescriptionOption, OriginOption, StreamOption, with_limits
 from proxy.cli.key_view import COLUMNS, for_table, view_of
-from proxy.cli.output import Json, bad_input, print_many, print_one, report
+from proxy.cli.output import Json, print_many, print_one, report
 from proxy.cli.pages import oldest_first
 from proxy.cli.session import operate
+from proxy.control.key_changes import LimitChange
 
 if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import Operations
-    from proxy.cli.session import CommandSession
-
-_LONGEST_OVERLAP = timedelta(seconds=LONGEST_OVERLAP_SECONDS)
 
 app = typer.Typer(no_args_is_help=True, help="API keys of apps and their users.")
 
 
 @app.command()
+@with_limits
 def create(
     *,
     app_id: AppOption,
@@ -56,11 +43,7 @@ def create(
         list[str] | None, typer.Option(metavar="NETWORK", help="Allow only clients in this network; may be repeated.")
     ] = None,
     description: DescriptionOption = None,
-    requests_per_minute: RequestsOption = None,
-    concurrent: ConcurrentOption = None,
-    spend_per_day: DayOption = None,
-    spend_per_month: MonthOption = None,
-    spend_total: TotalOption = None,
+    limits: LimitChange,
     origin: OriginOption = None,
     stream: StreamOption = None,
     as_json: Json = False,
@@ -70,33 +53,19 @@ def create(
     Limits of its own hold beside those of its plan, also for the keys that it is rotated to.
     """
     owner, bearer = client_id(app_id), user_id(user)
-    label = free_text("--name", name) if name is not None else ""
-    models = [free_text("--model", each, 200) for each in model or ()]
-    networks = [network(each) for each in cidr or ()]
-    ends = expiry(expires_in, expires_at)
-    limits = limits_of(
-        {
-            "requests_per_minute": requests_per_minute,
-            "concurrent": concurrent,
-            "spend_per_day": spend_per_day,
-            "spend_per_month": spend_per_month,
-            "spend_total": spend_total,
-        }
-    )
     members = {
         "user": bearer,
-        "name": label,
-        "expires_at": ends,
+        "name": free_text("--name", name) if name is not None else "",
+        "description": description,
+        "expires_at": expiry(expires_in, expires_at),
         "workloads": workload or [],
-        "models": models,
-        "cidrs": networks,
+        "models": [free_text("--model", each, 200) for each in model or ()],
+        "cidrs": [network(each) for each in cidr or ()],
         "limits": limits or None,
-        **narrowing(description, origin, stream),
+        "origins": origin,
+        "streams": stream,
     }
-    try:
-        new = NewAppKey.model_validate(members)
-    except ValidationError as error:
-        bad_input("; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors(include_input=False)))
+    new = body(NewAppKey, members)
     made = operate(lambda operations: operations.keys.create(owner, new))
     shown = view_of(made)
     print_one({"key": made.key, **(shown if as_json else for_table(shown))}, as_json)
@@ -140,9 +109,7 @@ def rotate(
     The new key expires when the old one would have, unless --expires-in or --expires-at is given.
     """
     wanted = key_id(rotated)
-    both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap)
-    if both_work > _LONGEST_OVERLAP:
-        bad_input(f"--overlap may be {_LONGEST_OVERLAP.days} days at most: a key that need not end need not be rotated")
+    both_work = timedelta(0) if overlap == "0" else duration("--overlap", overlap, LONGEST_OVERLAP_SECONDS)
     rotation = KeyRotation(overlap_seconds=int(both_work.total_seconds()), expires_at=expiry(expires_in, expires_at))
     made = operate(lambda operations: operations.keys.rotate(wanted, rotation))
     old_ends = made.replaced_key_ends_at.isoformat(timespec="seconds")
@@ -160,9 +127,3 @@ def revoke(
     wanted = key_id(revoked)
     shown = view_of(operate(lambda operations: operations.keys.revoke(wanted)))
     print_one(shown if as_json else for_table(shown), as_json)
-
-
-async def owner_of(session: CommandSession, key: str) -> str:
-    """Return the app of a key, whose tenant may read what was done to it; empty if there is no such key."""
-    found = await session.keys.get(key)
-    return found.app if found else ""

@@ -34,7 +34,7 @@ Role = Annotated[
 def add(app_id: AppOption, developer: DeveloperOption, role: Role, as_json: Json = False) -> None:
     """Make a developer a member of an app, or change the role it has there."""
     owner, member = client_id(app_id), developer_id(developer)
-    made = operate(lambda operations: operations.members.put(owner, member, role.value), here=True)
+    made = operate(lambda operations: operations.members.put(owner, member, role.value))
     print_one(view(made), as_json)
 
 
@@ -42,7 +42,7 @@ def add(app_id: AppOption, developer: DeveloperOption, role: Role, as_json: Json
 def list_(app_id: AppOption, as_json: Json = False) -> None:
     """List the members of an app, oldest first."""
     owner = client_id(app_id)
-    found = operate(lambda operations: operations.members.list(owner), here=True)
+    found = operate(lambda operations: operations.members.list(owner))
     print_many(("developer_id", "role", "created_at"), map(view, found.items), as_json)
 
 
@@ -50,7 +50,7 @@ def list_(app_id: AppOption, as_json: Json = False) -> None:
 def remove(app_id: AppOption, developer: DeveloperOption, as_json: Json = False) -> None:
     """End a membership at once."""
     owner, member = client_id(app_id), developer_id(developer)
-    ended = operate(lambda operations: operations.members.remove(owner, member), here=True)
+    ended = operate(lambda operations: operations.members.remove(owner, member))
     print_one(ended.model_dump(), as_json)
 
 

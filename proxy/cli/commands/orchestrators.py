@@ -20,20 +20,20 @@ Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="Its https origi
 def block(address: Address, as_json: Json = False) -> None:
     """Leave an orchestrator out of the lists of all tiers, from the next fetch of a gateway on."""
     wanted = _address(address)
-    print_one(operate(lambda operations: operations.orchestrators.block(wanted), here=True).model_dump(), as_json)
+    print_one(operate(lambda operations: operations.orchestrators.block(wanted)).model_dump(), as_json)
 
 
 @app.command()
 def unblock(address: Address, as_json: Json = False) -> None:
     """List an orchestrator again."""
     wanted = _address(address)
-    print_one(operate(lambda operations: operations.orchestrators.unblock(wanted), here=True).model_dump(), as_json)
+    print_one(operate(lambda operations: operations.orchestrators.unblock(wanted)).model_dump(), as_json)
 
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the orchestrators that are blocked."""
-    found = operate(lambda operations: operations.orchestrators.list(), here=True)
+    found = operate(lambda operations: operations.orchestrators.list())
     print_many(("address",), ({"address": each} for each in found.items), as_json)
 
 

@@ -14,6 +14,8 @@ from proxy.api.admin.ledger_documents import (
     HistoryState,
     IssuerKeyDocument,
     IssuerRotation,
+    PrunedStreams,
+    Pruning,
     Resolution,
     ResolutionRequest,
     ServerState,
@@ -115,6 +117,9 @@ class RemoteDeployment(DeploymentOperations):
 
     async def adopt_history(self) -> HistoryIdentity:
         return await self._call("POST", "/history/adopt", HistoryIdentity)
+
+    async def prune_history(self, pruning: Pruning) -> PrunedStreams:
+        return await self._call("POST", "/history/prune", PrunedStreams, body=pruning)
 
 
 def _params(query: EventQuery) -> Parameters:

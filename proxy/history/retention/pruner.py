@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import AuditLog
 from proxy.history.archive.context import TagContext
 from proxy.history.archive.lease import Look
+from proxy.history.batch import Entry
+from proxy.history.reader import LedgerSources
 from proxy.history.retention import prune as pruning
 from proxy.history.retention.boundary import wanted
 
@@ -47,6 +51,24 @@ class Pruner:
             await self._audit.record(
                 ARCHIVER, "history.prune", AuditTarget("history", ""), detail=detail_of(boundary, gone)
             )
+
+
+async def prune_all(
+    sources: LedgerSources, bound_ms: int, *, dry_run: bool
+) -> AsyncIterator[tuple[str, pruning.PrunePlan, int]]:
+    """Prune all streams up to a moment, or only count; yield the name of each, its plan, and how many events it was."""
+    client: Any = sources.client
+    for number, tag in enumerate(sources.keys.tags):
+        stream, gone, more = sources.keys.shared(tag).events, 0, True
+        while more:
+            found = await client.xrange(stream, count=1)
+            first = Entry.parse(found[0][0]).ms if found else None
+            if dry_run:
+                planned, events = await sources.history.read(pruning.dry_run, number, bound_ms, first)
+            else:
+                planned, events = await sources.history.write(pruning.prune, number, bound_ms, first)
+            gone, more = gone + events, not dry_run and events == pruning.BATCH
+        yield stream, planned, gone
 
 
 def detail_of(boundary_ms: int, events: int) -> dict[str, str | int | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 
@@ -38,6 +40,11 @@ class HistoryMetrics:
         self.prunings = Counter("tollgate_history_pruned", "Events pruned from the history.", registry=registry)
 
         self.audit_lines = Counter("tollgate_audit_lines", "Audit lines added to the history.", registry=registry)
+
+    @classmethod
+    def apart(cls) -> Self:
+        """Return what the archiver of an erasure reports to: its metrics are not exported."""
+        return cls(CollectorRegistry())
 
     def unavailable(self, reason: str) -> None:
         """The history cannot be used: one line per change."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from config.loader import load
@@ -33,7 +32,9 @@ def private_admin(
     """Return the admin API of the private listener, and what disconnects it from the history."""
     history = History.of(settings)
     server = RunningServer(reload=reload, running_workers=running_workers)
-    resources = Resources.of(settings, store, redis_keys(settings), history, server=server, observer=_erasure_observer)
+    resources = Resources.of(
+        settings, store, redis_keys(settings), history, server=server, observer=HistoryMetrics.apart
+    )
     return private_surface(admin_application(resources), settings, metrics), history.close
 
 
@@ -41,15 +42,10 @@ def public_admin(services: ControlServices, history: History) -> ASGIApp:
     """Return the admin API of the public listener."""
     server = RunningServer(reload=partial(_ask_supervisor, services.store), running_workers=lambda: None)
     found = services.settings, services.store, services.keys, history
-    return admin_application(Resources.of(*found, server=server, observer=_erasure_observer))
+    return admin_application(Resources.of(*found, server=server, observer=HistoryMetrics.apart))
 
 
 async def _ask_supervisor(store: Store) -> None:
     """Check the configuration, and have the supervisor take it."""
     await check_fingerprint(store, load())
     tell_supervisor(RELOAD)
-
-
-def _erasure_observer() -> HistoryMetrics:
-    """Return what the archiver of an erasure reports to, beside that of the archiver that runs all the time."""
-    return HistoryMetrics(CollectorRegistry())

@@ -19,6 +19,7 @@ ADMIN = "/api/v1/admin"
 CONFIG = {
     "control": {"requests_per_minute": 100_000, "token_requests_per_minute": 100_000, "admin_on_public_listener": True},
     "auth": {"failures_per_minute": 100_000, "key_pepper": "a pepper for keys of tests"},
+    "sign_up": {"policy": "invite"},
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.api.admin.people_documents import LONGEST_INVITE_SECONDS
 from tests.api.admin.conftest import ADMIN, Operated
 from tests.api.admin.test_records import call
 from tests.support.builder import BuilderApp
@@ -48,11 +49,15 @@ async def test_a_developer_becomes_a_member_and_ends(operated: Operated, app: Bu
     ]
 
 
-async def test_an_invitation_counts_only_where_the_policy_says_so(operated: Operated, app: BuilderApp) -> None:
-    refused = await call(operated, "POST", f"/apps/{app.client_id}/invites", 400, json={"role": "owner"})
-    assert "sign_up.policy is closed" in refused["detail"]
-    assert (await call(operated, "GET", "/invites"))["items"] == []
-    assert (await call(operated, "DELETE", f"/invites/{'a' * 16}", 404))["code"] == "unknown_id"
+async def test_an_invitation_is_shown_once_listed_and_revoked(operated: Operated, app: BuilderApp) -> None:
+    path = f"/apps/{app.client_id}/invites"
+    for wrong in (0, LONGEST_INVITE_SECONDS + 1):
+        await call(operated, "POST", path, 400, json={"role": "owner", "expires_in_seconds": wrong})
+    made = await call(operated, "POST", path, 201, json={"role": "owner"})
+    assert made.pop("code").startswith("tgi_")
+    assert made in (await call(operated, "GET", "/invites"))["items"]
+    assert (await call(operated, "DELETE", f"/invites/{made['invite_id']}"))["revoked"] is True
+    assert (await call(operated, "DELETE", f"/invites/{made['invite_id']}", 404))["code"] == "unknown_id"
 
 
 async def test_a_key_and_an_identity_provider_are_changed(operated: Operated, app: BuilderApp) -> None:

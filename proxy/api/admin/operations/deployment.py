@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 
 from config.loader import ConfigError
@@ -15,18 +15,25 @@ from proxy.api.admin.ledger_documents import (
     HistoryState,
     IssuerKeyDocument,
     PartState,
+    PrunedStream,
+    PrunedStreams,
+    Pruning,
     ServerState,
     WorkersState,
 )
 from proxy.api.admin.operations.acts import Acts, settle_target
-from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import DeploymentOperations
 from proxy.api.admin.operations.resources import Resources
-from proxy.history.belonging import adopt
+from proxy.history.batch import start_of
+from proxy.history.belonging import adopt, check
 from proxy.history.queries import identity
+from proxy.history.retention.boundary import wanted
+from proxy.history.retention.prune import PrunePlan
+from proxy.history.retention.pruner import detail_of, prune_all
 from proxy.history.status import lag_seconds, streams
 from proxy.identity.issuer_keys import IssuerKeys
-from proxy.store.clients import CLIENT_ERRORS
+from proxy.store.clients import CLIENT_ERRORS, now_ms
 
 
 class DirectDeployment(DeploymentOperations):
@@ -94,6 +101,31 @@ class DirectDeployment(DeploymentOperations):
             await adopt(self._resources.store.redis, self._resources.history)
         return HistoryIdentity(history=name)
 
+    async def prune_history(self, pruning: Pruning) -> PrunedStreams:
+        """Delete the events of old months, or count what that would delete; their totals stay."""
+        if pruning.dry_run:
+            return await self._prune(await self._bound(pruning), dry_run=True)
+        async with self._acts.act("history.prune", "history") as act:
+            bound = await self._bound(pruning)
+            done = await self._prune(bound)
+            act.detail |= detail_of(bound, sum(each.events for each in done.streams))
+        return done
+
+    async def _prune(self, bound: int, *, dry_run: bool = False) -> PrunedStreams:
+        work = prune_all(self._resources.sources, bound, dry_run=dry_run)
+        return PrunedStreams(streams=[_pruned(*each) async for each in work])
+
+    async def _bound(self, pruning: Pruning) -> int:
+        """Return the first moment to keep, in Unix milliseconds."""
+        sources, months = self._resources.sources, self._resources.settings.history.events_months
+        if pruning.before is None and months is None:
+            raise invalid("events are kept for ever: set `history.events_months`, or name the first month to keep")
+        await check(sources.client, sources.history)
+        now = await now_ms(sources.client)
+        if pruning.before is None:
+            return wanted(now, months or 0)
+        return min(start_of(date.fromisoformat(f"{pruning.before}-01")), wanted(now, 0))
+
     async def _redis(self) -> PartState:
         try:
             await self._resources.store.health()
@@ -106,3 +138,9 @@ class DirectDeployment(DeploymentOperations):
             return HistoryPart(available=True, reason="", lag_seconds=await lag_seconds(self._resources.sources))
         except (StoreError, *CLIENT_ERRORS) as error:
             return HistoryPart(available=False, reason=str(error), lag_seconds=None)
+
+
+def _pruned(stream: str, planned: PrunePlan, events: int) -> PrunedStream:
+    boundary = planned.boundary_ms
+    kept = datetime.fromtimestamp(boundary / 1_000, UTC).date().isoformat() if boundary else None
+    return PrunedStream(stream=stream, kept_from=kept, events=events, held_by=list(planned.groups))

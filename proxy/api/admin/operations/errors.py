@@ -8,7 +8,7 @@ from typing import Literal
 class ActRefused(Exception):
     """Nothing was done. `code` is that of the problem document; the text says what was wrong."""
 
-    def __init__(self, code: str, message: str, status: Literal[400, 404, 409, 503] = 409) -> None:
+    def __init__(self, code: str, message: str, status: Literal[400, 404, 409] = 409) -> None:
         super().__init__(message)
         self.code = code
         self.status = status

@@ -75,9 +75,9 @@ class DirectEvents(EventOperations):
 
     async def resolve(self, client_id: str, event_id: str, request: ResolutionRequest) -> Resolution:
         """Decide about an event that needs attention, once and for good."""
-        await self._resources.apps.require(client_id)
         async with self._acts.act("attention.resolve", "event", event_id, client_id) as act:
             act.detail |= {"decision": request.decision, "note": request.note}
+            await self._resources.apps.require(client_id)
             try:
                 amount, repeated = await self._write(client_id, event_id, request)
             except DecidedOtherwise as error:

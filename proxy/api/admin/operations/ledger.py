@@ -16,7 +16,7 @@ from proxy.api.admin.ledger_documents import (
     WalletChange,
     WalletDocument,
 )
-from proxy.api.admin.operations.acts import Acts
+from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import CreditOperations, ReportOperations
 from proxy.api.admin.operations.resources import Resources
@@ -56,10 +56,11 @@ class DirectCredits(CreditOperations):
 
     async def _change(self, action: str, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
         store, keys = self._resources.store, self._resources.keys
-        await self._check(client_id, user)
-        await claim_fingerprint(store, self._resources.settings)  # perhaps before the first server starts
         amount, texts = int(change.amount), {"reference": change.reference, "note": change.note}
-        async with self._acts.act(action, "wallet", user or client_id, client_id) as act:
+        async with self._acts.act(action, "wallet", "", client_id) as act:
+            await self._check(client_id, user)
+            await claim_fingerprint(store, self._resources.settings)  # perhaps before the first server starts
+            settle_target(act, user or client_id)
             act.detail |= {"amount": amount, "reference": change.reference, "note": change.note}
             try:
                 if action == "credits.add":

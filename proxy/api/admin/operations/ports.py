@@ -40,6 +40,8 @@ from proxy.api.admin.ledger_documents import (
     HistoryIdentity,
     HistoryState,
     IssuerKeyDocument,
+    PrunedStreams,
+    Pruning,
     Resolution,
     ResolutionRequest,
     ServerState,
@@ -197,6 +199,7 @@ class DeploymentOperations(Protocol):
     async def rotate_issuer(self, lead_seconds: int) -> IssuerKeyDocument: ...
     async def history(self) -> HistoryState: ...
     async def adopt_history(self) -> HistoryIdentity: ...
+    async def prune_history(self, pruning: Pruning) -> PrunedStreams: ...
 
 
 class Operations(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any
 
-from proxy.api.admin.audit_documents import ErasedDocument, Erasure
+from proxy.api.admin.audit_documents import UNREADABLE, ErasedDocument, Erasure
 from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.ports import SubjectOperations
@@ -18,9 +18,6 @@ from proxy.history.retention.erasure import ErasureIncomplete, erase
 from proxy.reporting.dates import EVER
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.subject import find_subject, subject_lines
-
-UNREADABLE = "unreadable"
-"""Kind of a line that stands for an entry that is no event; its `reason` says which."""
 
 
 class DirectSubjects(SubjectOperations):
@@ -62,7 +59,7 @@ class DirectSubjects(SubjectOperations):
                 done = asdict(await erase(sources, archiver, found))
                 act.detail |= done
         except ErasureIncomplete as error:
-            raise ActRefused("erasure_incomplete", str(error), 503) from None
+            raise ActRefused("erasure_incomplete", str(error)) from None
         return ErasedDocument(app=client_id, user=found.user, **done)
 
     async def _records(self, client_id: str, name: str | None) -> SubjectRecords:
