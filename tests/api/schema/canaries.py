@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,11 +21,13 @@ from tests.support.deployment import Deployment
 
 LONGER = 9
 """Factor by which a secret is too long for every field of a body, so that no record is named by it."""
-OURS = ("tgk_", "tgs_", "ey")
+OURS = ("tgk_", "tgs_", "tgd_", "tgi_", "tgo_", "ey")
 """How secrets begin that callers have of us: a log knows them where ids belong, in paths of ours that may be refused
 before the id is looked up. Others have no such mark."""
 FIELDS = ("grant_type", "scope", "subject_token", "subject_token_type", "token", "resource", "client_secret")
 
+WALLETS = ("/credits", "/credits/grant", "/credits/debit")
+"""Routes whose parameter `user` takes any name that an issuer may have given a user, and so a secret without a mark."""
 SHOWN = ("key", "access_token", "client_secret", "code", "session", "token")
 """Members of responses that show a new secret."""
 
@@ -82,16 +84,23 @@ class Drive:
         self.texts[f"{place}, response {response.status_code}"] = f"{text}\n{response.headers}"
         return response.status_code
 
-    async def everywhere(self, schema: dict[str, Any], callers: Mapping[str, dict[str, str]], origin: str = "") -> None:
-        """Send every secret to every place of every route, and a good request to each that reads.
+    async def everywhere(
+        self,
+        schema: dict[str, Any],
+        callers: Mapping[str, dict[str, str]],
+        origin: str = "",
+        chosen: Sequence[str] = (),
+    ) -> None:
+        """Send secrets to every place of every route, and a good request to each that reads.
 
-        `callers` are headers by the name of the caller: the first sends each secret, the others one after the other.
+        `callers` are headers by the name of the caller: the first sends each secret, or each that is chosen; the others
+        send all of them, one after the other.
         """
         (strongest, headers), *others = callers.items()
         for method, path, operation in operations(schema):
             route = _Route(method, path, operation, _members(schema, operation), f"{origin}{path}")
-            for name, secret in self.secrets.items():
-                await self._to_places(route, f"{name} by {strongest}", [secret], headers)
+            for name in chosen or self.secrets:
+                await self._to_places(route, f"{name} by {strongest}", [self.secrets[name]], headers)
             for caller, theirs in others:
                 await self._to_places(route, f"secrets by {caller}", self._rotated(), theirs)
             if method == "GET":
@@ -114,6 +123,8 @@ class Drive:
             await self.send(place, route.method, target, headers=headers)
         good, named = route.target.format(**self.ids), route.operation.get("parameters", ())
         query = {each["name"]: next(secret) for each in named if each["in"] == "query"}
+        if route.path.endswith(WALLETS) and not query["user"].startswith(OURS):
+            del query["user"]
         body = {member: next(secret) * LONGER for member in route.members}
         params = {**query, "key": next(secret)}
         await self.send(place, route.method, good, params=params, json=body, headers=headers)
