@@ -56,7 +56,11 @@ class Auth(Model):
         "past it they get 429. A credential that is good still passes.",
     )
     rotate_after_days: int = Field(
-        90, ge=0, le=3_650, description="Days after which listings of keys remind of rotating one; 0: they never do."
+        90,
+        ge=0,
+        le=3_650,
+        description="Days after which listings of keys and the metric `tollgate_keys_rotation_due` remind of rotating "
+        "one; 0: they never do.",
     )
     issuers: tuple[Issuer, ...] = Field((), description="External JWT issuers.")
     key_set_networks: tuple[Network, ...] = Field(

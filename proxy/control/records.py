@@ -21,6 +21,7 @@ fails, and `StoreRejected` for a record that cannot be read.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Generic, Protocol, TypeVar
@@ -119,16 +120,23 @@ class Records(Generic[AnyRecord]):
         found: list[AnyRecord] = []
         for start in range(0, len(refs), _BATCH):
             batch = refs[start : start + _BATCH]
-            pipeline = self._client.pipeline(transaction=False)
-            for ref in batch:
-                pipeline.get(name_of(ref))
-            documents = await pipeline.execute()
-            found += [
-                decode(document, self._kind, ref)
-                for ref, document in zip(batch, documents, strict=True)
-                if document is not None
-            ]
+            found += [decode(document, self._kind, ref) for ref, document in await self._documents(batch)]
         return sorted(found, key=lambda record: record.created_at)
+
+    async def readable(self, refs: Sequence[RecordRef]) -> list[AnyRecord]:
+        """Return those of the records that exist and can be read, by one round trip."""
+        found: list[AnyRecord] = []
+        for ref, document in await self._documents(refs):
+            with suppress(StoreRejected):
+                found.append(decode(document, self._kind, ref))
+        return found
+
+    async def _documents(self, refs: Sequence[RecordRef]) -> list[tuple[RecordRef, bytes]]:
+        pipeline = self._client.pipeline(transaction=False)
+        for ref in refs:
+            pipeline.get(name_of(ref))
+        documents = await pipeline.execute()
+        return [(ref, document) for ref, document in zip(refs, documents, strict=True) if document is not None]
 
     async def page(
         self, ids: Iterable[str], ref: Callable[[str], RecordRef], after: str, limit: int

@@ -13,7 +13,7 @@ from middlewares.auth.records import AppRecord, UserRecord
 from middlewares.auth.verdict import SIGN_JOB, WORK_SCOPES, Denial, Grant
 from middlewares.exchange import Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
-from proxy.control.audit.log import AuditLog
+from proxy.control.audit.log import Act, AuditLog
 from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.identity.app_issuers import LEEWAY_SECONDS, AppIssuers, ForeignSubject
@@ -60,7 +60,8 @@ class Grants:
 
         An API key speaks for itself; a token of a user has to come from its app, `app`, and so has a JWT of the issuer
         that is registered for the app. `client_id` is the app that the credential must belong to, None if the request
-        names none. Raises `Refusal`, `StoreError`.
+        names none. A token that an app gets for a user is a line of the audit log, as where the builder API issues one;
+        what the holder of a key gets for it is none. Raises `Refusal`, `StoreError`.
         """
         _check_shape(form)
         credential, kind = required(form, "subject_token"), required(form, "subject_token_type")
@@ -70,18 +71,34 @@ class Grants:
         if not is_key and (kind == API_KEY or app is None):
             detail = "The subject_token is no API key; a token of a user is exchanged by its app, with its secret."
             raise oauth_refusal("invalid_request", detail)
-        if kind == JWT and app is not None and self._is_of_its_issuer(credential, app):
-            return await self._exchange_foreign(form, app, credential, address)
+        if is_key or app is None:
+            return _exchanged(await self._exchange_own(form, credential, client_id, address))
+        actor = Actor(ActorKind.APP, app.client_id, address=address)
+        async with self.audit.act(actor, "token.issue", AuditTarget("token", "", app.client_id)) as act:
+            if kind == JWT and self._is_of_its_issuer(credential, app):
+                token = await self._exchange_foreign(form, app, credential, actor, act)
+            else:
+                token = await self._exchange_own(form, credential, client_id, address, act)
+            act.detail["scope"] = token.scope
+        return _exchanged(token)
+
+    async def _exchange_own(
+        self, form: Form, credential: str, client_id: str | None, address: str, act: Act | None = None
+    ) -> IssuedToken:
+        """Return a token in exchange for a key, or for a token of a user, who is named in `act` then."""
+        is_key = credential.startswith(_KEY_PREFIX)
         grant = await self._accepted(credential, address)
         principal = grant.principal
         if client_id not in (None, principal.app) or not (is_key or _is_own_user_token(grant)):
             raise oauth_refusal("invalid_grant", "The subject_token is no token of this issuer for a user of this app.")
-        scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB} if is_key else grant.scopes & USER_SCOPES)
         user = await self.users.get(principal.app, principal.user) if principal.user is not None else None
+        if act is not None and user is not None:
+            act.target = _target_of(user)
+        scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB} if is_key else grant.scopes & USER_SCOPES)
         subject = TokenSubject(
             principal.app, principal.user, key=principal.key, external_id=user.external_id if user else None
         )
-        return _exchanged(self.issuer.issue(subject, scopes, until=grant.expires_at if is_key else None))
+        return self.issuer.issue(subject, scopes, until=grant.expires_at if is_key else None)
 
     def _is_of_its_issuer(self, credential: str, app: AppRecord) -> bool:
         """Return True if the credential claims to be of the app's own issuer, and not of ours."""
@@ -91,29 +108,28 @@ class Grants:
             raise oauth_refusal("invalid_grant", str(refused)) from None
         return named != self.issuer.url and app.issuer is not None and named == app.issuer.issuer
 
-    async def _exchange_foreign(self, form: Form, app: AppRecord, credential: str, address: str) -> dict[str, Any]:
-        """Return the response with a token of the user that the app's own issuer names, who is created if need be.
+    async def _exchange_foreign(
+        self, form: Form, app: AppRecord, credential: str, actor: Actor, act: Act
+    ) -> IssuedToken:
+        """Return a token of the user that the app's own issuer names, who is created if need be.
 
         It lives no longer than the token that it is issued for.
         """
         scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB})
         named = await self._verified(app, credential)
-        user = await self.users.find(app.client_id, named.external_id) or await self._created(app, named, address)
+        user = await self.users.find(app.client_id, named.external_id) or await self._created(app, named, actor)
+        act.target = _target_of(user)
         if user.status != "active":
             raise oauth_refusal("access_denied", "The user is suspended.", 403)
         subject = TokenSubject(app.client_id, user.user_id, external_id=user.external_id)
-        return _exchanged(self.issuer.issue(subject, scopes, until=named.expires_at))
+        return self.issuer.issue(subject, scopes, until=named.expires_at)
 
-    async def _created(self, app: AppRecord, named: ForeignSubject, address: str) -> UserRecord:
+    async def _created(self, app: AppRecord, named: ForeignSubject, actor: Actor) -> UserRecord:
         """Return the user that the app's issuer names, of any number of simultaneous exchanges one."""
         user, created = await self.users.create(app.client_id, named.external_id)
         if created:
-            await self.audit.record(
-                Actor(ActorKind.APP, app.client_id, address=address),
-                "user.create",
-                AuditTarget("user", user.user_id, app.client_id),
-                detail={"created": True, "issuer": app.issuer.issuer if app.issuer else None},
-            )
+            detail = {"created": True, "issuer": app.issuer.issuer if app.issuer else None}
+            await self.audit.record(actor, "user.create", _target_of(user), detail=detail)
         return user
 
     async def _verified(self, app: AppRecord, credential: str) -> ForeignSubject:
@@ -144,6 +160,10 @@ class Grants:
         except Refusal as refusal:
             raise oauth_refusal("invalid_grant", refusal.detail) from None
         return verdict
+
+
+def _target_of(user: UserRecord) -> AuditTarget:
+    return AuditTarget("user", user.user_id, user.app)
 
 
 def _exchanged(token: IssuedToken) -> dict[str, Any]:

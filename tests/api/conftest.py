@@ -12,14 +12,18 @@ from tests.support.builder import BuilderApp, builder_app
 from tests.support.deployment import Deployment, deployed
 
 CONTROL = {"requests_per_minute": 100_000, "token_requests_per_minute": 100_000}
+CONFIG = {
+    "workers": 2,
+    "control": CONTROL,
+    "auth": {"failures_per_minute": 100_000},
+    "sign_in": {"wallet": True, "nonces_per_address": 10_000},
+}
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     """Run two workers whose limits no test reaches."""
-    sign_in = {"wallet": True, "nonces_per_address": 10_000}
-    config = {"workers": 2, "control": CONTROL, "auth": {"failures_per_minute": 100_000}, "sign_in": sign_in}
-    async with deployed(tmp_path_factory.mktemp("builder"), config) as deployment:
+    async with deployed(tmp_path_factory.mktemp("builder"), CONFIG) as deployment:
         yield deployment
 
 

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from middlewares.response.metrics import RequestMetrics
 from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.server.background.history_metrics import HistoryMetrics
+from proxy.server.background.key_metrics import KeyMetrics
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 from tests.docs.pages import ROOT
@@ -30,7 +31,7 @@ def load(name: str) -> Any:
 def exposition() -> dict[str, set[str]]:
     """Every series of a live exposition, with its labels."""
     registry = CollectorRegistry()
-    owners = RequestMetrics, LedgerObserver, LiveMetrics, GatewayMetrics, HistoryMetrics
+    owners = RequestMetrics, LedgerObserver, LiveMetrics, GatewayMetrics, HistoryMetrics, KeyMetrics
     for owner in (each(registry) for each in owners):
         for metric in vars(owner).values():
             if isinstance(metric, MetricWrapperBase) and metric._labelnames:
@@ -92,7 +93,8 @@ def test_alerts_say_what_to_do() -> None:
     for rule in ALERTS:
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"].keys() == {"summary", "action"}
-    for topic in ("usage_lost", "store_unavailable", "holds_orphaned", 'status=~"5.."', "first_byte_seconds_bucket"):
+    topics = "usage_lost", "store_unavailable", "holds_orphaned", "rotation_due", 'status=~"5.."', "first_byte_seconds"
+    for topic in topics:
         assert any(topic in rule["expr"] for rule in ALERTS), topic
 
 

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from middlewares.auth.records import Role
 from middlewares.exchange import Refusal
+from middlewares.response.redaction import mask
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import AdminRoute, OperatorGate, OperatorWith
@@ -49,11 +50,11 @@ def _security(route: APIRoute) -> dict[str, Any]:
 
 async def _raise_refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ActRefused)  # noqa: S101 - registered for nothing else
-    raise Refusal(error.status, error.code, str(error)) from None
+    raise Refusal(error.status, error.code, mask(str(error))) from None
 
 
 async def _raise_unknown(_: Request, error: Exception) -> Response:
-    raise Refusal(404, "unknown_id", str(error)) from None
+    raise Refusal(404, "unknown_id", mask(str(error))) from None
 
 
 def admin_application(resources: Resources) -> AdminAPI:

@@ -1,6 +1,7 @@
 """The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
 
-Forked by the template. When its lifeline ends, the supervisor is gone, and the archiver stops as on SIGTERM.
+Beside that it counts the keys that are due to be rotated. Forked by the template. When its lifeline ends, the supervisor
+is gone, and the archiver stops as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
+from proxy.control.key_age_watch import KeyAgeWatch
 from proxy.history.archive.archiver import Archiver
 from proxy.history.engine import BadAddress
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
+from proxy.server.background.key_metrics import KeyMetrics
 from proxy.server.processes.lifeline import stop_with_supervisor
+from proxy.store.clients import end
 from proxy.store.configured import open_store, redis_keys
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
@@ -54,12 +58,17 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     stop_with_supervisor(stopping.set)
-    history, metrics = History.of(settings), HistoryMetrics()
+    history, metrics, keys = History.of(settings), HistoryMetrics(), KeyMetrics()
     while not stopping.is_set():
         try:
             async with await open_store(settings) as store:
                 archiver = Archiver(store.redis, redis_keys(settings), history, settings.history, metrics)
-                await _until(archiver, stopping)
+                ages = KeyAgeWatch(store.redis, settings.auth.rotate_after_days)
+                counting = asyncio.create_task(ages.run(keys.due))
+                try:
+                    await _until(archiver, stopping)
+                finally:
+                    await end([counting])
         except (StoreError, ConfigError) as error:
             log.error("archiver_not_started", reason=str(error))
             with contextlib.suppress(TimeoutError):

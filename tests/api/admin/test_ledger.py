@@ -27,6 +27,15 @@ async def clean(operated: Operated, app: str) -> bool:
     return bool(found["differences"] == [] and found["events"] > 0)
 
 
+async def test_a_key_in_place_of_a_user_id_gets_no_wallet(operated: Operated, app: BuilderApp) -> None:
+    """Hazard: a key that somebody pastes there, and that names a wallet, events and audit lines for ever."""
+    path, sent = f"/apps/{app.client_id}/credits", {"amount": "5", "reference": "pasted"}
+    for secret in (await operated.deployment.key(app.client_id), app.secret, operated.keys[Role.VIEWER]):
+        for method, below, body in (("GET", "", None), ("POST", "/grant", sent), ("POST", "/debit", sent)):
+            refused = await call(operated, method, f"{path}{below}", 400, params={"user": secret}, json=body)
+            assert (refused["code"], secret in str(refused)) == ("invalid_parameter", False)
+
+
 async def test_credits_count_once_for_each_reference(operated: Operated, app: BuilderApp) -> None:
     path, sent = f"/apps/{app.client_id}/credits", {"amount": str(10**27), "reference": "inv 1", "note": "paid"}
     made = await asyncio.gather(*(call(operated, "POST", f"{path}/grant", json=sent) for _ in range(10)))

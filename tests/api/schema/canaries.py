@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -19,10 +21,26 @@ from tests.support.deployment import Deployment
 
 LONGER = 9
 """Factor by which a secret is too long for every field of a body, so that no record is named by it."""
-OURS = ("tgk_", "tgs_", "ey")
+OURS = ("tgk_", "tgs_", "tgd_", "tgi_", "tgo_", "ey")
 """How secrets begin that callers have of us: a log knows them where ids belong, in paths of ours that may be refused
 before the id is looked up. Others have no such mark."""
 FIELDS = ("grant_type", "scope", "subject_token", "subject_token_type", "token", "resource", "client_secret")
+
+WALLETS = ("/credits", "/credits/grant", "/credits/debit")
+"""Routes whose parameter `user` takes any name that an issuer may have given a user, and so a secret without a mark."""
+SHOWN = ("key", "access_token", "client_secret", "code", "session", "token")
+"""Members of responses that show a new secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A route, the members that its body may have, and its path with the origin."""
+
+    method: str
+    path: str
+    operation: dict[str, Any]
+    members: list[str]
+    target: str
 
 
 def canary(name: str) -> str:
@@ -36,48 +54,90 @@ class Drive:
 
     deployment: Deployment
     app: BuilderApp
-    ids: Mapping[str, str]
     secrets: dict[str, str] = field(repr=False)
+    ids: dict[str, str] = field(default_factory=dict)
+    """Values of path parameters."""
+    callers: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    """Headers of those who call the builder API, by their names; the first is the strongest."""
     texts: dict[str, str] = field(default_factory=dict, repr=False)
     """Responses, by what was sent where."""
     issued: dict[str, str] = field(default_factory=dict, repr=False)
     """Secrets that responses showed, as the only ones that may."""
     requests: int = 0
 
-    async def send(self, place: str, method: str, url: str, **how: Any) -> httpx.Response:
-        """Send a request, keep its response; a key or token that it issues is a secret from then on."""
-        response = await self.app.http.request(method, url, **how)
+    async def send(self, place: str, method: str, url: str, **how: Any) -> int:
+        """Send a request, keep its response, return its status; a key or token that it issues is a secret, too."""
+        parts, complete = list[str](), False
+        async with self.app.http.stream(method, url, **how) as response:
+            with suppress(httpx.RemoteProtocolError):  # an export is cut off where the history is away
+                async for part in response.aiter_text():
+                    parts.append(part)
+                complete = True
         self.requests += 1
-        text = response.text
-        if response.status_code < 300 and "json" in response.headers.get("content-type", ""):
-            shown = response.json()
-            for name in ("key", "access_token"):
+        text = "".join(parts)
+        if response.status_code < 300 and complete and text and "json" in response.headers.get("content-type", ""):
+            shown = json.loads(text)
+            for name in SHOWN:
                 if isinstance(shown, dict) and isinstance(shown.get(name), str):
                     self.issued[f"{name} of {place}"] = shown.pop(name)
             text = json.dumps(shown)
         self.texts[f"{place}, response {response.status_code}"] = f"{text}\n{response.headers}"
-        return response
+        return response.status_code
 
-    async def everywhere(self, schema: dict[str, Any]) -> None:
-        """Send every secret to every place of every route, and a good request to each."""
+    async def everywhere(
+        self,
+        schema: dict[str, Any],
+        callers: Mapping[str, dict[str, str]],
+        origin: str = "",
+        chosen: Sequence[str] = (),
+    ) -> None:
+        """Send secrets to every place of every route, and a good request to each that reads.
+
+        `callers` are headers by the name of the caller: the first sends each secret, or each that is chosen; the others
+        send all of them, one after the other.
+        """
+        (strongest, headers), *others = callers.items()
         for method, path, operation in operations(schema):
-            good = path.format(**self.ids)
-            for name, secret in self.secrets.items():
-                place = f"{name} in {method} {path}"
-                for target in _in_path(path, self.ids, secret) if secret.startswith(OURS) else ():
-                    await self.send(place, method, target, auth=self.app.basic)
-                query = {each["name"]: secret for each in operation.get("parameters", ()) if each["in"] == "query"}
-                sent = dict.fromkeys(_members(schema, operation), secret * LONGER)
-                await self.send(place, method, good, params={**query, "key": secret}, json=sent, auth=self.app.basic)
-                if sent:
-                    await self.send(f"{place}, broken", method, good, content=f'{{"a": {secret}', auth=self.app.basic)
+            route = _Route(method, path, operation, _members(schema, operation), f"{origin}{path}")
+            for name in chosen or self.secrets:
+                await self._to_places(route, f"{name} by {strongest}", [self.secrets[name]], headers)
+            for caller, theirs in others:
+                await self._to_places(route, f"secrets by {caller}", self._rotated(), theirs)
             if method == "GET":
-                await self.send(f"good {method} {path}", method, good, auth=self.app.basic)
+                for caller, theirs in callers.items():
+                    await self.send(f"good {method} {path} by {caller}", method, self._good(route), headers=theirs)
+
+    def _rotated(self) -> list[str]:
+        """Return all secrets, each time with another one in front."""
+        secrets = list(self.secrets.values())
+        return secrets[(begin := self.requests % len(secrets)) :] + secrets[:begin]
+
+    def _good(self, route: _Route) -> str:
+        return route.target.format(**self.ids) + ("?period=2026-11" if route.path.endswith("/statement") else "")
+
+    async def _to_places(self, route: _Route, who: str, secrets: list[str], headers: dict[str, str]) -> None:
+        """Send secrets to a route: one in its path, and one after the other in its parameters and its body."""
+        place, secret = f"{who} in {route.method} {route.path}", itertools.cycle(secrets)
+        ours = [each for each in secrets if each.startswith(OURS)][:1]
+        for target in _in_path(route.target, self.ids, ours[0]) if ours else ():
+            await self.send(place, route.method, target, headers=headers)
+        good, named = route.target.format(**self.ids), route.operation.get("parameters", ())
+        query = {each["name"]: next(secret) for each in named if each["in"] == "query"}
+        if route.path.endswith(WALLETS) and not query["user"].startswith(OURS):
+            del query["user"]
+        body = {member: next(secret) * LONGER for member in route.members}
+        params = {**query, "key": next(secret)}
+        await self.send(place, route.method, good, params=params, json=body, headers=headers)
+        if body:
+            broken = f'{{"a": {" ".join(secrets)}'
+            await self.send(f"{place}, broken", route.method, good, content=broken, headers=headers)
+
+    async def good_keys(self) -> None:
+        """Make a key and a token of a user, which are secrets, too."""
         await self.send("good key", "POST", f"{self.app.path}/users/good/keys", json={}, auth=self.app.basic)
         await self.send("good token", "POST", f"{self.app.path}/users/good/token", json={}, auth=self.app.basic)
-        await self._elsewhere()
 
-    async def _elsewhere(self) -> None:
+    async def elsewhere(self) -> None:
         """Send every secret to the issuer, the data path and the private listener."""
         for name, secret in self.secrets.items():
             for path in (TOKEN, f"{TOKEN}/revocation", f"{TOKEN}/introspection", f"{self.app.path}/oidc/token"):

@@ -19,6 +19,7 @@ from tests.support.wallet import AUTH, Wallet
 
 STRONGEST = ("admin", "Basic", "inference of its user")
 """Credentials of those who may use parameters; what others may not do, no parameter changes."""
+ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
 UNKNOWN = {"period": "2026-11", "session_id": "none"}
 """Path parameters that name nothing of an app."""
 
@@ -124,13 +125,10 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
         "key of its user": bearer(key["key"]),
         "key of the app": bearer(await deployment.key(app.client_id)),
     }
-    owner = await signed_in_member(deployment, app, "owner")
-    credentials |= {"session of its owner": bearer(owner["session"]), "token of its owner": bearer(owner["token"])}
-    roles: tuple[MemberRole, ...] = ("developer", "billing", "viewer")
-    for role in roles:
-        member = await signed_in_member(deployment, app, role)
-        credentials[f"token of its {role}"] = bearer(member["token"])
-    session = owner["session_id"]
+    members = {role: await signed_in_member(deployment, app, role) for role in ROLES}
+    for role, member in members.items():
+        credentials |= {f"{name} of its {role}": bearer(member[name]) for name in ("session", "token")}
+    owner = members["owner"]
     return Tenant(
         app,
         ids={
@@ -138,7 +136,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "user": user,
             "key_id": key["key_id"],
             **UNKNOWN,
-            "session_id": session,
+            "session_id": owner["session_id"],
         },
         names={
             "app": app.client_id,

@@ -6,25 +6,31 @@ in anything that is written or returned, but for the one response that is there 
 
 from __future__ import annotations
 
-from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from middlewares.auth.records import Role
+from tests.api.admin.conftest import ADMIN
+from tests.api.schema.administered import Administered, administered
 from tests.api.schema.canaries import Drive, canary
+from tests.api.schema.matrix import ROLES, basic, signed_in_member
 from tests.store.servers import RedisServer, binaries
-from tests.support.builder import BuilderApp, builder_app
+from tests.support.builder import bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 
 LIMITS = {"requests_per_minute": 1_000_000, "token_requests_per_minute": 1_000_000}
 CONFIGURED = ("pepper", "webhook secret", "export token", "redis password", "history password")
 UNKNOWN = {"period": "2026-11", "session_id": "none"}
+KINDS = ("pepper", "client secret", "API key", "operator key", "token of the app", "session of its owner")
+"""Secrets that stand for all others of their form."""
 MAIL = "canary-mail@Sing0Sing0.example"
 UNREACHABLE = "postgresql://tollgate:{}@127.0.0.1:1/tollgate"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("history", ["at hand", "away"])
 async def test_secrets_are_nowhere_but_in_the_response_that_shows_them(tmp_path: Path, history: str) -> None:
     secrets = {name: canary(name.replace(" ", "-")) for name in CONFIGURED}
@@ -38,6 +44,8 @@ async def test_secrets_are_nowhere_but_in_the_response_that_shows_them(tmp_path:
         "log": {"level": "debug"},
         "control": LIMITS,
         "auth": {"failures_per_minute": 100_000, "key_pepper": secrets["pepper"]},
+        "sign_in": {"wallet": True},
+        "sign_up": {"policy": "invite"},
         "export": {"token": secrets["export token"], "postgresql_url": unreachable},
         **({"history_url": unreachable} if history == "away" else {}),
     }
@@ -48,33 +56,78 @@ async def test_secrets_are_nowhere_but_in_the_response_that_shows_them(tmp_path:
             deployed(tmp_path, config, environment) as running,
             httpx.AsyncClient(base_url=running.public, timeout=30, trust_env=False, verify=False) as http,
         ):
-            app = await builder_app(running, http)
-            drive = await driven(running, app, secrets, chosen=None if history == "at hand" else passwords)
+            drive = Drive(running, await builder_app(running, http), secrets)
+            records = await prepared(drive)
+            if history == "away":
+                drive.secrets = passwords | {"webhook secret": secrets["webhook secret"]}
+            await drive.everywhere((await http.get("/api/v1/openapi.json")).json(), drive.callers)
+            await drive.good_keys()
+            await drive.elsewhere()
             if history == "at hand":
                 await drive.commands()
+            callers, chosen = admins_first(records) | drive.callers, KINDS if history == "at hand" else ()
+            await drive.everywhere(takes_something(records), callers, records.origin, chosen)
+            if history == "at hand":
+                await make_secrets(drive, records)
             await look(drive, running)
     finally:
         server.kill()
 
 
-async def driven(running: Deployment, app: BuilderApp, secrets: dict[str, str], chosen: dict[str, str] | None) -> Drive:
-    """Send every secret everywhere, or those that were chosen."""
+async def prepared(drive: Drive) -> Administered:
+    """Give the app users, a key, members and operators; all that they authenticate with are secrets."""
+    app, running = drive.app, drive.deployment
     user = await app.user("ann", email=MAIL)
     await app.user("good")
     created = (await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)).json()
-    of_app = {
+    members = {role: await signed_in_member(running, app, role) for role in ROLES}
+    ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
+    records = await administered(running, app, ids)
+    drive.ids = ids | records.ids | {"session_id": members["owner"]["session_id"]}
+    drive.secrets |= {
         "client secret": app.secret,
         "API key": created["key"],
         "token of the app": await app.token(),
         "token of a user": await app.user_token(user),
-        "Basic header": b64encode(f"{app.client_id}:{app.secret}".encode()).decode(),
+        "session of its owner": members["owner"]["session"],
+        "operator key": credential_of(records.operators[Role.ADMIN]),
+        "Basic header": basic(app).removeprefix("Basic "),
     }
-    ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
-    drive = Drive(running, app, ids, secrets | of_app if chosen is None else chosen)
-    drive.secrets["webhook secret"] = secrets["webhook secret"]
-    schema = (await app.http.get("/api/v1/openapi.json")).json()
-    await drive.everywhere(schema)
-    return drive
+    drive.callers = {"Basic": {"authorization": basic(app)}, "user": bearer(drive.secrets["token of a user"])}
+    for role, member in members.items():
+        drive.callers |= {f"{name} of its {role}": bearer(member[name]) for name in ("session", "token")}
+    others = (drive.callers | {str(role): headers for role, headers in records.operators.items()}).items()
+    drive.issued |= {name: credential_of(headers) for name, headers in others}
+    return records
+
+
+def credential_of(headers: dict[str, str]) -> str:
+    """Return what a header presents."""
+    return headers["authorization"].partition(" ")[2]
+
+
+def admins_first(records: Administered) -> dict[str, dict[str, str]]:
+    """Return the operators, the strongest first."""
+    return {str(role): records.operators[role] for role in reversed(Role)}
+
+
+def takes_something(records: Administered) -> dict[str, Any]:
+    """Return the schema of the admin API without the route that takes nothing and replaces all workers each time."""
+    paths = {path: methods for path, methods in records.schema["paths"].items() if not path.endswith("/reload")}
+    return {**records.schema, "paths": paths}
+
+
+async def make_secrets(drive: Drive, records: Administered) -> None:
+    """Make what responses of the admin API show once, then read the audit lines of all that was done and refused."""
+    admin, before = records.operators[Role.ADMIN], len(drive.issued)
+    for method, path, operation in records.routes():
+        if path.endswith(("/apps", "/secret", "/apps/{client_id}/keys", "/operators", "/invites")) and method == "POST":
+            target, body = records.origin + path.format(**drive.ids), records.body(operation)
+            assert await drive.send(f"good {method} {path}", method, target, json=body, headers=admin) in (200, 201)
+    assert len(drive.issued) - before == 5
+    for app in ({}, {"client_id": drive.app.client_id}):
+        audit, params = f"{records.origin}{ADMIN}/audit", {"limit": "1000", **app}
+        assert await drive.send(f"audit lines of {app}", "GET", audit, params=params, headers=admin) == 200
 
 
 async def look(drive: Drive, running: Deployment) -> None:

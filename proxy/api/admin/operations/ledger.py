@@ -7,6 +7,7 @@ from datetime import date
 
 from middlewares.auth.records import RecordRef
 from middlewares.ledger.credit import prepaid
+from middlewares.response.redaction import mask
 from proxy.api.admin.ledger_documents import (
     CreditChange,
     DifferenceDocument,
@@ -76,7 +77,9 @@ class DirectCredits(CreditOperations):
         return WalletChange(**members, reference=change.reference, repeated=found.repeated)
 
     async def _check(self, client_id: str, user: str | None) -> None:
-        """Raise `UnknownRecord` for an app or user that does not exist."""
+        """Raise `UnknownRecord` for an app or user that does not exist, `ActRefused` for a credential in its place."""
+        if user is not None and mask(user) != user:
+            raise invalid("that is a key or a token, and no user id")
         await self._resources.apps.require(client_id)
         ours = user is not None and user.startswith("usr_")  # any other is known only to an issuer of tokens
         if user is not None and ours and await self._resources.users.get(client_id, user) is None:
