@@ -1,7 +1,7 @@
 """The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
 
-Beside that it counts the keys that are due to be rotated. Forked by the template. When its lifeline ends, the supervisor
-is gone, and the archiver stops as on SIGTERM.
+Beside that it counts the keys that are due to be rotated. Forked by the template. When its lifeline ends, the
+supervisor is gone, and the archiver stops as on SIGTERM.
 """
 
 from __future__ import annotations
