@@ -20,6 +20,7 @@ from middlewares.response.log import configure_logging
 from middlewares.store import StoreError
 from proxy.history.archive.archiver import Archiver
 from proxy.history.engine import BadAddress
+from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
@@ -59,7 +60,9 @@ async def _run(settings: Settings) -> None:
     while not stopping.is_set():
         try:
             async with await open_store(settings) as store:
-                archiver = Archiver(store.redis, redis_keys(settings), history, settings.history, metrics)
+                client, keys = store.redis, redis_keys(settings)
+                explain = ExplainArchiver(client, keys, history, settings.explain, settings.all_plans())
+                archiver = Archiver(client, keys, history, settings.history, metrics, explain=explain)
                 await _until(archiver, stopping)
         except (StoreError, ConfigError) as error:
             log.error("archiver_not_started", reason=str(error))

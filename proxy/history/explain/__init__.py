@@ -1,0 +1,1 @@
+"""What the history keeps so that an answer can be explained: refusals, and the versions of plans."""
