@@ -19,7 +19,7 @@ from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.resolution.resolve import parse
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history import queries
-from proxy.history.explain.rows import app_of_event, decoded, find_refusal, plan_text
+from proxy.history.explain.rows import app_of_event, decoded, find_refusal, plan_text, refusals_of
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.event_pages import find_events
 from proxy.reporting.stream import RecordedEvent, decode
@@ -44,7 +44,7 @@ class RequestFacts:
     """What is known of one request, stream, or change of credits of an app."""
 
     id: str
-    """The id that was asked for."""
+    """The requested id."""
     request_id: str
     """Id of the request or stream, where that is the id of one of its events."""
     app: str
@@ -96,6 +96,13 @@ async def read_facts(
     )
 
 
+async def read_refusals(sources: LedgerSources, app: str) -> list[RefusalRecord]:
+    """Return all recorded refusals of an app, the oldest first."""
+    waiting = await _ring(sources, app)
+    found = {each.id: each for each in [*await sources.history.read(refusals_of, app), *waiting]}
+    return sorted(found.values(), key=lambda each: each.time)
+
+
 async def find_app(sources: LedgerSources, wanted: str) -> str | None:
     """Return the app that a request or event is of; None: nothing is known of it."""
     request_id, client = request_of(wanted), sources.client
@@ -139,15 +146,17 @@ async def _open_hold(sources: LedgerSources, app: str, request_id: str) -> OpenH
 
 async def _refusal(sources: LedgerSources, app: str, request_id: str) -> RefusalRecord | None:
     """Return the refusal: the ring is read first, as what moves meanwhile is in the history afterwards."""
-    found = await _ring(sources, app, request_id) or await sources.history.read(find_refusal, request_id)
+    waiting = await _ring(sources, app, request_id)
+    found = waiting[0] if waiting else await sources.history.read(find_refusal, request_id)
     return found if found and found.app == app else None
 
 
-async def _ring(sources: LedgerSources, app: str, request_id: str) -> RefusalRecord | None:
+async def _ring(sources: LedgerSources, app: str, request_id: str = "") -> list[RefusalRecord]:
+    """Return the refusals that wait for the archiver, of one request or all."""
     reader: Any = sources.client
     entries = await reader.xrange(sources.keys.refusals(app))
-    wanted = (fields[b"refusal"] for _, fields in entries if request_id.encode() in fields[b"refusal"])
-    return next((each for each in decoded(wanted) if each.id == request_id), None)
+    texts = (fields[b"refusal"] for _, fields in entries if request_id.encode() in fields[b"refusal"])
+    return [each for each in decoded(texts) if request_id in ("", each.id)]
 
 
 async def _events(sources: LedgerSources, app: str, request_id: str) -> Iterable[RecordedEvent]:

@@ -47,7 +47,7 @@ class RefusalRecord(msgspec.Struct, omit_defaults=True):
     plan: str
     """Name and version of the plan; empty where auth refused it before it knew."""
     stage: str
-    """The stage of the pipeline that refused it, `forwarder`, or `control` for a question of another proxy."""
+    """The stage of the pipeline that refused it, `forwarder`, or `control` for another proxy."""
     code: str
     status: int
     detail: str

@@ -25,7 +25,7 @@ from proxy.reporting.request_facts import RequestFacts
 from proxy.reporting.stream import RecordedEvent
 
 SHOWN_EVENTS = 20
-"""Most events of one stream that an explanation lists, beside the one that was asked for."""
+"""Most events of one stream that an explanation lists, beside the requested one."""
 
 
 def explanation(facts: RequestFacts, currency: Currency, *, for_operator: bool) -> Explanation:

@@ -30,11 +30,11 @@ class ExplainedRefusal(BaseModel):
     """Who refused the request, and by which rule."""
 
     time: datetime
-    stage: str = Field(description="Stage of the pipeline, `forwarder`, or `control` for a question of another proxy.")
+    stage: str = Field(description="Stage of the pipeline, `forwarder`, or `control` for another proxy.")
     code: str
     title: str
     status: int
-    detail: str = Field(description="What the client was told.")
+    detail: str = Field(description="What the client was sent.")
     rule: ExplainedLimit | None = Field(description="The limit that refused it; null: it was no limit.")
     others: list[ExplainedLimit] = Field(description="Other limits at that moment, where they had admitted it.")
     unrecorded: int = Field(description="Refusals of the app by the same rule that were counted only, lately.")
@@ -111,14 +111,14 @@ class ExplainedSettlement(BaseModel):
         description="True: the lines of each event add up to its amount. null: a version of a plan is not known."
     )
     event_count: int
-    events: list[ExplainedEvent] = Field(description="Of a stream only the last ones, and the one that was asked for.")
+    events: list[ExplainedEvent] = Field(description="Of a stream only the last ones, and the requested one.")
     decision: ExplainedDecision | None
 
 
 class Explanation(BaseModel):
     """Everything that is known of one request, stream, or change of credits."""
 
-    id: str = Field(description="The id that was asked for.")
+    id: str = Field(description="The requested id.")
     request_id: str = Field(description="Id of the request or stream that it belongs to.")
     state: Literal["refused", "running", "settled"]
     app: str

@@ -67,7 +67,7 @@ def _refusal(refusal: ExplainedRefusal) -> Iterator[str]:
     yield f"refused by {refusal.stage} at {refusal.time:%Y-%m-%d %H:%M:%S} UTC: {refusal.status} {refusal.code}"
     yield f"  {refusal.detail}"
     if refusal.rule:
-        yield f"  rule {_limit(refusal.rule)}; the request asked for {refusal.rule.requested}"
+        yield f"  rule {_limit(refusal.rule)}; the request needed {refusal.rule.requested}"
     for other in refusal.others:
         yield f"  beside it {_limit(other)}"
     if refusal.unrecorded:

@@ -1,1 +1,1 @@
-"""What the history keeps so that an answer can be explained: refusals, and the versions of plans."""
+"""What the history keeps so that a request can be explained: refusals, and the versions of plans."""

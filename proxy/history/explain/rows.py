@@ -56,6 +56,12 @@ def find_refusal(connection: Connection, request_id: str) -> RefusalRecord | Non
     return next(iter(decoded([text.encode()])), None) if text else None
 
 
+def refusals_of(connection: Connection, app: str) -> list[RefusalRecord]:
+    """Return the refusals of an app."""
+    texts = connection.execute(select(REFUSALS.c.refusal).where(REFUSALS.c.app == app)).scalars()
+    return decoded(text.encode() for text in texts)
+
+
 def app_of_event(connection: Connection, event_id: str) -> str | None:
     """Return the app of an event."""
     return connection.execute(select(EVENTS.c.app).where(EVENTS.c.id == event_id)).scalar()

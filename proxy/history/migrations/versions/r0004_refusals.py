@@ -1,4 +1,4 @@
-"""Refusals, and the versions of plans, by which an answer to a request is explained."""
+"""Refusals, and the versions of plans, by which a request is explained."""
 
 from __future__ import annotations
 
