@@ -18,11 +18,11 @@ from proxy.control.erasure import SubjectRecords
 from proxy.control.users import Users
 from proxy.history.audit.reader import AuditReader, ListedLine
 from proxy.history.audit.rows import AuditFilter
+from proxy.history.explain.refusals import read_refusals
 from proxy.history.queries import has_user
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.reporting.dates import Days
-from proxy.reporting.request_facts import read_refusals
 from proxy.reporting.stream import AppEvents, UnreadableEvent
 
 _SECRET = ("secret_hash", "hash")

@@ -19,9 +19,9 @@ from proxy.api.explain.documents import (
     Explanation,
     TriedGateway,
 )
+from proxy.api.explain.facts import RequestFacts
 from proxy.api.explain.prices import EventPrice, estimate_lines, event_prices
 from proxy.api.usage.models import CurrencyView
-from proxy.reporting.request_facts import RequestFacts
 from proxy.reporting.stream import RecordedEvent
 
 SHOWN_EVENTS = 20
@@ -107,15 +107,15 @@ def _gateways(refusal: RefusalRecord | None, event: Event | None, *, for_operato
 
 def _hold(facts: RequestFacts) -> ExplainedHold | None:
     refusal = facts.refusal
-    if facts.open_hold is not None:
-        hold, expires = facts.open_hold.hold, _moment(facts.open_hold.expires_ms)
-        return ExplainedHold(state="open", amount=hold.estimate, units=hold.units, expires=expires)
     if facts.events:
         event = facts.events[0].event
         if event.type == "credit":
             return None
         units = dict(refusal.units) if refusal else {}
         return ExplainedHold(state="settled", amount=event.held, units=units, expires=None)
+    if facts.open_hold is not None:
+        hold, expires = facts.open_hold.hold, _moment(facts.open_hold.expires_ms)
+        return ExplainedHold(state="open", amount=hold.estimate, units=hold.units, expires=expires)
     if refusal is None or not (refusal.units or refusal.admitted):  # refused before anything was to be reserved
         return None
     state = "returned" if refusal.admitted else "refused"

@@ -13,8 +13,8 @@ from proxy.api.caller import Caller
 from proxy.api.explain.compose import SHOWN_EVENTS, explanation
 from proxy.api.explain.documents import Explanation
 from proxy.api.explain.endpoint import may_see
+from proxy.api.explain.facts import OpenHold, RequestFacts, request_of
 from proxy.cli.commands.explain import text_of
-from proxy.reporting.request_facts import OpenHold, RequestFacts, request_of
 from proxy.reporting.stream import RecordedEvent
 from tests.history.fakes import event
 

@@ -19,7 +19,8 @@ from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.resolution.resolve import parse
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history import queries
-from proxy.history.explain.rows import app_of_event, decoded, find_refusal, plan_text, refusals_of
+from proxy.history.explain.refusals import read_refusal, waiting_refusals
+from proxy.history.explain.rows import app_of_event, find_refusal, plan_text
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.event_pages import find_events
 from proxy.reporting.stream import RecordedEvent, decode
@@ -75,7 +76,7 @@ async def read_facts(
     """
     request_id = request_of(wanted)
     open_hold = await _open_hold(sources, app, request_id)
-    refusal = await _refusal(sources, app, request_id)
+    refusal = await read_refusal(sources, app, request_id)
     events = sorted(await _events(sources, app, request_id), key=_order)
     if open_hold is None and refusal is None and not events:
         return None
@@ -96,13 +97,6 @@ async def read_facts(
     )
 
 
-async def read_refusals(sources: LedgerSources, app: str) -> list[RefusalRecord]:
-    """Return all recorded refusals of an app, the oldest first."""
-    waiting = await _ring(sources, app)
-    found = {each.id: each for each in [*await sources.history.read(refusals_of, app), *waiting]}
-    return sorted(found.values(), key=lambda each: each.time)
-
-
 async def find_app(sources: LedgerSources, wanted: str) -> str | None:
     """Return the app that a request or event is of; None: nothing is known of it."""
     request_id, client = request_of(wanted), sources.client
@@ -112,7 +106,7 @@ async def find_app(sources: LedgerSources, wanted: str) -> str | None:
         if body := await reader.hget(shared.bodies, request_id):
             return _HOLD.decode(body).app
         for app in await reader.smembers(shared.refused):
-            if await _ring(sources, app.decode(), request_id):
+            if await waiting_refusals(sources, app.decode(), request_id):
                 return str(app.decode())
     ids = [wanted, request_id, f"{request_id}-1"]
     refusal = await sources.history.read(find_refusal, request_id)
@@ -142,21 +136,6 @@ async def _open_hold(sources: LedgerSources, app: str, request_id: str) -> OpenH
         return None
     hold = _HOLD.decode(body)
     return OpenHold(hold, int(expires)) if hold.app == app else None
-
-
-async def _refusal(sources: LedgerSources, app: str, request_id: str) -> RefusalRecord | None:
-    """Return the refusal: the ring is read first, as what moves meanwhile is in the history afterwards."""
-    waiting = await _ring(sources, app, request_id)
-    found = waiting[0] if waiting else await sources.history.read(find_refusal, request_id)
-    return found if found and found.app == app else None
-
-
-async def _ring(sources: LedgerSources, app: str, request_id: str = "") -> list[RefusalRecord]:
-    """Return the refusals that wait for the archiver, of one request or all."""
-    reader: Any = sources.client
-    entries = await reader.xrange(sources.keys.refusals(app))
-    texts = (fields[b"refusal"] for _, fields in entries if request_id.encode() in fields[b"refusal"])
-    return [each for each in decoded(texts) if request_id in ("", each.id)]
 
 
 async def _events(sources: LedgerSources, app: str, request_id: str) -> Iterable[RecordedEvent]:
