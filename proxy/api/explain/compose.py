@@ -17,6 +17,7 @@ from proxy.api.explain.documents import (
     ExplainedRefusal,
     ExplainedSettlement,
     Explanation,
+    PricedLine,
     TriedGateway,
 )
 from proxy.api.explain.facts import RequestFacts
@@ -34,7 +35,6 @@ def explanation(facts: RequestFacts, currency: Currency, *, for_operator: bool) 
     about = event if event else facts.open_hold.hold if facts.open_hold else refusal
     assert about is not None  # noqa: S101 - otherwise there are no facts
     hold = _hold(facts)
-    asked = refusal is not None and hold is not None and hold.state in ("refused", "returned")
     return Explanation(
         id=facts.id,
         request_id=facts.request_id,
@@ -48,16 +48,12 @@ def explanation(facts: RequestFacts, currency: Currency, *, for_operator: bool) 
         workload=about.workload,
         model=about.model,
         tier=event.tier if event else refusal.tier if refusal else "",
-        pool=refusal.pool or None if refusal and for_operator else None,
+        pool=(refusal.pool or None) if refusal and for_operator else None,
         currency=CurrencyView.of(currency),
         refusal=_refusal(refusal, facts.unrecorded) if refusal else None,
         gateways=_gateways(refusal, event, for_operator=for_operator),
         hold=hold,
-        estimate=estimate_lines(
-            facts.plans.get(refusal.plan), refusal.workload, refusal.model, refusal.units, int(refusal.estimate)
-        )
-        if refusal and asked
-        else [],
+        estimate=_estimate(facts, refusal) if refusal and hold and hold.state in ("refused", "returned") else [],
         settlement=_settlement(facts) if facts.events else None,
     )
 
@@ -120,6 +116,11 @@ def _hold(facts: RequestFacts) -> ExplainedHold | None:
         return None
     state = "returned" if refusal.admitted else "refused"
     return ExplainedHold(state=state, amount=refusal.estimate, units=dict(refusal.units), expires=None)
+
+
+def _estimate(facts: RequestFacts, refusal: RefusalRecord) -> list[PricedLine]:
+    plan, amount = facts.plans.get(refusal.plan), int(refusal.estimate)
+    return estimate_lines(plan, refusal.workload, refusal.model, refusal.units, amount)
 
 
 def _settlement(facts: RequestFacts) -> ExplainedSettlement:
