@@ -43,9 +43,12 @@ class ExplainArchiver:
         if not self._plans_known:
             await self._history.write(add_plans, self._plans)
             self._plans_known = True
-        for tag in self._keys.tags:
-            refused = self._keys.shared(tag).refused
-            for app in await self._client.smembers(refused):
+        sets = [self._keys.shared(tag).refused for tag in self._keys.tags]
+        pipeline = self._client.pipeline(transaction=False)
+        for refused in sets:
+            pipeline.smembers(refused)
+        for refused, apps in zip(sets, await pipeline.execute(), strict=True):
+            for app in apps:
                 await check(self._client, self._history)
                 await self._archive(refused, app.decode())
         await self._prune()
