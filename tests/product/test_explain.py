@@ -469,7 +469,7 @@ async def test_a_flood_is_counted_and_not_recorded(testbed: ExplainTestbed) -> N
     """Hazard: refusals of one key that cost the ledger more than the requests would have."""
     client = await testbed.client("minute")
     ids = [(await client.post()).headers["x-request-id"] for _ in range(260)]
-    recorded = []
+    recorded: list[str] = []
     found: dict[str, Any] = {}
 
     async def counted() -> bool:
