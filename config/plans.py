@@ -136,8 +136,12 @@ class Plan(Model):
     @cached_property
     def version(self) -> str:
         """Version of the plan: eight hex digits that change whenever anything in it does."""
-        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
+
+    @property
+    def text(self) -> str:
+        """The whole plan as JSON, of which its version is a digest."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True)
 
     def disconnect_rule(self, workload: Workload) -> Disconnect:
         """Return the rule for what a client pays that disconnects during this workload."""

@@ -20,6 +20,7 @@ from config.access import Auth, Edge
 from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
+from config.explain import Explain
 from config.history import HistorySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
@@ -125,6 +126,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")
     history: HistorySettings = Field(HistorySettings(), description="What moves from Redis to the history, and when.")
+    explain: Explain = Field(Explain(), description="Which refusals are recorded, so that they can be explained.")
     log: Log = Field(Log(), description="What is logged.")
     drain: Drain = Field(Drain(), description="How Tollgate shuts down.")
 

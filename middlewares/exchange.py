@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from middlewares.chat_stream import ChatStream
     from middlewares.ledger.admission.key_limits import KeyTerms
     from middlewares.ledger.admission.policy import Policy
-    from middlewares.ledger.model import Hold, LimitState
+    from middlewares.ledger.model import Denied, Hold, LimitState
 
 Headers = list[tuple[bytes, bytes]]
 """Headers in order, names in lower case."""
@@ -73,6 +73,15 @@ class Principal:
     """Streams that the credential is limited to, as its app calls them; None: all."""
     key_terms: KeyTerms | None = None
     """Limits of its API key; None: the key has none of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialOwner:
+    """The owner of a credential whose secret or signature is right."""
+
+    app: str
+    user: str | None
+    key: str | None
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -177,6 +186,8 @@ class Exchange:
 
     # auth
     principal: Principal | None = None
+    owner: CredentialOwner | None = None
+    """Whose credential it is, where auth knows that and refuses it all the same."""
     page_origin: bytes | None = None
     """Origin of the page that sent it, where its key is limited to origins; empty: not one of those. None: no limit."""
 
@@ -190,6 +201,8 @@ class Exchange:
     entry: Hold | None = None
     """The place among the concurrent requests that it took before its body was read, where that is a large one."""
     hold: Hold | None = None
+    denied: Denied | None = None
+    """The limit that refused it."""
     limit_states: tuple[LimitState, ...] = ()
     """Limits that apply to this request, after it was admitted; of a refused one, the limit that refused it."""
 
@@ -208,6 +221,8 @@ class Exchange:
     # forwarder
     gateway: str = ""
     """Origin of the gateway that was sent the request."""
+    failed_attempts: tuple[tuple[str, str], ...] = ()
+    """Gateways that failed it, in order: origin, and code of the failure."""
     body_passed: bool = False
     """True once the whole request body was taken to be sent to the gateway."""
     forwarded: bool = False

@@ -16,7 +16,7 @@ from middlewares.auth.middleware import AuthMiddleware, failure_limit
 from middlewares.auth.ports import CredentialCache
 from middlewares.body_buffers import BodyBuffers
 from middlewares.edge.middleware import EdgeMiddleware
-from middlewares.exchange import Exchange
+from middlewares.exchange import Exchange, Refusal
 from middlewares.large_json import LargeJson
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
@@ -27,7 +27,7 @@ from middlewares.rate_limit.middleware import RateLimitMiddleware
 from middlewares.request_id import RequestIds
 from middlewares.response.log import RequestLog
 from middlewares.response.metrics import RequestMetrics
-from middlewares.response.middleware import ResponseMiddleware
+from middlewares.response.middleware import ResponseMiddleware, not_recorded
 from middlewares.tenancy.affinity_table import AffinityTable
 from middlewares.tenancy.middleware import TenancyMiddleware
 from middlewares.tenancy.names import for_caller
@@ -71,13 +71,20 @@ def nothing_served() -> ControlApplications:
 
 
 def public_application(
-    pipeline: ASGIApp, settings: Settings, metrics: RequestMetrics, control: ControlApplications
+    pipeline: ASGIApp,
+    settings: Settings,
+    metrics: RequestMetrics,
+    control: ControlApplications,
+    *,
+    on_refusal: Callable[[Exchange, Refusal], None] = not_recorded,
 ) -> ASGIApp:
-    """Return the application of the public listener around `pipeline`."""
+    """Return the application of the public listener around `pipeline`; `on_refusal` is told of each refusal."""
     log = RequestLog(settings.log, soon=asyncio.get_running_loop().call_soon)
     door = Door(pipeline, control_surfaces(pipeline, settings, control))
     # Outermost: whatever refuses a request, the client gets one shape of problem document, one log line, one metric.
-    return ExchangeMiddleware(ResponseMiddleware(door, cors=settings.edge.cors, log=log, metrics=metrics))
+    return ExchangeMiddleware(
+        ResponseMiddleware(door, cors=settings.edge.cors, log=log, metrics=metrics, on_refusal=on_refusal)
+    )
 
 
 def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlApplications) -> Sequence[Surface]:

@@ -106,12 +106,13 @@ def presented(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def admit(verdict: Verdict, exchange: Exchange, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Set the principal of the exchange, or raise `Refusal`. `headers` are the client's own."""
     if isinstance(verdict, Denial):
+        exchange.owner = verdict.owner
         raise refusal_of(verdict)
+    exchange.principal = verdict.principal  # also of a request that is refused now: log and records say whose it was
     if verdict.origins is not None:
         check_origin(verdict.origins, exchange, headers)
     check_narrowing(verdict, exchange)
     exchange.store_lost = verdict.unconfirmed
-    exchange.principal = verdict.principal
 
 
 def check_narrowing(grant: Grant, exchange: Exchange) -> None:

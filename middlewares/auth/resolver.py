@@ -16,7 +16,7 @@ from middlewares.auth.keys import hash_secret, matches, parse_key
 from middlewares.auth.ports import Directory
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef
 from middlewares.auth.verdict import WORK_SCOPES, Denial, Grant, Verdict
-from middlewares.exchange import Principal
+from middlewares.exchange import CredentialOwner, Principal
 
 _KEY_PREFIX = b"tgk_"
 _INVALID = Denial(401, "invalid_credentials", "The credential is malformed, unknown or wrong.", memorable=False)
@@ -76,10 +76,11 @@ class CredentialResolver:
     async def _judge_record(self, record: KeyRecord) -> Verdict:
         """Return the verdict on a key whose secret was checked."""
         expires_at = record.expires_at.timestamp() if record.expires_at else None
+        owner = CredentialOwner(record.app, record.user, record.key_id)
         if record.status != "active":
-            return Denial(401, "key_revoked", "The key has been revoked.", (record.ref,))
+            return Denial(401, "key_revoked", "The key has been revoked.", (record.ref,), owner)
         if expires_at is not None and expires_at <= self._clock():
-            return Denial(401, "key_expired", "The key has expired.", (record.ref,))
+            return Denial(401, "key_expired", "The key has expired.", (record.ref,), owner)
         verdict = await self._judge_bearer(record.app, record.user, None, record)
         if isinstance(verdict, Denial):
             return verdict
@@ -103,7 +104,8 @@ class CredentialResolver:
     async def _judge_own(self, identity: Identity, token: RecordRef) -> Verdict:
         """Return the verdict on a token of our own issuer: it ends with its revocation, and with its API key."""
         if await self._directory.token_revoked(token.id):
-            return Denial(401, "token_revoked", "The token has been revoked.", (token,))
+            owner = CredentialOwner(identity.app, identity.user, identity.key)
+            return Denial(401, "token_revoked", "The token has been revoked.", (token,), owner)
         if identity.key is None:
             verdict = await self._judge_bearer(identity.app, identity.user, None, None)
         else:
@@ -138,19 +140,21 @@ class CredentialResolver:
         app = await self._directory.app(client_id)
         if app is None:
             return replace(_INVALID, rests_on=rests_on, memorable=True)
+        owner = CredentialOwner(client_id, user_id, key.key_id if key else None)
         if app.status != "active":
-            return Denial(401, "app_suspended", "The app this credential belongs to is suspended.", rests_on)
+            return Denial(401, "app_suspended", "The app this credential belongs to is suspended.", rests_on, owner)
         if user_id is not None:
             rests_on += (RecordRef("user", f"{client_id}/{user_id}"),)
             user = await self._directory.user(client_id, user_id)
             if user is None and key is not None:
                 return replace(_INVALID, rests_on=rests_on, memorable=True)
             if user is not None and user.status != "active":
-                return Denial(401, "user_suspended", "The user this credential belongs to is suspended.", rests_on)
+                detail = "The user this credential belongs to is suspended."
+                return Denial(401, "user_suspended", detail, rests_on, owner)
         plan_name = plan_name or app.plan
         plan = self._plan(plan_name, app, tier or app.tier)
         if plan is None:
-            return Denial(403, "plan_unknown", "The plan of this app is not offered any more.", rests_on)
+            return Denial(403, "plan_unknown", "The plan of this app is not offered any more.", rests_on, owner)
         principal = Principal(
             app=client_id,
             user=user_id,

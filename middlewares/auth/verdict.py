@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from middlewares.auth.records import RecordRef
-from middlewares.exchange import Principal
+from middlewares.exchange import CredentialOwner, Principal
 
 Network = IPv4Network | IPv6Network
 
@@ -42,6 +42,8 @@ class Denial:
     code: str
     detail: str
     rests_on: tuple[RecordRef, ...] = ()
+    owner: CredentialOwner | None = None
+    """Whose credential it is; None: not known, or the credential itself is wrong."""
     memorable: bool = True
     """True if the same credential would be denied again in a few seconds, so that the denial may be cached."""
 

@@ -25,6 +25,8 @@ class TagKeys:
     also `wallet` (`app` or `user`: whose), where money is included `gross` (the amount without that)."""
     trimmed: str
     """String: Unix ms before which events may have been trimmed from the stream, as the history has them."""
+    refused: str
+    """Set: apps whose rings of refusals hold something that the history may not have."""
     doubts: str
     """Hash: id of a request whose event may have been trimmed -> `?`, or the archiver's `known` or `unknown`."""
 
@@ -37,7 +39,7 @@ class RedisKeys:
         self.cluster = cluster
         self._known: dict[str, str] = {}
         self._shared = {
-            tag: TagKeys(f"{tag}holds", f"{tag}bodies", f"{tag}events", f"{tag}trimmed", f"{tag}doubts")
+            tag: TagKeys(*(f"{tag}{name}" for name in ("holds", "bodies", "events", "trimmed", "refused", "doubts")))
             for tag in self.tags
         }
 
@@ -74,6 +76,14 @@ class RedisKeys:
     def marker(self, app: str, request_id: str) -> str:
         """Return the key that a reaped or recorded request leaves behind, so that nothing is counted twice."""
         return f"{self.tag(app)}marker:{request_id}"
+
+    def refusals(self, app: str) -> str:
+        """Return the key of an app's refusals that the history may not have (stream: field `refusal`, JSON)."""
+        return f"{self.tag(app)}refusals:{app}"
+
+    def unrecorded(self, app: str) -> str:
+        """Return the key of the numbers of an app's refusals that were counted only (hash: rule -> number)."""
+        return f"{self.tag(app)}unrecorded:{app}"
 
     def session(self, app: str, workload: str, stream: str) -> str:
         """Return the key of the session of a stream, by its stream id at the gateway (JSON)."""

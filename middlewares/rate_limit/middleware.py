@@ -91,6 +91,7 @@ class RateLimitMiddleware:
 def _admitted(exchange: Exchange, decided: Admitted | Denied, *, close: bool = False) -> Admitted:
     """Return the admission. Raises `Refusal` for a denial, which with `close` ends the connection."""
     if isinstance(decided, Denied):
+        exchange.denied = decided
         exchange.limit_states = (decided.limit_state,)
         raise limit_refusal(decided, close=close)
     return decided

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,17 +21,31 @@ from middlewares.response.problem import problem
 logger = structlog.get_logger(__name__)
 
 
+def not_recorded(_exchange: Exchange, _refusal: Refusal) -> None:
+    """Do nothing about a refusal."""
+
+
 class ResponseMiddleware:
     """Shapes what the client sees, answers preflights and refusals, and accounts for each request in log and metrics.
 
     A response that fails after its head was sent ends with its connection, so that the client sees it is incomplete.
     """
 
-    def __init__(self, app: ASGIApp, *, cors: Cors, log: RequestLog, metrics: RequestMetrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        cors: Cors,
+        log: RequestLog,
+        metrics: RequestMetrics,
+        on_refusal: Callable[[Exchange, Refusal], None] = not_recorded,
+    ) -> None:
+        """`on_refusal` is called for each request that is refused, before its response; it returns at once."""
         self.app = app
         self.cors = CorsRules(cors) if cors.allow_origins or cors.key_origins else None
         self.log = log
         self.metrics = metrics
+        self.on_refusal = on_refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,6 +87,7 @@ class ResponseMiddleware:
             refusal = Refusal(500, "internal_error", "Tollgate failed; its operator finds why in the log.")
             exchange.end(Outcome.INTERNAL_ERROR, refusal.code, refusal.status)
         self.metrics.refuse(refusal.code)
+        self.on_refusal(exchange, refusal)
         if not response.started:
             headers, body = problem(refusal, exchange.request_id, exchange.path)
             await response.write(refusal.status, headers, body)

@@ -25,7 +25,6 @@ def settle(ledger: Ledger, exchange: Exchange, meter: Meter, now: float) -> None
     hold, policy, route = exchange.hold, exchange.policy, exchange.route
     if hold is None or policy is None or route is None:
         return
-    exchange.hold = None
     if not exchange.forwarded:
         ledger.release(hold)
         return

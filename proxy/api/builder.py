@@ -13,6 +13,7 @@ from proxy.api.audit.route import AuditedRoute
 from proxy.api.caller import CallerWith, OpenToAll
 from proxy.api.catalog.endpoint import CatalogEndpoint
 from proxy.api.documentation.page import documentation_routes
+from proxy.api.explain.endpoint import ExplainEndpoint
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys.endpoints import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
@@ -84,6 +85,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
+    api.serve("GET", "/api/v1/explain/{request_id}", ExplainEndpoint(services).explain, name="explain")
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])
     return api

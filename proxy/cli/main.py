@@ -30,6 +30,7 @@ from proxy.cli.commands.check import check
 from proxy.cli.commands.credits import app as credits_app
 from proxy.cli.commands.demo import demo
 from proxy.cli.commands.events import events
+from proxy.cli.commands.explain import explain
 from proxy.cli.commands.export import export
 from proxy.cli.commands.history import app as history_app
 from proxy.cli.commands.restore import restore
@@ -55,6 +56,7 @@ app.command()(demo)
 app.command()(check)
 app.command()(usage)
 app.command()(events)
+app.command()(explain)
 app.command()(export)
 app.command()(windows)
 app.command()(statements)

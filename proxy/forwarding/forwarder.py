@@ -138,13 +138,15 @@ class Forwarder:
                 weight_seconds = DROP_WEIGHT_SECONDS
                 reason = self._drops.reason(exchange, key, time.monotonic())
                 refusal = refusal_of(error, await self._confirm(exchange, url, reason))
+                exchange.failed_attempts += ((url, refusal.code),)
                 exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
                 raise refusal from error
             except UpstreamError as error:
                 self._record(error, url)
+                refusal = refusal_of(error)
+                exchange.failed_attempts += ((url, refusal.code),)
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue
-                refusal = refusal_of(error)
                 exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
                 raise refusal from error
             finally:

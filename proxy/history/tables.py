@@ -174,3 +174,23 @@ AUDIT_HEAD = Table(
     Column("hash", Text, nullable=False),
 )
 """One row: the last line of the chain, which whoever adds a line locks."""
+
+REFUSALS = Table(
+    "tollgate_refusals",
+    METADATA,
+    Column("id", Text, primary_key=True, doc="Id of the request."),
+    Column("time", BigInteger, nullable=False),
+    Column("app", Text, nullable=False),
+    Column("user_id", Text),
+    Column("refusal", Text, nullable=False, doc="The record as a worker wrote it (JSON)."),
+)
+"""Refused requests of known apps, the newest of each."""
+
+PLANS = Table(
+    "tollgate_plans",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("plan", Text, nullable=False, doc="The plan as it was declared, with its defaults (JSON)."),
+)
+"""Every version of a plan that was ever in force, so that its prices can be told later."""

@@ -33,6 +33,8 @@ class RecordedEvent:
     """Decimal string of atomic units."""
     wallet: str = ""
     """Wallet that the event changed, `app` or `user`; empty: none."""
+    gross: str = ""
+    """The amount without what included money has paid of it; empty: none was included."""
 
 
 def decode(stream: str, entry: bytes, fields: Fields) -> RecordedEvent:
@@ -42,7 +44,8 @@ def decode(stream: str, entry: bytes, fields: Fields) -> RecordedEvent:
         if not _AMOUNT.fullmatch(amount):
             raise UnreadableEvent(f"entry {entry.decode()} of {stream} has no amount")
         event = DECODER.decode(fields.get(b"event", b""))
-        return RecordedEvent(event, amount.decode(), fields.get(b"wallet", b"").decode())
+        wallet, gross = fields.get(b"wallet", b"").decode(), fields.get(b"gross", b"").decode()
+        return RecordedEvent(event, amount.decode(), wallet, gross)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableEvent(f"entry {entry.decode()} of {stream} is no usage event: {error}") from None
 

@@ -18,6 +18,7 @@ from proxy.control.erasure import SubjectRecords
 from proxy.control.users import Users
 from proxy.history.audit.reader import AuditReader, ListedLine
 from proxy.history.audit.rows import AuditFilter
+from proxy.history.explain.refusals import read_refusals
 from proxy.history.queries import has_user
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
@@ -53,8 +54,9 @@ async def subject_lines(
     days: Days,
     unreadable: Callable[[UnreadableEvent], None],
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield objects with a member `kind`: `app`, `user`, `key`, `credits`, `event` or `audit`. Amounts are strings.
+    """Yield objects with a member `kind`: `app`, `user`, `key`, `credits`, `event`, `refusal` or `audit`.
 
+    Amounts are strings.
     `days` are those of the events; `unreadable` is called for each entry that is no event.
     """
     app, user = subject.app.client_id, subject.user
@@ -71,6 +73,9 @@ async def subject_lines(
     async for recorded in AppEvents(sources, app).read(days, unreadable):
         if user in (None, recorded.event.user):
             yield {"kind": "event", **plain(recorded.event, recorded.amount)}
+    for refusal in await read_refusals(sources, app):
+        if user in (None, refusal.user):
+            yield {"kind": "refusal", **msgspec.to_builtins(refusal)}
     async for listed in AuditReader(sources.client, sources.history).all(AuditFilter(app=app)):
         if user is None or _concerns(listed, subject):
             yield {"kind": "audit", **audit_view(listed)}

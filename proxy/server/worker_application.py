@@ -18,6 +18,7 @@ from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.live.byoc_streams import ByocStreams
 from middlewares.response.metrics import RequestMetrics
+from middlewares.response.refusals.recorder import RefusalRecorder
 from middlewares.tenancy.affinity_table import AffinityTable, ResourceKind
 from middlewares.tier_routing.drops import DropReasons
 from middlewares.tier_routing.fleet import Fleet
@@ -116,10 +117,11 @@ class WorkerApplication:
             )
             issuer = TokenIssuer(origin, issuer_keys, settings.issuer)
             services = ControlServices(settings, store, keys, authentication, issuer, origin, ledger, fleet)
-            app = public_application(stages, settings, metrics, control(services))
+            refusals = RefusalRecorder(store, keys, ledger.clock, settings.explain)
+            app = public_application(stages, settings, metrics, control(services), on_refusal=refusals.note)
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()
-            work = ledger.run(), metrics.keep_flushing(), keeper.run(), key_use.run()
+            work = ledger.run(), metrics.keep_flushing(), keeper.run(), key_use.run(), refusals.run()
             background = [asyncio.create_task(each) for each in work]
             try:
                 yield cls(app, ledger)
@@ -130,6 +132,7 @@ class WorkerApplication:
                 await prober.close()
                 metrics.flush()
                 await key_use.flush()
+                await refusals.flush()
                 await affinity_table.drain()
                 await ledger.drain()
                 ledger.close()

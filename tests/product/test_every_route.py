@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from config.workloads import Workload
 from middlewares.routes import MATCHER, ROUTES
 from middlewares.routing.route import Route
 from proxy.mock_gateway.media import pattern, png, wav
@@ -226,6 +227,25 @@ async def test_a_route(tenant: Tenant, case: Case) -> None:
     if event["workload"] in PAID_BY_TIME:
         price += -(-SECOND * counted.get("milliseconds", 0) // 1_000)
     assert event["amount"] == str(price)
+
+
+async def test_every_event_is_explained_as_the_ledger_holds_it(tenant: Tenant) -> None:
+    """Hazard: an explanation that computes another price than was charged, or leaves out a workload."""
+    events = await tenant.two_tiers.deployment.events(tenant.customer.app)
+    explained = set()
+    for event in events:
+        found = (await tenant.client.get(f"/api/v1/explain/{event['id']}")).json()
+        assert (found["state"], found["plan"], found["workload"]) == ("settled", event["plan"], event["workload"])
+        assert found["hold"]["amount"] == event["held"]
+        settlement = found["settlement"]
+        assert settlement["agrees"] is True, (found, event)
+        [shown] = [each for each in settlement["events"] if each["id"] == event["id"]]
+        held = ("units", "provenance", "outcome", "status", "gateway_status", "error", "amount", "duration_ms")
+        assert {name: shown[name] for name in held} == {name: event[name] for name in held}
+        assert sum(int(line["amount"]) for line in shown["lines"]) == int(event["amount"])
+        explained.add(event["workload"])
+    assert explained == set(Workload)
+    print(f"{len(events)} events of {len(explained)} workloads are explained to the unit")
 
 
 PLAIN = [case for case in CASES if case.path != "/process/stream/start"]

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
@@ -130,7 +132,7 @@ class Admission:
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
         """Read a reply of `lua/admit.lua`."""
         if reply[0] == 0:
-            return policy.denied(reply)
+            return policy.denied(reply, hold)
         limit_states = []
         shadow = []
         at = 2
@@ -151,7 +153,7 @@ class Admission:
             if error.may_have_run:
                 self._release(hold)
             if denied:
-                return denied
+                return structs.replace(denied, hold=hold)
             raise LedgerUnavailable from error
         hold.local = True
         self._on_admitted(hold)

@@ -14,7 +14,7 @@ from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.admission.pricing import PriceLine, estimate, prices_for
 from middlewares.ledger.admission.rules import LimitRule, rules_of
-from middlewares.ledger.model import Denied, HoldEntry
+from middlewares.ledger.model import Denied, Hold, HoldEntry
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import Argument, SharedArguments
 
@@ -84,10 +84,12 @@ class Policy:
         found._take(tuple(rules))
         return found
 
-    def denied(self, reply: Sequence[Any]) -> Denied:
-        """Return the refusal that a reply of `lua/admit.lua` names."""
+    def denied(self, reply: Sequence[Any], hold: Hold | None = None) -> Denied:
+        """Return the refusal that a reply of `lua/admit.lua` names, for the hold that it was asked for."""
         rule = self.rules[reply[2] - 1].at(reply[1])
-        return Denied(rule.limit_state(int(reply[3]), int(reply[4])), rule.code)
+        limit_state = rule.limit_state(int(reply[3]), int(reply[4]))
+        requested = rule.estimate(hold.units, int(hold.estimate)) if hold else 0
+        return Denied(limit_state, rule.code, hold, -(-requested // rule.factor))
 
     @cached_property
     def beside_work(self) -> Policy:

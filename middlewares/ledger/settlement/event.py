@@ -47,6 +47,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     error: str = ""
     finish_reason: str = ""
     gateway: str = ""
+    failed_attempts: str = ""
+    """Gateways that failed it, in order, each `<origin> <code>`, with `, ` between them; empty: none did."""
     tier: str = ""
     duration_ms: int = 0
     upstream_ms: int | None = None
@@ -56,6 +58,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """Number of the tick of a live session, from 1; 0: a request. Only the first tick counts as a request."""
     attention: bool = False
     """True: a person should look at it; the plan asks for that, or the gateway reported more than was requested."""
+    held: str = "0"
+    """What was reserved for it, in atomic units."""
     reserved_amount: str = ""
     """What was reserved for an orphan that needs attention, in atomic units; empty for all others."""
     reference: str = ""
@@ -82,6 +86,7 @@ def of_hold(hold: Hold, time_ms: int, outcome: str) -> Event:
         model=hold.model,
         outcome=outcome,
         part=hold.part,
+        held=hold.estimate,
     )
 
 

@@ -21,6 +21,8 @@ def event_of(ledger: Ledger, exchange: Exchange, hold: Hold, usage: Usage, milli
     event.error = ending.code
     event.finish_reason = usage.finish_reason
     event.gateway = exchange.gateway
+    if exchange.failed_attempts:
+        event.failed_attempts = ", ".join(f"{gateway} {code}" for gateway, code in exchange.failed_attempts)
     event.tier = exchange.tier
     event.duration_ms = milliseconds
     event.upstream_ms = None if upstream is None else round(upstream * 1000)

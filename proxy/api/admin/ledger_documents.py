@@ -81,6 +81,7 @@ class EventDocument(BaseModel):
     error: str
     finish_reason: str
     gateway: str
+    failed_attempts: str
     tier: str
     duration_ms: int
     upstream_ms: int | None
@@ -88,6 +89,7 @@ class EventDocument(BaseModel):
     bytes_out: int
     part: int
     attention: bool
+    held: Amount
     reserved_amount: str
     reference: str
     note: str

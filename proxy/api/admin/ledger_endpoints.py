@@ -30,6 +30,7 @@ from proxy.api.admin.ledger_documents import (
     WalletDocument,
 )
 from proxy.api.admin.operations.query import EventQuery
+from proxy.api.explain.documents import Explanation
 from proxy.reporting.totals import Dimension
 
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -86,6 +87,10 @@ class EventEndpoints(OperationEndpoints):
     async def get(self, client_id: ClientId, event_id: EventId, operator: Viewer) -> EventDocument:
         """Return an event of an app."""
         return await self.by(operator).events.get(client_id, event_id)
+
+    async def explain(self, request_id: EventId, operator: Viewer) -> Explanation:
+        """Explain why a request was refused, or what it was charged, and why."""
+        return await self.by(operator).events.explain(request_id)
 
     async def attention(self, client_id: ClientId, operator: Viewer, query: Wanted) -> AttentionPage:
         """Return events that need attention, open and decided ones. A page may be empty before the end."""

@@ -98,6 +98,7 @@ def _add_ledger(api: JsonAPI, resources: Resources) -> None:
     api.serve("POST", f"{_APP}/credits/debit", credits_.debit, name="debit_credits", audit="credits.debit")
     api.serve("GET", f"{_APP}/events", events.page, name="list_events")
     api.serve("GET", f"{_APP}/events/{{event_id}}", events.get, name="get_event")
+    api.serve("GET", f"{ADMIN_PATH}/explain/{{request_id}}", events.explain, name="explain")
     api.serve("GET", f"{_APP}/attention", events.attention, name="list_attention")
     path = f"{_APP}/attention/{{event_id}}"
     api.serve("POST", path, events.resolve, name="resolve_attention", audit="attention.resolve")

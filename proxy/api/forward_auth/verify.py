@@ -69,6 +69,7 @@ class VerifyApplication:
             credential = presented(headers)
             verdict = self._credentials.cached(credential) or await self._credentials.judge(credential)
             if isinstance(verdict, Denial):
+                exchange.owner = verdict.owner
                 raise refusal_of(verdict)
         except StoreError:
             raise store_unavailable() from None
@@ -76,6 +77,7 @@ class VerifyApplication:
             if refusal.status == 401 and refusal.code != "missing_credentials":
                 self._failure_limit.count(exchange.client_address)
             raise
+        exchange.principal = verdict.principal
         if verdict.origins is not None:
             check_origin(verdict.origins, exchange, headers)
         check_address(verdict, exchange.client_address)
@@ -103,7 +105,7 @@ class VerifyApplication:
         except LedgerUnavailable:
             raise store_unavailable() from None
         if isinstance(decided, Denied):
-            exchange.limit_states = (decided.limit_state,)
+            exchange.denied, exchange.limit_states = decided, (decided.limit_state,)
             raise limit_refusal(decided)
         exchange.limit_states = decided.limit_states
         self._ledger.release(decided.hold)

@@ -32,6 +32,7 @@ from proxy.api.admin.operations.ports import (
     ReportOperations,
 )
 from proxy.api.admin.operations.query import EventQuery
+from proxy.api.explain.documents import Explanation
 from proxy.cli.remote.client import AdminClient, Parameters
 from proxy.reporting.totals import Dimension
 
@@ -65,6 +66,9 @@ class RemoteEvents(EventOperations):
 
     async def get(self, client_id: str, event_id: str) -> EventDocument:
         return await self._call("GET", f"/apps/{client_id}/events/{quote(event_id, safe='')}", EventDocument)
+
+    async def explain(self, request_id: str) -> Explanation:
+        return await self._call("GET", f"/explain/{quote(request_id, safe='')}", Explanation)
 
     async def attention(self, client_id: str, query: EventQuery) -> AttentionPage:
         return await self._call("GET", f"/apps/{client_id}/attention", AttentionPage, params=_params(query))

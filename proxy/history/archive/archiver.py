@@ -19,6 +19,7 @@ from proxy.history.archive.observer import HistoryObserver
 from proxy.history.archive.tag_archiver import TagArchiver
 from proxy.history.audit.archiver import AuditArchiver
 from proxy.history.batch import START, Entry
+from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
 from proxy.store.clients import CLIENT_ERRORS, now_ms
@@ -34,8 +35,16 @@ class Archiver:
     """The archiver of one process; it works on the hash tags whose leases it gets."""
 
     def __init__(
-        self, client: Client, keys: RedisKeys, history: History, settings: HistorySettings, observer: HistoryObserver
+        self,
+        client: Client,
+        keys: RedisKeys,
+        history: History,
+        settings: HistorySettings,
+        observer: HistoryObserver,
+        *,
+        explain: ExplainArchiver | None = None,
     ) -> None:
+        """`explain` moves refusals; None: somebody else does."""
         self._client: Any = client
         self._observer = observer
         self._leases = ArchiverLeases(client, keys)
@@ -45,6 +54,7 @@ class Archiver:
         ]
         self.tags = [TagArchiver(context, self._leases, self._progressed) for context in contexts]
         self._audit = AuditArchiver(client, history, self._leases.owner, observer)
+        self._explain = explain
         self._available = True
         self._progress = 0.0
         self._stopping = asyncio.Event()
@@ -96,15 +106,17 @@ class Archiver:
                 continue
             worked = True
             self._progressed()
-        if not await self._advance_audit():
+        if not await self._advance_others():
             return False
         if worked:
             self._recovered()
         return True
 
-    async def _advance_audit(self) -> bool:
+    async def _advance_others(self) -> bool:
         try:
             await self._audit.advance()
+            if self._explain:
+                await self._explain.advance()
         except HistoryUnavailable as error:
             self._unavailable(str(error))
             return False

@@ -19,6 +19,7 @@ from proxy.history import queries
 from proxy.history.archive.archiver import Archiver
 from proxy.history.archive.groups import groups
 from proxy.history.batch import START, Entry, read
+from proxy.history.explain.rows import erase_refusals
 from proxy.history.queries import PAGE
 from proxy.history.reader import LedgerSources
 from proxy.history.retention.erase import erase_audit, erase_events, has_text
@@ -51,6 +52,7 @@ async def erase(sources: LedgerSources, archiver: Archiver, subject: SubjectReco
     await erase_records(sources.client, subject)
     await _archive_all(sources, archiver, app)
     events = await _rows(sources, erase_events, app, user)
+    await _erase_refusals(sources, app, user)
     lines = await _rows(sources, erase_audit, app, None if user is None else subject.ids, subject.names)
     references = await erase_references(sources.client, sources.keys, app, user)
     entries = await _clear_stream(sources, app, user)
@@ -89,6 +91,14 @@ async def _archive_all(sources: LedgerSources, archiver: Archiver, app: str) -> 
         ) from None
     finally:
         await archiver.release()
+
+
+async def _erase_refusals(sources: LedgerSources, app: str, user: str | None) -> None:
+    """Delete recorded refusals: the ring first, with those of all users, so that nothing of it is archived later."""
+    client: Any = sources.client
+    await client.delete(sources.keys.refusals(app))
+    await client.delete(sources.keys.unrecorded(app))
+    await sources.history.write(erase_refusals, app, user)
 
 
 async def _last(client: Any, stream: str) -> Entry:

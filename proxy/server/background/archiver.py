@@ -21,6 +21,7 @@ from middlewares.store import StoreError
 from proxy.control.key_age_watch import KeyAgeWatch
 from proxy.history.archive.archiver import Archiver
 from proxy.history.engine import BadAddress
+from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
@@ -58,13 +59,15 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     stop_with_supervisor(stopping.set)
-    history, metrics, keys = History.of(settings), HistoryMetrics(), KeyMetrics()
+    history, metrics, key_metrics = History.of(settings), HistoryMetrics(), KeyMetrics()
     while not stopping.is_set():
         try:
             async with await open_store(settings) as store:
-                archiver = Archiver(store.redis, redis_keys(settings), history, settings.history, metrics)
-                ages = KeyAgeWatch(store.redis, settings.auth.rotate_after_days)
-                counting = asyncio.create_task(ages.run(keys.due))
+                client, keys = store.redis, redis_keys(settings)
+                explain = ExplainArchiver(client, keys, history, settings.explain, settings.all_plans())
+                archiver = Archiver(client, keys, history, settings.history, metrics, explain=explain)
+                ages = KeyAgeWatch(client, settings.auth.rotate_after_days)
+                counting = asyncio.create_task(ages.run(key_metrics.due))
                 try:
                     await _until(archiver, stopping)
                 finally:

@@ -28,6 +28,7 @@ UNKNOWN = {
     "event_id": "x",
     "developer_id": f"dev_{'a' * 16}",
     "invite_id": "a" * 16,
+    "request_id": "x",
 }
 
 

@@ -31,6 +31,9 @@ from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import EventOperations
 from proxy.api.admin.operations.query import EventQuery
 from proxy.api.admin.operations.resources import Resources
+from proxy.api.explain.compose import explanation
+from proxy.api.explain.documents import Explanation
+from proxy.api.explain.facts import find_app, read_facts
 from proxy.control.records import UnknownRecord
 from proxy.history.packing import Fields
 from proxy.history.pages import StalePlace
@@ -59,6 +62,18 @@ class DirectEvents(EventOperations):
         """Return one event of an app."""
         await self._resources.apps.require(client_id)
         return _document((await self._find(client_id, event_id))[event_id])
+
+    async def explain(self, request_id: str) -> Explanation:
+        """Explain a request of any app, by its id or that of one of its events."""
+        settings = self._resources.settings
+        try:
+            app = await find_app(self._sources, request_id)
+            facts = await read_facts(self._sources, settings.all_plans(), app, request_id) if app else None
+        except UnreadableEvent as error:
+            raise ActRefused("unreadable_event", str(error)) from None
+        if facts is None:
+            raise UnknownRecord(RecordRef("request", request_id))
+        return explanation(facts, settings.currency, for_operator=True)
 
     async def attention(self, client_id: str, query: EventQuery) -> AttentionPage:
         """Return events that need attention, with the decisions that were made about them."""
