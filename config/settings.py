@@ -21,6 +21,7 @@ from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.history import HistorySettings
+from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
@@ -123,6 +124,9 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
+    idempotency: IdempotencySettings = Field(
+        IdempotencySettings(), description="What is kept of requests with an `Idempotency-Key`."
+    )
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")
     history: HistorySettings = Field(HistorySettings(), description="What moves from Redis to the history, and when.")
     log: Log = Field(Log(), description="What is logged.")

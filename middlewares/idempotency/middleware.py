@@ -1,0 +1,109 @@
+"""The idempotency stage: a request that is repeated with its `Idempotency-Key` is done and paid for once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from middlewares.exchange import Exchange, Refusal
+from middlewares.idempotency.claims import Claims, Done, InFlight
+from middlewares.idempotency.kept_response import ResponseRecorder, replay
+from middlewares.idempotency.key import key_of
+from middlewares.idempotent_request import IdempotentRequest, in_flight
+from middlewares.store import StoreError
+
+RETRY_SECONDS = 2
+
+
+class IdempotencyMiddleware:
+    """Claims the key of a request, or answers a repetition: 409 while the first is in flight, else its response.
+
+    The claim ends with the request's hold, in one call to Redis: work that is charged leaves it done, all other frees
+    the key. So whatever is killed when, a key never stands for two charges. Raises `Refusal`: 400 for a key that is
+    none, 409, 422 for a key that stands for another request, 503 where Redis cannot say.
+    """
+
+    def __init__(self, app: ASGIApp, *, claims: Claims, response_bytes: int) -> None:
+        """Responses of at most `response_bytes` are kept."""
+        self.app = app
+        self.claims = claims
+        self.response_bytes = response_bytes
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["tollgate.exchange"].idempotent is None:
+            return self.app(scope, receive, send)
+        return self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange: Exchange = scope["tollgate.exchange"]
+        request = exchange.idempotent
+        assert request is not None  # noqa: S101 - asked before
+        key = key_of(request.header)
+        try:
+            found = await self.claims.claim(exchange, key)
+        except StoreError:
+            raise _store_unavailable() from None
+        if isinstance(found, InFlight):
+            raise in_flight(found.age_seconds)
+        if isinstance(found, Done):
+            await _answer(found, request, receive, send)
+            return
+        request.claim = claim = found
+
+        def keep(response: bytes) -> None:
+            fingerprint = request.fingerprint.value
+            self.claims.keep(exchange, claim, fingerprint, response if fingerprint else b"")
+
+        recorder = ResponseRecorder(self.response_bytes, keep)
+        request.record = recorder.take
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            request.record = None
+            if request.claim is not None:
+                self.claims.release(exchange, claim)
+            elif not recorder.succeeded:  # an error is kept where the plan charges for it, once that is known
+                keep(recorder.response)
+
+
+async def _answer(done: Done, request: IdempotentRequest, receive: Receive, send: Send) -> None:
+    """Answer a repetition of work that is done, once its body has shown that it is one. Raises `Refusal`."""
+    if done.fingerprint:
+        await _read_to_end(receive)
+        if request.fingerprint.value != done.fingerprint:
+            raise Refusal(
+                422,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used for another request; every request needs a key of its own.",
+                members={"original_request_id": done.request_id},
+            )
+    if not done.response:
+        raise Refusal(
+            409,
+            "idempotency_done",
+            "The work of this request was done before, but its response was not kept. It is not done again; send the "
+            "request with a new Idempotency-Key if it should be.",
+            members={"original_request_id": done.request_id},
+        )
+    request.replay_of = done.request_id
+    await replay(done.response, send)
+
+
+async def _read_to_end(receive: Receive) -> None:
+    """Read a body, and keep nothing of it. Raises `Refusal` (400) for a client that left."""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Refusal(400, "client_disconnected", "The client left before its body was complete.", close=True)
+        more = message.get("more_body", False)
+
+
+def _store_unavailable() -> Refusal:
+    return Refusal(
+        503,
+        "store_unavailable",
+        "Whether this Idempotency-Key was used before cannot be checked right now. Nothing was forwarded.",
+        headers=[(b"retry-after", b"%d" % RETRY_SECONDS)],
+    )
