@@ -1,7 +1,7 @@
 -- Claims an idempotency key for a request, or tells what became of the one that has it. Its twin in property tests is
 -- the model in tests/idempotency/test_claim_life.py.
 --
--- A repetition gets a response as soon as it is kept, whole. A claim that is not done belongs to a living request as long as that has a hold, or its entry has one; before it is
+-- A claim that is not done belongs to a living request as long as that has a hold, or its entry has one; before it is
 -- admitted, for a bounded time. settle.lua ends a claim together with its hold: it is done, or free again.
 --
 -- KEYS  1 claim (hash: id of the request, since Unix ms, done '1', fingerprint, response)
@@ -9,12 +9,12 @@
 -- ARGV  1 request id   2 ms that a request may take to be admitted   3 ms for which an open claim is kept
 --       4 what follows the request's id in the id of its entry
 -- Returns {1} claimed   {0, ms since it was claimed} by a request that is in flight
---         {2, request id, fingerprint, response} its work is done, or has a response; empty where they are not kept
+--         {2, request id, fingerprint, response} its work is done; empty where they are not kept
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, since, done, fingerprint, response =
   unpack(redis.call('HMGET', KEYS[1], 'id', 'since', 'done', 'fingerprint', 'response'))
-if done or response then return { 2, id, fingerprint or '', response or '' } end
+if done then return { 2, id, fingerprint or '', response or '' } end
 if id then
   local age = now - tonumber(since)
   local alive = redis.call('ZSCORE', KEYS[2], id) or redis.call('ZSCORE', KEYS[2], id .. ARGV[4])

@@ -12,7 +12,8 @@
 --             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
 --             of money, then all else: each may change the amount that the next ones see.
 --         'i' claim to an idempotency key: reserved = claims of the app that are kept, used = '1': the work is done,
---             '0': the key is free again; period = ms for which it is kept   (extra unused)
+--             '0': the key is free again; period = ms for which it is kept   (extra unused). It stands first: a
+--             request that was reaped and whose key was used anew is not counted after all.
 --       the last four:
 --         mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
 --           'record' is for requests that have no hold, needs that there is no marker, and leaves one
@@ -45,6 +46,7 @@ if mode == 'settle' or mode == 'reap' then
 elseif mode == 'adjust' then
   local marker = redis.call('GET', KEYS[5])
   if not marker or marker == 'recorded' then return { 0 } end
+  if ARGV[4] == 'i' and (redis.call('HGET', KEYS[6 + tonumber(leases)], 'id') or id) ~= id then return { 0 } end
   of_user = string.sub(marker, 1, 5) == 'user '
   redis.call('SET', KEYS[5], 'recorded', 'PX', MARKER_LIFE)
 elseif not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
