@@ -31,6 +31,13 @@ class IdempotencySettings(Model):
         description="Most keys that are kept of one app; past it, the oldest are forgotten, and may be used anew.",
     )
 
+    replays_per_minute: int = Field(
+        600,
+        ge=1,
+        le=1_000_000,
+        description="Kept responses that one app is given again in 60 s, by each worker; past it, repetitions get 429.",
+    )
+
     @model_validator(mode="after")
     def _room_for_one(self) -> Self:
         if self.bytes_per_app < self.response_bytes:

@@ -18,17 +18,18 @@ ADMISSION_MS = 30_000
 OPEN_MS = 86_400_000
 """How long the claim of a request that is in flight is kept: longer than any request lasts."""
 KEEP_SECONDS = 2.0
-"""How long a response that is to be kept waits for Redis: no client does."""
+"""How long Redis may take to keep a response, for which no client waits, and to give it again."""
 
 _CLAIMED, _IN_FLIGHT = 1, 0
 """How a reply of `lua/claim.lua` begins. 2: the work is done."""
 
 
 def _load(name: str) -> Script:
-    return Script(f"idempotency-{name}", (files(__package__) / "lua" / f"{name}.lua").read_bytes())
+    source = (files(__package__) / "lua" / f"{name}.lua").read_bytes()
+    return Script(f"idempotency-{name}", source, writes=name != "read")
 
 
-CLAIM, KEEP, RELEASE = _load("claim"), _load("keep"), _load("release")
+CLAIM, READ, KEEP, RELEASE = (_load(name) for name in ("claim", "read", "keep", "release"))
 
 
 class InFlight(NamedTuple):
@@ -43,8 +44,9 @@ class Done(NamedTuple):
     request_id: str
     fingerprint: bytes
     """As of `RequestFingerprint.value`; empty: it is not known."""
-    response: bytes
-    """The encoded `KeptResponse`; empty: it was not kept."""
+    kept: bool
+    """True if its response is kept."""
+    claim: HoldEntry
 
 
 class Claims:
@@ -78,7 +80,13 @@ class Claims:
             return claim
         if reply[0] == _IN_FLIGHT:
             return InFlight(reply[1] / 1000)
-        return Done(reply[1].decode(), reply[2], reply[3])
+        return Done(reply[1].decode(), reply[2], bool(reply[3]), claim)
+
+    async def response_of(self, done: Done) -> bytes:
+        """Return the encoded `KeptResponse` of work that is done; empty: it was dropped. Raises `StoreError`."""
+        call = Call(READ, (done.claim.keys[0],), (done.request_id,))
+        response: bytes = await self._runner.run(call, deadline=KEEP_SECONDS)
+        return response
 
     def keep(self, exchange: Exchange, claim: HoldEntry, fingerprint: bytes, response: bytes) -> None:
         """Keep for repetitions what a request asked for, and its encoded response, if that is not empty.

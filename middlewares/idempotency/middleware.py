@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from middlewares.address_limit import AddressLimit
 from middlewares.exchange import Exchange, Refusal
 from middlewares.idempotency.claims import Claims, Done, InFlight
 from middlewares.idempotency.kept_response import ResponseRecorder, replay
@@ -21,12 +22,13 @@ class IdempotencyMiddleware:
 
     The claim ends with the request's hold, in one call to Redis: work that is charged leaves it done, all other frees
     the key. So whatever is killed when, a key never stands for two charges. Raises `Refusal`: 400 for a key that is
-    none, 409, 422 for a key that stands for another request, 503 where Redis cannot say.
+    none, 409, 422 for a key that stands for another request, 429 for too many replays, 503 where Redis cannot say.
     """
 
-    def __init__(self, app: ASGIApp, *, claims: Claims, response_bytes: int) -> None:
-        """Responses of at most `response_bytes` are kept."""
+    def __init__(self, app: ASGIApp, *, claims: Claims, response_bytes: int, limit: AddressLimit) -> None:
+        """Responses of at most `response_bytes` are kept; `limit` counts by app those that are given again."""
         self.app = app
+        self.limit = limit
         self.claims = claims
         self.response_bytes = response_bytes
 
@@ -42,13 +44,15 @@ class IdempotencyMiddleware:
         key = key_of(request.header)
         try:
             found = await self.claims.claim(exchange, key)
+            if isinstance(found, InFlight):
+                raise in_flight(found.age_seconds)
+            if isinstance(found, Done):
+                response = await self._kept_response(exchange, request, found, receive)
+                request.replay_of = found.request_id
+                await replay(response, send)
+                return
         except StoreError:
             raise _store_unavailable() from None
-        if isinstance(found, InFlight):
-            raise in_flight(found.age_seconds)
-        if isinstance(found, Done):
-            await _answer(found, request, receive, send)
-            return
         request.claim = claim = found
 
         def keep(response: bytes) -> None:
@@ -66,28 +70,41 @@ class IdempotencyMiddleware:
             elif not recorder.succeeded:  # an error is kept where the plan charges for it, once that is known
                 keep(recorder.response)
 
+    async def _kept_response(
+        self, exchange: Exchange, request: IdempotentRequest, done: Done, receive: Receive
+    ) -> bytes:
+        """Return the response for a repetition, once its body has shown that it is one.
 
-async def _answer(done: Done, request: IdempotentRequest, receive: Receive, send: Send) -> None:
-    """Answer a repetition of work that is done, once its body has shown that it is one. Raises `Refusal`."""
-    if done.fingerprint:
-        await _read_to_end(receive)
-        if request.fingerprint.value != done.fingerprint:
-            raise Refusal(
-                422,
-                "idempotency_key_reused",
-                "This Idempotency-Key was used for another request; every request needs a key of its own.",
-                members={"original_request_id": done.request_id},
-            )
-    if not done.response:
-        raise Refusal(
-            409,
-            "idempotency_done",
-            "The work of this request was done before, but its response was not kept. It is not done again; send the "
-            "request with a new Idempotency-Key if it should be.",
-            members={"original_request_id": done.request_id},
-        )
-    request.replay_of = done.request_id
-    await replay(done.response, send)
+        Raises `Refusal` (409, 422, 429) and `StoreError`.
+        """
+        if done.fingerprint:
+            await _read_to_end(receive)
+            if request.fingerprint.value != done.fingerprint:
+                raise _reused(done)
+        if done.kept:
+            assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
+            self.limit.count(exchange.principal.app)
+            if response := await self.claims.response_of(done):
+                return response
+        raise _not_kept(done)
+
+
+def replay_limit(per_minute: int) -> AddressLimit:
+    """Return the limit of kept responses: they count in no limit of a plan, and Redis has to give them."""
+    return AddressLimit("replayed-responses", per_minute, counted="kept responses of an app", unit="responses")
+
+
+def _reused(done: Done) -> Refusal:
+    detail = "This Idempotency-Key was used for another request; every request needs a key of its own."
+    return Refusal(422, "idempotency_key_reused", detail, members={"original_request_id": done.request_id})
+
+
+def _not_kept(done: Done) -> Refusal:
+    detail = (
+        "The work of this request was done before, but its response was not kept. It is not done again; send the "
+        "request with a new Idempotency-Key if it should be."
+    )
+    return Refusal(409, "idempotency_done", detail, members={"original_request_id": done.request_id})
 
 
 async def _read_to_end(receive: Receive) -> None:

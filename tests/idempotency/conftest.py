@@ -15,7 +15,7 @@ ORPHANS = ("refund", "estimate", "attention")
 CONFIG = {
     "workers": 2,
     "hold_ttl": 4,
-    "idempotency": {"response_bytes": RESPONSE_BYTES},
+    "idempotency": {"response_bytes": RESPONSE_BYTES, "bytes_per_app": 2 * RESPONSE_BYTES, "replays_per_minute": 20},
     "edge": {"cors": {"allow_origins": ["https://app.example"]}},
     "plans": {
         plan: {

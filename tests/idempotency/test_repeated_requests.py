@@ -62,6 +62,43 @@ async def test_a_repetition_gets_the_kept_response_and_is_billed_once(
     assert len(deployment.forwarded(customer.app)) == 1
 
 
+async def test_the_log_names_the_request_of_a_replay(deployment: Deployment, client: httpx.AsyncClient) -> None:
+    first, again = await send(client), await send(client)
+
+    def logged(response: httpx.Response) -> list[str | None]:
+        request_id = response.headers["x-request-id"]
+        return [line["replay_of"] for line in deployment.lines() if line.get("request_id") == request_id]
+
+    await eventually(lambda: bool(logged(again)))
+    assert logged(again) == [first.headers["x-request-id"]]
+    assert logged(first) == [None]
+
+
+async def test_replays_are_bounded(deployment: Deployment, client: httpx.AsyncClient, customer: Customer) -> None:
+    first = await send(client)
+    others = [await send(client) for _ in range(60)]
+    statuses = [each.status_code for each in others]
+    assert 429 in statuses
+    limited = others[statuses.index(429)]
+    assert (limited.json()["code"], limited.json()["policy"]) == ("rate_limited", "replayed-responses")
+    assert {each.content for each in others if each.status_code == 200} == {first.content}
+    assert len(deployment.forwarded(customer.app)) == 1
+
+
+async def test_the_oldest_responses_make_room(
+    deployment: Deployment, client: httpx.AsyncClient, customer: Customer
+) -> None:
+    body = chat(26, 0.0)
+    for key in "abc":
+        response = await post(client, "/llm", json=body, headers=keyed(key))
+        assert response.status_code == 200
+        assert RESPONSE_BYTES * 2 / 3 < len(response.content) < RESPONSE_BYTES
+    await deployment.settled(3, customer.app)
+    statuses = [(await post(client, "/llm", json=body, headers=keyed(key))).status_code for key in "abc"]
+    assert statuses == [409, 200, 200]
+    assert len(deployment.forwarded(customer.app)) == 3
+
+
 async def test_the_gateway_never_sees_the_key(
     deployment: Deployment, client: httpx.AsyncClient, customer: Customer
 ) -> None:

@@ -9,12 +9,12 @@
 -- ARGV  1 request id   2 ms that a request may take to be admitted   3 ms for which an open claim is kept
 --       4 what follows the request's id in the id of its entry
 -- Returns {1} claimed   {0, ms since it was claimed} by a request that is in flight
---         {2, request id, fingerprint, response} its work is done; empty where they are not kept
+--         {2, request id, fingerprint, 1: its response is kept, 0: it is not} its work is done; an empty fingerprint:
+--         that is not known
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local id, since, done, fingerprint, response =
-  unpack(redis.call('HMGET', KEYS[1], 'id', 'since', 'done', 'fingerprint', 'response'))
-if done then return { 2, id, fingerprint or '', response or '' } end
+local id, since, done, fingerprint = unpack(redis.call('HMGET', KEYS[1], 'id', 'since', 'done', 'fingerprint'))
+if done then return { 2, id, fingerprint or '', redis.call('HEXISTS', KEYS[1], 'response') } end
 if id then
   local age = now - tonumber(since)
   local alive = redis.call('ZSCORE', KEYS[2], id) or redis.call('ZSCORE', KEYS[2], id .. ARGV[4])
