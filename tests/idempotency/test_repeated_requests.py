@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -208,6 +209,26 @@ async def test_jobs_segments_and_streams_of_byoc(
     other = await client.post("/process/request/x", content=b"{}", headers=job("other") | keyed())
     assert other.status_code == 422, "the job is part of what is asked for"
     assert len(deployment.forwarded(customer.app)) == 3
+
+
+async def test_large_bodies_and_bodies_of_unknown_length(
+    deployment: Deployment, client: httpx.AsyncClient, customer: Customer
+) -> None:
+    body = json.dumps(IMAGE | {"prompt": "p" * 40_000}).encode()
+
+    async def pieces(text: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(text), 9_999):
+            yield text[start : start + 9_999]
+
+    async def repeated(text: bytes) -> httpx.Response:
+        return await client.post("/text-to-image", content=pieces(text), headers=keyed())
+
+    first = await post(client, "/text-to-image", content=body, headers=keyed())
+    await deployment.settled(1, customer.app)
+    again = await repeated(body)
+    assert (first.status_code, again.status_code, again.headers[REPLAYED]) == (200, 200, "true")
+    assert (await repeated(body + b" ")).status_code == 422
+    assert len(deployment.forwarded(customer.app)) == 1
 
 
 @pytest.mark.parametrize("value", ["", '""', "a b", '"a', "a" * 256, '"a", "b"', '"a"; b', "é"])
