@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive
 
-from middlewares.exchange import Refusal
-
 if TYPE_CHECKING:
     from middlewares.ledger.model import HoldEntry
 
 HEADER = b"idempotency-key"
-LONGEST_WAIT_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -75,17 +72,3 @@ class RequestFingerprint:
             return message
 
         return receive_observed
-
-
-def in_flight(age_seconds: float) -> Refusal:
-    """Return the refusal (409) of a key whose request began so many seconds ago and has not ended.
-
-    The client is told to wait as long again, so that it asks for long work more seldom.
-    """
-    wait = max(1, min(LONGEST_WAIT_SECONDS, int(age_seconds)))
-    return Refusal(
-        409,
-        "idempotency_in_flight",
-        "A request with this Idempotency-Key has not ended yet. Send this one again later for its response.",
-        headers=[(b"retry-after", b"%d" % wait)],
-    )

@@ -83,7 +83,7 @@ class Claims:
         return Done(reply[1].decode(), reply[2], bool(reply[3]), claim)
 
     async def response_of(self, done: Done) -> bytes:
-        """Return the encoded `KeptResponse` of work that is done; empty: it was dropped. Raises `StoreError`."""
+        """Return the encoded `StoredResponse` of work that is done; empty: it was dropped. Raises `StoreError`."""
         call = Call(READ, (done.claim.keys[0],), (done.request_id,))
         response: bytes = await self._runner.run(call, deadline=KEEP_SECONDS)
         return response

@@ -9,12 +9,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from middlewares.address_limit import AddressLimit
 from middlewares.exchange import Exchange, Refusal
 from middlewares.idempotency.claims import Claims, Done, InFlight
-from middlewares.idempotency.kept_response import ResponseRecorder, replay
 from middlewares.idempotency.key import key_of
-from middlewares.idempotent_request import IdempotentRequest, in_flight
+from middlewares.idempotency.stored_response import ResponseRecorder, replay
+from middlewares.idempotent_request import IdempotentRequest
 from middlewares.store import StoreError
 
 RETRY_SECONDS = 2
+LONGEST_WAIT_SECONDS = 10
+"""Most that a client is told to wait for a request that is in flight."""
 
 
 class IdempotencyMiddleware:
@@ -45,7 +47,7 @@ class IdempotencyMiddleware:
         try:
             found = await self.claims.claim(exchange, key)
             if isinstance(found, InFlight):
-                raise in_flight(found.age_seconds)
+                raise _in_flight(found.age_seconds)
             if isinstance(found, Done):
                 response = await self._kept_response(exchange, request, found, receive)
                 request.replay_of = found.request_id
@@ -92,6 +94,20 @@ class IdempotencyMiddleware:
 def replay_limit(per_minute: int) -> AddressLimit:
     """Return the limit of kept responses: they count in no limit of a plan, and Redis has to give them."""
     return AddressLimit("replayed-responses", per_minute, counted="kept responses of an app", unit="responses")
+
+
+def _in_flight(age_seconds: float) -> Refusal:
+    """Return the refusal (409) of a key whose request began so many seconds ago and has not ended.
+
+    The client is told to wait as long again, so that it asks for long work more seldom.
+    """
+    wait = max(1, min(LONGEST_WAIT_SECONDS, int(age_seconds)))
+    return Refusal(
+        409,
+        "idempotency_in_flight",
+        "A request with this Idempotency-Key has not ended yet. Send this one again later for its response.",
+        headers=[(b"retry-after", b"%d" % wait)],
+    )
 
 
 def _reused(done: Done) -> Refusal:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Principal, Refusal
-from middlewares.idempotent_request import in_flight
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted, ClaimLost, Denied, LedgerUnavailable
-from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
+from middlewares.rate_limit.refusal import claim_lost, limit_refusal, store_unavailable
 from middlewares.routing.route import Route
 
 
@@ -83,7 +82,7 @@ class RateLimitMiddleware:
         except LedgerUnavailable:
             raise store_unavailable() from None
         except ClaimLost:
-            raise in_flight(0) from None
+            raise claim_lost() from None
         admitted = _admitted(exchange, decided)
         exchange.hold = admitted.hold
         if request:

@@ -12,7 +12,7 @@ from middlewares.exchange import Headers
 REPLAYED = b"idempotency-replayed"
 
 
-class KeptResponse(msgspec.Struct, array_like=True):
+class StoredResponse(msgspec.Struct, array_like=True):
     """One whole response; its headers are filtered once more when they are sent."""
 
     status: int
@@ -21,7 +21,7 @@ class KeptResponse(msgspec.Struct, array_like=True):
 
 
 _ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(KeptResponse).decode
+_DECODE = msgspec.msgpack.Decoder(StoredResponse).decode
 
 
 class ResponseRecorder:
@@ -56,7 +56,7 @@ class ResponseRecorder:
         if len(body) > self._max_bytes:
             self._body = None
         elif not message.get("more_body", False):
-            self.response = _ENCODE(KeptResponse(self._status, self._headers, bytes(body)))
+            self.response = _ENCODE(StoredResponse(self._status, self._headers, bytes(body)))
             if self.succeeded:
                 self._on_success(self.response)
 
