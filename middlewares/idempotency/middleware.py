@@ -20,7 +20,7 @@ LONGEST_WAIT_SECONDS = 10
 
 
 class IdempotencyMiddleware:
-    """Claims the key of a request, or answers a repetition: 409 while the first is in flight, else its response.
+    """Claims the key of a request, or responds to a repetition: 409 while the first is in flight, else its response.
 
     The claim ends with the request's hold, in one call to Redis: work that is charged leaves it done, all other frees
     the key. So whatever is killed when, a key never stands for two charges. Raises `Refusal`: 400 for a key that is
