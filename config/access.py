@@ -128,6 +128,7 @@ class Cors(Model):
             "etag",
             "link",
             "livepeer-playback-url",
+            "idempotency-replayed",
         ),
         description="Response headers a page may read.",
     )

@@ -22,6 +22,7 @@ from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
 from config.history import HistorySettings
+from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
 from config.plans import BUILT_IN_PLANS, Plan
@@ -124,6 +125,9 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
+    idempotency: IdempotencySettings = Field(
+        IdempotencySettings(), description="What is kept of requests with an `Idempotency-Key`."
+    )
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")
     history: HistorySettings = Field(HistorySettings(), description="What moves from Redis to the history, and when.")
     explain: Explain = Field(Explain(), description="Which refusals are recorded, so that they can be explained.")

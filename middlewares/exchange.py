@@ -16,9 +16,11 @@ import msgspec
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.routing.route import Route
+from middlewares.routing.traits import Measure
 
 if TYPE_CHECKING:
     from middlewares.chat_stream import ChatStream
+    from middlewares.idempotent_request import IdempotentRequest
     from middlewares.ledger.admission.key_limits import KeyTerms
     from middlewares.ledger.admission.policy import Policy
     from middlewares.ledger.model import Denied, Hold, LimitState
@@ -184,6 +186,9 @@ class Exchange:
     surface_path: str = ""
     """Where that surface begins."""
 
+    idempotent: IdempotentRequest | None = None
+    """What belongs to its `Idempotency-Key`; None: it has none, or its route takes none."""
+
     # auth
     principal: Principal | None = None
     owner: CredentialOwner | None = None
@@ -246,6 +251,20 @@ class Exchange:
 
     ending: Ending = COMPLETE
     """How the request ended: complete as long as `end` has not been told otherwise."""
+
+    @property
+    def outlives_client(self) -> bool:
+        """True if the gateway's work goes on when its client has left.
+
+        For its route says so; or it may be repeated, and costs the same either way: the next attempt gets the response.
+        """
+        route = self.route
+        if route is None or self.idempotent is None:
+            return route is not None and route.outlives_client
+        return route.outlives_client or (
+            route.meter not in (Measure.WALL_TIME, Measure.STREAM_TIME)
+            and (self.declared.document or {}).get("stream") is not True
+        )
 
     def end(self, outcome: Outcome, code: str = "", status: int = 0) -> None:
         """Record how the request ended. The first caller wins: it was nearest to what happened.

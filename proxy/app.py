@@ -17,6 +17,8 @@ from middlewares.auth.ports import CredentialCache
 from middlewares.body_buffers import BodyBuffers
 from middlewares.edge.middleware import EdgeMiddleware
 from middlewares.exchange import Exchange, Refusal
+from middlewares.idempotency.claims import Claims
+from middlewares.idempotency.middleware import IdempotencyMiddleware, replay_limit
 from middlewares.large_json import LargeJson
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.sessions.sessions import Sessions
@@ -127,6 +129,7 @@ def pipeline(
     *,
     credentials: CredentialCache,
     ledger: Ledger,
+    claims: Claims,
     media: MediaTools,
     sessions: Sessions,
     streams: ByocStreams,
@@ -160,6 +163,13 @@ def pipeline(
         ),
         # Once the publisher is known; before the limits, because a client that has used up its own may end a stream.
         partial(LiveMiddleware, sessions=sessions, names=for_caller, stream_tokens=stream_tokens),
+        # Before the limits: what was done and paid for is given again, whatever is left of them by now.
+        partial(
+            IdempotencyMiddleware,
+            claims=claims,
+            response_bytes=settings.idempotency.response_bytes,
+            limit=replay_limit(settings.idempotency.replays_per_minute),
+        ),
         # Before a large body is read, and before the gateway is chosen or dialled: what is refused here costs little.
         partial(RateLimitMiddleware, ledger=ledger),
         # Right inside the hold it must end, whatever happens further in.

@@ -17,6 +17,7 @@ from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
+from middlewares.idempotent_request import RequestFingerprint
 from middlewares.large_json import LargeJson
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
@@ -30,10 +31,15 @@ class BodySource(NamedTuple):
     buffers: BodyBuffers
     small: bool
     """True: it costs no more than a head does, so that it is neither counted nor checked before it is parsed."""
+    fingerprint: RequestFingerprint | None = None
+    """Takes what is read past `receive`."""
 
     def arrived(self) -> bytes | None:
         """Take a small body that is all here, without a wait; None for any other."""
-        return self.connection.whole_body() if self.small else None
+        body = self.connection.whole_body() if self.small else None
+        if body is not None and self.fingerprint is not None:
+            self.fingerprint.update(body, more=False)
+        return body
 
 
 class ReplayableBody:

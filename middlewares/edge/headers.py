@@ -29,6 +29,7 @@ _READ = frozenset(
         b"connection",
         b"content-length",
         b"host",
+        b"idempotency-key",
         b"livepeer",
         b"transfer-encoding",
         b"x-forwarded-for",

@@ -19,6 +19,7 @@ from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
 from middlewares.edge.upload import PictureReader, segment_declaration
 from middlewares.exchange import Exchange, Headers, Refusal
+from middlewares.idempotent_request import HEADER, IdempotentRequest, RequestFingerprint
 from middlewares.large_json import LargeJson
 from middlewares.routes import MATCHER
 from middlewares.routing.route import Route
@@ -79,17 +80,21 @@ class EdgeMiddleware:
         if length != 0 and not connection.body_received():
             seconds = min(settings.body_seconds, settings.header_seconds) if small else settings.body_seconds
             receive = TimedBody(receive, connection, seconds, settings.body_bytes_per_second).receive
-        if route.outlives_client:
+        fingerprint = _fingerprint(exchange, route, read) if HEADER in read else None
+        if route.outlives_client or fingerprint is not None:
             receive = keep_complete_body(receive, connection)
         limit = settings.max_json_bytes if route.body is Body.JSON else settings.max_body_bytes
         if length is None:
             receive = limit_body(receive, limit)
         elif length > limit:
             raise too_large(limit)
+        if fingerprint is not None:
+            receive = fingerprint.passing(receive)
         if route.meter is Measure.RENDITIONS:
             exchange.declare = segment_declaration(exchange, settings.max_body_bytes)
         elif route.body is not Body.STREAMED:
-            receive = self._peeking(exchange, route, read, BodySource(receive, connection, self.buffers, small))
+            source = BodySource(receive, connection, self.buffers, small, fingerprint)
+            receive = self._peeking(exchange, route, read, source)
         try:
             await self.app(scope, receive, send)
         finally:
@@ -131,6 +136,16 @@ def _route(method: str, target: bytes) -> tuple[bytes, bytes, Route]:
         detail = f"This route takes {route.allow.decode()}."
         raise Refusal(405, "method_not_allowed", detail, headers=[(b"allow", route.allow)])
     return path, query, route
+
+
+def _fingerprint(exchange: Exchange, route: Route, read: dict[bytes, bytes]) -> RequestFingerprint | None:
+    """Note the request's `Idempotency-Key` where its route takes one, and return the fingerprint to be made of it."""
+    if not route.repeatable or exchange.method != "POST":
+        return None
+    boundary = boundary_of(exchange.headers) if route.body is Body.FORM else None
+    fingerprint = RequestFingerprint(exchange.target, read.get(b"livepeer", b""), boundary or b"")
+    exchange.idempotent = IdempotentRequest(read[HEADER], fingerprint)
+    return fingerprint
 
 
 def _target(path: bytes, query: bytes) -> bytes:

@@ -17,7 +17,7 @@ from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.pricing import amount_of
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.model import Admitted, Denied, Hold, Settlement, Usage, leases_of
+from middlewares.ledger.model import Admitted, Denied, Hold, HoldEntry, Settlement, Usage, leases_of
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import ENCODER, Event
@@ -94,15 +94,17 @@ class Ledger:
         workload: Workload,
         model: str,
         units: Mapping[Unit, int],
+        claim: HoldEntry | None = None,
         store_lost: bool = False,
     ) -> Awaitable[Admitted | Denied]:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
-        One round trip, and none where the request has waited for Redis in vain already (`store_lost`). Raises
-        `LedgerUnavailable` where Redis did not reply in time and the plan forbids a guess.
+        The hold takes over the `claim` to an idempotency key. One round trip, and none where the request has waited for
+        Redis in vain already (`store_lost`). Raises `LedgerUnavailable` where Redis did not reply in time and the plan,
+        or a claim, forbids a guess; `ClaimLost` where the claim is another request's by now.
         """
         return self._admission.admit(
-            request_id, policy, workload=workload, model=model, units=units, store_lost=store_lost
+            request_id, policy, workload=workload, model=model, units=units, claim=claim, store_lost=store_lost
         )
 
     async def enter(
@@ -132,6 +134,7 @@ class Ledger:
                 time_ms=event.time,
                 units=usage.units,
                 amount=str(amount),
+                work_done=any(usage.units.values()),
             )
         )
 

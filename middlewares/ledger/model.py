@@ -75,13 +75,14 @@ class HoldEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     kind: str
-    """As in `lua/settle.lua`: c lease, d m t unit cap, b balance, a allowance."""
+    """As in `lua/settle.lua`: c lease, d m t unit cap, b balance, a allowance, i claim to an idempotency key."""
     keys: tuple[str, ...]
     held: str = "0"
+    """Amount or units that are reserved, what an allowance includes, or how many claims of the app are kept."""
     unit: str = ""
-    """Sale unit that is counted; empty for a lease."""
+    """Sale unit that is counted; empty for a lease and a claim."""
     per: str = ""
-    """Period of an allowance, d or m."""
+    """Period of an allowance, d or m; for how many milliseconds a claim is kept."""
     price: str = ""
     """Price past an allowance, `<amount> <counted units>`."""
 
@@ -118,6 +119,11 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """True: it has the concurrency leases of a request whose body is read after it. It ends without an event."""
 
     @property
+    def has_claim(self) -> bool:
+        """True if it ends the claim to an idempotency key."""
+        return any(entry.kind == "i" for entry in self.entries)
+
+    @property
     def silent(self) -> bool:
         """True if it expires without an event, because another hold of its request or session has that."""
         return self.entry or self.part > 0
@@ -146,6 +152,8 @@ class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     units: dict[Unit, int] = {}
     amount: str = "0"
     """Price of the units before allowances."""
+    work_done: bool = False
+    """True if something was charged or may be, so that its idempotency key stands for this request from now on."""
     attempted_ms: int = 0
     """When it was first sent to Redis without a reply; 0: never, so that finding no hold is not ambiguous."""
 
@@ -174,6 +182,10 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     """The hold that was not opened; None: not known."""
     requested: int = 0
     """What that hold would have reserved of the limit, in its unit, rounded up; 0: nothing, or not known."""
+
+
+class ClaimLost(Exception):
+    """The idempotency key of the request is claimed by another one, as this one took too long to be admitted."""
 
 
 class LedgerUnavailable(Exception):

@@ -85,6 +85,22 @@ class RedisKeys:
         """Return the key of the numbers of an app's refusals that were counted only (hash: rule -> number)."""
         return f"{self.tag(app)}unrecorded:{app}"
 
+    def idempotency(self, app: str, digest: str) -> str:
+        """Return the key of the claim to an idempotency key, by the digest of what that is bound to (hash)."""
+        return f"{self.tag(app)}idempotency:{digest}"
+
+    def idempotent_requests(self, app: str) -> str:
+        """Return the key of an app's claims that are done, oldest first (list of `<request id> <claim>`)."""
+        return f"{self.tag(app)}idempotent-requests:{app}"
+
+    def idempotent_responses(self, app: str) -> str:
+        """Return the key of an app's kept responses, oldest first (list of `<bytes> <request id> <claim>`)."""
+        return f"{self.tag(app)}idempotent-responses:{app}"
+
+    def idempotent_bytes(self, app: str) -> str:
+        """Return the key of how many bytes an app's kept responses have."""
+        return f"{self.tag(app)}idempotent-bytes:{app}"
+
     def session(self, app: str, workload: str, stream: str) -> str:
         """Return the key of the session of a stream, by its stream id at the gateway (JSON)."""
         return f"{self.tag(app)}session:{workload}:{stream}"

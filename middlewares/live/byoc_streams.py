@@ -107,7 +107,7 @@ class ByocStreams:
         assert hold is not None and policy is not None  # noqa: S101, PT018 - `note_start` checked them
         milliseconds = round((time.monotonic() - exchange.started) * 1000)
         event = event_of(self._ledger, exchange, hold, Usage(), milliseconds)
-        request = Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=event.time)
+        request = Settlement(hold=hold, event=msgspec.Raw(ENCODER.encode(event)), time_ms=event.time, work_done=True)
         active = ActiveStream(hold.app, exchange.gateway, event.time, hold.request_id)
         exchange.hold = None  # also if this fails: the session may have taken it over all the same
         self._ledger.stop_renewing(hold)

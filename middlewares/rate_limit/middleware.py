@@ -7,8 +7,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from middlewares.exchange import Exchange, Principal, Refusal
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.ledger import Ledger
-from middlewares.ledger.model import Admitted, Denied, LedgerUnavailable
-from middlewares.rate_limit.refusal import limit_refusal, store_unavailable
+from middlewares.ledger.model import Admitted, ClaimLost, Denied, LedgerUnavailable
+from middlewares.rate_limit.refusal import claim_lost, limit_refusal, store_unavailable
 from middlewares.routing.route import Route
 
 
@@ -66,6 +66,7 @@ class RateLimitMiddleware:
         """Read what the request declares, and open its hold. Raises `Refusal`."""
         exchange.declared = declared = await exchange.declare()
         model = declared.model or ""
+        request = exchange.idempotent
         if principal.models is not None and (model or route.begins_work):
             _check_model(principal.models, model)
         try:
@@ -75,12 +76,17 @@ class RateLimitMiddleware:
                 workload=route.workload,
                 model=model,
                 units=declared.units,
+                claim=request.claim if request else None,
                 store_lost=exchange.store_lost,
             )
         except LedgerUnavailable:
             raise store_unavailable() from None
+        except ClaimLost:
+            raise claim_lost() from None
         admitted = _admitted(exchange, decided)
         exchange.hold = admitted.hold
+        if request:
+            request.claim = None  # the hold has it
         states = admitted.limit_states
         if exchange.limit_states:  # of the entry; caps and balance stand differently now
             known = {state.policy for state in states}

@@ -12,6 +12,7 @@ STATUS = {
 }
 UNAVAILABLE_RETRY_SECONDS = 2
 CONCURRENCY_RETRY_SECONDS = 1
+CLAIM_RETRY_SECONDS = 1
 
 
 def limit_refusal(denied: Denied, *, close: bool = False) -> Refusal:
@@ -60,6 +61,16 @@ def _detail(code: str, limit_state: LimitState) -> str:
             f"which this request may exceed. {ends or 'This cap has no period: only a higher one lets it go on.'}"
         )
     return f"The prepaid balance leaves {limit_state.remaining}, which this request may exceed. Add credit to go on."
+
+
+def claim_lost() -> Refusal:
+    """Return the 409 of a request whose idempotency key another one has by now."""
+    return Refusal(
+        409,
+        "idempotency_in_flight",
+        "Another request with this Idempotency-Key came first, as this one took too long to arrive.",
+        headers=[(b"retry-after", b"%d" % CLAIM_RETRY_SECONDS)],
+    )
 
 
 def store_unavailable(*, close: bool = False) -> Refusal:

@@ -42,6 +42,9 @@ class ClientResponse:
         return self.send(message) if self._dialect is None else self._dialect.send(message)
 
     def _dialect_of(self, route: Route) -> ChatResponse | BalanceFilter | None:
+        request = self.exchange.idempotent
+        if request is not None and request.replay_of:
+            return None  # it was rewritten before it was kept
         if route.meter is Measure.TOKENS:
             return ChatResponse(
                 self.send,
@@ -54,6 +57,9 @@ class ClientResponse:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass on an ASGI message; a head loses the headers that no client may see, and gains Tollgate's own."""
+        request = self.exchange.idempotent
+        if request is not None and request.record is not None:
+            request.record(message)
         if message["type"] == "http.response.body":
             self.exchange.bytes_out += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)

@@ -64,6 +64,8 @@ class RequestLine(msgspec.Struct):
     upstream_ms: float | None = None
     """From the request sent to the head of the gateway's response."""
     client: str = ""
+    replay_of: str | None = None
+    """Id of the request whose kept response was sent to this repetition."""
 
 
 def _call_now(callback: Callable[[], None]) -> None:
@@ -156,6 +158,8 @@ def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> byte
         line.gateway_status, line.upstream_ms = exchange.gateway_status, int(upstream * 1e6) / 1000
     if ending.code:
         line.error = ending.code
+    if exchange.idempotent is not None and exchange.idempotent.replay_of:
+        line.replay_of = exchange.idempotent.replay_of
     encoded = to_json(line)
     client_text = f"{method} {path} {model} {ending.code} {user}"
     if "eyJ" in client_text or "tg" in client_text:  # a credential can only stand in text that a client chose

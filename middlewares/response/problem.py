@@ -89,6 +89,11 @@ TITLES: dict[str, str] = {
     "plan_limit": "The plan's limit is reached",
     "key_limit": "The key's own limit is reached",
     "insufficient_balance": "The balance is too low",
+    # what is repeated with an Idempotency-Key
+    "idempotency_key_invalid": "The Idempotency-Key is no such key",
+    "idempotency_key_reused": "The Idempotency-Key stands for another request",
+    "idempotency_in_flight": "The request with this Idempotency-Key has not ended",
+    "idempotency_done": "The work was done, and its response was not kept",
     # what Tollgate depends on
     "store_unavailable": "Tollgate cannot check the request now",
     "no_orchestrator_list": "The list of orchestrators cannot be read",

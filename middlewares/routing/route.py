@@ -51,6 +51,9 @@ class Route:
     allow: bytes = field(init=False)
     """The methods, as the value of `Allow`."""
     method_set: frozenset[str] = field(init=False)
+    repeatable: bool = field(init=False)
+    """True if a POST may carry an `Idempotency-Key`: it starts billable work, and its response is good for any
+    connection, which that to the offer of a live stream is not."""
 
     def __post_init__(self) -> None:
         for trait, kind in _typed_traits().items():
@@ -59,6 +62,7 @@ class Route:
         methods = self.methods.split()
         object.__setattr__(self, "allow", ", ".join(methods).encode())
         object.__setattr__(self, "method_set", frozenset(methods))
+        object.__setattr__(self, "repeatable", self.begins_work and self.stream is not StreamStep.OFFER)
 
 
 def _typed_traits() -> dict[str, type]:

@@ -64,15 +64,14 @@ class Forwarder:
         self._drops = drops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward once. A client that goes away cancels the gateway's work, unless the route outlives its client.
+        """Forward once. A client that goes away cancels the gateway's work, unless the exchange outlives its client.
 
         Raises `Refusal` when the gateway fails, also in the middle of its response: the response stage then ends the
         client's connection, so that a cut response never looks whole.
         """
         exchange: Exchange = scope["tollgate.exchange"]
         connection: ClientConnection = scope["tollgate.connection"]
-        route = exchange.route
-        client_optional = connection.body_received if route is not None and route.outlives_client else None
+        client_optional = connection.body_received if exchange.outlives_client else None
         canceller = DisconnectCanceller(asyncio.current_task(connection.loop), client_optional)
         connection.on_disconnect(canceller)
         try:

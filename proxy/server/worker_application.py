@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from config.routing import Gateway, Stickiness
 from config.settings import Settings
 from config.workloads import Workload
+from middlewares.idempotency.claims import Claims
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.live.byoc_streams import ByocStreams
@@ -86,6 +87,7 @@ class WorkerApplication:
             )
             affinity_table = AffinityTable(store, keys, _seconds_kept(settings.routing.stickiness))
             streams = ByocStreams(store, keys, ledger)
+            claims = Claims(store, keys, settings.idempotency, settings.store.deadline_seconds)
             fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {
@@ -108,6 +110,7 @@ class WorkerApplication:
                 settings,
                 credentials=authentication.credentials,
                 ledger=ledger,
+                claims=claims,
                 media=MediaTools(spools, probe),
                 sessions=sessions_of(settings.webhooks, store, keys),
                 streams=streams,
@@ -134,6 +137,7 @@ class WorkerApplication:
                 await key_use.flush()
                 await refusals.flush()
                 await affinity_table.drain()
+                await claims.drain()
                 await ledger.drain()
                 ledger.close()
                 await probe.close()

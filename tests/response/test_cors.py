@@ -10,7 +10,10 @@ from tests.response.server_fixture import StageServer, responding, serving
 
 PAGE = "https://app.example"
 CONFIG = Cors(allow_origins=(PAGE, "https://other.example"), max_age=99)
-EXPOSED = "x-request-id, ratelimit, ratelimit-policy, retry-after, location, etag, link, livepeer-playback-url"
+EXPOSED = (
+    "x-request-id, ratelimit, ratelimit-policy, retry-after, location, etag, link, livepeer-playback-url, "
+    "idempotency-replayed"
+)
 ALLOWED = "authorization, content-type, idempotency-key, livepeer, prefer, x-api-key"
 OPEN = responding(200, [(b"access-control-allow-origin", b"*"), (b"vary", b"accept")])
 

@@ -13,7 +13,16 @@ from config.workloads import Unit, Workload
 from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.model import ENTRY_SUFFIX, Admitted, Denied, Hold, LedgerUnavailable, LimitState
+from middlewares.ledger.model import (
+    ENTRY_SUFFIX,
+    Admitted,
+    ClaimLost,
+    Denied,
+    Hold,
+    HoldEntry,
+    LedgerUnavailable,
+    LimitState,
+)
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.scripts import ADMIT
 from middlewares.ledger.settlement.event import ENCODER
@@ -24,6 +33,10 @@ DISK_SECONDS = 0.05
 """An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
 LATE_MS = 1_000
 """How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
+
+
+_CLAIM_LOST = -2
+"""How a reply of `lua/admit.lua` begins if another request has the claim."""
 
 
 class Admission:
@@ -64,6 +77,7 @@ class Admission:
         workload: Workload,
         model: str,
         units: Mapping[Unit, int],
+        claim: HoldEntry | None,
         store_lost: bool,
     ) -> Admitted | Denied:
         """As `Ledger.admit`."""
@@ -84,9 +98,9 @@ class Admission:
             fixed=str(policy.estimate(policy.fixed(prices), upper_bound)) if policy.allowed else "",
             units=upper_bound,
             on_orphan=policy.on_orphan,
-            entries=entries,
+            entries=(claim, *entries) if claim else entries,
         )
-        return await self._open(hold, policy, rules, store_lost=store_lost)
+        return await self._open(hold, policy, rules, claim=claim, store_lost=store_lost)
 
     async def enter(
         self, request_id: str, policy: Policy, workload: Workload, *, store_lost: bool
@@ -107,16 +121,25 @@ class Admission:
         )
         return await self._open(hold, policy, rules, store_lost=store_lost)
 
-    async def _open(self, hold: Hold, policy: Policy, rules: SharedArguments, *, store_lost: bool) -> Admitted | Denied:
-        """Open a hold if all `rules` admit it, by Redis or without. Raises `LedgerUnavailable`."""
+    async def _open(
+        self,
+        hold: Hold,
+        policy: Policy,
+        rules: SharedArguments,
+        *,
+        claim: HoldEntry | None = None,
+        store_lost: bool,
+    ) -> Admitted | Denied:
+        """Open a hold if all `rules` admit it, by Redis or without. Raises `LedgerUnavailable` and `ClaimLost`."""
         started = time.monotonic()
         if store_lost:
             lost = StoreUnavailable("Redis did not reply when the credential was looked up")
             return await self._admit_locally(policy, hold, lost, started)
         latest = hold.started_ms + int(self._deadline * 1000) + LATE_MS if self._clock.known else 0
         args = (hold.request_id, self._ttl_ms, ENCODER.encode(hold), latest)
+        keys = claim.keys[:1] if claim else ()
         try:
-            reply = await self._runner.run(Call(ADMIT, (), args, policy.admit_keys, rules), deadline=self._deadline)
+            reply = await self._runner.run(Call(ADMIT, keys, args, policy.admit_keys, rules), deadline=self._deadline)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self._release(hold)
             raise
@@ -127,6 +150,8 @@ class Admission:
             late = StoreUnavailable("the admission reached Redis too late")
             return await self._admit_locally(policy, hold, late, started)
         self._clock.observe(reply[1])
+        if reply[0] == _CLAIM_LOST:
+            raise ClaimLost
         return self._decision(policy, hold, reply)
 
     def _decision(self, policy: Policy, hold: Hold, reply: list[Any]) -> Admitted | Denied:
@@ -148,8 +173,9 @@ class Admission:
 
     async def _admit_locally(self, policy: Policy, hold: Hold, error: StoreError, started: float) -> Admitted | Denied:
         """Decide without Redis, and write the hold to the journal. Raises `LedgerUnavailable`."""
-        denied = None if policy.refuses_without_store else self._local_limits.admit(policy, hold.request_id)
-        if policy.refuses_without_store or denied:
+        refuses = policy.refuses_without_store or hold.has_claim  # nobody else would know that the key is taken
+        denied = None if refuses else self._local_limits.admit(policy, hold.request_id)
+        if refuses or denied:
             if error.may_have_run:
                 self._release(hold)
             if denied:

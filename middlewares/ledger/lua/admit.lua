@@ -2,7 +2,8 @@
 -- tests: `admission/sliding_window.py` of a window, `periods.py` of the calendar, tests/ledger/model.py of all rules.
 --
 -- KEYS  1 holds (zset: request id -> expiry)   2 bodies (hash: request id -> hold)   3.. the keys of the rules in
---       order; a balance takes two: the app's wallet, then the user's.
+--       order; a balance takes two: the app's wallet, then the user's. Behind them the claim to its idempotency key,
+--       where the request has one.
 -- ARGV  1 request id   2 hold time, ms   3 hold body   4 latest Redis time to act at, Unix ms (0: any)
 --       then five per rule: kind, limit, parameter, estimate, manner ('0': it binds; '1': a shadow, which only
 --       reports; '<limit> <Unix ms>': it binds, and before that time with that limit)
@@ -13,6 +14,7 @@
 -- Returns {1, now ms, then per rule remaining, reset ms, refused in shadow 0|1}
 --         {0, now ms, rule number, remaining, reset ms}   the first rule that refuses
 --         {-1, now ms}                                     too late: nobody waits for the reply any more
+--         {-2, now ms}                                     another request has the claim by now
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, latest = ARGV[1], tonumber(ARGV[4])
@@ -96,6 +98,8 @@ for i = 5, #ARGV, 5 do
   if not fits and not rule.shadow then return { 0, now, #rules, remaining, reset } end
   rule.remaining, rule.reset, rule.refused = remaining, reset, fits and 0 or 1
 end
+
+if KEYS[key] and redis.call('HGET', KEYS[key], 'id') ~= id then return { -2, now } end
 
 local expiry = whole(now + tonumber(ARGV[2]))
 for _, rule in ipairs(rules) do

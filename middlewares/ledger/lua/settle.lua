@@ -2,7 +2,8 @@
 -- strings of atomic units. Its twin in property tests is tests/ledger/model.py.
 --
 -- KEYS  1 holds   2 bodies   3 events (stream)   4 usage of the app on the day (hash)   5 marker of this request
---       6.. its leases, then the keys of the entries in order; a balance takes two: the app's wallet, then the user's.
+--       6.. its leases, then the keys of the entries in order; a balance takes two: the app's wallet, then the user's;
+--       a claim, too: the claim, then those of the app that are done, oldest first (list: `<request id> <claim>`).
 -- ARGV  1 request id   2 event without its amount (JSON; empty: only give back)
 --       3 what is counted (JSON): `units`, then `amount` before allowances. It is the text of a marker, too
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
@@ -10,6 +11,9 @@
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
 --             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
 --             of money, then all else: each may change the amount that the next ones see.
+--         'i' claim to an idempotency key: reserved = claims of the app that are kept, used = '1': the work is done,
+--             '0': the key is free again; period = ms for which it is kept   (extra unused). It stands first: a
+--             request that was reaped and whose key was used anew is not counted after all.
 --       the last four:
 --         mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
 --           'record' is for requests that have no hold, needs that there is no marker, and leaves one
@@ -42,6 +46,7 @@ if mode == 'settle' or mode == 'reap' then
 elseif mode == 'adjust' then
   local marker = redis.call('GET', KEYS[5])
   if not marker or marker == 'recorded' then return { 0 } end
+  if ARGV[4] == 'i' and (redis.call('HGET', KEYS[6 + tonumber(leases)], 'id') or id) ~= id then return { 0 } end
   of_user = string.sub(marker, 1, 5) == 'user '
   redis.call('SET', KEYS[5], 'recorded', 'PX', MARKER_LIFE)
 elseif not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
@@ -65,6 +70,22 @@ local function after_allowance(key, field, included, used, price) -- the amount;
   return add(amount, divide_up(multiply(past, each), tonumber(per)))
 end
 
+local function end_claim(claim, list, most, done, life) -- unless another request has it by now
+  local owner = redis.call('HGET', claim, 'id')
+  if owner and owner ~= id then return end
+  if done ~= '1' then
+    redis.call('DEL', claim)
+    return
+  end
+  redis.call('HSET', claim, 'id', id, 'done', '1')
+  redis.call('PEXPIRE', claim, life)
+  redis.call('RPUSH', list, id .. ' ' .. claim)
+  redis.call('PEXPIRE', list, life)
+  if redis.call('LLEN', list) <= tonumber(most) then return end
+  local old_id, old = string.match(redis.call('LPOP', list), '^(%S+) (.+)$')
+  if redis.call('HGET', old, 'id') == old_id and redis.call('HGET', old, 'done') then redis.call('DEL', old) end
+end
+
 local key = 6 + tonumber(leases)
 for i = 6, key - 1 do redis.call('ZREM', KEYS[i], id) end
 local reserves = mode == 'settle' or mode == 'reap'
@@ -74,7 +95,10 @@ for i = 4, #ARGV - 4, 5 do
   local name, field = KEYS[key], 'used:' .. period
   local fields, numbers = {}, {}
   if used == 'amount' then used = amount end
-  if kind == 'a' then
+  if kind == 'i' then
+    end_claim(name, KEYS[key + 1], held, used, period)
+    key, held, used = key + 1, '0', '0'
+  elseif kind == 'a' then
     amount = after_allowance(name, field, held, used, price)
     if price == '' then event[5], event[6] = 'gross', used end
   else

@@ -75,6 +75,8 @@ def settle_call(names: RedisKeys, settlement: Settlement, mode: Mode) -> Call:
 
 def _entry_arguments(entry: HoldEntry, settlement: Settlement) -> Iterable[str]:
     """Return the five ARGV about an entry that is no lease."""
+    if entry.kind == "i":
+        return entry.kind, entry.held, "1" if settlement.work_done else "0", entry.per, ""
     kind = entry.per if entry.kind == "a" else entry.kind
     period = period_of(kind, settlement.time_ms) if kind in "dmt" else ""
     used = used_of(entry, settlement.units) if settlement.forwarded else "0"

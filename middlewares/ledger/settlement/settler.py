@@ -171,7 +171,9 @@ class Settler:
         event.type = "adjustment"
         event.units = units
         encoded = msgspec.Raw(ENCODER.encode(event))
-        difference = Settlement(hold=hold, event=encoded, time_ms=then, units=units, amount=str(amount))
+        difference = Settlement(
+            hold=hold, event=encoded, time_ms=then, units=units, amount=str(amount), work_done=settlement.work_done
+        )
         return _settled(await self._call(difference, "adjust"))
 
     def _call(self, settlement: Settlement, mode: Mode) -> asyncio.Future[list[Any]]:
@@ -198,6 +200,7 @@ def orphan(hold: Hold, time_ms: int) -> Settlement:
         time_ms=time_ms,
         units=event.units,
         amount=amount if hold.on_orphan == "estimate" else "0",
+        work_done=hold.on_orphan != "refund",
     )
 
 

@@ -33,6 +33,14 @@ _JOB_HEADER = {
     "description": "The job: base64 of a JSON object with `capability`, `request`, `parameters`, `timeout_seconds`.",
 }
 
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "A key of the client's choice: repeated with it, the request is done and billed once.",
+}
+
 
 def data_schema() -> dict[str, Any]:
     """Return the document. Bodies and responses are the gateway's own; a refusal is a problem document."""
@@ -71,6 +79,8 @@ def _operation(route: Route, path: str, method: str, number: int) -> dict[str, A
     parameters = [_parameter(name) for name in _PLACEHOLDER.findall(path)]
     if route.body is Body.JOB:
         parameters.append(_JOB_HEADER)
+    if route.repeatable and method == "POST":
+        parameters.append(_KEY_HEADER)
     operation: dict[str, Any] = {
         "operationId": f"{route.name}-{method.lower()}{suffix}",
         "tags": [route.workload],
