@@ -1,4 +1,4 @@
-"""What a wallet with lots must do, in plain integers: the twin of `credit/lua/lots.lua`, without strings and scripts."""
+"""What a wallet with lots must do, in plain integers: the twin of `credit/lua/lots.lua`."""
 
 from __future__ import annotations
 

@@ -148,11 +148,12 @@ async def test_no_divergence(
         expired = [(event.time, -amount) for event, amount in events if event.outcome == "expired"]
         assert sorted(expired) == sorted(world.model.expired)
         assert len({event.id for event, _ in events}) == len(events)
-        credits = sum(amount for event, amount in events if event.type == "credit")
+        changes = sum(amount for event, amount in events if event.type == "credit")
         wallet: Any = await store.redis.hgetall(world.keys.wallet(world.app, user))
-        assert int(wallet.get(b"granted", b"0")) == credits == world.model.granted
+        assert int(wallet.get(b"granted", b"0")) == changes == world.model.granted
         ended = all(lot.expires == 0 for lot in world.model.lots)
-        assert ended and wallet.keys() <= {b"granted", b"spent", b"held", b"lots"}
+        assert ended
+        assert wallet.keys() <= {b"granted", b"spent", b"held", b"lots"}
     finally:
         await store.redis.delete(shared.holds, shared.bodies, shared.events, world.keys.expiring(world.keys.tag("")))
 

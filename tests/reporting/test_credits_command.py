@@ -103,8 +103,24 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(
         )
     month = (await redis_today(usage_records.store.redis)).isoformat()[:7]
     found = (await tollgate("statements", "--app", app, "--period", month, "--json")).json
-    own = {"opening": "0", "granted": "50", "debited": "0", "spent": "20", "closing": "30"}
-    shared = {"opening": "0", "granted": str(HUGE), "debited": "10", "spent": "7", "closing": str(HUGE - 17)}
+    own = {
+        "opening": "0",
+        "granted": "50",
+        "debited": "0",
+        "expired": "0",
+        "returned": "0",
+        "spent": "20",
+        "closing": "30",
+    }
+    shared = {
+        "opening": "0",
+        "granted": str(HUGE),
+        "debited": "10",
+        "expired": "0",
+        "returned": "0",
+        "spent": "7",
+        "closing": str(HUGE - 17),
+    }
     assert found["credits"] == [{"user": None, **shared}, {"user": "u1", **own}]
     assert found["totals"]["amount"] == "27"
     assert found["event_count"] == 6

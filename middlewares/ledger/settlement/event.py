@@ -18,8 +18,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """One record of the usage stream, where its `amount` (a decimal string of atomic units) stands beside it."""
 
     id: str
-    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of credits that
-    expired `<lot>-expired`, of a tick of a live session `<session>-<part>`."""
+    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of an
+    expired lot `<lot>-expired`, of a tick of a live session `<session>-<part>`."""
     time: int
     """When it ended, Redis time in Unix milliseconds; decides its day and month."""
     started: int
@@ -33,8 +33,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """None for credits."""
     model: str
     outcome: str
-    """How a request ended; for credits `granted` or `debited` by hand, `expired`, or what happened to a payment: `paid`,
-    `refunded`, `disputed` or `reinstated`."""
+    """How a request ended; for credits `granted` or `debited` by hand, `expired`, or of a payment `paid`, `refunded`,
+    `disputed` or `reinstated`."""
     type: Literal["usage", "adjustment", "credit"] = "usage"
     """What its amount is: the price of a request, a correction of it, or credits put in (negative: taken out)."""
     units: dict[Unit, int] = {}
