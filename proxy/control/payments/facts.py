@@ -29,7 +29,7 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
     app: str = ""
     user: str = ""
     rate: str = "1"
-    """Of a payment: atomic units for the smallest unit of its currency, as it was when it was first reported."""
+    """Atomic units for the smallest unit of a payment's currency, as it was when it was first reported."""
 
 
 ENCODE = msgspec.json.Encoder().encode
