@@ -129,6 +129,7 @@ class EventDocument(BaseModel):
     reserved_amount: str
     reference: str
     note: str
+    lot: str
     amount: Amount
 
 

@@ -81,7 +81,7 @@ async def test_a_payment_is_spent_and_its_refund_closes_the_door(
     shop: Shop, app: BuilderApp, http: httpx.AsyncClient
 ) -> None:
     customer = await shop.deployment.customer("prepaid")
-    request = {"headers": customer.headers, "json": {"model_id": "m", "prompt": "p"}}
+    request: Any = {"headers": customer.headers, "json": {"model_id": "m", "prompt": "p"}}
     refused = await http.post("/text-to-image", **request)
     assert (refused.status_code, refused.json()["code"]) == (402, "insufficient_balance")
     assert (await deliver(http, events.checkout("pi_spent", customer.app, 1))).status_code == 200
