@@ -25,6 +25,7 @@ from config.history import HistorySettings
 from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
+from config.payments import PaymentSettings, usable_payments
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
@@ -123,6 +124,9 @@ class Settings(BaseSettings):
     sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
     sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
+    payments: Annotated[PaymentSettings, AfterValidator(usable_payments)] = Field(
+        PaymentSettings(), description="How payments of customers become prepaid credits."
+    )
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     idempotency: IdempotencySettings = Field(

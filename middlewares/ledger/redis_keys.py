@@ -62,8 +62,15 @@ class RedisKeys:
         return f"{tag}{kind}:{scope}:{subject}:{rule}"
 
     def wallet(self, app: str, user: str | None = None) -> str:
-        """Return the key of an app's prepaid credits, or of one user's own (hash: granted, spent, held)."""
+        """Return the key of an app's prepaid credits, or of one user's own (hash: granted, spent, held).
+
+        One with lots has `lots` and `hold:<request id>` as well (`credit/lua/lots.lua`).
+        """
         return f"{self.tag(app)}wallet:{app}" + (f":{user}" if user else "")
+
+    def expiring(self, tag: str) -> str:
+        """Return the key of the wallets of a tag with lots that expire (sorted set: wallet -> Unix ms)."""
+        return f"{tag}expiring"
 
     def references(self, app: str) -> str:
         """Return the key of the references of an app's credit changes (hash: reference -> `<amount> <user>`)."""

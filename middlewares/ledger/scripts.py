@@ -18,16 +18,20 @@ def _load(name: str, *libraries: str, writes: bool = True) -> Script:
     return Script(Path(name).name, "\n".join(parts).encode(), writes)
 
 
-ADMIT = _load("admit", "integer", "period")
-SETTLE = _load("settle", "integer")
+_LOTS = "credit/lots"
+
+ADMIT = _load("admit", "integer", "period", _LOTS)
+SETTLE = _load("settle", "integer", _LOTS)
 RENEW = _load("renew")
 LEASES = _load("leases")
 EXPIRED = _load("expired")
 FIND = _load("find", writes=False)
 DOUBT = _load("doubt")
-CREDIT = _load("credit", "integer")
-RESOLVE = _load("resolution/resolve", "integer")
-BALANCE = _load("balance", writes=False)
+CREDIT = _load("credit/credit", "integer", _LOTS)
+RESOLVE = _load("resolution/resolve", "integer", _LOTS)
+BALANCE = _load("credit/balance", "integer", _LOTS, writes=False)
+EXPIRE = _load("credit/expire", "integer", _LOTS)
+DUE = _load("credit/due", writes=False)
 SESSION = _load("sessions/session", writes=False)
 HELD = _load("held", writes=False)
 STREAMS = _load("streams")
@@ -37,9 +41,8 @@ SNAPSHOT = _load("snapshot", writes=False)
 def _calling(name: str, *called: str) -> Script:
     """Return a script behind others as functions, which it calls: one script does what all of them do."""
     functions = [f"local function {each}(KEYS, ARGV)\n{_source(each)}\nend" for each in called]
-    return Script(
-        Path(name).name, "\n".join([_source("integer"), _source("period"), *functions, _source(name)]).encode()
-    )
+    libraries = [_source(each) for each in ("integer", "period", _LOTS)]
+    return Script(Path(name).name, "\n".join([*libraries, *functions, _source(name)]).encode())
 
 
 TICK = _calling("sessions/tick", "settle", "admit")

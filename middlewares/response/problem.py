@@ -81,6 +81,10 @@ TITLES: dict[str, str] = {
     "sign_up_closed": "Nobody may sign up",
     "sign_up_full": "Nobody may sign up any more today",
     "invite_invalid": "The invitation is not valid",
+    # what money brings or a checkout refuses
+    "invalid_signature": "The signature is not valid",
+    "unknown_currency": "The currency has no rate",
+    "payment_unavailable": "The payment provider cannot be reached",
     # how much it may use
     "rate_limited": "Too many requests",
     "concurrency_limited": "Too many requests at once",

@@ -17,6 +17,7 @@ from proxy.api.explain.endpoint import ExplainEndpoint
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys.endpoints import AppKeyEndpoints, UserKeyEndpoints
 from proxy.api.models import UserView
+from proxy.api.payments.checkout import CheckoutEndpoint
 from proxy.api.services import BuilderServices
 from proxy.api.sign_in.routes import add_sign_in_routes
 from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
@@ -81,6 +82,14 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     _serve_statements(api, StatementEndpoints(services))
+    checkout = CheckoutEndpoint(services.checkout, services.users)
+    api.serve(
+        *("POST", f"{_APP}/checkout"),
+        checkout.create,
+        name="create_checkout",
+        status_code=201,
+        audit="checkout.create",
+    )
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")

@@ -17,6 +17,7 @@ from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.sessions import DeveloperSessions
 from proxy.control.key_use import KeyUse
+from proxy.control.payments.checkout import CheckoutServices
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
@@ -55,3 +56,4 @@ class BuilderServices:
     """Those in force, whose fees statements name."""
     offer: Offer
     catalog_public: bool
+    checkout: CheckoutServices

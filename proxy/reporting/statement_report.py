@@ -101,7 +101,8 @@ def wallets(currency: Currency, statement: Statement) -> Table:
         [user or "", *(decimal(int(amount), currency.decimals) for amount in wallet.plain().values())]
         for user, wallet in statement.wallets
     ]
-    return ["credits of user", "opening", "granted", "debited", "spent", f"closing {currency.code}"], rows
+    names = ("opening", "granted", "debited", "expired", "returned", "spent")
+    return ["credits of user", *names, f"closing {currency.code}"], rows
 
 
 def spreadsheet(currency: Currency, statement: Statement) -> Table:

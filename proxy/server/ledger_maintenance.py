@@ -1,4 +1,4 @@
-"""The ledger's upkeep, by one process for all workers: orphaned holds, journals of dead workers, memory of Redis."""
+"""The ledger's upkeep, by one process for all workers: orphaned holds, journals, expired credits, memory of Redis."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import structlog
 
 from config.settings import Settings
 from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.credit.expiry import LotExpiry
 from middlewares.ledger.settlement.journal_replay import adopt_journals
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.rejected import RejectedSettlements
@@ -39,6 +40,7 @@ class LedgerMaintenance:
             store.redis, settings.store, self._observer.redis_memory, embedded=settings.redis_url is None
         )
         self._reaper = Reaper(store, keys, self._settler, self._observer.orphaned, self._observer.lost)
+        self._lots = LotExpiry(store, keys)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -50,8 +52,8 @@ class LedgerMaintenance:
                 StoreError
             ):  # what may be in the history waits for the archiver, which starts later
                 await maintenance.adopt()
-            work = (maintenance._reaper.run(), maintenance._keep_adopting(), maintenance._memory.run())
-            tasks = [asyncio.create_task(each) for each in work]
+            work = (maintenance._reaper.run, maintenance._keep_adopting, maintenance._memory.run, maintenance._lots.run)
+            tasks = [asyncio.create_task(each()) for each in work]
             try:
                 yield maintenance
             finally:

@@ -17,6 +17,7 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.response.metrics import RequestMetrics, exposition
 from middlewares.store import StoreError
+from proxy.control.payments.extra import payment_problems
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
@@ -123,7 +124,7 @@ class Supervisor:
         """
         try:
             settings = load()
-            if problems := wallet_problems(settings):
+            if problems := [*wallet_problems(settings), *payment_problems(settings)]:
                 raise ConfigError(problems)
             await check_fingerprint(self._maintenance.store, settings)
             issuer = self._issuer(settings)

@@ -41,7 +41,16 @@ def test_every_variable_is_named() -> None:
 
 def test_secrets_are_marked() -> None:
     marked = {line.split("`")[1] for line in PAGE.splitlines() if "**secret**" in line}
-    assert marked == {"history_url", "redis_url", "key_pepper", "secret", "token", "postgresql_url"}
+    assert marked == {
+        "history_url",
+        "redis_url",
+        "key_pepper",
+        "secret",
+        "token",
+        "postgresql_url",
+        "secret_key",
+        "webhook_secret",
+    }
 
 
 def test_bounds_and_defaults_are_shown() -> None:

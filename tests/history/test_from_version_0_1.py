@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())
 )
 
-ADDED = ',"reserved_amount":""'
+ADDED = (',"reserved_amount":""', ',"lot":""')
 """What an event of today says, and those of that version could not."""
+MOVED = ("expired", "returned")
+"""How credits move today, and did not in that version."""
 
 
 async def load(client: Any) -> None:
@@ -54,13 +57,16 @@ async def check(tollgate: Command, history_url: str) -> None:
         done = await tollgate(*line.split(), TOLLGATE_HISTORY_URL=history_url)
         assert done.code == 0, done.err
         if line.startswith("events"):
-            lines = done.out.replace(ADDED, "").splitlines()
+            lines = "".join(re.split("|".join(ADDED), done.out)).splitlines()
             assert sorted(lines) == sorted(before.splitlines())
         elif line.startswith("verify"):
             found, expected = json.loads(done.out), json.loads(before)
             assert {**found, "totals": 0} == {**expected, "totals": 0, "pruned": 0, "kept_from": ""}
         else:
-            assert json.loads(done.out) == json.loads(before), line
+            found = json.loads(done.out)
+            for wallet in found.get("credits", ()):
+                assert [wallet.pop(name) for name in MOVED] == ["0", "0"]
+            assert found == json.loads(before), line
 
 
 async def test_it_reads_the_same(

@@ -7,10 +7,13 @@ from config.plans import Billing, Plan
 from config.prices import Price
 from config.workloads import SaleUnit, Unit
 from middlewares.ledger.credit import prepaid
+from middlewares.ledger.credit.expiry import LotExpiry
+from middlewares.ledger.credit.lots import LotTerms
 from proxy.control.users import Users
 from proxy.reporting.dates import redis_today
 from tests.reporting.command import Command
 from tests.reporting.ledger_fixture import RecordedUsage
+from tests.support.deployment import eventually
 
 HUGE = 10**27
 PREPAID = Plan(billing=Billing.CREDITS, prices=(Price(unit=SaleUnit.PIXELS, amount=1, per=1),))
@@ -103,8 +106,24 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(
         )
     month = (await redis_today(usage_records.store.redis)).isoformat()[:7]
     found = (await tollgate("statements", "--app", app, "--period", month, "--json")).json
-    own = {"opening": "0", "granted": "50", "debited": "0", "spent": "20", "closing": "30"}
-    shared = {"opening": "0", "granted": str(HUGE), "debited": "10", "spent": "7", "closing": str(HUGE - 17)}
+    own = {
+        "opening": "0",
+        "granted": "50",
+        "debited": "0",
+        "expired": "0",
+        "returned": "0",
+        "spent": "20",
+        "closing": "30",
+    }
+    shared = {
+        "opening": "0",
+        "granted": str(HUGE),
+        "debited": "10",
+        "expired": "0",
+        "returned": "0",
+        "spent": "7",
+        "closing": str(HUGE - 17),
+    }
     assert found["credits"] == [{"user": None, **shared}, {"user": "u1", **own}]
     assert found["totals"]["amount"] == "27"
     assert found["event_count"] == 6
@@ -127,3 +146,37 @@ async def test_credits_are_no_usage_for_those_who_bill_it(usage_records: Recorde
     events = [json.loads(line) for line in done.out.splitlines()]
     assert [event["type"] for event in events] == ["tollgate.credit", "tollgate.usage"]
     assert events[0]["data"]["reference"] == "r"
+
+
+async def test_lots_are_granted_listed_and_in_statements_once_they_expire(
+    usage_records: RecordedUsage, tollgate: Command
+) -> None:
+    app = await usage_records.app()
+    await tollgate("credits", "grant", "--app", app, "5")
+    later = ("--promotional", "--expires", "2999-01-01", "--reference", "gift")
+    for repeated in (False, True):
+        done = (await tollgate("credits", "grant", "--app", app, "7", *later, "--json")).json
+        assert (done["available"], done["repeated"]) == ("12", repeated)
+    other = await tollgate("credits", "grant", "--app", app, "7", "--reference", "gift")
+    assert (other.code, "'gift'" in other.err) == (1, True)
+    past = await tollgate("credits", "grant", "--app", app, "1", "--expires", "2020-01-01")
+    assert "must expire in the future" in past.err
+    [lot] = (await tollgate("credits", "show", "--app", app, "--json")).json["lots"]
+    assert (lot["promotional"], lot["expires"], lot["left"], lot["held"]) == (True, "2999-01-01T00:00:00Z", "7", "0")
+    assert lot["id"] in (await tollgate("credits", "show", "--app", app)).out
+
+    soon = int((await usage_records.store.redis.time())[0]) * 1_000 + 1_500
+    terms = LotTerms(expires_ms=soon)
+    store, keys = usage_records.store, usage_records.keys
+    await prepaid.grant(store, keys, app, None, 11, reference="short", terms=terms)
+
+    async def expired() -> bool:
+        return await LotExpiry(store, keys).sweep() == 1
+
+    await eventually(expired)
+    assert (await prepaid.balance(store, keys, app, None)).available == 12
+    today = (await redis_today(store.redis)).isoformat()
+    found = (await tollgate("statements", "--app", app, "--period", today, "--json")).json["credits"]
+    moved = {"opening": "0", "granted": "23", "debited": "0", "expired": "11", "returned": "0", "spent": "0"}
+    assert found == [{"user": None, **moved, "closing": "12"}]
+    assert (await tollgate("verify", "--app", app)).code == 0

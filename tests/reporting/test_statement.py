@@ -153,6 +153,8 @@ def test_wallets_open_with_what_was_before_and_close_with_what_is_left() -> None
         "opening": str(HUGE - 7),
         "granted": "100",
         "debited": "40",
+        "expired": "0",
+        "returned": "0",
         "spent": "3",
         "closing": str(HUGE + 50),
     }

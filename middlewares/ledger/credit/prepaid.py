@@ -1,15 +1,13 @@
-"""Prepaid credits: grant them, take them out by hand, and read what is left in a wallet."""
+"""Prepaid credits by hand: grant them, take them out, and read what is left in a wallet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from middlewares.ledger.credit.erased import erased_reference
+from middlewares.ledger.credit.change import Balance, Change, CreditOutcome, TooManyLots, Written, read, write
+from middlewares.ledger.credit.lots import PLAIN, LotTerms
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.scripts import BALANCE, CREDIT
-from middlewares.ledger.settlement.event import ENCODER, Event
-from middlewares.store import Call, ScriptRunner
+from middlewares.store import ScriptRunner
+
+__all__ = ["Balance", "InsufficientBalance", "ReferenceTaken", "TooManyLots", "balance", "debit", "grant"]
 
 LONGEST_TEXT = 500
 """Characters of a reference, and of a note."""
@@ -27,36 +25,37 @@ class ReferenceTaken(Exception):
     audit_code = "reference_taken"
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """State of a wallet, in atomic units."""
-
-    granted: int
-    """All that was put in, less what was taken out by hand."""
-    spent: int
-    """The price of all requests so far."""
-    held: int
-    """Reserved for requests that run."""
-    repeated: bool = False
-    """True: the reference was used before, so nothing was changed."""
-
-    @property
-    def available(self) -> int:
-        """Return what a request can still reserve; below zero where requests cost more than was reserved for them."""
-        return self.granted - self.spent - self.held
-
-
 async def grant(
-    runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None, amount: int, *, reference: str, note: str = ""
+    runner: ScriptRunner,
+    keys: RedisKeys,
+    app: str,
+    user: str | None,
+    amount: int,
+    *,
+    reference: str,
+    note: str = "",
+    terms: LotTerms = PLAIN,
 ) -> Balance:
     """Put `amount` atomic units into the wallet of the app, or of one user, who from then on pays from it alone.
 
     Counted once per app and `reference`, so it is safe to repeat a call whose reply was lost: see
-    `Balance.repeated`. Raises `ValueError` for an amount that is not positive or a reference that is empty or too
-    long, `ReferenceTaken` for one that was used with another wallet or amount, `StoreError`.
+    `Balance.repeated`. Raises `ValueError` for an amount that is not positive, a reference that is empty or too long,
+    or credits that have expired already; `ReferenceTaken` for a reference that was used with another wallet, amount or
+    other terms; `TooManyLots`, `StoreError`.
     """
     _check(amount, reference, note)
-    return await _change(runner, keys, app, user, amount, reference=reference, note=note, force=False)
+    lot = f"/{terms.rank}/{terms.expires_ms}" if terms else ""
+    change = Change(
+        app=app,
+        user=user,
+        amount=amount,
+        outcome=CreditOutcome.GRANTED,
+        reference=reference,
+        use=f"{amount}{lot} {user or ''}",
+        note=note,
+        terms=terms,
+    )
+    return await _once(runner, keys, change)
 
 
 async def debit(
@@ -76,70 +75,34 @@ async def debit(
     `grant`.
     """
     _check(amount, reference, note)
-    return await _change(runner, keys, app, user, -amount, reference=reference, note=note, force=force)
+    change = Change(
+        app=app,
+        user=user,
+        amount=-amount,
+        outcome=CreditOutcome.DEBITED,
+        reference=reference,
+        use=f"{-amount} {user or ''}",
+        note=note,
+        force=force,
+    )
+    return await _once(runner, keys, change)
 
 
 async def balance(runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None) -> Balance:
     """Return the wallet of the app, or the own one of a user: all zero where there is none. Raises `StoreError`."""
-    return _balance((await runner.run(Call(BALANCE, (keys.wallet(app, user),))))[1:])
+    return (await read(runner, keys.wallet(app, user)))[1]
 
 
-async def _change(
-    runner: ScriptRunner,
-    keys: RedisKeys,
-    app: str,
-    user: str | None,
-    amount: int,
-    *,
-    reference: str,
-    note: str,
-    force: bool,
-) -> Balance:
-    wallet = keys.wallet(app, user)
-    now = (await runner.run(Call(BALANCE, (wallet,))))[0]
-    event = Event(
-        id=f"credit-{app}-{reference}",
-        time=now,
-        started=now,
-        app=app,
-        user=user,
-        key=None,
-        plan="",
-        workload=None,
-        model="",
-        outcome="granted" if amount > 0 else "debited",
-        type="credit",
-        reference=reference,
-        note=note,
-    )
-    use = f"{amount} {user or ''}"
-    call = Call(
-        CREDIT,
-        (wallet, keys.references(app), keys.shared(keys.tag(app)).events),
-        (
-            str(amount),
-            reference,
-            use,
-            ENCODER.encode(event),
-            "user" if user else "app",
-            int(force),
-            erased_reference(app, reference),
-        ),
-    )
-    reply = await runner.run(call)
-    if reply[0] == 1:
-        return _balance(reply[1:])
-    if reply[0] == 0:
-        if reply[1].decode() != use:
-            raise ReferenceTaken(f"reference {reference!r} of {app} stands for another amount or wallet already")
-        return _balance(reply[2:], repeated=True)
-    left = _balance(reply[1:])
-    raise InsufficientBalance(f"{-amount} cannot be taken out: {left.available} of {left.granted} are available")
-
-
-def _balance(numbers: Sequence[bytes], *, repeated: bool = False) -> Balance:
-    granted, spent, held = map(int, numbers)
-    return Balance(granted, spent, held, repeated)
+async def _once(runner: ScriptRunner, keys: RedisKeys, change: Change) -> Balance:
+    written = await write(runner, keys, change)
+    if written.status == Written.USED and written.use != change.use:
+        raise ReferenceTaken(f"reference {change.reference!r} of {change.app} stands for another change already")
+    if written.status == Written.INSUFFICIENT:
+        left = written.balance
+        raise InsufficientBalance(
+            f"{-change.amount} cannot be taken out: {left.available} of {left.granted} are available"
+        )
+    return written.balance
 
 
 def _check(amount: int, reference: str, note: str) -> None:

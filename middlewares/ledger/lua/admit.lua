@@ -73,8 +73,14 @@ local function balance(rule)
   if rule.user_key ~= rule.key and redis.call('EXISTS', rule.user_key) == 1 then
     rule.key, rule.of_user = rule.user_key, true
   end
-  local state = redis.call('HMGET', rule.key, 'granted', 'spent', 'held')
-  local free = subtract(subtract(state[1] or '0', add(state[2] or '0', state[3] or '0')), rule.limit)
+  local state = redis.call('HMGET', rule.key, 'granted', 'spent', 'held', 'lots')
+  local free = subtract(state[1] or '0', add(state[2] or '0', state[3] or '0'))
+  if state[4] then
+    rule.library = lots_library()
+    rule.lots = rule.library.parse(state[4])
+    free = subtract(free, (rule.library.leaving(rule.lots, now, free)))
+  end
+  free = subtract(free, rule.limit)
   local fits = less('0', free) and not less(free, rule.estimate)
   return fits, maximum(free, '0'), 0
 end
@@ -118,6 +124,7 @@ for _, rule in ipairs(rules) do
   elseif rule.estimate ~= '0' then
     redis.call('HSET', rule.key, 'held', add(redis.call('HGET', rule.key, 'held') or '0', rule.estimate))
     remaining = maximum(subtract(remaining, rule.estimate), '0')
+    if rule.lots then rule.library.reserve(rule.key, rule.lots, now, id, rule.estimate) end
   end
   if rule.of_user then redis.call('HSET', KEYS[2], id .. ':wallet', 'user') end
   reply[#reply + 1] = remaining

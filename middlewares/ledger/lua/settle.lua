@@ -26,13 +26,17 @@
 local MARKER_LIFE = '2592000000' -- ms: 30 days, in which a late settlement of a reaped request is recognised
 local id, units, amount = ARGV[1], string.match(ARGV[3], '^{"units":(%b{}),"amount":"(%-?%d+)"')
 local mode, leases, requests, head = unpack(ARGV, #ARGV - 3)
+local function time() -- Unix ms
+  local clock = redis.call('TIME')
+  return clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
 local of_user = false -- the balance reserved from was the user's own wallet
 
 if mode == 'settle' or mode == 'reap' then
   if mode == 'reap' then
-    local clock = redis.call('TIME')
     local expiry = tonumber(redis.call('ZSCORE', KEYS[1], id) or 'inf')
-    if expiry > clock[1] * 1000 + math.floor(clock[2] / 1000) then return { 0 } end
+    if expiry > time() then return { 0 } end
   end
   local removed = redis.call('HDEL', KEYS[2], id, id .. ':wallet')
   redis.call('ZREM', KEYS[1], id)
@@ -53,13 +57,15 @@ elseif not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
   return { 0 }
 end
 
-local function increase(key, fields, numbers) -- each field of a hash by the number at its place
-  if #fields == 0 then return end
+local function increase(key, fields, numbers) -- each field of a hash by the number at its place; returns the next field
+  local count = #numbers
+  if count == 0 then return end
   local state, changed = redis.call('HMGET', key, unpack(fields)), {}
-  for i = 1, #fields do
+  for i = 1, count do
     changed[2 * i - 1], changed[2 * i] = fields[i], add(state[i] or '0', numbers[i])
   end
   redis.call('HSET', key, unpack(changed))
+  return state[count + 1]
 end
 
 local function after_allowance(key, field, included, used, price) -- the amount; less where usage is taken back
@@ -112,7 +118,9 @@ for i = 4, #ARGV - 4, 5 do
     if held ~= '0' and reserves then fields[1], numbers[1] = 'held', negate(held) end
   end
   if used ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = field, used end
-  increase(name, fields, numbers)
+  if kind == 'b' then fields[#fields + 1] = 'lots' end
+  local lots = increase(name, fields, numbers)
+  if lots then lots_library().spend(name, KEYS[3], lots, time(), id, used, reserves and held or '0') end
   key = key + 1
 end
 if ARGV[2] == '' then return { 1, amount } end

@@ -18,8 +18,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """One record of the usage stream, where its `amount` (a decimal string of atomic units) stands beside it."""
 
     id: str
-    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of a tick of a
-    live session `<session>-<part>`."""
+    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of an
+    expired lot `<lot>-expired`, of a tick of a live session `<session>-<part>`."""
     time: int
     """When it ended, Redis time in Unix milliseconds; decides its day and month."""
     started: int
@@ -33,7 +33,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """None for credits."""
     model: str
     outcome: str
-    """How a request ended; `granted` or `debited` for credits."""
+    """How a request ended; for credits `granted` or `debited` by hand, `expired`, or of a payment `paid`, `refunded`,
+    `disputed` or `reinstated`."""
     type: Literal["usage", "adjustment", "credit"] = "usage"
     """What its amount is: the price of a request, a correction of it, or credits put in (negative: taken out)."""
     units: dict[Unit, int] = {}
@@ -66,6 +67,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """The operator's own name for a change of credits."""
     note: str = ""
     """A remark on a change of credits, for people."""
+    lot: str = ""
+    """Lot that a grant has made, or that has expired; empty: none."""
 
 
 ENCODER = msgspec.json.Encoder()

@@ -5,12 +5,13 @@ Amounts are decimal strings of the currency's atomic unit.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from middlewares.ledger.credit.lots import Lot, LotTerms
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
 from proxy.api.usage.models import Amount, CurrencyView
@@ -34,6 +35,39 @@ class CreditChange(RequestBody):
     force: bool = Field(False, description="For a debit: allow a balance below zero.")
 
 
+class CreditGrant(CreditChange):
+    """Credits that are added to a wallet."""
+
+    promotional: bool = Field(False, description="They are spent before all that are not.")
+    expires: AwareDatetime | None = Field(
+        None, description="When what is left of them leaves the wallet; null: never. Earlier ones are spent first."
+    )
+
+    @property
+    def terms(self) -> LotTerms:
+        """Return what makes them a lot, if they are one."""
+        expires = int(self.expires.timestamp() * 1_000) if self.expires else 0
+        return LotTerms(promotional=self.promotional, expires_ms=expires)
+
+
+class LotDocument(BaseModel):
+    """Credits of a wallet that are promotional or expire."""
+
+    id: str
+    promotional: bool
+    expires: datetime | None = Field(description="null: never.")
+    left: Amount = Field(description="What a request can still reserve of it.")
+    held: Amount = Field(description="Reserved by requests that run, which may spend it after the expiry, too.")
+
+    @classmethod
+    def of(cls, lot: Lot) -> Self:
+        """Return the document of a lot."""
+        at = lot.terms.expires_ms
+        expires = datetime.fromtimestamp(at / 1_000, UTC) if at else None
+        amounts = {"left": str(lot.left), "held": str(lot.reserved)}
+        return cls(id=lot.id, promotional=lot.terms.promotional, expires=expires, **amounts)
+
+
 class WalletDocument(BaseModel):
     """A wallet of prepaid credits; all zero where there is none."""
 
@@ -44,12 +78,16 @@ class WalletDocument(BaseModel):
     spent: Amount
     held: Amount = Field(description="Reserved for requests that run.")
     currency: CurrencyView
+    lots: list[LotDocument] = Field(
+        [], description="Promotional and expiring credits, in the order of spending, before all else of `available`."
+    )
 
     @staticmethod
     def members(app: str, user: str | None, found: Balance, currency: CurrencyView) -> dict[str, Any]:
         """Return the members of the document of a wallet."""
         amounts = {name: str(getattr(found, name)) for name in ("available", "granted", "spent", "held")}
-        return {"app": app, "user": user, **amounts, "currency": currency}
+        lots = [LotDocument.of(lot) for lot in found.lots]
+        return {"app": app, "user": user, **amounts, "currency": currency, "lots": lots}
 
 
 class WalletChange(WalletDocument):
@@ -93,6 +131,7 @@ class EventDocument(BaseModel):
     reserved_amount: str
     reference: str
     note: str
+    lot: str
     amount: Amount
 
 

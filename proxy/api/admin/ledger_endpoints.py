@@ -12,6 +12,7 @@ from proxy.api.admin.endpoints import Admin, ClientId, OperationEndpoints, Suppo
 from proxy.api.admin.ledger_documents import (
     AttentionPage,
     CreditChange,
+    CreditGrant,
     EventDocument,
     EventPage,
     HistoryIdentity,
@@ -65,7 +66,7 @@ class CreditEndpoints(OperationEndpoints):
         return await self.by(operator).credits.show(client_id, user)
 
     async def grant(
-        self, client_id: ClientId, operator: Admin, body: CreditChange, user: WalletUser = None
+        self, client_id: ClientId, operator: Admin, body: CreditGrant, user: WalletUser = None
     ) -> WalletChange:
         """Add credits to a wallet, once per app and reference."""
         return await self.by(operator).credits.grant(client_id, user, body)

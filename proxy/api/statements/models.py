@@ -48,7 +48,9 @@ class WalletView(BaseModel):
     user: str | None = Field(description="null: the wallet of the app.")
     opening: Amount
     granted: Amount
-    debited: Amount
+    debited: Amount = Field(description="Taken out by the operator.")
+    expired: Amount
+    returned: Amount = Field(description="Taken back by refunds and disputes of payments.")
     spent: Amount
     closing: Amount
 

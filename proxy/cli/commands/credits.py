@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT
-from proxy.api.admin.ledger_documents import CreditChange, WalletChange, WalletDocument
-from proxy.cli.inputs import AppOption, client_id, free_text
-from proxy.cli.output import Json, bad_input, print_one
+from proxy.api.admin.ledger_documents import CreditChange, CreditGrant, LotDocument, WalletChange, WalletDocument
+from proxy.cli.inputs import AppOption, client_id, free_text, moment
+from proxy.cli.output import Json, bad_input, print_one, print_table
 from proxy.cli.session import operate
 from proxy.reporting.tables import decimal
 
@@ -38,12 +39,19 @@ def grant(
     app_id: AppOption,
     user: UserOption = None,
     amount: AmountArgument,
+    promotional: Annotated[bool, typer.Option("--promotional", help="Spend them before all that are not.")] = False,
+    expires: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="When what is left of them is gone, in ISO 8601. Earlier ones go first."),
+    ] = None,
     reference: ReferenceOption = None,
     note: NoteOption = "",
     as_json: Json = False,
 ) -> None:
     """Add credits to a wallet. A user with a wallet of its own pays only from that."""
-    owner, change = _owner(app_id, user), _change(amount, reference, note)
+    at = datetime.fromtimestamp(moment("--expires", expires) / 1_000, UTC) if expires else None
+    plain = _change(amount, reference, note).model_dump()
+    owner, change = _owner(app_id, user), CreditGrant(**plain, promotional=promotional, expires=at)
     _print(operate(lambda operations: operations.credits.grant(owner, user, change)), as_json=as_json)
 
 
@@ -65,7 +73,7 @@ def debit(
 
 @app.command()
 def show(app_id: AppOption, user: UserOption = None, as_json: Json = False) -> None:
-    """Show a wallet."""
+    """Show a wallet, and its credits that are promotional or expire, in the order of spending."""
     owner = _owner(app_id, user)
     _print(operate(lambda operations: operations.credits.show(owner, user)), as_json=as_json)
 
@@ -85,12 +93,24 @@ def _print(found: WalletDocument, *, as_json: bool) -> None:
     """Print a wallet: in JSON with decimal strings of atomic units, else with amounts in the currency."""
     change = found.model_dump(include={"reference", "repeated"}) if isinstance(found, WalletChange) else {}
     amounts: dict[str, Any] = found.model_dump(include={"available", "granted", "spent", "held"})
+    code, decimals = found.currency.code, found.currency.decimals
     if as_json:
         amounts["currency"] = found.currency.model_dump()
+        if "reference" not in change:
+            amounts["lots"] = [lot.model_dump(mode="json") for lot in found.lots]
     else:
-        code, decimals = found.currency.code, found.currency.decimals
         amounts = {name: f"{decimal(int(amount), decimals)} {code}" for name, amount in amounts.items()}
     print_one({"app": found.app, "user": found.user, **amounts, **change}, as_json)
+    if found.lots and not as_json:
+        rows = [
+            [lot.id, "yes" if lot.promotional else "no", lot.expires or "never", *_in_currency(lot, decimals)]
+            for lot in found.lots
+        ]
+        print_table(["lot", "promotional", "expires", f"left {code}", f"held {code}"], rows)
+
+
+def _in_currency(lot: LotDocument, decimals: int) -> tuple[str, str]:
+    return decimal(int(lot.left), decimals), decimal(int(lot.held), decimals)
 
 
 def _amount(text: str) -> str:

@@ -50,10 +50,11 @@ def run(settings: Settings, listening: Listening = _nothing) -> None:
     Raises `ConfigError` for a `data_dir` that cannot be used, and for settings that do not fit the data in Redis.
     """
     from proxy.cli.data_dir import require_data_dir  # noqa: PLC0415
+    from proxy.control.payments.extra import payment_problems  # noqa: PLC0415
     from proxy.identity.siwe.extra import wallet_problems  # noqa: PLC0415
     from proxy.server import metric_files  # noqa: PLC0415
 
-    if problems := [*history_problems(settings), *wallet_problems(settings)]:
+    if problems := [*history_problems(settings), *wallet_problems(settings), *payment_problems(settings)]:
         raise ConfigError(problems)
     require_data_dir(settings)
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client

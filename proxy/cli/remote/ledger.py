@@ -8,6 +8,7 @@ from proxy.api.admin.documents import PlanList
 from proxy.api.admin.ledger_documents import (
     AttentionPage,
     CreditChange,
+    CreditGrant,
     EventDocument,
     EventPage,
     HistoryIdentity,
@@ -43,7 +44,7 @@ class RemoteCredits(CreditOperations):
     def __init__(self, client: AdminClient) -> None:
         self._call = client.call
 
-    async def grant(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
+    async def grant(self, client_id: str, user: str | None, change: CreditGrant) -> WalletChange:
         path = f"/apps/{client_id}/credits/grant"
         return await self._call("POST", path, WalletChange, body=change, params={"user": user})
 

@@ -28,6 +28,7 @@ from proxy.identity.client_authentication import ClientAuthentication
 from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
 from proxy.server.control_plane.developers import developer_credentials, developer_services
+from proxy.server.control_plane.payments import checkout_services, payment_webhooks
 from proxy.server.worker_application import ControlServices
 
 
@@ -73,9 +74,11 @@ def control_plane(services: ControlServices) -> ControlApplications:
         plans=settings.all_plans(),
         offer=offer,
         catalog_public=offer.public,
+        checkout=checkout_services(services),
     )
+    payments = payment_webhooks(services, apps, audit)
     return ControlApplications(
-        api=builder_application(builder, (*oidc.app_routes(), data_schema_route())),
+        api=builder_application(builder, (*oidc.app_routes(), data_schema_route(), *payments.routes())),
         oidc=control_application(oidc.routes()),
         well_known=control_application(oidc.well_known_routes()),
         admin=_admin(services, history),

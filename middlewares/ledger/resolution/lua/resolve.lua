@@ -33,5 +33,12 @@ increase(KEYS[4], ARGV[6] .. 'requests', '0') -- as for any event, it is there
 if amount ~= '0' then
   increase(KEYS[4], ARGV[6] .. 'amount', amount)
   for i = 8, #ARGV do increase(KEYS[i - 3], ARGV[i], amount) end
+  local wallet = KEYS[#KEYS]
+  local lots = ARGV[7] ~= '' and redis.call('HGET', wallet, 'lots')
+  if lots then
+    local clock = redis.call('TIME')
+    local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+    lots_library().spend(wallet, KEYS[3], lots, now, '', amount, '0')
+  end
 end
 return { 1 }

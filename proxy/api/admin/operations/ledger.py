@@ -7,9 +7,11 @@ from datetime import date
 
 from middlewares.auth.records import RecordRef
 from middlewares.ledger.credit import prepaid
+from middlewares.ledger.credit.lots import PLAIN, LotTerms
 from middlewares.response.redaction import mask
 from proxy.api.admin.ledger_documents import (
     CreditChange,
+    CreditGrant,
     DifferenceDocument,
     StatementDocument,
     UsageDocument,
@@ -41,9 +43,9 @@ class DirectCredits(CreditOperations):
         self._currency = CurrencyView.of(resources.settings.currency)
         self._acts = acts
 
-    async def grant(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
+    async def grant(self, client_id: str, user: str | None, change: CreditGrant) -> WalletChange:
         """Add credits to a wallet, once per app and reference."""
-        return await self._change("credits.add", client_id, user, change)
+        return await self._change("credits.add", client_id, user, change, change.terms)
 
     async def debit(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
         """Take credits out of a wallet, once per app and reference."""
@@ -55,7 +57,9 @@ class DirectCredits(CreditOperations):
         found = await prepaid.balance(self._resources.store, self._resources.keys, client_id, user)
         return WalletDocument(**WalletDocument.members(client_id, user, found, self._currency))
 
-    async def _change(self, action: str, client_id: str, user: str | None, change: CreditChange) -> WalletChange:
+    async def _change(
+        self, action: str, client_id: str, user: str | None, change: CreditChange, terms: LotTerms = PLAIN
+    ) -> WalletChange:
         store, keys = self._resources.store, self._resources.keys
         amount, texts = int(change.amount), {"reference": change.reference, "note": change.note}
         async with self._acts.act(action, "wallet", "", client_id) as act:
@@ -63,15 +67,21 @@ class DirectCredits(CreditOperations):
             await claim_fingerprint(store, self._resources.settings)  # perhaps before the first server starts
             settle_target(act, user or client_id)
             act.detail |= {"amount": amount, "reference": change.reference, "note": change.note}
+            if terms:
+                act.detail |= {"promotional": terms.promotional, "expires_ms": terms.expires_ms}
             try:
                 if action == "credits.add":
-                    found = await prepaid.grant(store, keys, client_id, user, amount, **texts)
+                    found = await prepaid.grant(store, keys, client_id, user, amount, **texts, terms=terms)
                 else:
                     found = await prepaid.debit(store, keys, client_id, user, amount, **texts, force=change.force)
             except prepaid.InsufficientBalance as error:
                 raise ActRefused("insufficient_balance", str(error)) from None
             except prepaid.ReferenceTaken as error:
                 raise ActRefused("reference_taken", str(error)) from None
+            except prepaid.TooManyLots as error:
+                raise ActRefused("too_many_lots", str(error)) from None
+            except ValueError as error:
+                raise invalid(f"{error}") from None
             act.detail |= {"repeated": found.repeated}
         members = WalletDocument.members(client_id, user, found, self._currency)
         return WalletChange(**members, reference=change.reference, repeated=found.repeated)

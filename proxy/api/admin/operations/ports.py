@@ -35,6 +35,7 @@ from proxy.api.admin.documents import (
 from proxy.api.admin.ledger_documents import (
     AttentionPage,
     CreditChange,
+    CreditGrant,
     EventDocument,
     EventPage,
     HistoryIdentity,
@@ -167,7 +168,7 @@ class SubjectOperations(Protocol):
 class CreditOperations(Protocol):
     """Prepaid credits; `user` None: the wallet of the app."""
 
-    async def grant(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange: ...
+    async def grant(self, client_id: str, user: str | None, change: CreditGrant) -> WalletChange: ...
     async def debit(self, client_id: str, user: str | None, change: CreditChange) -> WalletChange: ...
     async def show(self, client_id: str, user: str | None) -> WalletDocument: ...
 

@@ -1,0 +1,1 @@
+"""Payments over HTTP: the webhooks of providers, and checkouts of apps."""

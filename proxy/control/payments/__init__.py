@@ -1,0 +1,1 @@
+"""Payments of customers: what providers report, what it is worth, and checkouts."""
