@@ -23,6 +23,7 @@ from config.environment import PREFIX, EnvironmentSource
 from config.history import HistorySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
+from config.notifications import NotificationSettings
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
 from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
@@ -121,6 +122,9 @@ class Settings(BaseSettings):
     sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")
     sign_up: SignUpSettings = Field(SignUpSettings(), description="Who may become a developer, and how.")
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
+    notifications: NotificationSettings = Field(
+        NotificationSettings(), description="Webhooks that Tollgate sends to apps and to the operator."
+    )
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")
     export: ExportSettings = Field(ExportSettings(), description="Credentials of receivers of exported events.")

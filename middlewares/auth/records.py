@@ -15,7 +15,20 @@ from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimi
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal["app", "key", "user", "token", "developer", "member", "invite", "session", "operator", "event"]
+    kind: Literal[
+        "app",
+        "key",
+        "user",
+        "token",
+        "developer",
+        "member",
+        "invite",
+        "session",
+        "operator",
+        "event",
+        "webhook",
+        "delivery",
+    ]
     id: str
     """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
 

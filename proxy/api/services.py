@@ -21,6 +21,7 @@ from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
 from proxy.identity.wallet_sign_in import WalletSignIn
+from proxy.webhooks.notifications.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,4 @@ class BuilderServices:
     """Those in force, whose fees statements name."""
     offer: Offer
     catalog_public: bool
+    webhooks: WebhookService

@@ -1,4 +1,6 @@
-"""The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
+"""The archiver's process: moves usage events from Redis to the history, and tells by webhooks what happened.
+
+No worker ever waits for either.
 
 Run by the supervisor as `python -m proxy.server.background.archiver`. Its standard input is a lifeline: when it ends,
 the supervisor is gone, and the archiver stops as on SIGTERM.
@@ -24,7 +26,9 @@ from proxy.history.store import History
 from proxy.server import metric_files
 from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.background.lifeline import stop_with_supervisor
+from proxy.server.background.notification_metrics import NotificationMetrics
 from proxy.store.configured import open_store, redis_keys
+from proxy.webhooks.notifications.notifier import Notifier
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
 
@@ -55,12 +59,14 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     stop_with_supervisor(stopping.set)
-    history, metrics = History.of(settings), HistoryMetrics()
+    history, metrics, notification_metrics = History.of(settings), HistoryMetrics(), NotificationMetrics()
     while not stopping.is_set():
         try:
             async with await open_store(settings) as store:
-                archiver = Archiver(store.redis, redis_keys(settings), history, settings.history, metrics)
-                await _until(archiver, stopping)
+                keys = redis_keys(settings)
+                archiver = Archiver(store.redis, keys, history, settings.history, metrics)
+                notifier = Notifier(store.redis, keys, history, settings, notification_metrics)
+                await _until((archiver, notifier), stopping)
         except (StoreError, ConfigError) as error:
             log.error("archiver_not_started", reason=str(error))
             with contextlib.suppress(TimeoutError):
@@ -68,13 +74,14 @@ async def _run(settings: Settings) -> None:
                     await stopping.wait()
 
 
-async def _until(archiver: Archiver, stopping: asyncio.Event) -> None:
-    running = asyncio.create_task(archiver.run())
+async def _until(both: tuple[Archiver, Notifier], stopping: asyncio.Event) -> None:
+    running = [asyncio.create_task(each.run()) for each in both]
     stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*running, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    archiver.stop()
-    await running
+    for each in both:
+        each.stop()
+    await asyncio.gather(*running)
 
 
 if __name__ == "__main__":

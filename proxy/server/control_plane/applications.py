@@ -29,6 +29,7 @@ from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.worker_application import ControlServices
+from proxy.webhooks.notifications.service import WebhookService
 
 
 def control_plane(services: ControlServices) -> ControlApplications:
@@ -73,6 +74,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         plans=settings.all_plans(),
         offer=offer,
         catalog_public=offer.public,
+        webhooks=WebhookService(settings, redis, history),
     )
     return ControlApplications(
         api=builder_application(builder, (*oidc.app_routes(), data_schema_route())),
