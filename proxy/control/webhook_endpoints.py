@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import RecordRef
@@ -60,6 +60,16 @@ class WebhookEndpoint:
     def living_secrets(self, now: datetime) -> list[SigningSecret]:
         """Return the secrets to sign with: the current one, and replaced ones until their end."""
         return [each for each in self.secrets if each.ends_at is None or each.ends_at > now]
+
+
+class WebhookChange(TypedDict, total=False):
+    """What may be changed of an endpoint; what is left out stays."""
+
+    url: str
+    kinds: tuple[str, ...]
+    description: str
+    balance_below: str | None
+    status: WebhookStatus
 
 
 class TooManyEndpoints(Exception):

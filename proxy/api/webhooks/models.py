@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Annotated, Literal, Self
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from proxy.api.keys.models import Amount
 from proxy.api.models import RequestBody, ShortText, printable
-from proxy.control.webhook_endpoints import WebhookEndpoint
-from proxy.webhooks.notifications.notification import NotificationKind
-from proxy.webhooks.notifications.outbox import Delivery, DeliveryState
-from proxy.webhooks.notifications.sender import SendOutcome
-from proxy.webhooks.notifications.service import LONGEST_URL, WebhookChange, moment
+from proxy.webhooks.notifications.attempts import Delivery, DeliveryState, SendOutcome
+from proxy.webhooks.notifications.notification import LONGEST_URL, NotificationKind
+
+if TYPE_CHECKING:  # commands start without the client of Redis
+    from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint
 
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
@@ -150,11 +150,11 @@ class DeliveryView(BaseModel):
             {
                 "id": delivery.id,
                 "kind": delivery.kind,
-                "created_at": moment(delivery.time),
+                "created_at": _moment(delivery.time),
                 "state": delivery.state,
                 "attempts": delivery.attempts,
-                "next_attempt_at": moment(delivery.due) if pending else None,
-                "last_attempt_at": moment(delivery.tried),
+                "next_attempt_at": _moment(delivery.due) if pending else None,
+                "last_attempt_at": _moment(delivery.tried),
                 "status": delivery.status or None,
                 "error": delivery.error or None,
                 "body": delivery.body,
@@ -167,3 +167,7 @@ class DeliveryPage(BaseModel):
 
     deliveries: list[DeliveryView]
     next: int | None = Field(description="`before` of the next page; null: this is the last one.")
+
+
+def _moment(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1_000, UTC)

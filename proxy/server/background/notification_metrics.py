@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from prometheus_client import REGISTRY, CollectorRegistry, Counter
 
-from proxy.webhooks.notifications.outbox import Delivery, DeliveryState
+from proxy.webhooks.notifications.attempts import Delivery, DeliveryState
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.webhooks")
 

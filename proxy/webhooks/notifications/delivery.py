@@ -14,9 +14,8 @@ from proxy.control.webhook_endpoints import WebhookEndpoint
 from proxy.history.store import History, HistoryUnavailable
 from proxy.store.clients import CLIENT_ERRORS
 from proxy.webhooks.notifications import outbox
+from proxy.webhooks.notifications.attempts import Delivery, DeliveryState, SendOutcome
 from proxy.webhooks.notifications.observer import NotificationObserver
-from proxy.webhooks.notifications.outbox import Delivery, DeliveryState
-from proxy.webhooks.notifications.sender import SendOutcome
 
 PAUSES_MS = tuple(seconds * 1_000 for seconds in (5, 30, 120, 300, 900, 1_800, 3_600))
 """Time after the first failed attempt, the second and so on; the last one counts for all later ones."""

@@ -11,6 +11,9 @@ from typing import Any
 from middlewares.json_codec import to_json
 from middlewares.ledger.settlement.event import iso
 
+LONGEST_URL = 2_000
+"""Characters of the URL of an endpoint."""
+
 
 class NotificationKind(StrEnum):
     """What can be told."""

@@ -22,11 +22,12 @@ from proxy.history.archive.lease import LEASE_SECONDS, release_lease, take_lease
 from proxy.history.store import History
 from proxy.store.clients import CLIENT_ERRORS, now_ms
 from proxy.webhooks.notifications import outbox
+from proxy.webhooks.notifications.attempts import SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, WebhookDelivery
 from proxy.webhooks.notifications.limit_finder import LimitFinder
 from proxy.webhooks.notifications.observer import NotificationObserver
 from proxy.webhooks.notifications.round import Addressed, Finder, NotifierRound
-from proxy.webhooks.notifications.sender import SendOutcome, WebhookSender
+from proxy.webhooks.notifications.sender import WebhookSender
 
 LEASE = f"{PREFIX}notifier"
 POLL_SECONDS = 1.0

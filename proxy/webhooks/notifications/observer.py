@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from proxy.webhooks.notifications.outbox import Delivery
+from proxy.webhooks.notifications.attempts import Delivery
 
 
 class NotificationObserver(Protocol):

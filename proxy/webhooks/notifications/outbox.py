@@ -6,8 +6,6 @@ Each function is one transaction on the connection that it is handed. Times are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
@@ -28,6 +26,7 @@ from sqlalchemy import (
 
 from proxy.history.tables import BIG, METADATA
 from proxy.history.writes import insert_into
+from proxy.webhooks.notifications.attempts import Delivery, DeliveryState
 from proxy.webhooks.notifications.notification import LASTING, Notification
 
 OUTBOX = Table(
@@ -56,34 +55,6 @@ CURSORS = Table(
     Column("seq", BigInteger, nullable=False),
 )
 """Up to which event of each hash tag the limits of whoever caused it were looked at."""
-
-
-class DeliveryState(StrEnum):
-    """What has become of a webhook."""
-
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    """It is tried no more; it can be replayed by hand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One row."""
-
-    seq: int
-    endpoint: str
-    id: str
-    kind: str
-    time: int
-    body: str
-    state: DeliveryState
-    attempts: int
-    since: int
-    due: int
-    tried: int | None
-    status: int
-    error: str
 
 
 _COLUMNS = [OUTBOX.c[name] for name in Delivery.__dataclass_fields__]

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
@@ -16,23 +15,13 @@ from config.notifications import NotificationSettings
 from proxy.control.sealed_secrets import SealedSecrets, SecretUnreadable
 from proxy.control.webhook_endpoints import WebhookEndpoint
 from proxy.identity.public_address import AddressRefused, PublicClient
+from proxy.webhooks.notifications.attempts import SendOutcome
 
 SECONDS = 10.0
 """Time for one attempt, from the resolution of the name to the head of the response."""
 GONE = 410
 """Status by which a receiver says that it wants no webhook any more."""
 _LONGEST_ERROR = 200
-
-
-@dataclass(frozen=True, slots=True)
-class SendOutcome:
-    """The end of one attempt."""
-
-    status: int = 0
-    """HTTP status; 0: there was no response."""
-    error: str = ""
-    """Why it was not taken, for people; empty: it was."""
-    milliseconds: int = 0
 
 
 class WebhookSender:

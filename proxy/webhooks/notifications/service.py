@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypedDict
+from datetime import timedelta
+from typing import Any
 
 import httpx
 from ulid import ULID
@@ -15,32 +15,26 @@ from config.settings import Settings
 from middlewares.auth.records import RecordRef
 from proxy.control.records import Client, UnknownRecord
 from proxy.control.sealed_secrets import SealedSecrets, SecretUnreadable
-from proxy.control.webhook_endpoints import OPERATOR, TooManyEndpoints, WebhookEndpoint, WebhookEndpoints, WebhookStatus
+from proxy.control.webhook_endpoints import (
+    OPERATOR,
+    TooManyEndpoints,
+    WebhookChange,
+    WebhookEndpoint,
+    WebhookEndpoints,
+)
 from proxy.history.store import History
 from proxy.identity.public_address import address_of, is_allowed
 from proxy.store.clients import now_ms
 from proxy.webhooks.notifications import outbox
-from proxy.webhooks.notifications.notification import OF_OPERATOR, Notification, NotificationKind
-from proxy.webhooks.notifications.outbox import Delivery
-from proxy.webhooks.notifications.sender import SendOutcome, WebhookSender
-
-LONGEST_URL = 2_000
+from proxy.webhooks.notifications.attempts import Delivery, SendOutcome
+from proxy.webhooks.notifications.notification import LONGEST_URL, OF_OPERATOR, Notification, NotificationKind
+from proxy.webhooks.notifications.sender import WebhookSender
 
 
 class UnusableWebhook(ValueError):
     """An endpoint cannot be so; the message names the member, and says why."""
 
     audit_code = "invalid_parameter"
-
-
-class WebhookChange(TypedDict, total=False):
-    """What may be changed of an endpoint; what is left out stays."""
-
-    url: str
-    kinds: tuple[NotificationKind, ...]
-    description: str
-    balance_below: str | None
-    status: WebhookStatus
 
 
 class WebhookService:
@@ -61,7 +55,7 @@ class WebhookService:
         owner: str,
         url: str,
         *,
-        kinds: tuple[NotificationKind, ...] = (),
+        kinds: tuple[str, ...] = (),
         description: str = "",
         balance_below: str | None = None,
     ) -> tuple[WebhookEndpoint, str]:
@@ -137,7 +131,7 @@ class WebhookService:
             raise UnknownRecord(RecordRef("delivery", delivery_id))
         return found
 
-    def _check(self, owner: str, text: str, kinds: tuple[NotificationKind, ...]) -> None:
+    def _check(self, owner: str, text: str, kinds: tuple[str, ...]) -> None:
         """Raise `UnusableWebhook` for a URL that is never connected to, and for kinds that are another's business."""
         foreign = [kind for kind in kinds if (kind in OF_OPERATOR) != (owner == OPERATOR)]
         if foreign:
@@ -156,8 +150,3 @@ class WebhookService:
             return  # a name, which is looked at whenever it is connected to
         if not is_allowed(address, self._settings.networks):
             raise UnusableWebhook("url: its address is not public; `notifications.networks` can allow it")
-
-
-def moment(time_ms: int | None) -> datetime | None:
-    """Return Unix milliseconds as a time in UTC."""
-    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1_000, UTC)

@@ -28,6 +28,8 @@ class Receiver:
     """Each of them has to have signed every webhook."""
     status: int = 200
     """What it responds."""
+    location: str = ""
+    """Where it redirects to, if its status is that of a redirect."""
     connections: int = 0
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Id and content of the webhooks that were taken, in order."""
@@ -64,7 +66,8 @@ class Receiver:
             self.received.append((headers["webhook-id"], json.loads(body)))
         else:
             self.refused.append(headers["webhook-id"])
-        writer.write(b"HTTP/1.1 %d X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % self.status)
+        location = f"Location: {self.location}\r\n".encode() if self.location else b""
+        writer.write(b"HTTP/1.1 %d X\r\n%sConnection: close\r\nContent-Length: 0\r\n\r\n" % (self.status, location))
         with contextlib.suppress(OSError):
             await writer.drain()
             writer.close()

@@ -9,10 +9,9 @@ import pytest
 from middlewares.auth.records import RecordRef
 from proxy.control.records import UnknownRecord
 from proxy.webhooks.notifications import outbox
+from proxy.webhooks.notifications.attempts import Delivery, DeliveryState, SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, PAUSES_MS, settled
 from proxy.webhooks.notifications.notification import Notification, NotificationKind
-from proxy.webhooks.notifications.outbox import Delivery, DeliveryState
-from proxy.webhooks.notifications.sender import SendOutcome
 from tests.webhooks.notifications.conftest import Notified
 
 APP = "app_aaaaaaaaaaaaaaaa"
