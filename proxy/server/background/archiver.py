@@ -24,6 +24,7 @@ from proxy.history.archive.archiver import Archiver
 from proxy.history.engine import BadAddress
 from proxy.history.store import History
 from proxy.server import metric_files
+from proxy.server.background.gateway_health import gateway_health
 from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.background.lifeline import stop_with_supervisor
 from proxy.server.background.notification_metrics import NotificationMetrics
@@ -65,7 +66,9 @@ async def _run(settings: Settings) -> None:
             async with await open_store(settings) as store:
                 keys = redis_keys(settings)
                 archiver = Archiver(store.redis, keys, history, settings.history, metrics)
-                notifier = Notifier(store.redis, keys, history, settings, notification_metrics)
+                notifier = Notifier(
+                    *(store.redis, keys, history, settings, notification_metrics), health=gateway_health
+                )
                 await _until((archiver, notifier), stopping)
         except (StoreError, ConfigError) as error:
             log.error("archiver_not_started", reason=str(error))

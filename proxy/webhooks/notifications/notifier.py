@@ -19,15 +19,19 @@ from proxy.control.records import Client
 from proxy.control.sealed_secrets import SealedSecrets
 from proxy.control.webhook_endpoints import WebhookEndpoint, WebhookEndpoints
 from proxy.history.archive.lease import LEASE_SECONDS, release_lease, take_lease
+from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.store.clients import CLIENT_ERRORS, now_ms
 from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, WebhookDelivery
+from proxy.webhooks.notifications.key_finder import KeyAgeFinder, RevocationFinder
 from proxy.webhooks.notifications.limit_finder import LimitFinder
 from proxy.webhooks.notifications.observer import NotificationObserver
+from proxy.webhooks.notifications.pool_finder import Health, PoolFinder
 from proxy.webhooks.notifications.round import Addressed, Finder, NotifierRound
 from proxy.webhooks.notifications.sender import WebhookSender
+from proxy.webhooks.notifications.statement_finder import StatementFinder
 
 LEASE = f"{PREFIX}notifier"
 POLL_SECONDS = 1.0
@@ -49,10 +53,11 @@ class Notifier:
         settings: Settings,
         observer: NotificationObserver,
         *,
+        health: Health = dict,
         clock: Callable[[], Awaitable[int]] | None = None,
         sender: WebhookSender | None = None,
     ) -> None:
-        """`clock` returns what counts as now in Unix milliseconds; None: Redis time."""
+        """`health` tells of gateways; `clock` returns what counts as now in Unix milliseconds, None: Redis time."""
         self._client: Any = client
         self._history = history
         self._settings = settings.notifications
@@ -63,7 +68,16 @@ class Notifier:
         self._sender = sender
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{ULID()}"
         self._limits = LimitFinder(client, keys, history, self._settings, settings.all_plans())
-        self._finders: Sequence[Finder] = ()
+        self._finders: Sequence[Finder] = (
+            KeyAgeFinder(
+                client,
+                expiring_days=self._settings.key_expiring_days,
+                old_days=settings.auth.rotate_after_days,
+            ),
+            RevocationFinder(history),
+            StatementFinder(LedgerSources(client, keys, history)),
+            PoolFinder(client, settings.pools(), health),
+        )
         self.delivery = WebhookDelivery(history, self._send, self._clock, observer)
         self._pruned = 0
         self._available = True
