@@ -32,6 +32,7 @@ from proxy.webhooks.notifications.pool_finder import Health, PoolFinder
 from proxy.webhooks.notifications.round import Addressed, Finder, NotifierRound
 from proxy.webhooks.notifications.sender import WebhookSender
 from proxy.webhooks.notifications.statement_finder import StatementFinder
+from proxy.webhooks.notifications.stream_finder import StreamFinder
 
 LEASE = f"{PREFIX}notifier"
 POLL_SECONDS = 1.0
@@ -68,6 +69,7 @@ class Notifier:
         self._sender = sender
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{ULID()}"
         self._limits = LimitFinder(client, keys, history, self._settings, settings.all_plans())
+        sources = LedgerSources(client, keys, history)
         self._finders: Sequence[Finder] = (
             KeyAgeFinder(
                 client,
@@ -75,7 +77,8 @@ class Notifier:
                 old_days=settings.auth.rotate_after_days,
             ),
             RevocationFinder(history),
-            StatementFinder(LedgerSources(client, keys, history)),
+            StatementFinder(sources),
+            StreamFinder(sources, self._settings.stream_idle_seconds),
             PoolFinder(client, settings.pools(), health),
         )
         self.delivery = WebhookDelivery(history, self._send, self._clock, observer)

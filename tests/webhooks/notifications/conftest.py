@@ -11,6 +11,7 @@ import pytest
 
 from config.settings import Settings
 from middlewares.ledger.redis_keys import RedisKeys
+from proxy.control.apps import Apps
 from proxy.control.sealed_secrets import SealedSecrets
 from proxy.control.webhook_endpoints import WebhookEndpoint
 from proxy.history.store import History
@@ -21,11 +22,23 @@ from proxy.webhooks.notifications.observer import UnobservedNotifications
 from proxy.webhooks.notifications.sender import WebhookSender
 from proxy.webhooks.notifications.service import WebhookService
 from tests.history.conftest import history, history_url, postgres
+from tests.history.fakes import TAGS, Archive, event
 from tests.support.redis_fixtures import redis_server, store
 from tests.webhooks.notifications.receiver import Receiver, receiving
 
 __all__ = ["history", "history_url", "postgres", "redis_server", "store"]
 
+PLANS = {
+    "budget": {
+        "billing": "usage",
+        "prices": [{"unit": "requests", "amount": 1}],
+        "limits": {
+            "app": {"caps": [{"unit": "amount", "per": "month", "max": 1_000}]},
+            "user": {"caps": [{"unit": "requests", "per": "day", "max": 10}]},
+        },
+    },
+    "prepaid": {"billing": "credits", "prices": [{"unit": "requests", "amount": 1}]},
+}
 LOCAL = {"networks": ["127.0.0.0/8", "::1/128"]}
 
 
@@ -39,6 +52,8 @@ class Notified:
     receiver: Receiver
     keys: RedisKeys
     later_ms: int = 0
+    health: dict[str, bool] = field(default_factory=dict)
+    """Of gateways, by their origins."""
     service: WebhookService = field(init=False)
     notifier: Notifier = field(init=False)
 
@@ -49,7 +64,10 @@ class Notified:
         )
         observer = UnobservedNotifications()
         self.notifier = Notifier(
-            *(self.store.redis, self.keys, self.history, self.settings, observer), clock=self.now, sender=sender
+            *(self.store.redis, self.keys, self.history, self.settings, observer),
+            health=lambda: self.health,
+            clock=self.now,
+            sender=sender,
         )
 
     async def now(self) -> int:
@@ -61,6 +79,21 @@ class Notified:
         endpoint, secret = await self.service.create(owner, self.receiver.url, **members)
         self.receiver.secrets.append(secret)
         return endpoint
+
+    @property
+    def archive(self) -> Archive:
+        """Return what writes events as the ledger does, and archives them."""
+        return Archive(self.store.redis, self.keys, self.history)
+
+    async def app(self, plan: str) -> str:
+        """Create an app on a plan; return its client id."""
+        return (await Apps(self.store.redis, None).create("test", plan))[0].client_id
+
+    async def used(self, app: str, user: str | None = None, key: str | None = None) -> None:
+        """Let somebody have used something, archive that, and do a round."""
+        await self.archive.add(event(app, user=user, key=key, time=await self.now()))
+        await self.archive.advance()
+        await self.round()
 
     async def round(self) -> None:
         """Do one round of the notifier, to the end of all attempts that it begins."""
@@ -76,7 +109,7 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def notified(tmp_path: Path, store: Store, history: History, receiver: Receiver) -> AsyncIterator[Notified]:
-    settings = Settings.model_validate({"data_dir": tmp_path / "data", "notifications": LOCAL})
-    found = Notified(settings, store, history, receiver, RedisKeys(4, cluster=False))
+    settings = Settings.model_validate({"data_dir": tmp_path / "data", "notifications": LOCAL, "plans": PLANS})
+    found = Notified(settings, store, history, receiver, RedisKeys(TAGS, cluster=False))
     yield found
     await found.notifier.close()

@@ -143,6 +143,7 @@ async def test_an_app_registers_tries_rotates_lists_and_replays(served: Served) 
     assert (await served.http.delete(one, auth=app.basic)).status_code == 200
     assert (await get(one, auth=app.basic)).status_code == 404
     lines = (await get(f"{app.path}/audit", auth=app.basic)).json()["lines"]
+    print(json.dumps(lines, indent=1))
     done = Counter(each["action"] for each in lines if each["result"] == "done")
     assert done == {
         "webhook.create": 1,
