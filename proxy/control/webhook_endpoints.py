@@ -43,7 +43,7 @@ class WebhookEndpoint:
     secrets: tuple[SigningSecret, ...] = field(repr=False)
     """The current one first."""
     kinds: tuple[str, ...] = ()
-    """What it is told; empty: everything."""
+    """Kinds of notifications that it takes; empty: all."""
     description: str = ""
     balance_below: str | None = None
     """Atomic units below which a balance is low, as a decimal string; None: it never is."""
@@ -54,7 +54,7 @@ class WebhookEndpoint:
         return RecordRef("webhook", self.webhook_id)
 
     def wants(self, kind: str) -> bool:
-        """Return True if it is told of this kind."""
+        """Return True if it takes notifications of this kind."""
         return self.status == "active" and (not self.kinds or kind in self.kinds)
 
     def living_secrets(self, now: datetime) -> list[SigningSecret]:

@@ -22,8 +22,8 @@ WebhookUrl = Annotated[
     Field(min_length=1, max_length=LONGEST_URL, description="Where webhooks are sent; https."),
     AfterValidator(printable),
 ]
-Kinds = Annotated[list[NotificationKind], Field(max_length=20, description="What it is told; empty: everything.")]
-Below = Annotated[Amount | None, Field(description="Balance below which it is told `balance.low`; null: never.")]
+Kinds = Annotated[list[NotificationKind], Field(max_length=20, description="Kinds of notifications; empty: all.")]
+Below = Annotated[Amount | None, Field(description="Balance below which `balance.low` is sent; null: never.")]
 
 
 class ChangedWebhook(RequestBody):
@@ -33,7 +33,7 @@ class ChangedWebhook(RequestBody):
     kinds: Kinds | None = None
     description: ShortText | None = None
     balance_below: Below = None
-    status: Literal["active", "paused"] | None = Field(None, description="`paused`: what it is told waits.")
+    status: Literal["active", "paused"] | None = Field(None, description="`paused`: what is for it waits.")
 
     @property
     def change(self) -> WebhookChange:

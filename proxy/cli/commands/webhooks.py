@@ -23,9 +23,9 @@ AppOption = Annotated[
     typer.Option("--app", metavar="CLIENT_ID", help="App whose endpoints are meant. Default: the operator's own."),
 ]
 Kinds = Annotated[
-    list[NotificationKind] | None, typer.Option("--kind", help="What it is told; several times. Default: everything.")
+    list[NotificationKind] | None, typer.Option("--kind", help="Kind of notifications; several times. Default: all.")
 ]
-Below = Annotated[str | None, typer.Option(metavar="AMOUNT", help="Atomic units below which `balance.low` is told.")]
+Below = Annotated[str | None, typer.Option(metavar="AMOUNT", help="Atomic units below which `balance.low` is sent.")]
 
 
 @app.command()
@@ -64,7 +64,7 @@ def change(
     kind: Kinds = None,
     balance_below: Below = None,
     pause: Annotated[
-        bool | None, typer.Option("--pause/--resume", help="Let what it is told wait, or send it.", show_default=False)
+        bool | None, typer.Option("--pause/--resume", help="Let what is for it wait, or send it.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:

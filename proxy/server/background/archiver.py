@@ -1,4 +1,4 @@
-"""The archiver's process: moves usage events from Redis to the history, and tells by webhooks what happened.
+"""The archiver's process: moves usage events from Redis to the history, and sends webhooks.
 
 No worker ever waits for either.
 

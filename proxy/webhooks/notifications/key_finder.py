@@ -21,15 +21,15 @@ from proxy.webhooks.notifications.round import Addressed, NotifierRound
 LOOK_MS = 300_000
 """Time between two looks at all keys of an app."""
 LOOK_BACK_MS = 86_400_000
-"""Age of revocations that a process that takes over tells of, where none told before."""
+"""Age of revocations that a process looks for when it takes over."""
 _REVOKED = "key.revoke"
 
 
 class KeyAgeFinder:
-    """Looks at the keys of those who want to be told, every few minutes."""
+    """Looks at the keys of those who want notifications, every few minutes."""
 
     def __init__(self, client: Client, *, expiring_days: int, old_days: int) -> None:
-        """0 days: it never tells."""
+        """0 days: never."""
         self._client = client
         self._records = Records(client, KeyRecord)
         self._expiring = timedelta(days=expiring_days)
@@ -37,19 +37,19 @@ class KeyAgeFinder:
         self._looked: dict[str, int] = {}
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told of keys that end soon, or are old."""
+        """Return the notifications about keys that end soon, or are old."""
         owners = current.owners_that_want((NotificationKind.KEY_EXPIRING, NotificationKind.KEY_OLD))
         found: list[Addressed] = []
         for owner in owners:
             if current.now - self._looked.get(owner, 0) >= LOOK_MS:
                 ids = await indexed(self._client, keys_of(owner))
                 for key in await self._records.several([RecordRef("key", each) for each in ids]):
-                    for notification in self._told(key, datetime.fromtimestamp(current.now / 1_000, UTC)):
+                    for notification in self._notifications(key, datetime.fromtimestamp(current.now / 1_000, UTC)):
                         found += current.address(notification)
         self._looked |= dict.fromkeys(owners, current.now)
         return found
 
-    def _told(self, key: KeyRecord, now: datetime) -> list[Notification]:
+    def _notifications(self, key: KeyRecord, now: datetime) -> list[Notification]:
         found = []
         ends = key.expires_at
         if key.status == "active" and key.replaced_by is None and ends and now < ends <= now + self._expiring:
@@ -68,7 +68,7 @@ class RevocationFinder:
         self._seen: int | None = None
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told of keys that were revoked since the last look."""
+        """Return the notifications about keys that were revoked since the last look."""
         owners = current.owners_that_want((NotificationKind.KEY_REVOKED,))
         if not owners:
             return []

@@ -81,7 +81,7 @@ class LimitFinder:
         """By hash tag; to be written with what was found."""
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told of caps and balances."""
+        """Return the notifications about caps and balances."""
         owners = current.owners_that_want(KINDS)
         self.cursors, spenders = await self._history.read(_spenders, owners)
         if not spenders:
@@ -93,7 +93,7 @@ class LimitFinder:
             pipeline.hmget(each.name, each.fields)
         for each, values in zip(reads, await pipeline.execute() if reads else [], strict=True):
             each.values = values
-        return [found for each in reads for found in self._told(each, current)]
+        return [found for each in reads for found in self._notifications(each, current)]
 
     async def _reads(self, spenders: Collection[_Spender]) -> list[_Read]:
         """Return which caps and wallets are to be read, each once."""
@@ -122,13 +122,13 @@ class LimitFinder:
             elif rule.kind in "dmt" and not rule.policy.startswith("global-"):
                 yield _Read(rule, _subject(rule, spender), rule.keys[0], ())
 
-    def _told(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
+    def _notifications(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
         if read.rule.kind == "b":
-            yield from self._told_of_wallet(read, current)
+            yield from self._about_wallet(read, current)
         else:
-            yield from self._told_of_cap(read, current)
+            yield from self._about_cap(read, current)
 
-    def _told_of_cap(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
+    def _about_cap(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
         rule, spender, [used] = read.rule.at(current.now), read.spender, read.numbers
         use = CapUse(rule, spender.app, spender.user, spender.key, used, current.now)
         for notification in crossed(use, self._settings.thresholds):
@@ -137,7 +137,7 @@ class LimitFinder:
         if forecast := cap_ends(use, ends, self._settings.forecast_hours):
             yield from current.address(forecast)
 
-    def _told_of_wallet(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
+    def _about_wallet(self, read: _Read, current: NotifierRound) -> Iterator[Addressed]:
         if read.values[0] is None:
             return
         granted, spent = read.numbers

@@ -46,11 +46,11 @@ class CapUse:
 
     @property
     def subject(self) -> tuple[str, str, str]:
-        """Return what tells it from all others: the cap, its period, and its limit, which the operator may change."""
+        """Return what distinguishes it from all others: the cap, its period, and its limit, which the operator may change."""
         return self.rule.keys[0], self.period, str(self.rule.limit)
 
     def data(self) -> dict[str, object]:
-        """Return what is told of it, in the units that the operator declared."""
+        """Return what a notification says of it, in the units that the operator declared."""
         return {
             "policy": self.rule.policy,
             "user": self.user,
@@ -81,7 +81,7 @@ class WalletState:
         return self.granted - self.spent
 
     def data(self) -> dict[str, object]:
-        """Return what is told of it."""
+        """Return what a notification says of it."""
         return {"user": self.user, "balance": str(self.left), "granted": str(self.granted), "spent": str(self.spent)}
 
 
@@ -120,7 +120,7 @@ def balance_ends(wallet: WalletState, at: int | None, now: int, hours: int) -> N
 class Consumption:
     """How fast caps and balances are used: samples of the last hour, in memory.
 
-    Another process that takes over knows nothing of it and can tell again after ten minutes.
+    Another process that takes over knows nothing of it and can forecast again after ten minutes.
     """
 
     def __init__(self) -> None:

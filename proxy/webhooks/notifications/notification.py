@@ -16,7 +16,7 @@ LONGEST_URL = 2_000
 
 
 class NotificationKind(StrEnum):
-    """What can be told."""
+    """What a notification is about."""
 
     LIMIT_THRESHOLD = "limit.threshold"
     """A share of a cap is used."""
@@ -39,7 +39,7 @@ class NotificationKind(StrEnum):
 
 
 OF_OPERATOR = frozenset({NotificationKind.POOL_DOWN, NotificationKind.POOL_UP})
-"""Kinds that are told to the operator alone; all others are of an app."""
+"""Kinds that go to the operator alone; all others go to an app."""
 LASTING = frozenset(
     {
         NotificationKind.LIMIT_THRESHOLD,
@@ -50,16 +50,16 @@ LASTING = frozenset(
         NotificationKind.KEY_OLD,
     }
 )
-"""Kinds whose cause may stand for years: the outbox keeps that they were told, so that they are told once."""
+"""Kinds whose cause may stand for years: the outbox keeps their ids, so that each is sent once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One thing to tell."""
+    """One thing to notify somebody of."""
 
     kind: NotificationKind
     owner: str
-    """Client id of the app that it is told to, or the operator."""
+    """Client id of the app that it is for, or the operator."""
     subject: tuple[str, ...]
     """What makes it this one and no other within its kind and owner: record, period, threshold."""
     data: Mapping[str, Any]

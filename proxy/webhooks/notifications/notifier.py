@@ -1,4 +1,4 @@
-"""Finds what is to be told and has it delivered: one process at a time, off every request's path."""
+"""Finds notifications and has them delivered: one process at a time, off every request's path."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Notifier:
         clock: Callable[[], Awaitable[int]] | None = None,
         sender: WebhookSender | None = None,
     ) -> None:
-        """`health` tells of gateways; `clock` returns what counts as now in Unix milliseconds, None: Redis time."""
+        """`health` returns that of gateways; `clock` returns what counts as now in Unix milliseconds, None: Redis time."""
         self._client: Any = client
         self._history = history
         self._settings = settings.notifications

@@ -1,4 +1,4 @@
-"""One round of the notifier: what time it is, and who wants to be told of what."""
+"""One round of the notifier: what time it is, and who wants which notifications."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proxy.control.webhook_endpoints import WebhookEndpoint
 from proxy.webhooks.notifications.notification import Notification, NotificationKind
 
 Addressed = tuple[str, Notification]
-"""Id of an endpoint, and what it is to be told."""
+"""Id of an endpoint, and a notification for it."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class NotifierRound:
         return found
 
     def owners_that_want(self, kinds: Iterable[NotificationKind]) -> set[str]:
-        """Return the owners with an endpoint that is told of one of these kinds."""
+        """Return the owners with an endpoint that takes one of these kinds."""
         wanted = list(kinds)
         return {each.owner for each in self.endpoints.values() if any(each.wants(kind) for kind in wanted)}
 
     def address(self, notification: Notification, happened: int | None = None) -> list[Addressed]:
         """Return the notification for each endpoint of its owner that wants it.
 
-        What `happened` (Unix milliseconds; None: it is so now) before an endpoint existed is not told to it.
+        What `happened` (Unix milliseconds; None: it is so now) before an endpoint existed is not for it.
         """
         return [
             (each.webhook_id, notification)
@@ -50,8 +50,8 @@ class NotifierRound:
 
 
 class Finder(Protocol):
-    """Finds what is to be told. It may find the same again: the outbox takes each once."""
+    """Finds notifications. It may find the same again: the outbox takes each once."""
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told now. Raises `HistoryUnavailable` and the errors of the client."""
+        """Return the notifications that are due now. Raises `HistoryUnavailable` and the errors of the client."""
         ...

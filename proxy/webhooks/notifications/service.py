@@ -136,7 +136,7 @@ class WebhookService:
         foreign = [kind for kind in kinds if (kind in OF_OPERATOR) != (owner == OPERATOR)]
         if foreign:
             raise UnusableWebhook(
-                f"kinds: {foreign[0]} is told to {'apps' if owner == OPERATOR else 'operators'} alone"
+                f"kinds: {foreign[0]} is sent to {'apps' if owner == OPERATOR else 'operators'} alone"
             )
         try:
             url = httpx.URL(text)

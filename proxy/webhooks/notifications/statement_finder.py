@@ -16,14 +16,14 @@ LOOK_MS = 300_000
 
 
 class StatementFinder:
-    """Tells of the month before, once; endpoints that were registered later are not told of it."""
+    """Notifies of the month before, once, whoever had an endpoint before its end."""
 
     def __init__(self, sources: LedgerSources) -> None:
         self._sources = sources
         self._looked = 0
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told of the month before this one."""
+        """Return the notifications about the month before this one."""
         owners = current.owners_that_want((NotificationKind.STATEMENT_READY,))
         if not owners or current.now - self._looked < LOOK_MS:
             return []

@@ -48,7 +48,7 @@ class _Stream:
 
 
 class StreamFinder:
-    """Follows the ticks of the streams of those who want to be told, in memory."""
+    """Follows the ticks of the streams of those who want notifications, in memory."""
 
     def __init__(self, sources: LedgerSources, idle_seconds: int) -> None:
         self._sources = sources
@@ -58,7 +58,7 @@ class StreamFinder:
         self._streams: dict[str, _Stream] = {}
 
     async def find(self, current: NotifierRound) -> list[Addressed]:
-        """Return what is to be told of streams."""
+        """Return the notifications about streams."""
         owners = current.owners_that_want(KINDS)
         if not owners:
             self._seen, self._streams = {}, {}
@@ -75,7 +75,7 @@ class StreamFinder:
             if event.part == 1:
                 found += current.address(_started(session, event), happened=event.time)
         for stream, expires in await self._holds():
-            found += self._told(stream, expires, archived_to, current)
+            found += self._notifications(stream, expires, archived_to, current)
         return found
 
     async def _holds(self) -> list[tuple[_Stream, float | None]]:
@@ -87,7 +87,7 @@ class StreamFinder:
             pipeline.zscore(holds, f"{each.session}-{each.event.part + 1}")
         return list(zip(streams, await pipeline.execute() if streams else [], strict=True))
 
-    def _told(
+    def _notifications(
         self, stream: _Stream, expires: float | None, archived_to: float, current: NotifierRound
     ) -> list[Addressed]:
         event = stream.event
@@ -109,7 +109,7 @@ def _started(session: str, event: Event) -> Notification:
 
 
 def _ended(kind: NotificationKind, stream: _Stream) -> Notification:
-    """Return what is told of a stream since its last tick: one that is reported again later can be so again."""
+    """Return the notification about a stream since its last tick; one that continues later can idle and end again."""
     return Notification(kind, stream.event.app, (stream.session, str(stream.event.time)), stream.data)
 
 

@@ -1,4 +1,4 @@
-"""The outbox of webhooks: what is to be told to which endpoint, and what came of it."""
+"""The outbox of webhooks: which notification goes to which endpoint, and what came of it."""
 
 from __future__ import annotations
 
