@@ -18,7 +18,7 @@ class NotificationSettings(Model):
     thresholds: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         (50, 80, 100),
         max_length=20,
-        description="Percent of a cap or a key's spend limit at which its app is notified.",
+        description="Percent of a cap or a key's spend limit to notify of.",
     )
     forecast_hours: int = Field(
         24,

@@ -1,4 +1,4 @@
-"""`tollgate webhooks`: endpoints that are told of limits, balances, keys, statements, streams and pools."""
+"""`tollgate webhooks`: endpoints of notifications about limits, balances, keys, statements, streams and pools."""
 
 from __future__ import annotations
 

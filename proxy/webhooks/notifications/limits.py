@@ -46,7 +46,7 @@ class CapUse:
 
     @property
     def subject(self) -> tuple[str, str, str]:
-        """Return what distinguishes it from all others: the cap, its period, and its limit, which the operator may change."""
+        """Return what distinguishes it from all others: cap, period, and limit, which the operator may change."""
         return self.rule.keys[0], self.period, str(self.rule.limit)
 
     def data(self) -> dict[str, object]:

@@ -58,7 +58,7 @@ class Notifier:
         clock: Callable[[], Awaitable[int]] | None = None,
         sender: WebhookSender | None = None,
     ) -> None:
-        """`health` returns that of gateways; `clock` returns what counts as now in Unix milliseconds, None: Redis time."""
+        """`health` returns that of gateways, `clock` what counts as now in Unix milliseconds; None: Redis time."""
         self._client: Any = client
         self._history = history
         self._settings = settings.notifications
