@@ -115,13 +115,9 @@ class WebhookEndpoints:
             raise UnknownRecord(endpoint.ref)
         return endpoint
 
-    async def of_owner(self, owner: str) -> list[WebhookEndpoint]:
-        """Return the endpoints of an owner, oldest first."""
-        return await self._several(await indexed(self._client, webhooks_of(owner)))
-
     async def all(self) -> list[WebhookEndpoint]:
         """Return all endpoints, oldest first."""
-        return await self._several(await indexed(self._client, WEBHOOKS))
+        return await _several(self._client, await indexed(self._client, WEBHOOKS))
 
     async def change(
         self, endpoint: WebhookEndpoint, edit: Callable[[WebhookEndpoint], WebhookEndpoint]
@@ -141,14 +137,22 @@ class WebhookEndpoints:
 
         return await self._records.change(endpoint.ref, rotate), text
 
-    async def remove(self, endpoint: WebhookEndpoint) -> None:
-        """Remove an endpoint for good."""
-        await self._records.remove(endpoint.ref)
-        await self._client.srem(webhooks_of(endpoint.owner), endpoint.webhook_id)
-        await self._client.srem(WEBHOOKS, endpoint.webhook_id)
 
-    async def _several(self, ids: list[str]) -> list[WebhookEndpoint]:
-        return await self._records.several([RecordRef("webhook", each) for each in ids])
+async def owned_endpoints(client: Client, owner: str) -> list[WebhookEndpoint]:
+    """Return the endpoints of an owner, oldest first."""
+    return await _several(client, await indexed(client, webhooks_of(owner)))
+
+
+async def remove_endpoint(client: Client, endpoint: WebhookEndpoint) -> None:
+    """Remove an endpoint for good."""
+    redis: Any = client
+    await Records(client, WebhookEndpoint).remove(endpoint.ref)
+    await redis.srem(webhooks_of(endpoint.owner), endpoint.webhook_id)
+    await redis.srem(WEBHOOKS, endpoint.webhook_id)
+
+
+async def _several(client: Client, ids: list[str]) -> list[WebhookEndpoint]:
+    return await Records(client, WebhookEndpoint).several([RecordRef("webhook", each) for each in ids])
 
 
 def _new_secret() -> str:

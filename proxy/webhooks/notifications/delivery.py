@@ -30,6 +30,9 @@ AT_A_TIME = 100
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.webhooks")
 
+GONE = 410
+"""Status by which a receiver says that it wants no webhook any more; its endpoint is paused then."""
+
 Send = Callable[[WebhookEndpoint, str, str], Awaitable[SendOutcome]]
 
 
@@ -42,7 +45,7 @@ def settled(delivery: Delivery, outcome: SendOutcome, now: int, jitter: float = 
     tried = replace(delivery, attempts=attempts, tried=now, status=outcome.status, error=outcome.error)
     if not outcome.error:
         return replace(tried, state=DeliveryState.DELIVERED)
-    if now - delivery.since >= DAY_MS:
+    if now - delivery.since >= DAY_MS or outcome.status == GONE:
         return replace(tried, state=DeliveryState.FAILED)
     pause = PAUSES_MS[min(attempts, len(PAUSES_MS)) - 1] * (1 + jitter)
     return replace(tried, due=min(now + round(pause), max(delivery.since + DAY_MS, now)))
@@ -52,13 +55,22 @@ class WebhookDelivery:
     """Sends what is due. One process at a time does it; another one that began meanwhile sends under the same ids."""
 
     def __init__(
-        self, history: History, send: Send, clock: Callable[[], Awaitable[int]], observer: NotificationObserver
+        self,
+        history: History,
+        send: Send,
+        clock: Callable[[], Awaitable[int]],
+        observer: NotificationObserver,
+        gone: Callable[[WebhookEndpoint], Awaitable[None]],
     ) -> None:
-        """`clock` returns the time that pauses and the day of attempts are counted in, Unix milliseconds."""
+        """`clock` returns the time that pauses and the day of attempts are counted in, Unix milliseconds.
+
+        `gone` is called for an endpoint that wants no webhook any more.
+        """
         self._history = history
         self._send = send
         self._clock = clock
         self._observer = observer
+        self._gone = gone
         self._slots = asyncio.Semaphore(PARALLEL)
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -104,7 +116,9 @@ class WebhookDelivery:
         after = settled(delivery, outcome, now, random.uniform(0, JITTER))  # noqa: S311 - no secret
         await self._history.write(outbox.settle, after)
         self._observer.attempted(after)
-        if after.state is DeliveryState.PENDING:
+        if after.status == GONE:
+            await self._gone(endpoint)
+        if after.state is DeliveryState.PENDING or after.status == GONE:
             return None
         following = await self._history.read(outbox.head, endpoint.webhook_id)
         return following if following is not None and following.due <= now else None

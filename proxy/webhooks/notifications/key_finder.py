@@ -101,7 +101,6 @@ def _revocations(
 def _data(key: KeyRecord) -> dict[str, object]:
     return {
         "key_id": key.key_id,
-        "name": key.name,
         "last4": key.last4,
         "user": key.user,
         "created_at": key.created_at.isoformat(timespec="seconds"),

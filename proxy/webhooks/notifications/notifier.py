@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -15,16 +16,18 @@ from ulid import ULID
 from config.settings import Settings
 from middlewares.ledger.redis_keys import PREFIX, RedisKeys
 from middlewares.store import StoreError
-from proxy.control.records import Client
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import AuditLog
+from proxy.control.records import Client, UnknownRecord
 from proxy.control.sealed_secrets import SealedSecrets
-from proxy.control.webhook_endpoints import WebhookEndpoint, WebhookEndpoints
+from proxy.control.webhook_endpoints import OPERATOR, WebhookEndpoint, WebhookEndpoints
 from proxy.history.archive.lease import LEASE_SECONDS, release_lease, take_lease
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.store.clients import CLIENT_ERRORS, now_ms
 from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import SendOutcome
-from proxy.webhooks.notifications.delivery import DAY_MS, WebhookDelivery
+from proxy.webhooks.notifications.delivery import DAY_MS, GONE, WebhookDelivery
 from proxy.webhooks.notifications.key_finder import KeyAgeFinder, RevocationFinder
 from proxy.webhooks.notifications.limit_finder import LimitFinder
 from proxy.webhooks.notifications.observer import NotificationObserver
@@ -81,7 +84,7 @@ class Notifier:
             StreamFinder(sources, self._settings.stream_idle_seconds),
             PoolFinder(client, settings.pools(), health),
         )
-        self.delivery = WebhookDelivery(history, self._send, self._clock, observer)
+        self.delivery = WebhookDelivery(history, self._send, self._clock, observer, self._pause)
         self._pruned = 0
         self._available = True
         self._stopping = asyncio.Event()
@@ -144,6 +147,14 @@ class Notifier:
         if self._sender is None:
             self._sender = await asyncio.to_thread(WebhookSender, self._settings, self._sealed)
         return await self._sender.send(endpoint, message_id, body)
+
+    async def _pause(self, endpoint: WebhookEndpoint) -> None:
+        """Send no more to an endpoint that is gone, until it is resumed by hand."""
+        target = AuditTarget("webhook", endpoint.webhook_id, "" if endpoint.owner == OPERATOR else endpoint.owner)
+        async with AuditLog(self._client).act(Actor(ActorKind.SYSTEM, "notifier"), "webhook.change", target) as act:
+            act.detail |= {"changed": "status", "status": GONE}
+            with suppress(UnknownRecord):  # it was removed meanwhile
+                await self._endpoints.change(endpoint, lambda found: replace(found, status="paused"))
 
     def _report(self, reason: str) -> None:
         """Log a change between working and not, once each."""

@@ -7,55 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Integer,
-    SmallInteger,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    delete,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Connection, delete, func, select, update
 
-from proxy.history.tables import BIG, METADATA
+from proxy.history.tables import OUTBOX, OUTBOX_CURSORS
 from proxy.history.writes import insert_into
 from proxy.webhooks.notifications.attempts import Delivery, DeliveryState
 from proxy.webhooks.notifications.notification import LASTING, Notification
-
-OUTBOX = Table(
-    "tollgate_webhooks",
-    METADATA,
-    Column("seq", BIG, primary_key=True, doc="Order in which they are sent to an endpoint."),
-    Column("endpoint", Text, nullable=False),
-    Column("id", Text, nullable=False, doc="Id of the notification; each is here once for an endpoint."),
-    Column("kind", Text, nullable=False),
-    Column("time", BigInteger, nullable=False, doc="When it was found."),
-    Column("body", Text, nullable=False, doc="What is sent; empty once it is not kept any more."),
-    Column("lasting", Boolean, nullable=False, doc="The row stays, for its cause may be found again."),
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("since", BigInteger, nullable=False, doc="From when on the day of attempts counts."),
-    Column("due", BigInteger, nullable=False, doc="Earliest time of the next attempt."),
-    Column("tried", BigInteger, doc="When it was last tried."),
-    Column("status", Integer, nullable=False, doc="HTTP status of the last attempt; 0: there was no response."),
-    Column("error", Text, nullable=False),
-    UniqueConstraint("endpoint", "id"),
-)
-CURSORS = Table(
-    "tollgate_webhook_cursors",
-    METADATA,
-    Column("tag", SmallInteger, primary_key=True),
-    Column("seq", BigInteger, nullable=False),
-)
-"""Up to which event of each hash tag the limits of whoever caused it were looked at."""
-
 
 _COLUMNS = [OUTBOX.c[name] for name in Delivery.__dataclass_fields__]
 
@@ -74,6 +31,7 @@ def enqueue(
         {
             "endpoint": endpoint,
             "id": each.id,
+            "owner": each.owner,
             "kind": each.kind,
             "time": now,
             "body": each.body(now),
@@ -90,7 +48,7 @@ def enqueue(
     insert = insert_into(connection, OUTBOX).on_conflict_do_nothing(index_elements=["endpoint", "id"])
     added = sum(len(connection.execute(insert.values(row).returning(OUTBOX.c.seq)).all()) for row in rows)
     for tag, seq in (cursors or {}).items():
-        cursor = insert_into(connection, CURSORS).values(tag=tag, seq=seq)
+        cursor = insert_into(connection, OUTBOX_CURSORS).values(tag=tag, seq=seq)
         connection.execute(cursor.on_conflict_do_update(index_elements=["tag"], set_={"seq": seq}))
     return added
 
@@ -107,7 +65,7 @@ def known(connection: Connection, ids: Sequence[tuple[str, str]]) -> set[tuple[s
 
 def look_cursors(connection: Connection) -> dict[int, int]:
     """Return the cursors by hash tag."""
-    return {row.tag: row.seq for row in connection.execute(select(CURSORS))}
+    return {row.tag: row.seq for row in connection.execute(select(OUTBOX_CURSORS))}
 
 
 def heads(connection: Connection, now: int) -> list[Delivery]:

@@ -19,8 +19,6 @@ from proxy.webhooks.notifications.attempts import SendOutcome
 
 SECONDS = 10.0
 """Time for one attempt, from the resolution of the name to the head of the response."""
-GONE = 410
-"""Status by which a receiver says that it wants no webhook any more."""
 _LONGEST_ERROR = 200
 
 

@@ -21,6 +21,8 @@ from proxy.control.webhook_endpoints import (
     WebhookChange,
     WebhookEndpoint,
     WebhookEndpoints,
+    owned_endpoints,
+    remove_endpoint,
 )
 from proxy.history.store import History
 from proxy.identity.public_address import address_of, is_allowed
@@ -75,7 +77,7 @@ class WebhookService:
 
     async def all(self, owner: str) -> list[WebhookEndpoint]:
         """Return the endpoints of an owner, oldest first."""
-        return await self._endpoints.of_owner(owner)
+        return await owned_endpoints(self._client, owner)
 
     async def get(self, owner: str | None, webhook_id: str) -> WebhookEndpoint:
         """Return an endpoint."""
@@ -91,7 +93,7 @@ class WebhookService:
     async def remove(self, owner: str | None, webhook_id: str) -> WebhookEndpoint:
         """Remove an endpoint, and all that waits for it."""
         endpoint = await self.get(owner, webhook_id)
-        await self._endpoints.remove(endpoint)
+        await remove_endpoint(self._client, endpoint)
         await self._history.write(outbox.forget, webhook_id)
         return endpoint
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from middlewares.auth.records import RecordRef
+from proxy.control.apps import Apps
+from proxy.control.erasure import SubjectRecords
 from proxy.control.records import UnknownRecord
+from proxy.history.retention.erasure import erase
+from proxy.history.tables import OUTBOX
+from proxy.reporting.dates import EVER
+from proxy.reporting.subject import subject_lines
 from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import Delivery, DeliveryState, SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, PAUSES_MS, settled
@@ -16,14 +25,16 @@ from tests.webhooks.notifications.conftest import Notified
 
 APP = "app_aaaaaaaaaaaaaaaa"
 MINUTE_MS = 60_000
+KINDS = (NotificationKind.KEY_REVOKED,)
+"""What endpoints take here, so that nothing is found for them: the month may end while a test turns the clock."""
 
 
 def notification(number: int) -> Notification:
     return Notification(NotificationKind.KEY_REVOKED, APP, (str(number),), {"number": number})
 
 
-async def tell(notified: Notified, endpoint: str, *numbers: int) -> int:
-    found = [(endpoint, notification(number)) for number in numbers]
+async def tell(notified: Notified, endpoint: str, *numbers: int, owner: str = APP) -> int:
+    found = [(endpoint, replace(notification(number), owner=owner)) for number in numbers]
     return await notified.history.write(outbox.enqueue, found, await notified.now())
 
 
@@ -33,8 +44,8 @@ async def states(notified: Notified, endpoint: str) -> list[str]:
 
 
 async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards_in_order(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
-    other = (await notified.endpoint("app_bbbbbbbbbbbbbbbb")).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
+    other = (await notified.endpoint("app_bbbbbbbbbbbbbbbb", kinds=KINDS)).webhook_id
     notified.receiver.secrets.clear()  # two endpoints at one receiver
     notified.receiver.status = 503
     for minute in range(0, 60, 3):
@@ -59,7 +70,7 @@ async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards_in
 
 
 async def test_a_webhook_fails_after_a_day_and_is_replayed_by_hand_under_its_id(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     notified.receiver.status = 500
     await tell(notified, endpoint, 1)
     for _ in range(30):
@@ -81,7 +92,7 @@ async def test_a_webhook_fails_after_a_day_and_is_replayed_by_hand_under_its_id(
 
 
 async def test_the_same_found_again_is_sent_once(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     assert await tell(notified, endpoint, 1, 1) == 1
     await notified.round()
     assert await tell(notified, endpoint, 1, 2) == 1
@@ -90,7 +101,7 @@ async def test_the_same_found_again_is_sent_once(notified: Notified) -> None:
 
 
 async def test_both_secrets_sign_during_a_rotation_and_only_the_new_one_without_overlap(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     old = notified.receiver.secrets[0]
     _, new = await notified.service.rotate_secret(APP, endpoint, timedelta(hours=1))
     assert new.startswith("whsec_")
@@ -110,7 +121,7 @@ async def test_both_secrets_sign_during_a_rotation_and_only_the_new_one_without_
 
 
 async def test_what_a_paused_endpoint_is_told_waits_and_what_a_removed_one_is_told_goes(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     await tell(notified, endpoint, 1)
     await notified.service.change(APP, endpoint, {"status": "paused"})
     await notified.round()
@@ -120,7 +131,7 @@ async def test_what_a_paused_endpoint_is_told_waits_and_what_a_removed_one_is_to
     assert notified.receiver.ids == [notification(1).id]
     await tell(notified, endpoint, 2)
     await notified.service.remove(APP, endpoint)
-    await notified.endpoint(APP)
+    await notified.endpoint(APP, kinds=KINDS)
     await notified.round()
     assert notified.receiver.ids == [notification(1).id]
     with pytest.raises(UnknownRecord) as missing:
@@ -128,8 +139,23 @@ async def test_what_a_paused_endpoint_is_told_waits_and_what_a_removed_one_is_to
     assert missing.value.ref == RecordRef("webhook", endpoint)
 
 
+async def test_a_receiver_that_is_gone_is_left_alone_until_it_is_resumed(notified: Notified) -> None:
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
+    notified.receiver.status = 410
+    await tell(notified, endpoint, 1, 2)
+    for _ in range(2):
+        await notified.round()
+    assert await states(notified, endpoint) == ["failed", "pending"]
+    assert (await notified.service.get(APP, endpoint)).status == "paused"
+    assert notified.receiver.refused == [notification(1).id]
+    notified.receiver.status = 200
+    await notified.service.change(APP, endpoint, {"status": "active"})
+    await notified.round()
+    assert notified.receiver.ids == [notification(2).id]
+
+
 async def test_an_endpoint_is_another_apps_business_no_more_than_its_records(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     for foreign in (
         notified.service.get("app_bbbbbbbbbbbbbbbb", endpoint),
         notified.service.remove("app_bbbbbbbbbbbbbbbb", endpoint),
@@ -140,7 +166,7 @@ async def test_an_endpoint_is_another_apps_business_no_more_than_its_records(not
 
 
 async def test_what_is_old_is_pruned_and_what_may_be_found_again_stays_as_told(notified: Notified) -> None:
-    endpoint = (await notified.endpoint(APP)).webhook_id
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     lasting = Notification(NotificationKind.KEY_OLD, APP, ("key",), {})
     await notified.history.write(
         outbox.enqueue, [(endpoint, lasting), (endpoint, notification(1))], await notified.now()
@@ -154,6 +180,30 @@ async def test_what_is_old_is_pruned_and_what_may_be_found_again_stays_as_told(n
     assert await notified.history.write(outbox.enqueue, [(endpoint, lasting)], await notified.now()) == 0
     with pytest.raises(UnknownRecord):
         await notified.service.replay(APP, endpoint, lasting.id)
+
+
+async def test_an_export_shows_endpoints_without_secrets_and_an_erasure_leaves_nothing_of_them(
+    notified: Notified,
+) -> None:
+    app = (await Apps(notified.store.redis, None).create("acme", "unlimited"))[0]
+    endpoint = (await notified.endpoint(app.client_id, description="canary")).webhook_id
+    await tell(notified, endpoint, 1, owner=app.client_id)
+    subject = SubjectRecords(app, None, (), ())
+    lines = [
+        line
+        async for line in subject_lines(
+            notified.archive.sources, notified.store, subject, EVER, lambda error: pytest.fail(str(error))
+        )
+    ]
+    [shown] = [line for line in lines if line["kind"] == "webhook"]
+    assert (shown["url"], "secrets" in shown) == (notified.receiver.url, False)
+    await erase(notified.archive.sources, notified.archive.archiver(), subject)
+    await notified.round()
+    assert notified.receiver.connections == 0
+    assert await notified.service.all(app.client_id) == []
+    assert await notified.history.read(lambda connection: connection.execute(select(OUTBOX)).all()) == []
+    redis: Any = notified.store.redis
+    assert [name async for name in redis.scan_iter("*webhook*")] == []
 
 
 def test_pauses_grow_to_an_hour_and_end_with_the_day() -> None:

@@ -13,6 +13,7 @@ from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import AuditLog
 from proxy.control.webhook_endpoints import OPERATOR
 from proxy.webhooks.notifications.delivery import DAY_MS
+from proxy.webhooks.notifications.stream_finder import KINDS
 from tests.webhooks.notifications.conftest import Notified
 
 GATEWAY = "http://127.0.0.1:9935"
@@ -77,7 +78,7 @@ async def test_the_statement_of_a_month_is_told_of_after_its_end_to_endpoints_of
 
 async def test_a_stream_is_told_of_when_it_starts_idles_and_ends(notified: Notified) -> None:
     app = await notified.app("unlimited")
-    await notified.endpoint(app)
+    await notified.endpoint(app, kinds=KINDS)
     await notified.round()
     policy = Policy(notified.keys, app=app, user="ann", key=None, name="unlimited", plan=Plan())
     for workload in (Workload.LIVE_VIDEO_TO_VIDEO, Workload.BYOC):
@@ -120,7 +121,7 @@ async def test_a_pool_that_is_down_is_told_of_to_the_operator_alone_and_again_wh
 ) -> None:
     app = await notified.app("unlimited")
     operator = (await notified.endpoint(OPERATOR)).webhook_id
-    tenant = (await notified.endpoint(app)).webhook_id
+    tenant = (await notified.endpoint(app, kinds=KINDS)).webhook_id
     notified.receiver.secrets.clear()  # two endpoints at one receiver
     for healthy in (True, False, False, True, True, False):
         notified.health[GATEWAY] = healthy

@@ -13,6 +13,7 @@ from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.credit.prepaid import grant
 from middlewares.ledger.periods import DAY_MS, period_of
 from proxy.control.api_keys import ApiKeys
+from proxy.webhooks.notifications.limit_finder import KINDS
 from proxy.webhooks.notifications.limits import HOUR_MS, CapUse, Consumption, cap_ends, crossed
 from tests.ledger.redis_time import NEW_YEAR
 from tests.webhooks.notifications.conftest import Notified
@@ -34,7 +35,7 @@ def told(notified: Notified, kind: str = "limit.threshold") -> list[tuple[str, s
 
 async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notified: Notified) -> None:
     app = await notified.app("budget")
-    await notified.endpoint(app)
+    await notified.endpoint(app, kinds=KINDS)
     keys = ApiKeys(notified.store.redis, None)
     record, _ = await keys.create(app, user=None, limits={"spend_total": "100"})
     of_app = notified.keys.rule(app, "cap", "app", app, "amount:month")
@@ -68,7 +69,7 @@ async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notifi
 
 async def test_a_balance_is_low_once_until_the_next_grant(notified: Notified) -> None:
     app = await notified.app("prepaid")
-    await notified.endpoint(app, balance_below="50")
+    await notified.endpoint(app, kinds=KINDS, balance_below="50")
     await grant(notified.store, notified.keys, app, None, 100, reference="1")
     redis: Any = notified.store.redis
     wallet = notified.keys.wallet(app)
@@ -86,7 +87,7 @@ async def test_a_balance_is_low_once_until_the_next_grant(notified: Notified) ->
 
 async def test_a_balance_that_ends_within_the_hours_is_told_of_once(notified: Notified) -> None:
     app = await notified.app("prepaid")
-    await notified.endpoint(app)
+    await notified.endpoint(app, kinds=KINDS)
     await grant(notified.store, notified.keys, app, None, 1_000, reference="1")
     redis: Any = notified.store.redis
     for minute in range(0, 31, 6):
@@ -108,7 +109,7 @@ async def test_the_events_of_other_apps_and_those_before_are_not_looked_at_again
 ) -> None:
     """Hazard: every round reads every cap of everybody."""
     app, other = await notified.app("budget"), await notified.app("budget")
-    await notified.endpoint(app)
+    await notified.endpoint(app, kinds=KINDS)
     await notified.used(app)
     await notified.used(other)
     looked: list[str] = []

@@ -15,7 +15,7 @@ def upgrade() -> None:
     op.create_table(
         "tollgate_webhooks",
         sa.Column("seq", big, primary_key=True),
-        *(sa.Column(name, sa.Text(), nullable=False) for name in ("endpoint", "id", "kind")),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("endpoint", "id", "owner", "kind")),
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("lasting", sa.Boolean(), nullable=False),
@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("endpoint", "id"),
     )
     op.create_index("tollgate_webhooks_of_endpoint", "tollgate_webhooks", ["endpoint", "seq"])
+    op.create_index("tollgate_webhooks_of_owner", "tollgate_webhooks", ["owner"])
     op.create_index("tollgate_webhooks_by_state", "tollgate_webhooks", ["state", "endpoint", "seq"])
     op.create_index("tollgate_webhooks_by_time", "tollgate_webhooks", ["time"])
     op.create_table(
