@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Path, Query
 
@@ -52,7 +53,7 @@ class AppWebhookEndpoints:
         except UnusableWebhook as error:
             raise _refusal(error) from None
         act.target = AuditTarget("webhook", endpoint.webhook_id, caller.app)
-        act.detail["url"] = endpoint.url
+        act.detail["host"] = urlsplit(endpoint.url).hostname
         return WebhookSecret.with_secret(endpoint, secret)
 
     async def list(self, client_id: str, caller: Reader) -> WebhookList:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import invalid
@@ -52,7 +53,6 @@ class DirectWebhooks(WebhookOperations):
         async with self._acts.act("webhook.create", "webhook", app=client_id or "") as act:
             if client_id is not None:
                 await self._apps.require(client_id)
-            act.detail["url"] = new.url
             try:
                 endpoint, secret = await self._webhooks.create(
                     client_id or OPERATOR,
@@ -64,6 +64,7 @@ class DirectWebhooks(WebhookOperations):
             except UnusableWebhook as error:
                 raise invalid(str(error)) from None
             settle_target(act, endpoint.webhook_id)
+            act.detail["host"] = urlsplit(endpoint.url).hostname
         return WebhookSecret.with_secret(endpoint, secret)
 
     async def list(self, client_id: str | None) -> WebhookList:

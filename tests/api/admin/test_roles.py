@@ -28,6 +28,8 @@ UNKNOWN = {
     "event_id": "x",
     "developer_id": f"dev_{'a' * 16}",
     "invite_id": "a" * 16,
+    "webhook_id": "a" * 16,
+    "delivery_id": f"msg_{'0' * 32}",
 }
 
 

@@ -51,7 +51,7 @@ class Drive:
         text = response.text
         if response.status_code < 300 and "json" in response.headers.get("content-type", ""):
             shown = response.json()
-            for name in ("key", "access_token"):
+            for name in ("key", "access_token", "secret"):
                 if isinstance(shown, dict) and isinstance(shown.get(name), str):
                     self.issued[f"{name} of {place}"] = shown.pop(name)
             text = json.dumps(shown)

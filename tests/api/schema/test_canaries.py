@@ -19,7 +19,7 @@ from tests.support.deployment import Deployment, deployed
 
 LIMITS = {"requests_per_minute": 1_000_000, "token_requests_per_minute": 1_000_000}
 CONFIGURED = ("pepper", "webhook secret", "export token", "redis password", "history password")
-UNKNOWN = {"period": "2026-11", "session_id": "none"}
+UNKNOWN = {"period": "2026-11", "session_id": "none", "delivery_id": f"msg_{'0' * 32}"}
 MAIL = "canary-mail@Sing0Sing0.example"
 UNREACHABLE = "postgresql://tollgate:{}@127.0.0.1:1/tollgate"
 
@@ -69,7 +69,10 @@ async def driven(running: Deployment, app: BuilderApp, secrets: dict[str, str], 
         "token of a user": await app.user_token(user),
         "Basic header": b64encode(f"{app.client_id}:{app.secret}".encode()).decode(),
     }
+    url = {"url": "https://hooks.invalid/"}
+    webhook = (await app.http.post(f"{app.path}/webhooks", json=url, auth=app.basic)).json()
     ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
+    ids["webhook_id"] = webhook["webhook_id"]
     drive = Drive(running, app, ids, secrets | of_app if chosen is None else chosen)
     drive.secrets["webhook secret"] = secrets["webhook secret"]
     schema = (await app.http.get("/api/v1/openapi.json")).json()

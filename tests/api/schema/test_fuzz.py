@@ -83,6 +83,7 @@ class Campaign:
 async def campaign(app: BuilderApp) -> Campaign:
     user = await app.user("ann")
     created = await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)
+    webhook = await app.http.post(f"{app.path}/webhooks", json={"url": "https://hooks.invalid/"}, auth=app.basic)
     return Campaign(
         origin=str(app.http.base_url).rstrip("/"),
         ids={
@@ -91,6 +92,8 @@ async def campaign(app: BuilderApp) -> Campaign:
             "key_id": created.json()["key_id"],
             "period": "2026-11",
             "session_id": "none",
+            "webhook_id": webhook.json()["webhook_id"],
+            "delivery_id": f"msg_{'0' * 32}",
         },
         credentials=[
             *[bearer(await app.token())] * 4,

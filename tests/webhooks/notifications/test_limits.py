@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.credit.prepaid import grant
-from middlewares.ledger.periods import DAY_MS, period_of
+from middlewares.ledger.periods import DAY_MS, EPOCH, period_of
 from proxy.control.api_keys import ApiKeys
 from proxy.webhooks.notifications.limit_finder import KINDS
 from proxy.webhooks.notifications.limits import HOUR_MS, CapUse, Consumption, cap_ends, crossed
@@ -28,12 +29,21 @@ async def use(notified: Notified, key: str, kind: str, used: int) -> None:
     await redis.hset(key, f"used:{period_of(kind, await notified.now())}", str(used))
 
 
+async def at_noon(notified: Notified) -> int:
+    """Turn the clock to the middle of a day and of a month, which end far from a test; return how far, in ms."""
+    now = EPOCH + timedelta(milliseconds=await notified.now())
+    noon = (now.replace(day=15, hour=12) + timedelta(days=32)).replace(day=15)
+    notified.later_ms = (noon - now) // timedelta(milliseconds=1)
+    return notified.later_ms
+
+
 def told(notified: Notified, kind: str = "limit.threshold") -> list[tuple[str, str | None, Any]]:
     """Return policy, user and percent of what was told."""
     return [(each["policy"], each["user"], each.get("percent")) for each in notified.receiver.of_kind(kind)]
 
 
 async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notified: Notified) -> None:
+    begin = await at_noon(notified)
     app = await notified.app("budget")
     await notified.endpoint(app, kinds=KINDS)
     keys = ApiKeys(notified.store.redis, None)
@@ -61,7 +71,7 @@ async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notifi
     [*_, last] = notified.receiver.of_kind("limit.threshold")
     assert (last["key_id"], last["limit"], last["used"], last["period"]) == (record.key_id, "100", "100", "total")
     before = len(notified.receiver.received)
-    notified.later_ms = 40 * DAY_MS
+    notified.later_ms = begin + 40 * DAY_MS
     await use(notified, of_app, "m", 800)
     await notified.used(app, "ann")
     assert told(notified)[before:] == [("app-amount-per-month", None, 50), ("app-amount-per-month", None, 80)]
@@ -86,12 +96,13 @@ async def test_a_balance_is_low_once_until_the_next_grant(notified: Notified) ->
 
 
 async def test_a_balance_that_ends_within_the_hours_is_told_of_once(notified: Notified) -> None:
+    begin = await at_noon(notified)
     app = await notified.app("prepaid")
     await notified.endpoint(app, kinds=KINDS)
     await grant(notified.store, notified.keys, app, None, 1_000, reference="1")
     redis: Any = notified.store.redis
     for minute in range(0, 31, 6):
-        notified.later_ms = minute * MINUTE_MS
+        notified.later_ms = begin + minute * MINUTE_MS
         await redis.hset(notified.keys.wallet(app), "spent", str(5 * minute))
         await notified.used(app)
     [forecast] = notified.receiver.of_kind("balance.forecast")
