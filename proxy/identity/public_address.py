@@ -5,6 +5,8 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -15,6 +17,9 @@ Address = IPv4Address | IPv6Address
 
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052): the last 32 bits are the address that is meant."""
+
+_RESOLVERS = 8
+"""Threads that look up names: a name server that does not respond holds up none of the process's other threads."""
 
 
 class AddressRefused(Exception):
@@ -53,11 +58,13 @@ class PublicClient:
         """`networks` may be connected to though they are not public; `setting` is what an operator calls them."""
         self._networks = networks
         self._setting = setting
+        self._resolver = ThreadPoolExecutor(_RESOLVERS, "resolver")
         alone = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.AsyncClient(verify=tls, trust_env=False, limits=alone)
 
     async def close(self) -> None:
         """Close all connections."""
+        self._resolver.shutdown(wait=False, cancel_futures=True)
         await self._http.aclose()
 
     async def send(
@@ -67,7 +74,7 @@ class PublicClient:
 
         Raises `AddressRefused` and `httpx.HTTPError`.
         """
-        addresses = await _resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
+        addresses = await self._resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
         if not all(is_allowed(address_of(address), self._networks) for address in addresses):
             raise AddressRefused(f"its address is not public; `{self._setting}` can allow it")
         for address in addresses[:-1]:
@@ -87,13 +94,13 @@ class PublicClient:
         )
         return await self._http.send(request, stream=True, follow_redirects=False)
 
-
-async def _resolved(host: str, port: int) -> list[str]:
-    """Return the addresses of a host, at least one."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        found = []
-    if not found:
-        raise AddressRefused("its name cannot be resolved")
-    return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    async def _resolved(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host, at least one."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._resolver, look_up)
+        except (OSError, UnicodeError):
+            found = []
+        if not found:
+            raise AddressRefused("its name cannot be resolved")
+        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))

@@ -83,6 +83,9 @@ class LimitFinder:
     async def find(self, current: NotifierRound) -> list[Addressed]:
         """Return the notifications about caps and balances."""
         owners = current.owners_that_want(KINDS)
+        if not owners:
+            self.cursors = {}
+            return []
         self.cursors, spenders = await self._history.read(_spenders, owners)
         if not spenders:
             return []
