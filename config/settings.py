@@ -25,6 +25,7 @@ from config.history import HistorySettings
 from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
+from config.notifications import NotificationSettings
 from config.payments import PaymentSettings, usable_payments
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
@@ -126,6 +127,9 @@ class Settings(BaseSettings):
     webhooks: WebhookSettings = Field(WebhookSettings(), description="Webhooks that gateways and signers call.")
     payments: Annotated[PaymentSettings, AfterValidator(usable_payments)] = Field(
         PaymentSettings(), description="How payments of customers become prepaid credits."
+    )
+    notifications: NotificationSettings = Field(
+        NotificationSettings(), description="Webhooks that Tollgate sends to apps and to the operator."
     )
     store: StoreSettings = Field(StoreSettings(), description="How Redis is used.")
     ledger: LedgerSettings = Field(LedgerSettings(), description="Usage journal and replay.")

@@ -16,7 +16,19 @@ class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
     kind: Literal[
-        "app", "key", "user", "token", "developer", "member", "invite", "session", "operator", "event", "request"
+        "app",
+        "key",
+        "user",
+        "token",
+        "developer",
+        "member",
+        "invite",
+        "session",
+        "operator",
+        "event",
+        "webhook",
+        "delivery",
+        "request",
     ]
     id: str
     """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""

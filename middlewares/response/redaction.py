@@ -15,6 +15,7 @@ _SECRET_NAME = re.compile(
 
 _SECRET_TEXT = re.compile(
     r"(?P<key>tg[dikos]_)[\w-]+"  # our own keys, of apps and operators, client secrets, sessions and invitations
+    r"|(?P<webhook>whsec_)[\w+/=-]+"  # what webhooks are signed with
     r"|(?<![0-9A-Za-z])eyJ[\w-]{8,}[\w.=-]*"  # base64url of a JSON object: a JSON Web Token, whole or in part
     r"|(?P<scheme>\b(?i:bearer|basic)\s+)[\w.~+/=-]{16,}"  # the value of an Authorization header
     r"|(?P<url>://)[^\s/@\"']*@"  # user name and password of a URL
@@ -49,5 +50,5 @@ def _text(value: str | bytes) -> str:
 
 
 def _replacement(match: re.Match[str]) -> str:
-    kept = match["key"] or match["scheme"] or match["url"] or ""
+    kept = match["key"] or match["webhook"] or match["scheme"] or match["url"] or ""
     return kept + REDACTED + ("@" if match["url"] else "")

@@ -24,6 +24,8 @@ from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
 from proxy.api.statements.models import StatementView
 from proxy.api.usage.endpoints import UsageEndpoints
 from proxy.api.users import UserEndpoints
+from proxy.api.webhooks.endpoints import AppWebhookEndpoints
+from proxy.api.webhooks.routes import serve_webhooks
 
 OPENAPI_PATH = "/api/v1/openapi.json"
 _APP = "/api/v1/apps/{client_id}"
@@ -90,6 +92,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
         status_code=201,
         audit="checkout.create",
     )
+    serve_webhooks(api, f"{_APP}/webhooks", AppWebhookEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")

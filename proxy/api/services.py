@@ -22,6 +22,7 @@ from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.token_issuer import TokenIssuer
 from proxy.identity.wallet_sign_in import WalletSignIn
+from proxy.webhooks.notifications.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,4 @@ class BuilderServices:
     offer: Offer
     catalog_public: bool
     checkout: CheckoutServices
+    webhooks: WebhookService

@@ -23,6 +23,7 @@ from proxy.cli.commands import (
     operators,
     orchestrators,
     users,
+    webhooks,
 )
 from proxy.cli.commands.audit import app as audit_app
 from proxy.cli.commands.backup import backup
@@ -79,6 +80,7 @@ app.add_typer(members.app, name="members")
 app.add_typer(invites.app, name="invites")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(orchestrators.app, name="orchestrators")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")
 app.add_typer(audit_app, name="audit")

@@ -22,6 +22,7 @@ from proxy.cli.main import app
 from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.background.key_metrics import KeyMetrics
+from proxy.server.background.notification_metrics import NotificationMetrics
 from proxy.server.ledger_metrics import LedgerObserver
 from proxy.webhooks.metrics import LiveMetrics
 
@@ -50,6 +51,7 @@ def metrics() -> str:
     collectors = [*vars(RequestMetrics(registry)).values(), *vars(LedgerObserver(registry)).values()]
     collectors += [*vars(LiveMetrics(registry)).values(), *vars(GatewayMetrics(registry)).values()]
     collectors += [*vars(HistoryMetrics(registry)).values(), *vars(KeyMetrics(registry)).values()]
+    collectors += vars(NotificationMetrics(registry)).values()
     rows = []
     for collector in (each for each in collectors if isinstance(each, MetricWrapperBase)):
         [family] = collector.describe()

@@ -13,6 +13,7 @@ from middlewares.ledger.credit.erased import PREFIX, erased_reference
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.control.audit.line import AuditTarget
 from proxy.control.records import Client, Records, users_of
+from proxy.control.webhook_endpoints import owned_endpoints, remove_endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ async def erase_records(client: Client, subject: SubjectRecords) -> None:
     for user in subject.users:
         await _erase_user(client, user)
     if subject.user is None:
+        for endpoint in await owned_endpoints(client, subject.app.client_id):
+            await remove_endpoint(client, endpoint)
         unknown = hash_secret(secrets.token_bytes(32), None)
         await Records(client, AppRecord).change(
             subject.app.ref,

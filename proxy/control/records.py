@@ -8,6 +8,9 @@
     tollgate:key:{<key_id>}                    KeyRecord
     tollgate:operators                         set of operator ids
     tollgate:operator:{<operator_id>}          OperatorRecord
+    tollgate:webhooks                          set of ids of the endpoints that webhooks are sent to
+    tollgate:app-webhooks:{<client_id>}        the same of one app, or of `operator`
+    tollgate:webhook:{<webhook_id>}            WebhookEndpoint
     tollgate:key-families                      hash: id of a key that replaced another -> id its use is counted under
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
     tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
@@ -50,6 +53,7 @@ AnyRecord = TypeVar("AnyRecord", bound=StoredRecord)
 APPS = "tollgate:apps"
 OPERATORS = "tollgate:operators"
 FAMILIES = "tollgate:key-families"
+WEBHOOKS = "tollgate:webhooks"
 CHANGES = "tollgate:changes"
 """Channel on which every change of an existing record is announced, as the JSON of its `RecordRef`."""
 
@@ -68,6 +72,11 @@ def name_of(ref: RecordRef) -> str:
 def keys_of(client_id: str) -> str:
     """Return the Redis key of the set of an app's key ids."""
     return f"tollgate:app-keys:{{{client_id}}}"
+
+
+def webhooks_of(owner: str) -> str:
+    """Return the Redis key of the set of ids of an owner's webhook endpoints."""
+    return f"tollgate:app-webhooks:{{{owner}}}"
 
 
 async def indexed(client: Client, index: str) -> list[str]:

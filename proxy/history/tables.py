@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     Dialect,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -194,3 +196,33 @@ PLANS = Table(
     Column("plan", Text, nullable=False, doc="The plan as it was declared, with its defaults (JSON)."),
 )
 """Every version of a plan that was ever in force, so that its prices can be told later."""
+
+OUTBOX = Table(
+    "tollgate_webhooks",
+    METADATA,
+    Column("seq", BIG, primary_key=True, doc="Order in which they are sent to an endpoint."),
+    Column("endpoint", Text, nullable=False),
+    Column("id", Text, nullable=False, doc="Id of the notification; each is here once for an endpoint."),
+    Column("owner", Text, nullable=False, doc="Client id of the app, or the operator."),
+    Column("kind", Text, nullable=False),
+    Column("time", BigInteger, nullable=False, doc="When it was found."),
+    Column("body", Text, nullable=False, doc="What is sent; empty once it is not kept any more."),
+    Column("lasting", Boolean, nullable=False, doc="The row stays, for its cause may be found again."),
+    Column("state", String(16), nullable=False, doc="`pending`, `delivered` or `failed`."),
+    Column("attempts", Integer, nullable=False),
+    Column("since", BigInteger, nullable=False, doc="From when on the day of attempts counts."),
+    Column("due", BigInteger, nullable=False, doc="Earliest time of the next attempt."),
+    Column("tried", BigInteger, doc="When it was last tried."),
+    Column("status", Integer, nullable=False, doc="HTTP status of the last attempt; 0: there was no response."),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("endpoint", "id"),
+)
+"""Webhooks to send, and what came of them."""
+
+OUTBOX_CURSORS = Table(
+    "tollgate_webhook_cursors",
+    METADATA,
+    Column("tag", SmallInteger, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)
+"""Up to which event of each hash tag the limits of whoever caused it were looked at."""

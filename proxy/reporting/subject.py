@@ -16,6 +16,7 @@ from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.erasure import SubjectRecords
 from proxy.control.users import Users
+from proxy.control.webhook_endpoints import WebhookEndpoint, owned_endpoints
 from proxy.history.audit.reader import AuditReader, ListedLine
 from proxy.history.audit.rows import AuditFilter
 from proxy.history.explain.refusals import read_refusals
@@ -25,7 +26,7 @@ from proxy.history.store import History
 from proxy.reporting.dates import Days
 from proxy.reporting.stream import AppEvents, UnreadableEvent
 
-_SECRET = ("secret_hash", "hash")
+_SECRET = ("secret_hash", "hash", "secrets")
 """Members of records that are no business of their subject's readers."""
 
 
@@ -54,10 +55,9 @@ async def subject_lines(
     days: Days,
     unreadable: Callable[[UnreadableEvent], None],
 ) -> AsyncIterator[dict[str, Any]]:
-    """Yield objects with a member `kind`: `app`, `user`, `key`, `credits`, `event`, `refusal` or `audit`.
+    """Yield objects with a member `kind`: `app`, `user`, `key`, `webhook`, `credits`, `event`, `refusal` or `audit`.
 
-    Amounts are strings.
-    `days` are those of the events; `unreadable` is called for each entry that is no event.
+    Amounts are strings. `days` are those of the events; `unreadable` is called for each entry that is no event.
     """
     app, user = subject.app.client_id, subject.user
     yield _record("app", subject.app)
@@ -65,6 +65,8 @@ async def subject_lines(
         yield _record("user", each)
     for key in subject.keys:
         yield _record("key", key)
+    for endpoint in await owned_endpoints(sources.client, app) if user is None else ():
+        yield _record("webhook", endpoint)
     for owner in [user] if user is not None else [None, *(each.user_id for each in subject.users)]:
         balance = await prepaid.balance(runner, sources.keys, app, owner)
         amounts = {name: str(getattr(balance, name)) for name in ("available", "granted", "spent", "held")}
@@ -103,7 +105,7 @@ def audit_view(listed: ListedLine) -> dict[str, Any]:
     }
 
 
-def _record(kind: str, record: AppRecord | UserRecord | KeyRecord) -> dict[str, Any]:
+def _record(kind: str, record: AppRecord | UserRecord | KeyRecord | WebhookEndpoint) -> dict[str, Any]:
     members: dict[str, Any] = msgspec.to_builtins(record)
     return {"kind": kind, **{name: value for name, value in members.items() if name not in _SECRET}}
 

@@ -13,7 +13,9 @@ from proxy.api.admin.people_endpoints import (
     MemberEndpoints,
     OrchestratorEndpoints,
 )
+from proxy.api.admin.webhook_endpoints import WebhookEndpointRoutes
 from proxy.api.json_api import JsonAPI
+from proxy.api.webhooks.routes import serve_webhooks
 
 ADMIN_PATH = "/api/v1/admin"
 _APP = f"{ADMIN_PATH}/apps/{{client_id}}"
@@ -32,6 +34,7 @@ def add_routes(api: JsonAPI, resources: Resources) -> None:
     _add_people(api, resources)
     _add_ledger(api, resources)
     _add_deployment(api, resources)
+    serve_webhooks(api, f"{ADMIN_PATH}/webhooks", WebhookEndpointRoutes(resources))
 
 
 def _add_records(api: JsonAPI, resources: Resources) -> None:

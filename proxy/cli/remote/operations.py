@@ -43,6 +43,7 @@ from proxy.cli.remote.people import (
     RemoteOperators,
     RemoteOrchestrators,
 )
+from proxy.cli.remote.webhooks import RemoteWebhooks
 
 Result = TypeVar("Result")
 
@@ -168,6 +169,10 @@ class RemoteOperations(Operations):
     @property
     def orchestrators(self) -> RemoteOrchestrators:
         return RemoteOrchestrators(self._client)
+
+    @property
+    def webhooks(self) -> RemoteWebhooks:
+        return RemoteWebhooks(self._client)
 
     @property
     def audit(self) -> RemoteAudit:

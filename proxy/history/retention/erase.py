@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
 from middlewares.ledger.credit.erased import erased_id, erased_reference
 from middlewares.ledger.settlement.event import DECODER, ENCODER
 from proxy.history.batch import UNREADABLE
 from proxy.history.packing import Fields, packed, unpacked
-from proxy.history.tables import AUDIT, EVENTS
+from proxy.history.tables import AUDIT, EVENTS, OUTBOX
 
 BATCH = 1_000
 """Most rows that one transaction looks at."""
@@ -76,6 +76,11 @@ def erase_audit(
     if gone:
         connection.execute(update(AUDIT).where(_among(gone)).values(private=None, salt=None))
     return (rows[-1].seq if len(rows) == BATCH else None), len(gone)
+
+
+def erase_webhooks(connection: Connection, app: str) -> None:
+    """Remove what was sent to an app, or waits for it."""
+    connection.execute(delete(OUTBOX).where(OUTBOX.c.owner == app))
 
 
 def _among(seqs: list[int]) -> ColumnElement[bool]:

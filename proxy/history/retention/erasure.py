@@ -22,7 +22,7 @@ from proxy.history.batch import START, Entry, read
 from proxy.history.explain.rows import erase_refusals
 from proxy.history.queries import PAGE
 from proxy.history.reader import LedgerSources
-from proxy.history.retention.erase import erase_audit, erase_events, has_text
+from proxy.history.retention.erase import erase_audit, erase_events, erase_webhooks, has_text
 
 ARCHIVED_WITHIN = 30.0
 """Seconds in which everything that waits has to be archived, by this process or by the one that has the lease."""
@@ -50,6 +50,8 @@ async def erase(sources: LedgerSources, archiver: Archiver, subject: SubjectReco
     """Erase a subject. Raises `ErasureIncomplete`, `HistoryUnavailable` and the errors of the client."""
     app, user = subject.app.client_id, subject.user
     await erase_records(sources.client, subject)
+    if user is None:
+        await sources.history.write(erase_webhooks, app)
     await _archive_all(sources, archiver, app)
     events = await _rows(sources, erase_events, app, user)
     await _erase_refusals(sources, app, user)

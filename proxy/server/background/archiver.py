@@ -1,7 +1,7 @@
-"""The archiver's process: moves usage events from Redis to the history, so that no worker ever waits for that.
+"""The archiver's process: moves usage events from Redis to the history, and sends webhooks.
 
-Beside that it counts the keys that are due to be rotated. Forked by the template. When its lifeline ends, the
-supervisor is gone, and the archiver stops as on SIGTERM.
+No worker ever waits for either. Beside that it counts the keys that are due to be rotated. Forked by the template. When
+its lifeline ends, the supervisor is gone, and the archiver stops as on SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from proxy.history.engine import BadAddress
 from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.store import History
 from proxy.server import metric_files
+from proxy.server.background.gateway_health import gateway_health
 from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.background.key_metrics import KeyMetrics
+from proxy.server.background.notification_metrics import NotificationMetrics
 from proxy.server.processes.lifeline import stop_with_supervisor
 from proxy.store.clients import end
 from proxy.store.configured import open_store, redis_keys
+from proxy.webhooks.notifications.notifier import Notifier
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.history")
 
@@ -59,17 +62,19 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stopping = asyncio.Event()
     stop_with_supervisor(stopping.set)
-    history, metrics, key_metrics = History.of(settings), HistoryMetrics(), KeyMetrics()
+    history, metrics = History.of(settings), HistoryMetrics()
+    key_metrics, notification_metrics = KeyMetrics(), NotificationMetrics()
     while not stopping.is_set():
         try:
             async with await open_store(settings) as store:
                 client, keys = store.redis, redis_keys(settings)
                 explain = ExplainArchiver(client, keys, history, settings.explain, settings.all_plans())
                 archiver = Archiver(client, keys, history, settings.history, metrics, explain=explain)
+                notifier = Notifier(client, keys, history, settings, notification_metrics, health=gateway_health)
                 ages = KeyAgeWatch(client, settings.auth.rotate_after_days)
                 counting = asyncio.create_task(ages.run(key_metrics.due))
                 try:
-                    await _until(archiver, stopping)
+                    await _until((archiver, notifier), stopping)
                 finally:
                     await end([counting])
         except (StoreError, ConfigError) as error:
@@ -79,13 +84,14 @@ async def _run(settings: Settings) -> None:
                     await stopping.wait()
 
 
-async def _until(archiver: Archiver, stopping: asyncio.Event) -> None:
-    running = asyncio.create_task(archiver.run())
+async def _until(both: tuple[Archiver, Notifier], stopping: asyncio.Event) -> None:
+    running = [asyncio.create_task(each.run()) for each in both]
     stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({*running, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    archiver.stop()
-    await running
+    for each in both:
+        each.stop()
+    await asyncio.gather(*running)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from proxy.oidc.grants import Grants
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.control_plane.payments import checkout_services, payment_webhooks
 from proxy.server.worker_application import ControlServices
+from proxy.webhooks.notifications.service import WebhookService
 
 
 def control_plane(services: ControlServices) -> ControlApplications:
@@ -75,6 +76,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         offer=offer,
         catalog_public=offer.public,
         checkout=checkout_services(services),
+        webhooks=WebhookService(settings, redis, history),
     )
     payments = payment_webhooks(services, apps, audit)
     return ControlApplications(

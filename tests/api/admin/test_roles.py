@@ -29,6 +29,8 @@ UNKNOWN = {
     "developer_id": f"dev_{'a' * 16}",
     "invite_id": "a" * 16,
     "request_id": "x",
+    "webhook_id": "a" * 16,
+    "delivery_id": f"msg_{'0' * 32}",
 }
 
 

@@ -97,6 +97,7 @@ async def builder_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
     user = await app.user("ann")
     created = await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)
     owner = await signed_in_member(deployment, app, "owner")
+    webhook = await app.http.post(f"{app.path}/webhooks", json={"url": "https://hooks.invalid/"}, auth=app.basic)
     return Campaign(
         origin=deployment.public,
         schema=(await app.http.get("/api/v1/openapi.json")).json(),
@@ -106,6 +107,8 @@ async def builder_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
             "key_id": created.json()["key_id"],
             "period": "2026-11",
             "session_id": owner["session_id"],
+            "webhook_id": webhook.json()["webhook_id"],
+            "delivery_id": f"msg_{'0' * 32}",
         },
         credentials=[
             *[bearer(await app.token())] * 4,

@@ -28,7 +28,7 @@ FIELDS = ("grant_type", "scope", "subject_token", "subject_token_type", "token",
 
 WALLETS = ("/credits", "/credits/grant", "/credits/debit")
 """Routes whose parameter `user` takes any name that an issuer may have given a user, and so a secret without a mark."""
-SHOWN = ("key", "access_token", "client_secret", "code", "session", "token")
+SHOWN = ("key", "access_token", "client_secret", "code", "session", "token", "secret")
 """Members of responses that show a new secret."""
 
 

@@ -20,7 +20,7 @@ from tests.support.wallet import AUTH, Wallet
 STRONGEST = ("admin", "Basic", "inference of its user")
 """Credentials of those who may use parameters; what others may not do, no parameter changes."""
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
-UNKNOWN = {"period": "2026-11", "session_id": "none"}
+UNKNOWN = {"period": "2026-11", "session_id": "none", "delivery_id": f"msg_{'0' * 32}"}
 """Path parameters that name nothing of an app."""
 
 
@@ -99,7 +99,7 @@ def _takes_names(schema: dict[str, Any]) -> bool:
 
 def _choices(path: str) -> list[tuple[str, ...]]:
     """Return every choice of path parameters that name the other app's records, at least one."""
-    named = [name for name in ("client_id", "user", "key_id", "session_id") if f"{{{name}}}" in path]
+    named = [name for name in ("client_id", "user", "key_id", "session_id", "webhook_id") if f"{{{name}}}" in path]
     return [each for count in range(1, len(named) + 1) for each in itertools.combinations(named, count)]
 
 
@@ -129,6 +129,8 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
     for role, member in members.items():
         credentials |= {f"{name} of its {role}": bearer(member[name]) for name in ("session", "token")}
     owner = members["owner"]
+    url = f"https://hooks-of-{name}.invalid/"
+    webhook = (await http.post(f"{app.path}/webhooks", json={"url": url}, auth=app.basic)).json()
     return Tenant(
         app,
         ids={
@@ -137,12 +139,14 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "key_id": key["key_id"],
             **UNKNOWN,
             "session_id": owner["session_id"],
+            "webhook_id": webhook["webhook_id"],
         },
         names={
             "app": app.client_id,
             "user": user,
             "external id": f"hidden-{name}",
             "key": key["key_id"],
+            "webhook": webhook["webhook_id"],
             "request": sent.headers["x-request-id"],
         },
         marks=[
@@ -152,6 +156,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             f"key of {name}",
             f"model-of-{name}",
             amount,
+            url,
             owner["address"],
         ],
         credentials=credentials,

@@ -23,7 +23,7 @@ from tests.support.deployment import Deployment, deployed
 
 LIMITS = {"requests_per_minute": 1_000_000, "token_requests_per_minute": 1_000_000}
 CONFIGURED = ("pepper", "webhook secret", "export token", "redis password", "history password")
-UNKNOWN = {"period": "2026-11", "session_id": "none"}
+UNKNOWN = {"period": "2026-11", "session_id": "none", "delivery_id": f"msg_{'0' * 32}"}
 KINDS = ("pepper", "client secret", "API key", "operator key", "token of the app", "session of its owner")
 """Secrets that stand for all others of their form."""
 MAIL = "canary-mail@Sing0Sing0.example"
@@ -81,7 +81,11 @@ async def prepared(drive: Drive) -> Administered:
     await app.user("good")
     created = (await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)).json()
     members = {role: await signed_in_member(running, app, role) for role in ROLES}
+    webhook = (
+        await app.http.post(f"{app.path}/webhooks", json={"url": "https://hooks.invalid/"}, auth=app.basic)
+    ).json()
     ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
+    ids["webhook_id"] = webhook["webhook_id"]
     records = await administered(running, app, ids)
     drive.ids = ids | records.ids | {"session_id": members["owner"]["session_id"]}
     drive.secrets |= {

@@ -13,6 +13,7 @@ from proxy.api.admin.operations.ports import Operations
 from proxy.api.admin.operations.records import DirectApps, DirectKeys, DirectUsers
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operations.subjects import DirectSubjects
+from proxy.api.webhooks.operations import DirectWebhooks
 
 
 class DirectOperations(Operations):
@@ -54,6 +55,10 @@ class DirectOperations(Operations):
     @property
     def orchestrators(self) -> DirectOrchestrators:
         return DirectOrchestrators(self._resources, self._acts)
+
+    @property
+    def webhooks(self) -> DirectWebhooks:
+        return DirectWebhooks(self._resources, self._acts)
 
     @property
     def audit(self) -> DirectAudit:

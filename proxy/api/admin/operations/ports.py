@@ -73,6 +73,7 @@ from proxy.api.explain.documents import Explanation
 from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
+from proxy.api.webhooks.operations import WebhookOperations
 from proxy.control.developers.records import MemberRole
 from proxy.reporting.totals import Dimension
 
@@ -224,6 +225,8 @@ class Operations(Protocol):
     def invites(self) -> InviteOperations: ...
     @property
     def orchestrators(self) -> OrchestratorOperations: ...
+    @property
+    def webhooks(self) -> WebhookOperations: ...
     @property
     def audit(self) -> AuditOperations: ...
     @property

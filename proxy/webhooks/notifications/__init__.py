@@ -1,0 +1,1 @@
+"""Notifications by signed webhooks: found in what stands already, written to an outbox, delivered."""
