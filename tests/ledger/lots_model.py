@@ -89,8 +89,10 @@ class WalletModel:
 
     def settle(self, now: int, hold: str, used: int) -> None:
         """Spend first what the hold has of lots, then of those that there are, then other money."""
-        self.expire(now)
         reserved, parts = self.holds.pop(hold)
+        if not reserved and not used:
+            return  # the wallet is not written, so what has expired leaves it later
+        self.expire(now)
         self.held -= reserved
         self.spent += used
         unpaid = used

@@ -124,7 +124,7 @@ class World:
         return [(DECODER.decode(fields[b"event"]), int(fields[b"amount"])) for _, fields in entries]
 
 
-@pytest.mark.parametrize("user", [None, pytest.param("ann", marks=pytest.mark.fuzz)])
+@pytest.mark.parametrize("user", [None, "ann"])
 @given(steps=st.lists(STEPS, min_size=8, max_size=30))
 @settings(max_examples=examples(40, 3_000), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_no_divergence(

@@ -41,12 +41,12 @@ local function lots_library() -- a function, so that wallets without lots do not
 
   local function leaving(lots, now, available) -- what leaves the wallet by now, in sum; and the lots that it leaves
     local owed, ended, sum = negate(available), {}, '0'
-    for _, lot in ipairs(lots) do
-      owed = add(owed, lot.rest)
+    for place, lot in ipairs(lots) do
+      owed, lot.place = add(owed, lot.rest), place
       if has_ended(lot, now) then ended[#ended + 1] = lot end
     end
     owed = maximum(owed, '0')
-    table.sort(ended, function(a, b) return a.expires < b.expires or a.expires == b.expires and a.id < b.id end)
+    table.sort(ended, function(a, b) return a.expires < b.expires or a.expires == b.expires and a.place < b.place end)
     for _, lot in ipairs(ended) do
       local paid = less(owed, lot.rest) and owed or lot.rest
       owed, lot.leaves = subtract(owed, paid), subtract(lot.rest, paid)
