@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from config.base import Model
+from config.runtime import LedgerSettings
 
 
 class HistorySettings(Model):
@@ -33,3 +34,12 @@ class HistorySettings(Model):
         "running totals stay. Unset: for ever.",
     )
     batch: int = Field(5_000, ge=1, le=100_000, description="Most events that are archived in one transaction.")
+
+
+def short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
+    """Return what is wrong with events that leave Redis while a failover may still replay them."""
+    return (
+        f"is {history.keep_in_redis_seconds}, less than twice ledger.replay_window_seconds, "
+        f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
+        "or lower ledger.replay_window_seconds"
+    )

@@ -21,7 +21,7 @@ from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
-from config.history import HistorySettings
+from config.history import HistorySettings, short_of_replay
 from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
 from config.media import MediaSettings
@@ -57,14 +57,6 @@ def _foreign(plans: Any, code: str) -> list[Fault]:
         for name, currency in named.items()
         if isinstance(currency, str) and currency != code
     ]
-
-
-def _short_of_replay(history: HistorySettings, ledger: LedgerSettings) -> str:
-    return (
-        f"is {history.keep_in_redis_seconds}, less than twice ledger.replay_window_seconds, "
-        f"{ledger.replay_window_seconds:g}: a failover could leave totals short; raise history.keep_in_redis_seconds "
-        "or lower ledger.replay_window_seconds"
-    )
 
 
 class Settings(BaseSettings):
@@ -186,7 +178,7 @@ class Settings(BaseSettings):
         """
         ledger = info.data.get("ledger")
         if ledger and history.keep_in_redis_seconds < 2 * ledger.replay_window_seconds:
-            raise faults([(("keep_in_redis_seconds",), _short_of_replay(history, ledger))])
+            raise faults([(("keep_in_redis_seconds",), short_of_replay(history, ledger))])
         return history
 
     @field_validator("sign_up")
@@ -234,8 +226,8 @@ class Settings(BaseSettings):
 
     def pools(self) -> dict[str, Pool]:
         """Return the configured pools by name, else the single pool of `gateway_url`."""
-        url = self.gateway_url or "http://127.0.0.1:9935"
-        return self.routing.pools or {DEFAULT_POOL: Pool(gateways=(Gateway(url=url),))}
+        gateway = Gateway(url=self.gateway_url or "http://127.0.0.1:9935")
+        return self.routing.pools or {DEFAULT_POOL: Pool(gateways=(gateway,))}
 
 
 def _tiers(plans: Mapping[str, Plan], routing: Routing) -> set[str]:

@@ -21,7 +21,6 @@ from middlewares.json_codec import decode
 
 TOKENS_CEILING = 2**53
 """Largest token count that is believed; larger ones would lose precision in the arithmetic of Redis."""
-
 REASON_CHARACTERS = 64
 """Most characters of a `finish_reason` that are kept; normally it is one word."""
 

@@ -49,6 +49,8 @@ VARIABLE = [
     (r'("created":|t=|retry-after: |in |"reset":|(duration|upstream)_ms":|"milliseconds":)\d+', r"\1N"),
     (r"[ \t]+", " "),
 ]
+LONGEST_SECONDS = 240
+"""Longest time that the commands of one page may take together."""
 PUBLIC, PRIVATE = "http://127.0.0.1:8080", "http://127.0.0.1:9090"
 """Origins that pages name."""
 
@@ -117,7 +119,7 @@ async def run(deployment: Deployment, folder: Path, commands: list[str]) -> list
         env=environment,
         cwd=folder,
     )
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(LONGEST_SECONDS):
         output, _ = await process.communicate()
     printed = output.decode().replace("\r", "").split(f"{MARKER}\n")
     assert len(printed) == len(commands) + 1, output.decode()

@@ -23,7 +23,7 @@ RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())
 )
 
-ADDED = (',"reserved_amount":""', ',"lot":""')
+ADDED = (',"reserved_amount":""', ',"lot":""', ',"held":"0"', ',"failed_attempts":""')
 """What an event of today says, and those of that version could not."""
 MOVED = ("expired", "returned")
 """How credits move today, and did not in that version."""

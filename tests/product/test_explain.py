@@ -419,7 +419,10 @@ async def test_a_drop_has_a_refusal_and_an_event(testbed: ExplainTestbed) -> Non
     client = await testbed.client("priced")
     response = await client.post(headers={"x-mock-gateway": "drop"})
     await testbed.deployment.settled(1, client.app)
-    found = await client.explain(response.json()["request_id"])
+    found: dict[str, Any] = {}
+    async with asyncio.timeout(30):
+        while not found.get("refusal"):  # it is recorded a moment after the event
+            found = await client.explain(response.json()["request_id"])
     assert (found["state"], found["refusal"]["stage"], found["refusal"]["code"]) == (
         "settled",
         "forwarder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import httpx
@@ -22,7 +23,12 @@ async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 
 def titled(deployment: Deployment, name: str) -> list[psutil.Process]:
     """Return the living processes with the title of that name."""
-    return [each for each in deployment.processes() if f"tollgate: {name}" in " ".join(each.cmdline())]
+    found = []
+    for process in deployment.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if f"tollgate: {name}" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def worker_ids(deployment: Deployment) -> set[int]:
