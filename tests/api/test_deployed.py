@@ -18,7 +18,7 @@ BESIDE = (b"archiver", b"notifier", b"tollgate:history")
 async def keys_in_redis(deployment: Deployment) -> dict[Any, Any]:
     """Every key that requests may write, with its serialised value."""
     async with deployment.store() as store:
-        names = sorted(await store.redis.keys("*"))
+        names: list[Any] = sorted(await store.redis.keys("*"))
         assert len(names) == await store.redis.dbsize()
         return {name: await store.redis.dump(name) for name in names if not name.endswith(BESIDE)}
 

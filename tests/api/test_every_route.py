@@ -83,6 +83,8 @@ def body_of(schema: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]
     name = str(operation["requestBody"]["content"]["application/json"]["schema"])
     if "NewWebhook" in name:
         return {"url": "https://hooks.invalid/"}
+    if "NewCheckout" in name:
+        return {"amount": "1000000"}
     return {"external_id": "of the other"} if "NewUser" in name else {}
 
 

@@ -37,6 +37,7 @@ READS = {
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
     *("plans", "status", "attention list", "operators list", "apps show", "users show", "keys show", "credits show"),
     *("orchestrators list", "keys scan", "audit verify", "history status", "history export", "history upgrade"),
+    *("explain", "webhooks list", "webhooks deliveries"),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
@@ -48,6 +49,7 @@ ACTS = {
     *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
     *("attention resolve", "operators create", "operators revoke", "reload"),
     *("history adopt", "history prune", "history subject", "history erase"),
+    *(f"webhooks {act}" for act in ("create", "change", "remove", "rotate", "test", "replay")),
 }
 
 

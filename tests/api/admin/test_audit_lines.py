@@ -18,6 +18,7 @@ from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import Operated
 from tests.api.admin.test_records import call
 from tests.api.admin.test_roles import UNKNOWN, application
+from tests.api.waiting_webhook import paused_webhook, waiting_for
 from tests.support.builder import BuilderApp
 from tests.support.wallet import Wallet
 
@@ -43,6 +44,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "rotate_issuer": {"lead_seconds": 60},
     "block_orchestrator": {"address": "https://orch.example:8935"},
     "unblock_orchestrator": {"address": "https://orch.example:8935"},
+    "create_webhook": {"url": "https://hooks.invalid/"},
+    "change_webhook": {"description": "x"},
+    "rotate_webhook": {"overlap_seconds": 60},
 }
 """What routes take, by their names."""
 
@@ -50,7 +54,7 @@ BODIES: dict[str, dict[str, Any]] = {
 def changes() -> list[APIRoute]:
     """Return the routes that change something; those that end a record come last."""
     found = [each for each in application().routes if isinstance(each, APIRoute) and each.methods != {"GET"}]
-    return sorted(found, key=lambda each: (each.methods == {"DELETE"}, each.name == "erase_subject"))
+    return sorted(found, key=lambda each: (each.name == "erase_subject", each.methods == {"DELETE"}))
 
 
 async def sent(
@@ -82,6 +86,7 @@ async def records_of(operated: Operated, app: BuilderApp) -> dict[str, str]:
 
     developer = await made("/developers", "developer_id", wallet=Wallet().address)
     await call(operated, "PUT", f"/apps/{app.client_id}/members/{developer}", json={"role": "owner"})
+    webhook = (await paused_webhook(app))["webhook_id"]
     return {
         "client_id": app.client_id,
         "user": await made(f"/apps/{app.client_id}/users", "user_id", external_id="ann"),
@@ -90,6 +95,8 @@ async def records_of(operated: Operated, app: BuilderApp) -> dict[str, str]:
         "operator_id": await made("/operators", "operator_id", name="Bob", role="viewer"),
         "developer_id": developer,
         "event_id": (await needs_attention(operated.deployment, app.client_id, amount=5)).id,
+        "webhook_id": webhook,
+        "delivery_id": await waiting_for(operated.deployment, webhook),
     }
 
 

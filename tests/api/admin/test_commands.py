@@ -18,6 +18,7 @@ from proxy.cli import main
 from proxy.cli.main import MACHINE_ONLY
 from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import Operated
+from tests.api.waiting_webhook import paused_webhook, waiting_for
 from tests.cli.conftest import Done, call
 from tests.support.builder import BuilderApp, bearer
 
@@ -33,7 +34,7 @@ STORE_ONLY: dict[str, tuple[str, ...]] = {
 OFFLINE = {"keys scan"}
 """Commands that need neither."""
 RANDOM = re.compile(
-    r"tg[iks]_\w+|tgo_\w+|(?:app|usr)_[a-z2-7]{16}|\b[a-z2-7]{16}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+Z?|"
+    r"tg[iks]_\w+|whsec_[\w+/=]+|tgo_\w+|(?:app|usr)_[a-z2-7]{16}|\b[a-z2-7]{16}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+Z?|"
     r"(?<=last4)\W+\w{4}\b|(?<=kid)\W+[\w-]+"
 )
 """What is new each time: ids, secrets, times."""
@@ -84,6 +85,7 @@ def _masked(done: Done, masked: bool) -> tuple[str, str]:
 @pytest.mark.timeout(300)
 async def test_every_command_says_the_same_both_ways(operated: Operated, app: BuilderApp, tmp_path: Path) -> None:
     run, owner = BothWays(operated), ("--app", app.client_id)
+    webhook = (await paused_webhook(app))["webhook_id"]
     key = await operated.deployment.key(app.client_id)
     event = await needs_attention(operated.deployment, app.client_id, amount=1_000)
     job = {"model_id": "stabilityai/sdxl-turbo", "prompt": "x", "width": 64, "height": 64}
@@ -113,6 +115,8 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("statements", *owner, "--period", event.time_text[:7], *shape)
         await run("verify", *owner, *shape)
         await run("plans", *shape)
+        while any(each["waiting"] for each in (await run.direct("history", "status", "--json")).json["streams"]):
+            pass
         await run("history", "status", *shape)
         await run("history", "adopt", *shape)
         await run("history", "prune", "--before", "2020-01", *shape)
@@ -123,6 +127,9 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         await run("issuer", "rotate", *shape, masked=True)
     await run("usage", *owner, "--format", "csv")
     await run("statements", *owner, "--period", event.time_text[:10], "--format", "csv")
+    for shape in ((), ("--json",)):
+        await run("explain", event.id, *shape)
+    await run("explain", "0", code=1)
     events = await run("events", *owner)
     assert len(events.out.splitlines()) == before + 1 + 1  # and the credits
     await run("events", *owner, "--outcome", "complete", "--limit", "1")
@@ -146,6 +153,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
 
     await _people(run, app.client_id)
     await _changes(run, app.client_id)
+    await _webhooks(run, app.client_id, webhook, await waiting_for(operated.deployment, webhook))
     await _subjects(run, app.client_id, tmp_path)
     await _audit_log(run, app.client_id)
     for each in ("status", "reload"):  # what a store alone does not know
@@ -195,6 +203,19 @@ async def _changes(run: BothWays, app: str) -> None:
     await run("apps", "change", app, "--no-issuer", "--json")
 
 
+async def _webhooks(run: BothWays, app: str, webhook: str, delivery: str) -> None:
+    for shape in ((), ("--json",)):
+        await run("webhooks", "create", "https://hooks.invalid/", "--app", app, *shape, masked=True)
+        await run("webhooks", "list", "--app", app, *shape)
+        await run("webhooks", "change", webhook, "--balance-below", "5", *shape)
+        await run("webhooks", "rotate", webhook, "--overlap", "1h", *shape, masked=True)
+        await run("webhooks", "deliveries", webhook, *shape)
+        await run("webhooks", "replay", webhook, delivery, *shape, masked=True)
+        await run("webhooks", "test", webhook, *shape, code=1)
+    assert (await run.remote("webhooks", "remove", webhook, "--json")).json["webhook_id"] == webhook
+    await run("webhooks", "remove", webhook, code=1)
+
+
 async def _subjects(run: BothWays, app: str, folder: Path) -> None:
     options = ("history", "subject", "--app", app, "--output")
     copies = []
@@ -203,7 +224,7 @@ async def _subjects(run: BothWays, app: str, folder: Path) -> None:
         lines = [json.loads(line) | {"number": None} for line in file.read_text().splitlines()]
         copies.append([each for each in lines if each.get("action") != "history.export"])
     assert copies[0] == copies[1]
-    assert {each["kind"] for each in copies[0]} == {"app", "user", "key", "credits", "event", "audit"}
+    assert {each["kind"] for each in copies[0]} == {"app", "user", "key", "webhook", "credits", "event", "audit"}
     await run("history", "subject", "--app", app, "--user", "nobody", code=1)
 
     erased = []

@@ -31,8 +31,12 @@ VALUES: dict[str, Any] = {
     "irreversible": True,
     "wallet": Wallet().address,
     "address": "https://orchestrator.example:8935",
+    "url": "https://hooks.invalid/another",
+    "before": "2020-01",
 }
 """Members of bodies by name, such that what has them would be done."""
+OF_MODEL = {"ChangedWebhook": {"status": "active"}}
+"""Members of the body of one model alone, in their place."""
 MOVES = ("status", "history_state", "verify", "verify_audit_log", "list_audit_lines")
 """Routes whose response changes without anybody's doing."""
 
@@ -61,7 +65,8 @@ class Administered:
         named = str(schema).rpartition("#/components/schemas/")[2].partition("'")[0]
         model = self.schema["components"]["schemas"][named]
         assert set(model.get("required", ())) <= VALUES.keys(), f"a value for a new member of {named}"
-        body = {name: VALUES[name] for name in model["properties"] if name in VALUES}
+        values = VALUES | OF_MODEL.get(named, {})
+        body = {name: values[name] for name in model["properties"] if name in values}
         return {**body, "reference": operation["operationId"]} if "reference" in body else body
 
     async def send(
@@ -82,9 +87,19 @@ class Administered:
                 found[path] = response.json()
                 if path.endswith("/subject"):
                     found[path] = [line for line in found[path]["lines"] if line["kind"] != "audit"]
-                elif path.endswith(("/events", "/attention")):  # the archiver moves them, and so where a page ends
-                    found[path] = found[path]["items"]
+                elif path.endswith(("/events", "/attention")):
+                    found[path] = await self._every_item(path)
         return found
+
+    async def _every_item(self, path: str) -> list[dict[str, Any]]:
+        """Return the items of all pages, sorted: the archiver moves them, and so their order and where a page ends."""
+        target, items = self.origin + path.format(**self.ids), list[dict[str, Any]]()
+        page: dict[str, Any] = {"next": "", "more": True}
+        while page["more"]:
+            params = {"after": page["next"]} if page["next"] else {}
+            page = (await self.http.get(target, params=params, headers=self.operators[Role.ADMIN])).json()
+            items += page["items"]
+        return sorted(items, key=str)
 
 
 def _name(operation: dict[str, Any]) -> str:
@@ -94,7 +109,7 @@ def _name(operation: dict[str, Any]) -> str:
 async def administered(deployment: Deployment, app: BuilderApp, ids: Mapping[str, str]) -> Administered:
     """Return an app that has a member with one more record of each kind, and an operator of each role.
 
-    `ids` name a user and a key of it.
+    `ids` name a user, a key, a webhook endpoint and a delivery to it.
     """
     http = app.http
     operators = {role: bearer(await operator_key(deployment, role)) for role in Role}
@@ -109,11 +124,11 @@ async def administered(deployment: Deployment, app: BuilderApp, ids: Mapping[str
         schema=(await http.get(f"{origin}{ADMIN}/openapi.json")).json(),
         ids={
             "client_id": app.client_id,
-            "user": ids["user"],
-            "key_id": ids["key_id"],
+            **{name: ids[name] for name in ("user", "key_id", "webhook_id", "delivery_id")},
             "invite_id": invite["invite_id"],
             "developer_id": member["developer_id"],
             "event_id": event.id,
+            "request_id": event.id,
             "operator_id": (await operator_key(deployment, Role.VIEWER)).split("_")[1],
         },
         operators=operators,

@@ -24,6 +24,7 @@ from middlewares.auth.records import Role
 from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import ADMIN, operator_key
 from tests.api.schema.matrix import signed_in_member
+from tests.api.waiting_webhook import paused_webhook, waiting_for
 from tests.support.builder import BuilderApp, bearer
 from tests.support.deployment import Deployment
 from tests.support.wallet import Wallet
@@ -97,7 +98,8 @@ async def builder_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
     user = await app.user("ann")
     created = await app.http.post(f"{app.path}/users/ann/keys", json={}, auth=app.basic)
     owner = await signed_in_member(deployment, app, "owner")
-    webhook = await app.http.post(f"{app.path}/webhooks", json={"url": "https://hooks.invalid/"}, auth=app.basic)
+    webhook = (await paused_webhook(app))["webhook_id"]
+    event = await needs_attention(deployment, app.client_id, amount=5)
     return Campaign(
         origin=deployment.public,
         schema=(await app.http.get("/api/v1/openapi.json")).json(),
@@ -107,8 +109,9 @@ async def builder_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
             "key_id": created.json()["key_id"],
             "period": "2026-11",
             "session_id": owner["session_id"],
-            "webhook_id": webhook.json()["webhook_id"],
-            "delivery_id": f"msg_{'0' * 32}",
+            "webhook_id": webhook,
+            "delivery_id": await waiting_for(deployment, webhook),
+            "request_id": event.id,
         },
         credentials=[
             *[bearer(await app.token())] * 4,
@@ -136,6 +139,7 @@ async def admin_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
     body = {"wallet": Wallet().address}
     developer = (await app.http.post(f"{origin}/developers", json=body, headers=admin)).json()["developer_id"]
     event = await needs_attention(deployment, app.client_id, reserved=5)
+    webhook = (await paused_webhook(app))["webhook_id"]
     return Campaign(
         origin=deployment.private,
         schema=(await app.http.get(f"{origin}/openapi.json")).json(),
@@ -146,6 +150,9 @@ async def admin_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
             "invite_id": invite["invite_id"],
             "developer_id": developer,
             "event_id": event.id,
+            "request_id": event.id,
+            "webhook_id": webhook,
+            "delivery_id": await waiting_for(deployment, webhook),
             "operator_id": other.split("_")[1],
         },
         credentials=[

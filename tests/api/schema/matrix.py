@@ -12,6 +12,7 @@ import httpx
 from proxy.control.developers.records import MemberRole
 from proxy.identity.token_issuer import APP_SCOPES, USER_SCOPES
 from tests.api.test_every_route import body_of, operations
+from tests.api.waiting_webhook import paused_webhook, waiting_for
 from tests.sign_in.operator import Operator
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment
@@ -20,8 +21,8 @@ from tests.support.wallet import AUTH, Wallet
 STRONGEST = ("admin", "Basic", "inference of its user")
 """Credentials of those who may use parameters; what others may not do, no parameter changes."""
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
-UNKNOWN = {"period": "2026-11", "session_id": "none", "delivery_id": f"msg_{'0' * 32}"}
-"""Path parameters that name nothing of an app."""
+CHOSEN = ("client_id", "user", "key_id", "session_id", "webhook_id", "delivery_id", "request_id")
+"""Path parameters that name something of an app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _takes_names(schema: dict[str, Any]) -> bool:
 
 def _choices(path: str) -> list[tuple[str, ...]]:
     """Return every choice of path parameters that name the other app's records, at least one."""
-    named = [name for name in ("client_id", "user", "key_id", "session_id", "webhook_id") if f"{{{name}}}" in path]
+    named = [name for name in CHOSEN if f"{{{name}}}" in path]
     return [each for count in range(1, len(named) + 1) for each in itertools.combinations(named, count)]
 
 
@@ -130,16 +131,18 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
         credentials |= {f"{name} of its {role}": bearer(member[name]) for name in ("session", "token")}
     owner = members["owner"]
     url = f"https://hooks-of-{name}.invalid/"
-    webhook = (await http.post(f"{app.path}/webhooks", json={"url": url}, auth=app.basic)).json()
+    webhook = await paused_webhook(app, url)
     return Tenant(
         app,
         ids={
             "client_id": app.client_id,
             "user": user,
             "key_id": key["key_id"],
-            **UNKNOWN,
+            "period": "2026-11",
             "session_id": owner["session_id"],
             "webhook_id": webhook["webhook_id"],
+            "delivery_id": await waiting_for(deployment, webhook["webhook_id"]),
+            "request_id": sent.headers["x-request-id"],
         },
         names={
             "app": app.client_id,

@@ -30,6 +30,8 @@ SUPPORT_WRITES = {
     ("POST", "/developers/{developer_id}/resume"),
     ("DELETE", "/invites/{invite_id}"),
     ("POST", "/apps/{client_id}/attention/{event_id}"),
+    ("POST", "/webhooks/{webhook_id}/test"),
+    ("POST", "/webhooks/{webhook_id}/deliveries/{delivery_id}/replay"),
 }
 """All that support may change."""
 ADMIN_READS = {"/operators", "/apps/{client_id}/subject"}

@@ -12,6 +12,7 @@ from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.ports import SubjectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.control.erasure import SubjectRecords
+from proxy.history import queries
 from proxy.history.archive.archiver import Archiver
 from proxy.history.belonging import check
 from proxy.history.retention.erasure import ErasureIncomplete, erase
@@ -30,6 +31,7 @@ class DirectSubjects(SubjectOperations):
     async def export(self, client_id: str, user: str | None) -> AsyncGenerator[dict[str, Any], None]:
         """Return everything about an app, or one of its users, object by object."""
         await check(self._resources.store.redis, self._resources.history)
+        await self._resources.history.read(queries.identity)  # or it would be cut off where the history is away
         return self._lines(await self._records(client_id, user))
 
     async def _lines(self, found: SubjectRecords) -> AsyncGenerator[dict[str, Any], None]:
