@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -86,9 +87,13 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
-    """Create the file for this user alone, before SQLite would with the process's own mask."""
+    """Create the file for this user alone, before SQLite would with the process's own mask.
+
+    One that is there is not opened: to close it again would give up all locks that this process has on it (POSIX).
+    """
     Path(arguments[0]).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(arguments[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
