@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import NoReturn
 
 from proxy.server.metric_files import VARIABLE
 from proxy.server.processes.lifeline import CHANNEL
@@ -26,7 +27,7 @@ def main() -> None:
 
     under, become = sys.argv[1:], template._become
 
-    def become_under(name: str, descriptors: Sequence[int]) -> None:
+    def become_under(name: str, descriptors: Sequence[int]) -> NoReturn:
         if name == "worker":
             start_worker(under, *descriptors)
         become(name, descriptors)
@@ -37,7 +38,7 @@ def main() -> None:
     tollgate()
 
 
-def start_worker(under: Sequence[str], channel: int, listener: int) -> None:
+def start_worker(under: Sequence[str], channel: int, listener: int) -> NoReturn:
     """Become a worker that begins anew, for such programs do not follow a fork."""
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)

@@ -25,7 +25,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -36,7 +35,7 @@ import setproctitle
 import typer
 
 from proxy.server.metric_files import VARIABLE
-from proxy.server.processes.template import MODULES
+from proxy.server.processes.template import MODULES, end_with
 
 COMMANDS = ("proxy.backup", "proxy.cli", "proxy.control", "proxy.history", "proxy.reporting", "proxy.store")
 """Packages of which commands import most when they need them."""
@@ -195,8 +194,8 @@ def _command(request: dict[str, object], out: int, err: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
-    code = 0
-    try:
+
+    def program() -> None:
         os.environ.clear()
         os.environ.update(request["environment"])  # type: ignore[call-overload]
         os.chdir(str(request["folder"]))
@@ -204,17 +203,8 @@ def _command(request: dict[str, object], out: int, err: int) -> None:
         sys.argv = [main.__file__, *request["arguments"]]  # type: ignore[misc]
         sys.modules["__main__"] = main  # whose name is in the texts on usage
         main.main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1 if end.code else 0
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    end_with(program)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,11 @@ class ExplainArchiver:
         pipeline = self._client.pipeline(transaction=False)
         for refused in sets:
             pipeline.smembers(refused)
-        for refused, apps in zip(sets, await pipeline.execute(), strict=True):
+        found = await pipeline.execute()
+        if any(found):
+            await check(self._client, self._history)
+        for refused, apps in zip(sets, found, strict=True):
             for app in apps:
-                await check(self._client, self._history)
                 await self._archive(refused, app.decode())
         await self._prune()
 

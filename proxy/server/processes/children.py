@@ -18,7 +18,6 @@ from proxy.server.processes.lifeline import READY, RELOAD
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.supervisor")
 
-
 REPLACEMENT_SECONDS = 0.5
 """Pause before a template that died is replaced, unless a process has to be started before."""
 
@@ -69,7 +68,7 @@ class Child:
 
     async def stop(self, seconds: float) -> None:
         """Drain it: SIGTERM, and SIGKILL after `seconds`."""
-        self._signal(signal.SIGTERM)
+        self.terminate()
         try:
             async with asyncio.timeout(seconds):
                 await self.ended()

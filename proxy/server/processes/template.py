@@ -20,7 +20,8 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from setproctitle import setproctitle
 
@@ -79,7 +80,7 @@ def _report_ended(channels: dict[int, socket.socket]) -> None:
                 continue  # nobody reads it any more
 
 
-def _become(name: str, descriptors: Sequence[int]) -> None:
+def _become(name: str, descriptors: Sequence[int]) -> NoReturn:
     """Be the process of that name, and end as `python -m` of its module would."""
     channel, *others = descriptors
     signal.set_wakeup_fd(-1)
@@ -88,10 +89,19 @@ def _become(name: str, descriptors: Sequence[int]) -> None:
     os.dup2(channel, CHANNEL)
     os.close(channel)
     setproctitle(f"tollgate: {name}")
-    code = 1
-    try:
+
+    def program() -> None:
         os.write(CHANNEL, b"%d\n" % os.getpid())
         importlib.import_module(MODULES[name]).main(*others)
+
+    end_with(program)
+
+
+def end_with(main: Callable[[], object]) -> NoReturn:
+    """Run the main function of a program, and end this process as the interpreter would after it."""
+    code = 1
+    try:
+        main()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1 if end.code else 0
