@@ -157,9 +157,14 @@ async def test_a_stream_that_floods_is_over(
 async def test_a_response_past_its_limit_is_cut(
     deployment: Deployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:
-    chat = {**CHAT, "model": "mock/tokens=500,chunk-delay=0.001", "max_tokens": 500, "stream": True}
-    with pytest.raises(httpx.RemoteProtocolError):
-        await client.post("/llm", json=chat)
+    chat = {**CHAT, "model": "mock/tokens=500,hold=long,hold-at=3", "max_tokens": 500, "stream": True}
+    async with client.stream("POST", "/llm", json=chat) as response:
+        chunks = response.aiter_raw()
+        assert await anext(chunks)  # so that not all of it is too long
+        deployment.gateway.release("long")
+        with pytest.raises(httpx.RemoteProtocolError):
+            async for _ in chunks:
+                pass
     [event] = await deployment.settled(1, customer.app)
     assert (event["outcome"], event["error"]) == ("refused", "answer_too_long")
     assert 0 < event["units"]["output_tokens"] < 500

@@ -108,14 +108,13 @@ async def find_app(sources: LedgerSources, wanted: str) -> str | None:
         for app in await reader.smembers(shared.refused):
             if await waiting_refusals(sources, app.decode(), request_id):
                 return str(app.decode())
+    if refusal := await sources.history.read(find_refusal, request_id):
+        return refusal.app
     ids = [wanted, request_id, f"{request_id}-1"]
-    refusal = await sources.history.read(find_refusal, request_id)
-    archived = refusal.app if refusal else await sources.history.read(_app_of, ids)
-    if archived:
-        return archived
     for tag in sources.keys.tags:
         entries = LedgerEntries(sources, tag)
-        await entries.begin(lambda _: None)
+        if archived := await entries.begin(partial(_app_of, ids=ids)):  # one that moves is in either of the two
+            return archived
         async for entry, fields in entries.streamed():
             if request_id.encode() in fields.get(b"event", b""):
                 recorded = decode(entries.stream, entry, fields)
@@ -124,7 +123,7 @@ async def find_app(sources: LedgerSources, wanted: str) -> str | None:
     return None
 
 
-def _app_of(connection: Connection, ids: Sequence[str]) -> str | None:
+def _app_of(connection: Connection, *, ids: Sequence[str]) -> str | None:
     return next((app for each in ids if (app := app_of_event(connection, each))), None)
 
 

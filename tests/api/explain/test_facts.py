@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -19,6 +19,7 @@ from middlewares.response.refusals.record import RefusalRecord
 from proxy.api.explain.facts import RequestFacts, find_app, read_facts
 from proxy.api.explain.prices import event_prices
 from proxy.history.explain.archiver import ExplainArchiver
+from proxy.history.reader import LedgerSources
 from proxy.history.store import History
 from proxy.store.store import Store
 from tests.history.conftest import archive, redis_server, store
@@ -78,6 +79,33 @@ async def test_a_refusal_is_found_before_and_after_it_is_archived(archive: Archi
         assert await facts(archive, request_id, "app_two") is None
         assert await find_app(archive.sources, request_id) == "app_one"
         await archive_refusals(archive)
+
+
+class MovingHistory(History):
+    """A history between whose reads an archiver moves events."""
+
+    archive: Archive
+    read_first: int
+
+    async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        found = await super().read(function, *arguments)
+        self.read_first -= 1
+        if self.read_first == 0:
+            assert await self.archive.advance()
+        return found
+
+
+async def test_the_app_of_an_event_is_found_while_it_moves_to_the_history(archive: Archive, tmp_path: Path) -> None:
+    """Hazard: it is looked for in the history before it is there, and in the stream when it is not there any more."""
+    moving = MovingHistory.at(f"sqlite:///{tmp_path}/history.sqlite")
+    moving.archive = archive
+    sources = LedgerSources(archive.client, archive.keys, moving)
+    for reads in range(1, 2 * len(archive.keys.tags)):
+        request_id = str(ULID())
+        await archive.add(event(id=request_id, time=NOW))
+        moving.read_first = reads
+        assert await find_app(sources, request_id) == "app_one"
+    await moving.close()
 
 
 async def test_an_event_is_found_and_priced_by_a_version_that_is_not_in_force(archive: Archive) -> None:
