@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from config.base import Fault, Model, Whole, check_distinct, faults
+from config.fallbacks import Fallback
 from config.limits import Limit, Limits, Maxima, ScopedLimits
 from config.live import Live, Signing
 from config.prices import Allowance, Amount, Holds, Price
@@ -128,6 +129,9 @@ class Plan(Model):
         "refund",
         description="How the hold of a worker that died is resolved: charged, released, or released and listed.",
     )
+    fallbacks: tuple[Fallback, ...] = Field(
+        (), description="What serves requests over a limit in place of a refusal; at most one for each workload."
+    )
     on_store_loss: Literal["local", "refuse"] | None = Field(
         None,
         description="While Redis is unreachable: a local share of the limits, or 503. None: 503 for credits and caps.",
@@ -153,6 +157,12 @@ class Plan(Model):
         special = self.outcomes.get(workload)
         return (special and special.on_upstream_error) or self.on_upstream_error
 
+    def fallback(self, workload: Workload, code: str) -> Fallback | None:
+        """Return what serves a request for this workload in place of its refusal with `code`; None: nothing does."""
+        by_workload = {each.workload: each for each in self.fallbacks}
+        found = by_workload.get(workload) or by_workload.get(None)
+        return found if found and code in found.instead_of else None
+
     @field_validator("prices")
     @classmethod
     def _priced(cls, prices: tuple[Price, ...], info: ValidationInfo) -> tuple[Price, ...]:
@@ -172,6 +182,12 @@ class Plan(Model):
         lines = [(price.workload, price.model, price.unit) for price in prices]
         check_distinct(lines, "prices the same unit of the same workload and model")
         return prices
+
+    @field_validator("fallbacks")
+    @classmethod
+    def _one_for_each(cls, fallbacks: tuple[Fallback, ...]) -> tuple[Fallback, ...]:
+        check_distinct([each.workload for each in fallbacks], "is for the same workload")
+        return fallbacks
 
     @field_validator("fee")
     @classmethod

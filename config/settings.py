@@ -21,6 +21,7 @@ from config.base import Fault, Name, faults
 from config.control import ControlSettings, IssuerSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
+from config.fallbacks import missing_pools
 from config.history import HistorySettings, short_of_replay
 from config.idempotency import IdempotencySettings
 from config.issuers import unknown_names
@@ -166,6 +167,8 @@ class Settings(BaseSettings):
     def _url_or_pools(cls, routing: Routing, info: ValidationInfo) -> Routing:
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
+        if wrong := list(missing_pools(info.data.get("plans", {}).items(), routing.pools or (DEFAULT_POOL,))):
+            raise faults(wrong)
         return routing
 
     @field_validator("history")
@@ -208,20 +211,16 @@ class Settings(BaseSettings):
 
     def chat_models(self) -> set[str]:
         """Return the ids of all chat models that the configuration names anywhere."""
-        named = {rule.model for rule in self.routing.rules if rule.workload in (None, Workload.LLM)}
-        named |= {
-            price.model for plan in self.plans.values() for price in plan.prices if price.workload is Workload.LLM
-        }
-        named |= {self.edge.default_models.get(Workload.LLM), *self.edge.chats.models}
-        return {model for model in named if model}
+        return set(self.named_models(Workload.LLM))
 
     def named_models(self, workload: Workload) -> frozenset[str]:
-        """Return the models that rules, prices and defaults name for a workload; empty: any may be offered."""
-        if workload is Workload.LLM:
-            return frozenset(self.chat_models())
+        """Return the models that the configuration names for a workload anywhere; empty: any may be offered."""
         named = {rule.model for rule in self.routing.rules if rule.workload in (None, workload)}
         named |= {price.model for plan in self.plans.values() for price in plan.prices if price.workload is workload}
+        named |= {each.model for plan in self.plans.values() for each in plan.fallbacks if each.workload is workload}
         named.add(self.edge.default_models.get(workload))
+        if workload is Workload.LLM:
+            named |= self.edge.chats.models.keys()
         return frozenset(model for model in named if model)
 
     def pools(self) -> dict[str, Pool]:

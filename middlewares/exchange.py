@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from config.fallbacks import Fallback
 from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.routing.route import Route
@@ -145,6 +146,16 @@ class Affinity(Protocol):
         ...
 
 
+class FallbackInUse(msgspec.Struct, frozen=True, gc=False):
+    """What serves a request over a limit in place of its refusal."""
+
+    fallback: Fallback
+    denied: Denied
+    """The limit that would have refused it."""
+    model: str = ""
+    """The requested model."""
+
+
 @dataclass(slots=True)
 class Exchange:
     """One request from its first byte to its usage event. Times are seconds of `time.monotonic`."""
@@ -171,6 +182,10 @@ class Exchange:
     scheme: str = "http"
     declare: Callable[[], Awaitable[Declaration]] = declare_nothing
     """Reads what the request declares, at most once. May raise `Refusal` (400, 408, 413)."""
+
+    declare_model: Callable[[str], Awaitable[Declaration]] | None = None
+    """Declares anew, with another model in place of the requested one, which `declare` has found. May raise `Refusal`
+    (400); the request is then as it was. None: no model is named in a way that could be changed."""
 
     declares_late: bool = False
     """True if `declare` reads a body that is large or of unknown size: the limits are asked before it."""
@@ -208,6 +223,7 @@ class Exchange:
     hold: Hold | None = None
     denied: Denied | None = None
     """The limit that refused it."""
+    fallback: FallbackInUse | None = None
     limit_states: tuple[LimitState, ...] = ()
     """Limits that apply to this request, after it was admitted; of a refused one, the limit that refused it."""
 

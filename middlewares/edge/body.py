@@ -1,12 +1,15 @@
 """Reading request bodies within bounds."""
 
 import asyncio
+from typing import NamedTuple
 
 import msgspec
 from starlette.types import Message, Receive
 
+from middlewares.body_buffers import BodyBuffers
 from middlewares.connection import ClientConnection
 from middlewares.exchange import Refusal
+from middlewares.idempotent_request import RequestFingerprint
 from middlewares.json_codec import decode_as_go, nested_too_deeply
 
 SMALL_BODY_BYTES = 8_192
@@ -89,6 +92,25 @@ def keep_complete_body(receive: Receive, connection: ClientConnection) -> Receiv
         return message
 
     return receive_despite_disconnect
+
+
+class BodySource(NamedTuple):
+    """Where the body of one request comes from, and who counts it while it is kept in memory."""
+
+    receive: Receive
+    connection: ClientConnection
+    buffers: BodyBuffers
+    small: bool
+    """True: it costs no more than a head does, so that it is neither counted nor checked before it is parsed."""
+    fingerprint: RequestFingerprint | None = None
+    """Takes what is read past `receive`."""
+
+    def arrived(self) -> bytes | None:
+        """Take a small body that is all here, without a wait; None for any other."""
+        body = self.connection.whole_body() if self.small else None
+        if body is not None and self.fingerprint is not None:
+            self.fingerprint.update(body, more=False)
+        return body
 
 
 def parse_object(body: bytes) -> dict[str, object]:

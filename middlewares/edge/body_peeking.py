@@ -2,44 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
 
-import msgspec
-from starlette.types import Message, Receive
+from msgspec import structs
+from starlette.types import Message
 
 from config.access import Edge
-from middlewares.body_buffers import BodyBuffers
-from middlewares.connection import ClientConnection
-from middlewares.edge.body import parse_object
-from middlewares.edge.declaration import declare, default_model, missing_members
+from config.plans import Plan
+from middlewares.edge.body import BodySource, parse_object
+from middlewares.edge.declaration import add_members, declare, default_model, missing_members, model_member
 from middlewares.edge.form import ModelFinder, malformed_form, model_part
 from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
-from middlewares.idempotent_request import RequestFingerprint
+from middlewares.json_codec import to_json
 from middlewares.large_json import LargeJson
 from middlewares.routing.route import Route
 from middlewares.routing.traits import Dialect
-
-
-class BodySource(NamedTuple):
-    """Where the body of one request comes from, and who counts it while it is kept in memory."""
-
-    receive: Receive
-    connection: ClientConnection
-    buffers: BodyBuffers
-    small: bool
-    """True: it costs no more than a head does, so that it is neither counted nor checked before it is parsed."""
-    fingerprint: RequestFingerprint | None = None
-    """Takes what is read past `receive`."""
-
-    def arrived(self) -> bytes | None:
-        """Take a small body that is all here, without a wait; None for any other."""
-        body = self.connection.whole_body() if self.small else None
-        if body is not None and self.fingerprint is not None:
-            self.fingerprint.update(body, more=False)
-        return body
 
 
 class ReplayableBody:
@@ -55,6 +34,12 @@ class ReplayableBody:
         self._replay: Message | None = None
         """What was read, and is still to be given."""
         self._declared: Declaration | None = None
+
+    @property
+    def _plan(self) -> Plan:
+        principal = self._exchange.principal
+        assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
+        return principal.plan
 
     async def receive(self) -> Message:
         """Return the next message: what was read before comes first. It is the ASGI `receive` of later stages."""
@@ -120,17 +105,34 @@ class JsonBody(ReplayableBody):
             return declared
         return self._declared
 
+    async def declare_model(self, model: str) -> Declaration:
+        """Return what the body declares with that model in place of its own, written anew. `declare` came first.
+
+        Raises `Refusal` (400) where the model does not take such a request; the body is then as it was.
+        """
+        assert self._replay is not None  # noqa: S101 - read by `declare`
+        declared, body = await self._parser.parse(self._replay["body"], partial(self._rename, model))
+        self._declared = declared
+        self._replay = {"type": "http.request", "body": body, "more_body": False}
+        self._exchange.content_length = len(body)
+        return declared
+
+    def _rename(self, model: str, body: bytes) -> tuple[Declaration, bytes]:
+        workload = self._route.workload
+        document = {**parse_object(body), model_member(workload): model}
+        renamed = to_json(document)
+        return declare(workload, document, renamed, self._settings, self._plan, added={}), renamed
+
     def _parse(self, body: bytes) -> tuple[Declaration, bytes]:
         """Return what `body` declares, and the body for the gateway. Raises `Refusal` (400)."""
-        principal, workload, settings = self._exchange.principal, self._route.workload, self._settings
-        assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
+        plan, workload, settings = self._plan, self._route.workload, self._settings
         document = parse_object(body)
         if self._route.dialect is Dialect.OPENAI:
             self._exchange.include_usage = wants_usage(document)
             document = to_gateway_chat(document)
             body = json.dumps(document).encode()
-        added = missing_members(workload, document, settings, principal.plan)
-        declared = declare(workload, document, body, settings, principal.plan, added=added)
+        added = missing_members(workload, document, settings, plan)
+        declared = declare(workload, document, body, settings, plan, added=added)
         return declared, add_members(body, added, first=not document) if added else body
 
     async def _read(self) -> bytes:
@@ -199,24 +201,26 @@ class FormBody(ReplayableBody):
             if self._exchange.content_length is not None:
                 self._exchange.content_length += len(added)
             self._replay = {"type": "http.request", "body": bytes(body), "more_body": more}
-            principal, length = self._exchange.principal, self._exchange.content_length
-            assert principal is not None  # noqa: S101 - bodies of unknown callers are not read
-            self._upload.limit(principal.plan.maxima)
+            plan, length = self._plan, self._exchange.content_length
+            self._upload.limit(plan.maxima)
             size = len(body) if not more else self._settings.max_body_bytes if length is None else length
-            units = self._upload.upper_bound(principal.plan, size, complete=self._finder.complete)
+            units = self._upload.upper_bound(plan, size, complete=self._finder.complete)
             self._declared = Declaration(model=model, units=units)
+        return self._declared
+
+    async def declare_model(self, model: str) -> Declaration:
+        """Return what the form declares with that model, put before its own: the first counts. `declare` came first."""
+        declared, replay = self._declared, self._replay
+        assert declared is not None and replay is not None  # noqa: S101, PT018 - by `declare`
+        opening, added = self._finder.opening, model_part(self._boundary, model)
+        body = replay["body"]
+        self._replay = {**replay, "body": body[:opening] + added + body[opening:]}
+        if self._exchange.content_length is not None:
+            self._exchange.content_length += len(added)
+        self._declared = structs.replace(declared, model=model)
         return self._declared
 
     def _check(self, chunk: bytes, *, more: bool) -> None:
         self._finder.feed(chunk)
         if not more:
             self._finder.finish()
-
-
-def add_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:
-    """Return `body`, a JSON object, with more members at its end; `first`: it has none yet.
-
-    Go takes the last of several members of one name.
-    """
-    added = msgspec.json.encode(members)[1:]
-    return body.rstrip(b" \t\r\n")[:-1] + (added if first else b"," + added)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from config.access import Edge
 from config.plans import Plan
 from config.workloads import Unit, Workload
@@ -35,6 +37,11 @@ def missing_members(workload: Workload, document: Document, settings: Edge, plan
     return added
 
 
+def model_member(workload: Workload) -> str:
+    """Return the member that names the model in a body of that workload."""
+    return _RULES[workload].model
+
+
 def default_model(workload: Workload, settings: Edge) -> str:
     """Return the configured model of requests that name none. Raises `Refusal` (400) where there is none."""
     model = settings.default_models.get(workload)
@@ -61,6 +68,15 @@ def declare(
     if body.count(b":") != len(document):  # as many colons as names: there are no other members, hence none is repeated
         rules.unique.check(body, max_counts)
     return Declaration(model=model, units=units, document=whole)
+
+
+def add_members(body: bytes, members: Mapping[str, object], *, first: bool) -> bytes:
+    """Return `body`, a JSON object, with more members at its end; `first`: it has none yet.
+
+    Go takes the last of several members of one name.
+    """
+    added = msgspec.json.encode(members)[1:]
+    return body.rstrip(b" \t\r\n")[:-1] + (added if first else b"," + added)
 
 
 _UpperBound = tuple[dict[Unit, int], Mapping[str, int]]

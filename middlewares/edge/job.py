@@ -5,7 +5,7 @@ id are not its choice; the header for the gateway is written anew, from a `Job` 
 """
 
 import base64
-from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -63,16 +63,28 @@ def read_job(header: bytes, max_seconds: int) -> Job:
     return Job(read.capability, read.request, parameters, min(read.timeout_seconds, max_seconds))
 
 
-def job_declaration(exchange: Exchange, route: Route, header: bytes) -> Callable[[], Awaitable[Declaration]]:
-    """Return the `declare` of a BYOC request, whose capability is its model. It needs a known principal."""
+class JobHeader:
+    """The `Livepeer` header of a BYOC request, whose capability is its model. It needs a known principal."""
 
-    async def declare() -> Declaration:
-        principal = exchange.principal
+    __slots__ = ("_exchange", "_header", "_route")
+
+    def __init__(self, exchange: Exchange, route: Route, header: bytes) -> None:
+        self._exchange = exchange
+        self._route = route
+        self._header = header
+
+    async def declare(self) -> Declaration:
+        """Return what the job declares. Raises `Refusal` (400)."""
+        principal = self._exchange.principal
         assert principal is not None  # noqa: S101 - jobs of unknown callers are not read
-        exchange.job = job = read_job(header, principal.plan.byoc_timeout_seconds)
-        return Declaration(job.capability, _reserved_units(route, job))
+        self._exchange.job = job = read_job(self._header, principal.plan.byoc_timeout_seconds)
+        return Declaration(job.capability, _reserved_units(self._route, job))
 
-    return declare
+    async def declare_model(self, model: str) -> Declaration:
+        """Return what the job declares with that capability in place of its own. `declare` came first."""
+        assert self._exchange.job is not None  # noqa: S101 - read by `declare`
+        self._exchange.job = job = replace(self._exchange.job, capability=model)
+        return Declaration(job.capability, _reserved_units(self._route, job))
 
 
 def _reserved_units(route: Route, job: Job) -> dict[Unit, int]:

@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from config.access import Edge
 from middlewares.body_buffers import BodyBuffers
 from middlewares.connection import ClientConnection
-from middlewares.edge.body import SMALL_BODY_BYTES, TimedBody, keep_complete_body, limit_body, too_large
-from middlewares.edge.body_peeking import BodySource, FormBody, JsonBody
+from middlewares.edge.body import SMALL_BODY_BYTES, BodySource, TimedBody, keep_complete_body, limit_body, too_large
+from middlewares.edge.body_peeking import FormBody, JsonBody
 from middlewares.edge.form import boundary_of
 from middlewares.edge.forwarded import locate_client
 from middlewares.edge.headers import drop_nominated, sort_headers
-from middlewares.edge.job import job_declaration
+from middlewares.edge.job import JobHeader
 from middlewares.edge.request import body_length, check_coding, check_request
 from middlewares.edge.target import check_path, drop_reserved_parameters, split_target
 from middlewares.edge.upload import PictureReader, segment_declaration
@@ -116,9 +116,10 @@ class EdgeMiddleware:
             body = FormBody(exchange, route, source, self.settings, boundary=boundary, picture=picture)
         else:
             if route.body is Body.JOB and b"livepeer" in read:  # a gateway refuses what lacks the header it needs
-                exchange.declare = job_declaration(exchange, route, read[b"livepeer"])
+                job = JobHeader(exchange, route, read[b"livepeer"])
+                exchange.declare, exchange.declare_model = job.declare, job.declare_model
             return source.receive
-        exchange.declare = body.declare
+        exchange.declare, exchange.declare_model = body.declare, body.declare_model
         exchange.declares_late = not source.small
         return body.receive
 

@@ -96,15 +96,24 @@ class Ledger:
         units: Mapping[Unit, int],
         claim: HoldEntry | None = None,
         store_lost: bool = False,
+        fallback: tuple[str, str] = ("", ""),
     ) -> Awaitable[Admitted | Denied]:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
         The hold takes over the `claim` to an idempotency key. One round trip, and none where the request has waited for
-        Redis in vain already (`store_lost`). Raises `LedgerUnavailable` where Redis did not reply in time and the plan,
-        or a claim, forbids a guess; `ClaimLost` where the claim is another request's by now.
+        Redis in vain already (`store_lost`). `fallback`: the policy of the limit in whose stead a fallback serves it,
+        and the requested model. Raises `LedgerUnavailable` where Redis did not reply in time and the plan, or a
+        claim, forbids a guess; `ClaimLost` where the claim is another request's by now.
         """
         return self._admission.admit(
-            request_id, policy, workload=workload, model=model, units=units, claim=claim, store_lost=store_lost
+            request_id,
+            policy,
+            workload=workload,
+            model=model,
+            units=units,
+            claim=claim,
+            store_lost=store_lost,
+            fallback=fallback,
         )
 
     async def enter(

@@ -113,6 +113,10 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     entries: tuple[HoldEntry, ...] = ()
     local: bool = False
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
+    fallback: str = ""
+    """Policy of the limit that would have refused it, had its plan no fallback; empty: none did."""
+    requested_model: str = ""
+    """The requested model, where a fallback has put another one in its place."""
     part: int = 0
     """Number of the tick of a live session that ends it, from 1; 0: a request. A tick's expires without an event."""
     entry: bool = False

@@ -11,7 +11,7 @@ from middlewares.exchange import Exchange, Headers, Outcome
 from middlewares.response.balances import BalanceFilter
 from middlewares.response.cors import CorsRules
 from middlewares.response.headers import client_headers, client_status
-from middlewares.response.limits import limit_headers
+from middlewares.response.limits import fallback_header, limit_headers
 from middlewares.response.openai import ChatResponse
 from middlewares.routing.route import Route
 from middlewares.routing.traits import AnsweredBy, Dialect, Measure
@@ -89,6 +89,8 @@ class ClientResponse:
         if exchange.page_origin is not None and self._rules is not None:
             self._cors = self._rules.headers_for_key(exchange.page_origin)
         headers = [*headers, request_id, *limit_headers(exchange.limit_states), *self._cors]
+        if exchange.fallback is not None:
+            headers += fallback_header(exchange.fallback)
         return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     def _set_status(self, status: int) -> None:

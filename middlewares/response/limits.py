@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from middlewares.exchange import Headers
+from middlewares.exchange import FallbackInUse, Headers
 from middlewares.ledger.model import LimitSpec, LimitState
 
 REQUESTS = "requests"
@@ -39,6 +39,18 @@ def limit_headers(limit_states: Iterable[LimitState]) -> Headers:
     if not policies:
         return []
     return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(states).encode())]
+
+
+def fallback_header(used: FallbackInUse) -> Headers:
+    """Return `X-Tollgate-Fallback`, an Item of a structured field (RFC 9651 section 3.3).
+
+    It names the limit that was exceeded, the code of the refusal, and the model that served the request instead.
+    """
+    value = f'"{used.denied.limit_state.policy}";code={used.denied.code}'
+    if used.fallback.model:
+        model = used.fallback.model.replace("\\", "\\\\").replace('"', '\\"')
+        value += f';model="{model}"'
+    return [(b"x-tollgate-fallback", value.encode())]
 
 
 def _item(limit_spec: LimitSpec) -> str:

@@ -64,6 +64,8 @@ class RequestLine(msgspec.Struct):
     upstream_ms: float | None = None
     """From the request sent to the head of the gateway's response."""
     client: str = ""
+    fallback: str | None = None
+    """Policy of the limit in whose stead a fallback of the plan served the request."""
     replay_of: str | None = None
     """Id of the request whose kept response was sent to this repetition."""
 
@@ -158,6 +160,8 @@ def _line(exchange: Exchange, level: str, seconds: float, now: datetime) -> byte
         line.gateway_status, line.upstream_ms = exchange.gateway_status, int(upstream * 1e6) / 1000
     if ending.code:
         line.error = ending.code
+    if exchange.fallback is not None:
+        line.fallback = exchange.fallback.denied.limit_state.policy
     if exchange.idempotent is not None and exchange.idempotent.replay_of:
         line.replay_of = exchange.idempotent.replay_of
     encoded = to_json(line)

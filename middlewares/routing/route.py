@@ -51,6 +51,9 @@ class Route:
     allow: bytes = field(init=False)
     """The methods, as the value of `Allow`."""
     method_set: frozenset[str] = field(init=False)
+    falls_back: bool = field(init=False)
+    """True if a request over a limit may be served by a fallback of its plan: it starts billable work that ends by
+    itself, and belongs to no resource that one gateway has."""
     repeatable: bool = field(init=False)
     """True if a POST may carry an `Idempotency-Key`: it starts billable work, and its response is good for any
     connection, which that to the offer of a live stream is not."""
@@ -62,6 +65,8 @@ class Route:
         methods = self.methods.split()
         object.__setattr__(self, "allow", ", ".join(methods).encode())
         object.__setattr__(self, "method_set", frozenset(methods))
+        ends = self.stream is StreamStep.NONE and self.names is Names.NOTHING
+        object.__setattr__(self, "falls_back", self.begins_work and ends)
         object.__setattr__(self, "repeatable", self.begins_work and self.stream is not StreamStep.OFFER)
 
 

@@ -43,7 +43,8 @@ class TierRoutingMiddleware:
             await send_models(self.models, principal, send)
             return
         exchange.tier = principal.plan.tier
-        pools = self.pools(exchange.tier, route.workload, exchange.declared.model)
+        named = exchange.fallback.fallback.pool if exchange.fallback else None
+        pools = (named,) if named else self.pools(exchange.tier, route.workload, exchange.declared.model)
         if exchange.affinity is None:
             exchange.pool, exchange.gateways = self.fleet.candidates(pools)
         else:

@@ -96,6 +96,26 @@ def test_a_change_of_anything_changes_the_version(write: Write) -> None:
         ("limits: {app: {concurrent: many}}", "limits.app.concurrent", "valid integer"),
         ("limits: {app: {concurrent: {max: 0}}}", "limits.app.concurrent.max", "greater than 0"),
         ("limits: {app: {concurrent: {shadow: true}}}", "limits.app.concurrent.max", "is missing"),
+        ("fallbacks: [{pool: default, limits: {}}]", "fallbacks.0.limits", "would not be limited"),
+        ("fallbacks: [{pool: default}]", "fallbacks.0.limits", "is missing"),
+        ("fallbacks: [{limits: {app: {concurrent: 1}}}]", "fallbacks.0.model", "name one of them"),
+        ("fallbacks: [{model: m, limits: {app: {concurrent: 1}}}]", "fallbacks.0.workload", "one of a workload"),
+        (
+            "fallbacks: [{workload: llm, model: 'm\\u00e9', limits: {app: {concurrent: 1}}}]".replace("'", '"'),
+            "fallbacks.0.model",
+            "must match",
+        ),
+        (
+            "fallbacks: [{pool: default, limits: {app: {concurrent: 1}}, instead_of: [forbidden]}]",
+            "fallbacks.0.instead_of.0",
+            "'rate_limited'",
+        ),
+        (
+            "fallbacks: [{pool: default, limits: {app: {concurrent: 1}}}, "
+            "{pool: default, limits: {app: {concurrent: 2}}}]",
+            "fallbacks.1",
+            "as entry 0; keep one",
+        ),
         ("currency: USD", "currency", "is USD, but the deployment counts in ETH"),
         ("on_orphan: forget", "on_orphan", "'estimate'"),
         ("holds: {ceiling: -1}", "holds.ceiling", "greater than or equal to 0"),

@@ -47,3 +47,11 @@ def test_timeouts_by_workload(write: Write) -> None:
     assert routing.timeouts_of(Workload.LLM).first_byte == 7
     assert routing.timeouts_of(Workload.IMAGE_TO_VIDEO).first_byte == 1_200
     assert routing.timeouts_of(Workload.UPSCALE) == GatewayTimeouts()
+
+
+def test_a_plan_may_fall_back_only_to_a_pool_that_there_is(problems: Problems, write: Write) -> None:
+    plans = "plans: {a: {fallbacks: [{pool: {pool}, limits: {app: {concurrent: 1}}}]}}"
+    assert problems(plans.replace("{pool}", "c")) == {
+        "routing.pools": "has none named 'c', which plan 'a' falls back to"
+    }
+    assert load(write(plans.replace("{pool}", "default"))).plans["a"].fallbacks

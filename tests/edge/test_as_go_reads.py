@@ -15,8 +15,7 @@ from config.access import Edge
 from config.plans import Plan
 from config.workloads import Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.body_peeking import add_members
-from middlewares.edge.declaration import declare, missing_members
+from middlewares.edge.declaration import add_members, declare, missing_members
 from middlewares.exchange import Refusal
 
 pytestmark = [

@@ -12,8 +12,7 @@ from config.chats import Chats
 from config.plans import MaxTokens, Plan
 from config.workloads import Unit, Workload
 from middlewares.edge.body import parse_object
-from middlewares.edge.body_peeking import add_members
-from middlewares.edge.declaration import declare, missing_members
+from middlewares.edge.declaration import add_members, declare, missing_members
 from middlewares.exchange import Declaration, Refusal
 
 CHAT: dict[str, Any] = {

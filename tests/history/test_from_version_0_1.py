@@ -23,7 +23,14 @@ RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())
 )
 
-ADDED = (',"reserved_amount":""', ',"lot":""', ',"held":"0"', ',"failed_attempts":""')
+ADDED = (
+    ',"reserved_amount":""',
+    ',"lot":""',
+    ',"held":"0"',
+    ',"failed_attempts":""',
+    ',"fallback":""',
+    ',"requested_model":""',
+)
 """What an event of today says, and those of that version could not."""
 MOVED = ("expired", "returned")
 """How credits move today, and did not in that version."""

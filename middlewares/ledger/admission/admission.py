@@ -79,6 +79,7 @@ class Admission:
         units: Mapping[Unit, int],
         claim: HoldEntry | None,
         store_lost: bool,
+        fallback: tuple[str, str],
     ) -> Admitted | Denied:
         """As `Ledger.admit`."""
         prices = policy.prices(workload, model)
@@ -99,6 +100,8 @@ class Admission:
             units=upper_bound,
             on_orphan=policy.on_orphan,
             entries=(claim, *entries) if claim else entries,
+            fallback=fallback[0],
+            requested_model=fallback[1],
         )
         return await self._open(hold, policy, rules, claim=claim, store_lost=store_lost)
 

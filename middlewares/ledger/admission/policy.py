@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from config.fallbacks import Fallback
 from config.plans import Plan
 from config.prices import Allowance
 from config.workloads import COUNTED, SaleUnit, Unit, Workload
 from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.admission.pricing import PriceLine, estimate, prices_for
-from middlewares.ledger.admission.rules import LimitRule, rules_of
+from middlewares.ledger.admission.rules import LimitRule, fallback_rules, rules_of
 from middlewares.ledger.model import Denied, Hold, HoldEntry
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import Argument, SharedArguments
@@ -75,6 +76,23 @@ class Policy:
     def keeping(self, minimum: int) -> Policy:
         """Return this policy with at least `minimum` atomic units that must stay in a prepaid wallet."""
         return self._with([replace(rule, limit=minimum) if rule.kind == "b" else rule for rule in self.rules])
+
+    def falling_back(self, fallback: Fallback, workload: Workload, model: str) -> Policy:
+        """Return the policy of requests that a fallback serves: its limits are in place of the plan's.
+
+        The key's own limits stay, and so does what counts money, if the model costs any.
+        """
+        costs = any(line.amount for line in self.prices(workload, model))
+        kept = [each for each in self.rules if each.own or each.sale_unit is SaleUnit.AMOUNT]
+        rules = fallback_rules(
+            self.keys,
+            app=self.app,
+            user=self.user,
+            key=self.terms.family if self.terms else self.key,
+            name=self.plan_id.rpartition("@")[0],
+            fallback=fallback,
+        )
+        return self._with([*(each for each in kept if costs or each.sale_unit is not SaleUnit.AMOUNT), *rules])
 
     def _with(self, rules: Iterable[LimitRule]) -> Policy:
         """Return this policy with only these of its rules."""

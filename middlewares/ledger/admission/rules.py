@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from config.fallbacks import Fallback
 from config.limits import Cap, Limit, Limits
 from config.plans import Billing, Plan
 from config.workloads import COUNTED, SaleUnit, Unit
@@ -115,13 +116,30 @@ def rules_of(
         )
 
 
-def _scope_rules(keys: RedisKeys, app: str, scope: str, subject: str, limits: Limits) -> Iterator[LimitRule]:
+def fallback_rules(
+    keys: RedisKeys, *, app: str, user: str | None, key: str | None, name: str, fallback: Fallback
+) -> Iterator[LimitRule]:
+    """Yield the rules of what falls back, whose state is apart from that of the plan's; `key` is the key's family."""
+    limits, prefix = fallback.limits, f"fallback-{fallback.workload}-" if fallback.workload else "fallback-"
+    scopes: Scopes = (
+        ("key", key or "", limits.key if key else Limits()),
+        ("user", f"{app}:{user or ''}", limits.user),
+        ("app", app, limits.app),
+        ("global", name, limits.everyone),
+    )
+    for scope, subject, scoped in scopes:
+        yield from _scope_rules(keys, app, scope, subject, scoped, prefix=prefix)
+
+
+def _scope_rules(
+    keys: RedisKeys, app: str, scope: str, subject: str, limits: Limits, *, prefix: str = ""
+) -> Iterator[LimitRule]:
     share = len(keys.tags) if scope == "global" and keys.cluster else 1
     windows = (("minute", MINUTE, limits.requests_per_minute), ("day", DAY, limits.requests_per_day))
     for label, seconds, limit in windows:
         if limit is not None:
-            rule_keys = (keys.rule(app, "window", scope, subject, label),)
-            policy = f"{scope}-requests-per-{label}"
+            rule_keys = (keys.rule(app, "window", scope, subject, prefix + label),)
+            policy = f"{prefix}{scope}-requests-per-{label}"
             width = seconds * 1000 // SLOTS
             yield LimitRule(
                 kind="w",
@@ -134,23 +152,25 @@ def _scope_rules(keys: RedisKeys, app: str, scope: str, subject: str, limits: Li
                 shadow=limit.shadow,
             )
     if limits.concurrent is not None:
-        rule_keys = (keys.rule(app, "lease", scope, subject, "concurrent"),)
+        rule_keys = (keys.rule(app, "lease", scope, subject, f"{prefix}concurrent"),)
         yield LimitRule(
             kind="c",
             keys=rule_keys,
             limit=_share(limits.concurrent, share),
-            policy=f"{scope}-concurrent",
+            policy=f"{prefix}{scope}-concurrent",
             unit="concurrent-requests",
             shadow=limits.concurrent.shadow,
         )
     for cap in limits.caps:
-        yield _cap_rule(keys, app, scope, subject, cap, name="cap", share=share)
+        yield _cap_rule(keys, app, scope, subject, cap, name="cap", share=share, prefix=prefix)
 
 
-def _cap_rule(keys: RedisKeys, app: str, scope: str, subject: str, cap: Cap, *, name: str, share: int = 1) -> LimitRule:
+def _cap_rule(
+    keys: RedisKeys, app: str, scope: str, subject: str, cap: Cap, *, name: str, share: int = 1, prefix: str = ""
+) -> LimitRule:
     factor = 1 if cap.unit is SaleUnit.AMOUNT else COUNTED[cap.unit][1]
-    key = keys.rule(app, name, scope, subject, f"{cap.unit}:{cap.per}")
-    policy = f"{scope}-{cap.unit.replace('_', '-')}-per-{cap.per}"
+    key = keys.rule(app, name, scope, subject, f"{prefix}{cap.unit}:{cap.per}")
+    policy = f"{prefix}{scope}-{cap.unit.replace('_', '-')}-per-{cap.per}"
     limit = max(1, cap.max * factor // share)
     return LimitRule(
         kind=cap.per[0],

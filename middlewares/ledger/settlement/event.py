@@ -67,6 +67,10 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """The operator's own name for a change of credits."""
     note: str = ""
     """A remark on a change of credits, for people."""
+    fallback: str = ""
+    """Policy of the limit that would have refused it, had its plan no fallback; empty: none did."""
+    requested_model: str = ""
+    """The requested model, where a fallback has put `model` in its place."""
     lot: str = ""
     """Lot that a grant has made, or that has expired; empty: none."""
 
@@ -88,6 +92,8 @@ def of_hold(hold: Hold, time_ms: int, outcome: str) -> Event:
         workload=hold.workload,
         model=hold.model,
         outcome=outcome,
+        fallback=hold.fallback,
+        requested_model=hold.requested_model,
         part=hold.part,
         held=hold.estimate,
     )

@@ -131,6 +131,8 @@ class EventDocument(BaseModel):
     reserved_amount: str
     reference: str
     note: str
+    fallback: str = Field(description="Policy of the limit in whose stead a fallback served it; empty: none did.")
+    requested_model: str = Field(description="Where a fallback has put `model` in its place.")
     lot: str
     amount: Amount
 

@@ -94,6 +94,15 @@ class AllowanceView(BaseModel):
     overage: str = Field(description="`charge` or `refuse`.")
 
 
+class FallbackView(BaseModel):
+    """What serves requests over a limit in place of a refusal."""
+
+    workload: str | None = Field(description="None: every workload that has no fallback of its own.")
+    instead_of: list[str] = Field(description="Codes of the refusals that it replaces.")
+    model: str | None = Field(description="Model that does the work, at its own prices; None: the requested one.")
+    limits: list[LimitsView] = Field(description="Limits of what falls back, counted apart.")
+
+
 class PlanView(BaseModel):
     """One plan."""
 
@@ -102,6 +111,7 @@ class PlanView(BaseModel):
     tier: str
     fee: Money = Field(description="Flat price of a user for a calendar month.")
     limits: list[LimitsView]
+    fallbacks: list[FallbackView]
     allowances: list[AllowanceView]
     prices: list[PriceView]
     default_max_tokens: int

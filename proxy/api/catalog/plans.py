@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from config.limits import Limit, Limits
+from config.limits import Limit, Limits, ScopedLimits
 from config.plans import Plan
 from config.prices import Price
 from config.runtime import Currency
 from config.workloads import SaleUnit
-from proxy.api.catalog.models import AllowanceView, CapView, LimitsView, Money, PlanView, PriceView
+from proxy.api.catalog.models import AllowanceView, CapView, FallbackView, LimitsView, Money, PlanView, PriceView
 from proxy.reporting.tables import decimal
 
 CUSTOMARY = {
@@ -29,7 +29,16 @@ def plan_view(name: str, plan: Plan, currency: Currency) -> PlanView:
         billing=plan.billing,
         tier=plan.tier,
         fee=money(plan.fee, currency),
-        limits=list(_limits(plan)),
+        limits=list(_limits(plan.limits)),
+        fallbacks=[
+            FallbackView(
+                workload=each.workload,
+                instead_of=list(each.instead_of),
+                model=each.model,
+                limits=list(_limits(each.limits)),
+            )
+            for each in plan.fallbacks
+        ],
         allowances=[
             AllowanceView(unit=each.unit, per=each.per, included=str(each.included), overage=each.overage)
             for each in plan.allowances
@@ -68,10 +77,10 @@ def _price(price: Price, currency: Currency) -> PriceView:
     )
 
 
-def _limits(plan: Plan) -> Iterator[LimitsView]:
+def _limits(scoped: ScopedLimits) -> Iterator[LimitsView]:
     """Yield the limits of each scope that has any in force; those in shadow mode refuse nothing."""
     for scope in ("key", "user", "app", "everyone"):
-        limits: Limits = getattr(plan.limits, scope)
+        limits: Limits = getattr(scoped, scope)
         view = LimitsView(
             scope=scope,
             requests_per_minute=_most(limits.requests_per_minute),

@@ -160,6 +160,8 @@ def _event(recorded: RecordedEvent, price: EventPrice) -> ExplainedEvent:
         gateway_status=event.gateway_status,
         error=event.error,
         duration_ms=event.duration_ms,
+        fallback=event.fallback,
+        requested_model=event.requested_model,
         units=event.units,
         provenance=dict(event.provenance),
         lines=price.lines,

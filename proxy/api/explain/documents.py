@@ -89,6 +89,8 @@ class ExplainedEvent(BaseModel):
     gateway_status: int
     error: str
     duration_ms: int
+    fallback: str = Field(description="Policy of the limit in whose stead a fallback served it; empty: none did.")
+    requested_model: str = Field(description="Where a fallback has put another one in its place; else empty.")
     units: dict[Unit, int]
     provenance: dict[Unit, str]
     lines: list[PricedLine]

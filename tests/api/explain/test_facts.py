@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from time import time_ns
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pytest
+from sqlalchemy import Connection
 from ulid import ULID
 
 from config.explain import Explain
@@ -26,6 +27,9 @@ from tests.history.conftest import archive, redis_server, store
 from tests.history.fakes import Archive, event
 
 __all__ = ["archive", "redis_server", "store"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NOW = time_ns() // 1_000_000
 PLAN = Plan.model_validate({"billing": "usage", "prices": [{"unit": "requests", "amount": 7}]})
@@ -87,8 +91,8 @@ class MovingHistory(History):
     archive: Archive
     read_first: int
 
-    async def read(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        found = await super().read(function, *arguments)
+    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        found = await super().read(work, *args, **kwargs)
         self.read_first -= 1
         if self.read_first == 0:
             assert await self.archive.advance()
@@ -98,6 +102,7 @@ class MovingHistory(History):
 async def test_the_app_of_an_event_is_found_while_it_moves_to_the_history(archive: Archive, tmp_path: Path) -> None:
     """Hazard: it is looked for in the history before it is there, and in the stream when it is not there any more."""
     moving = MovingHistory.at(f"sqlite:///{tmp_path}/history.sqlite")
+    assert isinstance(moving, MovingHistory)
     moving.archive = archive
     sources = LedgerSources(archive.client, archive.keys, moving)
     for reads in range(1, 2 * len(archive.keys.tags)):
