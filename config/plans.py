@@ -157,11 +157,10 @@ class Plan(Model):
         special = self.outcomes.get(workload)
         return (special and special.on_upstream_error) or self.on_upstream_error
 
-    def fallback(self, workload: Workload, code: str) -> Fallback | None:
-        """Return what serves a request for this workload in place of its refusal with `code`; None: nothing does."""
+    def fallback(self, workload: Workload) -> Fallback | None:
+        """Return what serves requests for this workload in place of some refusals; None: nothing does."""
         by_workload = {each.workload: each for each in self.fallbacks}
-        found = by_workload.get(workload) or by_workload.get(None)
-        return found if found and code in found.instead_of else None
+        return by_workload.get(workload) or by_workload.get(None)
 
     @field_validator("prices")
     @classmethod

@@ -11,7 +11,9 @@ def fallback_of(principal: Principal, route: Route, denied: Denied) -> FallbackI
     """Return what the plan serves in place of this refusal; None: nothing, or nothing that the credential may use."""
     if not route.falls_back:
         return None
-    found = principal.plan.fallback(route.workload, denied.code)
-    if found is None or (found.model and principal.models is not None and found.model not in principal.models):
+    found = principal.plan.fallback(route.workload)
+    if found is None or denied.code not in found.instead_of:
+        return None
+    if found.model and principal.models is not None and found.model not in principal.models:
         return None
     return FallbackInUse(found, denied)

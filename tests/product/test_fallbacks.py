@@ -56,6 +56,10 @@ PLANS: dict[str, Any] = {
         "limits": {"app": {"caps": [{"unit": "output_tokens", "per": "month", "max": 6}]}},
         "fallbacks": [small()],
     },
+    "capped": {
+        "limits": {"app": {"caps": [{"unit": "output_tokens", "per": "month", "max": 6}]}},
+        "fallbacks": [small(limits={"app": {"caps": [{"unit": "output_tokens", "per": "day", "max": 11}]}})],
+    },
     "prepaid": {
         "billing": "credits",
         "prices": [PER_TOKEN, {**PER_TOKEN, "model": "small", "amount": 0}],
@@ -215,6 +219,17 @@ async def test_what_falls_back_is_priced_as_what_it_was(testbed: FallbackTestbed
     events = await testbed.deployment.settled(3, customer.app)
     paid = sorted((each["model"], int(each["amount"]), each["units"]["output_tokens"]) for each in events)
     assert [(model, amount // tokens) for model, amount, tokens in paid] == [("large", 10), ("small", 1), ("small", 1)]
+
+
+async def test_what_falls_back_counts_in_the_caps_of_the_fallback(testbed: FallbackTestbed) -> None:
+    """Two chats of five tokens: no more of them fit into its cap of ten; and the ledger adds up."""
+    customer = await testbed.deployment.customer("capped")
+    responses = [await testbed.post(customer) for _ in range(4)]
+    assert [each.status_code for each in responses] == [200, 200, 200, 402]
+    assert '"app-output-tokens-per-month";code=plan_limit' in responses[1].headers["x-tollgate-fallback"]
+    await testbed.deployment.settled(3, customer.app)
+    code, out, _ = await testbed.deployment.cli("verify")
+    assert code == 0, out
 
 
 async def test_a_free_model_serves_an_empty_wallet_and_a_cheap_one_does_not(testbed: FallbackTestbed) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from config.plans import Plan
 from config.workloads import SaleUnit
-from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.admission.event_policy import policy_of_event
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import BALANCE, RESOLVE
@@ -64,6 +64,8 @@ async def resolve(runner: ScriptRunner, keys: RedisKeys, plan: Plan | None, deci
         outcome=decided.decision,
         type="adjustment",
         part=event.part,
+        fallback=event.fallback,
+        requested_model=event.requested_model,
         reference=event.id,
         note=decided.note,
     )
@@ -117,8 +119,7 @@ def _wallet(keys: RedisKeys, decided: EventDecision) -> Sequence[tuple[str, str]
 def _caps(keys: RedisKeys, event: Event, plan: Plan, now: int) -> Sequence[tuple[str, str]]:
     """Return the counts of money caps, by key and field, in the period of the decision."""
     name = event.plan.rpartition("@")[0]
-    policy = Policy(keys, app=event.app, user=event.user, key=event.key, name=name, plan=plan)
-    _, entries = policy.reserve({}, 0, ())
+    _, entries = policy_of_event(keys, event, name, plan).reserve({}, 0, ())
     return [
         (entry.keys[0], f"used:{period_of(entry.kind, now)}")
         for entry in entries

@@ -9,8 +9,8 @@ import msgspec
 
 from config.plans import Plan
 from config.workloads import Unit
+from middlewares.ledger.admission.event_policy import policy_of_event
 from middlewares.ledger.admission.key_limits import KeyTerms
-from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.model import Hold, HoldEntry
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
@@ -37,7 +37,7 @@ class Expected:
         """Key id -> the id under which its use is counted, of keys that replaced another."""
         self._keys = keys
         self._plans = {f"{name}@{plan.version}": (name, plan) for name, plan in plans.items()}
-        self._entries: dict[tuple[str, str | None, str | None, str], tuple[HoldEntry, ...]] = {}
+        self._entries: dict[tuple[str, str | None, str | None, str, str], tuple[HoldEntry, ...]] = {}
         self._unknown: set[tuple[str, str]] = set()
 
     def event(self, event: Event, amount: int, wallet: str, gross: int) -> None:
@@ -97,20 +97,13 @@ class Expected:
             for subject in (*subjects, f"global:{event.plan.rpartition('@')[0]}"):
                 self._unknown.update((subject, period_of(kind, event.time)) for kind in "dm")
             return ()
-        principal = event.app, event.user, event.key, event.plan
+        served = f"{event.workload} {event.model}" if event.fallback else ""
+        principal = event.app, event.user, event.key, event.plan, served
         entries = self._entries.get(principal)
         if entries is None:
             name, plan = self._plans[event.plan]
             family = self.families.get(event.key or "")
-            policy = Policy(
-                self._keys,
-                app=event.app,
-                user=event.user,
-                key=event.key,
-                name=name,
-                plan=plan,
-                terms=KeyTerms(family) if family else None,
-            )
+            policy = policy_of_event(self._keys, event, name, plan, KeyTerms(family) if family else None)
             _, reserved = policy.reserve({}, 0, ())
             entries = tuple(entry for entry in reserved if entry.kind in "dma")
             if len(self._entries) >= REMEMBERED:
