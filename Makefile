@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # Most tests wait for processes and sockets, so three at a time keep two cores busy.
 TEST_PROCESSES ?= 3
 READY := $(VENV)/.ready
+# Without compiled files, each of the many processes that a test run starts would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check lint bench soak fuzz docs lock clean
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,7 @@ def imports(module: Module, known: dict[str, Module]) -> set[str]:
     return {name for name in found if name in known and name != module.name}
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """Return the import graph of the product."""
     known = modules()
