@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -19,11 +20,12 @@ from middlewares.response.metrics import FLUSH_SECONDS
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from tests.docs.pages import ROOT, Block, blocks
+from tests.support import command_client, command_server
 from tests.support.deployment import Deployment, deployed
 
 SHELL = """
 set -o pipefail
-tollgate() {{ {python} -m proxy.cli.main "$@"; }}
+tollgate() {{ {tollgate} "$@"; }}
 steady() {{
   local before now
   for _ in $(seq 40); do
@@ -102,6 +104,7 @@ async def demo_key(deployment: Deployment) -> str:
 async def run(deployment: Deployment, folder: Path, commands: list[str]) -> list[str]:
     """Run the commands in one shell and return what each printed."""
     text = "\n".join(f"{settled(command)}\necho '{MARKER}'" for command in commands)
+    tollgate = sys.executable, "-I", "-S", command_client.__file__, command_server.server_of("commands")
     text = text.replace(PUBLIC, deployment.public).replace(PRIVATE, deployment.private)
     environment = {
         **deployment.environment,
@@ -113,7 +116,7 @@ async def run(deployment: Deployment, folder: Path, commands: list[str]) -> list
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-c",
-        SHELL.format(python=sys.executable, commands=text, flush=2 * FLUSH_SECONDS),
+        SHELL.format(tollgate=shlex.join(tollgate), commands=text, flush=2 * FLUSH_SECONDS),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment,

@@ -62,7 +62,7 @@ class Running:
     @classmethod
     async def start(cls, kind: str, request: Mapping[str, object]) -> Running:
         """Have the server of that kind start a command."""
-        reader, writer = await asyncio.open_unix_connection(_server(kind), limit=1 << 26)
+        reader, writer = await asyncio.open_unix_connection(server_of(kind), limit=1 << 26)
         writer.write(json.dumps(request).encode() + b"\n")
         return cls(json.loads(await reader.readline())["pid"], reader, writer)
 
@@ -112,7 +112,7 @@ async def start_serving(environment: Mapping[str, str], folder: Path, log: Path)
 
 
 @cache
-def _server(kind: str) -> str:
+def server_of(kind: str) -> str:
     """Start the server of that kind of this test process; return the path of its socket."""
     folder = tempfile.mkdtemp(prefix="tollgate-commands-", dir="/tmp")
     path = f"{folder}/s"
