@@ -71,7 +71,7 @@ class ResponseMiddleware:
             self.metrics.end(exchange, seconds=seconds)
             self.log.write(exchange, seconds=seconds)
             # The only reference cycle: without it, what a request leaves behind is freed at once, without a collector.
-            exchange.declare = declare_nothing
+            exchange.declare, exchange.declare_model = declare_nothing, None
 
     async def _refuse(self, response: ClientResponse, error: BaseException) -> None:
         """Respond with a problem document, unless a response is already under way."""

@@ -1,5 +1,6 @@
 """Runs of the command line, in a process of its own or, which is faster, in this one."""
 
+import asyncio
 import contextlib
 import functools
 import io
@@ -19,6 +20,7 @@ import typer.main
 from proxy.cli.main import main
 from tests.control.redis_fixtures import redis_server, store
 from tests.store.servers import RedisServer
+from tests.support import command_server
 
 __all__ = ["redis_server", "store"]
 
@@ -63,6 +65,13 @@ def spawn(folder: Path, *arguments: str, **settings: str) -> Done:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def forked(folder: Path, *arguments: str, **settings: str) -> Done:
+    """Run `tollgate` in `folder`, as a process that has imported it already."""
+    code, out, err = asyncio.run(command_server.run(arguments, _environment(**settings), folder))
+    assert "Traceback" not in err, err
+    return Done(code, out, err)
 
 
 def call(*arguments: str, **settings: str) -> Done:

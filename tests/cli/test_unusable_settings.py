@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.store.fingerprint import NAME
-from tests.cli.conftest import Tollgate, call, spawn
+from tests.cli.conftest import Tollgate, call, forked
 from tests.store.servers import RedisServer
 
 COMMANDS = {"serve": 2, "demo": 2, "apps list": 3}
@@ -33,7 +33,7 @@ def unusable(folder: Path) -> dict[str, tuple[Path, str]]:
 def test_an_unusable_data_dir_is_one_line(tmp_path: Path, command: str, name: str) -> None:
     data_dir, reason = unusable(tmp_path)[name]
     listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
-    done = spawn(tmp_path, *command.split(), TOLLGATE_DATA_DIR=str(data_dir), **listeners)
+    done = forked(tmp_path, *command.split(), TOLLGATE_DATA_DIR=str(data_dir), **listeners)
     assert (done.code, done.out) == (COMMANDS[command], ""), done.err
     assert done.err.count("\n") == 1, done.err
     assert f"{data_dir} cannot be used: " in done.err
@@ -43,7 +43,7 @@ def test_an_unusable_data_dir_is_one_line(tmp_path: Path, command: str, name: st
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_data_dir_without_permission_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
-    done = spawn(tmp_path, "serve", TOLLGATE_DATA_DIR=str(tmp_path / "data"))
+    done = forked(tmp_path, "serve", TOLLGATE_DATA_DIR=str(tmp_path / "data"))
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "cannot be used: Permission denied" in done.err
 
@@ -76,7 +76,7 @@ def test_serve_refuses_data_that_was_written_under_other_settings(tmp_path: Path
     written = '{"hash_tags":8,"currency":"ETH","decimals":18,"keys_version":1}'
     redis_server.ask("SET", NAME, written)
     listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
-    done = spawn(tmp_path, "serve", TOLLGATE_REDIS_URL=redis_server.url, **listeners)
+    done = forked(tmp_path, "serve", TOLLGATE_REDIS_URL=redis_server.url, **listeners)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert "store.hash_tags: is 16, but the data in Redis was written with 8" in done.err
     assert written in redis_server.ask("GET", NAME)

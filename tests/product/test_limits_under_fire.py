@@ -16,7 +16,6 @@ from tests.support.raw_http import RawConnection, Response, request
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 PARALLEL = 500
-RUNS = 20
 
 
 @pytest_asyncio.fixture(loop_scope="package")
@@ -91,10 +90,11 @@ def reached(deployment: Deployment, callers: list[Customer]) -> int:
     return sum(len(deployment.forwarded(app)) for app in {caller.app for caller in callers})
 
 
-async def test_ten_of_500_parallel_requests_reach_the_gateway_in_20_runs_of_20(
-    limited_deployment: Deployment, connections: list[RawConnection]
+@pytest.mark.parametrize("runs", [5, pytest.param(20, marks=pytest.mark.soak)])
+async def test_ten_of_500_parallel_requests_reach_the_gateway_in_each_run(
+    limited_deployment: Deployment, connections: list[RawConnection], runs: int
 ) -> None:
-    for _ in range(RUNS):
+    for _ in range(runs):
         customer = await limited_deployment.customer("ten-per-app")
         responses = await asyncio.gather(*send_burst(connections, [customer.key], PARALLEL))
         assert Counter(each.status for each in responses) == {200: 10, 429: PARALLEL - 10}

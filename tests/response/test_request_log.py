@@ -80,6 +80,7 @@ async def test_every_member(tmp_path: Path) -> None:
         "bytes_out": 5,
         "upstream_ms": 250.0,
         "client": "203.0.113.9",
+        "fallback": None,
         "replay_of": None,
     }
 
