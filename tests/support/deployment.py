@@ -274,4 +274,6 @@ async def deployed(
         finally:
             deployment.kill()
             await wait_until_gone(deployment.processes)
+            if deployment.process is not None:
+                await deployment.process.wait()
     assert "Traceback" not in deployment.log.read_text()
