@@ -18,7 +18,6 @@ from proxy.api.services import BuilderServices
 from proxy.api.usage.grouping import DailyPipelineUsage, Grouping, PipelineUsage, dimensions_of
 from proxy.api.usage.models import (
     BalanceReport,
-    CurrencyView,
     Period,
     UsageGroup,
     UsageOfUser,
@@ -34,6 +33,7 @@ from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.request_usage import read_request_usage
 from proxy.reporting.stream import decode
+from proxy.reporting.tables import CurrencyView
 from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 

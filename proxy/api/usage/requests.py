@@ -14,9 +14,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from config.runtime import Currency
 from config.workloads import Unit, Workload
 from middlewares.auth.records import UserRecord
-from proxy.api.usage.models import Amount, CurrencyView
 from proxy.history.newest import UsePlace
 from proxy.reporting.stream import RecordedEvent
+from proxy.reporting.tables import Amount, CurrencyView
 
 LONGEST_PAGE = 100
 _PLACE = msgspec.msgpack.Decoder(UsePlace)

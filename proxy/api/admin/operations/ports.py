@@ -69,12 +69,12 @@ from proxy.api.admin.people_documents import (
     OrchestratorAddress,
     OrchestratorState,
 )
-from proxy.api.explain.documents import Explanation
 from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.api.webhooks.operations import WebhookOperations
 from proxy.control.developers.records import MemberRole
+from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.totals import Dimension
 
 DeveloperAct = Literal["approve", "suspend", "resume"]
