@@ -68,6 +68,7 @@ from proxy.api.admin.people_documents import (
     NewInvite,
     OrchestratorAddress,
     OrchestratorState,
+    PortalLink,
 )
 from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
@@ -126,6 +127,7 @@ class DeveloperOperations(Protocol):
     async def add(self, new: NewDeveloper) -> FoundDeveloper: ...
     async def page(self, after: str, limit: int) -> DeveloperPage: ...
     async def set_status(self, developer_id: str, act: DeveloperAct) -> DeveloperDocument: ...
+    async def portal_link(self, developer_id: str) -> PortalLink: ...
 
 
 class MemberOperations(Protocol):
