@@ -14,16 +14,16 @@ from starlette.responses import Response
 from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
-from proxy.portal.cookies import SessionCookie
-from proxy.portal.keys import KeyPages
-from proxy.portal.overview import OverviewPages
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sessions import SessionPages
+from proxy.portal.access.sign_in import SIGN_IN, SignInPages
+from proxy.portal.access.visits import SignInNeeded, Visits
 from proxy.portal.pages import Pages, see_other, static_routes
-from proxy.portal.requests import RequestPages
 from proxy.portal.services import PortalServices
-from proxy.portal.sessions import SessionPages
-from proxy.portal.sign_in import SIGN_IN, SignInPages
-from proxy.portal.usage import UsagePages
-from proxy.portal.visits import SignInNeeded, Visits
+from proxy.portal.tenant.keys import KeyPages
+from proxy.portal.tenant.overview import OverviewPages
+from proxy.portal.tenant.requests import RequestPages
+from proxy.portal.tenant.usage import UsagePages
 
 
 def portal_application(services: PortalServices) -> Starlette:

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from config.runtime import Currency
 from config.workloads import SaleUnit
 from proxy.portal import words
-from proxy.portal.forms import TOKEN_FIELD
-from proxy.portal.visits import Visit
+from proxy.portal.access.forms import TOKEN_FIELD
+from proxy.portal.access.visits import Visit
 from proxy.reporting.tables import decimal
 
 CONTENT_SECURITY_POLICY = "; ".join(

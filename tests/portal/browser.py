@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,8 +18,6 @@ from proxy.control.developers.records import MemberRole
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks
 from tests.support.deployment import Deployment
 from tests.support.wallet import Wallet
-
-FORM = "application/x-www-form-urlencoded"
 
 
 class _Reader(HTMLParser):
@@ -101,19 +100,17 @@ def new_browser(deployment: Deployment) -> Browser:
     return browser
 
 
-async def developer_of(deployment: Deployment, **roles: MemberRole) -> str:
+async def developer_of(deployment: Deployment, roles: Mapping[str, MemberRole] | None = None) -> str:
     """Create a developer with a role in each of these apps; return its id."""
     async with deployment.store() as store:
         developer, _ = await Developers(store.redis).create(Wallet().address)
-        for app, role in roles.items():
+        for app, role in (roles or {}).items():
             await Memberships(store.redis).put(app, developer.developer_id, role)
     return developer.developer_id
 
 
 async def link_for(deployment: Deployment, developer: str, seconds: int = 900) -> str:
     """Return the path of a sign-in link."""
-    from datetime import timedelta
-
     pepper = pepper_of(deployment.settings.auth)
     async with deployment.store() as store:
         _, secret = await SignInLinks(store.redis, pepper).create(developer, timedelta(seconds=seconds))
@@ -131,8 +128,3 @@ async def signed_in(deployment: Deployment, developer: str) -> Browser:
 def text_of(response: httpx.Response) -> str:
     """Return the text of a page, as a person reads it."""
     return " ".join(read_page(response).texts)
-
-
-def unescaped(text: str) -> str:
-    """Return what a browser shows for an escaped text."""
-    return html.unescape(text)

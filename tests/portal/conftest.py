@@ -67,7 +67,7 @@ class Tenant:
 
     async def member(self, role: MemberRole) -> Browser:
         """Return the browser of a new member."""
-        return await signed_in(self.deployment, await developer_of(self.deployment, **{self.app: role}))
+        return await signed_in(self.deployment, await developer_of(self.deployment, {self.app: role}))
 
     async def use(self, key: str, times: int = 1) -> str:
         """Send requests that are charged; return the id of the last."""

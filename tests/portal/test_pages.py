@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import pytest
 
 from proxy.control.developers.records import MemberRole
 from proxy.portal.pages import CONTENT_SECURITY_POLICY
-from tests.portal.browser import Browser, new_browser, read_page, text_of
+from tests.portal.browser import Browser, developer_of, new_browser, read_page, signed_in, text_of
 from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
 from tests.support.deployment import Deployment
 
@@ -20,7 +22,6 @@ ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
 
 def balanced(text: str) -> bool:
     """Return True if each element of a page is closed, in order."""
-    from html.parser import HTMLParser
 
     class Balance(HTMLParser):
         """Keeps the elements that are open."""
@@ -136,10 +137,8 @@ async def test_an_app_without_anything_says_so(running: Deployment) -> None:
 
 
 async def test_whoever_is_in_several_apps_or_none_chooses(running: Deployment, used: Tenant) -> None:
-    from tests.portal.browser import developer_of, signed_in
-
     other = await tenant(running, "Second House")
-    both: Browser = await signed_in(running, await developer_of(running, **{used.app: "owner", other.app: "viewer"}))
+    both: Browser = await signed_in(running, await developer_of(running, {used.app: "owner", other.app: "viewer"}))
     page = await both.page("/portal")
     assert {used.path, other.path} <= set(read_page(page).links)
     assert "Second House Viewer" in text_of(page)

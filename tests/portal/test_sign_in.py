@@ -11,9 +11,10 @@ import pytest
 
 from middlewares.auth.keys import mint_sign_in_link, pepper_of
 from proxy.control.developers.developers import Developers
+from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import DeveloperRecord
 from proxy.control.developers.sessions import DeveloperSessions, last_use_of
-from proxy.portal.cookies import SessionCookie, form_token, is_form_token
+from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
 from tests.portal.browser import Browser, developer_of, link_for, new_browser, signed_in, text_of
 from tests.portal.conftest import Tenant
 from tests.support.builder import bearer
@@ -24,7 +25,7 @@ COOKIE = "tollgate"
 
 
 async def test_a_link_is_good_once_however_many_ask_at_once(running: Deployment, used: Tenant) -> None:
-    path = await link_for(running, await developer_of(running, **{used.app: "viewer"}))
+    path = await link_for(running, await developer_of(running, {used.app: "viewer"}))
     browsers = [new_browser(running) for _ in range(20)]
     responses = await asyncio.gather(*(each.send(path, {}) for each in browsers))
     assert sorted(each.status_code for each in responses) == [303, *[410] * 19]
@@ -36,7 +37,7 @@ async def test_a_link_is_good_once_however_many_ask_at_once(running: Deployment,
 
 async def test_looking_at_a_link_does_not_use_it_up(running: Deployment, used: Tenant) -> None:
     """Hazard: programs that show previews of messages follow every link in them."""
-    path = await link_for(running, await developer_of(running, **{used.app: "viewer"}))
+    path = await link_for(running, await developer_of(running, {used.app: "viewer"}))
     browser = new_browser(running)
     for _ in range(3):
         page = await browser.page(path)
@@ -46,7 +47,7 @@ async def test_looking_at_a_link_does_not_use_it_up(running: Deployment, used: T
 
 
 async def test_a_link_is_not_good_late_or_changed_or_for_the_suspended(running: Deployment, used: Tenant) -> None:
-    developer = await developer_of(running, **{used.app: "viewer"})
+    developer = await developer_of(running, {used.app: "viewer"})
     browser = new_browser(running)
     good = await link_for(running, developer)
     unknown, _ = mint_sign_in_link()
@@ -61,7 +62,7 @@ async def test_a_link_is_not_good_late_or_changed_or_for_the_suspended(running: 
 
 async def test_the_token_is_new_at_each_sign_in(running: Deployment, used: Tenant) -> None:
     """Hazard: session fixation, by a cookie that somebody else has put into the browser."""
-    developer = await developer_of(running, **{used.app: "viewer"})
+    developer = await developer_of(running, {used.app: "viewer"})
     mallory = await used.member("viewer")
     planted = mallory.http.cookies[COOKIE]
     browser = new_browser(running)
@@ -76,7 +77,7 @@ async def test_the_token_is_new_at_each_sign_in(running: Deployment, used: Tenan
 
 
 async def test_the_cookie_is_kept_from_scripts_and_other_sites(running: Deployment, used: Tenant) -> None:
-    path = await link_for(running, await developer_of(running, **{used.app: "viewer"}))
+    path = await link_for(running, await developer_of(running, {used.app: "viewer"}))
     header = (await new_browser(running).send(path, {})).headers["set-cookie"]
     assert header.startswith("tollgate=tgd_")
     assert {each.strip().lower() for each in header.split(";")[1:]} == {"httponly", "path=/", "samesite=lax"}
@@ -130,7 +131,7 @@ async def test_signing_out_ends_the_session(used: Tenant) -> None:
 
 
 async def test_sessions_are_listed_and_ended(running: Deployment, used: Tenant) -> None:
-    developer = await developer_of(running, **{used.app: "owner"})
+    developer = await developer_of(running, {used.app: "owner"})
     here, there = await signed_in(running, developer), await signed_in(running, developer)
     page = await here.page("/portal/sessions")
     assert "Firefox <b>" in text_of(page), "what a client calls itself is shown as it is, and is no HTML"
@@ -154,7 +155,7 @@ async def sessions_of(running: Deployment, developer: str) -> list[str]:
 
 
 async def test_a_session_ends_when_it_is_idle(running: Deployment, used: Tenant) -> None:
-    developer = await developer_of(running, **{used.app: "viewer"})
+    developer = await developer_of(running, {used.app: "viewer"})
     browser = await signed_in(running, developer)
     [session] = await sessions_of(running, developer)
     async with running.store() as store:
@@ -180,9 +181,7 @@ async def test_a_session_of_the_api_is_never_idle(running: Deployment) -> None:
 
 
 async def test_a_membership_that_ended_counts_at_once(running: Deployment, used: Tenant) -> None:
-    from proxy.control.developers.memberships import Memberships
-
-    developer = await developer_of(running, **{used.app: "owner"})
+    developer = await developer_of(running, {used.app: "owner"})
     browser: Browser = await signed_in(running, developer)
     assert (await browser.get(used.path)).status_code == 200
     async with running.store() as store:
@@ -191,7 +190,7 @@ async def test_a_membership_that_ended_counts_at_once(running: Deployment, used:
 
 
 async def test_secrets_are_in_no_log_and_no_audit_line(running: Deployment, used: Tenant) -> None:
-    path = await link_for(running, await developer_of(running, **{used.app: "owner"}))
+    path = await link_for(running, await developer_of(running, {used.app: "owner"}))
     secret = path.rpartition("/")[2]
     browser = new_browser(running)
     for each in (path, path + "x", f"/portal/{secret}", f"/portal/sign-in/{secret}/more"):

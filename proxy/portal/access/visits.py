@@ -15,8 +15,8 @@ from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import Act
 from proxy.control.developers.records import DeveloperRecord, SessionRecord
 from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN
-from proxy.portal.cookies import SessionCookie, form_token, is_form_token
-from proxy.portal.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
+from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
 from proxy.portal.services import PortalServices
 
 _LONGEST_CLIENT = 200

@@ -17,11 +17,11 @@ from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import KeyChange, UnusableMember
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
-from proxy.portal.key_fields import OVERLAPS, key_members, limits_of, overlap_of, typed_name
-from proxy.portal.overview import APP
+from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.visits import Submission, Visit, Visits
+from proxy.portal.tenant.key_fields import OVERLAPS, key_members, limits_of, overlap_of, typed_name
+from proxy.portal.tenant.overview import APP
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,7 @@ from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.admission.key_limits import NO_LIMITS
 from proxy.control.key_changes import MOST_MONEY, KeyChange
-from proxy.portal.forms import Fields
+from proxy.portal.access.forms import Fields
 from proxy.reporting.dates import BadDate, parse_day
 from proxy.reporting.tables import decimal
 
@@ -18,7 +18,7 @@ LONGEST_NAME = 100
 OVERLAPS = {"0": "not at all", "1": "for an hour", "24": "for a day", "168": "for a week"}
 """Hours for which both keys of a rotation work, and what the form calls them."""
 
-_MONEY = re.compile(r"(\d{1,28})(?:\.(\d{1,18}))?")
+_MONEY = re.compile(r"([0-9]{1,28})(?:\.([0-9]{1,18}))?")
 
 
 def key_members(fields: Fields, currency: Currency) -> KeyChange:

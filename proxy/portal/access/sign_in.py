@@ -13,11 +13,11 @@ from middlewares.exchange import Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.developers.records import DeveloperRecord
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH
-from proxy.portal.cookies import SessionCookie
-from proxy.portal.forms import check_same_origin
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.forms import check_same_origin
+from proxy.portal.access.visits import Submission, Visits, address_of, client_of
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.visits import Submission, Visits, address_of, client_of
 
 SIGN_IN = SIGN_IN_PATH.rstrip("/")
 

@@ -9,11 +9,11 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from proxy.control.audit.line import AuditTarget
-from proxy.portal.cookies import SessionCookie
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sign_in import SIGN_IN
+from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.sign_in import SIGN_IN
-from proxy.portal.visits import Submission, Visit, Visits
 
 
 class SessionPages:

@@ -9,11 +9,11 @@ from starlette.routing import Route
 
 from config.plans import Billing
 from middlewares.ledger.credit import prepaid
+from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.charts import columns
-from proxy.portal.limits import read_limits, running_requests
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.visits import Visit, Visits
+from proxy.portal.tenant.limits import read_limits, running_requests
 from proxy.reporting.dates import Days, month_of, redis_today
 from proxy.reporting.totals import Dimension, read_usage
 

@@ -11,11 +11,11 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from proxy.portal import words
+from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.charts import bar, columns
-from proxy.portal.overview import APP
 from proxy.portal.pages import PAGE_HEADERS, Pages
 from proxy.portal.services import PortalServices
-from proxy.portal.visits import Visit, Visits
+from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import BadDate, Days, redis_today, span
 from proxy.reporting.tables import csv_text
 from proxy.reporting.totals import UNITS, Breakdown, Dimension, UsageTotal, read_usage

@@ -17,10 +17,10 @@ from proxy.history.explain.refusals import read_refusals
 from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.portal import words
-from proxy.portal.overview import APP
+from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.visits import Visit, Visits
+from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import EVER
 from proxy.reporting.explain.compose import explanation
 from proxy.reporting.explain.documents import Explanation
