@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -11,8 +12,8 @@ import httpx
 import pytest
 
 from tests.portal.browser import read_page, text_of
-from tests.portal.conftest import PRICE, Tenant, tenant
-from tests.support.deployment import Deployment
+from tests.portal.conftest import GRANT, IMAGE, PRICE, Tenant, tenant
+from tests.support.deployment import Deployment, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -26,7 +27,7 @@ async def test_usage_is_that_of_api_and_command(running: Deployment, used: Tenan
     assert file.headers["content-type"] == "text/csv; charset=utf-8"
     assert re.fullmatch(r'attachment; filename="[a-z0-9_.-]+\.csv"', file.headers["content-disposition"])
     code, printed, _ = await running.cli("usage", "--app", used.app, "--group-by", by, "--format", "csv")
-    assert (code, printed) == (0, file.text.replace("\r\n", "\n") if "\r\n" not in printed else file.text)
+    assert (code, printed.splitlines()) == (0, file.text.splitlines())
     rows = list(csv.DictReader(io.StringIO(file.text)))
     assert sum(int(row["amount"]) for row in rows) == 5 * PRICE
 
@@ -113,12 +114,42 @@ async def test_a_refusal_is_explained_by_its_rule(running: Deployment) -> None:
     await mine.use(mine.key)
     refused = await mine.use(mine.key)
     browser = await mine.member("viewer")
-    for _ in range(200):
-        response = await browser.get(f"{mine.path}/requests/{refused}")
-        if response.status_code == 200:
-            break
-    text = text_of(response)
+    path = f"{mine.path}/requests/{refused}"
+
+    async def is_recorded() -> bool:
+        return (await browser.get(path)).status_code == 200
+
+    await eventually(is_recorded)
+    text = text_of(await browser.page(path))
     assert "Refused request" in text
     assert "Too many requests (429), by the limits of the plan or key" in text
     assert "The rule app-requests-per-day : 1 of 1 request were used" in text
     assert f"{mine.path}/requests/{refused}" in read_page(await browser.page(f"{mine.path}/requests")).links
+
+
+async def test_what_runs_is_shown_with_what_it_reserves(running: Deployment) -> None:
+    mine = await tenant(running, "Running")
+    browser = await mine.member("viewer")
+    held = {"authorization": f"Bearer {mine.key}", "x-mock-gateway": "hold=portal"}
+    async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False, timeout=30) as http:
+        sent = asyncio.create_task(http.post("/text-to-image", json=IMAGE, headers=held))
+
+        async def is_running() -> bool:
+            return "Running now 1" in text_of(await browser.page(mine.path))
+
+        await eventually(is_running)
+        page = await browser.page(mine.path)
+        text = text_of(page)
+        left = GRANT - PRICE
+        assert f"Available {left // 10**18}.{left % 10**18:018d} ETH" in text
+        assert "Reserved 700.000000000000000001 ETH" in text
+        assert "Requests at once the app 1 / 7" in text
+        assert "0 ETH / 100000000 ETH and 700.000000000000000001 ETH reserved" in text
+        [link] = [each for each in read_page(page).links if "/requests/" in each]
+        shown = text_of(await browser.page(link))
+        assert "Running request" in shown
+        assert "700.000000000000000001 ETH is reserved now" in shown
+        running.gateway.release("portal")
+        assert (await sent).status_code == 200
+    await running.settled(2, mine.app)
+    assert "Running now 0" in text_of(await browser.page(mine.path))
