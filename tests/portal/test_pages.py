@@ -136,6 +136,13 @@ async def test_an_app_without_anything_says_so(running: Deployment) -> None:
         assert words in text_of(await browser.page(empty.path + below))
 
 
+async def test_an_app_whose_plan_is_gone_says_so(running: Deployment) -> None:
+    gone = await tenant(running, "Gone", plan="no-such-plan")
+    text = text_of(await (await gone.member("viewer")).page(gone.path))
+    assert "Plan no-such-plan" in text
+    assert "The plan is not offered any more" in text
+
+
 async def test_whoever_is_in_several_apps_or_none_chooses(running: Deployment, used: Tenant) -> None:
     other = await tenant(running, "Second House")
     both: Browser = await signed_in(running, await developer_of(running, {used.app: "owner", other.app: "viewer"}))

@@ -85,12 +85,15 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(running: Deployme
 
 async def test_over_https_the_cookie_is_for_this_host_alone(tmp_path: Path) -> None:
     origin = "https://portal.example"
-    async with deployed(tmp_path, {"public_url": origin}) as deployment:
+    async with deployed(tmp_path, {"public_url": origin, "portal": {"requests_per_minute": 3}}) as deployment:
         developer = await developer_of(deployment)
         async with httpx.AsyncClient(base_url=deployment.public, trust_env=False, verify=False) as http:
             response = await http.post(await link_for(deployment, developer), headers={"origin": origin})
             header = response.headers["set-cookie"]
             code, shown, _ = await deployment.cli("portal", "link", "--developer", developer)
+            statuses = [(await http.get("/portal/sign-in")).status_code for _ in range(4)]
+            assert (await http.get("/api/v1/openapi.json")).status_code == 200, "a limit of its own"
+    assert statuses[-2:] == [429, 429]
     assert header.startswith("__Host-tollgate=tgd_")
     assert {each.strip().lower() for each in header.split(";")[1:]} == {"httponly", "path=/", "samesite=lax", "secure"}
     assert code == 0

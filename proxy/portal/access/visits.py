@@ -138,15 +138,13 @@ class Visits:
         return visit if client_id is None else await self._at(visit, client_id)
 
     async def _at(self, visit: Visit, client_id: str) -> Visit:
-        found = self._services.developers
-        scopes = await found.scopes_in(client_id, visit.developer)
-        app, member = (
-            await found.apps.get(client_id),
-            await found.memberships.get(client_id, visit.developer.developer_id),
-        )
+        found, developer = self._services.developers, visit.developer
+        scopes = await found.scopes_in(client_id, developer)
+        member = await found.memberships.get(client_id, developer.developer_id)
+        app = await found.apps.get(client_id)
         if app is None or member is None:  # ended in between
             raise Refusal(404, "unknown_id", "There is no such app.")
-        return Visit(visit.request, visit.developer, visit.session, visit.form_token, app, member.role, scopes)
+        return Visit(visit.request, developer, visit.session, visit.form_token, app, member.role, scopes)
 
 
 def address_of(request: Request) -> str:

@@ -23,6 +23,9 @@ from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import OVERLAPS, key_members, limits_of, overlap_of, typed_name
 from proxy.portal.tenant.overview import APP
 
+_SHOWN = 500
+"""Most keys of a page."""
+
 Result = TypeVar("Result")
 
 
@@ -44,12 +47,11 @@ class KeyRow:
     @property
     def status(self) -> str:
         """Return how it stands, in a word."""
-        record = self.record
-        if record.status != "active":
+        if self.record.status != "active":
             return "Revoked"
-        if record.expires_at is not None and record.expires_at <= datetime.now(UTC):
+        if not self.works:
             return "Expired"
-        return "Replaced" if record.replaced_by else "Active"
+        return "Replaced" if self.record.replaced_by else "Active"
 
     @property
     def typed_name(self) -> str:
@@ -59,7 +61,7 @@ class KeyRow:
     @property
     def works(self) -> bool:
         """Return True if requests may still use it."""
-        return self.status in ("Active", "Replaced")
+        return _works(self.record, datetime.now(UTC))
 
 
 class KeyPages:
@@ -81,10 +83,12 @@ class KeyPages:
         )
 
     async def show_all(self, visit: Visit) -> Response:
-        """Show all keys, the newest first, those that work before those that have ended."""
-        rows = await self._rows(visit)
-        rows.sort(key=lambda row: (not row.works, -row.record.created_at.timestamp()))
-        return self._pages.show("keys.html", visit, rows=rows)
+        """Show the keys, the newest first, those that work before those that have ended."""
+        records = await self._services.api_keys.list(visit.client_id)
+        now = datetime.now(UTC)
+        records.sort(key=lambda each: (not _works(each, now), -each.created_at.timestamp()))
+        rows = await self._rows(visit, records[:_SHOWN])
+        return self._pages.show("keys.html", visit, rows=rows, hidden=len(records) - len(rows))
 
     async def show(self, visit: Visit) -> Response:
         """Show one key, with the forms that rotate and revoke it."""
@@ -131,17 +135,17 @@ class KeyPages:
         return row
 
     async def _row(self, visit: Visit) -> KeyRow:
-        key_id = visit.request.path_params["key_id"]
-        for row in await self._rows(visit):
-            if row.record.key_id == key_id:
-                return row
-        raise Refusal(404, "unknown_id", "The app has no such key.")
+        record = await self._services.api_keys.get(visit.request.path_params["key_id"])
+        if record is None or record.app != visit.client_id:
+            raise Refusal(404, "unknown_id", "The app has no such key.")
+        [row] = await self._rows(visit, [record])
+        return row
 
-    async def _rows(self, visit: Visit) -> list[KeyRow]:
+    async def _rows(self, visit: Visit, records: Sequence[KeyRecord]) -> list[KeyRow]:
         services, now = self._services, datetime.now(UTC)
-        records = await services.api_keys.list(visit.client_id)
         used = await services.key_use.of(visit.client_id)
-        names = {each.user_id: each.external_id for each in await services.users.list(visit.client_id)}
+        owners = {each.user for each in records if each.user}
+        names = {each.user_id: each.external_id for each in await services.users.several(visit.client_id, owners)}
         days = services.settings.auth.rotate_after_days
         return [
             KeyRow(
@@ -163,6 +167,10 @@ class KeyPages:
         if found.status != "active":
             raise Refusal(403, "user_suspended", "The user is suspended; make it active first.")
         return found.user_id
+
+
+def _works(record: KeyRecord, now: datetime) -> bool:
+    return record.status == "active" and (record.expires_at is None or record.expires_at > now)
 
 
 async def _taken(work: Awaitable[Result]) -> Result:

@@ -58,6 +58,7 @@ class OverviewPages:
             "overview.html",
             visit,
             plan_name=app.plan,
+            plan_known=plan is not None,
             prepaid=plan is not None and plan.billing is Billing.CREDITS,
             balance=balance,
             month=month,

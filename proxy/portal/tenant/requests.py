@@ -90,13 +90,13 @@ class RequestPages:
             rows = [RequestRow(decode(stream, entry, fields)) for entry, fields in entries]
         except UnreadableEvent:
             raise _unreadable() from None
-        refusals = [] if before else (await read_refusals(sources, app))[: -_REFUSALS - 1 : -1]
+        refusals = [] if before else await read_refusals(sources, app, _REFUSALS)
         chosen = {name: value for name, value in (("model", model), ("outcome", outcome)) if value}
         return self._pages.show(
             "requests.html",
             visit,
             rows=rows,
-            refusals=[RefusalRow(each) for each in refusals],
+            refusals=[RefusalRow(each) for each in reversed(refusals)],
             model=model,
             outcome=outcome,
             outcomes=words.OUTCOMES,

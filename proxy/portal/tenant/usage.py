@@ -53,11 +53,12 @@ class UsagePages:
         """Show the usage of the chosen days, by default of the current month."""
         days, by = await self._wanted(visit)
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
-        names = await self._names(visit.client_id, by)
         rows = usage.rows()
+        largest, count = max((total.amount for _, total in rows), default=0), len(rows)
         if by not in _TIMES:
             rows.sort(key=lambda row: (-row[1].amount, -row[1].requests, row[0]))
-        largest = max((total.amount for _, total in rows), default=0)
+            rows = rows[:_SHOWN]
+        names = await self._names(visit.client_id, by, [value for (value,), _ in rows if value])
         shown = [
             UsageRow(
                 label=names.get(value) or _label(by, value),
@@ -65,7 +66,7 @@ class UsagePages:
                 total=total,
                 bar=bar(total.amount, largest),
             )
-            for (value,), total in (rows if by in _TIMES else rows[:_SHOWN])
+            for (value,), total in rows
         ]
         query = urlencode({"from": days.first, "to": days.last, "by": by})
         return self._pages.show(
@@ -77,7 +78,7 @@ class UsagePages:
             usage=usage,
             units=[unit for unit in UNITS if usage.total.units.get(unit)],
             rows=shown,
-            hidden=len(rows) - len(shown),
+            hidden=count - len(shown),
             columns=columns(_series(usage, days)) if by is Dimension.DAY else [],
             download=f"/portal/apps/{visit.client_id}/usage.csv?{query}",
         )
@@ -105,12 +106,13 @@ class UsagePages:
             known = ", ".join(Dimension)
             raise Refusal(400, "invalid_parameter", f"Usage is shown by one of {known}, and by nothing else.") from None
 
-    async def _names(self, app: str, by: Dimension) -> Mapping[str, str]:
-        """Return what people call the values of a dimension."""
+    async def _names(self, app: str, by: Dimension, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return what people call these values of a dimension."""
         if by is Dimension.USER:
-            return {each.user_id: each.external_id for each in await self._services.users.list(app)}
+            return {each.user_id: each.external_id for each in await self._services.users.several(app, ids)}
         if by is Dimension.KEY:
-            return {each.key_id: each.name for each in await self._services.api_keys.list(app)}
+            found = await self._services.api_keys.several(ids)
+            return {each.key_id: each.name for each in found if each.app == app}
         return {}
 
 
