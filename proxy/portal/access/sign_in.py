@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from middlewares.auth.keys import parse_sign_in_link
 from middlewares.exchange import Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.developers.records import DeveloperRecord
@@ -49,8 +50,9 @@ class SignInPages:
 
     async def offer(self, request: Request) -> Response:
         """Show the button of a link. Raises `Refusal` for a link that is not good any more."""
+        secret = _secret(request)
         self._check_origin()
-        if await self._services.links.find(request.path_params["secret"]) is None:
+        if await self._services.links.find(secret) is None:
             raise _not_good()
         return self._pages.show("sign_in_link.html", None)
 
@@ -59,10 +61,10 @@ class SignInPages:
 
         The secret of the link is what binds the form to this browser, which has no session yet.
         """
-        check_same_origin(request, self._services.origin)
+        services, secret = self._services, _secret(request)
+        check_same_origin(request, services.origin)
         self._check_origin()
-        services = self._services
-        link = await services.links.find(request.path_params["secret"])
+        link = await services.links.find(secret)
         if link is None:
             raise _not_good()
         actor = Actor(ActorKind.DEVELOPER, link.developer, address=address_of(request))
@@ -104,6 +106,17 @@ class SignInPages:
             raise Refusal(403, "https_needed", detail)
 
 
-def _not_good() -> Refusal:
+def _secret(request: Request) -> str:
+    """Return the secret of the path, if it has the form of one. Raises `Refusal` (404).
+
+    No log masks a part of a secret that somebody has copied; but the path of what is not found is in none.
+    """
+    secret: str = request.path_params["secret"]
+    if parse_sign_in_link(secret.encode(errors="replace")) is None:
+        raise _not_good(404)
+    return secret
+
+
+def _not_good(status: int = 410) -> Refusal:
     detail = "The link was used, has expired, or never was one. Ask the operator for another."
-    return Refusal(410, "sign_in_link_invalid", detail)
+    return Refusal(status, "sign_in_link_invalid", detail)
