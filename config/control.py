@@ -43,6 +43,25 @@ class ControlSettings(Model):
     catalog: CatalogSettings = Field(CatalogSettings(), description="The catalog of what is offered.")
 
 
+class PortalSettings(Model):
+    """The pages for members of apps, at `/portal`."""
+
+    requests_per_minute: int = Field(
+        600,
+        ge=1,
+        le=1_000_000,
+        description="Requests that one client address (IPv6: one /64 network) may send in 60 s to each worker.",
+    )
+    link_seconds: int = Field(900, ge=30, le=86_400, description="Seconds for which a link to sign in is good, once.")
+    idle_seconds: int = Field(
+        12 * 3_600,
+        ge=300,
+        le=90 * 86_400,
+        description="Seconds without a request after which a session ends, at the latest after "
+        "`sign_in.session_seconds`.",
+    )
+
+
 class IssuerSettings(Model):
     """The issuer of Tollgate's own tokens, `{public_url}/api/v1/oidc`."""
 

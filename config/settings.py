@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from config.access import Auth, Edge
 from config.base import Fault, Name, faults
-from config.control import ControlSettings, IssuerSettings
+from config.control import ControlSettings, IssuerSettings, PortalSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
 from config.fallbacks import missing_pools
@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     control: ControlSettings = Field(
         ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
     )
+    portal: PortalSettings = Field(PortalSettings(), description="The pages for members of apps.")
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")

@@ -41,7 +41,7 @@ from middlewares.usage_tracker.media_probe import MediaTools
 from middlewares.usage_tracker.middleware import UsageTrackerMiddleware
 from proxy.api.application import control_application
 from proxy.api.door import Door, Surface
-from proxy.api.edge import ControlEdgeMiddleware, request_limit, token_request_limit
+from proxy.api.edge import ControlEdgeMiddleware, portal_request_limit, request_limit, token_request_limit
 
 ADMIN_LABEL = "admin-api"
 """Route label of the admin API in logs and metrics."""
@@ -65,6 +65,8 @@ class ControlApplications(NamedTuple):
     """Serves `/llms.txt`."""
     verify: ASGIApp
     """Serves `/api/v1/verify`."""
+    portal: ASGIApp
+    """Serves `/portal`."""
 
 
 def nothing_served() -> ControlApplications:
@@ -97,6 +99,7 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
         trusted_proxies=settings.edge.trusted_proxies,
     )
     requests = request_limit(settings.control.requests_per_minute)
+    pages = portal_request_limit(settings.portal.requests_per_minute)
     tokens = token_request_limit(settings.control.token_requests_per_minute)
     return (
         Surface(b"/api/v1/inference", "", pipeline),  # aliases of the gateway's batch routes
@@ -105,6 +108,7 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
         # Other proxies ask before each of their requests, all from one address.
         Surface(b"/api/v1/verify", "verify", edge(control.verify, address_limit=None)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
+        Surface(b"/portal", "portal", edge(control.portal, address_limit=pages)),
         Surface(b"/llms.txt", "llms", edge(control.llms, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )

@@ -3,8 +3,9 @@
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
 leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
-`tgs_<secret><checksum>`. Operator keys, and sessions and invitations of developers, have the form of keys, with the
-prefixes `tgo_`, `tgd_` and `tgi_`. Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
+`tgs_<secret><checksum>`. Operator keys, and sessions, invitations and sign-in links of developers, have the form of
+keys, with the prefixes `tgo_`, `tgd_`, `tgi_` and `tgl_`. Secrets of that entropy need no slow hash: SHA-256, or
+HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -24,9 +25,9 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY, _OPERATOR_KEY, _SESSION, _INVITE = (
+_KEY, _OPERATOR_KEY, _SESSION, _INVITE, _SIGN_IN_LINK = (
     re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
-    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi")
+    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi", b"tgl")
 )
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
@@ -72,6 +73,11 @@ def mint_invite() -> tuple[str, ApiKey]:
     return _minted("tgi")
 
 
+def mint_sign_in_link() -> tuple[str, ApiKey]:
+    """Return the secret of a new sign-in link, which only its receiver may keep, and its parts."""
+    return _minted("tgl")
+
+
 def mint_client_secret() -> tuple[str, bytes]:
     """Return the text of a new client secret, which only its owner may keep, and its secret part."""
     secret = _new_secret()
@@ -96,6 +102,11 @@ def parse_session(credential: bytes) -> ApiKey | None:
 def parse_invite(code: bytes) -> ApiKey | None:
     """Return the parts of an invitation's code; None if it is malformed or its checksum is wrong."""
     return _parsed(_INVITE.fullmatch(code))
+
+
+def parse_sign_in_link(secret: bytes) -> ApiKey | None:
+    """Return the parts of a sign-in link's secret; None if it is malformed or its checksum is wrong."""
+    return _parsed(_SIGN_IN_LINK.fullmatch(secret))
 
 
 def parse_client_secret(credential: bytes) -> bytes | None:

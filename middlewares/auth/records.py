@@ -24,6 +24,7 @@ class RecordRef:
         "member",
         "invite",
         "session",
+        "sign-in-link",
         "operator",
         "event",
         "webhook",

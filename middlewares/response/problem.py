@@ -81,6 +81,12 @@ TITLES: dict[str, str] = {
     "sign_up_closed": "Nobody may sign up",
     "sign_up_full": "Nobody may sign up any more today",
     "invite_invalid": "The invitation is not valid",
+    "developer_inactive": "The developer may not sign in",
+    # what the portal refuses
+    "sign_in_link_invalid": "The link is not good any more",
+    "form_refused": "The form was not sent from a page of this portal",
+    "https_needed": "The portal needs HTTPS",
+    "name_mismatch": "The typed name is another one",
     # what money brings or a checkout refuses
     "invalid_signature": "The signature is not valid",
     "unknown_currency": "The currency has no rate",

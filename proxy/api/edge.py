@@ -27,6 +27,11 @@ def token_request_limit(per_minute: int) -> AddressLimit:
     return AddressLimit("token-requests", per_minute, counted="token requests", unit="requests")
 
 
+def portal_request_limit(per_minute: int) -> AddressLimit:
+    """Return the rate class of requests to the portal, apart from all others."""
+    return AddressLimit("portal-requests", per_minute, counted="portal requests", unit="requests")
+
+
 class ControlEdgeMiddleware:
     """Refuse ambiguous requests, clients that call too often, and bodies that are too large or too slow.
 

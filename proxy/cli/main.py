@@ -22,6 +22,7 @@ from proxy.cli.commands import (
     members,
     operators,
     orchestrators,
+    portal,
     users,
     webhooks,
 )
@@ -78,6 +79,7 @@ app.add_typer(attention.app, name="attention")
 app.add_typer(developers.app, name="developers")
 app.add_typer(members.app, name="members")
 app.add_typer(invites.app, name="invites")
+app.add_typer(portal.app, name="portal")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(orchestrators.app, name="orchestrators")
 app.add_typer(webhooks.app, name="webhooks")

@@ -1,6 +1,6 @@
 """The service for API keys: create, list, change, rotate, revoke."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Unpack
@@ -129,6 +129,10 @@ class ApiKeys:
 
     async def get(self, key_id: str) -> KeyRecord | None:
         return await self._records.get(RecordRef("key", key_id))
+
+    async def several(self, key_ids: Iterable[str]) -> list[KeyRecord]:
+        """Return those of the keys that exist, whoever's they are, oldest first."""
+        return await self._records.several([RecordRef("key", key_id) for key_id in key_ids])
 
     async def list(self, app: str) -> list[KeyRecord]:
         """Return all keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""

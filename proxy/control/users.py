@@ -1,6 +1,6 @@
 """The service for end users of apps: create, find, list, change."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal, cast
@@ -37,6 +37,10 @@ class Users:
         """Return the user of that external id, None if there is none."""
         user_id = cast("bytes | None", await self._client.hget(users_of(app), external_id))
         return None if user_id is None else await self.get(app, user_id.decode())
+
+    async def several(self, app: str, user_ids: Iterable[str]) -> list[UserRecord]:
+        """Return those of an app's users that exist, oldest first."""
+        return await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in user_ids])
 
     async def resolve(self, app: str, name: str) -> UserRecord | None:
         """Return the user of that user id, else of that external id, None if there is none."""

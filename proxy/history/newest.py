@@ -1,4 +1,4 @@
-"""Reads what one user of an app used, the newest first, out of history and stream as if they were one.
+"""Reads what an app, or one of its users, used, the newest first, out of history and stream as if they were one.
 
 A page needs nothing but the place where the one before it ended, so that readers keep nothing and none is stale. What
 is written meanwhile is newer, and stands on the first page of the next reader; only events that come late, from a
@@ -7,9 +7,12 @@ journal, may lie where a reader has been already.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from proxy.history.batch import read
@@ -31,6 +34,9 @@ class UsePlace(NamedTuple):
     id: str
 
 
+_PLACE = msgspec.msgpack.Decoder(UsePlace)
+
+
 class _Found(NamedTuple):
     entries: list[ArchivedEntry]
     floor: int | None
@@ -47,14 +53,25 @@ class UsesPage:
     """Where the page before it ended; None: it is the first."""
     limit: int
     look_at: int = LOOK_AT
+    user: str | None = None
+    """Only uses of this user; None: of the whole app."""
+    model: str | None = None
+    """Only uses of this model; None: of all."""
+    outcome: str | None = None
+    """Only uses that ended like this; None: all."""
 
     @property
     def place(self) -> UsePlace:
         """Return where it begins."""
         return self.before or UsePlace(self.times[1], "")
 
+    def wants(self, user: str | None, model: str, outcome: str) -> bool:
+        """Return True if a use by that user, of that model, which ended like that, may be on the page."""
+        named = (user, self.user), (model, self.model), (outcome, self.outcome)
+        return all(wanted is None or value == wanted for value, wanted in named)
 
-def _archived(connection: Connection, app: str, user: str, page: UsesPage) -> _Found:
+
+def _archived(connection: Connection, app: str, page: UsesPage) -> _Found:
     times, place = page.times, page.place
     time = EVENTS.c.time
     identity: ColumnElement[str] = EVENTS.c.id
@@ -64,24 +81,24 @@ def _archived(connection: Connection, app: str, user: str, page: UsesPage) -> _F
     of_app = (EVENTS.c.app == app, time >= times[0], time < times[1], time <= last)
     edge = select(time).where(*of_app).order_by(time.desc()).limit(1).offset(page.look_at)
     floor: int | None = connection.execute(edge).scalar()
-    wanted = (*of_app, EVENTS.c.user_id == user, EVENTS.c.type.in_(USED))
+    named = (EVENTS.c.user_id, page.user), (EVENTS.c.model, page.model), (EVENTS.c.outcome, page.outcome)
+    chosen = [column == value for column, value in named if value is not None]
+    wanted = (*of_app, EVENTS.c.type.in_(USED), *chosen)
     beyond = or_(time < last, and_(time == last, identity < place.id)) if place.id else time <= last
     query = select(*ENTRY_COLUMNS).where(*wanted, beyond, time >= (times[0] if floor is None else floor))
     ordered = query.order_by(time.desc(), identity.desc())
     return _Found(archived_entries(connection, ordered, page.limit + 1), floor)
 
 
-async def newest_uses(
-    sources: LedgerSources, app: str, user: str, page: UsesPage
-) -> tuple[list[StreamEntry], UsePlace | None]:
-    """Return the user's uses of a page, the newest first, and where the next page begins.
+async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple[list[StreamEntry], UsePlace | None]:
+    """Return the uses of a page, the newest first, and where the next page begins.
 
     The place is None behind the last page. A page may have fewer uses, or none, before that: what is looked at for it
     is bounded. Raises what `LedgerEntries` does.
     """
     times, place, limit = page.times, page.place, page.limit
     entries = LedgerEntries.of_app(sources, app)
-    found = await entries.begin(lambda connection: _archived(connection, app, user, page))
+    found = await entries.begin(lambda connection: _archived(connection, app, page))
     floor = times[0] if found.floor is None else found.floor
     archived = [(str(each.entry).encode(), each.fields) for each in found.entries]
     uses: list[tuple[UsePlace, StreamEntry]] = [
@@ -91,7 +108,7 @@ async def newest_uses(
     async for entry in entries.streamed():
         [each] = read(0, [entry])
         event = each.event
-        if event is None or event.user != user or event.type not in USED:
+        if event is None or event.type not in USED or not page.wants(event.user, event.model, event.outcome):
             continue
         at = UsePlace(event.time, each.id)
         if floor <= event.time < times[1] and at < place:
@@ -103,3 +120,16 @@ async def newest_uses(
     else:
         following = None if found.floor is None else UsePlace(found.floor, "")
     return [entry for _, entry in chosen], following
+
+
+def place_of(text: str) -> UsePlace:
+    """Return the place that a page has named. Raises `ValueError`."""
+    try:
+        return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (msgspec.DecodeError, binascii.Error, ValueError):
+        raise ValueError("must be what a page has named as `next`") from None
+
+
+def text_of(place: UsePlace) -> str:
+    """Return the text that names a place."""
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()

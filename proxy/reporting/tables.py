@@ -1,4 +1,4 @@
-"""Formatting of amounts and tables."""
+"""Formatting of amounts and tables, and the currency as documents have it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,29 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from typing import Self
+
+from pydantic import BaseModel
+
+from config.runtime import Currency
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+Amount = str
+"""Decimal string of atomic units."""
+
+
+class CurrencyView(BaseModel):
+    """The currency of all amounts: one unit is 10 to the power of `decimals` atomic units."""
+
+    code: str
+    decimals: int
+
+    @classmethod
+    def of(cls, currency: Currency) -> Self:
+        """Return the view of the deployment's currency."""
+        return cls(code=currency.code, decimals=currency.decimals)
 
 
 def decimal(amount: int, decimals: int) -> str:

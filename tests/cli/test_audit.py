@@ -45,7 +45,7 @@ ACTS = {
     *("keys create", "keys change", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
     *("developers add", "developers approve", "developers suspend", "developers resume"),
     *("orchestrators block", "orchestrators unblock"),
-    *("members add", "members remove", "invites create", "invites revoke"),
+    *("members add", "members remove", "invites create", "invites revoke", "portal link"),
     *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
     *("attention resolve", "operators create", "operators revoke", "reload"),
     *("history adopt", "history prune", "history subject", "history erase"),

@@ -12,18 +12,12 @@ from tests.docs.pages import PAGES, ROOT, section, sentences
 from tests.docs.shell import TOLLGATE
 
 
-def _no_folder(name: str) -> Callable[[], bool]:
-    """Return a check that `proxy/` has no such folder with code in it."""
-    return lambda: not any((ROOT / "proxy" / name).glob("*.py"))
-
-
 def _no_admin_path() -> bool:
     sources = [path.read_text() for folder in ("server", "api") for path in (ROOT / "proxy" / folder).rglob("*.py")]
     return not any('"/admin' in source for source in sources)
 
 
 ABSENT: dict[str, Callable[[], bool]] = {
-    "Portal": _no_folder("portal"),
     "Administrative API": _no_admin_path,
 }
 """Each entry of "Not there yet", and whether it is still true."""

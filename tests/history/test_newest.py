@@ -16,8 +16,8 @@ async def pages(archive: Archive, limit: int, look_at: int) -> list[list[bytes]]
     found: list[list[bytes]] = []
     place: UsePlace | None = None
     while True:
-        page = UsesPage(TIMES, place, limit, look_at)
-        entries, place = await newest_uses(archive.sources, "app_one", "ann", page)
+        page = UsesPage(TIMES, place, limit, look_at, user="ann")
+        entries, place = await newest_uses(archive.sources, "app_one", page)
         found.append([fields[b"amount"] for _, fields in entries])
         if place is None:
             return found
@@ -48,3 +48,26 @@ async def test_each_use_of_the_user_is_on_one_page(archive: Archive, archived: i
     found = await pages(archive, limit, look_at)
     assert [amount for page in found for amount in page] == [b"7", b"3", b"1", b"2", b"9"], "the newest first"
     assert max(map(len, found)) <= limit
+
+
+@pytest.mark.parametrize("archived", [0, 2, 4])
+async def test_a_page_has_what_its_filters_name(archive: Archive, archived: int) -> None:
+    events = [
+        event(id="a", user="ann", time=TIME, model="m", outcome="complete"),
+        event(id="b", user="bob", time=TIME + 1, model="n", outcome="complete"),
+        event(id="c", user=None, time=TIME + 2, model="m", outcome="upstream_error"),
+        event("app_two", id="d", time=TIME + 3, model="m", outcome="complete"),
+    ]
+    for number, each in enumerate(events):
+        if number == archived:
+            await archive.advance()
+        await archive.add(each, number + 1)
+    if archived == len(events):
+        await archive.advance()
+    for page, amounts in (
+        (UsesPage(TIMES, None, 10), b"321"),
+        (UsesPage(TIMES, None, 10, model="m"), b"31"),
+        (UsesPage(TIMES, None, 10, model="m", outcome="complete"), b"1"),
+    ):
+        entries, _ = await newest_uses(archive.sources, "app_one", page)
+        assert b"".join(fields[b"amount"] for _, fields in entries) == amounts

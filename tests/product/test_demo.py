@@ -122,6 +122,8 @@ async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, p
         script = pasted(lines)
         keys |= set(re.findall(r"export KEY=(tgk_\w+)", script))
         check(await demo.bash(script))
+        link = next(line.strip() for line in lines if "/portal/sign-in/" in line)
+        assert "This link signs you in" in await demo.bash(f"curl -sS {link}")
         client_id = client_id or (await demo.tollgate("apps", "list"))[0]["client_id"]
         await eventually(partial(has_used, demo, client_id, 3 * run))
         assert await demo.interrupt() in (0, 130)

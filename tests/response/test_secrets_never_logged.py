@@ -17,6 +17,7 @@ from middlewares.response.redaction import REDACTED, mask, redact
 
 CANARY = "caNary0" * 7
 KEY = f"tgk_abcdefghijklmnop_{CANARY}"
+LINK = f"/portal/sign-in/tgl_abcdefghijklmnop_{CANARY}"
 JWT = f"eyJhbGciOiJSUzI1NiJ9.{CANARY}.{CANARY}"
 
 PROGRAM = f"""
@@ -69,7 +70,7 @@ def test_request_line(tmp_path: Path) -> None:
     file = tmp_path / "log"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
     try:
-        for path in (f"/live/{KEY}/0.ts", f"/stream/{JWT}", f"/tgs_{CANARY}"):
+        for path in (f"/live/{KEY}/0.ts", f"/stream/{JWT}", f"/tgs_{CANARY}", LINK):
             exchange = Exchange("r", 0.0, "GET", path)
             exchange.surface = "builder-api"
             RequestLog(Log(), fd=descriptor).write(exchange, seconds=0.0)
@@ -81,6 +82,7 @@ def test_request_line(tmp_path: Path) -> None:
         "/live/tgk_[redacted]/0.ts",
         "/stream/[redacted]",
         "/tgs_[redacted]",
+        "/portal/sign-in/tgl_[redacted]",
     ]
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from middlewares.ledger.credit.lots import Lot, LotTerms
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
-from proxy.api.usage.models import Amount, CurrencyView
+from proxy.reporting.tables import Amount, CurrencyView
 
 SHORTEST_LEAD_SECONDS = 10
 """Workers look for new keys every five seconds."""

@@ -31,7 +31,7 @@ from proxy.api.admin.ledger_documents import (
     WalletDocument,
 )
 from proxy.api.admin.operations.query import EventQuery
-from proxy.api.explain.documents import Explanation
+from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.totals import Dimension
 
 _DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"

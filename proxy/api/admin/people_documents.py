@@ -69,6 +69,15 @@ class DeveloperPage(BaseModel):
     next: str | None = Field(description="`after` of the next page; null: this is the last one.")
 
 
+class PortalLink(BaseModel):
+    """A link by which a developer signs in to the portal, once. Its URL is in this response and nowhere else."""
+
+    developer_id: str
+    link_id: str
+    url: str = Field(description="Below `public_url`, or the address of the public listener.")
+    expires_at: datetime
+
+
 class NewMember(RequestBody):
     """The role of a member, new or in place of another."""
 

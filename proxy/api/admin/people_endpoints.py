@@ -23,6 +23,7 @@ from proxy.api.admin.people_documents import (
     NewMember,
     OrchestratorAddress,
     OrchestratorState,
+    PortalLink,
 )
 
 DeveloperId = Annotated[str, Path(pattern="^dev_[a-z2-7]{16}$")]
@@ -53,6 +54,10 @@ class DeveloperEndpoints(OperationEndpoints):
     async def resume(self, developer_id: DeveloperId, operator: Support) -> DeveloperDocument:
         """Let a suspended developer sign in again."""
         return await self.by(operator).developers.set_status(developer_id, "resume")
+
+    async def portal_link(self, developer_id: DeveloperId, operator: Admin) -> PortalLink:
+        """Create a link by which a developer signs in to the portal, once. It is in this response and nowhere else."""
+        return await self.by(operator).developers.portal_link(developer_id)
 
 
 class MemberEndpoints(OperationEndpoints):

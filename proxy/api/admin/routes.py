@@ -84,6 +84,12 @@ def _add_people(api: JsonAPI, resources: Resources) -> None:
     api.serve("POST", f"{_DEVELOPER}/approve", developers.approve, name="approve_developer", audit="developer.approve")
     api.serve("POST", f"{_DEVELOPER}/suspend", developers.suspend, name="suspend_developer", audit="developer.suspend")
     api.serve("POST", f"{_DEVELOPER}/resume", developers.resume, name="resume_developer", audit="developer.resume")
+    api.serve(
+        *("POST", f"{_DEVELOPER}/portal-link", developers.portal_link),
+        name="create_portal_link",
+        status_code=201,
+        audit="developer.portal_link",
+    )
     api.serve("GET", f"{_APP}/members", members.list, name="list_members")
     api.serve("PUT", _MEMBER, members.put, name="add_member", audit="member.add")
     api.serve("DELETE", _MEMBER, members.remove, name="remove_member", audit="member.remove")

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, Field
 
-from proxy.api.usage.models import CurrencyView
+from proxy.reporting.tables import CurrencyView
 
 
 class Availability(StrEnum):

@@ -10,7 +10,7 @@ from middlewares.routes import ROUTES
 from middlewares.tier_routing.fleet import Fleet, choose_pools, rules_in_force
 from proxy.api.catalog.models import Availability, Catalog, RouteView, TierCapability, WorkloadView
 from proxy.api.catalog.plans import plan_view
-from proxy.api.usage.models import CurrencyView
+from proxy.reporting.tables import CurrencyView
 
 OFFERED = tuple(dict.fromkeys(route.workload for route in ROUTES if route.begins_work))
 """Workloads that clients can begin, in the order of the route table."""

@@ -9,11 +9,11 @@ from fastapi import Depends, Path
 from middlewares.auth.verdict import WORK_SCOPES
 from middlewares.exchange import Refusal
 from proxy.api.caller import Caller, CallerWith
-from proxy.api.explain.compose import explanation
-from proxy.api.explain.documents import Explanation
-from proxy.api.explain.facts import read_facts
 from proxy.api.services import BuilderServices
 from proxy.identity.token_issuer import READ
+from proxy.reporting.explain.compose import explanation
+from proxy.reporting.explain.documents import Explanation
+from proxy.reporting.explain.facts import read_facts
 from proxy.reporting.stream import UnreadableEvent
 
 RequestId = Annotated[str, Path(max_length=600, description="`X-Request-ID` of a response, or the id of an event.")]

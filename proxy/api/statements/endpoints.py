@@ -13,13 +13,12 @@ from middlewares.exchange import Refusal
 from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
 from proxy.api.statements.models import StatementList, StatementMonth
-from proxy.api.usage.models import CurrencyView
 from proxy.identity.token_issuer import READ
 from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, month_of, parse_period, redis_today
 from proxy.reporting.statement_report import document, spreadsheet
 from proxy.reporting.stream import UnreadableEvent
-from proxy.reporting.tables import csv_text
+from proxy.reporting.tables import CurrencyView, csv_text
 from proxy.reporting.totals import Dimension, UsageTotal, read_usage
 
 CSV = "text/csv"

@@ -7,8 +7,8 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.workloads import Unit, Workload
-from proxy.api.usage.models import Amount, CurrencyView
 from proxy.reporting.statement import LineKind
+from proxy.reporting.tables import Amount, CurrencyView
 
 
 class Span(BaseModel):

@@ -18,7 +18,6 @@ from proxy.api.services import BuilderServices
 from proxy.api.usage.grouping import DailyPipelineUsage, Grouping, PipelineUsage, dimensions_of
 from proxy.api.usage.models import (
     BalanceReport,
-    CurrencyView,
     Period,
     UsageGroup,
     UsageOfUser,
@@ -26,14 +25,15 @@ from proxy.api.usage.models import (
     UsageSlice,
     UsageTotals,
 )
-from proxy.api.usage.requests import Before, PageLimit, Requests, RequestView, place_of, text_of
+from proxy.api.usage.requests import Before, PageLimit, Requests, RequestView
 from proxy.api.users import require_user
-from proxy.history.newest import UsesPage, newest_uses
+from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.request_usage import read_request_usage
 from proxy.reporting.stream import decode
+from proxy.reporting.tables import CurrencyView
 from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
@@ -122,8 +122,8 @@ class UsageEndpoints:
         """Return the requests of the calling user by page, the newest first."""
         user = await self._itself(caller, of_user)
         days, sources = await self._days(caller.app, startDate, endDate), self._services.sources
-        page = UsesPage((days.start_ms, days.end_ms), place_of(before) if before else None, limit)
-        entries, following = await newest_uses(sources, caller.app, user.user_id, page)
+        page = UsesPage((days.start_ms, days.end_ms), place_of(before) if before else None, limit, user=user.user_id)
+        entries, following = await newest_uses(sources, caller.app, page)
         stream = LedgerEntries.of_app(sources, caller.app).stream
         found = [RequestView.of(decode(stream, entry, fields)) for entry, fields in entries]
         span, next_ = (days.first, days.last), text_of(following) if following else None

@@ -12,22 +12,9 @@ from config.workloads import Unit
 from middlewares.auth.records import UserRecord
 from middlewares.ledger.credit.prepaid import Balance
 from proxy.api.usage.grouping import DailyPipelineUsage, PipelineUsage, usd_micros
+from proxy.reporting.tables import Amount, CurrencyView
 from proxy.reporting.totals import UNITS, UsageTotal
 from proxy.reporting.user_usage import UserUsage
-
-Amount = str
-
-
-class CurrencyView(BaseModel):
-    """The currency of all amounts: one unit is 10 to the power of `decimals` atomic units."""
-
-    code: str
-    decimals: int
-
-    @classmethod
-    def of(cls, currency: Currency) -> Self:
-        """Return the view of the deployment's currency."""
-        return cls(code=currency.code, decimals=currency.decimals)
 
 
 class Period(BaseModel):

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
-import msgspec
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from config.runtime import Currency
 from config.workloads import Unit, Workload
 from middlewares.auth.records import UserRecord
-from proxy.api.usage.models import Amount, CurrencyView
-from proxy.history.newest import UsePlace
+from proxy.history.newest import place_of
 from proxy.reporting.stream import RecordedEvent
+from proxy.reporting.tables import Amount, CurrencyView
 
 LONGEST_PAGE = 100
-_PLACE = msgspec.msgpack.Decoder(UsePlace)
-
-
-def place_of(text: str) -> UsePlace:
-    """Return the place that a page has named. Raises `ValueError`."""
-    try:
-        return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise ValueError("must be what a page has named as `next`") from None
 
 
 def _place(text: str) -> str:
     place_of(text)
     return text
-
-
-def text_of(place: UsePlace) -> str:
-    """Return the text that names a place."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
 
 
 PageLimit = Annotated[int, Query(ge=1, le=LONGEST_PAGE)]

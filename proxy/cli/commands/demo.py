@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import closing
+from datetime import timedelta
 
 import typer
 
@@ -15,6 +16,8 @@ from proxy.cli.commands.serve import override, run
 
 DEMO_APP = "demo"
 DEMO_PLAN = "standard"
+DEMO_WALLET = "0x000000000000000000000000000000000000dead"
+"""Wallet of the developer whom the demo lets into the portal; nobody has its key, so that nobody signs in with it."""
 
 
 def demo() -> None:
@@ -32,15 +35,21 @@ def demo() -> None:
             from proxy.mock_gateway.server import MockGateway  # noqa: PLC0415 - only the demo and the tests need it
 
             await MockGateway().start(port=port)
-            typer.echo(_greeting(origin, await _demo_key(settings)))
+            typer.echo(_greeting(origin, *await _demo_credentials(settings)))
 
         run(settings, listening)
 
 
-async def _demo_key(settings: Settings) -> str:
-    """Return a new key of the app named `demo`, which is created if it does not exist."""
+async def _demo_credentials(settings: Settings) -> tuple[str, str]:
+    """Return a new key of the app named `demo`, and the path of a link by which its owner signs in to the portal.
+
+    The app is created if it does not exist.
+    """
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.apps import Apps  # noqa: PLC0415
+    from proxy.control.developers.developers import Developers  # noqa: PLC0415
+    from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
+    from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks  # noqa: PLC0415
     from proxy.store.configured import open_store  # noqa: PLC0415
 
     pepper = pepper_of(settings.auth)
@@ -50,10 +59,14 @@ async def _demo_key(settings: Settings) -> str:
         if app is None:
             app, _ = await apps.create(DEMO_APP, DEMO_PLAN)
         _, key = await ApiKeys(store.redis, pepper).create(app.client_id, name="demo")
-        return key
+        owner, _ = await Developers(store.redis).create(DEMO_WALLET)
+        await Memberships(store.redis).put(app.client_id, owner.developer_id, "owner")
+        lifetime = timedelta(seconds=settings.portal.link_seconds)
+        _, secret = await SignInLinks(store.redis, pepper).create(owner.developer_id, lifetime)
+        return key, SIGN_IN_PATH + secret
 
 
-def _greeting(origin: str, key: str) -> str:
+def _greeting(origin: str, key: str, link: str) -> str:
     text_to_image = '{"model_id":"stabilityai/sdxl-turbo","prompt":"a toll gate in the mist","width":64,"height":64}'
     llm = (
         '{"model":"meta-llama/Meta-Llama-3.1-8B-Instruct","max_tokens":64,"stream":true,'
@@ -62,6 +75,12 @@ def _greeting(origin: str, key: str) -> str:
     json = "-H 'Content-Type: application/json'"
     return f"""
 Tollgate listens at {origin} in front of a mock of a Livepeer gateway.
+
+The portal, in a browser; the link signs you in as the owner of the demo's app, once and soon:
+
+{origin}{link}
+
+To paste:
 
   export KEY={key}
 

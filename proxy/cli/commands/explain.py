@@ -12,7 +12,7 @@ from proxy.cli.output import Json, print_json
 from proxy.cli.session import operate
 
 if TYPE_CHECKING:
-    from proxy.api.explain.documents import (
+    from proxy.reporting.explain.documents import (
         ExplainedEvent,
         ExplainedLimit,
         ExplainedRefusal,

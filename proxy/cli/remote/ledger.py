@@ -33,8 +33,8 @@ from proxy.api.admin.operations.ports import (
     ReportOperations,
 )
 from proxy.api.admin.operations.query import EventQuery
-from proxy.api.explain.documents import Explanation
 from proxy.cli.remote.client import AdminClient, Parameters
+from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.totals import Dimension
 
 

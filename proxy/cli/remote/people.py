@@ -28,6 +28,7 @@ from proxy.api.admin.people_documents import (
     NewMember,
     OrchestratorAddress,
     OrchestratorState,
+    PortalLink,
 )
 from proxy.cli.remote.client import AdminClient
 from proxy.control.developers.records import MemberRole
@@ -63,6 +64,9 @@ class RemoteDevelopers(DeveloperOperations):
 
     async def set_status(self, developer_id: str, act: DeveloperAct) -> DeveloperDocument:
         return await self._call("POST", f"/developers/{developer_id}/{act}", DeveloperDocument)
+
+    async def portal_link(self, developer_id: str) -> PortalLink:
+        return await self._call("POST", f"/developers/{developer_id}/portal-link", PortalLink)
 
 
 class RemoteMembers(MemberOperations):

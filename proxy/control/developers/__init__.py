@@ -1,4 +1,4 @@
-"""Developers, the people behind apps: their wallets, memberships, invitations, sessions and nonces in Redis.
+"""Developers, the people behind apps: wallets, memberships, invitations, sessions, sign-in links and nonces in Redis.
 
     tollgate:developers                          set of developer ids
     tollgate:developer:{<developer_id>}          DeveloperRecord
@@ -9,6 +9,8 @@
     tollgate:invites                             set of invite ids
     tollgate:invite:{<invite_id>}                InviteRecord; expires with it
     tollgate:session:{<session_id>}              SessionRecord; expires with it
+    tollgate:session-used:{<session_id>}         Unix seconds of its last use; expires when it was idle for too long
+    tollgate:sign-in-link:{<link_id>}            SignInLinkRecord; expires with it
     tollgate:developer-sessions:{<developer_id>} sorted set: session id by the time of its end, in Unix milliseconds
     tollgate:sign-ups:{<day>}                    number of developers that signed up themselves on a UTC day
     tollgate:{nonces}:...                        nonces that were not used yet, in one slot: `lua/issue_nonce.lua`

@@ -74,7 +74,24 @@ class SessionRecord:
     """Address of the client that signed in."""
     client: str = ""
     """What it called itself (`User-Agent`)."""
+    idle_seconds: int = 0
+    """Seconds without a request after which it ends before its time; 0: it does not."""
 
     @property
     def ref(self) -> RecordRef:
         return RecordRef("session", self.session_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLinkRecord:
+    """A link, without its secret, by which a developer signs in to the portal once."""
+
+    link_id: str
+    hash: str = field(repr=False)
+    developer: str
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def ref(self) -> RecordRef:
+        return RecordRef("sign-in-link", self.link_id)

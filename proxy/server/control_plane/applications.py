@@ -29,6 +29,7 @@ from proxy.oidc.endpoints import OidcEndpoints
 from proxy.oidc.grants import Grants
 from proxy.server.control_plane.developers import developer_credentials, developer_services
 from proxy.server.control_plane.payments import checkout_services, payment_webhooks
+from proxy.server.control_plane.portal import portal
 from proxy.server.worker_application import ControlServices
 from proxy.webhooks.notifications.service import WebhookService
 
@@ -86,6 +87,7 @@ def control_plane(services: ControlServices) -> ControlApplications:
         admin=_admin(services, history),
         llms=control_application((llms_route(offer),)),
         verify=VerifyApplication(credentials, services.ledger, failure_limit(settings.auth.failures_per_minute)),
+        portal=portal(services, builder),
     )
 
 

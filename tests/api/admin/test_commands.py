@@ -34,7 +34,7 @@ STORE_ONLY: dict[str, tuple[str, ...]] = {
 OFFLINE = {"keys scan"}
 """Commands that need neither."""
 RANDOM = re.compile(
-    r"tg[iks]_\w+|whsec_[\w+/=]+|tgo_\w+|(?:app|usr)_[a-z2-7]{16}|\b[a-z2-7]{16}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+Z?|"
+    r"tg[ikls]_\w+|whsec_[\w+/=]+|tgo_\w+|(?:app|usr)_[a-z2-7]{16}|\b[a-z2-7]{16}\b|\b\d{4}-\d\d-\d\dT[\d:.+]+Z?|"
     r"(?<=last4)\W+\w{4}\b|(?<=kid)\W+[\w-]+"
 )
 """What is new each time: ids, secrets, times."""
@@ -175,6 +175,7 @@ async def _people(run: BothWays, app: str) -> None:
         for act in ("suspend", "resume", "approve"):
             await run("developers", act, developer, *shape)
         await run("developers", "list", *shape)
+        await run("portal", "link", "--developer", developer, *shape, masked=True)
         await run("members", "add", *member, "--role", "billing", *shape)
         await run("members", "list", "--app", app, *shape)
         await run("invites", "list", *shape)

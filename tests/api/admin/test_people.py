@@ -49,6 +49,23 @@ async def test_a_developer_becomes_a_member_and_ends(operated: Operated, app: Bu
     ]
 
 
+async def test_a_link_to_the_portal_is_for_a_developer_who_may_sign_in(operated: Operated) -> None:
+    made = await call(operated, "POST", "/developers", 201, json={"wallet": Wallet().address})
+    developer = made["developer_id"]
+    path = f"/developers/{developer}/portal-link"
+    link = await call(operated, "POST", path, 201)
+    assert (link["developer_id"], "/portal/sign-in/tgl_" in link["url"]) == (developer, True)
+    assert link["link_id"] == link["url"].split("_")[1]
+    await call(operated, "POST", f"/developers/{developer}/suspend")
+    assert (await call(operated, "POST", path, 409))["code"] == "developer_inactive"
+    assert (await call(operated, "POST", f"/developers/dev_{'a' * 16}/portal-link", 404))["code"] == "unknown_id"
+    assert await actions(operated, action="developer.portal_link") == [
+        ("developer.portal_link", "done", None),
+        ("developer.portal_link", "refused", "developer_inactive"),
+        ("developer.portal_link", "refused", "unknown_id"),
+    ]
+
+
 async def test_an_invitation_is_shown_once_listed_and_revoked(operated: Operated, app: BuilderApp) -> None:
     path = f"/apps/{app.client_id}/invites"
     for wrong in (0, LONGEST_INVITE_SECONDS + 1):

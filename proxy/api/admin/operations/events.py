@@ -31,14 +31,14 @@ from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import EventOperations
 from proxy.api.admin.operations.query import EventQuery
 from proxy.api.admin.operations.resources import Resources
-from proxy.api.explain.compose import explanation
-from proxy.api.explain.documents import Explanation
-from proxy.api.explain.facts import find_app, read_facts
 from proxy.control.records import UnknownRecord
 from proxy.history.packing import Fields
 from proxy.history.pages import StalePlace
 from proxy.reporting.dates import BadDate, Days, parse_day
 from proxy.reporting.event_pages import BadPlace, RecordedEvents, find_events, marked, read_page
+from proxy.reporting.explain.compose import explanation
+from proxy.reporting.explain.documents import Explanation
+from proxy.reporting.explain.facts import find_app, read_facts
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent
 
 _ADJUSTMENT = "-adjustment"

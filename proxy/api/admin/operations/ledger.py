@@ -23,12 +23,12 @@ from proxy.api.admin.operations.acts import Acts, settle_target
 from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import CreditOperations, ReportOperations
 from proxy.api.admin.operations.resources import Resources
-from proxy.api.usage.models import CurrencyView
 from proxy.control.records import UnknownRecord
 from proxy.reporting import statement_report, usage_report
 from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, parse_period, redis_today, span
 from proxy.reporting.stream import UnreadableEvent
+from proxy.reporting.tables import CurrencyView
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.verify.difference import concerns
 from proxy.reporting.verify.verification import verify

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from middlewares.auth.records import Role
 from proxy.api.admin.documents import OperatorDocument, OperatorKey, OperatorList
@@ -30,11 +31,13 @@ from proxy.api.admin.people_documents import (
     MemberList,
     NewDeveloper,
     NewInvite,
+    PortalLink,
 )
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import MemberRole
+from proxy.control.developers.sign_in_links import SIGN_IN_PATH, InactiveDeveloper, SignInLinks
 
 
 class DirectOperators(OperatorOperations):
@@ -67,6 +70,8 @@ class DirectDevelopers(DeveloperOperations):
 
     def __init__(self, resources: Resources, acts: Acts) -> None:
         self._developers = Developers(resources.store.redis)
+        self._links = SignInLinks(resources.store.redis, pepper_of(resources.settings.auth))
+        self._settings = resources.settings
         self._acts = acts
 
     async def add(self, new: NewDeveloper) -> FoundDeveloper:
@@ -87,6 +92,22 @@ class DirectDevelopers(DeveloperOperations):
         change = self._developers.suspend if act == "suspend" else self._developers.activate
         async with self._acts.act(f"developer.{act}", "developer", developer_id):
             return DeveloperDocument.of(await change(developer_id))
+
+    async def portal_link(self, developer_id: str) -> PortalLink:
+        """Create a link by which a developer signs in to the portal, once."""
+        lifetime = timedelta(seconds=self._settings.portal.link_seconds)
+        async with self._acts.act("developer.portal_link", "developer", developer_id) as act:
+            try:
+                link, secret = await self._links.create(developer_id, lifetime)
+            except InactiveDeveloper as error:
+                raise ActRefused(error.audit_code, str(error)) from None
+            act.detail |= {"link": link.link_id}
+        return PortalLink(
+            developer_id=developer_id,
+            link_id=link.link_id,
+            url=f"{_public_origin(self._settings)}{SIGN_IN_PATH}{secret}",
+            expires_at=link.expires_at,
+        )
 
 
 class DirectMembers(MemberOperations):
@@ -144,3 +165,11 @@ class DirectInvites(InviteOperations):
             if not await self._invites.take(invite_id):
                 raise ActRefused("unknown_id", "there is no such invitation that is open", 404)
         return EndedInvite(invite_id=invite_id, revoked=True)
+
+
+def _public_origin(settings: Settings) -> str:
+    """Return where people reach the public listener; one that listens on all addresses is on this machine, too."""
+    if settings.public_url:
+        return settings.public_url
+    host, _, port = settings.listen.rpartition(":")
+    return f"http://{'127.0.0.1' if host in ('', '0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 - compared only

@@ -68,13 +68,14 @@ from proxy.api.admin.people_documents import (
     NewInvite,
     OrchestratorAddress,
     OrchestratorState,
+    PortalLink,
 )
-from proxy.api.explain.documents import Explanation
 from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser, UserStatus
 from proxy.api.webhooks.operations import WebhookOperations
 from proxy.control.developers.records import MemberRole
+from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.totals import Dimension
 
 DeveloperAct = Literal["approve", "suspend", "resume"]
@@ -126,6 +127,7 @@ class DeveloperOperations(Protocol):
     async def add(self, new: NewDeveloper) -> FoundDeveloper: ...
     async def page(self, after: str, limit: int) -> DeveloperPage: ...
     async def set_status(self, developer_id: str, act: DeveloperAct) -> DeveloperDocument: ...
+    async def portal_link(self, developer_id: str) -> PortalLink: ...
 
 
 class MemberOperations(Protocol):

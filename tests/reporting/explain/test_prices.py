@@ -11,7 +11,7 @@ from config.plans import Plan
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.admission.pricing import amount_of, prices_for
 from middlewares.ledger.sessions.session import price_of, rates_of, units_of
-from proxy.api.explain.prices import EventPrice, estimate_lines, event_prices
+from proxy.reporting.explain.prices import EventPrice, estimate_lines, event_prices
 from proxy.reporting.stream import RecordedEvent
 from tests.history.fakes import event
 

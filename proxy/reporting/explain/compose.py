@@ -9,7 +9,7 @@ from config.runtime import Currency
 from middlewares.ledger.settlement.event import Event
 from middlewares.response.problem import TITLES
 from middlewares.response.refusals.record import RefusalLimit, RefusalRecord
-from proxy.api.explain.documents import (
+from proxy.reporting.explain.documents import (
     ExplainedDecision,
     ExplainedEvent,
     ExplainedHold,
@@ -20,10 +20,10 @@ from proxy.api.explain.documents import (
     PricedLine,
     TriedGateway,
 )
-from proxy.api.explain.facts import RequestFacts
-from proxy.api.explain.prices import EventPrice, estimate_lines, event_prices
-from proxy.api.usage.models import CurrencyView
+from proxy.reporting.explain.facts import RequestFacts
+from proxy.reporting.explain.prices import EventPrice, estimate_lines, event_prices
 from proxy.reporting.stream import RecordedEvent
+from proxy.reporting.tables import CurrencyView
 
 SHOWN_EVENTS = 20
 """Most events of one stream that an explanation lists, beside the requested one."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from config.workloads import Unit, Workload
-from proxy.api.usage.models import Amount, CurrencyView
+from proxy.reporting.tables import Amount, CurrencyView
 
 Count = str
 

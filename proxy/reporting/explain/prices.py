@@ -10,7 +10,7 @@ from config.plans import Plan
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.admission.pricing import PriceLine, amount_of, counted, prices_for
 from middlewares.ledger.resolution.resolve import SUFFIX as DECISION
-from proxy.api.explain.documents import PricedLine
+from proxy.reporting.explain.documents import PricedLine
 from proxy.reporting.stream import RecordedEvent
 
 ORPHANED = "orphaned"

@@ -17,11 +17,11 @@ from config.workloads import Unit, Workload
 from middlewares.json_codec import to_json
 from middlewares.ledger.model import Hold
 from middlewares.response.refusals.record import RefusalRecord
-from proxy.api.explain.facts import RequestFacts, find_app, read_facts
-from proxy.api.explain.prices import event_prices
 from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
+from proxy.reporting.explain.facts import RequestFacts, find_app, read_facts
+from proxy.reporting.explain.prices import event_prices
 from proxy.store.store import Store
 from tests.history.conftest import archive, redis_server, store
 from tests.history.fakes import Archive, event

@@ -9,12 +9,10 @@ from config.runtime import Currency
 from config.workloads import Unit, Workload
 from middlewares.ledger.model import Hold
 from middlewares.response.refusals.record import RefusalLimit, RefusalRecord
-from proxy.api.caller import Caller
-from proxy.api.explain.compose import SHOWN_EVENTS, explanation
-from proxy.api.explain.documents import Explanation
-from proxy.api.explain.endpoint import may_see
-from proxy.api.explain.facts import OpenHold, RequestFacts, request_of
 from proxy.cli.commands.explain import text_of
+from proxy.reporting.explain.compose import SHOWN_EVENTS, explanation
+from proxy.reporting.explain.documents import Explanation
+from proxy.reporting.explain.facts import OpenHold, RequestFacts, request_of
 from proxy.reporting.stream import RecordedEvent
 from tests.history.fakes import event
 
@@ -142,19 +140,3 @@ def test_a_long_stream_shows_its_end_and_what_was_requested() -> None:
 )
 def test_an_event_belongs_to_its_request(event_id: str, request_id: str) -> None:
     assert request_of(event_id) == request_id
-
-
-@pytest.mark.parametrize(
-    ("caller", "user", "key", "allowed"),
-    [
-        (Caller("a", None, frozenset({"read"})), "u", "k", True),
-        (Caller("a", "u", frozenset({"inference"})), "u", "k", True),
-        (Caller("a", "u", frozenset({"inference"})), "v", "k", False),
-        (Caller("a", "u", frozenset({"read"}), key="k"), None, "k", False),
-        (Caller("a", None, frozenset({"inference"}), key="k"), "u", "k", True),
-        (Caller("a", None, frozenset({"inference"}), key="k"), None, "other", False),
-        (Caller("a", None, frozenset({"inference"})), None, None, False),
-    ],
-)
-def test_who_may_see_a_request(caller: Caller, user: str | None, key: str | None, allowed: bool) -> None:
-    assert may_see(caller, user, key) is allowed

@@ -1,0 +1,50 @@
+"""Forms as browsers send them: from our own pages, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+
+from middlewares.exchange import Refusal
+
+TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
+_TYPE = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 20
+
+Fields = Mapping[str, str]
+
+
+def check_same_origin(request: Request, origin: str) -> None:
+    """Raise `Refusal` (403) unless the browser says that a page of `origin` sent the form.
+
+    `Sec-Fetch-Site` and `Origin` are written by browsers, not by pages. One of them has to be there, and whichever is
+    there has to agree.
+    """
+    site, sent = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and sent is None:
+        raise form_refused("The browser does not say which page has sent the form.")
+    if site not in (None, "same-origin") or sent not in (None, origin):
+        raise form_refused(f"The form was sent from another page. The portal is at {origin}/portal.")
+
+
+def form_refused(detail: str) -> Refusal:
+    """Return the refusal of a form that may be forged."""
+    return Refusal(403, "form_refused", detail)
+
+
+async def read_fields(request: Request) -> Fields:
+    """Return the fields of the form, without spaces around their values. Raises `Refusal` (400)."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _TYPE:
+        raise Refusal(400, "malformed_form", f"The form must be of the type {_TYPE}.")
+    try:
+        text = (await request.body()).decode()
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise Refusal(400, "malformed_form", "The form is not in UTF-8, or has too many fields.") from None
+    fields = {name: value.strip() for name, value in pairs}
+    if len(fields) != len(pairs):
+        raise Refusal(400, "malformed_form", "A field was sent more than once.")
+    return fields

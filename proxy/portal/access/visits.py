@@ -1,0 +1,159 @@
+"""Who looks at a page or sends a form: the one place that every route for members passes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.auth.records import AppRecord
+from middlewares.exchange import Exchange, Refusal
+from proxy.control.audit.line import Actor, ActorKind, AuditTarget
+from proxy.control.audit.log import Act
+from proxy.control.developers.records import DeveloperRecord, SessionRecord
+from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN
+from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
+from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.services import PortalServices
+
+_LONGEST_CLIENT = 200
+
+
+class SignInNeeded(Refusal):
+    """Nobody is signed in, or the session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "session_ended", "Nobody is signed in, or the session has ended.")
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A developer who is signed in, at a page of an app where the path names one."""
+
+    request: Request
+    developer: DeveloperRecord
+    session: SessionRecord
+    form_token: str = field(repr=False)
+    app: AppRecord | None = None
+    role: str = ""
+    """In the app; empty: the page is of none."""
+    scopes: frozenset[str] = frozenset()
+    """In the app, as in the API."""
+
+    @property
+    def client_id(self) -> str:
+        """Return the id of the app."""
+        return self.app.client_id if self.app else ""
+
+    @property
+    def address(self) -> str:
+        """Return the network address of the browser."""
+        return address_of(self.request)
+
+    @property
+    def sees_keys(self) -> bool:
+        """True if the role may list keys."""
+        return USERS_READ in self.scopes
+
+    @property
+    def makes_user_keys(self) -> bool:
+        """True if the role may make, rotate and end keys of users."""
+        return USERS_TOKEN in self.scopes
+
+    @property
+    def makes_app_keys(self) -> bool:
+        """True if the role may make, rotate and end keys of the app itself."""
+        return ADMIN in self.scopes
+
+    def require(self, scope: str) -> None:
+        """Raise `Refusal` (403) unless the role covers a scope."""
+        if scope not in self.scopes:
+            raise Refusal(403, "insufficient_scope", f"The role {self.role} may not do this.")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A form that a page of the portal has sent, and the line of the audit log that it becomes."""
+
+    visit: Visit
+    fields: Fields
+    act: Act
+
+
+Page = Callable[[Visit], Awaitable[Response]]
+Form = Callable[[Submission], Awaitable[Response]]
+
+
+class Visits:
+    """Makes the routes of members."""
+
+    def __init__(self, services: PortalServices, cookie: SessionCookie) -> None:
+        self._services = services
+        self._cookie = cookie
+
+    def page(self, path: str, show: Page, scope: str = READ) -> Route:
+        """Return the route of a page; `scope` is needed where the path names an app."""
+
+        async def endpoint(request: Request) -> Response:
+            visit = await self._visit(request)
+            if visit.app is not None:
+                visit.require(scope)
+            return await show(visit)
+
+        return Route(path, endpoint, methods=["GET"])
+
+    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "") -> Route:
+        """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`."""
+
+        async def endpoint(request: Request) -> Response:
+            check_same_origin(request, self._services.origin)
+            visit = await self._visit(request)
+            fields = await read_fields(request)
+            if not is_form_token(fields.get(TOKEN_FIELD, ""), self._cookie.read(request)):
+                raise form_refused("The form is not of this session; go back, load the page again, and repeat it.")
+            actor = Actor(ActorKind.DEVELOPER, visit.developer.developer_id, address=visit.address)
+            async with self._services.audit.act(actor, action, AuditTarget(kind, "", visit.client_id)) as act:
+                if scope:
+                    visit.require(scope)
+                return await take(Submission(visit, fields, act))
+
+        return Route(path, endpoint, methods=["POST"])
+
+    async def _visit(self, request: Request) -> Visit:
+        """Return the visit. Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended."""
+        token = self._cookie.read(request)
+        try:
+            signed_in = await self._services.developers.judge(token.encode())
+        except Refusal as refusal:
+            if refusal.status == 401:
+                raise SignInNeeded from None
+            raise
+        if signed_in is None:
+            raise SignInNeeded
+        visit = Visit(request, signed_in.developer, signed_in.session, form_token(token))
+        client_id = request.path_params.get("client_id")
+        return visit if client_id is None else await self._at(visit, client_id)
+
+    async def _at(self, visit: Visit, client_id: str) -> Visit:
+        found, developer = self._services.developers, visit.developer
+        scopes = await found.scopes_in(client_id, developer)
+        member = await found.memberships.get(client_id, developer.developer_id)
+        app = await found.apps.get(client_id)
+        if app is None or member is None:  # ended in between
+            raise Refusal(404, "unknown_id", "There is no such app.")
+        return Visit(visit.request, developer, visit.session, visit.form_token, app, member.role, scopes)
+
+
+def address_of(request: Request) -> str:
+    """Return the network address of the browser."""
+    exchange: Exchange = request.scope["tollgate.exchange"]
+    return exchange.client_address
+
+
+def client_of(request: Request) -> str:
+    """Return what the browser calls itself, as much of it as can be shown."""
+    text = request.headers.get("user-agent", "")[:_LONGEST_CLIENT]
+    return "".join(each if each.isprintable() else "?" for each in text)

@@ -1,0 +1,95 @@
+"""The application of `/portal`: its routes, and its errors as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from redis.exceptions import RedisClusterException, RedisError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from middlewares.exchange import Exchange, Outcome, Refusal
+from middlewares.store import StoreError
+from proxy.control.records import UnknownRecord
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sessions import SessionPages
+from proxy.portal.access.sign_in import SIGN_IN, SignInPages
+from proxy.portal.access.visits import SignInNeeded, Visits
+from proxy.portal.pages import Pages, see_other, static_routes
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.keys import KeyPages
+from proxy.portal.tenant.overview import OverviewPages
+from proxy.portal.tenant.requests import RequestPages
+from proxy.portal.tenant.usage import UsagePages
+
+
+def portal_application(services: PortalServices) -> Starlette:
+    """Return the application."""
+    pages = Pages(services.settings.currency)
+    cookie = SessionCookie(services.origin)
+    visits = Visits(services, cookie)
+    application = Starlette(
+        routes=[
+            *static_routes(),
+            *SignInPages(services, pages, cookie).routes(visits),
+            *SessionPages(services, pages, cookie).routes(visits),
+            *OverviewPages(services, pages).routes(visits),
+            *KeyPages(services, pages).routes(visits),
+            *UsagePages(services, pages).routes(visits),
+            *RequestPages(services, pages).routes(visits),
+        ],
+        exception_handlers=_handlers(pages),
+    )
+    application.router.redirect_slashes = False  # it redirects to the Host that a client claims
+    return application
+
+
+def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    """Return what shows errors; the response stage logs and counts them by what is noted in the exchange."""
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
+        if error.close:
+            raise error  # the connection cannot go on, which only the response stage can say
+        exchange: Exchange = request.scope["tollgate.exchange"]
+        exchange.end(Outcome.REFUSED, error.code, error.status)
+        if isinstance(error, SignInNeeded) and request.method == "GET":
+            return see_other(SIGN_IN)
+        headers = {name.decode(): value.decode() for name, value in error.headers}
+        return pages.show("error.html", None, status=error.status, headers=headers, refusal=error)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        assert isinstance(error, UnknownRecord)  # noqa: S101 - as above
+        return await refused(request, Refusal(404, "unknown_id", "There is nothing of this name."))
+
+    async def of_framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - as above
+        if error.status_code == 405:
+            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            headers = [(b"allow", allowed.encode())]
+            refusal = Refusal(405, "method_not_allowed", f"This page takes {allowed}.", headers=headers)
+        else:
+            refusal = Refusal(404, "not_found", "There is no such page.")
+        return await refused(request, refusal)
+
+    async def store_unavailable(request: Request, _: Exception) -> Response:
+        detail = "What this page shows cannot be read at the moment; try again shortly."
+        return await refused(request, Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"1")]))
+
+    async def failed(_: Request, _error: Exception) -> Response:
+        """Show that Tollgate failed; the framework raises the error again, and the response stage logs it."""
+        refusal = Refusal(500, "internal_error", "Tollgate failed; its operator finds why in the log.")
+        return pages.show("error.html", None, status=500, refusal=refusal)
+
+    return {
+        Refusal: refused,
+        HTTPException: of_framework,
+        UnknownRecord: unknown,
+        StoreError: store_unavailable,
+        RedisError: store_unavailable,
+        RedisClusterException: store_unavailable,
+        Exception: failed,
+    }

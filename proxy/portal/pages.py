@@ -1,0 +1,105 @@
+"""Renders templates, with the headers that every page has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.runtime import Currency
+from config.workloads import SaleUnit
+from proxy.portal import words
+from proxy.portal.access.forms import TOKEN_FIELD
+from proxy.portal.access.visits import Visit
+from proxy.reporting.tables import decimal
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_ALWAYS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    # With `no-referrer` browsers send `Origin: null` with a form, and every form would look forged.
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+PAGE_HEADERS = {**_ALWAYS, "cache-control": "no-store"}
+"""Headers of every page, and of what is downloaded from one."""
+_STATIC = {"portal.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+
+
+class Pages:
+    """Shows templates. What is put into one is escaped, whoever wrote it."""
+
+    def __init__(self, currency: Currency) -> None:
+        self._currency = currency
+        self._environment = Environment(
+            loader=PackageLoader("proxy.portal"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
+        self._environment.globals.update(currency=currency, token_field=TOKEN_FIELD)
+
+    def show(
+        self,
+        template: str,
+        visit: Visit | None,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        **found: Any,
+    ) -> Response:
+        """Return a page; `visit` None: for whoever is not signed in."""
+        text = self._environment.get_template(template).render(visit=visit, **found)
+        return Response(
+            text, status, media_type="text/html; charset=utf-8", headers={**PAGE_HEADERS, **(headers or {})}
+        )
+
+    def _money(self, amount: int | str) -> str:
+        """Return atomic units as people read them: exact, with the code of the currency."""
+        return f"{decimal(int(amount), self._currency.decimals)} {self._currency.code}"
+
+    def _counted(self, number: str, unit: str) -> str:
+        """Return how much of a unit, or of money, a limit counts."""
+        return self._money(number) if unit == SaleUnit.AMOUNT else words.quantity(number, unit)
+
+
+def see_other(path: str) -> Response:
+    """Return a redirection to a page of the portal, after which going back repeats no form."""
+    return Response(status_code=303, headers={**PAGE_HEADERS, "location": path})
+
+
+def static_routes() -> list[Route]:
+    """Return the routes of the style sheet and the mark, which need no session."""
+    return [_static(name, media_type) for name, media_type in _STATIC.items()]
+
+
+def _static(name: str, media_type: str) -> Route:
+    content = (files(__package__) / "static" / name).read_bytes()
+
+    async def serve(_: Request) -> Response:
+        return Response(content, media_type=media_type, headers={**_ALWAYS, "cache-control": "no-cache"})
+
+    return Route(f"/portal/static/{name}", serve, methods=["GET"])
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

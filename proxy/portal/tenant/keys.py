@@ -1,0 +1,183 @@
+"""API keys of an app: list, create, rotate, revoke. The text of a key is on the page that follows, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.auth.records import KeyRecord
+from middlewares.exchange import Refusal
+from proxy.control.api_keys import KeyEnded
+from proxy.control.audit.line import AuditTarget
+from proxy.control.key_age import rotation_due
+from proxy.control.key_changes import KeyChange, UnusableMember
+from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
+from proxy.portal.access.visits import Submission, Visit, Visits
+from proxy.portal.pages import Pages, see_other
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.key_fields import OVERLAPS, key_members, limits_of, overlap_of, typed_name
+from proxy.portal.tenant.overview import APP
+
+_SHOWN = 500
+"""Most keys of a page."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """One key of the page."""
+
+    record: KeyRecord
+    user: str
+    """External id of the user it belongs to; empty: the app itself."""
+    last_used: datetime | None
+    due: bool
+    """True: it is older than keys should become."""
+    limits: Sequence[tuple[str, str]]
+    """Its own limits, in words."""
+    manageable: bool
+    """True: the visitor may rotate and revoke it."""
+
+    @property
+    def status(self) -> str:
+        """Return how it stands, in a word."""
+        if self.record.status != "active":
+            return "Revoked"
+        if not self.works:
+            return "Expired"
+        return "Replaced" if self.record.replaced_by else "Active"
+
+    @property
+    def typed_name(self) -> str:
+        """Return what has to be typed to revoke it."""
+        return typed_name(self.record)
+
+    @property
+    def works(self) -> bool:
+        """Return True if requests may still use it."""
+        return _works(self.record, datetime.now(UTC))
+
+
+class KeyPages:
+    """The keys of an app and of its users."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    def routes(self, visits: Visits) -> Sequence[Route]:
+        """Return the routes. Which keys a role may change depends on whose they are, as in the API."""
+        path, one = f"{APP}/keys", f"{APP}/keys/{{key_id}}"
+        return (
+            visits.page(path, self.show_all, USERS_READ),
+            visits.form(path, self.create, action="key.create", kind="key", scope=USERS_TOKEN),
+            visits.page(one, self.show, USERS_READ),
+            visits.form(f"{one}/rotate", self.rotate, action="key.rotate", kind="key", scope=USERS_TOKEN),
+            visits.form(f"{one}/revoke", self.revoke, action="key.revoke", kind="key", scope=USERS_TOKEN),
+        )
+
+    async def show_all(self, visit: Visit) -> Response:
+        """Show the keys, the newest first, those that work before those that have ended."""
+        records = await self._services.api_keys.list(visit.client_id)
+        now = datetime.now(UTC)
+        records.sort(key=lambda each: (not _works(each, now), -each.created_at.timestamp()))
+        rows = await self._rows(visit, records[:_SHOWN])
+        return self._pages.show("keys.html", visit, rows=rows, hidden=len(records) - len(rows))
+
+    async def show(self, visit: Visit) -> Response:
+        """Show one key, with the forms that rotate and revoke it."""
+        return self._pages.show("key.html", visit, row=await self._row(visit), overlaps=OVERLAPS)
+
+    async def create(self, form: Submission) -> Response:
+        """Create a key of the app, or of one of its users, and show its text once."""
+        visit, user, fields = form.visit, form.fields.get("user", ""), form.fields
+        user_id = await self._user(visit, user) if user else None
+        if user_id is None:
+            visit.require(ADMIN)
+        members: KeyChange = key_members(fields, self._services.settings.currency)
+        form.act.detail |= {"user": user_id, "name": members.get("name")}
+        created = self._services.api_keys.create(visit.client_id, user=user_id, **members)
+        record, text = await _taken(created)
+        form.act.target = AuditTarget("key", record.key_id, visit.client_id)
+        return self._pages.show("key_created.html", visit, record=record, text=text, old=None)
+
+    async def rotate(self, form: Submission) -> Response:
+        """Replace a key by a new one that may do the same, and show its text once."""
+        row, overlap = await self._changeable(form), overlap_of(form.fields)
+        rotated = self._services.api_keys.rotate(row.record.key_id, overlap)
+        old, record, text = await _taken(rotated)
+        form.act.detail |= {"new_key": record.key_id, "overlap_seconds": int(overlap / timedelta(seconds=1))}
+        return self._pages.show("key_created.html", form.visit, record=record, text=text, old=old)
+
+    async def revoke(self, form: Submission) -> Response:
+        """End a key for good, if its name was typed."""
+        row = await self._changeable(form)
+        if form.fields.get("name", "") != typed_name(row.record):
+            detail = f"Type {typed_name(row.record)} to revoke the key; nothing was changed."
+            raise Refusal(400, "name_mismatch", detail)
+        await self._services.api_keys.revoke(row.record.key_id)
+        return see_other(f"/portal/apps/{form.visit.client_id}/keys")
+
+    async def _changeable(self, form: Submission) -> KeyRow:
+        """Return the key of the path, which the form is about. Raises `Refusal`: 404, and 403 for a key of the app."""
+        row = await self._row(form.visit)
+        form.act.target = replace(form.act.target, id=row.record.key_id)
+        if row.record.user is None:
+            form.visit.require(ADMIN)
+        else:
+            form.act.detail["user"] = row.record.user
+        return row
+
+    async def _row(self, visit: Visit) -> KeyRow:
+        record = await self._services.api_keys.get(visit.request.path_params["key_id"])
+        if record is None or record.app != visit.client_id:
+            raise Refusal(404, "unknown_id", "The app has no such key.")
+        [row] = await self._rows(visit, [record])
+        return row
+
+    async def _rows(self, visit: Visit, records: Sequence[KeyRecord]) -> list[KeyRow]:
+        services, now = self._services, datetime.now(UTC)
+        used = await services.key_use.of(visit.client_id)
+        owners = {each.user for each in records if each.user}
+        names = {each.user_id: each.external_id for each in await services.users.several(visit.client_id, owners)}
+        days = services.settings.auth.rotate_after_days
+        return [
+            KeyRow(
+                record=each,
+                user=names.get(each.user, each.user) if each.user else "",
+                last_used=used.get(each.key_id),
+                due=rotation_due(each, now, days),
+                limits=limits_of(each, services.settings.currency),
+                manageable=visit.makes_user_keys if each.user else visit.makes_app_keys,
+            )
+            for each in records
+        ]
+
+    async def _user(self, visit: Visit, name: str) -> str:
+        """Return the id of an active user of the app. Raises `Refusal`: 404, 403 for one that is suspended."""
+        found = await self._services.users.resolve(visit.client_id, name)
+        if found is None:
+            raise Refusal(404, "unknown_id", "The app has no such user.")
+        if found.status != "active":
+            raise Refusal(403, "user_suspended", "The user is suspended; make it active first.")
+        return found.user_id
+
+
+def _works(record: KeyRecord, now: datetime) -> bool:
+    return record.status == "active" and (record.expires_at is None or record.expires_at > now)
+
+
+async def _taken(work: Awaitable[Result]) -> Result:
+    """Return what the service does. Raises `Refusal`: 400 for what cannot be meant, 409 for a key that has ended."""
+    try:
+        return await work
+    except UnusableMember as error:
+        raise Refusal(400, "invalid_parameter", f"{error}.") from None
+    except KeyEnded as error:
+        raise Refusal(409, "key_ended", f"{error}.") from None

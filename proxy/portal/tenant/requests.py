@@ -1,0 +1,133 @@
+"""The latest requests of an app, and the explanation of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.exchange import Refusal
+from middlewares.response.refusals.record import RefusalRecord
+from proxy.history.explain.refusals import read_refusals
+from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
+from proxy.history.reader import LedgerEntries
+from proxy.portal import words
+from proxy.portal.access.visits import Visit, Visits
+from proxy.portal.pages import Pages, see_other
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.overview import APP
+from proxy.reporting.dates import EVER
+from proxy.reporting.explain.compose import explanation
+from proxy.reporting.explain.documents import Explanation
+from proxy.reporting.explain.facts import read_facts
+from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,600}")
+_LIMIT = 50
+_REFUSALS = 20
+_LONGEST_NAME = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One event of the page."""
+
+    recorded: RecordedEvent
+
+    @property
+    def ended(self) -> datetime:
+        """Return when it ended."""
+        return _moment(self.recorded.event.time)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow:
+    """One refusal of the page."""
+
+    record: RefusalRecord
+
+    @property
+    def refused(self) -> datetime:
+        """Return when it was refused."""
+        return _moment(self.record.time)
+
+
+class RequestPages:
+    """Requests of an app, those that were refused included."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    def routes(self, visits: Visits) -> Sequence[Route]:
+        """Return the routes."""
+        path = f"{APP}/requests"
+        return visits.page(path, self.show), visits.page(f"{path}/{{request_id}}", self.explain)
+
+    async def show(self, visit: Visit) -> Response:
+        """Show a page of requests, the newest first; whoever searches for an id comes to its explanation."""
+        query = visit.request.query_params
+        path = f"/portal/apps/{visit.client_id}/requests"
+        if wanted := query.get("id", "").strip():
+            if not _ID.fullmatch(wanted):
+                raise _unknown()
+            return see_other(f"{path}/{wanted}")
+        model, outcome = query.get("model", "").strip()[:_LONGEST_NAME], query.get("outcome", "")
+        try:
+            before = place_of(query["before"][:1_000]) if query.get("before") else None
+        except ValueError as error:
+            raise Refusal(400, "invalid_parameter", f"before {error}.") from None
+        sources, app = self._services.sources, visit.client_id
+        page = UsesPage((EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None)
+        try:
+            entries, following = await newest_uses(sources, app, page)
+            stream = LedgerEntries.of_app(sources, app).stream
+            rows = [RequestRow(decode(stream, entry, fields)) for entry, fields in entries]
+        except UnreadableEvent:
+            raise _unreadable() from None
+        refusals = [] if before else await read_refusals(sources, app, _REFUSALS)
+        chosen = {name: value for name, value in (("model", model), ("outcome", outcome)) if value}
+        return self._pages.show(
+            "requests.html",
+            visit,
+            rows=rows,
+            refusals=[RefusalRow(each) for each in reversed(refusals)],
+            model=model,
+            outcome=outcome,
+            outcomes=words.OUTCOMES,
+            first=before is None,
+            requests_path=path,
+            following=f"{path}?{urlencode({**chosen, 'before': text_of(following)})}" if following else "",
+        )
+
+    async def explain(self, visit: Visit) -> Response:
+        """Show why a request was refused, or what it was charged and why. Raises `Refusal` (404)."""
+        request_id = visit.request.path_params["request_id"]
+        if not _ID.fullmatch(request_id):
+            raise _unknown()
+        services = self._services
+        try:
+            facts = await read_facts(services.sources, services.plans, visit.client_id, request_id)
+        except UnreadableEvent:
+            raise _unreadable() from None
+        if facts is None:
+            raise _unknown()
+        found: Explanation = explanation(facts, services.settings.currency, for_operator=False)
+        return self._pages.show("request.html", visit, found=found)
+
+
+def _unknown() -> Refusal:
+    return Refusal(404, "unknown_id", "There is no request of this id in this app.")
+
+
+def _unreadable() -> Refusal:
+    return Refusal(409, "unreadable_event", "The ledger has an entry that is no event; tell the operator.")
+
+
+def _moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC)

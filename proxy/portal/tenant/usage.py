@@ -1,0 +1,132 @@
+"""Usage of an app by day, workload, model, user or key, as a page and as a file for spreadsheets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.exchange import Refusal
+from proxy.portal import words
+from proxy.portal.access.visits import Visit, Visits
+from proxy.portal.charts import bar, columns
+from proxy.portal.pages import PAGE_HEADERS, Pages
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.overview import APP
+from proxy.reporting.dates import BadDate, Days, redis_today, span
+from proxy.reporting.tables import csv_text
+from proxy.reporting.totals import UNITS, Breakdown, Dimension, UsageTotal, read_usage
+from proxy.reporting.usage_report import spreadsheet
+
+_SHOWN = 200
+"""Most rows of a page beside those of days; the file has all."""
+_TIMES = (Dimension.DAY, Dimension.MONTH)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """One group of the page."""
+
+    label: str
+    """What people call it; the id itself where nobody does."""
+    id: str
+    """What stands beside the label; empty: nothing has to."""
+    total: UsageTotal
+    bar: int
+
+
+class UsagePages:
+    """The numbers are those of `tollgate usage`, from the same reader."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    def routes(self, visits: Visits) -> Sequence[Route]:
+        """Return the routes."""
+        return visits.page(f"{APP}/usage", self.show), visits.page(f"{APP}/usage.csv", self.download)
+
+    async def show(self, visit: Visit) -> Response:
+        """Show the usage of the chosen days, by default of the current month."""
+        days, by = await self._wanted(visit)
+        usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
+        rows = usage.rows()
+        largest, count = max((total.amount for _, total in rows), default=0), len(rows)
+        if by not in _TIMES:
+            rows.sort(key=lambda row: (-row[1].amount, -row[1].requests, row[0]))
+            rows = rows[:_SHOWN]
+        names = await self._names(visit.client_id, by, [value for (value,), _ in rows if value])
+        shown = [
+            UsageRow(
+                label=names.get(value) or _label(by, value),
+                id=value if names.get(value) else "",
+                total=total,
+                bar=bar(total.amount, largest),
+            )
+            for (value,), total in rows
+        ]
+        query = urlencode({"from": days.first, "to": days.last, "by": by})
+        return self._pages.show(
+            "usage.html",
+            visit,
+            days=days,
+            by=by,
+            dimensions=list(Dimension),
+            usage=usage,
+            units=[unit for unit in UNITS if usage.total.units.get(unit)],
+            rows=shown,
+            hidden=count - len(shown),
+            columns=columns(_series(usage, days)) if by is Dimension.DAY else [],
+            download=f"/portal/apps/{visit.client_id}/usage.csv?{query}",
+        )
+
+    async def download(self, visit: Visit) -> Response:
+        """Return what `tollgate usage --format csv` prints for the same days."""
+        days, by = await self._wanted(visit)
+        usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
+        name = f"usage-{visit.client_id}-{by}-{days.first}-{days.last}.csv"
+        headers = {**PAGE_HEADERS, "content-disposition": f'attachment; filename="{name}"'}
+        text = csv_text(*spreadsheet(self._services.settings.currency, usage))
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    async def _wanted(self, visit: Visit) -> tuple[Days, Dimension]:
+        """Return the days and the dimension of the query. Raises `Refusal` (400)."""
+        query = visit.request.query_params
+        today = await redis_today(self._services.sources.client)
+        try:
+            days = span(query.get("from") or None, query.get("to") or None, today)
+        except BadDate as error:
+            raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
+        try:
+            return days, Dimension(query.get("by") or Dimension.DAY)
+        except ValueError:
+            known = ", ".join(Dimension)
+            raise Refusal(400, "invalid_parameter", f"Usage is shown by one of {known}, and by nothing else.") from None
+
+    async def _names(self, app: str, by: Dimension, ids: Sequence[str]) -> Mapping[str, str]:
+        """Return what people call these values of a dimension."""
+        if by is Dimension.USER:
+            return {each.user_id: each.external_id for each in await self._services.users.several(app, ids)}
+        if by is Dimension.KEY:
+            found = await self._services.api_keys.several(ids)
+            return {each.key_id: each.name for each in found if each.app == app}
+        return {}
+
+
+def _label(by: Dimension, value: str) -> str:
+    if by is Dimension.WORKLOAD:
+        return words.workload(value)
+    if not value:
+        return {Dimension.USER: "The app itself", Dimension.KEY: "By a token", Dimension.MODEL: "No model"}[by]
+    return value
+
+
+def _series(usage: Breakdown, days: Days) -> list[tuple[str, int]]:
+    """Return the amount of each day, those without usage included, up to the last one that has some."""
+    amounts = {value: total.amount for (value,), total in usage.rows()}
+    each = [f"{day}" for day in days.each()]
+    last = max((number for number, day in enumerate(each) if day in amounts), default=-1)
+    return [(day, amounts.get(day, 0)) for day in each[: last + 1]]

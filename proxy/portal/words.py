@@ -1,0 +1,162 @@
+"""What pages call things, in place of the names that programs read."""
+
+from __future__ import annotations
+
+from middlewares.response.problem import TITLES
+
+_WORKLOADS = {
+    "text-to-image": "Text to image",
+    "image-to-image": "Image to image",
+    "image-to-video": "Image to video",
+    "upscale": "Upscaling",
+    "audio-to-text": "Speech to text",
+    "llm": "Language model",
+    "segment-anything-2": "Image segmentation",
+    "image-to-text": "Image to text",
+    "text-to-speech": "Text to speech",
+    "live-video-to-video": "Live video",
+    "transcoding": "Transcoding",
+    "byoc": "Bring your own container",
+    "playback": "Playback",
+}
+_OUTCOMES = {
+    "complete": "Complete",
+    "client_disconnect": "The client left",
+    "upstream_error": "The gateway failed",
+    "refused": "Ended by Tollgate",
+    "gate_shutdown": "Ended by a shutdown",
+    "internal_error": "Tollgate failed",
+    "orphaned": "Lost with its process",
+}
+_UNITS = {
+    "requests": "requests",
+    "concurrent-requests": "requests at once",
+    "pixels": "pixels",
+    "generations": "generations",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "tokens": "tokens",
+    "characters": "characters",
+    "milliseconds": "milliseconds",
+    "seconds": "seconds",
+    "minutes": "minutes",
+    "amount": "money",
+}
+_ROLES = {"owner": "Owner", "developer": "Developer", "billing": "Billing", "viewer": "Viewer"}
+_DIMENSIONS = {"day": "Day", "month": "Month", "workload": "Workload", "model": "Model", "user": "User", "key": "Key"}
+_LINES = {
+    "hold": "what was reserved is charged",
+    "hold returned": "what was charged for the reservation before",
+    "included": "paid by what the plan includes",
+    "decision": "decided by the operator",
+    "bounds": "the plan's default or ceiling of reservations",
+}
+_HOLDS = {
+    "refused": "would have been reserved",
+    "open": "is reserved now",
+    "returned": "was reserved and given back",
+    "settled": "was reserved",
+}
+_STATES = {"refused": "Refused", "running": "Running", "settled": "Settled"}
+_PROVENANCE = {
+    "measured": "measured",
+    "upstream": "reported by the gateway",
+    "declared": "declared by the request",
+    "estimated": "estimated",
+}
+_STAGES = {
+    "edge": "the check of the request",
+    "auth": "the check of the credential",
+    "live": "the check of the stream",
+    "idempotency": "the check for repetitions",
+    "rate_limit": "the limits of the plan or key",
+    "usage_tracker": "metering",
+    "tenancy": "the check of what is whose",
+    "tier_routing": "the choice of a gateway",
+    "forwarder": "the way to the gateway",
+    "control": "another proxy",
+}
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def workload(name: str | None) -> str:
+    """Return what people call a workload; a capability of a container has a name of its own."""
+    return _WORKLOADS.get(name or "", name or "No workload")
+
+
+def outcome(name: str) -> str:
+    """Return how a request ended."""
+    return _OUTCOMES.get(name) or _spelled(name)
+
+
+def unit(name: str) -> str:
+    """Return the plural of a unit."""
+    return _UNITS.get(name) or name.replace("_", " ")
+
+
+def quantity(number: int | str, name: str) -> str:
+    """Return how many there are of a unit."""
+    plural = unit(name)
+    return f"{number} {plural.removesuffix('s') if str(number) == '1' else plural}"
+
+
+def role(name: str) -> str:
+    """Return the name of a role."""
+    return _ROLES.get(name) or _spelled(name)
+
+
+def dimension(name: str) -> str:
+    """Return the head of a column."""
+    return _DIMENSIONS[name]
+
+
+def line(name: str) -> str:
+    """Return what a line of a price is for: a unit, or one of the other lines."""
+    return _LINES.get(name) or unit(name)
+
+
+def hold(state: str) -> str:
+    """Return what happened to what was to be reserved."""
+    return _HOLDS[state]
+
+
+def state(name: str) -> str:
+    """Return how a request stands."""
+    return _STATES[name]
+
+
+def provenance(name: str | None) -> str:
+    """Return how a unit is known."""
+    return _PROVENANCE.get(name or "") or "not known how"
+
+
+def stage(name: str) -> str:
+    """Return who refused a request."""
+    return _STAGES.get(name) or _spelled(name).lower()
+
+
+def code(name: str) -> str:
+    """Return the title of a refusal or failure."""
+    return TITLES.get(name) or _spelled(name)
+
+
+OUTCOMES = _OUTCOMES
+"""How requests end, by what events call it."""
+FILTERS = {
+    "workload": workload,
+    "outcome": outcome,
+    "unit": unit,
+    "quantity": quantity,
+    "role": role,
+    "dimension": dimension,
+    "price_line": line,
+    "hold": hold,
+    "state": state,
+    "provenance": provenance,
+    "stage": stage,
+    "code": code,
+}
+"""The same, for templates."""

@@ -1,0 +1,33 @@
+"""The portal, put together from what the builder API is made from: both read and change the same."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp
+
+from middlewares.auth.keys import pepper_of
+from proxy.api.services import BuilderServices
+from proxy.control.developers.sign_in_links import SignInLinks
+from proxy.portal.application import portal_application
+from proxy.portal.services import PortalServices
+from proxy.server.control_plane.developers import developer_credentials
+from proxy.server.worker_application import ControlServices
+
+
+def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
+    """Return the application of `/portal`."""
+    settings = services.settings
+    return portal_application(
+        PortalServices(
+            settings=settings,
+            origin=services.origin,
+            developers=developer_credentials(services, builder.developers),
+            links=SignInLinks(services.store.redis, pepper_of(settings.auth)),
+            users=builder.users,
+            api_keys=builder.api_keys,
+            key_use=builder.key_use,
+            audit=builder.audit,
+            runner=builder.runner,
+            sources=builder.sources,
+            plans=builder.plans,
+        )
+    )

@@ -1,0 +1,128 @@
+"""A key is shown once, works, is rotated with an overlap, and is revoked by typing its name."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from config.runtime import Currency
+from middlewares.exchange import Refusal
+from proxy.control.key_use import KeyUse
+from proxy.portal.tenant.key_fields import atomic_units, key_members, overlap_of
+from tests.portal.browser import Browser, text_of
+from tests.portal.conftest import Tenant
+from tests.support.builder import bearer
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+KEY = re.compile(r"tgk_\w+")
+ETH = Currency()
+
+
+async def works(used: Tenant, key: str) -> int:
+    """Return the status of a request with a key, that no gateway is asked for."""
+    async with httpx.AsyncClient(base_url=used.deployment.public, trust_env=False, verify=False) as http:
+        response = await http.get(f"/api/v1/explain/{'0' * 26}", headers=bearer(key))
+    return response.status_code
+
+
+async def created(browser: Browser, used: Tenant, **fields: str) -> tuple[str, str]:
+    """Return the text and the id of a new key."""
+    page = await browser.post(f"{used.path}/keys", **fields)
+    assert page.status_code == 200, text_of(page)
+    [key] = set(KEY.findall(page.text))
+    return key, key.split("_")[1]
+
+
+async def test_a_key_is_shown_once_and_works(used: Tenant) -> None:
+    browser = await used.member("owner")
+    key, key_id = await created(
+        browser, used, name="Kiosk", user="ann", spend_per_month="25.000000000000000001", last_day="2999-12-31"
+    )
+    assert await works(used, key) == 404, "not 401"
+    for path in ("/keys", f"/keys/{key_id}"):
+        page = await browser.page(used.path + path)
+        assert key_id in page.text
+        assert not KEY.search(page.text)
+    shown = text_of(await browser.page(f"{used.path}/keys/{key_id}"))
+    assert "Kiosk" in shown
+    assert "User ann" in shown
+    assert "Ends 3000-01-01 00:00:00 UTC" in shown
+    assert "Most money in a month 25.000000000000000001 ETH" in shown
+
+
+async def test_a_key_is_rotated_and_revoked(used: Tenant) -> None:
+    browser = await used.member("owner")
+    old, old_id = await created(browser, used, name="Gate <1>")
+    page = await browser.post(f"{used.path}/keys/{old_id}/rotate", overlap="24")
+    [new] = set(KEY.findall(page.text))
+    assert (await works(used, old), await works(used, new)) == (404, 404), "both work for a day"
+    assert "Replaced until" in text_of(await browser.page(f"{used.path}/keys"))
+    again = await browser.post(f"{used.path}/keys/{old_id}/rotate", overlap="24")
+    assert (again.status_code, "rotated before" in again.text) == (409, True)
+
+    path = f"{used.path}/keys/{new.split('_')[1]}"
+    for wrong in ("", "Gate", "gate <1>", "Gate &lt;1&gt;"):
+        refused = await browser.post(f"{path}/revoke", name=wrong)
+        assert (refused.status_code, "nothing was changed" in refused.text) == (400, True), wrong
+    assert await works(used, new) == 404
+    assert (await browser.post(f"{path}/revoke", name="Gate <1>")).status_code == 303
+    assert (await works(used, new), await works(used, old)) == (401, 404)
+    assert "Revoke the key" not in (await browser.page(path)).text
+
+
+async def test_the_last_use_is_shown(used: Tenant) -> None:
+    browser = await used.member("viewer")
+    async with used.deployment.store() as store:
+        await KeyUse(store.redis).record({used.key.split("_")[1]: used.app}, 1_795_000_000)
+    assert "2026-11-18 11:05:00 UTC" in text_of(await browser.page(f"{used.path}/keys/{used.key.split('_')[1]}"))
+
+
+async def test_fields_that_cannot_be_meant_are_refused(used: Tenant) -> None:
+    browser = await used.member("owner")
+    before = (await browser.page(f"{used.path}/keys")).text
+    for fields, status in (
+        ({"name": "n" * 101}, 400),
+        ({"name": "a\nb"}, 400),
+        ({"last_day": "tomorrow"}, 400),
+        ({"last_day": "2020-01-01"}, 400),
+        ({"spend_per_month": "-1"}, 400),
+        ({"spend_per_month": "0"}, 400),
+        ({"user": "nobody"}, 404),
+    ):
+        assert (await browser.post(f"{used.path}/keys", **fields)).status_code == status, fields
+    assert (await browser.page(f"{used.path}/keys")).text == before
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "units"),
+    [
+        ("1", 18, 10**18),
+        ("0.000000000000000001", 18, 1),
+        ("1000000000", 18, 10**27),
+        ("25.50", 2, 2_550),
+        ("25.500", 2, 2_550),
+        ("7", 0, 7),
+        ("7.0", 0, 7),
+    ],
+)
+async def test_money_is_exact(text: str, decimals: int, units: int) -> None:
+    assert atomic_units(text, Currency(code="XYZ", decimals=decimals)) == units
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "0", "0.0", "-1", "+1", "1e3", "1,5", ".5", "1.", "1_000", "\u0661", "1000000000.1", "0.0000000000000000001"],
+)
+async def test_money_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(Refusal):
+        atomic_units(text, ETH)
+
+
+async def test_members_and_overlaps() -> None:
+    assert key_members({}, ETH) == {"name": ""}
+    assert overlap_of({}).days == 1
+    with pytest.raises(Refusal):
+        overlap_of({"overlap": "25"})

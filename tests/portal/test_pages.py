@@ -1,0 +1,153 @@
+"""Every page is there for every role, has no script, and has the headers that protect it."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from proxy.control.developers.records import MemberRole
+from proxy.portal.pages import CONTENT_SECURITY_POLICY
+from tests.portal.browser import Browser, developer_of, new_browser, read_page, signed_in, text_of
+from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
+from tests.support.deployment import Deployment
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+BELOW = ("", "/keys", "/usage", "/requests", *(f"/usage?by={by}" for by in ("day", "month", "workload", "model")))
+BY_NAME = ("/usage?by=user", "/usage?by=key")
+VOID = {"meta", "link", "img", "input", "br"}
+ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
+
+
+def balanced(text: str) -> bool:
+    """Return True if each element of a page is closed, in order."""
+
+    class Balance(HTMLParser):
+        """Keeps the elements that are open."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
+            self.good = True
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            if tag not in VOID:
+                self.open.append(tag)
+
+        def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.good &= tag in VOID | {"rect"}
+
+        def handle_endtag(self, tag: str) -> None:
+            self.good &= bool(self.open) and self.open.pop() == tag
+
+    reader = Balance()
+    reader.feed(text)
+    reader.close()
+    return reader.good and reader.open == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_every_page_is_for_every_role(used: Tenant, role: MemberRole) -> None:
+    browser = await used.member(role)
+    assert (await browser.get("/portal")).headers["location"] == used.path
+    [event, *_] = [each for each in read_page(await browser.page(f"{used.path}/requests")).links if "/01" in each]
+    [key, *_] = [each for each in read_page(await browser.page(f"{used.path}/keys")).links if "/keys/" in each]
+    for path in (*(used.path + each for each in (*BELOW, *BY_NAME)), event, key, "/portal/sessions"):
+        page = await browser.page(path)
+        reader = read_page(page)
+        assert balanced(page.text), path
+        names = [tag for tag, _ in reader.tags]
+        assert names.count("h1") == names.count("main") == 1, path
+        assert not {"script", "style", "iframe", "object"} & set(names), path
+        for tag, members in reader.tags:
+            assert not [each for each in members if each.startswith("on") or each == "style"], (path, tag)
+        forms = {action for method, action in reader.forms if method == "POST"}
+        if role in ("billing", "viewer"):
+            assert {each for each in forms if "/apps/" in each} == set(), "who may change nothing is offered nothing"
+
+
+async def test_headers_keep_pages_from_frames_caches_and_foreign_content(used: Tenant) -> None:
+    browser = await used.member("viewer")
+    pages = [await browser.page(path) for path in (used.path, f"{used.path}/usage.csv", "/portal/sign-in")]
+    pages += [await browser.get(path) for path in ("/portal", "/portal/nowhere", "/portal/apps/app_x")]
+    for page in pages:
+        assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+        assert "frame-ancestors 'none'" in CONTENT_SECURITY_POLICY
+        assert "unsafe" not in CONTENT_SECURITY_POLICY
+        assert page.headers["cache-control"] == "no-store"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert page.headers["x-frame-options"] == "DENY"
+        assert page.headers["referrer-policy"] == "same-origin", "else browsers send `Origin: null` with our own forms"
+    for name, kind in (("portal.css", "text/css"), ("mark.svg", "image/svg+xml")):
+        file = await browser.page(f"/portal/static/{name}")
+        assert file.headers["content-type"].startswith(kind)
+        assert file.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_whoever_is_not_signed_in_is_shown_how(running: Deployment, used: Tenant) -> None:
+    browser = new_browser(running)
+    for path in ("/portal", used.path, f"{used.path}/usage.csv", "/portal/sessions"):
+        response = await browser.get(path)
+        assert (response.status_code, response.headers["location"]) == (303, "/portal/sign-in"), path
+    assert "tollgate portal link" in text_of(await browser.page("/portal/sign-in"))
+
+
+async def test_errors_are_pages(used: Tenant) -> None:
+    browser = await used.member("owner")
+    for path, status, words in (
+        ("/portal/nowhere", 404, "There is no such page."),
+        (f"{used.path}/keys/{'a' * 16}", 404, "The app has no such key."),
+        (f"{used.path}/usage?from=yesterday", 400, "write it as 2026-11-21"),
+        (f"{used.path}/usage?by=tier", 400, "by nothing else"),
+        (f"{used.path}/requests?before=x", 400, "what a page has named"),
+        (f"{used.path}/requests/{'0' * 26}", 404, "There is no request of this id"),
+    ):
+        response = await browser.get(path)
+        assert (response.status_code, response.headers["content-type"]) == (status, "text/html; charset=utf-8"), path
+        assert words in text_of(response), path
+    assert (await browser.send("/portal/nowhere", {})).status_code == 404
+    wrong = await browser.send(used.path, {})
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_overview_shows_balance_limits_and_what_is_spent(used: Tenant) -> None:
+    text = text_of(await (await used.member("billing")).page(used.path))
+    left = GRANT - 5 * PRICE
+    assert f"Available {left // 10**18}.{left % 10**18:018d} ETH" in text
+    assert "Reserved 0 ETH" in text
+    assert "Spent this month 3500.000000000000000005 ETH" in text
+    assert "Requests this month 5" in text
+    assert "Requests in 24 hours the app 5 / 100000" in text
+    assert "Requests at once the app 0 / 7" in text
+    assert "Money each month the app 3500.000000000000000005 ETH / 100000000 ETH" in text
+    assert "Requests in a minute each user at most 60" in text, "one count for each user is no share of a whole"
+
+
+async def test_an_app_without_anything_says_so(running: Deployment) -> None:
+    empty = await tenant(running, "n" * 100, plan="narrow")
+    browser = await empty.member("viewer")
+    for below, words in (
+        ("", "Nothing runs at the moment."),
+        ("/usage", "Nothing was used from"),
+        ("/requests", "There are no requests yet."),
+        ("/requests?model=m", "There are no requests like this."),
+    ):
+        assert words in text_of(await browser.page(empty.path + below))
+
+
+async def test_an_app_whose_plan_is_gone_says_so(running: Deployment) -> None:
+    gone = await tenant(running, "Gone", plan="no-such-plan")
+    text = text_of(await (await gone.member("viewer")).page(gone.path))
+    assert "Plan no-such-plan" in text
+    assert "The plan is not offered any more" in text
+
+
+async def test_whoever_is_in_several_apps_or_none_chooses(running: Deployment, used: Tenant) -> None:
+    other = await tenant(running, "Second House")
+    both: Browser = await signed_in(running, await developer_of(running, {used.app: "owner", other.app: "viewer"}))
+    page = await both.page("/portal")
+    assert {used.path, other.path} <= set(read_page(page).links)
+    assert "Second House Viewer" in text_of(page)
+    nowhere = await signed_in(running, developer := await developer_of(running))
+    assert developer in text_of(await nowhere.page("/portal"))

@@ -1,0 +1,101 @@
+"""Nobody reads or changes what is another app's, whatever the role in one's own; and each role does what it may."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from proxy.control.developers.records import MemberRole
+from tests.portal.browser import Browser, read_page
+from tests.portal.conftest import Tenant, tenant
+from tests.support.deployment import Deployment
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def other(running: Deployment) -> Tenant:
+    """Return another tenant, that has used something, too."""
+    found = await tenant(running, "Other House", external_id="secret-user")
+    await found.use(found.key)
+    await running.settled(2, found.app)
+    return found
+
+
+async def things(of: Tenant) -> tuple[list[str], str]:
+    """Return the ids of the keys of an app, those of its users included, and one of its requests."""
+    owner = await of.member("owner")
+    keys = read_page(await owner.page(f"{of.path}/keys")).links
+    requests = read_page(await owner.page(f"{of.path}/requests")).links
+    ids = {each.rpartition("/")[2] for each in keys if "/keys/" in each}
+    return sorted(ids), next(each for each in requests if "/requests/" in each).rpartition("/")[2]
+
+
+async def snapshot(of: Tenant) -> str:
+    """Return what the owner sees of the keys."""
+    return (
+        (await (await of.member("owner")).page(f"{of.path}/keys")).text.partition("<table>")[2].partition("</table>")[0]
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant, role: MemberRole) -> None:
+    keys, request_id = await things(other)
+    visitor: Browser = await used.member(role)
+    below = ("", "/keys", "/usage", "/usage.csv", "/usage?by=user", "/requests", f"/requests/{request_id}")
+    for path in (*below, *(f"/keys/{key}" for key in keys)):
+        response = await visitor.get(other.path + path)
+        assert response.status_code == 404, path
+        assert "Other House" not in response.text
+    for path in (f"/requests/{request_id}", *(f"/keys/{key}" for key in keys)):
+        assert (await visitor.get(used.path + path)).status_code == 404, "an id of theirs is none of ours"
+    for path in ("", "/keys", "/usage?by=user", "/usage?by=key", "/usage.csv?by=key", "/requests"):
+        page = await visitor.page(used.path + path)
+        for secret in (*keys, request_id, "secret-user", other.user, other.app):
+            assert secret not in page.text, path
+    assert "Other House" not in (await visitor.page("/portal/sessions")).text
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_no_form_changes_what_is_of_another_app(used: Tenant, other: Tenant, role: MemberRole) -> None:
+    keys, _ = await things(other)
+    visitor, before, own = await used.member(role), await snapshot(other), await snapshot(used)
+    for app in (other, used):
+        for key in keys:
+            for act in ("rotate", "revoke"):
+                response = await visitor.post(f"{app.path}/keys/{key}/{act}", name=key, overlap="0")
+                assert response.status_code in (403, 404), (app.app, act)
+                assert (response.status_code == 403) == (app is used and role in ("billing", "viewer"))
+    assert (await visitor.post(f"{other.path}/keys", name="n")).status_code == 404
+    made = await visitor.post(f"{used.path}/keys", name="n", user=other.user)
+    assert made.status_code == (403 if role in ("billing", "viewer") else 404), "a user of theirs is none of ours"
+    assert await snapshot(other) == before
+    assert await snapshot(used) == own
+
+
+async def test_a_session_of_another_person_is_not_found(used: Tenant) -> None:
+    ann, bob = await used.member("owner"), await used.member("owner")
+    [path] = [action for _, action in read_page(await bob.page("/portal/sessions")).forms if action.endswith("/end")]
+    assert (await ann.post(path)).status_code == 404
+    assert (await bob.get(used.path)).status_code == 200
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_changes_what_it_may(running: Deployment, role: MemberRole) -> None:
+    """The roles are those of the API: an owner has all keys, a developer those of users, others none."""
+    mine = await tenant(running, "Roles")
+    keys, of_user = {}, {False: mine.key.split("_")[1], True: mine.user_key.split("_")[1]}
+    visitor = await mine.member(role)
+    for user in ("", "ann"):
+        made = await visitor.post(f"{mine.path}/keys", name=f"by {role}", user=user)
+        keys[bool(user)] = made.status_code
+        allowed = role == "owner" or (role == "developer" and user == "ann")
+        assert made.status_code == (200 if allowed else 403), user
+        for act, fields in (("rotate", {"overlap": "1"}), ("revoke", {"name": of_user[bool(user)]})):
+            done = await visitor.post(f"{mine.path}/keys/{of_user[bool(user)]}/{act}", **fields)
+            assert done.status_code == ((200 if act == "rotate" else 303) if allowed else 403), (user, act)
+    _, audit, _ = await running.cli("audit", "list", "--app", mine.app, "--json")
+    assert audit.count('"key.create"') == 2
+    assert audit.count('"insufficient_scope"') == 2 * 3 - {"owner": 6, "developer": 3}.get(role, 0)
