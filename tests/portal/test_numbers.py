@@ -64,6 +64,18 @@ async def test_the_period_is_the_one_that_is_asked_for(used: Tenant) -> None:
     assert len((await browser.page(link)).text.splitlines()) == 1
 
 
+async def test_where_nothing_costs_anything_requests_are_charted(running: Deployment) -> None:
+    free = await tenant(running, "nothing costs anything", "unlimited")
+    async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False) as http:
+        key = await running.key(free.app)
+        for _ in range(2):
+            assert (await http.post("/text-to-image", json=IMAGE, headers={"x-api-key": key})).status_code == 200
+    await running.settled(3, free.app)  # a grant, and both requests
+    page = (await (await free.member("viewer")).page(f"{free.path}/usage")).text
+    assert "Requests by day" in page
+    assert ": 2 requests</title>" in page
+
+
 async def test_no_cell_of_the_file_is_a_formula(running: Deployment) -> None:
     mine = await tenant(running, "Cells")
     async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False) as http:

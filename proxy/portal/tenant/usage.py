@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -54,7 +54,8 @@ class UsagePages:
         days, by = await self._wanted(visit)
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
         rows = usage.rows()
-        largest, count = max((total.amount for _, total in rows), default=0), len(rows)
+        weight = _weight_of(usage)
+        largest, count = max((weight(total) for _, total in rows), default=0), len(rows)
         if by not in _TIMES:
             rows.sort(key=lambda row: (-row[1].amount, -row[1].requests, row[0]))
             rows = rows[:_SHOWN]
@@ -64,7 +65,7 @@ class UsagePages:
                 label=names.get(value) or _label(by, value),
                 id=value if names.get(value) else "",
                 total=total,
-                bar=bar(total.amount, largest),
+                bar=bar(weight(total), largest),
             )
             for (value,), total in rows
         ]
@@ -80,6 +81,7 @@ class UsagePages:
             rows=shown,
             hidden=count - len(shown),
             columns=columns(_series(usage, days)) if by is Dimension.DAY else [],
+            free=not usage.total.amount,
             download=f"/portal/apps/{visit.client_id}/usage.csv?{query}",
         )
 
@@ -124,9 +126,15 @@ def _label(by: Dimension, value: str) -> str:
     return value
 
 
+def _weight_of(usage: Breakdown) -> Callable[[UsageTotal], int]:
+    """Return what charts show: money, or the number of requests where nothing costs any."""
+    return (lambda total: total.amount) if usage.total.amount else (lambda total: total.requests)
+
+
 def _series(usage: Breakdown, days: Days) -> list[tuple[str, int]]:
-    """Return the amount of each day, those without usage included, up to the last one that has some."""
-    amounts = {value: total.amount for (value,), total in usage.rows()}
+    """Return the weight of each day, those without usage included, up to the last one that has some."""
+    weight = _weight_of(usage)
+    weights = {value: weight(total) for (value,), total in usage.rows()}
     each = [f"{day}" for day in days.each()]
-    last = max((number for number, day in enumerate(each) if day in amounts), default=-1)
-    return [(day, amounts.get(day, 0)) for day in each[: last + 1]]
+    last = max((number for number, day in enumerate(each) if day in weights), default=-1)
+    return [(day, weights.get(day, 0)) for day in each[: last + 1]]
