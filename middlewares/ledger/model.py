@@ -183,7 +183,7 @@ class Denied(msgspec.Struct, frozen=True, gc=False):
     code: str
     """`rate_limited`, `concurrency_limited`, `plan_limit`, `key_limit` or `insufficient_balance`."""
     hold: Hold | None = None
-    """The hold that was not opened; None: not known."""
+    """The hold that was not opened, `local` where Redis was away; None: not known."""
     requested: int = 0
     """What that hold would have reserved of the limit, in its unit, rounded up; 0: nothing, or not known."""
 

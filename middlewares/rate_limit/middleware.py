@@ -61,6 +61,7 @@ class RateLimitMiddleware:
         try:
             decided = await self._ask_entry(exchange, route, policy)
             if isinstance(decided, Denied) and (fallback := fallback_of(principal, route, decided)):
+                exchange.store_lost |= _decided_locally(decided)
                 model = fallback.fallback.model or ""
                 instead = await self._ask_entry(
                     exchange, route, policy.falling_back(fallback.fallback, route.workload, model)
@@ -132,6 +133,7 @@ class RateLimitMiddleware:
         `entered`: they have admitted the request already, before its body was read.
         """
         requested, fallback, exchange.fallback = exchange.declared, found.fallback, None
+        exchange.store_lost |= _decided_locally(found.denied)
         if fallback.model and fallback.model != requested.model and exchange.declare_model:
             try:
                 exchange.declared = await exchange.declare_model(fallback.model)
@@ -155,6 +157,11 @@ def _admitted(exchange: Exchange, decided: Admitted | Denied, *, close: bool = F
         exchange.limit_states = (decided.limit_state,)
         raise limit_refusal(decided, close=close)
     return decided
+
+
+def _decided_locally(denied: Denied) -> bool:
+    """Return True if Redis did not reply, which is then not waited for a second time."""
+    return denied.hold is not None and denied.hold.local
 
 
 def _check_model(allowed: frozenset[str], model: str) -> None:

@@ -64,3 +64,23 @@ async def test_redis_is_not_waited_for_a_second_time(store: Store, keys: RedisKe
         capped = exchange_of("text-to-speech", Plan.model_validate(CAPPED), SPEECH)
         capped.store_lost = True
         assert (await refused(worker.ledger, capped)).code == "store_unavailable"
+
+
+async def test_a_fallback_does_not_wait_for_redis_a_second_time(store: Store, keys: RedisKeys, tmp_path: Path) -> None:
+    unreliable = UnreliableStore(store)
+    fallback = {"workload": "text-to-speech", "model": "small", "limits": {"app": {"requests_per_minute": 1}}}
+    plan = Plan.model_validate({**UNCAPPED, "fallbacks": [fallback]})
+    async with WorkerLedger(unreliable, keys, tmp_path) as worker:
+        unreliable.away = True
+        first, second = (exchange_of("text-to-speech", plan, SPEECH) for _ in range(2))
+        assert await passes(worker.ledger, first)
+        assert await passes(worker.ledger, second)
+        assert second.store_lost
+        assert second.fallback is not None
+        assert second.fallback.denied.limit_state.policy == "app-requests-per-minute"
+        assert (await refused(worker.ledger, exchange_of("text-to-speech", plan, SPEECH))).code == "rate_limited"
+        unreliable.away = False
+        for exchange in (first, second):
+            assert exchange.hold is not None
+            assert exchange.hold.local
+            worker.ledger.release(exchange.hold)

@@ -182,7 +182,7 @@ class Admission:
             if error.may_have_run:
                 self._release(hold)
             if denied:
-                return structs.replace(denied, hold=hold)
+                return structs.replace(denied, hold=structs.replace(hold, local=True))
             raise LedgerUnavailable from error
         hold.local = True
         self._on_admitted(hold)

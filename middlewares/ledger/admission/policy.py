@@ -47,6 +47,7 @@ class Policy:
         self.on_orphan = plan.on_orphan
         self._default, self._ceiling = plan.holds.default, plan.holds.ceiling
         self._prices: dict[tuple[Workload, str], tuple[PriceLine, ...]] = {}
+        self._fallbacks: dict[tuple[Workload, bool], Policy] = {}
         self._take(tuple(rules_of(keys, app=app, user=user, key=key, name=name, plan=plan, terms=terms)))
         self.prepaid_or_capped = any(rule.kind in "dmtb" and not rule.shadow for rule in self.rules)
         """True where money or caps are at stake, so that nothing is admitted on a guess."""
@@ -83,6 +84,12 @@ class Policy:
         The key's own limits stay, and so does what counts money, if the model costs any.
         """
         costs = any(line.amount for line in self.prices(workload, model))
+        found = self._fallbacks.get((workload, costs))
+        if found is None:
+            found = self._fallbacks[workload, costs] = self._of_fallback(fallback, costs=costs)
+        return found
+
+    def _of_fallback(self, fallback: Fallback, *, costs: bool) -> Policy:
         kept = [each for each in self.rules if each.own or each.sale_unit is SaleUnit.AMOUNT]
         rules = fallback_rules(
             self.keys,
@@ -97,6 +104,7 @@ class Policy:
     def _with(self, rules: Iterable[LimitRule]) -> Policy:
         """Return this policy with only these of its rules."""
         found = copy(self)
+        found._fallbacks = {}
         for derived in ("beside_work", "before_body", "after_body"):
             found.__dict__.pop(derived, None)
         found._take(tuple(rules))
