@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from msgspec import structs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -75,8 +77,8 @@ class RateLimitMiddleware:
         exchange.limit_states = entry.limit_states
         return entry.hold
 
-    async def _ask_entry(self, exchange: Exchange, route: Route, policy: Policy) -> Admitted | Denied:
-        return await self.ledger.enter(exchange.request_id, policy, route.workload, store_lost=exchange.store_lost)
+    def _ask_entry(self, exchange: Exchange, route: Route, policy: Policy) -> Awaitable[Admitted | Denied]:
+        return self.ledger.enter(exchange.request_id, policy, route.workload, store_lost=exchange.store_lost)
 
     async def _admit(
         self, exchange: Exchange, principal: Principal, route: Route, policy: Policy, asked: Policy
@@ -110,11 +112,11 @@ class RateLimitMiddleware:
             states = (*(state for state in exchange.limit_states if state.policy not in known), *states)
         exchange.limit_states = states
 
-    async def _ask(
+    def _ask(
         self, exchange: Exchange, route: Route, policy: Policy, fallback: tuple[str, str] = ("", "")
-    ) -> Admitted | Denied:
+    ) -> Awaitable[Admitted | Denied]:
         declared, request = exchange.declared, exchange.idempotent
-        return await self.ledger.admit(
+        return self.ledger.admit(
             exchange.request_id,
             policy,
             workload=route.workload,
