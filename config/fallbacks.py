@@ -1,7 +1,7 @@
 """Settings of what a plan serves in place of a refusal: a cheaper model, other gateways, or both."""
 
 from collections.abc import Container, Iterable, Iterator
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -41,18 +41,8 @@ class Fallback(Model):
         return self
 
 
-class HasFallbacks(Protocol):
-    """A plan."""
-
-    @property
-    def fallbacks(self) -> tuple[Fallback, ...]:
-        """What serves requests over a limit."""
-        ...
-
-
-def missing_pools(plans: Iterable[tuple[str, HasFallbacks]], pools: Container[str]) -> Iterator[Fault]:
-    """Yield each pool that one of the named plans falls back to and that there is not."""
-    for name, plan in plans:
-        for each in plan.fallbacks:
-            if each.pool is not None and each.pool not in pools:
-                yield ("pools",), f"has none named {each.pool!r}, which plan {name!r} falls back to"
+def missing_pools(fallbacks: Iterable[tuple[str, Fallback]], pools: Container[str]) -> Iterator[Fault]:
+    """Yield each pool that a fallback names and that there is not; with each fallback comes the name of its plan."""
+    for plan, each in fallbacks:
+        if each.pool is not None and each.pool not in pools:
+            yield ("pools",), f"has none named {each.pool!r}, which plan {plan!r} falls back to"

@@ -168,7 +168,8 @@ class Settings(BaseSettings):
     def _url_or_pools(cls, routing: Routing, info: ValidationInfo) -> Routing:
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
-        if wrong := list(missing_pools(info.data.get("plans", {}).items(), routing.pools or (DEFAULT_POOL,))):
+        fallbacks = ((name, each) for name, plan in info.data.get("plans", {}).items() for each in plan.fallbacks)
+        if wrong := list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,))):
             raise faults(wrong)
         return routing
 

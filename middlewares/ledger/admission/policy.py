@@ -95,7 +95,7 @@ class Policy:
             self.keys,
             app=self.app,
             user=self.user,
-            key=self.terms.family if self.terms else self.key,
+            family=self.terms.family if self.terms else self.key,
             name=self.plan_id.rpartition("@")[0],
             fallback=fallback,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.fallbacks import Fallback
-from config.limits import Cap, Limit, Limits
+from config.limits import Cap, Limit, Limits, ScopedLimits
 from config.plans import Billing, Plan
 from config.workloads import COUNTED, SaleUnit, Unit
 from middlewares.ledger.admission.key_limits import NO_LIMITS, KeyTerms
@@ -94,17 +94,10 @@ def rules_of(
 
     `terms` are those of its key, if that has any.
     """
-    limits = plan.limits
     if terms is not None:
         yield from _own_rules(keys, app, terms)
-    scopes: Scopes = (
-        ("key", terms.family if terms else key or "", limits.key if key else Limits()),
-        ("user", f"{app}:{user or ''}", limits.user),
-        ("app", app, limits.app),
-        ("global", name, limits.everyone),
-    )
-    for scope, subject, scoped in scopes:
-        yield from _scope_rules(keys, app, scope, subject, scoped)
+    family = terms.family if terms else key
+    yield from _scoped_rules(keys, app=app, user=user, family=family, name=name, limits=plan.limits)
     for allowance in plan.allowances:
         if allowance.overage == "refuse":
             cap = Cap(unit=allowance.unit, per=allowance.per, max=allowance.included, shadow=False)
@@ -117,12 +110,26 @@ def rules_of(
 
 
 def fallback_rules(
-    keys: RedisKeys, *, app: str, user: str | None, key: str | None, name: str, fallback: Fallback
+    keys: RedisKeys, *, app: str, user: str | None, family: str | None, name: str, fallback: Fallback
 ) -> Iterator[LimitRule]:
-    """Yield the rules of what falls back, whose state is apart from that of the plan's; `key` is the key's family."""
-    limits, prefix = fallback.limits, f"fallback-{fallback.workload}-" if fallback.workload else "fallback-"
+    """Yield the rules of what falls back, whose state is apart from that of the plan's; `family` is the key's."""
+    prefix = f"fallback-{fallback.workload}-" if fallback.workload else "fallback-"
+    yield from _scoped_rules(keys, app=app, user=user, family=family, name=name, limits=fallback.limits, prefix=prefix)
+
+
+def _scoped_rules(
+    keys: RedisKeys,
+    *,
+    app: str,
+    user: str | None,
+    family: str | None,
+    name: str,
+    limits: ScopedLimits,
+    prefix: str = "",
+) -> Iterator[LimitRule]:
+    """Yield the rules of limits by scope; `family` is the id by which a key is counted, None: there is no key."""
     scopes: Scopes = (
-        ("key", key or "", limits.key if key else Limits()),
+        ("key", family or "", limits.key if family else Limits()),
         ("user", f"{app}:{user or ''}", limits.user),
         ("app", app, limits.app),
         ("global", name, limits.everyone),
