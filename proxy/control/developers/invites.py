@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from middlewares.auth.keys import hash_secret, matches, mint_invite, parse_invite
+from middlewares.auth.keys import hash_secret, mint_invite, parse_invite
 from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.developers.records import InviteRecord, MemberRole
+from proxy.control.developers.single_use import find_unused
 from proxy.control.records import Client, Records, indexed
 
 INVITES = "tollgate:invites"
@@ -37,10 +38,7 @@ class Invites:
     async def find(self, code: str) -> InviteRecord | None:
         """Return the invitation of a code, None if it is unknown, used or over."""
         parts = parse_invite(code.encode(errors="replace"))
-        invite = None if parts is None else await self._records.get(RecordRef("invite", parts.key_id))
-        if parts is None or invite is None or not matches(parts.secret, invite.hash, self._pepper):
-            return None
-        return invite if invite.expires_at > datetime.now(UTC) else None
+        return await find_unused(self._records, "invite", parts, self._pepper)
 
     async def take(self, invite_id: str) -> bool:
         """Use up an invitation. Return True for the first who does."""

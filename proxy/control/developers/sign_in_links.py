@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from middlewares.auth.keys import hash_secret, matches, mint_sign_in_link, parse_sign_in_link
+from middlewares.auth.keys import hash_secret, mint_sign_in_link, parse_sign_in_link
 from middlewares.auth.records import RecordRef
 from proxy.control.developers.records import DeveloperRecord, SignInLinkRecord
+from proxy.control.developers.single_use import find_unused
 from proxy.control.records import Client, Records
 
 SIGN_IN_PATH = "/portal/sign-in/"
@@ -48,10 +49,7 @@ class SignInLinks:
     async def find(self, secret: str) -> SignInLinkRecord | None:
         """Return the link of a secret, which stays good; None if it is unknown, used or over."""
         parts = parse_sign_in_link(secret.encode(errors="replace"))
-        link = None if parts is None else await self._records.get(RecordRef("sign-in-link", parts.key_id))
-        if parts is None or link is None or not matches(parts.secret, link.hash, self._pepper):
-            return None
-        return link if link.expires_at > datetime.now(UTC) else None
+        return await find_unused(self._records, "sign-in-link", parts, self._pepper)
 
     async def take(self, link_id: str) -> bool:
         """Use up a link. Return True for the first who does."""
