@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.resources import files
@@ -22,6 +23,8 @@ from proxy.reporting.tables import decimal
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
+        "script-src 'nonce-{nonce}'",
+        "connect-src 'self'",
         "style-src 'self'",
         "img-src 'self' data:",
         "form-action 'self'",
@@ -29,8 +32,10 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+"""What a page may load: our own files, and the scripts that carry the nonce of this very response."""
+_NO_SCRIPT = CONTENT_SECURITY_POLICY.replace("'nonce-{nonce}'", "'none'")
 _ALWAYS = {
-    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "content-security-policy": _NO_SCRIPT,
     # With `no-referrer` browsers send `Origin: null` with a form, and every form would look forged.
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",
@@ -68,10 +73,11 @@ class Pages:
         **found: Any,
     ) -> Response:
         """Return a page; `visit` None: for whoever is not signed in."""
-        text = self._environment.get_template(template).render(visit=visit, **found)
-        return Response(
-            text, status, media_type="text/html; charset=utf-8", headers={**PAGE_HEADERS, **(headers or {})}
-        )
+        nonce = secrets.token_urlsafe(16)
+        text = self._environment.get_template(template).render(visit=visit, nonce=nonce, **found)
+        policy = {"content-security-policy": CONTENT_SECURITY_POLICY.format(nonce=nonce)}
+        all_headers = {**PAGE_HEADERS, **policy, **(headers or {})}
+        return Response(text, status, media_type="text/html; charset=utf-8", headers=all_headers)
 
     def _money(self, amount: int | str) -> str:
         """Return atomic units as people read them: exact, with the code of the currency."""
