@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -10,8 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.config import JsonDict
 
 from middlewares.auth.records import UserRecord
-
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+from proxy.control.user_fields import EMAIL, LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
 
 
 def printable(text: str) -> str:
@@ -22,7 +20,7 @@ def printable(text: str) -> str:
 
 
 def _email(text: str) -> str:
-    if not _EMAIL.fullmatch(printable(text)):
+    if not is_email(printable(text)):
         raise ValueError("must be an email address")
     return text
 
@@ -32,9 +30,9 @@ def _given(name: str) -> JsonDict:
     return {"required": [name], "properties": {name: {"type": "string"}}}
 
 
-ExternalId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(printable)]
+ExternalId = Annotated[str, Field(min_length=1, max_length=LONGEST_EXTERNAL_ID), AfterValidator(printable)]
 Email = Annotated[
-    str, Field(max_length=254, json_schema_extra={"pattern": f"^{_EMAIL.pattern}$"}), AfterValidator(_email)
+    str, Field(max_length=LONGEST_EMAIL, json_schema_extra={"pattern": f"^{EMAIL.pattern}$"}), AfterValidator(_email)
 ]
 UserStatus = Literal["active", "suspended", "inactive"]
 ShortText = Annotated[str, Field(max_length=100), AfterValidator(printable)]

@@ -20,10 +20,15 @@ from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
 from proxy.portal.pages import Pages, see_other, static_routes
 from proxy.portal.services import PortalServices
+from proxy.portal.tenant.audit import AuditPages
 from proxy.portal.tenant.keys import KeyPages
 from proxy.portal.tenant.overview import OverviewPages
 from proxy.portal.tenant.requests import RequestPages
+from proxy.portal.tenant.statements import StatementPages
+from proxy.portal.tenant.try_it import TryItPages
 from proxy.portal.tenant.usage import UsagePages
+from proxy.portal.tenant.users import UserPages
+from proxy.portal.tenant.webhooks import WebhookPages
 
 
 def portal_application(services: PortalServices) -> Starlette:
@@ -38,8 +43,13 @@ def portal_application(services: PortalServices) -> Starlette:
             *SessionPages(services, pages, cookie).routes(visits),
             *OverviewPages(services, pages).routes(visits),
             *KeyPages(services, pages).routes(visits),
+            *UserPages(services, pages).routes(visits),
             *UsagePages(services, pages).routes(visits),
             *RequestPages(services, pages).routes(visits),
+            *StatementPages(services, pages).routes(visits),
+            *WebhookPages(services, pages).routes(visits),
+            *TryItPages(services, pages).routes(visits),
+            *AuditPages(services, pages).routes(visits),
         ],
         exception_handlers=_handlers(pages),
     )

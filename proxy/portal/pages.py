@@ -45,6 +45,18 @@ _ALWAYS = {
 }
 PAGE_HEADERS = {**_ALWAYS, "cache-control": "no-store"}
 """Headers of every page, and of what is downloaded from one."""
+_TENANT_PAGES = (
+    ("Overview", ""),
+    ("Keys", "/keys"),
+    ("Users", "/users"),
+    ("Usage", "/usage"),
+    ("Requests", "/requests"),
+    ("Statements", "/statements"),
+    ("Webhooks", "/webhooks"),
+    ("Try it", "/try"),
+    ("Audit", "/audit"),
+)
+"""Names of the pages of an app, and where they are below its path."""
 _STATIC = {"portal.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
 
 
@@ -61,7 +73,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
-        self._environment.globals.update(currency=currency, token_field=TOKEN_FIELD)
+        self._environment.globals.update(currency=currency, token_field=TOKEN_FIELD, tenant_pages=_TENANT_PAGES)
 
     def show(
         self,

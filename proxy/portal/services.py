@@ -15,6 +15,7 @@ from proxy.control.key_use import KeyUse
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.developer_credentials import DeveloperCredentials
+from proxy.webhooks.notifications.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class PortalServices:
     users: Users
     api_keys: ApiKeys
     key_use: KeyUse
+    webhooks: WebhookService
     audit: AuditLog
     runner: ScriptRunner
     sources: LedgerSources

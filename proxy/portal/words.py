@@ -44,6 +44,29 @@ _UNITS = {
 }
 _ROLES = {"owner": "Owner", "developer": "Developer", "billing": "Billing", "viewer": "Viewer"}
 _DIMENSIONS = {"day": "Day", "month": "Month", "workload": "Workload", "model": "Model", "user": "User", "key": "Key"}
+_NOTIFICATIONS = {
+    "limit.threshold": "A share of a limit is used",
+    "limit.forecast": "A limit is going to be reached",
+    "balance.low": "The balance is low",
+    "balance.forecast": "The balance is going to run out",
+    "key.expiring": "A key is about to expire",
+    "key.old": "A key should be rotated",
+    "key.revoked": "A key was revoked",
+    "statement.ready": "A statement is ready",
+    "stream.started": "A stream has started",
+    "stream.idle": "A stream stands still",
+    "stream.ended": "A stream has ended",
+    "webhook.test": "Test",
+}
+_ACTORS = {
+    "operator": "The operator",
+    "app": "The app",
+    "user": "A user",
+    "developer": "A member",
+    "system": "Tollgate",
+}
+_RESULTS = {"done": "Done", "refused": "Refused", "failed": "Failed"}
+_STATEMENT_KINDS = {"fee": "Fees", "usage": "Usage", "adjustment": "Corrections"}
 _LINES = {
     "hold": "what was reserved is charged",
     "hold returned": "what was charged for the reservation before",
@@ -118,6 +141,31 @@ def line(name: str) -> str:
     return _LINES.get(name) or unit(name)
 
 
+def statement_kind(name: str) -> str:
+    """Return what a kind of lines of a statement is called."""
+    return _STATEMENT_KINDS[name]
+
+
+def notification(name: str) -> str:
+    """Return what a webhook tells of."""
+    return _NOTIFICATIONS.get(name) or name
+
+
+def actor(kind: str) -> str:
+    """Return who acted."""
+    return _ACTORS.get(kind) or _spelled(kind)
+
+
+def result(name: str) -> str:
+    """Return how an act ended."""
+    return _RESULTS.get(name) or _spelled(name)
+
+
+def capitalize_first(text: str) -> str:
+    """Return a sentence with a capital letter; the rest of it stays."""
+    return text[:1].upper() + text[1:]
+
+
 def hold(state: str) -> str:
     """Return what happened to what was to be reserved."""
     return _HOLDS[state]
@@ -153,6 +201,11 @@ FILTERS = {
     "role": role,
     "dimension": dimension,
     "price_line": line,
+    "statement_kind": statement_kind,
+    "notification": notification,
+    "actor": actor,
+    "result": result,
+    "capitalize_first": capitalize_first,
     "hold": hold,
     "state": state,
     "provenance": provenance,

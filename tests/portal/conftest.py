@@ -18,6 +18,7 @@ from proxy.store.configured import redis_keys
 from tests.portal.browser import OPEN, Browser, developer_of, signed_in
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment, deployed
+from tests.webhooks.notifications.receiver import Receiver, receiving
 
 PRICE = 7 * 10**20 + 1
 """Beyond what a 64-bit integer, or a float, can hold."""
@@ -44,6 +45,7 @@ CONFIG = {
     "control": {"requests_per_minute": 100_000},
     "portal": {"requests_per_minute": 100_000},
     "auth": {"failures_per_minute": 100_000},
+    "notifications": {"networks": ["127.0.0.0/8", "::1/128"]},
     "plans": PLANS,
 }
 IMAGE = {"model_id": "stabilityai/sdxl-turbo", "prompt": "p"}
@@ -91,9 +93,17 @@ async def tenant(deployment: Deployment, name: str, plan: str = "portal", extern
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
-    """Run two workers whose limits no test reaches."""
-    async with deployed(tmp_path_factory.mktemp("portal"), CONFIG) as deployment:
+async def receiver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Receiver]:
+    """Run a receiver of webhooks."""
+    async with receiving(tmp_path_factory.mktemp("receiver")) as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def running(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> AsyncIterator[Deployment]:
+    """Run two workers whose limits no test reaches, and which trust the receiver."""
+    trusted = {"SSL_CERT_FILE": str(receiver.authority)}
+    async with deployed(tmp_path_factory.mktemp("portal"), CONFIG, environment=trusted) as deployment:
         yield deployment
         while OPEN:
             await OPEN.pop().http.aclose()

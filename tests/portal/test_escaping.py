@@ -36,12 +36,28 @@ async def test_no_text_becomes_a_script(running: Deployment) -> None:
         assert sent.status_code == 200, sent.text
     await running.settled(2, mine.app)
     rotated = await browser.post(f"{mine.path}/keys/{key['key_id']}/rotate", overlap="24")
+    email = """"<script>alert(1)</script>@{{7*7}}"""
+    changed = await browser.post(f"{mine.path}/users/{mine.user}/email", email=email)
+    assert changed.status_code == 303, changed.text
+    described = {"description": SCRIPT[:100], "url": "https://hooks.example.com/?q=<script>alert(1)</script>"}
+    made = await browser.post(f"{mine.path}/webhooks", **described)
+    webhook = read_page(made).links[-1]
     requests = await browser.page(f"{mine.path}/requests", model=SCRIPT, outcome=SCRIPT)
     request_id = sent.headers["x-request-id"]
+    [month] = [each for each in read_page(await browser.page(f"{mine.path}/statements")).links if each[-3] == "-"]
     below = ("", "/keys", f"/keys/{key['key_id']}", "/requests", f"/requests/{request_id}")
-    pages = [rotated, requests, *[await browser.page(mine.path + each) for each in below]]
+    below += ("/users", f"/users/{mine.user}", "/webhooks", "/try", f"/try?key={key['key_id']}")
+    pages = [
+        rotated,
+        made,
+        await browser.page(webhook),
+        await browser.page(month),
+        requests,
+        *[await browser.page(mine.path + each) for each in below],
+    ]
     pages += [await browser.page(f"{mine.path}/usage", by=by) for by in ("user", "model", "key")]
     pages += [await browser.get(f"{mine.path}/usage", **{name: SCRIPT}) for name in ("by", "from")]
+    pages += [await browser.page(f"{mine.path}/audit", **{each: SCRIPT}) for each in ("action", "actor", "target")]
     pages += [await browser.get(f"{mine.path}/requests", before=SCRIPT), await browser.page("/portal/sessions")]
     for page in pages:
         tags = [tag for tag, _ in read_page(page).tags]

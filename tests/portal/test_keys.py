@@ -10,7 +10,7 @@ import pytest
 from config.runtime import Currency
 from middlewares.exchange import Refusal
 from proxy.control.key_use import KeyUse
-from proxy.portal.tenant.key_fields import atomic_units, key_members, overlap_of
+from proxy.portal.tenant.key_fields import LIMIT_NAMES, atomic_units, key_members, overlap_of
 from tests.portal.browser import Browser, text_of
 from tests.portal.conftest import Tenant
 from tests.support.builder import bearer
@@ -73,6 +73,25 @@ async def test_a_key_is_rotated_and_revoked(used: Tenant) -> None:
     assert "Revoke the key" not in (await browser.page(path)).text
 
 
+async def test_limits_and_web_pages_of_a_key_are_changed(used: Tenant) -> None:
+    browser = await used.member("owner")
+    _, key_id = await created(
+        browser, used, name="Web", spend_per_day="2.5", requests_per_minute="30", origins="https://a.example"
+    )
+    path = f"{used.path}/keys/{key_id}"
+    page = await browser.page(path)
+    assert "Most money in a day 2.5 ETH Most requests in a minute 30 Web pages https://a.example" in text_of(page)
+    assert 'name="spend_per_day" inputmode="decimal" maxlength="50" value="2.5"' in page.text
+    changed = await browser.post(f"{path}/change", name="Page", concurrent="2", origins="https://b.example\r\n")
+    assert (changed.status_code, changed.headers["location"]) == (303, path)
+    text = text_of(await browser.page(path))
+    assert "Most requests at once 2 Web pages https://b.example" in text
+    assert "Most money in a day 2.5" not in text
+    assert (await browser.post(f"{path}/change", name="Page", origins="*")).status_code == 400
+    assert (await browser.post(f"{path}/revoke", name="Page")).status_code == 303
+    assert (await browser.post(f"{path}/change", name="Late")).status_code == 409
+
+
 async def test_the_last_use_is_shown(used: Tenant) -> None:
     browser = await used.member("viewer")
     async with used.deployment.store() as store:
@@ -90,6 +109,13 @@ async def test_fields_that_cannot_be_meant_are_refused(used: Tenant) -> None:
         ({"last_day": "2020-01-01"}, 400),
         ({"spend_per_month": "-1"}, 400),
         ({"spend_per_month": "0"}, 400),
+        ({"spend_per_day": "1e3"}, 400),
+        ({"requests_per_minute": "0"}, 400),
+        ({"requests_per_minute": "1.5"}, 400),
+        ({"concurrent": "9" * 16}, 400),
+        ({"origins": "*"}, 400),
+        ({"origins": "https://a.example/path"}, 400),
+        ({"origins": "javascript:alert(1)"}, 400),
         ({"user": "nobody"}, 404),
     ):
         assert (await browser.post(f"{used.path}/keys", **fields)).status_code == status, fields
@@ -122,7 +148,14 @@ async def test_money_that_is_none_is_refused(text: str) -> None:
 
 
 async def test_members_and_overlaps() -> None:
-    assert key_members({}, ETH) == {"name": ""}
+    nothing = dict.fromkeys(LIMIT_NAMES)
+    assert key_members({}, ETH) == {"name": "", "limits": nothing, "origins": []}
+    some = {"spend_total": "0.5", "concurrent": "3", "origins": "https://a.example https://b.example"}
+    assert key_members(some, ETH) == {
+        "name": "",
+        "limits": {**nothing, "spend_total": str(5 * 10**17), "concurrent": 3},
+        "origins": ["https://a.example", "https://b.example"],
+    }
     assert overlap_of({}).days == 1
     with pytest.raises(Refusal):
         overlap_of({"overlap": "25"})

@@ -15,7 +15,8 @@ from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-BELOW = ("", "/keys", "/usage", "/requests", *(f"/usage?by={by}" for by in ("day", "month", "workload", "model")))
+PLAIN = ("", "/keys", "/users", "/usage", "/requests", "/statements", "/webhooks", "/try", "/audit")
+BELOW = (*PLAIN, *(f"/usage?by={by}" for by in ("day", "month", "workload", "model")))
 BY_NAME = ("/usage?by=user", "/usage?by=key")
 VOID = {"meta", "link", "img", "input", "br"}
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
@@ -121,6 +122,7 @@ async def test_overview_shows_balance_limits_and_what_is_spent(used: Tenant) -> 
     assert f"Available {left // 10**18}.{left % 10**18:018d} ETH" in text
     assert "Reserved 0 ETH" in text
     assert "Spent this month 3500.000000000000000005 ETH" in text
+    assert "Forecast of the month Not yet" in text, "the app is of today"
     assert "Requests this month 5" in text
     assert "Requests in 24 hours the app 5 / 100000" in text
     assert "Requests at once the app 0 / 7" in text

@@ -33,25 +33,40 @@ async def things(of: Tenant) -> tuple[list[str], str]:
     return sorted(ids), next(each for each in requests if "/requests/" in each).rpartition("/")[2]
 
 
-async def snapshot(of: Tenant) -> str:
-    """Return what the owner sees of the keys."""
-    return (
-        (await (await of.member("owner")).page(f"{of.path}/keys")).text.partition("<table>")[2].partition("</table>")[0]
-    )
+async def snapshot(of: Tenant) -> list[str]:
+    """Return what the owner sees of keys, users and webhooks."""
+    owner = await of.member("owner")
+    pages = [await owner.page(of.path + below) for below in ("/keys", "/users", "/webhooks")]
+    return [page.text.partition("<table>")[2].partition("</table>")[0] for page in pages]
 
 
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant, role: MemberRole) -> None:
     keys, request_id = await things(other)
     visitor: Browser = await used.member(role)
-    below = ("", "/keys", "/usage", "/usage.csv", "/usage?by=user", "/requests", f"/requests/{request_id}")
+    month = "/statements/2026-11"
+    below = ("", "/keys", "/users", "/usage", "/usage.csv", "/usage?by=user", "/requests", f"/requests/{request_id}")
+    below += (
+        "/statements",
+        month,
+        f"{month}.csv",
+        f"{month}.json",
+        "/webhooks",
+        "/try",
+        "/audit",
+        f"/users/{other.user}",
+    )
     for path in (*below, *(f"/keys/{key}" for key in keys)):
         response = await visitor.get(other.path + path)
         assert response.status_code == 404, path
         assert "Other House" not in response.text
-    for path in (f"/requests/{request_id}", *(f"/keys/{key}" for key in keys)):
+    for path in (
+        *(f"/requests/{request_id}", f"/users/{other.user}", f"/users?user={other.user}", f"/try?key={keys[0]}"),
+        *(f"/keys/{key}" for key in keys),
+    ):
         assert (await visitor.get(used.path + path)).status_code == 404, "an id of theirs is none of ours"
-    for path in ("", "/keys", "/usage?by=user", "/usage?by=key", "/usage.csv?by=key", "/requests"):
+    by = ("/usage?by=user", "/usage?by=key", "/usage.csv?by=key")
+    for path in (*by, "", "/keys", "/users", "/requests", "/statements", "/webhooks", "/try", "/audit"):
         page = await visitor.page(used.path + path)
         for secret in (*keys, request_id, "secret-user", other.user, other.app):
             assert secret not in page.text, path
@@ -64,11 +79,17 @@ async def test_no_form_changes_what_is_of_another_app(used: Tenant, other: Tenan
     visitor, before, own = await used.member(role), await snapshot(other), await snapshot(used)
     for app in (other, used):
         for key in keys:
-            for act in ("rotate", "revoke"):
+            for act in ("rotate", "revoke", "change"):
                 response = await visitor.post(f"{app.path}/keys/{key}/{act}", name=key, overlap="0")
                 assert response.status_code in (403, 404), (app.app, act)
                 assert (response.status_code == 403) == (app is used and role in ("billing", "viewer"))
     assert (await visitor.post(f"{other.path}/keys", name="n")).status_code == 404
+    for act, fields in (("status", {"status": "suspended"}), ("email", {"email": "a@b"})):
+        for app in (other, used):
+            changed = await visitor.post(f"{app.path}/users/{other.user}/{act}", **fields)
+            assert changed.status_code == (403 if app is used and role in ("billing", "viewer") else 404), act
+    for path, fields in (("users", {"external_id": "x"}), ("webhooks", {"url": "https://example.com/"})):
+        assert (await visitor.post(f"{other.path}/{path}", **fields)).status_code == 404
     made = await visitor.post(f"{used.path}/keys", name="n", user=other.user)
     assert made.status_code == (403 if role in ("billing", "viewer") else 404), "a user of theirs is none of ours"
     assert await snapshot(other) == before

@@ -11,16 +11,13 @@ from pydantic import AfterValidator, BaseModel, Field
 from middlewares.exchange import Refusal
 from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
-from proxy.control.audit.line import LONGEST_TEXT, ActorKind
+from proxy.control.audit.line import LONGEST_TEXT
 from proxy.history.audit.reader import LONGEST_PAGE, AuditReader, ListedLine, parse_token
 from proxy.history.audit.rows import AuditFilter
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import unix_ms
 
 Reader = Annotated[Caller, Depends(CallerWith(READ))]
-
-_OPEN = (ActorKind.APP, ActorKind.USER, ActorKind.DEVELOPER)
-"""Kinds of actors that a tenant may see by id and address: its own, and its members."""
 
 
 class AuditLineView(BaseModel):
@@ -45,7 +42,7 @@ class AuditLineView(BaseModel):
     @classmethod
     def of(cls, listed: ListedLine) -> Self:
         """Return what a tenant is shown of a line."""
-        line, known = listed.line, listed.line.actor_kind in _OPEN
+        line, known = listed.line, listed.shows_actor
         texts = line.texts
         address = texts.pop("address", None)
         return cls(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Response
@@ -15,11 +14,11 @@ from proxy.api.services import BuilderServices
 from proxy.api.statements.models import StatementList, StatementMonth
 from proxy.identity.token_issuer import READ
 from proxy.reporting.account import read_statement
-from proxy.reporting.dates import BadDate, Days, month_of, parse_period, redis_today
+from proxy.reporting.dates import BadDate, Days, parse_period
+from proxy.reporting.statement_months import UsedMonth, used_months
 from proxy.reporting.statement_report import document, spreadsheet
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.tables import CurrencyView, csv_text
-from proxy.reporting.totals import Dimension, UsageTotal, read_usage
 
 CSV = "text/csv"
 _SUFFIX = ".csv"
@@ -42,17 +41,8 @@ class StatementEndpoints:
     async def list(self, client_id: str, caller: Reader) -> StatementList:
         """Return the months since the app was created, with what was used in each."""
         services = self._services
-        today = await redis_today(services.sources.client)
-        created = (await services.apps.require(caller.app)).created_at.date()
-        days = Days(min(created, today), today)
-        found = await read_usage(services.sources, caller.app, days, (Dimension.MONTH,))
-        return StatementList(
-            currency=CurrencyView.of(services.currency),
-            statements=[
-                _month(days, today, found.groups.get((f"{days.first:%Y-%m}",), UsageTotal()))
-                for days in reversed(months(days))
-            ],
-        )
+        found = await used_months(services.sources, await services.apps.require(caller.app))
+        return StatementList(currency=CurrencyView.of(services.currency), statements=[_month(each) for each in found])
 
     async def get(self, client_id: str, period: Period, caller: Reader, accept: Accept = "") -> Any:
         """Return the account of an app for a month or a day."""
@@ -79,14 +69,6 @@ class StatementEndpoints:
         )
 
 
-def months(days: Days) -> list[Days]:
-    """Return the calendar months of these days, in order."""
-    found = [month_of(days.first)]
-    while found[-1].last < days.last:
-        found.append(month_of(date.fromordinal(found[-1].last.toordinal() + 1)))
-    return found
-
-
 def prefers_csv(accept: str) -> bool:
     """Return True if an Accept header gives CSV a greater weight than JSON (RFC 9110 section 12.5.1)."""
     weights: dict[str, float] = {}
@@ -100,15 +82,15 @@ def prefers_csv(accept: str) -> bool:
     return weights.get(CSV, 0.0) > weights.get("application/json", 0.0)
 
 
-def _month(days: Days, today: date, total: UsageTotal) -> StatementMonth:
+def _month(month: UsedMonth) -> StatementMonth:
     return StatementMonth.model_validate(
         {
-            "period": f"{days.first:%Y-%m}",
-            "from": days.first,
-            "to": days.last,
-            "over": today > days.last,
-            "request_count": total.requests,
-            "amount": str(total.amount),
+            "period": month.period,
+            "from": month.days.first,
+            "to": month.days.last,
+            "over": month.over,
+            "request_count": month.total.requests,
+            "amount": str(month.total.amount),
         }
     )
 

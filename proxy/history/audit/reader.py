@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.control.audit.line import AuditLine
+from proxy.control.audit.line import ActorKind, AuditLine
 from proxy.control.audit.log import STREAM
 from proxy.control.records import Client
 from proxy.history.audit.rows import AuditFilter, Place, newest
@@ -16,6 +16,7 @@ from proxy.history.belonging import check
 from proxy.history.store import History
 
 LONGEST_PAGE = 1_000
+_OPEN = (ActorKind.APP, ActorKind.USER, ActorKind.DEVELOPER)
 _CHUNK = 1_000
 
 
@@ -32,6 +33,14 @@ class ListedLine:
     def time(self) -> int:
         """Return when it was written, in Unix milliseconds."""
         return self.place.time
+
+    @property
+    def shows_actor(self) -> bool:
+        """Return True if the tenant of the line may see who acted, with which key and from where: its own, its members.
+
+        Who acts for the operator is no business of an app.
+        """
+        return self.line.actor_kind in _OPEN
 
     @property
     def token(self) -> str:

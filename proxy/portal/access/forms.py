@@ -11,7 +11,7 @@ from middlewares.exchange import Refusal
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
 _TYPE = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 20
+_MOST_FIELDS = 40
 
 Fields = Mapping[str, str]
 

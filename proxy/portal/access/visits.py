@@ -14,7 +14,7 @@ from middlewares.exchange import Exchange, Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import Act
 from proxy.control.developers.records import DeveloperRecord, SessionRecord
-from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN
+from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN, USERS_WRITE
 from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
 from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
 from proxy.portal.services import PortalServices
@@ -64,8 +64,13 @@ class Visit:
         return USERS_TOKEN in self.scopes
 
     @property
-    def makes_app_keys(self) -> bool:
-        """True if the role may make, rotate and end keys of the app itself."""
+    def changes_users(self) -> bool:
+        """True if the role may add, change and suspend users."""
+        return USERS_WRITE in self.scopes
+
+    @property
+    def manages(self) -> bool:
+        """True if the role may do everything in the app."""
         return ADMIN in self.scopes
 
     def require(self, scope: str) -> None:

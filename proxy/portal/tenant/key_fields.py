@@ -9,40 +9,68 @@ from config.runtime import Currency
 from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.admission.key_limits import NO_LIMITS
-from proxy.control.key_changes import MOST_MONEY, KeyChange
+from proxy.control.key_changes import COUNTS, MONEY, MOST_COUNT, MOST_MONEY, KeyChange
 from proxy.portal.access.forms import Fields
 from proxy.reporting.dates import BadDate, parse_day
 from proxy.reporting.tables import decimal
 
 LONGEST_NAME = 100
+LONGEST_ORIGINS = 2_000
+LIMIT_NAMES = {
+    "spend_per_day": "Most money in a day",
+    "spend_per_month": "Most money in a month",
+    "spend_total": "Most money in all",
+    "requests_per_minute": "Most requests in a minute",
+    "concurrent": "Most requests at once",
+}
+"""Limits of a key, and what people call them."""
 OVERLAPS = {"0": "not at all", "1": "for an hour", "24": "for a day", "168": "for a week"}
 """Hours for which both keys of a rotation work, and what the form calls them."""
 
+_COUNT = re.compile(r"[1-9][0-9]{0,15}")
 _MONEY = re.compile(r"([0-9]{1,28})(?:\.([0-9]{1,18}))?")
 
 
 def key_members(fields: Fields, currency: Currency) -> KeyChange:
-    """Return the members of a new key. Raises `Refusal` (400), which names the field."""
+    """Return the members of a key as its form has them; what is empty limits nothing.
+
+    Raises `Refusal` (400), which names the field.
+    """
     name = fields.get("name", "")
     if len(name) > LONGEST_NAME or not name.isprintable():
         raise _unusable(f"Name: expected at most {LONGEST_NAME} characters and no control characters.")
-    members: KeyChange = {"name": name}
-    if last := fields.get("last_day"):
-        members["expires_at"] = _end_of(last)
-    if money := fields.get("spend_per_month"):
-        members["limits"] = {"spend_per_month": str(atomic_units(money, currency))}
-    return members
+    if len(fields.get("origins", "")) > LONGEST_ORIGINS:
+        raise _unusable(f"Web pages: expected at most {LONGEST_ORIGINS} characters.")
+    money = {each: str(atomic_units(fields[each], currency)) if fields.get(each) else None for each in MONEY}
+    counts = {each: _count(fields[each], LIMIT_NAMES[each]) if fields.get(each) else None for each in COUNTS}
+    return {"name": name, "limits": {**money, **counts}, "origins": fields.get("origins", "").split()}
 
 
-def atomic_units(text: str, currency: Currency) -> int:
+def end_of_key(fields: Fields) -> KeyChange:
+    """Return when a new key ends: with its last day, in UTC. Raises `Refusal` (400)."""
+    last = fields.get("last_day")
+    return {"expires_at": _end_of(last)} if last else {}
+
+
+def key_values(record: KeyRecord, currency: Currency) -> dict[str, str]:
+    """Return what the form of a key has in its fields, by their names."""
+    limits = record.limits or NO_LIMITS
+    found = {each: _written(getattr(limits, each)) for each in COUNTS}
+    for each in MONEY:
+        amount = getattr(limits, each)
+        found[each] = "" if amount is None else decimal(int(amount), currency.decimals)
+    return {**found, "name": record.name, "origins": "\n".join(record.origins or ())}
+
+
+def atomic_units(text: str, currency: Currency, field: str = "Most money") -> int:
     """Return an amount of the currency in atomic units, exactly. Raises `Refusal` (400)."""
     match = _MONEY.fullmatch(text)
     fraction = (match[2] or "") if match else ""
     if match is None or len(fraction.rstrip("0")) > currency.decimals:
-        raise _unusable(f"Most money: expected a number with at most {currency.decimals} decimals, such as 25.5.")
+        raise _unusable(f"{field}: expected a number with at most {currency.decimals} decimals, such as 25.5.")
     found = int(match[1] + fraction[: currency.decimals].ljust(currency.decimals, "0"))
     if not 0 < found <= MOST_MONEY:
-        raise _unusable("Most money: expected more than 0, and at most 10^27 atomic units.")
+        raise _unusable(f"{field}: expected more than 0, and at most 10^27 atomic units.")
     return found
 
 
@@ -57,22 +85,33 @@ def overlap_of(fields: Fields) -> timedelta:
 def limits_of(record: KeyRecord, currency: Currency) -> list[tuple[str, str]]:
     """Return the key's own limits, each with its name, as people read them."""
     limits = record.limits or NO_LIMITS
-    found = [
-        (name, f"{decimal(int(amount), currency.decimals)} {currency.code}")
-        for name, amount in (
-            ("Most money in a day", limits.spend_per_day),
-            ("Most money in a month", limits.spend_per_month),
-            ("Most money in all", limits.spend_total),
-        )
-        if amount is not None
-    ]
-    counts = ("Most requests in a minute", limits.requests_per_minute), ("Most requests at once", limits.concurrent)
-    return found + [(name, f"{count}") for name, count in counts if count is not None]
+    found = []
+    for each, name in LIMIT_NAMES.items():
+        value = getattr(limits, each)
+        if value is not None:
+            money = each in MONEY
+            found.append((name, f"{decimal(int(value), currency.decimals)} {currency.code}" if money else f"{value}"))
+    return found
+
+
+def works(record: KeyRecord, now: datetime) -> bool:
+    """Return True if requests may use a key."""
+    return record.status == "active" and (record.expires_at is None or record.expires_at > now)
 
 
 def typed_name(record: KeyRecord) -> str:
     """Return what has to be typed to revoke a key: its name, or its id where it has none."""
     return record.name.strip() or record.key_id
+
+
+def _count(text: str, field: str) -> int:
+    if not _COUNT.fullmatch(text) or int(text) > MOST_COUNT:
+        raise _unusable(f"{field}: expected a whole number from 1 on.")
+    return int(text)
+
+
+def _written(count: int | None) -> str:
+    return "" if count is None else f"{count}"
 
 
 def _end_of(text: str) -> datetime:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,16 +15,31 @@ from middlewares.exchange import Refusal
 from proxy.control.api_keys import KeyEnded
 from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
-from proxy.control.key_changes import KeyChange, UnusableMember
+from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
+from proxy.control.user_fields import LONGEST_EXTERNAL_ID
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.portal.tenant.key_fields import OVERLAPS, key_members, limits_of, overlap_of, typed_name
+from proxy.portal.tenant.key_fields import (
+    LIMIT_NAMES,
+    LONGEST_ORIGINS,
+    OVERLAPS,
+    end_of_key,
+    key_members,
+    key_values,
+    limits_of,
+    overlap_of,
+    typed_name,
+    works,
+)
 from proxy.portal.tenant.overview import APP
 
 _SHOWN = 500
 """Most keys of a page."""
+
+_FIELDS: Mapping[str, Any] = {"limit_names": LIMIT_NAMES, "money": MONEY, "longest_origins": LONGEST_ORIGINS}
+"""What the template of the fields needs to know."""
 
 Result = TypeVar("Result")
 
@@ -61,7 +76,7 @@ class KeyRow:
     @property
     def works(self) -> bool:
         """Return True if requests may still use it."""
-        return _works(self.record, datetime.now(UTC))
+        return works(self.record, datetime.now(UTC))
 
 
 class KeyPages:
@@ -78,6 +93,7 @@ class KeyPages:
             visits.page(path, self.show_all, USERS_READ),
             visits.form(path, self.create, action="key.create", kind="key", scope=USERS_TOKEN),
             visits.page(one, self.show, USERS_READ),
+            visits.form(f"{one}/change", self.change, action="key.change", kind="key", scope=USERS_TOKEN),
             visits.form(f"{one}/rotate", self.rotate, action="key.rotate", kind="key", scope=USERS_TOKEN),
             visits.form(f"{one}/revoke", self.revoke, action="key.revoke", kind="key", scope=USERS_TOKEN),
         )
@@ -86,13 +102,23 @@ class KeyPages:
         """Show the keys, the newest first, those that work before those that have ended."""
         records = await self._services.api_keys.list(visit.client_id)
         now = datetime.now(UTC)
-        records.sort(key=lambda each: (not _works(each, now), -each.created_at.timestamp()))
+        records.sort(key=lambda each: (not works(each, now), -each.created_at.timestamp()))
         rows = await self._rows(visit, records[:_SHOWN])
-        return self._pages.show("keys.html", visit, rows=rows, hidden=len(records) - len(rows))
+        return self._pages.show(
+            "keys.html",
+            visit,
+            rows=rows,
+            hidden=len(records) - len(rows),
+            values=dict.fromkeys((*LIMIT_NAMES, "name", "origins"), ""),
+            **_FIELDS,
+            for_user=visit.request.query_params.get("user", "")[:LONGEST_EXTERNAL_ID],
+        )
 
     async def show(self, visit: Visit) -> Response:
         """Show one key, with the forms that rotate and revoke it."""
-        return self._pages.show("key.html", visit, row=await self._row(visit), overlaps=OVERLAPS)
+        row = await self._row(visit)
+        values = key_values(row.record, self._services.settings.currency)
+        return self._pages.show("key.html", visit, row=row, values=values, overlaps=OVERLAPS, **_FIELDS)
 
     async def create(self, form: Submission) -> Response:
         """Create a key of the app, or of one of its users, and show its text once."""
@@ -100,12 +126,19 @@ class KeyPages:
         user_id = await self._user(visit, user) if user else None
         if user_id is None:
             visit.require(ADMIN)
-        members: KeyChange = key_members(fields, self._services.settings.currency)
+        members: KeyChange = {**key_members(fields, self._services.settings.currency), **end_of_key(fields)}
         form.act.detail |= {"user": user_id, "name": members.get("name")}
         created = self._services.api_keys.create(visit.client_id, user=user_id, **members)
         record, text = await _taken(created)
         form.act.target = AuditTarget("key", record.key_id, visit.client_id)
         return self._pages.show("key_created.html", visit, record=record, text=text, old=None)
+
+    async def change(self, form: Submission) -> Response:
+        """Change name, limits and web pages of a key, in every worker at once."""
+        row, members = await self._changeable(form), key_members(form.fields, self._services.settings.currency)
+        form.act.detail["changed"] = ", ".join(sorted(members))
+        await _taken(self._services.api_keys.change(row.record.key_id, **members))
+        return see_other(f"/portal/apps/{form.visit.client_id}/keys/{row.record.key_id}")
 
     async def rotate(self, form: Submission) -> Response:
         """Replace a key by a new one that may do the same, and show its text once."""
@@ -154,7 +187,7 @@ class KeyPages:
                 last_used=used.get(each.key_id),
                 due=rotation_due(each, now, days),
                 limits=limits_of(each, services.settings.currency),
-                manageable=visit.makes_user_keys if each.user else visit.makes_app_keys,
+                manageable=visit.makes_user_keys if each.user else visit.manages,
             )
             for each in records
         ]
@@ -167,10 +200,6 @@ class KeyPages:
         if found.status != "active":
             raise Refusal(403, "user_suspended", "The user is suspended; make it active first.")
         return found.user_id
-
-
-def _works(record: KeyRecord, now: datetime) -> bool:
-    return record.status == "active" and (record.expires_at is None or record.expires_at > now)
 
 
 async def _taken(work: Awaitable[Result]) -> Result:

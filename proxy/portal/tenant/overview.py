@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,7 +16,8 @@ from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.limits import read_limits, running_requests
 from proxy.reporting.dates import Days, month_of, redis_today
-from proxy.reporting.totals import Dimension, read_usage
+from proxy.reporting.forecast import forecast, needed_days
+from proxy.reporting.totals import Dimension, UsageTotal, read_usage
 
 APP = "/portal/apps/{client_id}"
 _SHOWN = 20
@@ -50,10 +52,14 @@ class OverviewPages:
         sources, plan = services.sources, services.plans.get(app.plan)
         today = await redis_today(sources.client)
         month = Days(month_of(today).first, today)
-        usage = await read_usage(sources, app.client_id, month, (Dimension.DAY,))
+        recent = await read_usage(sources, app.client_id, needed_days(today), (Dimension.DAY,))
         running = await running_requests(sources, app.client_id)
         balance = await prepaid.balance(services.runner, sources.keys, app.client_id, None)
-        by_day = {group: total.amount for (group,), total in usage.rows()}
+        by_day = {date.fromisoformat(day): total for (day,), total in recent.rows()}
+        used = UsageTotal()
+        for day in month.each():
+            used.include(by_day.get(day, UsageTotal()))
+        amounts = {day: total.amount for day, total in by_day.items()}
         return self._pages.show(
             "overview.html",
             visit,
@@ -62,8 +68,9 @@ class OverviewPages:
             prepaid=plan is not None and plan.billing is Billing.CREDITS,
             balance=balance,
             month=month,
-            usage=usage,
-            columns=columns([(f"{day}", by_day.get(f"{day}", 0)) for day in month.each()]),
+            used=used,
+            forecast=forecast(amounts, today, app.created_at.date()),
+            columns=columns([(f"{day}", amounts.get(day, 0)) for day in month.each()]),
             limits=await read_limits(sources, app, plan, services.settings.currency) if plan else [],
             running=running[:_SHOWN],
             running_count=len(running),

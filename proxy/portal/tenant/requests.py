@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -15,6 +16,7 @@ from middlewares.exchange import Refusal
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.refusals import read_refusals
 from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
+from proxy.history.packing import StreamEntry
 from proxy.history.reader import LedgerEntries
 from proxy.portal import words
 from proxy.portal.access.visits import Visit, Visits
@@ -84,18 +86,15 @@ class RequestPages:
             raise Refusal(400, "invalid_parameter", f"before {error}.") from None
         sources, app = self._services.sources, visit.client_id
         page = UsesPage((EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None)
-        try:
-            entries, following = await newest_uses(sources, app, page)
-            stream = LedgerEntries.of_app(sources, app).stream
-            rows = [RequestRow(decode(stream, entry, fields)) for entry, fields in entries]
-        except UnreadableEvent:
-            raise _unreadable() from None
+        entries, following = await newest_uses(sources, app, page)
+        rows = _rows(LedgerEntries.of_app(sources, app).stream, entries)
         refusals = [] if before else await read_refusals(sources, app, _REFUSALS)
         chosen = {name: value for name, value in (("model", model), ("outcome", outcome)) if value}
         return self._pages.show(
             "requests.html",
             visit,
             rows=rows,
+            unreadable=len(entries) - len(rows),
             refusals=[RefusalRow(each) for each in reversed(refusals)],
             model=model,
             outcome=outcome,
@@ -119,6 +118,15 @@ class RequestPages:
             raise _unknown()
         found: Explanation = explanation(facts, services.settings.currency, for_operator=False)
         return self._pages.show("request.html", visit, found=found)
+
+
+def _rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRow]:
+    """Return those of the entries that can be read; one that cannot hides none of the others."""
+    found = []
+    for entry, fields in entries:
+        with suppress(UnreadableEvent):
+            found.append(RequestRow(decode(stream, entry, fields)))
+    return found
 
 
 def _unknown() -> Refusal:

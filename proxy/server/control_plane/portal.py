@@ -25,6 +25,7 @@ def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
             users=builder.users,
             api_keys=builder.api_keys,
             key_use=builder.key_use,
+            webhooks=builder.webhooks,
             audit=builder.audit,
             runner=builder.runner,
             sources=builder.sources,

@@ -1,0 +1,106 @@
+"""Who did what to the records of an app."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.exchange import Refusal
+from proxy.control.audit.line import LONGEST_TEXT
+from proxy.history.audit.reader import AuditReader, ListedLine, parse_token
+from proxy.history.audit.rows import AuditFilter
+from proxy.portal.access.visits import Visit, Visits
+from proxy.portal.pages import Pages
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.overview import APP
+from proxy.reporting.dates import EVER, BadDate, Days, parse_day
+
+_LIMIT = 50
+_FILTERS = ("action", "actor", "target", "from", "to")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One line of the page, as the tenant may see it."""
+
+    listed: ListedLine
+
+    @property
+    def written(self) -> datetime:
+        """Return when it was written."""
+        return datetime.fromtimestamp(self.listed.time / 1_000, UTC)
+
+    @property
+    def actor(self) -> str:
+        """Return the id of who acted; empty where that is no business of the app."""
+        return self.listed.line.actor if self.listed.shows_actor else ""
+
+    @property
+    def address(self) -> str:
+        """Return the address of who acted, until it is erased."""
+        return self.listed.line.texts.get("address", "") if self.listed.shows_actor else ""
+
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """Return names and values of what is said beside."""
+        line = self.listed.line
+        texts = [(name, text) for name, text in line.texts.items() if name != "address"]
+        return [*texts, *((name, str(number)) for name, number in line.numbers.items())]
+
+
+class AuditPages:
+    """The audit lines of an app, as in the API."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._reader = AuditReader(services.sources.client, services.sources.history)
+        self._pages = pages
+
+    def routes(self, visits: Visits) -> Sequence[Route]:
+        """Return the route."""
+        return (visits.page(f"{APP}/audit", self.show),)
+
+    async def show(self, visit: Visit) -> Response:
+        """Show a page of lines, the newest first."""
+        query = visit.request.query_params
+        chosen = {name: query.get(name, "").strip()[:LONGEST_TEXT] for name in _FILTERS}
+        days = _days(chosen["from"], chosen["to"])
+        wanted = AuditFilter(
+            app=visit.client_id,
+            action=chosen["action"] or None,
+            actor=chosen["actor"] or None,
+            target=chosen["target"] or None,
+            since_ms=days.start_ms,
+            until_ms=days.end_ms,
+        )
+        before = query.get("before", "")
+        try:
+            place = parse_token(before) if before else None
+        except ValueError as error:
+            raise Refusal(400, "invalid_parameter", f"{error}.") from None
+        lines, following = await self._reader.page(wanted, limit=_LIMIT, before=place)
+        path, kept = f"/portal/apps/{visit.client_id}/audit", {name: text for name, text in chosen.items() if text}
+        return self._pages.show(
+            "audit.html",
+            visit,
+            rows=[AuditRow(each) for each in lines],
+            chosen=chosen,
+            first=not before,
+            longest=LONGEST_TEXT,
+            newest=f"{path}?{urlencode(kept)}" if kept else path,
+            following=f"{path}?{urlencode({**kept, 'before': following})}" if following else "",
+        )
+
+
+def _days(first: str, last: str) -> Days:
+    try:
+        days = Days(parse_day(first) if first else EVER.first, parse_day(last) if last else EVER.last)
+    except BadDate as error:
+        raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
+    if days.first > days.last:
+        raise Refusal(400, "invalid_parameter", "The first day is after the last one.")
+    return days

@@ -1,0 +1,65 @@
+"""Lines to paste into a terminal or a program, for the models of this deployment and the limits of one's own key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.workloads import Workload
+from middlewares.auth.records import KeyRecord
+from middlewares.exchange import Refusal
+from proxy.identity.token_issuer import USERS_READ
+from proxy.portal.access.visits import Visit, Visits
+from proxy.portal.pages import Pages
+from proxy.portal.services import PortalServices
+from proxy.portal.tenant.key_fields import limits_of, works
+from proxy.portal.tenant.overview import APP
+
+PLACEHOLDER = "MODEL_ID"
+"""Stands where neither the key nor the configuration names a model."""
+_SHOWN = 200
+
+
+class TryItPages:
+    """Examples. The text of a key is in none of them: they read it from the environment."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    def routes(self, visits: Visits) -> Sequence[Route]:
+        """Return the route."""
+        return (visits.page(f"{APP}/try", self.show, USERS_READ),)
+
+    async def show(self, visit: Visit) -> Response:
+        """Show the examples; those of a key that is chosen stay within what it may do."""
+        now = datetime.now(UTC)
+        records = await self._services.api_keys.list(visit.client_id)
+        keys = [each for each in records if works(each, now)]
+        wanted = visit.request.query_params.get("key", "")
+        key = next((each for each in keys if each.key_id == wanted), None)
+        if wanted and key is None:
+            raise Refusal(404, "unknown_id", "The app has no such key that works.")
+        return self._pages.show(
+            "try_it.html",
+            visit,
+            keys=keys[-_SHOWN:][::-1],
+            key=key,
+            limits=limits_of(key, self._services.settings.currency) if key else [],
+            origin=self._services.origin,
+            image_model=self._model(Workload.TEXT_TO_IMAGE, key),
+            chat_model=self._model(Workload.LLM, key),
+            placeholder=PLACEHOLDER,
+        )
+
+    def _model(self, workload: Workload, key: KeyRecord | None) -> str | None:
+        """Return a model for an example; None: the key may not do such work."""
+        if key is not None and key.workloads is not None and workload not in key.workloads:
+            return None
+        named = self._services.settings.named_models(workload)
+        if key is not None and key.models is not None:
+            named = (named & key.models) or key.models
+        return min(named, default=PLACEHOLDER)

@@ -1,0 +1,36 @@
+"""The fields of the forms about webhooks, as the service takes them. Pure."""
+
+from __future__ import annotations
+
+from config.runtime import Currency
+from middlewares.exchange import Refusal
+from proxy.control.webhook_endpoints import WebhookChange
+from proxy.portal.access.forms import Fields
+from proxy.portal.tenant.key_fields import LONGEST_NAME, atomic_units
+from proxy.webhooks.notifications.notification import OF_OPERATOR, NotificationKind
+
+KINDS = tuple(kind for kind in NotificationKind if kind not in OF_OPERATOR and kind is not NotificationKind.TEST)
+"""What an app can be notified of."""
+KIND_FIELD = "kind-"
+"""What the name of a checkbox has before its kind."""
+
+
+def webhook_members(fields: Fields, currency: Currency) -> WebhookChange:
+    """Return URL, description, kinds and threshold of an endpoint. Raises `Refusal` (400), which names the field.
+
+    Without a checked box an endpoint takes all kinds. Whether the URL may be connected to is for the service to say.
+    """
+    description, below = fields.get("description", ""), fields.get("balance_below", "")
+    if len(description) > LONGEST_NAME or not description.isprintable():
+        raise unusable(f"Description: expected at most {LONGEST_NAME} characters and no control characters.")
+    return {
+        "url": fields.get("url", ""),
+        "description": description,
+        "kinds": tuple(kind for kind in KINDS if f"{KIND_FIELD}{kind}" in fields),
+        "balance_below": str(atomic_units(below, currency, "Balance")) if below else None,
+    }
+
+
+def unusable(detail: str) -> Refusal:
+    """Return the refusal of a field, which the detail names."""
+    return Refusal(400, "invalid_parameter", detail)

@@ -1,0 +1,129 @@
+"""Webhooks are registered, tried, changed, rotated, replayed and removed, and signed by the secret that was shown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from proxy.control.developers.records import MemberRole
+from tests.portal.browser import Browser, read_page, text_of
+from tests.portal.conftest import Tenant, tenant
+from tests.support.deployment import Deployment, eventually
+from tests.webhooks.notifications.receiver import Receiver
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
+
+
+async def registered(browser: Browser, mine: Tenant, receiver: Receiver, **fields: str) -> tuple[str, str]:
+    """Return the path of a new endpoint, and its secret."""
+    page = await browser.post(f"{mine.path}/webhooks", url=receiver.url, **fields)
+    assert page.status_code == 200, text_of(page)
+    [secret] = set(SECRET.findall(page.text))
+    [path] = {each for each in read_page(page).links if "/webhooks/" in each}
+    return path, secret
+
+
+async def test_an_endpoint_from_its_registration_to_its_end(running: Deployment, receiver: Receiver) -> None:
+    mine = await tenant(running, "Told")
+    browser = await mine.member("owner")
+    path, secret = await registered(
+        browser, mine, receiver, description="Ours <b>", balance_below="1.5", **{"kind-key.revoked": "on"}
+    )
+    receiver.secrets[:] = [secret]
+    shown = await browser.page(path)
+    assert "Takes A key was revoked Balance that is low 1.5 ETH" in text_of(shown)
+    assert not SECRET.search(shown.text), "a secret is shown once"
+    assert "Ours <b>" in text_of(await browser.page(f"{mine.path}/webhooks"))
+
+    tested = text_of(await browser.post(f"{path}/test"))
+    assert "The test was taken" in tested
+    assert "Response 200" in tested
+    assert receiver.received[-1][1]["type"] == "webhook.test"
+
+    await running.cli("keys", "revoke", mine.key.split("_")[1])
+
+    async def is_delivered() -> bool:
+        return "Delivered" in text_of(await browser.page(path))
+
+    await eventually(is_delivered)
+    [replay] = [action for _, action in read_page(await browser.page(path)).forms if action.endswith("/replay")]
+    assert (await browser.post(replay)).status_code == 303
+    name = replay.split("/")[-2]
+
+    async def is_repeated() -> bool:
+        return receiver.ids.count(name) == 2
+
+    await eventually(is_repeated)
+    assert (await browser.post(f"{path}/deliveries/msg_{'0' * 32}/replay")).status_code == 404
+
+    rotated = await browser.post(f"{path}/rotate", overlap="24")
+    receiver.secrets += SECRET.findall(rotated.text)
+    assert len(set(receiver.secrets)) == 2
+    await browser.post(f"{path}/test")
+    assert receiver.signatures[-1] == 2
+
+    changed = await browser.post(f"{path}/change", url=receiver.url, description="Renamed")
+    assert changed.status_code == 303
+    assert "Takes Everything Balance that is low Not set" in text_of(await browser.page(path))
+    assert (await browser.post(f"{path}/status", status="paused")).status_code == 303
+    assert "Status Paused" in text_of(await browser.page(path))
+    assert (await browser.post(f"{path}/remove")).headers["location"] == f"{mine.path}/webhooks"
+    assert (await browser.get(path)).status_code == 404
+    _, audit, _ = await running.cli("audit", "list", "--app", mine.app, "--action", "webhook", "--json")
+    for action in ("create", "test", "replay", "rotate_secret", "change", "remove"):
+        assert f'"webhook.{action}"' in audit
+
+
+async def test_fields_that_cannot_be_meant_register_nothing(used: Tenant) -> None:
+    browser = await used.member("owner")
+    good = "https://hooks.example.com/in"
+    for fields in (
+        {"url": ""},
+        {"url": "http://hooks.example.com/"},
+        {"url": "https://user:pass@hooks.example.com/"},
+        {"url": "https://10.0.0.1/"},
+        {"url": "https://169.254.169.254/latest"},
+        {"url": f"https://hooks.example.com/{'a' * 2_000}"},
+        {"url": good, "balance_below": "-1"},
+        {"url": good, "description": "d" * 101},
+        {"url": good, "description": "a\nb"},
+    ):
+        refused = await browser.post(f"{used.path}/webhooks", **fields)
+        assert refused.status_code == 400, fields
+    assert "No URL is registered yet." in text_of(await browser.page(f"{used.path}/webhooks"))
+
+
+@pytest.mark.parametrize("role", ["developer", "billing", "viewer"])
+async def test_who_does_not_manage_the_app_changes_no_webhook(
+    running: Deployment, receiver: Receiver, role: MemberRole
+) -> None:
+    mine = await tenant(running, "Looked at")
+    receiver.secrets.clear()
+    path, _ = await registered(await mine.member("owner"), mine, receiver)
+    visitor, other = await mine.member(role), await (await tenant(running, "Others")).member("owner")
+    before = text_of(await visitor.page(path))
+    assert {action for method, action in read_page(await visitor.page(path)).forms if "/apps/" in action} == set()
+    for act, fields in (
+        ("change", {"url": "https://a.example.com/"}),
+        ("status", {"status": "paused"}),
+        ("rotate", {"overlap": "0"}),
+        ("test", {}),
+        ("remove", {}),
+        (f"deliveries/msg_{'0' * 32}/replay", {}),
+    ):
+        assert (await visitor.post(f"{path}/{act}", **fields)).status_code == 403, act
+        assert (await other.post(f"{path}/{act}", **fields)).status_code == 404, act
+    assert (await other.get(path)).status_code == 404
+    assert text_of(await visitor.page(path)) == before
+
+
+async def test_the_place_of_a_page_is_a_number(running: Deployment, receiver: Receiver) -> None:
+    mine = await tenant(running, "Pages of deliveries")
+    browser = await mine.member("owner")
+    path, _ = await registered(browser, mine, receiver)
+    for before in ("x", "0", "-1", "\u0661", "9" * 30):
+        assert (await browser.get(path, before=before)).status_code == 400, before
+    assert "Nothing was sent before that." in text_of(await browser.page(path, before="1"))
