@@ -22,6 +22,7 @@ from proxy.api.services import BuilderServices
 from proxy.api.sign_in.routes import add_sign_in_routes
 from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
 from proxy.api.statements.models import StatementView
+from proxy.api.tenant_metrics.endpoint import AS_PROMETHEUS, TenantMetricsEndpoint
 from proxy.api.usage.endpoints import UsageEndpoints
 from proxy.api.users import UserEndpoints
 from proxy.api.webhooks.endpoints import AppWebhookEndpoints
@@ -98,6 +99,13 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
     api.serve("GET", "/api/v1/explain/{request_id}", ExplainEndpoint(services).explain, name="explain")
+    api.serve(
+        *("GET", "/api/v1/metrics"),
+        TenantMetricsEndpoint(services).metrics,
+        name="tenant_metrics",
+        response_model=None,
+        responses=AS_PROMETHEUS,
+    )
     add_sign_in_routes(api.serve, services.developers)
     api.router.routes.extend([*routes, *documentation_routes()])
     return api

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic.config import JsonDict
 
 from middlewares.auth.records import UserRecord
-from proxy.control.user_fields import EMAIL, LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
+from middlewares.auth.user_fields import EMAIL, LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
 
 
 def printable(text: str) -> str:

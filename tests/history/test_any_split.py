@@ -22,9 +22,9 @@ from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history.batch import day_of
 from proxy.history.store import History
 from proxy.history.tables import CURSORS
-from proxy.reporting.account import read_tally
 from proxy.reporting.dates import Days, month_of
-from proxy.reporting.statement import Tally
+from proxy.reporting.statements.account import read_tally
+from proxy.reporting.statements.statement import Tally
 from proxy.reporting.stream import AppEvents, RecordedEvent
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.verify.verification import verify

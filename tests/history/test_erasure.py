@@ -26,8 +26,8 @@ from proxy.history.audit.verify import verify as verify_chain
 from proxy.history.retention.erasure import Erased, ErasureIncomplete, erase
 from proxy.history.store import History
 from proxy.history.tables import METADATA
-from proxy.reporting.account import read_tally
 from proxy.reporting.dates import EVER, Days
+from proxy.reporting.statements.account import read_tally
 from proxy.reporting.stream import AppEvents
 from proxy.reporting.subject import subject_lines
 from proxy.reporting.totals import Dimension, read_usage

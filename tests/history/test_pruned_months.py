@@ -20,9 +20,9 @@ from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history.batch import start_of
 from proxy.history.retention.prune import PrunePlan, prune
 from proxy.history.tables import EVENTS as ROWS
-from proxy.reporting.account import read_tally
 from proxy.reporting.dates import Days
-from proxy.reporting.statement import Statement, Tally
+from proxy.reporting.statements.account import read_tally
+from proxy.reporting.statements.statement import Statement, Tally
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.verify.verification import verify
 from tests.history.fakes import TAGS, Archive

@@ -15,8 +15,8 @@ from proxy.history.audit.rows import AuditFilter
 from proxy.history.batch import START, start_of
 from proxy.history.retention import prune as pruning
 from proxy.history.retention.boundary import allowed, wanted
-from proxy.reporting.account import read_tally
 from proxy.reporting.dates import Days
+from proxy.reporting.statements.account import read_tally
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.verify.verification import verify
 from tests.history.fakes import NOW, Archive, event

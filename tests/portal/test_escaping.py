@@ -46,14 +46,14 @@ async def test_no_text_becomes_a_script(running: Deployment) -> None:
     request_id = sent.headers["x-request-id"]
     [month] = [each for each in read_page(await browser.page(f"{mine.path}/statements")).links if each[-3] == "-"]
     below = ("", "/keys", f"/keys/{key['key_id']}", "/requests", f"/requests/{request_id}")
-    below += ("/users", f"/users/{mine.user}", "/webhooks", "/try", f"/try?key={key['key_id']}")
+    more = ("/users", f"/users/{mine.user}", "/webhooks", "/try", f"/try?key={key['key_id']}")
     pages = [
         rotated,
         made,
         await browser.page(webhook),
         await browser.page(month),
         requests,
-        *[await browser.page(mine.path + each) for each in below],
+        *[await browser.page(mine.path + each) for each in (*below, *more)],
     ]
     pages += [await browser.page(f"{mine.path}/usage", by=by) for by in ("user", "model", "key")]
     pages += [await browser.get(f"{mine.path}/usage", **{name: SCRIPT}) for name in ("by", "from")]

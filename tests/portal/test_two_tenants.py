@@ -46,7 +46,7 @@ async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant,
     visitor: Browser = await used.member(role)
     month = "/statements/2026-11"
     below = ("", "/keys", "/users", "/usage", "/usage.csv", "/usage?by=user", "/requests", f"/requests/{request_id}")
-    below += (
+    more = (
         "/statements",
         month,
         f"{month}.csv",
@@ -56,7 +56,7 @@ async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant,
         "/audit",
         f"/users/{other.user}",
     )
-    for path in (*below, *(f"/keys/{key}" for key in keys)):
+    for path in (*below, *more, *(f"/keys/{key}" for key in keys)):
         response = await visitor.get(other.path + path)
         assert response.status_code == 404, path
         assert "Other House" not in response.text

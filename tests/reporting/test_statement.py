@@ -12,7 +12,7 @@ from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.settlement.event import Event
 from proxy.reporting.dates import parse_period
-from proxy.reporting.statement import LineKind, Statement, Tally
+from proxy.reporting.statements.statement import LineKind, Statement, Tally
 from proxy.reporting.stream import RecordedEvent
 from tests.reporting.ledger_fixture import RecordedUsage, milliseconds, utc
 

@@ -13,10 +13,10 @@ from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
 from proxy.api.statements.models import StatementList, StatementMonth
 from proxy.identity.token_issuer import READ
-from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, parse_period
-from proxy.reporting.statement_months import UsedMonth, used_months
-from proxy.reporting.statement_report import document, spreadsheet
+from proxy.reporting.statements.account import read_statement
+from proxy.reporting.statements.months import UsedMonth, used_months
+from proxy.reporting.statements.report import document, spreadsheet
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.tables import CurrencyView, csv_text
 

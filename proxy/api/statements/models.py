@@ -7,7 +7,7 @@ from datetime import date
 from pydantic import BaseModel, ConfigDict, Field
 
 from config.workloads import Unit, Workload
-from proxy.reporting.statement import LineKind
+from proxy.reporting.statements.statement import LineKind
 from proxy.reporting.tables import Amount, CurrencyView
 
 

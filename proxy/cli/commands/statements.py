@@ -11,7 +11,7 @@ from proxy.cli.inputs import AppOption, FormatOption, ReportFormat, chosen_forma
 from proxy.cli.output import Json, bad_input, print_csv, print_json, print_one, print_table
 from proxy.cli.session import operate
 from proxy.reporting.dates import BadDate, parse_period
-from proxy.reporting.statement_report import spreadsheet, statement_of, summary, table, wallets
+from proxy.reporting.statements.report import spreadsheet, statement_of, summary, table, wallets
 
 
 def statements(

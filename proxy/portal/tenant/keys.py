@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from middlewares.auth.records import KeyRecord
+from middlewares.auth.user_fields import LONGEST_EXTERNAL_ID
 from middlewares.exchange import Refusal
 from proxy.control.api_keys import KeyEnded
 from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
-from proxy.control.user_fields import LONGEST_EXTERNAL_ID
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other

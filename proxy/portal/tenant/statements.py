@@ -14,11 +14,11 @@ from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.pages import PAGE_HEADERS, Pages
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
-from proxy.reporting.account import read_statement
 from proxy.reporting.dates import BadDate, Days, parse_period
-from proxy.reporting.statement import LineKind, Statement
-from proxy.reporting.statement_months import used_months
-from proxy.reporting.statement_report import document, spreadsheet
+from proxy.reporting.statements.account import read_statement
+from proxy.reporting.statements.months import used_months
+from proxy.reporting.statements.report import document, spreadsheet
+from proxy.reporting.statements.statement import LineKind, Statement
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.tables import csv_text
 from proxy.reporting.totals import UNITS

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from middlewares.auth.records import UserRecord
+from middlewares.auth.user_fields import LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
 from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
-from proxy.control.user_fields import LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other

@@ -24,9 +24,10 @@ from proxy.api.admin.operations.errors import ActRefused, invalid
 from proxy.api.admin.operations.ports import CreditOperations, ReportOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.control.records import UnknownRecord
-from proxy.reporting import statement_report, usage_report
-from proxy.reporting.account import read_statement
+from proxy.reporting import usage_report
 from proxy.reporting.dates import BadDate, Days, parse_period, redis_today, span
+from proxy.reporting.statements import report as statement_report
+from proxy.reporting.statements.account import read_statement
 from proxy.reporting.stream import UnreadableEvent
 from proxy.reporting.tables import CurrencyView
 from proxy.reporting.totals import Dimension, read_usage

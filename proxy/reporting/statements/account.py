@@ -14,7 +14,7 @@ from proxy.history.queries import totals, wallet_days
 from proxy.history.reader import LedgerSources
 from proxy.history.total import Total
 from proxy.reporting.dates import Days, redis_today
-from proxy.reporting.statement import Statement, Tally
+from proxy.reporting.statements.statement import Statement, Tally
 from proxy.reporting.stream import AppEvents
 
 _Kept = tuple[list[tuple[str, date, Movement]], list[tuple[Total, int]]]

@@ -8,11 +8,11 @@ from typing import Any
 
 from config.runtime import Currency
 from proxy.reporting.dates import Days
-from proxy.reporting.statement import LineItem, LineKey, LineKind, Statement
+from proxy.reporting.statements.statement import LineItem, LineKey, LineKind, Statement
+from proxy.reporting.statements.wallet import Wallet
 from proxy.reporting.tables import decimal, printable
 from proxy.reporting.totals import UNITS, UsageTotal
 from proxy.reporting.usage_report import Table
-from proxy.reporting.wallet import Wallet
 
 
 def document(app: str, name: str, currency: Currency, statement: Statement) -> dict[str, Any]:

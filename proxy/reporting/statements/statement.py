@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from config.plans import Billing, Plan
 from config.workloads import Unit
 from proxy.reporting.dates import Days, month_of
+from proxy.reporting.statements.wallet import Wallet
 from proxy.reporting.totals import UsageTotal
-from proxy.reporting.wallet import Wallet
 
 if TYPE_CHECKING:
     from datetime import date

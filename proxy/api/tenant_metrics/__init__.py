@@ -1,0 +1,1 @@
+"""Metrics that a tenant scrapes with its own key."""

@@ -1,0 +1,1 @@
+"""Statements: what an app owes for a period, from its events alone."""
