@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,22 +117,41 @@ def pasted(lines: list[str]) -> str:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, ports_taken: None) -> None:
     keys: set[str] = set()
-    client_id = ""
+    client_id, past = "", 0
     for run in (1, 2):
         lines = await demo.start()
+        if run == 1:
+            apps = {each["name"]: each["client_id"] for each in await demo.tollgate("apps", "list")}
+            assert apps.keys() == {"demo", "Lantern Studio"}
+            client_id = apps["demo"]
+            past = (await demo.tollgate("usage", "--app", client_id))["totals"]["request_count"]
+            await shows_something(demo, apps)
         script = pasted(lines)
         keys |= set(re.findall(r"export KEY=(tgk_\w+)", script))
         check(await demo.bash(script))
         link = next(line.strip() for line in lines if "/portal/sign-in/" in line)
         assert "This link signs you in" in await demo.bash(f"curl -sS {link}")
-        client_id = client_id or (await demo.tollgate("apps", "list"))[0]["client_id"]
-        await eventually(partial(has_used, demo, client_id, 3 * run))
+        await eventually(partial(has_used, demo, client_id, past + 3 * run))
         assert await demo.interrupt() in (0, 130)
     assert len(keys) == 2
-    assert await has_used(demo, client_id, 6)
+    assert await has_used(demo, client_id, past + 6)
     await wait_until_gone(demo.processes)
     levels = {json.loads(line)["level"] for line in (demo.folder / "log").read_text().splitlines()}
     assert levels == {"info"}
+
+
+async def shows_something(demo: Demo, apps: dict[str, str]) -> None:
+    """Check that there is a week of traffic, a stream that runs, a refusal to explain, and that all of it adds up."""
+    week = await demo.tollgate("usage", "--app", apps["demo"], "--from", f"{datetime.now(UTC) - timedelta(days=7):%F}")
+    assert week["totals"]["request_count"] > 150
+    assert int(week["totals"]["amount"]) > 0
+
+    async def is_live() -> bool:
+        usage = await demo.tollgate("usage", "--app", apps["Lantern Studio"], "--group-by", "workload")
+        return "live-video-to-video" in json.dumps(usage)
+
+    await eventually(is_live)
+    assert (await demo.tollgate("verify"))["differences"] == []
 
 
 async def has_used(demo: Demo, client_id: str, count: int) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import secrets
 import socket
 from contextlib import closing
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,20 +17,26 @@ from config.loader import load
 from config.settings import Settings
 from middlewares.auth.keys import pepper_of
 from proxy.cli.commands.serve import override, run
+from proxy.cli.demo.plans import PLANS, PREPAID
 
-DEMO_APP = "demo"
-DEMO_PLAN = "standard"
-DEMO_WALLET = "0x000000000000000000000000000000000000dead"
-"""Wallet of the developer whom the demo lets into the portal; nobody has its key, so that nobody signs in with it."""
+if TYPE_CHECKING:
+    from middlewares.auth.records import AppRecord
+    from proxy.mock_gateway.gateway import Hooks
+    from proxy.store.store import Store
 
 
 def demo() -> None:
-    """Run Tollgate in front of a mock gateway, with a demo app and key, until Ctrl-C."""
+    """Run Tollgate in front of a mock gateway, with two tenants and a week of their traffic, until Ctrl-C."""
     settings = load()
-    for name in ("listen", "admin_listen"):
-        if f"TOLLGATE_{name.upper()}" not in os.environ and not _free(getattr(settings, name)):
-            override(**{name: "127.0.0.1:0"})
-    with _reserved_port() as gateway:
+    if not settings.plans:
+        override(plans=json.dumps(PLANS))
+    if "TOLLGATE_LISTEN" not in os.environ and not _free(settings.listen):
+        override(listen="127.0.0.1:0")
+    with _reserved_port() as gateway, _reserved_port() as private:
+        if "TOLLGATE_ADMIN_LISTEN" not in os.environ and not _free(settings.admin_listen):
+            override(admin_listen=f"127.0.0.1:{private.getsockname()[1]}")
+        if settings.webhooks.secret is None:
+            override(webhooks__secret=secrets.token_urlsafe(32))
         port = gateway.getsockname()[1]
         override(gateway_url=f"http://127.0.0.1:{port}")
         settings = load()
@@ -34,36 +44,67 @@ def demo() -> None:
         async def listening(origin: str) -> None:
             from proxy.mock_gateway.server import MockGateway  # noqa: PLC0415 - only the demo and the tests need it
 
-            await MockGateway().start(port=port)
-            typer.echo(_greeting(origin, *await _demo_credentials(settings)))
+            logging.getLogger("httpx").setLevel(logging.WARNING)  # the mock's heartbeats
+            await MockGateway(hooks=_hooks(settings)).start(port=port)
+            typer.echo(_greeting(origin, *await _furnish(settings, origin)))
 
         run(settings, listening)
 
 
-async def _demo_credentials(settings: Settings) -> tuple[str, str]:
+def _hooks(settings: Settings) -> Hooks:
+    """Return the webhooks of a gateway that meters live streams."""
+    from proxy.mock_gateway.gateway import Hooks  # noqa: PLC0415 - as above
+
+    secret = settings.webhooks.secret.get_secret_value() if settings.webhooks.secret else ""
+    private = f"http://{settings.admin_listen}"
+    return Hooks(
+        live_auth_url=f"{private}/webhooks/live/auth",
+        live_auth_key=secret,
+        heartbeat_url=f"{private}/webhooks/live/heartbeat",
+        heartbeat_headers={"Authorization": secret},
+        heartbeat_interval=settings.webhooks.tick_seconds,
+    )
+
+
+async def _furnish(settings: Settings, origin: str) -> tuple[str, str]:
     """Return a new key of the app named `demo`, and the path of a link by which its owner signs in to the portal.
 
-    The app is created if it does not exist.
+    Tenants and their past are made at the first run in a folder alone.
     """
+    from proxy.cli.demo.tenants import DEMO_APP, STUDIO_APP, find_app, owner, stream_key  # noqa: PLC0415
+    from proxy.cli.demo.visitors import publish  # noqa: PLC0415
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
-    from proxy.control.apps import Apps  # noqa: PLC0415
-    from proxy.control.developers.developers import Developers  # noqa: PLC0415
-    from proxy.control.developers.memberships import Memberships  # noqa: PLC0415
     from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks  # noqa: PLC0415
     from proxy.store.configured import open_store  # noqa: PLC0415
 
     pepper = pepper_of(settings.auth)
     async with await open_store(settings) as store:
-        apps = Apps(store.redis, pepper)
-        app = next((each for each in await apps.list() if each.name == DEMO_APP), None)
-        if app is None:
-            app, _ = await apps.create(DEMO_APP, DEMO_PLAN)
+        app = await find_app(store, pepper, DEMO_APP) or await _first_run(settings, store, origin)
         _, key = await ApiKeys(store.redis, pepper).create(app.client_id, name="demo")
-        owner, _ = await Developers(store.redis).create(DEMO_WALLET)
-        await Memberships(store.redis).put(app.client_id, owner.developer_id, "owner")
+        if studio := await find_app(store, pepper, STUDIO_APP):
+            await publish(origin, await stream_key(store, pepper, studio))
         lifetime = timedelta(seconds=settings.portal.link_seconds)
-        _, secret = await SignInLinks(store.redis, pepper).create(owner.developer_id, lifetime)
+        _, secret = await SignInLinks(store.redis, pepper).create(await owner(store, app), lifetime)
         return key, SIGN_IN_PATH + secret
+
+
+async def _first_run(settings: Settings, store: Store, origin: str) -> AppRecord:
+    """Make the tenants and a week of their requests, and have one refused; return the app of the demo."""
+    from proxy.cli.demo.record import record_week  # noqa: PLC0415
+    from proxy.cli.demo.tenants import new_demo_tenant, new_studio_tenant  # noqa: PLC0415
+    from proxy.cli.demo.visitors import send_refused  # noqa: PLC0415
+    from proxy.cli.demo.week import past_requests  # noqa: PLC0415
+    from proxy.store.clients import now_ms  # noqa: PLC0415
+    from proxy.store.configured import redis_keys  # noqa: PLC0415
+
+    pepper = pepper_of(settings.auth)
+    tenants = [await new_demo_tenant(store, pepper)]
+    if PREPAID in settings.plans:
+        tenants.append(await new_studio_tenant(store, pepper, redis_keys(settings)))
+    past = [each for each in past_requests(await now_ms(store.redis)) if each.tenant < len(tenants)]
+    await record_week(settings, store, tenants, past)
+    await send_refused(origin, tenants[0].secret)
+    return tenants[0].app
 
 
 def _greeting(origin: str, key: str, link: str) -> str:
@@ -74,13 +115,11 @@ def _greeting(origin: str, key: str, link: str) -> str:
     )
     json = "-H 'Content-Type: application/json'"
     return f"""
-Tollgate listens at {origin} in front of a mock of a Livepeer gateway.
-
 The portal, in a browser; the link signs you in as the owner of the demo's app, once and soon:
 
 {origin}{link}
 
-To paste:
+Tollgate listens at {origin} in front of a mock of a Livepeer gateway. To paste:
 
   export KEY={key}
 
