@@ -36,7 +36,7 @@ class PastRequest:
 
 
 def past_requests(now_ms: int, per_day: int = 40) -> list[PastRequest]:
-    """Return the requests of the last seven days and of today until now, the oldest first; more by day than by night."""
+    """Return the requests of the last seven days, and of today until now, the oldest first."""
     choice = random.Random(2_026)  # noqa: S311 - traffic to look at, no secret
     begin = (now_ms // _DAY_MS - DAYS) * _DAY_MS
     found: list[PastRequest] = []
