@@ -99,6 +99,7 @@ def _private(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -
 def _prepare(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin` says, not before the first write
     connection.create_function("exact_add", 2, _add, deterministic=True)
+    connection.create_aggregate("exact_sum", 1, _Sum)  # type: ignore[arg-type]  # typed for numbers of 64 bits alone
     # FULL: what is committed is on disk when its events are trimmed from Redis
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -65536"):
         connection.execute(f"PRAGMA {pragma}")
@@ -106,6 +107,19 @@ def _prepare(connection: sqlite3.Connection, _record: object) -> None:
 
 def _add(one: str, other: str) -> str:
     return str(int(one) + int(other))
+
+
+class _Sum:
+    """Adds up integers of any size, which are text in SQLite."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def step(self, *numbers: str) -> None:
+        self._sum += int(numbers[0])
+
+    def finalize(self) -> str:
+        return str(self._sum)
 
 
 def _begin(connection: Connection) -> None:

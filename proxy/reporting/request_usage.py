@@ -35,5 +35,5 @@ async def read_request_usage(
             used.add(each)
     for total, number in used.totals.items():
         if days.first <= total.day <= days.last:
-            found.add(total, number)
+            found.add_total(total, number)
     return found

@@ -32,6 +32,13 @@ class Dimension(StrEnum):
     MONTH = "month"
 
 
+_MEMBERS = {each: "day" if each is Dimension.MONTH else each.value for each in Dimension}
+"""Members of `Total` by dimension."""
+_COLUMNS = {each: {"user": "user_id", "key": "key_id"}.get(member, member) for each, member in _MEMBERS.items()}
+"""The same in the history."""
+_MONTH_LENGTH = len("2026-11")
+
+
 @dataclass(slots=True)
 class UsageTotal:
     """A sum over usage events. An adjustment adds units and money, but no request."""
@@ -84,24 +91,23 @@ class Breakdown:
     total: UsageTotal = field(default_factory=UsageTotal)
     groups: dict[GroupValues, UsageTotal] = field(default_factory=dict)
 
-    def add(self, total: Total, number: int) -> None:
+    def add(self, values: Sequence[str | date], what: str, number: int) -> None:
+        """Add what was used by a group, of which `values` has those of the dimensions; days stand for months, too."""
+        group = tuple(_text(*each) for each in zip(self.dimensions, values, strict=True))
+        self.total.add(what, number)
+        self.groups.setdefault(group, UsageTotal()).add(what, number)
+
+    def add_total(self, total: Total, number: int) -> None:
         """Add one running total."""
-        group = tuple(_value(total, dimension) for dimension in self.dimensions)
-        self.total.add(total.what, number)
-        self.groups.setdefault(group, UsageTotal()).add(total.what, number)
+        self.add([getattr(total, _MEMBERS[each]) for each in self.dimensions], total.what, number)
 
     def rows(self) -> list[tuple[GroupValues, UsageTotal]]:
         """Return the groups in order; none if no dimension was requested."""
         return sorted(self.groups.items()) if self.dimensions else []
 
 
-def _value(total: Total, dimension: Dimension) -> str:
-    if dimension is Dimension.DAY:
-        return total.day.isoformat()
-    if dimension is Dimension.MONTH:
-        return total.day.isoformat()[:7]
-    value: str = getattr(total, dimension)
-    return value
+def _text(dimension: Dimension, value: str | date) -> str:
+    return f"{value}"[:_MONTH_LENGTH] if dimension is Dimension.MONTH else f"{value}"
 
 
 async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: Sequence[Dimension]) -> Breakdown:
@@ -110,28 +116,31 @@ async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: S
     Days that are closed come from the history, and from events that it does not have yet; days after them from Redis.
     A day that is closed meanwhile may be gone from Redis already, so that everything is read again.
     """
-    from proxy.history.queries import closed_day, totals  # noqa: PLC0415 - `tollgate --help` needs no database
+    from proxy.history.queries import closed_day  # noqa: PLC0415 - `tollgate --help` needs no database
     from proxy.history.reader import LedgerEntries  # noqa: PLC0415
+    from proxy.history.sums import closed_sums  # noqa: PLC0415
 
-    keys = sources.keys
+    keys, wanted = sources.keys, tuple(dict.fromkeys(dimensions))
+    columns = tuple(_COLUMNS[each] for each in wanted)
+    tag = keys.tags.index(keys.tag(app))
     while True:
         entries = LedgerEntries.of_app(sources, app)
-        archived = await entries.begin(partial(totals, app=app, first=days.first, last=days.last))
+        sums = partial(closed_sums, tag=tag, app=app, first=days.first, last=days.last, columns=columns)
+        archived = await entries.begin(sums)
         closed = entries.snapshot.closed
-        found = Breakdown(tuple(dict.fromkeys(dimensions)))
+        found = Breakdown(wanted)
+        for group in archived:
+            found.add(*group)
         if closed is not None and closed >= days.first:
-            for total, number in archived:
-                if total.day <= closed:
-                    found.add(total, number)
             async for total, number in _late(entries):
                 if days.first <= total.day <= min(closed, days.last):
-                    found.add(total, number)
+                    found.add_total(total, number)
         for day in await _in_redis(sources, app, [each for each in days.each() if closed is None or each > closed]):
             scan = sources.client.hscan_iter(keys.usage(app, compact(day)), count=1_000)
             counted: Mapping[bytes, bytes] = {name: number async for name, number in cast("Any", scan)}
             for name, text in counted.items():
-                found.add(parse_field(app, day, name.decode()), int(text))
-        if await sources.history.read(closed_day, keys.tags.index(keys.tag(app))) == closed:
+                found.add_total(parse_field(app, day, name.decode()), int(text))
+        if await sources.history.read(closed_day, tag) == closed:
             return found
 
 

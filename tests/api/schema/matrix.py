@@ -53,13 +53,16 @@ class Tenant:
 
     async def everything(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return all that its reading routes return."""
-        found = {}
+        found: dict[str, Any] = {}
         for method, path, operation in operations(schema):
             if method == "GET":
                 target = path.format(**self.ids)
                 headers = self.credentials[_reader(path)]
                 response = await self.app.http.get(target, headers=headers)
                 assert response.status_code == 200, f"{target} {operation['x-scopes']}: {response.text}"
+                if not response.headers["content-type"].startswith("application/json"):
+                    found[path] = response.text
+                    continue
                 found[path] = response.json()
                 for line in found[path].get("lines", ()):
                     line.pop("number", None)  # a line of the audit log gets it once the archiver chains it
