@@ -15,7 +15,7 @@ import msgspec
 from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.settlement.settle_call import requests_of
 from proxy.history.packing import Fields, packed
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 
 UNREADABLE = "unreadable"
 """Type and outcome of a row whose entry is no usage event."""

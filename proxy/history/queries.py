@@ -15,7 +15,7 @@ from middlewares.ledger.credit.erased import erased_id
 from proxy.history.batch import Entry, Movement
 from proxy.history.packing import unpacked
 from proxy.history.tables import CURSORS, EVENTS, IDENTITY, REDIS_DAYS, TOTALS, WALLETS
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 
 PAGE = 1_000
 """Rows read at a time, which bounds the memory of a reader."""

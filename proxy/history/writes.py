@@ -19,7 +19,7 @@ from proxy.history.bulk import insert_events
 from proxy.history.packing import Fields
 from proxy.history.queries import Cursor, cursor, known_ids
 from proxy.history.tables import CURSORS, EVENTS, REDIS_DAYS, TOTALS, WALLETS
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 
 _TOTAL_KEY = ("app", "day", "user_id", "key_id", "workload", "model", "what")
 _SUMS = ("granted", "debited", "spent")

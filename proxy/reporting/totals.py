@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from config.workloads import Unit
-from proxy.history.total import Total, compact, parse_field
+from proxy.history.totals.total import Total, compact, parse_field
 from proxy.reporting.dates import Days
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: S
     """
     from proxy.history.queries import closed_day  # noqa: PLC0415 - `tollgate --help` needs no database
     from proxy.history.reader import LedgerEntries  # noqa: PLC0415
-    from proxy.history.sums import closed_sums  # noqa: PLC0415
+    from proxy.history.totals.sums import closed_sums  # noqa: PLC0415
 
     keys, wanted = sources.keys, tuple(dict.fromkeys(dimensions))
     columns = tuple(_COLUMNS[each] for each in wanted)

@@ -17,7 +17,7 @@ from proxy.history.archive.archiver import Archiver
 from proxy.history.batch import Sums, read
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
-from proxy.history.total import compact
+from proxy.history.totals.total import compact
 
 TAGS = 4
 NOW = HistorySettings(keep_in_redis_seconds=0)

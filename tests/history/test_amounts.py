@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from proxy.history import queries, writes
 from proxy.history.batch import Movement
 from proxy.history.store import History
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 
 DAY = date(2026, 11, 21)
 AMOUNTS = st.lists(st.integers(-(10**30), 10**30), min_size=1, max_size=12)

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from middlewares.ledger.periods import day_of, period_ends
-from proxy.history.total import compact
+from proxy.history.totals.total import compact
 from proxy.reporting.dates import BadDate, Days, month_of, parse_day, parse_period, span
 
 TODAY = date(2026, 11, 21)

@@ -8,7 +8,7 @@ import pytest
 from config.plans import Billing, Plan
 from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
-from proxy.history.total import Total, parse_field
+from proxy.history.totals.total import Total, parse_field
 from proxy.reporting.dates import Days, redis_today
 from proxy.reporting.totals import Dimension, read_usage
 from tests.reporting.ledger_fixture import RecordedUsage, utc

@@ -16,7 +16,7 @@ from proxy.history import queries, writes
 from proxy.history.archive.context import TagContext
 from proxy.history.batch import Sums, day_of, read
 from proxy.history.queries import PAGE, Cursor
-from proxy.history.total import Total, compact, parse_field
+from proxy.history.totals.total import Total, compact, parse_field
 
 _DAY = (files("proxy.history") / "lua" / "day.lua").read_text()
 

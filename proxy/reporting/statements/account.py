@@ -12,7 +12,7 @@ from config.plans import Plan
 from proxy.history.batch import Movement, day_of
 from proxy.history.queries import totals, wallet_days
 from proxy.history.reader import LedgerSources
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 from proxy.reporting.dates import Days, redis_today
 from proxy.reporting.statements.statement import Statement, Tally
 from proxy.reporting.stream import AppEvents

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from proxy.history.batch import Movement
-    from proxy.history.total import Total
+    from proxy.history.totals.total import Total
     from proxy.reporting.stream import RecordedEvent
 
 

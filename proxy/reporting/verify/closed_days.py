@@ -11,7 +11,7 @@ from proxy.history import queries
 from proxy.history.batch import day_of
 from proxy.history.queries import Cursor
 from proxy.history.reader import LedgerSources
-from proxy.history.total import Total, compact
+from proxy.history.totals.total import Total, compact
 from proxy.reporting.verify.difference import Difference
 
 _USAGE = "usage:"

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from proxy.history import queries
 from proxy.history.batch import Movement, day_of
 from proxy.history.reader import LedgerSources
-from proxy.history.total import compact
+from proxy.history.totals.total import compact
 
 PrunedWallets = dict[tuple[str, str], Movement]
 """Sums of wallets by app and user; empty is the wallet of the app."""

@@ -27,7 +27,7 @@ from proxy.control.records import FAMILIES
 from proxy.history.batch import Entry, Sums, read
 from proxy.history.packing import StreamEntry
 from proxy.history.reader import LedgerEntries, LedgerSources
-from proxy.history.total import Total
+from proxy.history.totals.total import Total
 from proxy.reporting.stream import decode
 from proxy.reporting.verify.closed_days import ClosedDays
 from proxy.reporting.verify.difference import Difference

@@ -19,7 +19,7 @@ class GroupSum(NamedTuple):
     """What the totals of one group add up to."""
 
     values: tuple[Any, ...]
-    """Of the wanted columns, in their order."""
+    """Those of the wanted columns, in their order."""
     what: str
     """`requests`, `amount` or a unit."""
     number: int

@@ -1,0 +1,1 @@
+"""Running totals of the history: their names, and their sums."""
