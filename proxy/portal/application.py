@@ -18,7 +18,7 @@ from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
-from proxy.portal.pages import Pages, see_other, static_routes
+from proxy.portal.pages import Pages, sign_in_first, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.keys import KeyPages
 from proxy.portal.tenant.overview import OverviewPages
@@ -57,7 +57,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         exchange: Exchange = request.scope["tollgate.exchange"]
         exchange.end(Outcome.REFUSED, error.code, error.status)
         if isinstance(error, SignInNeeded) and request.method == "GET":
-            return see_other(SIGN_IN)
+            return sign_in_first(request, SIGN_IN)
         headers = {name.decode(): value.decode() for name, value in error.headers}
         return pages.show("error.html", None, status=error.status, headers=headers, refusal=error)
 

@@ -175,6 +175,21 @@ async def test_a_session_ends_when_it_is_idle(running: Deployment, used: Tenant)
     assert (await browser.http.get("/api/v1/auth/me", headers=bearer(token))).status_code == 401
 
 
+async def test_a_page_that_renews_itself_keeps_no_session_alive(running: Deployment, used: Tenant) -> None:
+    """Hazard: a tab that somebody has left open asks every few seconds, and its session never becomes idle."""
+    developer = await developer_of(running, {used.app: "viewer"})
+    browser = await signed_in(running, developer)
+    [session] = await sessions_of(running, developer)
+    async with running.store() as store:
+        await store.redis.expire(last_use_of(session), 100)
+        assert "Running now" in text_of(await browser.page(f"{used.path}/now"))
+        assert 0 < await store.redis.ttl(last_use_of(session)) <= 100
+        await store.redis.delete(last_use_of(session))
+        assert (await browser.get(f"{used.path}/now")).status_code == 303
+        ended = await browser.http.get(f"{used.path}/now", headers={"hx-request": "true"})
+    assert (ended.status_code, ended.headers["hx-redirect"], ended.content) == (401, "/portal/sign-in", b"")
+
+
 async def test_a_session_of_the_api_is_never_idle(running: Deployment) -> None:
     async with running.store() as store:
         developer: DeveloperRecord = await Developers(store.redis).require(await developer_of(running))

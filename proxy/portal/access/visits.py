@@ -94,11 +94,15 @@ class Visits:
         self._services = services
         self._cookie = cookie
 
-    def page(self, path: str, show: Page, scope: str = READ) -> Route:
-        """Return the route of a page; `scope` is needed where the path names an app."""
+    def page(self, path: str, show: Page, scope: str = READ, *, by_itself: bool = False) -> Route:
+        """Return the route of a page; `scope` is needed where the path names an app.
+
+        `by_itself`: browsers ask for it without anybody doing anything, so that it does not keep a session from being
+        idle.
+        """
 
         async def endpoint(request: Request) -> Response:
-            visit = await self._visit(request)
+            visit = await self._visit(request, is_use=not by_itself)
             if visit.app is not None:
                 visit.require(scope)
             return await show(visit)
@@ -122,11 +126,11 @@ class Visits:
 
         return Route(path, endpoint, methods=["POST"])
 
-    async def _visit(self, request: Request) -> Visit:
+    async def _visit(self, request: Request, *, is_use: bool = True) -> Visit:
         """Return the visit. Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended."""
         token = self._cookie.read(request)
         try:
-            signed_in = await self._services.developers.judge(token.encode())
+            signed_in = await self._services.developers.judge(token.encode(), is_use=is_use)
         except Refusal as refusal:
             if refusal.status == 401:
                 raise SignInNeeded from None
