@@ -15,6 +15,7 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
@@ -59,7 +60,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         if isinstance(error, SignInNeeded) and request.method == "GET":
             return sign_in_first(request, SIGN_IN)
         headers = {name.decode(): value.decode() for name, value in error.headers}
-        return pages.show("error.html", None, status=error.status, headers=headers, refusal=error)
+        page = error.page if isinstance(error, FormRepeated) else "/portal"
+        return pages.show("error.html", None, status=error.status, headers=headers, refusal=error, page=page)
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, UnknownRecord)  # noqa: S101 - as above
@@ -82,7 +84,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def failed(_: Request, _error: Exception) -> Response:
         """Show that Tollgate failed; the framework raises the error again, and the response stage logs it."""
         refusal = Refusal(500, "internal_error", "Tollgate failed; its operator finds why in the log.")
-        return pages.show("error.html", None, status=500, refusal=refusal)
+        return pages.show("error.html", None, status=500, refusal=refusal, page="/portal")
 
     return {
         Refusal: refused,

@@ -18,6 +18,7 @@ from config.runtime import Currency
 from config.workloads import SaleUnit
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
+from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
 from proxy.portal.access.visits import Visit
 from proxy.reporting.tables import decimal
 
@@ -71,7 +72,12 @@ class Pages:
         )
         self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
         self._environment.globals.update(
-            currency=currency, token_field=TOKEN_FIELD, htmx=_HTMX, htmx_integrity=HTMX_INTEGRITY
+            currency=currency,
+            token_field=TOKEN_FIELD,
+            form_id_field=FORM_ID_FIELD,
+            new_form_id=new_form_id,
+            htmx=_HTMX,
+            htmx_integrity=HTMX_INTEGRITY,
         )
 
     def show(

@@ -17,6 +17,7 @@ from proxy.control.developers.records import DeveloperRecord, SessionRecord
 from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN
 from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
 from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.access.sent_forms import FORM_ID_FIELD, SentForms
 from proxy.portal.services import PortalServices
 
 _LONGEST_CLIENT = 200
@@ -93,6 +94,7 @@ class Visits:
     def __init__(self, services: PortalServices, cookie: SessionCookie) -> None:
         self._services = services
         self._cookie = cookie
+        self._sent = SentForms(services.sources.client)
 
     def page(self, path: str, show: Page, scope: str = READ, *, by_itself: bool = False) -> Route:
         """Return the route of a page; `scope` is needed where the path names an app.
@@ -109,8 +111,12 @@ class Visits:
 
         return Route(path, endpoint, methods=["GET"])
 
-    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "") -> Route:
-        """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`."""
+    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "", once: str = "") -> Route:
+        """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`.
+
+        With `once`, the path of the page that shows what it has made, the form carries an id (`m.once` in its template)
+        and is taken one time: loading the page that follows again makes nothing twice.
+        """
 
         async def endpoint(request: Request) -> Response:
             check_same_origin(request, self._services.origin)
@@ -122,7 +128,12 @@ class Visits:
             async with self._services.audit.act(actor, action, AuditTarget(kind, "", visit.client_id)) as act:
                 if scope:
                     visit.require(scope)
-                return await take(Submission(visit, fields, act))
+                submission = Submission(visit, fields, act)
+                if not once:
+                    return await take(submission)
+                page = once.format(**request.path_params)
+                async with self._sent.once(visit.session.session_id, fields.get(FORM_ID_FIELD, ""), page):
+                    return await take(submission)
 
         return Route(path, endpoint, methods=["POST"])
 

@@ -1,6 +1,15 @@
 // What htmx leaves to the page: when not to ask, and what to do with what no page of ours is. Without scripts every page
 // works the same, only that nothing is renewed by itself.
 (() => {
+  // A second click sends no form twice: a browser would show the refusal of the second in place of the new key.
+  let sent = new WeakSet();
+  window.addEventListener("pageshow", () => { sent = new WeakSet(); });
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (sent.has(event.target)) event.preventDefault();
+    sent.add(event.target);
+  });
+
   const notice = () => document.getElementById("not-renewed");
   const show = (failed) => { notice().hidden = !failed; };
 
