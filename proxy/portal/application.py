@@ -10,6 +10,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
@@ -34,6 +36,7 @@ def portal_application(services: PortalServices) -> Starlette:
     visits = Visits(services, cookie)
     application = Starlette(
         routes=[
+            RefusedBefore(),
             *static_routes(),
             *SignInPages(services, pages, cookie).routes(visits),
             *SessionPages(services, pages, cookie).routes(visits),
@@ -48,18 +51,30 @@ def portal_application(services: PortalServices) -> Starlette:
     return application
 
 
+class RefusedBefore(BaseRoute):
+    """Takes the requests that were refused on their way here, whatever they ask for, so that a page says why."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match what the edge has refused."""
+        return (Match.FULL if "tollgate.refusal" in scope else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raise the refusal, as a page would."""
+        raise scope["tollgate.refusal"]
+
+
 def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     """Return what shows errors; the response stage logs and counts them by what is noted in the exchange."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
-        if error.close:
-            raise error  # the connection cannot go on, which only the response stage can say
         exchange: Exchange = request.scope["tollgate.exchange"]
         exchange.end(Outcome.REFUSED, error.code, error.status)
         if isinstance(error, SignInNeeded) and request.method == "GET":
             return sign_in_first(request, SIGN_IN)
         headers = {name.decode(): value.decode() for name, value in error.headers}
+        if error.close:
+            headers["connection"] = "close"
         page = error.page if isinstance(error, FormRepeated) else "/portal"
         return pages.show("error.html", None, status=error.status, headers=headers, refusal=error, page=page)
 

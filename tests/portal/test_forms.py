@@ -11,7 +11,7 @@ from starlette.routing import Route
 from config.runtime import Currency
 from proxy.portal.access.sent_forms import new_form_id
 from proxy.portal.application import portal_application
-from tests.portal.browser import Browser, developer_of, link_for, new_browser
+from tests.portal.browser import Browser, developer_of, link_for, new_browser, text_of
 from tests.portal.conftest import Tenant
 from tests.support.deployment import Deployment
 
@@ -131,7 +131,9 @@ async def test_forms_that_are_none_are_refused(used: Tenant) -> None:
         response = await browser.http.post(path, content=content, headers={**own, "content-type": kind})
         assert response.status_code == 400, content
     large = {"form_token": token, "name": "n" * 2 * 1024 * 1024}
-    assert (await browser.send(path, large)).status_code == 413
+    refused = await browser.send(path, large)
+    assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+    assert "The body is too large" in text_of(refused)
 
 
 async def test_nothing_is_changed_by_looking(used: Tenant) -> None:

@@ -137,6 +137,7 @@ async def test_errors_are_pages(used: Tenant) -> None:
     browser = await used.member("owner")
     for path, status, words in (
         ("/portal/nowhere", 404, "There is no such page."),
+        ("/portal/a%2fb", 400, "The request is not well-formed HTTP"),
         (f"{used.path}/keys/{'a' * 16}", 404, "The app has no such key."),
         (f"{used.path}/usage?from=yesterday", 400, "write it as 2026-11-21"),
         (f"{used.path}/usage?by=tier", 400, "by nothing else"),

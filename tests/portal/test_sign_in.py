@@ -92,9 +92,12 @@ async def test_over_https_the_cookie_is_for_this_host_alone(tmp_path: Path) -> N
             response = await http.post(await link_for(deployment, developer), headers={"origin": origin})
             header = response.headers["set-cookie"]
             code, shown, _ = await deployment.cli("portal", "link", "--developer", developer)
-            statuses = [(await http.get("/portal/sign-in")).status_code for _ in range(4)]
+            pages = [await http.get("/portal/sign-in") for _ in range(4)]
             assert (await http.get("/api/v1/openapi.json")).status_code == 200, "a limit of its own"
-    assert statuses[-2:] == [429, 429]
+    for page in pages[-2:]:
+        assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
+        assert "Too many requests At most 3 portal requests are allowed in 60 seconds" in text_of(page)
+        assert 0 < int(page.headers["retry-after"]) <= 60
     assert header.startswith("__Host-tollgate=tgd_")
     assert {each.strip().lower() for each in header.split(";")[1:]} == {"httponly", "path=/", "samesite=lax", "secure"}
     assert code == 0
