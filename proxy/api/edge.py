@@ -35,8 +35,8 @@ def portal_request_limit(per_minute: int) -> AddressLimit:
 class ControlEdgeMiddleware:
     """Refuse ambiguous requests, clients that call too often, and bodies that are too large or too slow.
 
-    Raises `Refusal`, which the response stage answers, unless the application does. Nothing here, and nothing behind it,
-    is admitted by the ledger.
+    Raises `Refusal`, which the response stage answers, unless the application does. Nothing here, and nothing behind
+    it, is admitted by the ledger.
     """
 
     def __init__(
