@@ -76,7 +76,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         if error.close:
             headers["connection"] = "close"
         page = error.page if isinstance(error, FormRepeated) else "/portal"
-        return pages.show("error.html", None, status=error.status, headers=headers, refusal=error, page=page)
+        visit = getattr(request.state, "visit", None)
+        return pages.show("error.html", visit, status=error.status, headers=headers, refusal=error, page=page)
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, UnknownRecord)  # noqa: S101 - as above

@@ -138,7 +138,10 @@ class Visits:
         return Route(path, endpoint, methods=["POST"])
 
     async def _visit(self, request: Request, *, is_use: bool = True) -> Visit:
-        """Return the visit. Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended."""
+        """Return the visit, which the page of an error finds, too.
+
+        Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended.
+        """
         token = self._cookie.read(request)
         try:
             signed_in = await self._services.developers.judge(token.encode(), is_use=is_use)
@@ -150,7 +153,10 @@ class Visits:
             raise SignInNeeded
         visit = Visit(request, signed_in.developer, signed_in.session, form_token(token))
         client_id = request.path_params.get("client_id")
-        return visit if client_id is None else await self._at(visit, client_id)
+        if client_id is not None:
+            visit = await self._at(visit, client_id)
+        request.state.visit = visit
+        return visit
 
     async def _at(self, visit: Visit, client_id: str) -> Visit:
         found, developer = self._services.developers, visit.developer

@@ -14,7 +14,7 @@ from middlewares.ledger.credit import prepaid
 from proxy.control.api_keys import ApiKeys
 from proxy.control.developers.records import MemberRole
 from proxy.store.configured import redis_keys
-from tests.portal.browser import Browser, developer_of, signed_in
+from tests.portal.browser import Browser, developer_of, link_for, signed_in
 from tests.portal.conftest import ENORMOUS, IMAGE, Tenant, tenant
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment, eventually
@@ -37,17 +37,18 @@ class Hostile:
     charged: str
     running: str
     refused: str
+    link: str
 
     @property
     def names(self) -> dict[str, str]:
         """Return what stands for what in the paths of screens."""
         ids = {"key": self.key_id, "charged": self.charged, "running": self.running, "refused": self.refused}
-        return {"app": self.tenant.path, "empty": self.empty.path, **ids}
+        return {"app": self.tenant.path, "empty": self.empty.path, "link": self.link, **ids}
 
 
-async def owner(found: Hostile) -> Browser:
-    """Return the browser of an owner of both apps."""
-    roles: dict[str, MemberRole] = {found.tenant.app: "owner", found.empty.app: "owner"}
+async def owner(found: Hostile, *others: str) -> Browser:
+    """Return the browser of an owner of both apps, and of others."""
+    roles: dict[str, MemberRole] = dict.fromkeys((found.tenant.app, found.empty.app, *others), "owner")
     deployment = found.tenant.deployment
     return await signed_in(deployment, await developer_of(deployment, roles))
 
@@ -86,6 +87,7 @@ async def hostile_app(deployment: Deployment) -> AsyncIterator[Hostile]:
         running = deployment.forwarded(mine.app)[-1].request_id
         refused = await refused_request(mine)
         empty = await tenant(deployment, "Empty", "enormous")
-        yield Hostile(mine, empty, record.key_id, charged.headers["x-request-id"], running or "", refused)
+        link = await link_for(deployment, await developer_of(deployment))
+        yield Hostile(mine, empty, record.key_id, charged.headers["x-request-id"], running or "", refused, link)
         deployment.gateway.release(_HELD)
         await sent

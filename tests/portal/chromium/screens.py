@@ -1,7 +1,8 @@
 """Every page of the portal, for the tests that look at each of them, and for `make screenshots`.
 
 A new page is one more line here. `{app}` and `{empty}` are where the pages of an app begin, one full of hostile data
-and one without any; `{key}`, `{charged}`, `{running}` and `{refused}` are ids in the former.
+and one without any; `{key}`, `{charged}`, `{running}` and `{refused}` are ids in the former, `{link}` is a link to sign
+in. Only for screenshots, `{busy}` is an app with ten thousand requests.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ class Screen(NamedTuple):
 
     name: str
     path: str
-    signed_in: bool = True
+    status: int = 200
 
 
 SCREENS = (
@@ -34,5 +35,15 @@ SCREENS = (
     Screen("request-running", "{app}/requests/{running}"),
     Screen("request-refused", "{app}/requests/{refused}"),
     Screen("sessions", "/portal/sessions"),
-    Screen("sign-in", "/portal/sign-in", signed_in=False),
+    Screen("sign-in", "/portal/sign-in"),
+    Screen("sign-in-link", "{link}"),
+    Screen("error", "{app}/keys/nothing", 404),
+)
+BUSY_SCREENS = (
+    Screen("busy-overview", "{busy}"),
+    Screen("busy-keys", "{busy}/keys"),
+    Screen("busy-usage", "{busy}/usage"),
+    Screen("busy-usage-by-model", "{busy}/usage?by=model"),
+    Screen("busy-usage-by-user", "{busy}/usage?by=user"),
+    Screen("busy-requests", "{busy}/requests"),
 )

@@ -39,11 +39,11 @@ class Tab:
     errors: list[str] = field(default_factory=list)
     """What else went wrong in a script."""
 
-    async def at(self, path: str) -> None:
-        """Load a page, which must be there."""
+    async def at(self, path: str, status: int = 200) -> None:
+        """Load a page, which must respond with this status."""
         response = await self.page.goto(self.origin + path)
         assert response is not None, path
-        assert response.status == 200, (path, response.status)
+        assert response.status == status, (path, response.status)
 
     async def click(self, name: str, role: Literal["link", "button"] = "link") -> None:
         """Click what people know by this name, and count it."""

@@ -40,7 +40,7 @@ async def tab(chromium: Chromium, running: Deployment, hostile: Hostile) -> Asyn
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda each: each.name)
 async def test_every_page_is_accessible_and_fits_a_phone(tab: Tab, hostile: Hostile, screen: Screen) -> None:
     """Hazard: a long name or amount pushes a page wider than the phone, or a colour cannot be read."""
-    await tab.at(screen.path.format(**hostile.names))
+    await tab.at(screen.path.format(**hostile.names), screen.status)
     for scheme in SCHEMES:
         await tab.page.emulate_media(color_scheme=scheme)
         found = (await Axe().run(tab.page)).response["violations"]
