@@ -15,7 +15,7 @@ Picture = Mapping[tuple[int, int], Colour]
 
 def picture(png: bytes) -> Picture:
     """Return the pixels of a picture."""
-    with av.open(io.BytesIO(png)) as container:
+    with av.open(io.BytesIO(png), mode="r") as container:
         frame = next(container.decode(video=0)).reformat(format="rgb24")
     plane = frame.planes[0]
     content, line = bytes(plane), plane.line_size
