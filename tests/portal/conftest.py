@@ -22,8 +22,8 @@ from tests.support.deployment import Deployment, deployed
 PRICE = 7 * 10**20 + 1
 """Beyond what a 64-bit integer, or a float, can hold."""
 GRANT = 10**27
-ENORMOUS = 10**27
-"""The largest price there is."""
+ENORMOUS = 10**27 - 1
+"""The largest price of 27 digits, each of which is shown."""
 PLANS: dict[str, Any] = {
     "portal": {
         "tier": "standard",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import timedelta
 
 import pytest
@@ -92,6 +93,22 @@ async def test_the_life_of_a_key(chromium: Chromium, running: Deployment, used: 
         await tab.heading("Keys")
         row = tab.page.get_by_role("row").filter(has_text=second.split("_")[1])
         assert "Revoked" in await row.inner_text()
+
+
+async def test_a_double_click_makes_one_key_and_shows_it(
+    chromium: Chromium, running: Deployment, used: Tenant, javascript: bool
+) -> None:
+    """Hazard: the second click cancels the response with the new key, and what is shown is that it was sent before."""
+    async with tab_of(chromium, running, await used.member("owner"), javascript=javascript) as tab:
+        await tab.at(f"{used.path}/keys")
+        name = f"twice {javascript}"
+        await tab.page.get_by_label("Name").fill(name)
+        await tab.page.get_by_role("button", name="Create the key").dblclick()
+        shown = tab.page.get_by_role("heading", name=re.compile("Copy the new key now|The form was sent already"))
+        await shown.wait_for()
+        assert not javascript or "Copy" in await shown.inner_text()
+        await tab.at(f"{used.path}/keys")
+        assert await tab.page.get_by_role("link", name=name, exact=True).count() == 1
 
 
 async def test_usage_and_its_file(chromium: Chromium, running: Deployment, used: Tenant, javascript: bool) -> None:

@@ -12,7 +12,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import FloatRect, Locator
 
-from tests.portal.chromium.hostile import Hostile, owner
+from tests.portal.chromium.hostile import LONG, Hostile, owner
 from tests.portal.chromium.pixels import Colour, Picture, contrast, picture
 from tests.portal.chromium.screens import SCREENS, Screen
 from tests.portal.chromium.tab import DESKTOP, PHONE, SCHEMES, Scheme, Tab, tab_of
@@ -41,6 +41,22 @@ async def tab(chromium: Chromium, running: Deployment, hostile: Hostile) -> Asyn
 async def test_every_page_is_accessible_and_fits_a_phone(tab: Tab, hostile: Hostile, screen: Screen) -> None:
     """Hazard: a long name or amount pushes a page wider than the phone, or a colour cannot be read."""
     await tab.at(screen.path.format(**hostile.names), screen.status)
+    await look(tab)
+
+
+async def test_what_follows_a_form_is_accessible_and_fits_a_phone(tab: Tab, hostile: Hostile) -> None:
+    await tab.at(f"{hostile.tenant.path}/keys")
+    await tab.page.get_by_label("Name").fill(LONG[:100])
+    await tab.click("Create the key", "button")
+    await tab.heading("Copy the new key now")
+    await look(tab)
+    await tab.page.reload()
+    await tab.heading("The form was sent already")
+    await look(tab)
+
+
+async def look(tab: Tab) -> None:
+    """Look at the page that is shown, in each scheme and size."""
     for scheme in SCHEMES:
         await tab.page.emulate_media(color_scheme=scheme)
         found = (await Axe().run(tab.page)).response["violations"]
