@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # Without compiled files, each of the many processes that a test run starts would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check lint bench soak fuzz docs lock clean
+.PHONY: run test check lint bench soak fuzz screenshots docs lock clean
 
 run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
 	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
@@ -33,6 +33,9 @@ fuzz: $(READY)  ## the long property campaigns, and every property test on examp
 bench: $(READY)  ## the figures of tests/benchmarks/README.md, as ratios measured side by side
 	$(BIN)/python -m tests.benchmarks
 
+screenshots: $(READY)  ## pictures of every page of the portal: light, dark, on a phone, on a desk
+	$(BIN)/python -m tests.portal.chromium.screenshots screenshots
+
 docs: $(READY)  ## renew the parts of the READMEs that are made from the code
 	$(BIN)/python -m proxy.cli.reference
 
@@ -51,4 +54,4 @@ $(READY): tests/requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .tollgate .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results
+	rm -rf $(VENV) .tollgate .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results screenshots

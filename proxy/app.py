@@ -66,7 +66,7 @@ class ControlApplications(NamedTuple):
     verify: ASGIApp
     """Serves `/api/v1/verify`."""
     portal: ASGIApp
-    """Serves `/portal`."""
+    """Serves `/portal`, and shows what its edge refuses: `tollgate.refusal` in the scope."""
 
 
 def nothing_served() -> ControlApplications:
@@ -108,7 +108,8 @@ def control_surfaces(pipeline: ASGIApp, settings: Settings, control: ControlAppl
         # Other proxies ask before each of their requests, all from one address.
         Surface(b"/api/v1/verify", "verify", edge(control.verify, address_limit=None)),
         Surface(b"/api/v1", "control-api", edge(control.api, address_limit=requests)),
-        Surface(b"/portal", "portal", edge(control.portal, address_limit=pages)),
+        # Whoever is refused there sits at a browser, and is shown a page.
+        Surface(b"/portal", "portal", edge(control.portal, address_limit=pages, shows_refusals=True)),
         Surface(b"/llms.txt", "llms", edge(control.llms, address_limit=requests)),
         Surface(b"/.well-known", "well-known", edge(control.well_known, address_limit=requests)),
     )

@@ -13,7 +13,7 @@ from middlewares.edge.forwarded import Network, locate_client
 from middlewares.edge.headers import sort_headers
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.target import check_path, split_target
-from middlewares.exchange import Exchange
+from middlewares.exchange import Exchange, Refusal
 from proxy.api.request_body import BoundedBody
 
 
@@ -35,7 +35,8 @@ def portal_request_limit(per_minute: int) -> AddressLimit:
 class ControlEdgeMiddleware:
     """Refuse ambiguous requests, clients that call too often, and bodies that are too large or too slow.
 
-    Raises `Refusal`, which the response stage answers. Nothing here, and nothing behind it, is admitted by the ledger.
+    Raises `Refusal`, which the response stage answers, unless the application does. Nothing here, and nothing behind
+    it, is admitted by the ledger.
     """
 
     def __init__(
@@ -45,17 +46,32 @@ class ControlEdgeMiddleware:
         settings: ControlSettings,
         trusted_proxies: Sequence[Network],
         address_limit: AddressLimit | None,
+        shows_refusals: bool = False,
     ) -> None:
-        """`address_limit` is the rate class of its requests; None: their number is not limited here."""
+        """`address_limit` is the rate class of its requests; None: their number is not limited here.
+
+        With `shows_refusals` the application is handed what is refused here, as `tollgate.refusal` in its scope.
+        """
         self.app = app
         self.settings = settings
         self.trusted_proxies = trusted_proxies
         self.address_limit = address_limit
+        self.shows_refusals = shows_refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        try:
+            receive = self._admitted(scope, receive)
+        except Refusal as refusal:
+            if not self.shows_refusals:
+                raise
+            scope = {**scope, "tollgate.refusal": refusal}
+        await self.app(scope, receive, send)
+
+    def _admitted(self, scope: Scope, receive: Receive) -> Receive:
+        """Return what receives the body of a request that is not refused. Raises `Refusal`."""
         exchange: Exchange = scope["tollgate.exchange"]
         _, headers = sort_headers(scope["headers"])
         locate_client(exchange, scope, headers, self.trusted_proxies)
@@ -70,5 +86,4 @@ class ControlEdgeMiddleware:
         max_bytes = self.settings.max_body_bytes
         if length is not None and length > max_bytes:
             raise too_large(max_bytes)
-        body = BoundedBody(exchange, receive, max_bytes=max_bytes, seconds=self.settings.body_seconds)
-        await self.app(scope, body.receive, send)
+        return BoundedBody(exchange, receive, max_bytes=max_bytes, seconds=self.settings.body_seconds).receive

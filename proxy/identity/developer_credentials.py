@@ -48,10 +48,13 @@ class DeveloperCredentials:
     memberships: Memberships
     apps: Apps
 
-    async def judge(self, credential: bytes) -> SignedInDeveloper | None:
-        """Return the developer; None if the credential is of another kind. Raises `Refusal` (401)."""
+    async def judge(self, credential: bytes, *, is_use: bool = True) -> SignedInDeveloper | None:
+        """Return the developer; None if the credential is of another kind. Raises `Refusal` (401).
+
+        It is a use of the session, which keeps it from ending idle, unless `is_use` is False.
+        """
         if credential.startswith(_SESSION_PREFIX):
-            session = await self.sessions.find(credential)
+            session = await self.sessions.find(credential, is_use=is_use)
         elif credential.count(b".") == 2:
             try:
                 _, claims = self.tokens.claims(credential)

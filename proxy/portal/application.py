@@ -10,15 +10,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
-from proxy.portal.pages import Pages, see_other, static_routes
+from proxy.portal.pages import Pages, sign_in_first, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.audit import AuditPages
 from proxy.portal.tenant.keys import KeyPages
@@ -38,6 +41,7 @@ def portal_application(services: PortalServices) -> Starlette:
     visits = Visits(services, cookie)
     application = Starlette(
         routes=[
+            RefusedBefore(),
             *static_routes(),
             *SignInPages(services, pages, cookie).routes(visits),
             *SessionPages(services, pages, cookie).routes(visits),
@@ -57,19 +61,33 @@ def portal_application(services: PortalServices) -> Starlette:
     return application
 
 
+class RefusedBefore(BaseRoute):
+    """Takes the requests that were refused on their way here, whatever they ask for, so that a page says why."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match what the edge has refused."""
+        return (Match.FULL if "tollgate.refusal" in scope else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raise the refusal, as a page would."""
+        raise scope["tollgate.refusal"]
+
+
 def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     """Return what shows errors; the response stage logs and counts them by what is noted in the exchange."""
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
-        if error.close:
-            raise error  # the connection cannot go on, which only the response stage can say
         exchange: Exchange = request.scope["tollgate.exchange"]
         exchange.end(Outcome.REFUSED, error.code, error.status)
         if isinstance(error, SignInNeeded) and request.method == "GET":
-            return see_other(SIGN_IN)
+            return sign_in_first(request, SIGN_IN)
         headers = {name.decode(): value.decode() for name, value in error.headers}
-        return pages.show("error.html", None, status=error.status, headers=headers, refusal=error)
+        if error.close:
+            headers["connection"] = "close"
+        page = error.page if isinstance(error, FormRepeated) else "/portal"
+        visit = getattr(request.state, "visit", None)
+        return pages.show("error.html", visit, status=error.status, headers=headers, refusal=error, page=page)
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, UnknownRecord)  # noqa: S101 - as above
@@ -92,7 +110,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def failed(_: Request, _error: Exception) -> Response:
         """Show that Tollgate failed; the framework raises the error again, and the response stage logs it."""
         refusal = Refusal(500, "internal_error", "Tollgate failed; its operator finds why in the log.")
-        return pages.show("error.html", None, status=500, refusal=refusal)
+        return pages.show("error.html", None, status=500, refusal=refusal, page="/portal")
 
     return {
         Refusal: refused,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,6 +18,7 @@ from config.runtime import Currency
 from config.workloads import SaleUnit
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
+from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
 from proxy.portal.access.visits import Visit
 from proxy.reporting.tables import decimal
 
@@ -57,7 +59,15 @@ _TENANT_PAGES = (
     ("Audit", "/audit"),
 )
 """Names of the pages of an app, and where they are below its path."""
-_STATIC = {"portal.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+_HTMX = "htmx-4.0.1.min.js"
+HTMX_INTEGRITY = "sha384-Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn"
+"""What a browser checks before it runs htmx, and a test against the file."""
+_STATIC = {
+    "portal.css": "text/css; charset=utf-8",
+    "mark.svg": "image/svg+xml",
+    "portal.js": "text/javascript; charset=utf-8",
+    _HTMX: "text/javascript; charset=utf-8",
+}
 
 
 class Pages:
@@ -73,7 +83,15 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
-        self._environment.globals.update(currency=currency, token_field=TOKEN_FIELD, tenant_pages=_TENANT_PAGES)
+        self._environment.globals.update(
+            currency=currency,
+            token_field=TOKEN_FIELD,
+            form_id_field=FORM_ID_FIELD,
+            new_form_id=new_form_id,
+            tenant_pages=_TENANT_PAGES,
+            htmx=_HTMX,
+            htmx_integrity=HTMX_INTEGRITY,
+        )
 
     def show(
         self,
@@ -105,16 +123,30 @@ def see_other(path: str) -> Response:
     return Response(status_code=303, headers={**PAGE_HEADERS, "location": path})
 
 
+def sign_in_first(request: Request, path: str) -> Response:
+    """Return what leads a browser to `path`, where one signs in.
+
+    htmx would put the page that a redirection leads to in the place of a part of this one; its own header it obeys.
+    """
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=401, headers={**PAGE_HEADERS, "hx-redirect": path})
+    return see_other(path)
+
+
 def static_routes() -> list[Route]:
-    """Return the routes of the style sheet and the mark, which need no session."""
+    """Return the routes of the style sheet, the scripts and the mark, which need no session."""
     return [_static(name, media_type) for name, media_type in _STATIC.items()]
 
 
 def _static(name: str, media_type: str) -> Route:
     content = (files(__package__) / "static" / name).read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {**_ALWAYS, "cache-control": "no-cache", "etag": tag}
 
-    async def serve(_: Request) -> Response:
-        return Response(content, media_type=media_type, headers={**_ALWAYS, "cache-control": "no-cache"})
+    async def serve(request: Request) -> Response:
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
 
     return Route(f"/portal/static/{name}", serve, methods=["GET"])
 

@@ -16,8 +16,11 @@ from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import MemberRole
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks
+from proxy.portal.access.sent_forms import new_form_id
 from tests.support.deployment import Deployment
 from tests.support.wallet import Wallet
+
+_NEW = re.compile(r'nonce="[^"]*"|name="form_id" value="[^"]*"')
 
 
 class _Reader(HTMLParser):
@@ -70,6 +73,10 @@ class Browser:
         assert response.status_code == 200, f"{path}: {response.status_code} {response.text}"
         return response
 
+    async def shown(self, path: str) -> str:
+        """Return a page without what is new in each response: nonces, and ids of forms."""
+        return _NEW.sub("", (await self.page(path)).text)
+
     async def form_token(self) -> str:
         """Return the token of this session's forms."""
         match = re.search(r'name="form_token" value="([0-9a-f]{64})"', (await self.page("/portal/sessions")).text)
@@ -77,8 +84,9 @@ class Browser:
         return match[1]
 
     async def post(self, path: str, **fields: str) -> httpx.Response:
-        """Send a form as one of our own pages does."""
-        return await self.send(path, {"form_token": await self.form_token(), **fields})
+        """Send a form as one of our own pages does, with an id that it was not sent with before."""
+        own = {"form_token": await self.form_token(), "form_id": new_form_id()}
+        return await self.send(path, {**own, **fields})
 
     async def send(self, path: str, fields: dict[str, str], headers: dict[str, Any] | None = None) -> httpx.Response:
         """Send a form, with the headers of a browser at our own page unless others are given."""

@@ -23,6 +23,8 @@ from tests.webhooks.notifications.receiver import Receiver, receiving
 PRICE = 7 * 10**20 + 1
 """Beyond what a 64-bit integer, or a float, can hold."""
 GRANT = 10**27
+ENORMOUS = 10**27 - 1
+"""The largest price of 27 digits, each of which is shown."""
 PLANS: dict[str, Any] = {
     "portal": {
         "tier": "standard",
@@ -36,6 +38,15 @@ PLANS: dict[str, Any] = {
                 "caps": [{"unit": "amount", "per": "month", "max": str(10**26)}],
             },
             "user": {"requests_per_minute": 60},
+        },
+    },
+    "enormous": {
+        "tier": "standard",
+        "billing": "credits",
+        "prices": [{"workload": "text-to-image", "unit": "generations", "amount": str(ENORMOUS)}],
+        "limits": {
+            "app": {"concurrent": 2, "requests_per_day": 10},
+            "user": {"requests_per_minute": 1_000_000},
         },
     },
     "narrow": {"tier": "standard", "limits": {"app": {"requests_per_day": 1}}},

@@ -9,8 +9,9 @@ import pytest
 from starlette.routing import Route
 
 from config.runtime import Currency
+from proxy.portal.access.sent_forms import new_form_id
 from proxy.portal.application import portal_application
-from tests.portal.browser import Browser, developer_of, link_for, new_browser
+from tests.portal.browser import Browser, developer_of, link_for, new_browser, text_of
 from tests.portal.conftest import Tenant
 from tests.support.deployment import Deployment
 
@@ -41,7 +42,10 @@ FOREIGN: list[dict[str, str]] = [
 def served() -> list[Route]:
     """Return all routes of the portal."""
     services: Any = SimpleNamespace(
-        settings=SimpleNamespace(currency=Currency()), origin="http://127.0.0.1", developers=None
+        settings=SimpleNamespace(currency=Currency()),
+        origin="http://127.0.0.1",
+        developers=None,
+        sources=SimpleNamespace(client=None),
     )
     return [each for each in portal_application(services).routes if isinstance(each, Route)]
 
@@ -69,8 +73,7 @@ async def fresh_key(used: Tenant, browser: Browser) -> str:
 
 async def state(used: Tenant, browser: Browser) -> tuple[str, str]:
     """Return what the pages show of everything that forms change."""
-    keys, sessions = await browser.page(f"{used.path}/keys"), await browser.page("/portal/sessions")
-    return keys.text, sessions.text
+    return await browser.shown(f"{used.path}/keys"), await browser.shown("/portal/sessions")
 
 
 async def test_no_form_of_another_page_is_taken(used: Tenant) -> None:
@@ -99,7 +102,7 @@ async def test_no_form_without_the_token_of_its_session_is_taken(used: Tenant) -
 async def test_either_header_of_a_browser_is_enough(used: Tenant) -> None:
     browser = await used.member("owner")
     for headers in ({"origin": browser.origin}, {"sec-fetch-site": "same-origin"}):
-        fields = {"form_token": await browser.form_token(), "name": "one header"}
+        fields = {"form_token": await browser.form_token(), "form_id": new_form_id(), "name": "one header"}
         assert (await browser.send(f"{used.path}/keys", fields, headers)).status_code == 200
 
 
@@ -128,7 +131,9 @@ async def test_forms_that_are_none_are_refused(used: Tenant) -> None:
         response = await browser.http.post(path, content=content, headers={**own, "content-type": kind})
         assert response.status_code == 400, content
     large = {"form_token": token, "name": "n" * 2 * 1024 * 1024}
-    assert (await browser.send(path, large)).status_code == 413
+    refused = await browser.send(path, large)
+    assert (refused.status_code, refused.headers["connection"]) == (413, "close")
+    assert "The body is too large" in text_of(refused)
 
 
 async def test_nothing_is_changed_by_looking(used: Tenant) -> None:

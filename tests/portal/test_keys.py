@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import httpx
@@ -10,8 +11,9 @@ import pytest
 from config.runtime import Currency
 from middlewares.exchange import Refusal
 from proxy.control.key_use import KeyUse
+from proxy.portal.access.sent_forms import new_form_id
 from proxy.portal.tenant.key_fields import LIMIT_NAMES, atomic_units, key_members, overlap_of
-from tests.portal.browser import Browser, text_of
+from tests.portal.browser import Browser, read_page, text_of
 from tests.portal.conftest import Tenant
 from tests.support.builder import bearer
 
@@ -92,6 +94,36 @@ async def test_limits_and_web_pages_of_a_key_are_changed(used: Tenant) -> None:
     assert (await browser.post(f"{path}/change", name="Late")).status_code == 409
 
 
+async def test_a_form_that_is_sent_twice_makes_one_key(used: Tenant) -> None:
+    """Hazard: the page with the new key is loaded again, which sends the form again, and a second key is made."""
+    browser = await used.member("owner")
+    sent = {"form_id": new_form_id(), "name": "once only"}
+    pages = await asyncio.gather(*(browser.post(f"{used.path}/keys", **sent) for _ in range(8)))
+    assert sorted(each.status_code for each in pages) == [200, *[409] * 7]
+    again = await browser.post(f"{used.path}/keys", **{**sent, "name": "another"})
+    assert (again.status_code, "The form was sent already" in text_of(again)) == (409, True)
+    assert f"{used.path}/keys" in read_page(again).links
+    shown = (await browser.page(f"{used.path}/keys")).text
+    assert (shown.count(">once only<"), shown.count(">another<")) == (1, 0)
+
+    [made] = [each for each in pages if each.status_code == 200]
+    path = f"{used.path}/keys/{KEY.findall(made.text)[0].split('_')[1]}/rotate"
+    rotation = {"form_id": new_form_id(), "overlap": "24"}
+    statuses = [(await browser.post(path, **rotation)).status_code for _ in range(2)]
+    assert (statuses, (await browser.page(f"{used.path}/keys")).text.count(">once only<")) == ([200, 409], 2)
+
+
+async def test_a_form_that_was_refused_may_be_corrected(used: Tenant) -> None:
+    browser = await used.member("owner")
+    form = new_form_id()
+    assert (await browser.post(f"{used.path}/keys", form_id=form, last_day="tomorrow")).status_code == 400
+    assert (await browser.post(f"{used.path}/keys", form_id=form, last_day="2999-12-31")).status_code == 200
+    other = await used.member("owner")
+    assert (await other.post(f"{used.path}/keys", form_id=form)).status_code == 200, "ids are those of a session"
+    for wrong in ("", "a", "a" * 17, "{}:" * 5 + "a"):
+        assert (await browser.post(f"{used.path}/keys", form_id=wrong)).status_code == 400, wrong
+
+
 async def test_the_last_use_is_shown(used: Tenant) -> None:
     browser = await used.member("viewer")
     async with used.deployment.store() as store:
@@ -101,7 +133,7 @@ async def test_the_last_use_is_shown(used: Tenant) -> None:
 
 async def test_fields_that_cannot_be_meant_are_refused(used: Tenant) -> None:
     browser = await used.member("owner")
-    before = (await browser.page(f"{used.path}/keys")).text
+    before = await browser.shown(f"{used.path}/keys")
     for fields, status in (
         ({"name": "n" * 101}, 400),
         ({"name": "a\nb"}, 400),
@@ -119,7 +151,7 @@ async def test_fields_that_cannot_be_meant_are_refused(used: Tenant) -> None:
         ({"user": "nobody"}, 404),
     ):
         assert (await browser.post(f"{used.path}/keys", **fields)).status_code == status, fields
-    assert (await browser.page(f"{used.path}/keys")).text == before
+    assert await browser.shown(f"{used.path}/keys") == before
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,18 @@
-"""Every page is there for every role, has no script, and has the headers that protect it."""
+"""Every page is there for every role, has no script but our own two, and has the headers that protect it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
+from importlib.resources import files
 
+import httpx
 import pytest
 
 from proxy.control.developers.records import MemberRole
-from proxy.portal.pages import CONTENT_SECURITY_POLICY
+from proxy.portal.pages import CONTENT_SECURITY_POLICY, HTMX_INTEGRITY
 from tests.portal.browser import Browser, developer_of, new_browser, read_page, signed_in, text_of
 from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
 from tests.support.deployment import Deployment
@@ -19,6 +23,8 @@ PLAIN = ("", "/keys", "/users", "/usage", "/requests", "/statements", "/webhooks
 BELOW = (*PLAIN, *(f"/usage?by={by}" for by in ("day", "month", "workload", "model")))
 BY_NAME = ("/usage?by=user", "/usage?by=key")
 VOID = {"meta", "link", "img", "input", "br"}
+HANDLERS = ("on", "style", "hx-on", "data-hx-on", "hx-vals", "hx-headers", "hx-confirm")
+"""Beginnings of attributes that may run what stands in them."""
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
 
 
@@ -49,6 +55,27 @@ def balanced(text: str) -> bool:
     return reader.good and reader.open == []
 
 
+def scripts_of(page: httpx.Response) -> list[dict[str, str | None]]:
+    """Return the attributes of the scripts of a page, which have no text, and the nonce of this very response."""
+    assert "<script>" not in page.text
+    assert re.findall(r"<script[^>]*>(?!</script>)", page.text) == []
+    policy = re.search(r"script-src 'nonce-([\w-]{22})'", page.headers["content-security-policy"])
+    assert policy is not None
+    nonce = {"nonce": policy[1], "defer": None}
+    static = "/portal/static/"
+    return [
+        {**nonce, "src": f"{static}htmx-4.0.1.min.js", "integrity": HTMX_INTEGRITY},
+        {**nonce, "src": f"{static}portal.js"},
+    ]
+
+
+async def test_htmx_is_the_file_that_was_pinned() -> None:
+    [file] = [each for each in (files("proxy.portal") / "static").iterdir() if each.name.startswith("htmx")]
+    digest = hashlib.sha384(file.read_bytes()).digest()
+    assert f"sha384-{base64.b64encode(digest).decode()}" == HTMX_INTEGRITY
+    assert 'this.version="4.0.1"' in file.read_text()
+
+
 @pytest.mark.parametrize("role", ROLES)
 async def test_every_page_is_for_every_role(used: Tenant, role: MemberRole) -> None:
     browser = await used.member(role)
@@ -61,9 +88,10 @@ async def test_every_page_is_for_every_role(used: Tenant, role: MemberRole) -> N
         assert balanced(page.text), path
         names = [tag for tag, _ in reader.tags]
         assert names.count("h1") == names.count("main") == 1, path
-        assert not {"script", "style", "iframe", "object"} & set(names), path
+        assert not {"style", "iframe", "object"} & set(names), path
+        assert [each for tag, each in reader.tags if tag == "script"] == scripts_of(page), path
         for tag, members in reader.tags:
-            assert not [each for each in members if each.startswith("on") or each == "style"], (path, tag)
+            assert not [each for each in members if each.startswith(HANDLERS)], (path, tag)
         forms = {action for method, action in reader.forms if method == "POST"}
         if role in ("billing", "viewer"):
             assert {each for each in forms if "/apps/" in each} == set(), "who may change nothing is offered nothing"
@@ -84,10 +112,18 @@ async def test_headers_keep_pages_from_frames_caches_and_foreign_content(used: T
         assert page.headers["x-content-type-options"] == "nosniff"
         assert page.headers["x-frame-options"] == "DENY"
         assert page.headers["referrer-policy"] == "same-origin", "else browsers send `Origin: null` with our own forms"
-    for name, kind in (("portal.css", "text/css"), ("mark.svg", "image/svg+xml")):
+    for name, kind in (
+        ("portal.css", "text/css"),
+        ("mark.svg", "image/svg+xml"),
+        ("portal.js", "text/javascript"),
+        ("htmx-4.0.1.min.js", "text/javascript"),
+    ):
         file = await browser.page(f"/portal/static/{name}")
         assert file.headers["content-type"].startswith(kind)
         assert file.headers["x-content-type-options"] == "nosniff"
+        assert file.headers["cross-origin-resource-policy"] == "same-origin"
+        known = await browser.http.get(f"/portal/static/{name}", headers={"if-none-match": file.headers["etag"]})
+        assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", file.headers["etag"])
 
 
 async def test_whoever_is_not_signed_in_is_shown_how(running: Deployment, used: Tenant) -> None:
@@ -102,6 +138,7 @@ async def test_errors_are_pages(used: Tenant) -> None:
     browser = await used.member("owner")
     for path, status, words in (
         ("/portal/nowhere", 404, "There is no such page."),
+        ("/portal/a%2fb", 400, "The request is not well-formed HTTP"),
         (f"{used.path}/keys/{'a' * 16}", 404, "The app has no such key."),
         (f"{used.path}/usage?from=yesterday", 400, "write it as 2026-11-21"),
         (f"{used.path}/usage?by=tier", 400, "by nothing else"),

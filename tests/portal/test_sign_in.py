@@ -92,9 +92,12 @@ async def test_over_https_the_cookie_is_for_this_host_alone(tmp_path: Path) -> N
             response = await http.post(await link_for(deployment, developer), headers={"origin": origin})
             header = response.headers["set-cookie"]
             code, shown, _ = await deployment.cli("portal", "link", "--developer", developer)
-            statuses = [(await http.get("/portal/sign-in")).status_code for _ in range(4)]
+            pages = [await http.get("/portal/sign-in") for _ in range(4)]
             assert (await http.get("/api/v1/openapi.json")).status_code == 200, "a limit of its own"
-    assert statuses[-2:] == [429, 429]
+    for page in pages[-2:]:
+        assert (page.status_code, page.headers["content-type"]) == (429, "text/html; charset=utf-8")
+        assert "Too many requests At most 3 portal requests are allowed in 60 seconds" in text_of(page)
+        assert 0 < int(page.headers["retry-after"]) <= 60
     assert header.startswith("__Host-tollgate=tgd_")
     assert {each.strip().lower() for each in header.split(";")[1:]} == {"httponly", "path=/", "samesite=lax", "secure"}
     assert code == 0
@@ -173,6 +176,21 @@ async def test_a_session_ends_when_it_is_idle(running: Deployment, used: Tenant)
     assert await sessions_of(running, developer) == []
     token = browser.http.cookies[COOKIE]
     assert (await browser.http.get("/api/v1/auth/me", headers=bearer(token))).status_code == 401
+
+
+async def test_a_page_that_renews_itself_keeps_no_session_alive(running: Deployment, used: Tenant) -> None:
+    """Hazard: a tab that somebody has left open asks every few seconds, and its session never becomes idle."""
+    developer = await developer_of(running, {used.app: "viewer"})
+    browser = await signed_in(running, developer)
+    [session] = await sessions_of(running, developer)
+    async with running.store() as store:
+        await store.redis.expire(last_use_of(session), 100)
+        assert "Running now" in text_of(await browser.page(f"{used.path}/now"))
+        assert 0 < await store.redis.ttl(last_use_of(session)) <= 100
+        await store.redis.delete(last_use_of(session))
+        assert (await browser.get(f"{used.path}/now")).status_code == 303
+        ended = await browser.http.get(f"{used.path}/now", headers={"hx-request": "true"})
+    assert (ended.status_code, ended.headers["hx-redirect"], ended.content) == (401, "/portal/sign-in", b"")
 
 
 async def test_a_session_of_the_api_is_never_idle(running: Deployment) -> None:

@@ -70,13 +70,17 @@ class DeveloperSessions:
             await self.end(developer.developer_id, each)
         return session, token
 
-    async def find(self, token: bytes) -> SessionRecord | None:
-        """Return the session of a token, which is a use of it; None if it is unknown, wrong or over."""
+    async def find(self, token: bytes, *, is_use: bool = True) -> SessionRecord | None:
+        """Return the session of a token; None if it is unknown, wrong or over.
+
+        It is a use of the session unless `is_use` is False.
+        """
         parts = parse_session(token)
         session = None if parts is None else await self._unexpired(parts.key_id)
         if parts is None or session is None or not matches(parts.secret, session.hash, self._pepper):
             return None
-        return session if await self._use(session) else None
+        alive = await self._use(session) if is_use else not await self._is_idle(session)
+        return session if alive else None
 
     async def get(self, session_id: str) -> SessionRecord | None:
         """Return the session, which is a use of it; None if it is unknown or over."""

@@ -17,6 +17,7 @@ from proxy.control.developers.records import DeveloperRecord, SessionRecord
 from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN, USERS_WRITE
 from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
 from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.access.sent_forms import FORM_ID_FIELD, SentForms
 from proxy.portal.services import PortalServices
 
 _LONGEST_CLIENT = 200
@@ -98,20 +99,29 @@ class Visits:
     def __init__(self, services: PortalServices, cookie: SessionCookie) -> None:
         self._services = services
         self._cookie = cookie
+        self._sent = SentForms(services.sources.client)
 
-    def page(self, path: str, show: Page, scope: str = READ) -> Route:
-        """Return the route of a page; `scope` is needed where the path names an app."""
+    def page(self, path: str, show: Page, scope: str = READ, *, by_itself: bool = False) -> Route:
+        """Return the route of a page; `scope` is needed where the path names an app.
+
+        `by_itself`: browsers ask for it without anybody doing anything, so that it does not keep a session from being
+        idle.
+        """
 
         async def endpoint(request: Request) -> Response:
-            visit = await self._visit(request)
+            visit = await self._visit(request, is_use=not by_itself)
             if visit.app is not None:
                 visit.require(scope)
             return await show(visit)
 
         return Route(path, endpoint, methods=["GET"])
 
-    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "") -> Route:
-        """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`."""
+    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "", once: str = "") -> Route:
+        """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`.
+
+        With `once`, the path of the page that shows what it has made, the form carries an id (`m.once` in its template)
+        and is taken one time: loading the page that follows again makes nothing twice.
+        """
 
         async def endpoint(request: Request) -> Response:
             check_same_origin(request, self._services.origin)
@@ -123,15 +133,23 @@ class Visits:
             async with self._services.audit.act(actor, action, AuditTarget(kind, "", visit.client_id)) as act:
                 if scope:
                     visit.require(scope)
-                return await take(Submission(visit, fields, act))
+                submission = Submission(visit, fields, act)
+                if not once:
+                    return await take(submission)
+                page = once.format(**request.path_params)
+                async with self._sent.once(visit.session.session_id, fields.get(FORM_ID_FIELD, ""), page):
+                    return await take(submission)
 
         return Route(path, endpoint, methods=["POST"])
 
-    async def _visit(self, request: Request) -> Visit:
-        """Return the visit. Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended."""
+    async def _visit(self, request: Request, *, is_use: bool = True) -> Visit:
+        """Return the visit, which the page of an error finds, too.
+
+        Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended.
+        """
         token = self._cookie.read(request)
         try:
-            signed_in = await self._services.developers.judge(token.encode())
+            signed_in = await self._services.developers.judge(token.encode(), is_use=is_use)
         except Refusal as refusal:
             if refusal.status == 401:
                 raise SignInNeeded from None
@@ -140,7 +158,10 @@ class Visits:
             raise SignInNeeded
         visit = Visit(request, signed_in.developer, signed_in.session, form_token(token))
         client_id = request.path_params.get("client_id")
-        return visit if client_id is None else await self._at(visit, client_id)
+        if client_id is not None:
+            visit = await self._at(visit, client_id)
+        request.state.visit = visit
+        return visit
 
     async def _at(self, visit: Visit, client_id: str) -> Visit:
         found, developer = self._services.developers, visit.developer

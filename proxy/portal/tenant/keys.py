@@ -91,10 +91,10 @@ class KeyPages:
         path, one = f"{APP}/keys", f"{APP}/keys/{{key_id}}"
         return (
             visits.page(path, self.show_all, USERS_READ),
-            visits.form(path, self.create, action="key.create", kind="key", scope=USERS_TOKEN),
+            visits.form(path, self.create, action="key.create", kind="key", scope=USERS_TOKEN, once=path),
             visits.page(one, self.show, USERS_READ),
             visits.form(f"{one}/change", self.change, action="key.change", kind="key", scope=USERS_TOKEN),
-            visits.form(f"{one}/rotate", self.rotate, action="key.rotate", kind="key", scope=USERS_TOKEN),
+            visits.form(f"{one}/rotate", self.rotate, action="key.rotate", kind="key", scope=USERS_TOKEN, once=path),
             visits.form(f"{one}/revoke", self.revoke, action="key.revoke", kind="key", scope=USERS_TOKEN),
         )
 

@@ -33,7 +33,11 @@ class OverviewPages:
 
     def routes(self, visits: Visits) -> Sequence[Route]:
         """Return the routes."""
-        return visits.page("/portal", self.apps), visits.page(APP, self.overview)
+        return (
+            visits.page("/portal", self.apps),
+            visits.page(APP, self.overview),
+            visits.page(f"{APP}/now", self.now, by_itself=True),
+        )
 
     async def apps(self, visit: Visit) -> Response:
         """Show the apps of which the person is a member; whoever has one is there at once."""
@@ -47,6 +51,13 @@ class OverviewPages:
 
     async def overview(self, visit: Visit) -> Response:
         """Show balance, spend of the month, limits, and what runs now."""
+        return await self._show(visit, "overview.html")
+
+    async def now(self, visit: Visit) -> Response:
+        """Show the same without what is around it, for a page that renews itself."""
+        return await self._show(visit, "overview_now.html")
+
+    async def _show(self, visit: Visit, template: str) -> Response:
         assert visit.app is not None  # noqa: S101 - the path names it
         services, app = self._services, visit.app
         sources, plan = services.sources, services.plans.get(app.plan)
@@ -61,7 +72,7 @@ class OverviewPages:
             used.include(by_day.get(day, UsageTotal()))
         amounts = {day: total.amount for day, total in by_day.items()}
         return self._pages.show(
-            "overview.html",
+            template,
             visit,
             plan_name=app.plan,
             plan_known=plan is not None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from proxy.portal.charts import bar, columns
 from proxy.portal.pages import PAGE_HEADERS, Pages
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
-from proxy.reporting.dates import BadDate, Days, redis_today, span
+from proxy.reporting.dates import BadDate, Days, month_of, redis_today, span
 from proxy.reporting.tables import csv_text
 from proxy.reporting.totals import UNITS, Breakdown, Dimension, UsageTotal, read_usage
 from proxy.reporting.usage_report import spreadsheet
@@ -51,7 +52,8 @@ class UsagePages:
 
     async def show(self, visit: Visit) -> Response:
         """Show the usage of the chosen days, by default of the current month."""
-        days, by = await self._wanted(visit)
+        today = await redis_today(self._services.sources.client)
+        days, by = _wanted(visit, today)
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
         rows = usage.rows()
         weight = _weight_of(usage)
@@ -69,12 +71,14 @@ class UsagePages:
             )
             for (value,), total in rows
         ]
+        path = f"/portal/apps/{visit.client_id}/usage"
         query = urlencode({"from": days.first, "to": days.last, "by": by})
         return self._pages.show(
             "usage.html",
             visit,
             days=days,
             by=by,
+            presets=_presets(today),
             dimensions=list(Dimension),
             usage=usage,
             units=[unit for unit in UNITS if usage.total.units.get(unit)],
@@ -82,31 +86,18 @@ class UsagePages:
             hidden=count - len(shown),
             columns=columns(_series(usage, days)) if by is Dimension.DAY else [],
             free=not usage.total.amount,
-            download=f"/portal/apps/{visit.client_id}/usage.csv?{query}",
+            usage_path=path,
+            download=f"{path}.csv?{query}",
         )
 
     async def download(self, visit: Visit) -> Response:
         """Return what `tollgate usage --format csv` prints for the same days."""
-        days, by = await self._wanted(visit)
+        days, by = _wanted(visit, await redis_today(self._services.sources.client))
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
         name = f"usage-{visit.client_id}-{by}-{days.first}-{days.last}.csv"
         headers = {**PAGE_HEADERS, "content-disposition": f'attachment; filename="{name}"'}
         text = csv_text(*spreadsheet(self._services.settings.currency, usage))
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
-
-    async def _wanted(self, visit: Visit) -> tuple[Days, Dimension]:
-        """Return the days and the dimension of the query. Raises `Refusal` (400)."""
-        query = visit.request.query_params
-        today = await redis_today(self._services.sources.client)
-        try:
-            days = span(query.get("from") or None, query.get("to") or None, today)
-        except BadDate as error:
-            raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
-        try:
-            return days, Dimension(query.get("by") or Dimension.DAY)
-        except ValueError:
-            known = ", ".join(Dimension)
-            raise Refusal(400, "invalid_parameter", f"Usage is shown by one of {known}, and by nothing else.") from None
 
     async def _names(self, app: str, by: Dimension, ids: Sequence[str]) -> Mapping[str, str]:
         """Return what people call these values of a dimension."""
@@ -116,6 +107,27 @@ class UsagePages:
             found = await self._services.api_keys.several(ids)
             return {each.key_id: each.name for each in found if each.app == app}
         return {}
+
+
+def _wanted(visit: Visit, today: date) -> tuple[Days, Dimension]:
+    """Return the days and the dimension of the query. Raises `Refusal` (400)."""
+    query = visit.request.query_params
+    try:
+        days = span(query.get("from") or None, query.get("to") or None, today)
+    except BadDate as error:
+        raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
+    try:
+        return days, Dimension(query.get("by") or Dimension.DAY)
+    except ValueError:
+        known = ", ".join(Dimension)
+        raise Refusal(400, "invalid_parameter", f"Usage is shown by one of {known}, and by nothing else.") from None
+
+
+def _presets(today: date) -> list[tuple[str, Days]]:
+    """Return the spans that are one click away, each with its name."""
+    this = month_of(today)
+    last = month_of(this.first - timedelta(days=1))
+    return [("Last 7 days", Days(today - timedelta(days=6), today)), ("This month", this), ("Last month", last)]
 
 
 def _label(by: Dimension, value: str) -> str:

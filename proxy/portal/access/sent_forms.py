@@ -1,0 +1,54 @@
+"""Forms that may be sent once: a page that is loaded again sends the form that led to it again."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from middlewares.exchange import Refusal
+from proxy.control.records import Client
+
+FORM_ID_FIELD = "form_id"
+_SECONDS = 3_600
+_ID = re.compile(r"[A-Za-z0-9_-]{16}")
+
+
+class FormRepeated(Refusal):
+    """The form was sent before."""
+
+    def __init__(self, page: str) -> None:
+        """`page` is the path of the page that shows what the form has made."""
+        detail = "It was done once. What is shown only once, such as a new key, is not shown again."
+        super().__init__(409, "form_repeated", detail)
+        self.page = page
+
+
+def new_form_id() -> str:
+    """Return the id of one form on one page."""
+    return secrets.token_urlsafe(12)
+
+
+class SentForms:
+    """Remembers the forms that each session has sent, for an hour."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @asynccontextmanager
+    async def once(self, session_id: str, form_id: str, page: str) -> AsyncIterator[None]:
+        """Let what a form asks for be done once. Raises `FormRepeated` the second time, and `Refusal` without an id.
+
+        A form that is refused changed nothing: it may be corrected, and sent again.
+        """
+        if not _ID.fullmatch(form_id):
+            raise Refusal(400, "malformed_form", "The form has no id; load its page again.")
+        name = f"tollgate:form-sent:{{{session_id}}}:{form_id}"
+        if not await self._client.set(name, 1, ex=_SECONDS, nx=True):
+            raise FormRepeated(page)
+        try:
+            yield
+        except Refusal:
+            await self._client.delete(name)
+            raise

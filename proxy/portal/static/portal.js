@@ -1,0 +1,33 @@
+// What htmx leaves to the page: when not to ask, and what to do with what no page of ours is. Without scripts every page
+// works the same, only that nothing is renewed by itself.
+(() => {
+  // A second click sends no form twice: a browser would show the refusal of the second in place of the new key.
+  let sent = new WeakSet();
+  window.addEventListener("pageshow", () => { sent = new WeakSet(); });
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (sent.has(event.target)) event.preventDefault();
+    sent.add(event.target);
+  });
+
+  const notice = () => document.getElementById("not-renewed");
+  const show = (failed) => { notice().hidden = !failed; };
+
+  // Nobody looks at a hidden tab; it is renewed when it is shown again.
+  document.addEventListener("htmx:before:request", (event) => {
+    if (document.hidden) event.preventDefault();
+  });
+
+  // What is on the page stays there until something better has come. Errors of our own are pages, and are shown.
+  document.addEventListener("htmx:after:request", (event) => {
+    const { sourceElement, response, text, hx } = event.detail.ctx;
+    if (hx.redirect) return;
+    const part = sourceElement.hasAttribute("data-part");
+    const usable = part ? response.status === 200 : text.includes('<main id="content">');
+    if (!usable) event.preventDefault();
+    show(!usable);
+  });
+
+  // No response has come at all.
+  document.addEventListener("htmx:error", () => show(true));
+})();
