@@ -1,8 +1,10 @@
-"""Developers, the people behind apps: wallets, memberships, invitations, sessions, sign-in links and nonces in Redis.
+"""Developers, the people behind apps: identities, memberships, invitations, sessions, sign-in links, nonces in Redis.
 
     tollgate:developers                          set of developer ids
     tollgate:developer:{<developer_id>}          DeveloperRecord
     tollgate:wallet:{<address>}                  developer id
+    tollgate:subject:{<hash>}                    developer id, by SHA-256 of issuer and subject
+    tollgate:developer-email:{<hash>}            developer id, by SHA-256 of the e-mail address it was added by
     tollgate:developer-apps:{<developer_id>}     set of client ids
     tollgate:app-members:{<client_id>}           set of developer ids
     tollgate:member:{<client_id>}:<developer_id> MembershipRecord
