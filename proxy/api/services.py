@@ -20,6 +20,7 @@ from proxy.control.key_use import KeyUse
 from proxy.control.payments.checkout import CheckoutServices
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
+from proxy.identity.sign_up import SignUp
 from proxy.identity.token_issuer import TokenIssuer
 from proxy.identity.wallet_sign_in import WalletSignIn
 from proxy.webhooks.notifications.service import WebhookService
@@ -30,6 +31,7 @@ class DeveloperServices:
     """Services of developers, who sign in."""
 
     wallet_sign_in: WalletSignIn
+    sign_up: SignUp
     developers: Developers
     memberships: Memberships
     sessions: DeveloperSessions

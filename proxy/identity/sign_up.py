@@ -158,8 +158,8 @@ class SignUp:
 
     async def _signed_up(self, developer: DeveloperRecord, address: str) -> None:
         target = AuditTarget("developer", developer.developer_id)
-        found = developer.identity
-        detail = {"policy": self.settings.policy, "wallet": developer.wallet, "issuer": found and found.issuer}
+        issuer = developer.identity.issuer if developer.identity else None
+        detail = {"policy": self.settings.policy, "wallet": developer.wallet, "issuer": issuer}
         await self.audit.record(_actor(developer, address), "developer.sign_up", target, detail=detail)
 
     async def _become_member(

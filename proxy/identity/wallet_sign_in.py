@@ -12,7 +12,8 @@ from proxy.control.developers.nonces import Nonce, Nonces, TooManyNonces
 from proxy.control.developers.records import SessionRecord
 from proxy.control.developers.sessions import DeveloperSessions
 from proxy.identity.sign_up import AdmittedDeveloper, Applicant, SignUp
-from proxy.identity.siwe.message import MalformedMessage, SiweMessage, parse_message
+from proxy.identity.siwe.address import checked_address, with_checksum
+from proxy.identity.siwe.message import MalformedMessage, SiweMessage, parse_message, written
 from proxy.identity.siwe.policy import SiweTerms, UnacceptableMessage
 from proxy.identity.siwe.signature import BadSignature, signer_of
 from proxy.identity.token_issuer import IssuedToken, TokenIssuer
@@ -101,6 +102,30 @@ class WalletSignIn:
                 raise Refusal(429, "rate_limited", detail, headers=headers) from None
             detail = "Too many nonces wait to be used; try again shortly."
             raise Refusal(503, "nonces_exhausted", detail, headers=headers) from None
+
+    async def message(self, wallet: str, address: str) -> tuple[str, Nonce]:
+        """Return a message for the owner of a wallet to sign, and its nonce, for the client at `address`.
+
+        Raises `Refusal`, 400 for what is no wallet.
+        """
+        self.check_enabled()
+        try:
+            owner = with_checksum(checked_address(wallet))
+        except ValueError as error:
+            raise Refusal(400, "invalid_parameter", f"{str(error).capitalize()}.") from None
+        nonce = await self.nonce(address)
+        message = SiweMessage(
+            scheme=None,
+            domain=self.terms.domain,
+            address=owner,
+            statement=self.terms.statement,
+            uri=self.terms.origin,
+            chain_id=str(next(iter(self.terms.chain_ids))),
+            nonce=nonce.text,
+            issued_at=nonce.issued_at,
+            expiration_time=nonce.expires_at,
+        )
+        return written(message), nonce
 
     async def admit(self, attempt: SignInAttempt) -> tuple[AdmittedDeveloper, str]:
         """Return the developer who signed the message, signed up where the policy lets it, and the wallet.

@@ -15,9 +15,11 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.new_sessions import NewSessions
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
+from proxy.portal.access.wallet import WalletPages
 from proxy.portal.pages import Pages, see_other, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.keys import KeyPages
@@ -31,10 +33,12 @@ def portal_application(services: PortalServices) -> Starlette:
     pages = Pages(services.settings.currency)
     cookie = SessionCookie(services.origin)
     visits = Visits(services, cookie)
+    sessions = NewSessions(services, pages, cookie)
     application = Starlette(
         routes=[
             *static_routes(),
-            *SignInPages(services, pages, cookie).routes(visits),
+            *WalletPages(services, pages, sessions, cookie).routes(),
+            *SignInPages(services, pages, sessions, cookie).routes(visits),
             *SessionPages(services, pages, cookie).routes(visits),
             *OverviewPages(services, pages).routes(visits),
             *KeyPages(services, pages).routes(visits),

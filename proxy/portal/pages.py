@@ -45,7 +45,11 @@ _ALWAYS = {
 }
 PAGE_HEADERS = {**_ALWAYS, "cache-control": "no-store"}
 """Headers of every page, and of what is downloaded from one."""
-_STATIC = {"portal.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+_STATIC = {
+    "portal.css": "text/css; charset=utf-8",
+    "mark.svg": "image/svg+xml",
+    "wallet.js": "text/javascript; charset=utf-8",
+}
 
 
 class Pages:

@@ -15,6 +15,7 @@ from proxy.control.key_use import KeyUse
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.developer_credentials import DeveloperCredentials
+from proxy.identity.wallet_sign_in import WalletSignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class PortalServices:
     """Origin under which browsers reach the portal; forms of other origins are refused."""
     developers: DeveloperCredentials
     """Who is signed in, and with which scopes in which app: the rules of the API."""
+    wallet_sign_in: WalletSignIn
     links: SignInLinks
     users: Users
     api_keys: ApiKeys

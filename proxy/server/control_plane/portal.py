@@ -21,6 +21,7 @@ def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
             settings=settings,
             origin=services.origin,
             developers=developer_credentials(services, builder.developers),
+            wallet_sign_in=builder.developers.wallet_sign_in,
             links=SignInLinks(services.store.redis, pepper_of(settings.auth)),
             users=builder.users,
             api_keys=builder.api_keys,
