@@ -16,6 +16,7 @@ from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
+from proxy.portal.access.provider import ProviderPages
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
@@ -38,6 +39,7 @@ def portal_application(services: PortalServices) -> Starlette:
         routes=[
             *static_routes(),
             *WalletPages(services, pages, sessions, cookie).routes(),
+            *ProviderPages(services, pages, sessions, cookie).routes(),
             *SignInPages(services, pages, sessions, cookie).routes(visits),
             *SessionPages(services, pages, cookie).routes(visits),
             *OverviewPages(services, pages).routes(visits),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from config.plans import Plan
 from config.settings import Settings
@@ -17,6 +18,9 @@ from proxy.history.reader import LedgerSources
 from proxy.identity.developer_credentials import DeveloperCredentials
 from proxy.identity.wallet_sign_in import WalletSignIn
 
+if TYPE_CHECKING:
+    from proxy.identity.provider.client import ProviderSignIn
+
 
 @dataclass(frozen=True, slots=True)
 class PortalServices:
@@ -28,6 +32,8 @@ class PortalServices:
     developers: DeveloperCredentials
     """Who is signed in, and with which scopes in which app: the rules of the API."""
     wallet_sign_in: WalletSignIn
+    provider: ProviderSignIn | None
+    """None: none is configured."""
     links: SignInLinks
     users: Users
     api_keys: ApiKeys

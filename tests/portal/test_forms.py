@@ -24,7 +24,12 @@ FORMS = (
     "/portal/apps/{client_id}/keys/{key_id}/rotate",
     "/portal/apps/{client_id}/keys/{key_id}/revoke",
 )
-SIGN_IN_FORMS = ("/portal/sign-in/{secret}", "/portal/sign-in/wallet", "/portal/sign-in/wallet/message")
+SIGN_IN_FORMS = (
+    "/portal/sign-in/{secret}",
+    "/portal/sign-in/wallet",
+    "/portal/sign-in/wallet/message",
+    "/portal/sign-in/provider",
+)
 """Those of people who have no session yet; see `tests/portal/sign_in`."""
 FOREIGN: list[dict[str, str]] = [
     {},

@@ -46,7 +46,12 @@ class SignInPages:
 
     async def explain(self, _: Request) -> Response:
         """Show the ways to sign in that there are."""
-        return self._pages.show("sign_in.html", None, wallet=self._services.settings.sign_in.wallet)
+        settings = self._services.settings
+        provider = settings.portal.oidc if settings.portal.oidc.issuer else None
+        invites = provider is not None and provider.sign_up and settings.sign_up.policy != "closed"
+        return self._pages.show(
+            "sign_in.html", None, wallet=settings.sign_in.wallet, provider=provider, invites=invites
+        )
 
     async def offer(self, request: Request) -> Response:
         """Show the button of a link. Raises `Refusal` for a link that is not good any more."""

@@ -12,12 +12,20 @@ from tests.portal.conftest import CONFIG, Tenant, tenant
 from tests.sign_in.conftest import SIGN_IN
 from tests.sign_in.operator import Operator
 from tests.support.deployment import Deployment, deployed
+from tests.support.identity_provider import IdentityProvider, identity_provider
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+async def provider() -> AsyncIterator[IdentityProvider]:
+    """Run a provider of identities."""
+    async with identity_provider() as found:
+        yield found
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def running(tmp_path_factory: pytest.TempPathFactory, provider: IdentityProvider) -> AsyncIterator[Deployment]:
     """Run two workers, with sign-up closed."""
-    config = {**CONFIG, "sign_in": SIGN_IN}
+    config = {**CONFIG, "sign_in": SIGN_IN, "portal": {**CONFIG["portal"], "oidc": provider.settings}}
     async with deployed(tmp_path_factory.mktemp("portal-sign-in"), config) as deployment:
         yield deployment
         while OPEN:
