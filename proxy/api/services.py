@@ -16,6 +16,7 @@ from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.sessions import DeveloperSessions
+from proxy.control.developers.view_links import ViewLinks
 from proxy.control.key_use import KeyUse
 from proxy.control.payments.checkout import CheckoutServices
 from proxy.control.users import Users
@@ -61,3 +62,6 @@ class BuilderServices:
     catalog_public: bool
     checkout: CheckoutServices
     webhooks: WebhookService
+    view_links: ViewLinks
+    origin: str
+    """Origin under which browsers reach the portal."""

@@ -23,6 +23,7 @@ from proxy.portal.access.visits import SignInNeeded, Visits
 from proxy.portal.access.wallet import WalletPages
 from proxy.portal.pages import Pages, see_other, static_routes
 from proxy.portal.services import PortalServices
+from proxy.portal.shared.pages import SharedPages
 from proxy.portal.tenant.keys import KeyPages
 from proxy.portal.tenant.overview import OverviewPages
 from proxy.portal.tenant.requests import RequestPages
@@ -41,6 +42,7 @@ def portal_application(services: PortalServices) -> Starlette:
             *WalletPages(services, pages, sessions, cookie).routes(),
             *ProviderPages(services, pages, sessions, cookie).routes(),
             *SignInPages(services, pages, sessions, cookie).routes(visits),
+            *SharedPages(services, pages, cookie).routes(),
             *SessionPages(services, pages, cookie).routes(visits),
             *OverviewPages(services, pages).routes(visits),
             *KeyPages(services, pages).routes(visits),

@@ -12,6 +12,7 @@ from middlewares.store import ScriptRunner
 from proxy.control.api_keys import ApiKeys
 from proxy.control.audit.log import AuditLog
 from proxy.control.developers.sign_in_links import SignInLinks
+from proxy.control.developers.view_links import ViewLinks
 from proxy.control.key_use import KeyUse
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
@@ -35,6 +36,7 @@ class PortalServices:
     provider: ProviderSignIn | None
     """None: none is configured."""
     links: SignInLinks
+    view_links: ViewLinks
     users: Users
     api_keys: ApiKeys
     key_use: KeyUse

@@ -29,6 +29,8 @@ SIGN_IN_FORMS = (
     "/portal/sign-in/wallet",
     "/portal/sign-in/wallet/message",
     "/portal/sign-in/provider",
+    "/portal/view/{secret}",
+    "/portal/view/close",
 )
 """Those of people who have no session yet; see `tests/portal/sign_in`."""
 FOREIGN: list[dict[str, str]] = [

@@ -13,6 +13,8 @@
     tollgate:session:{<session_id>}              SessionRecord; expires with it
     tollgate:session-used:{<session_id>}         Unix seconds of its last use; expires when it was idle for too long
     tollgate:sign-in-link:{<link_id>}            SignInLinkRecord; expires with it
+    tollgate:view-link:{<link_id>}               ViewLinkRecord; expires with it
+    tollgate:app-view-links:{<client_id>}        sorted set: link id by the time of its end, in Unix milliseconds
     tollgate:developer-sessions:{<developer_id>} sorted set: session id by the time of its end, in Unix milliseconds
     tollgate:sign-ups:{<day>}                    number of developers that signed up themselves on a UTC day
     tollgate:{nonces}:...                        nonces that were not used yet, in one slot: `lua/issue_nonce.lua`

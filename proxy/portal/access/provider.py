@@ -13,10 +13,10 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH
+from proxy.portal.access.brief_cookie import BriefCookie
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.forms import check_same_origin, read_fields
 from proxy.portal.access.new_sessions import NewSessions
-from proxy.portal.access.pending_cookie import PendingCookie
 from proxy.portal.access.sealed import seal, unseal
 from proxy.portal.access.visits import address_of
 from proxy.portal.pages import Pages, see_other
@@ -44,7 +44,7 @@ class ProviderPages:
         self._services = services
         self._pages = pages
         self._sessions = sessions
-        self._cookie = PendingCookie(cookie, "provider")
+        self._cookie = BriefCookie(cookie, "provider")
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""

@@ -12,10 +12,10 @@ from middlewares.exchange import Refusal
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH
 from proxy.identity.sign_up import AdmittedDeveloper
 from proxy.identity.wallet_sign_in import SignInAttempt
+from proxy.portal.access.brief_cookie import BriefCookie
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.forms import Fields, check_same_origin, read_fields
 from proxy.portal.access.new_sessions import NewSessions
-from proxy.portal.access.pending_cookie import PendingCookie
 from proxy.portal.access.visits import address_of, client_of
 from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
@@ -34,7 +34,7 @@ class WalletPages:
         self._services = services
         self._pages = pages
         self._sessions = sessions
-        self._cookie = PendingCookie(cookie, "wallet")
+        self._cookie = BriefCookie(cookie, "wallet")
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""

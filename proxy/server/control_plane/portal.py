@@ -30,6 +30,7 @@ def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
             wallet_sign_in=builder.developers.wallet_sign_in,
             provider=_provider(services, builder),
             links=SignInLinks(services.store.redis, pepper_of(settings.auth)),
+            view_links=builder.view_links,
             users=builder.users,
             api_keys=builder.api_keys,
             key_use=builder.key_use,

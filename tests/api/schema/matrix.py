@@ -21,7 +21,7 @@ from tests.support.wallet import AUTH, Wallet
 STRONGEST = ("admin", "Basic", "inference of its user")
 """Credentials of those who may use parameters; what others may not do, no parameter changes."""
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
-CHOSEN = ("client_id", "user", "key_id", "session_id", "webhook_id", "delivery_id", "request_id")
+CHOSEN = ("client_id", "user", "key_id", "session_id", "webhook_id", "delivery_id", "request_id", "link_id")
 """Path parameters that name something of an app."""
 
 
@@ -132,6 +132,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
     owner = members["owner"]
     url = f"https://hooks-of-{name}.invalid/"
     webhook = await paused_webhook(app, url)
+    link = (await http.post(f"{app.path}/portal-links", json={"subject": unnamed}, auth=app.basic)).json()
     return Tenant(
         app,
         ids={
@@ -143,6 +144,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "webhook_id": webhook["webhook_id"],
             "delivery_id": await waiting_for(deployment, webhook["webhook_id"]),
             "request_id": sent.headers["x-request-id"],
+            "link_id": link["link_id"],
         },
         names={
             "app": app.client_id,

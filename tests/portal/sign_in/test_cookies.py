@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import Response
 
+from proxy.portal.access.brief_cookie import BriefCookie
 from proxy.portal.access.cookies import SessionCookie
-from proxy.portal.access.pending_cookie import PendingCookie
 from proxy.portal.access.sealed import seal, unseal
 
 KEY = b"k" * 32
@@ -24,7 +24,7 @@ texts = st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=20), st.
 )
 def test_over_https_no_other_host_can_plant_one(origin: str, name: str, secure: bool) -> None:
     response = Response()
-    PendingCookie(SessionCookie(origin), "wallet").set(response, "v", 300)
+    BriefCookie(SessionCookie(origin), "wallet").set(response, "v", 300)
     header = response.headers["set-cookie"]
     assert header.startswith(f"{name}=v; ")
     members = {each.strip().lower() for each in header.split(";")[1:]}

@@ -1,4 +1,4 @@
-"""The cookie of a sign-in that has begun: it ties what comes back to the browser that began."""
+"""Cookies beside that of the session: of a sign-in that has begun in this browser, and of a link that is open in it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from starlette.responses import Response
 from proxy.portal.access.cookies import SessionCookie
 
 
-class PendingCookie:
-    """A cookie for some minutes, with the protection of the session's: no other host can plant one over HTTPS."""
+class BriefCookie:
+    """A cookie for minutes or hours, with the protection of the session's: no other host can plant one over HTTPS."""
 
-    def __init__(self, session: SessionCookie, way: str) -> None:
-        self._name = f"{session.name}-{way}"
+    def __init__(self, session: SessionCookie, purpose: str) -> None:
+        self._name = f"{session.name}-{purpose}"
         self._secure = session.secure
 
     def read(self, request: Request) -> str:
