@@ -34,7 +34,7 @@ class SignInProvider(Model):
     client_id: str | None = Field(None, min_length=1, description="Client id of Tollgate at the provider.")
     client_secret: SecretStr | None = Field(None, min_length=1, description="Client secret that belongs to it.")
     label: str = Field("your organisation", min_length=1, max_length=60, description="What the sign-in page calls it.")
-    scopes: tuple[_Word, ...] = Field(("openid", "email", "profile"), description="Scopes that are asked for.")
+    scopes: tuple[_Word, ...] = Field(("openid", "email", "profile"), description="Scopes to request.")
     verified_email: bool = Field(
         True, description="Refuse people whose e-mail address the provider does not call verified."
     )
