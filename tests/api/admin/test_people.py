@@ -69,7 +69,7 @@ async def test_a_link_to_the_portal_is_for_a_developer_who_may_sign_in(operated:
     await call(operated, "POST", f"/developers/{developer}/suspend")
     assert (await call(operated, "POST", path, 409))["code"] == "developer_inactive"
     assert (await call(operated, "POST", f"/developers/dev_{'a' * 16}/portal-link", 404))["code"] == "unknown_id"
-    assert await actions(operated, action="developer.portal_link") == [
+    assert (await actions(operated, action="developer.portal_link"))[-3:] == [
         ("developer.portal_link", "done", None),
         ("developer.portal_link", "refused", "developer_inactive"),
         ("developer.portal_link", "refused", "unknown_id"),

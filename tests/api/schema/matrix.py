@@ -132,7 +132,6 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
     owner = members["owner"]
     url = f"https://hooks-of-{name}.invalid/"
     webhook = await paused_webhook(app, url)
-    link = (await http.post(f"{app.path}/portal-links", json={"subject": unnamed}, auth=app.basic)).json()
     return Tenant(
         app,
         ids={
@@ -144,7 +143,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "webhook_id": webhook["webhook_id"],
             "delivery_id": await waiting_for(deployment, webhook["webhook_id"]),
             "request_id": sent.headers["x-request-id"],
-            "link_id": link["link_id"],
+            "link_id": await app.portal_link(unnamed),
         },
         names={
             "app": app.client_id,
