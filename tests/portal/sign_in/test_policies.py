@@ -24,13 +24,15 @@ from tests.support.identity_provider import IdentityProvider
 from tests.support.wallet import Wallet
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
+FAILURES = 10
 
 
 @asynccontextmanager
 async def policy(folder: Path, provider: IdentityProvider, **sign_up: Any) -> AsyncIterator[Deployment]:
     """Run Tollgate with this policy."""
     portal = {**CONFIG["portal"], "oidc": {**provider.settings, "sign_up": True}}
-    config = {**CONFIG, "workers": 1, "sign_in": SIGN_IN, "sign_up": sign_up, "portal": portal}
+    limits = {"workers": 1, "auth": {"failures_per_minute": FAILURES}}
+    config = {**CONFIG, **limits, "sign_in": SIGN_IN, "sign_up": sign_up, "portal": portal}
     mine = len(OPEN)
     async with deployed(folder, config) as deployment:
         yield deployment
@@ -116,3 +118,13 @@ async def test_open_sign_up_makes_an_app_whose_secret_is_shown_once(tmp_path: Pa
             assert said(await sign_in(browser))[:2] == (303, True), "there is one app for each"
             assert secret.split("_")[1] not in deployment.log.read_text()
         assert "signed up today" in text_of(await by_wallet.sign_in(new_browser(deployment), Wallet()))
+        for forge in (forged_by_wallet, lambda browser: browser.get(f"{PROVIDER}/callback")):
+            statuses = [said(await forge(new_browser(deployment)))[0] for _ in range(FAILURES + 2)]
+            assert (statuses[0], statuses[-1]) == (401, 429), "refused sign-ins are counted by address"
+            assert {401, 429} == set(statuses)
+
+
+async def forged_by_wallet(browser: Browser) -> httpx.Response:
+    """Send a message that another wallet has signed."""
+    message = await by_wallet.message_for(browser, Wallet().address)
+    return await by_wallet.send_signed(browser, message, Wallet().sign(message))
