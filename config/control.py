@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from config.base import Model, Name
+from config.sign_in_provider import SignInProvider
 
 
 class CatalogSettings(Model):
@@ -60,6 +61,7 @@ class PortalSettings(Model):
         description="Seconds without a request after which a session ends, at the latest after "
         "`sign_in.session_seconds`.",
     )
+    oidc: SignInProvider = Field(SignInProvider(), description="The provider of identities at which people sign in.")
 
 
 class IssuerSettings(Model):

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from config.issuers import DISCOVERY_PATH, is_secure_url
@@ -41,7 +42,12 @@ class DiscoveringLoader:
 
 
 def key_set_url(document: bytes, issuer: str) -> str:
-    """Return the `jwks_uri` of a discovery document. Raises `ValueError`.
+    """Return the `jwks_uri` of a discovery document. Raises `ValueError`."""
+    return endpoint_url(discovered(document, issuer), "jwks_uri", issuer)
+
+
+def discovered(document: bytes, issuer: str) -> Mapping[str, Any]:
+    """Return the members of a discovery document. Raises `ValueError`.
 
     The document must name exactly the issuer it was asked for: it is the only proof that they belong together
     (RFC 8414 section 3.3).
@@ -54,9 +60,14 @@ def key_set_url(document: bytes, issuer: str) -> str:
         raise ValueError("its discovery document is not JSON") from None
     if not isinstance(parsed, dict) or parsed.get("issuer") != issuer:
         raise ValueError("its discovery document is another issuer's: `issuer` differs")
-    url = parsed.get("jwks_uri")
+    return parsed
+
+
+def endpoint_url(members: Mapping[str, Any], name: str, issuer: str) -> str:
+    """Return the address of that name in the discovery document of an issuer. Raises `ValueError`."""
+    url = members.get(name)
     if not isinstance(url, str) or not is_secure_url(url):
-        raise ValueError("its discovery document has no `jwks_uri` by https")
+        raise ValueError(f"its discovery document has no `{name}` by https")
     if urlsplit(url).scheme != "https" and urlsplit(issuer).scheme == "https":
         raise ValueError("its discovery document leads from https to http")
     return url

@@ -5,7 +5,7 @@ secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 ch
 leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
 `tgs_<secret><checksum>`. Operator keys, and sessions, invitations and sign-in links of developers, have the form of
 keys, with the prefixes `tgo_`, `tgd_`, `tgi_` and `tgl_`. Secrets of that entropy need no slow hash: SHA-256, or
-HMAC-SHA-256 under a pepper.
+HMAC-SHA-256 under a pepper. Links to a view of the portal have the prefix `tgv_`.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY, _OPERATOR_KEY, _SESSION, _INVITE, _SIGN_IN_LINK = (
+_KEY, _OPERATOR_KEY, _SESSION, _INVITE, _SIGN_IN_LINK, _VIEW_LINK = (
     re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
-    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi", b"tgl")
+    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi", b"tgl", b"tgv")
 )
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
@@ -78,6 +78,11 @@ def mint_sign_in_link() -> tuple[str, ApiKey]:
     return _minted("tgl")
 
 
+def mint_view_link() -> tuple[str, ApiKey]:
+    """Return the secret of a new link to a view of the portal, which only its receiver may keep, and its parts."""
+    return _minted("tgv")
+
+
 def mint_client_secret() -> tuple[str, bytes]:
     """Return the text of a new client secret, which only its owner may keep, and its secret part."""
     secret = _new_secret()
@@ -107,6 +112,11 @@ def parse_invite(code: bytes) -> ApiKey | None:
 def parse_sign_in_link(secret: bytes) -> ApiKey | None:
     """Return the parts of a sign-in link's secret; None if it is malformed or its checksum is wrong."""
     return _parsed(_SIGN_IN_LINK.fullmatch(secret))
+
+
+def parse_view_link(secret: bytes) -> ApiKey | None:
+    """Return the parts of the secret of a link to a view; None if it is malformed or its checksum is wrong."""
+    return _parsed(_VIEW_LINK.fullmatch(secret))
 
 
 def parse_client_secret(credential: bytes) -> bytes | None:

@@ -25,6 +25,7 @@ class RecordRef:
         "invite",
         "session",
         "sign-in-link",
+        "view-link",
         "operator",
         "event",
         "webhook",

@@ -84,6 +84,10 @@ TITLES: dict[str, str] = {
     "invite_invalid": "The invitation is not valid",
     "developer_inactive": "The developer may not sign in",
     # what the portal refuses
+    "sign_in_refused": "The sign-in was not completed",
+    "identity_refused": "This identity may not sign in",
+    "provider_unavailable": "The provider of identities cannot be reached",
+    "view_link_invalid": "The link is not good any more",
     "sign_in_link_invalid": "The link is not good any more",
     "form_refused": "The form was not sent from a page of this portal",
     "https_needed": "The portal needs HTTPS",

@@ -25,6 +25,7 @@ from proxy.api.statements.models import StatementView
 from proxy.api.tenant_metrics.endpoint import AS_PROMETHEUS, TenantMetricsEndpoint
 from proxy.api.usage.endpoints import UsageEndpoints
 from proxy.api.users import UserEndpoints
+from proxy.api.view_links import ViewLinkEndpoints
 from proxy.api.webhooks.endpoints import AppWebhookEndpoints
 from proxy.api.webhooks.routes import serve_webhooks
 
@@ -94,6 +95,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
         audit="checkout.create",
     )
     serve_webhooks(api, f"{_APP}/webhooks", AppWebhookEndpoints(services))
+    _serve_view_links(api, ViewLinkEndpoints(services))
     api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
@@ -130,6 +132,13 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
     api.serve("PATCH", one, users.change, name="change_user", audit="user.change")
     api.serve("DELETE", one, users.deactivate, name="deactivate_user", audit=ends)
     api.serve("POST", f"{one}/token", users.token, name="issue_user_token", audit="token.issue")
+
+
+def _serve_view_links(api: BuilderAPI, links: ViewLinkEndpoints) -> None:
+    path = f"{_APP}/portal-links"
+    api.serve("POST", path, links.create, name="create_portal_link", status_code=201, audit="portal_link.create")
+    api.serve("GET", path, links.list, name="list_portal_links")
+    api.serve("DELETE", f"{path}/{{link_id}}", links.revoke, name="revoke_portal_link", audit="portal_link.revoke")
 
 
 def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:

@@ -16,10 +16,12 @@ from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.sessions import DeveloperSessions
+from proxy.control.developers.view_links import ViewLinks
 from proxy.control.key_use import KeyUse
 from proxy.control.payments.checkout import CheckoutServices
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
+from proxy.identity.sign_up import SignUp
 from proxy.identity.token_issuer import TokenIssuer
 from proxy.identity.wallet_sign_in import WalletSignIn
 from proxy.webhooks.notifications.service import WebhookService
@@ -30,6 +32,7 @@ class DeveloperServices:
     """Services of developers, who sign in."""
 
     wallet_sign_in: WalletSignIn
+    sign_up: SignUp
     developers: Developers
     memberships: Memberships
     sessions: DeveloperSessions
@@ -59,3 +62,6 @@ class BuilderServices:
     catalog_public: bool
     checkout: CheckoutServices
     webhooks: WebhookService
+    view_links: ViewLinks
+    origin: str
+    """Origin under which browsers reach the portal."""

@@ -36,9 +36,10 @@ class Authentication:
         own: Issuer | None = None,
     ) -> None:
         """`own` is Tollgate's own issuer; None: it issues no tokens."""
-        self._fetch = HttpFetch(settings.key_set_networks)
-        self._key_sets = KeySets((*settings.issuers, own) if own else settings.issuers, self._fetch)
-        self.app_issuers = AppIssuers(self._fetch)
+        self.fetch = HttpFetch(settings.key_set_networks)
+        """Connections to issuers, for whatever else is asked of one."""
+        self._key_sets = KeySets((*settings.issuers, own) if own else settings.issuers, self.fetch)
+        self.app_issuers = AppIssuers(self.fetch)
         self.resolver = resolver = CredentialResolver(
             RecordDirectory(store),
             plans,
@@ -67,4 +68,4 @@ class Authentication:
         await self._watcher.stop()
         await self._key_sets.stop()
         await self.app_issuers.stop()
-        await self._fetch.close()
+        await self.fetch.close()

@@ -1,8 +1,9 @@
-"""Fetches key sets and discovery documents of external issuers."""
+"""Sends requests to external issuers: for key sets and discovery documents, and for what a sign-in there needs."""
 
 import asyncio
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,15 @@ _SECONDS = 5
 _MAX_BYTES = 1024 * 1024
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity"}
 """No compression, so that a small response cannot expand into a large one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedResponse:
+    """A response that has arrived whole."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
 
 
 class HttpFetch:
@@ -44,13 +54,29 @@ class HttpFetch:
         await self._public.close()
 
     async def __call__(self, url: str, *, trusted: bool = True) -> bytes:
+        response = await self.send("GET", url, trusted=trusted)
+        if response.status != 200:
+            raise FetchError(f"status {response.status} instead of 200")
+        return response.body
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        trusted: bool,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> FetchedResponse:
+        """Send a request; return its response, whatever its status. Raises `FetchError`."""
+        sent = {**(headers or {}), **_HEADERS}
         try:
             async with asyncio.timeout(_SECONDS):
                 if trusted:
-                    request = self._trusted.build_request("GET", url, headers=_HEADERS)
+                    request = self._trusted.build_request(method, url, headers=sent, content=content)
                     response = await self._trusted.send(request, stream=True, follow_redirects=False)
                 else:
-                    response = await self._public.send("GET", httpx.URL(url), _HEADERS)
+                    response = await self._public.send(method, httpx.URL(url), sent, content)
                 return await _read(response)
         except TimeoutError:
             raise FetchError(f"no complete response within {_SECONDS} seconds") from None
@@ -60,15 +86,13 @@ class HttpFetch:
             raise FetchError(str(error) or type(error).__name__) from None
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response) -> FetchedResponse:
     try:
-        if response.status_code != 200:
-            raise FetchError(f"status {response.status_code} instead of 200")
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > _MAX_BYTES:
                 raise FetchError(f"more than {_MAX_BYTES} bytes")
-        return bytes(body)
+        return FetchedResponse(response.status_code, response.headers.get("content-type", ""), bytes(body))
     finally:
         await response.aclose()

@@ -1,4 +1,4 @@
-"""Who may become a developer: what happens when a wallet whose owner has proven itself is not known, or not active."""
+"""Who may become a developer: what happens when somebody with a proven identity is not known, or not active."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from proxy.control.audit.log import AuditLog
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
-from proxy.control.developers.records import DeveloperRecord, InviteRecord, MemberRole
+from proxy.control.developers.records import DeveloperRecord, ForeignIdentity, Identity, InviteRecord, MemberRole
+
+_LONGEST_APP_NAME = 100
 
 
 class DeveloperRefused(Refusal):
-    """The owner of a wallet has proven to be this developer, who may not sign in."""
+    """Somebody has proven to be this developer, who may not sign in."""
 
     def __init__(self, developer: DeveloperRecord, code: str, detail: str) -> None:
         super().__init__(403, code, detail)
@@ -41,8 +43,35 @@ class AdmittedDeveloper:
 
 
 @dataclass(frozen=True, slots=True)
+class Applicant:
+    """Somebody who has proven an identity, and asks to come in."""
+
+    identity: Identity
+    invite: str | None = field(repr=False)
+    """Code of an invitation."""
+    address: str
+    """Network address."""
+    email: str | None = None
+    """What the provider says that it has verified."""
+    known_only: bool = False
+    """True: nobody signs up by this kind of identity, whatever the policy is."""
+
+    @property
+    def kind(self) -> str:
+        """Return what the identity is, for people."""
+        return "this wallet" if isinstance(self.identity, str) else "this identity"
+
+    @property
+    def app_name(self) -> str:
+        """Return the name of the app that open sign-up makes."""
+        if isinstance(self.identity, str):
+            return f"{self.identity[:6]}...{self.identity[-4:]}"
+        return (self.email or self.identity.subject)[:_LONGEST_APP_NAME]
+
+
+@dataclass(frozen=True, slots=True)
 class SignUp:
-    """Finds the developer of a wallet, or makes one where the policy lets it; what it changes is in the audit log."""
+    """Finds the developer of an identity, or makes one where the policy lets it; the audit log has what it changes."""
 
     settings: SignUpSettings
     developers: Developers
@@ -51,22 +80,33 @@ class SignUp:
     apps: Apps
     audit: AuditLog
 
-    async def admit(self, wallet: str, code: str | None, address: str) -> AdmittedDeveloper:
-        """Return the developer of a wallet, whose owner asks from `address`. `code` is that of an invitation.
+    async def admit(self, applicant: Applicant) -> AdmittedDeveloper:
+        """Return the developer that an applicant is. Raises `Refusal` (403).
 
-        Raises `Refusal` (403). An invitation is used up only by a sign-in that succeeds.
+        An invitation is used up only by a sign-in that succeeds.
         """
-        invite = None if code is None else await self._invite(code)
-        developer = await self.developers.find(wallet)
+        invite = None if applicant.invite is None else await self._invite(applicant.invite)
+        developer = await self._find(applicant)
         if developer is not None and developer.status == "suspended":
-            raise DeveloperRefused(developer, "developer_suspended", "The developer of this wallet is suspended.")
+            detail = f"The developer of {applicant.kind} is suspended."
+            raise DeveloperRefused(developer, "developer_suspended", detail)
+        if developer is None and applicant.known_only:
+            raise _closed(applicant, "the operator adds developers")
         if invite is not None:
-            return AdmittedDeveloper(await self._join(wallet, developer, invite, address))
+            return AdmittedDeveloper(await self._join(applicant, developer, invite))
         if developer is None:
-            return await self._sign_up(wallet, address)
+            return await self._sign_up(applicant)
         if developer.status == "pending":
             raise _pending(developer)
         return AdmittedDeveloper(developer)
+
+    async def _find(self, applicant: Applicant) -> DeveloperRecord | None:
+        """Return the developer of an identity, or the one that was added by its e-mail address and is nobody yet."""
+        identity, email = applicant.identity, applicant.email
+        found = await self.developers.find(identity)
+        if found is not None or email is None or not isinstance(identity, ForeignIdentity):
+            return found
+        return await self.developers.claim(email, identity)
 
     async def _invite(self, code: str) -> InviteRecord:
         invite = None if self.settings.policy == "closed" else await self.invites.find(code)
@@ -75,37 +115,42 @@ class SignUp:
         return invite
 
     async def _join(
-        self, wallet: str, developer: DeveloperRecord | None, invite: InviteRecord, address: str
+        self, applicant: Applicant, developer: DeveloperRecord | None, invite: InviteRecord
     ) -> DeveloperRecord:
-        """Make the owner of a wallet a member of the app of an invitation, which is an operator's approval, too."""
+        """Make an applicant a member of the app of an invitation, which is an operator's approval, too."""
         if developer is not None and await self.memberships.get(invite.app, developer.developer_id) is not None:
             raise _no_invite("The developer is a member of that app already; sign in without the invitation.")
         if not await self.invites.take(invite.invite_id):
             raise _no_invite("The invitation is unknown, used or over.")
-        known, created = await self.developers.create(wallet)
+        known, created = await self._known(applicant, developer)
         if known.status == "pending":
             known = await self.developers.activate(known.developer_id)
         if created:
-            await self._signed_up(known, address)
-        await self._become_member(known, invite.app, invite.role, address, invite=invite.invite_id)
+            await self._signed_up(known, applicant.address)
+        await self._become_member(known, invite.app, invite.role, applicant.address, invite=invite.invite_id)
         return known
 
-    async def _sign_up(self, wallet: str, address: str) -> AdmittedDeveloper:
-        policy, plan = self.settings.policy, self.settings.plan
+    async def _known(self, applicant: Applicant, found: DeveloperRecord | None) -> tuple[DeveloperRecord, bool]:
+        return (found, False) if found else await self.developers.create(applicant.identity, email=applicant.email)
+
+    async def _sign_up(self, applicant: Applicant) -> AdmittedDeveloper:
+        policy, plan, address = self.settings.policy, self.settings.plan, applicant.address
         if policy == "closed":
-            raise Refusal(403, "sign_up_closed", "No developer has this wallet; the operator adds developers.")
+            raise _closed(applicant, "the operator adds developers")
         if policy == "invite":
-            raise Refusal(403, "sign_up_closed", "No developer has this wallet; an invitation is needed.")
+            raise _closed(applicant, "an invitation is needed")
         if not await self.developers.count_sign_up(self.settings.per_day):
-            raise Refusal(403, "sign_up_full", "Too many wallets have signed up today; try again tomorrow.")
-        developer, created = await self.developers.create(wallet, status="pending" if policy == "approve" else "active")
+            raise Refusal(403, "sign_up_full", "Too many developers have signed up today; try again tomorrow.")
+        developer, created = await self.developers.create(
+            applicant.identity, status="pending" if policy == "approve" else "active", email=applicant.email
+        )
         if created:
             await self._signed_up(developer, address)
         if developer.status == "pending":
             raise _pending(developer)
-        if not created or plan is None:  # the same wallet signed up at the same moment, and has its app from there
+        if not created or plan is None:  # the same one signed up at the same moment, and has its app from there
             return AdmittedDeveloper(developer)
-        app, secret = await self.apps.create(f"{wallet[:6]}...{wallet[-4:]}", plan)
+        app, secret = await self.apps.create(applicant.app_name, plan)
         actor, target = _actor(developer, address), AuditTarget("app", app.client_id, app.client_id)
         await self.audit.record(actor, "app.create", target, detail={"plan": plan})
         await self._become_member(developer, app.client_id, "owner", address)
@@ -113,7 +158,8 @@ class SignUp:
 
     async def _signed_up(self, developer: DeveloperRecord, address: str) -> None:
         target = AuditTarget("developer", developer.developer_id)
-        detail = {"policy": self.settings.policy, "wallet": developer.wallet}
+        issuer = developer.identity.issuer if developer.identity else None
+        detail = {"policy": self.settings.policy, "wallet": developer.wallet, "issuer": issuer}
         await self.audit.record(_actor(developer, address), "developer.sign_up", target, detail=detail)
 
     async def _become_member(
@@ -130,6 +176,10 @@ def _actor(developer: DeveloperRecord, address: str) -> Actor:
 
 def _pending(developer: DeveloperRecord) -> DeveloperRefused:
     return DeveloperRefused(developer, "developer_pending", "The sign-up waits for the approval of an operator.")
+
+
+def _closed(applicant: Applicant, way: str) -> Refusal:
+    return Refusal(403, "sign_up_closed", f"No developer has {applicant.kind}; {way}.")
 
 
 def _no_invite(detail: str) -> Refusal:

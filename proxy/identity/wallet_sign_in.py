@@ -1,4 +1,4 @@
-"""Sign-in with a wallet: a nonce out, a signed message in, a session and a token back."""
+"""Sign-in with a wallet: a nonce out, a signed message in, a developer back, for clients with a session and a token."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from middlewares.exchange import Refusal
 from proxy.control.developers.nonces import Nonce, Nonces, TooManyNonces
 from proxy.control.developers.records import SessionRecord
 from proxy.control.developers.sessions import DeveloperSessions
-from proxy.identity.sign_up import AdmittedDeveloper, SignUp
-from proxy.identity.siwe.message import MalformedMessage, SiweMessage, parse_message
+from proxy.identity.sign_up import AdmittedDeveloper, Applicant, SignUp
+from proxy.identity.siwe.address import checked_address, with_checksum
+from proxy.identity.siwe.message import MalformedMessage, SiweMessage, parse_message, written
 from proxy.identity.siwe.policy import SiweTerms, UnacceptableMessage
 from proxy.identity.siwe.signature import BadSignature, signer_of
 from proxy.identity.token_issuer import IssuedToken, TokenIssuer
@@ -50,6 +51,8 @@ class SignInAttempt:
     """Network address of the client."""
     client: str
     """What it calls itself."""
+    nonce: str | None = None
+    """The one nonce that may be used, as this browser was given it; None: any may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class WalletSignIn:
 
     async def nonce(self, address: str) -> Nonce:
         """Return a nonce for the client at `address`. Raises `Refusal` (429, 503) while too many wait to be used."""
-        self._check_enabled()
+        self.check_enabled()
         try:
             return await self._nonces.issue(address)
         except TooManyNonces as error:
@@ -100,23 +103,52 @@ class WalletSignIn:
             detail = "Too many nonces wait to be used; try again shortly."
             raise Refusal(503, "nonces_exhausted", detail, headers=headers) from None
 
-    async def sign_in(self, attempt: SignInAttempt) -> SignedIn:
-        """Sign a developer in, and up where the policy lets it. Refusals are counted by address."""
-        self._check_enabled()
+    async def message(self, wallet: str, address: str) -> tuple[str, Nonce]:
+        """Return a message for the owner of a wallet to sign, and its nonce, for the client at `address`.
+
+        Raises `Refusal`, 400 for what is no wallet.
+        """
+        self.check_enabled()
         try:
-            return await self._signed_in(attempt)
+            owner = with_checksum(checked_address(wallet))
+        except ValueError as error:
+            raise Refusal(400, "invalid_parameter", f"{str(error).capitalize()}.") from None
+        nonce = await self.nonce(address)
+        message = SiweMessage(
+            scheme=None,
+            domain=self.terms.domain,
+            address=owner,
+            statement=self.terms.statement,
+            uri=self.terms.origin,
+            chain_id=str(next(iter(self.terms.chain_ids))),
+            nonce=nonce.text,
+            issued_at=nonce.issued_at,
+            expiration_time=nonce.expires_at,
+        )
+        return written(message), nonce
+
+    async def admit(self, attempt: SignInAttempt) -> tuple[AdmittedDeveloper, str]:
+        """Return the developer who signed the message, signed up where the policy lets it, and the wallet.
+
+        The wallet is its address with its checksum. Refusals are counted by address.
+        """
+        self.check_enabled()
+        try:
+            wallet = await self._proven_wallet(attempt)
+            return await self._sign_up.admit(Applicant(wallet, attempt.invite, attempt.address)), wallet
         except Refusal as refusal:
             if refusal.status in _COUNTED:
                 self._failures.count(attempt.address)
             raise
 
-    def _check_enabled(self) -> None:
+    def check_enabled(self) -> None:
+        """Raise `Refusal` (404) where nobody signs in with a wallet."""
         if not self._settings.wallet:
             raise Refusal(404, "not_found", "Nobody signs in with a wallet here (the setting sign_in.wallet is off).")
 
-    async def _signed_in(self, attempt: SignInAttempt) -> SignedIn:
-        wallet = await self._proven_wallet(attempt)
-        admitted = await self._sign_up.admit(wallet, attempt.invite, attempt.address)
+    async def sign_in(self, attempt: SignInAttempt) -> SignedIn:
+        """Sign a developer in: a session, and a token that ends with it."""
+        admitted, wallet = await self.admit(attempt)
         lifetime = timedelta(seconds=self._settings.session_seconds)
         session, text = await self._sessions.begin(
             admitted.developer, lifetime, address=attempt.address, client=attempt.client
@@ -131,6 +163,8 @@ class WalletSignIn:
         The nonce goes before the signature is looked at: it is good for one attempt.
         """
         message = self._parsed(attempt.message)
+        if attempt.nonce not in (None, message.nonce):
+            raise _refused("nonce_invalid", "The nonce is not the one that this browser was given; begin anew.")
         now = await self._nonces.take(message.nonce)
         if now is None:
             raise _refused("nonce_invalid", "The nonce is unknown, used or over; request a new one and sign again.")

@@ -17,12 +17,16 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.new_sessions import NewSessions
+from proxy.portal.access.provider import ProviderPages
 from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import SignInNeeded, Visits
+from proxy.portal.access.wallet import WalletPages
 from proxy.portal.pages import Pages, sign_in_first, static_routes
 from proxy.portal.services import PortalServices
+from proxy.portal.shared.pages import SharedPages
 from proxy.portal.tenant.audit import AuditPages
 from proxy.portal.tenant.keys import KeyPages
 from proxy.portal.tenant.overview import OverviewPages
@@ -39,11 +43,15 @@ def portal_application(services: PortalServices) -> Starlette:
     pages = Pages(services.settings.currency)
     cookie = SessionCookie(services.origin)
     visits = Visits(services, cookie)
+    sessions = NewSessions(services, pages, cookie)
     application = Starlette(
         routes=[
             RefusedBefore(),
             *static_routes(),
-            *SignInPages(services, pages, cookie).routes(visits),
+            *WalletPages(services, pages, sessions, cookie).routes(),
+            *ProviderPages(services, pages, sessions, cookie).routes(),
+            *SignInPages(services, pages, sessions, cookie).routes(visits),
+            *SharedPages(services, pages, cookie).routes(),
             *SessionPages(services, pages, cookie).routes(visits),
             *OverviewPages(services, pages).routes(visits),
             *KeyPages(services, pages).routes(visits),

@@ -67,6 +67,7 @@ _STATIC = {
     "mark.svg": "image/svg+xml",
     "portal.js": "text/javascript; charset=utf-8",
     _HTMX: "text/javascript; charset=utf-8",
+    "wallet.js": "text/javascript; charset=utf-8",
 }
 
 

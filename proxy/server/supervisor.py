@@ -19,6 +19,7 @@ from middlewares.response.metrics import RequestMetrics, exposition
 from middlewares.store import StoreError
 from proxy.control.payments.extra import payment_problems
 from proxy.identity.issuer_keys import IssuerKeys
+from proxy.identity.provider.extra import provider_problems
 from proxy.identity.siwe.extra import wallet_problems
 from proxy.identity.token_issuer import own_issuer
 from proxy.server.control_plane.private_admin import PrivateAdmin
@@ -124,7 +125,7 @@ class Supervisor:
         """
         try:
             settings = load()
-            if problems := [*wallet_problems(settings), *payment_problems(settings)]:
+            if problems := [*wallet_problems(settings), *provider_problems(settings), *payment_problems(settings)]:
                 raise ConfigError(problems)
             await check_fingerprint(self._maintenance.store, settings)
             issuer = self._issuer(settings)

@@ -37,6 +37,7 @@ async def test_every_route_that_changes_something_writes_one_line(app: BuilderAp
     """Hazard: a new route that changes records and leaves no trace."""
     schema = (await app.http.get("/api/v1/openapi.json")).json()
     assert unaudited(schema) == []
+    await app.user("ann")
     tried = 0
     for method, path, operation in operations(schema):
         if method not in CHANGES or "{client_id}" not in path:
@@ -45,7 +46,9 @@ async def test_every_route_that_changes_something_writes_one_line(app: BuilderAp
         key = (await app.http.post(f"{app.path}/users/{user}/keys", json={}, auth=app.basic)).json()["key_id"]
         webhook = (await paused_webhook(app))["webhook_id"] if "{webhook_id}" in path else ""
         delivery = await waiting_for(running, webhook) if "{delivery_id}" in path else ""
-        target = path.format(client_id=app.client_id, user=user, key_id=key, webhook_id=webhook, delivery_id=delivery)
+        link = await app.portal_link(user) if "{link_id}" in path else ""
+        ids = {"user": user, "key_id": key, "webhook_id": webhook, "delivery_id": delivery, "link_id": link}
+        target = path.format(client_id=app.client_id, **ids)
         params = {"externalUserId": f"user {tried}"} if any_of_user(operation) else {}
         before = {each["id"] for each in await lines(app)}
         response = await app.http.request(

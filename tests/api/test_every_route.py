@@ -32,6 +32,7 @@ UNKNOWN = {
     "period": "2026-11",
     "webhook_id": "a" * 16,
     "delivery_id": f"msg_{'0' * 32}",
+    "link_id": "a" * 16,
 }
 """Path parameters that name no record."""
 
@@ -85,6 +86,8 @@ def body_of(schema: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]
         return {"url": "https://hooks.invalid/"}
     if "NewCheckout" in name:
         return {"amount": "1000000"}
+    if "NewPortalLink" in name:
+        return {"subject": "ann"}
     return {"external_id": "of the other"} if "NewUser" in name else {}
 
 

@@ -26,6 +26,18 @@ def test_a_developer_is_added_once_listed_suspended_and_resumed(tollgate: Tollga
     assert (listed["developer_id"], listed["email"]) == (made["developer_id"], "ann@x.example")
 
 
+def test_a_developer_needs_no_wallet(tollgate: Tollgate) -> None:
+    made = tollgate("developers", "add", "--email", "bob@x.example", "--json").json
+    assert (made["wallet"], made["email"], made["created"]) == (None, "bob@x.example", True)
+    assert tollgate("developers", "add", "--email", "BOB@x.example", "--json").json == made | {"created": False}
+    assert tollgate("portal", "link", "--developer", made["developer_id"], "--json").json["url"]
+    for arguments in ((), ("--subject", "s", Wallet().address), ("--subject", "s", Wallet().address, "--email", "a@b")):
+        refused = tollgate("developers", "add", *arguments)
+        assert (refused.code, "give one of WALLET and --subject" in refused.err) == (2, True)
+    refused = tollgate("developers", "add", "--subject", "s")
+    assert (refused.code, "portal.oidc.issuer is not set" in refused.err) == (2, True)
+
+
 def test_members_are_added_changed_and_removed(tollgate: Tollgate, client_id: str) -> None:
     developer = tollgate("developers", "add", Wallet().address, "--json").json["developer_id"]
     member = ("--app", client_id, "--developer", developer)

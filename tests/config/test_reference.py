@@ -49,6 +49,7 @@ def test_secrets_are_marked() -> None:
         "token",
         "postgresql_url",
         "secret_key",
+        "client_secret",
         "webhook_secret",
     }
 

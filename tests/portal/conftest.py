@@ -51,7 +51,7 @@ PLANS: dict[str, Any] = {
     },
     "narrow": {"tier": "standard", "limits": {"app": {"requests_per_day": 1}}},
 }
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "workers": 2,
     "control": {"requests_per_minute": 100_000},
     "portal": {"requests_per_minute": 100_000},

@@ -14,6 +14,7 @@ from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+OWN_SCRIPT = '<script nonce="{{ nonce }}" src="/portal/static/'
 SCRIPT = """"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"""
 
 
@@ -74,4 +75,4 @@ async def test_no_template_turns_escaping_off() -> None:
     for name, text in templates.items():
         for word in ("|safe", "| safe", "autoescape", "Markup", "style=", "javascript:", "hx-on"):
             assert word not in text
-        assert name == "base.html" or "<script" not in text
+        assert name == "base.html" or "<script" not in text.replace(OWN_SCRIPT, "")

@@ -25,6 +25,15 @@ FORMS = (
     "/portal/apps/{client_id}/keys/{key_id}/rotate",
     "/portal/apps/{client_id}/keys/{key_id}/revoke",
 )
+SIGN_IN_FORMS = (
+    "/portal/sign-in/{secret}",
+    "/portal/sign-in/wallet",
+    "/portal/sign-in/wallet/message",
+    "/portal/sign-in/provider",
+    "/portal/view/{secret}",
+    "/portal/view/close",
+)
+"""Those of people who have no session yet; see `tests/portal/sign_in`."""
 FOREIGN: list[dict[str, str]] = [
     {},
     {"origin": "https://evil.example"},
@@ -52,7 +61,7 @@ def served() -> list[Route]:
 
 async def test_every_form_is_tried_here() -> None:
     taken = {each.path for each in served() if "POST" in (each.methods or ())}
-    assert taken == {*FORMS, "/portal/sign-in/{secret}"}
+    assert taken == {*FORMS, *SIGN_IN_FORMS}
 
 
 async def paths(used: Tenant, browser: Browser) -> list[str]:

@@ -59,6 +59,12 @@ class BuilderApp:
         assert response.status_code in (200, 201), response.text
         return str(response.json()["user_id"])
 
+    async def portal_link(self, subject: str) -> str:
+        """Create a link to a view of the portal; return its id."""
+        response = await self.http.post(f"{self.path}/portal-links", json={"subject": subject}, auth=self.basic)
+        assert response.status_code == 201, response.text
+        return str(response.json()["link_id"])
+
     async def user_token(self, user: str, scope: str = "inference") -> str:
         """Return a token of a user."""
         response = await self.http.post(f"{self.path}/users/{user}/token", json={"scope": scope}, auth=self.basic)

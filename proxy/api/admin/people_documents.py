@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from config.webhooks import orchestrator_address
 from proxy.api.models import Email, RequestBody
@@ -35,17 +35,34 @@ Address = Annotated[str, Field(max_length=300), AfterValidator(orchestrator_addr
 
 
 class NewDeveloper(RequestBody):
-    """A developer to add, or to find by its wallet."""
+    """A developer to add, or to find: by its wallet, by its subject, or by its e-mail address alone."""
 
-    wallet: Wallet = Field(description="`0x` and 40 digits; in mixed case, with its checksum (EIP-55).")
-    email: Email | None = None
+    wallet: Wallet | None = Field(None, description="`0x` and 40 digits; in mixed case, with its checksum (EIP-55).")
+    subject: str | None = Field(
+        None, min_length=1, max_length=255, description="`sub` that the provider of the portal has for it."
+    )
+    email: Email | None = Field(
+        None,
+        description="Without a wallet and a subject: the developer is whoever first signs in at the provider with this "
+        "address, verified.",
+    )
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if self.wallet is not None and self.subject is not None:
+            raise ValueError("Give a wallet or a subject, not both.")
+        if self.wallet is None and self.subject is None and self.email is None:
+            raise ValueError("Give a wallet, a subject or an e-mail address.")
+        return self
 
 
 class DeveloperDocument(BaseModel):
-    """A developer, who signs in with a wallet."""
+    """A developer."""
 
     developer_id: str
-    wallet: str
+    wallet: str | None = Field(description="Null: it has none.")
+    issuer: str | None = Field(description="Provider at which it signs in; null: none yet.")
+    subject: str | None = Field(description="Whom that provider calls it.")
     email: str | None
     status: DeveloperStatus
     created_at: datetime
@@ -53,11 +70,19 @@ class DeveloperDocument(BaseModel):
     @classmethod
     def of(cls, record: DeveloperRecord) -> Self:
         """Return the document of a record."""
-        return cls.model_validate(record, from_attributes=True)
+        return cls(
+            developer_id=record.developer_id,
+            wallet=record.wallet,
+            issuer=record.identity and record.identity.issuer,
+            subject=record.identity and record.identity.subject,
+            email=record.email,
+            status=record.status,
+            created_at=record.created_at,
+        )
 
 
 class FoundDeveloper(DeveloperDocument):
-    """A developer that was added, or found by its wallet."""
+    """A developer that was added, or found."""
 
     created: bool
 

@@ -72,7 +72,7 @@ class SignInEndpoints:
     async def me(self, caller: Developer) -> DeveloperView:
         """Return the developer that is signed in, and its apps."""
         developer = _signed_in(caller).developer
-        return await self._view(developer, shown(developer.wallet))
+        return await self._view(developer, developer.wallet and shown(developer.wallet))
 
     async def log_out(self, caller: Developer, act: CurrentAct) -> EndedSessions:
         """End the session that this request belongs to, and the tokens that were issued in it."""
@@ -104,7 +104,7 @@ class SignInEndpoints:
         act.target = AuditTarget("session", session_id)
         return EndedSessions(ended=[session_id])
 
-    async def _view(self, developer: DeveloperRecord, address: str) -> DeveloperView:
+    async def _view(self, developer: DeveloperRecord, address: str | None) -> DeveloperView:
         members = await self._services.memberships.of_developer(developer.developer_id)
         apps = {app.client_id: app for app in await self._services.apps.several(each.app for each in members)}
         roles = [AppRole.of(each, apps[each.app]) for each in members if each.app in apps]

@@ -74,14 +74,14 @@ class DeveloperView(BaseModel):
     """A developer."""
 
     developer_id: str
-    address: str = Field(description="Of the wallet, with its checksum (EIP-55).")
+    address: str | None = Field(description="Of the wallet, with its checksum (EIP-55); null: it has none.")
     status: DeveloperStatus
     email: str | None
     created_at: datetime
     apps: list[AppRole]
 
     @classmethod
-    def of(cls, developer: DeveloperRecord, address: str, apps: list[AppRole]) -> Self:
+    def of(cls, developer: DeveloperRecord, address: str | None, apps: list[AppRole]) -> Self:
         """Return the view of a developer and its memberships."""
         return cls(
             developer_id=developer.developer_id,

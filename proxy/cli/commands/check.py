@@ -15,11 +15,13 @@ from proxy.cli.output import Json, print_json, print_one
 def check(as_json: Json = False) -> None:
     """Validate the configuration; with --json, print all settings in effect, secrets hidden."""
     from proxy.control.payments.extra import payment_problems  # noqa: PLC0415
+    from proxy.identity.provider.extra import provider_problems  # noqa: PLC0415
     from proxy.identity.siwe.extra import wallet_problems  # noqa: PLC0415
 
     settings = load()
     problems = [*_store(settings), *history_problems(settings), *_key_sets(settings), *_holds(settings)]
-    if problems := [*problems, *wallet_problems(settings), *payment_problems(settings)]:
+    problems += [*wallet_problems(settings), *provider_problems(settings), *payment_problems(settings)]
+    if problems:
         raise ConfigError(problems)
     if as_json:
         print_json({**settings.model_dump(mode="json", by_alias=True), "plans": _plans(settings)})

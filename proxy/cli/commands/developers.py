@@ -1,4 +1,4 @@
-"""`tollgate developers`: add, list, approve, suspend and resume developers, who sign in with a wallet."""
+"""`tollgate developers`: add, list, approve, suspend and resume developers, the people who sign in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxy.cli.session import operate
 if TYPE_CHECKING:
     from proxy.api.admin.operations.ports import DeveloperAct
 
-app = typer.Typer(no_args_is_help=True, help="Developers, who sign in with a wallet.")
+app = typer.Typer(no_args_is_help=True, help="Developers, the people who sign in.")
 
 DeveloperId = Annotated[str, typer.Argument(metavar="DEVELOPER_ID", help="Id of the developer.")]
 
@@ -25,16 +25,26 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 @app.command()
 def add(
-    address: Annotated[str, typer.Argument(metavar="WALLET", help="Address of the wallet, 0x and 40 digits.")],
-    email: Annotated[str | None, typer.Option(help="Email address.")] = None,
+    address: Annotated[
+        str | None, typer.Argument(metavar="[WALLET]", help="Address of the wallet, 0x and 40 digits.")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Without a wallet: whom the provider of the portal calls it, the `sub`.")
+    ] = None,
+    email: Annotated[
+        str | None, typer.Option(help="Email address; by itself: of whoever signs in at the provider with it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Let the owner of a wallet sign in, or show the developer that has this wallet already."""
-    owned = wallet(address)
+    """Let somebody sign in, or show the developer of this wallet, subject or address that is there already."""
+    if (address is None) == (subject is None) and (address is not None or email is None):
+        bad_input("give one of WALLET and --subject, or --email alone")
     if email is not None and not _EMAIL.fullmatch(free_text("--email", email, 254)):
         bad_input("--email must be an email address")
+    if subject is not None:
+        subject = free_text("--subject", subject, 255)
 
-    new = NewDeveloper(wallet=owned, email=email)
+    new = NewDeveloper(wallet=None if address is None else wallet(address), subject=subject, email=email)
     made = operate(lambda operations: operations.developers.add(new))
     print_one({**view(made), "created": made.created}, as_json)
 
@@ -43,7 +53,7 @@ def add(
 def list_(as_json: Json = False) -> None:
     """List all developers, oldest first."""
     found = operate(lambda operations: oldest_first(operations.developers.page))
-    print_many(("developer_id", "wallet", "email", "status", "created_at"), map(view, found), as_json)
+    print_many(("developer_id", "wallet", "subject", "email", "status", "created_at"), map(view, found), as_json)
 
 
 @app.command()
@@ -74,6 +84,8 @@ def view(document: DeveloperDocument) -> dict[str, Any]:
     return {
         "developer_id": document.developer_id,
         "wallet": document.wallet,
+        "issuer": document.issuer,
+        "subject": document.subject,
         "email": document.email,
         "status": document.status,
         "created_at": document.created_at.isoformat(timespec="seconds"),

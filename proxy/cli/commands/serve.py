@@ -51,10 +51,12 @@ def run(settings: Settings, listening: Listening = _nothing) -> None:
     """
     from proxy.cli.data_dir import require_data_dir  # noqa: PLC0415
     from proxy.control.payments.extra import payment_problems  # noqa: PLC0415
+    from proxy.identity.provider.extra import provider_problems  # noqa: PLC0415
     from proxy.identity.siwe.extra import wallet_problems  # noqa: PLC0415
     from proxy.server import metric_files  # noqa: PLC0415
 
-    if problems := [*history_problems(settings), *wallet_problems(settings), *payment_problems(settings)]:
+    problems = [*history_problems(settings), *wallet_problems(settings), *provider_problems(settings)]
+    if problems := [*problems, *payment_problems(settings)]:
         raise ConfigError(problems)
     require_data_dir(settings)
     metric_files.prepare(settings.data_dir)  # before anything imports prometheus_client

@@ -11,18 +11,32 @@ DeveloperStatus = Literal["active", "pending", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignIdentity:
+    """Whom an OpenID Connect provider names: a subject is one person for ever, but only within its issuer."""
+
+    issuer: str
+    subject: str
+
+
+Identity = str | ForeignIdentity
+"""What a developer proves to be: the owner of a wallet, by its address, or somebody whom a provider names."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeveloperRecord:
-    """A person who signs in with a wallet."""
+    """A person who signs in: with a wallet, at an OpenID Connect provider, or by links alone."""
 
     developer_id: str
-    wallet: str
-    """Address in lower case."""
+    wallet: str | None
+    """Address in lower case; None: it has no wallet."""
     created_at: datetime
     status: DeveloperStatus = "active"
     """`pending`: signed up, and waits for an operator."""
     email: str | None = None
     generation: int = 0
     """Sessions of an earlier generation have ended."""
+    identity: ForeignIdentity | None = None
+    """Who it is at the provider; None where it has a wallet, and until its first sign-in there."""
 
     @property
     def ref(self) -> RecordRef:

@@ -1,4 +1,4 @@
-"""The message of EIP-4361 by its grammar and nothing beside it: lines of ASCII, with LF between them, in order."""
+"""The message of EIP-4361, read and written: lines of ASCII, with LF between them, in order, and nothing else."""
 
 from __future__ import annotations
 
@@ -72,6 +72,37 @@ def parse_message(text: str) -> SiweMessage:
     )
     lines.end()
     return message
+
+
+def written(message: SiweMessage) -> str:
+    """Return the text of a message, with times in milliseconds; `parse_message` reads it back."""
+    scheme = "" if message.scheme is None else f"{message.scheme}://"
+    optional = {
+        "Expiration Time": message.expiration_time and _time(message.expiration_time),
+        "Not Before": message.not_before and _time(message.not_before),
+        "Request ID": message.request_id,
+    }
+    resources = None if message.resources is None else ["Resources:", *(f"- {each}" for each in message.resources)]
+    return "\n".join(
+        [
+            f"{scheme}{message.domain} wants you to sign in with your Ethereum account:",
+            message.address,
+            "",
+            *([] if message.statement is None else [message.statement]),
+            "",
+            f"URI: {message.uri}",
+            "Version: 1",
+            f"Chain ID: {message.chain_id}",
+            f"Nonce: {message.nonce}",
+            f"Issued At: {_time(message.issued_at)}",
+            *(f"{name}: {value}" for name, value in optional.items() if value is not None),
+            *(resources or []),
+        ]
+    )
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Lines:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,11 +11,11 @@ from starlette.routing import Route
 from middlewares.auth.keys import parse_sign_in_link
 from middlewares.exchange import Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
-from proxy.control.developers.records import DeveloperRecord
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.forms import check_same_origin
-from proxy.portal.access.visits import Submission, Visits, address_of, client_of
+from proxy.portal.access.new_sessions import SIGNS_IN, NewSessions
+from proxy.portal.access.visits import Submission, Visits, address_of
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 
@@ -29,9 +28,10 @@ class SignInPages:
     A GET uses up no link: programs that preview links in messages follow them, too.
     """
 
-    def __init__(self, services: PortalServices, pages: Pages, cookie: SessionCookie) -> None:
+    def __init__(self, services: PortalServices, pages: Pages, sessions: NewSessions, cookie: SessionCookie) -> None:
         self._services = services
         self._pages = pages
+        self._sessions = sessions
         self._cookie = cookie
 
     def routes(self, visits: Visits) -> Sequence[Route]:
@@ -45,13 +45,18 @@ class SignInPages:
         )
 
     async def explain(self, _: Request) -> Response:
-        """Show how one signs in."""
-        return self._pages.show("sign_in.html", None, link_seconds=self._services.settings.portal.link_seconds)
+        """Show the ways to sign in that there are."""
+        settings = self._services.settings
+        provider = settings.portal.oidc if settings.portal.oidc.issuer else None
+        invites = provider is not None and provider.sign_up and settings.sign_up.policy != "closed"
+        return self._pages.show(
+            "sign_in.html", None, wallet=settings.sign_in.wallet, provider=provider, invites=invites
+        )
 
     async def offer(self, request: Request) -> Response:
         """Show the button of a link. Raises `Refusal` for a link that is not good any more."""
         secret = _secret(request)
-        self._check_origin()
+        self._sessions.check_allowed()
         if await self._services.links.find(secret) is None:
             raise _not_good()
         return self._pages.show("sign_in_link.html", None)
@@ -63,24 +68,20 @@ class SignInPages:
         """
         services, secret = self._services, _secret(request)
         check_same_origin(request, services.origin)
-        self._check_origin()
+        self._sessions.check_allowed()
         link = await services.links.find(secret)
         if link is None:
             raise _not_good()
         actor = Actor(ActorKind.DEVELOPER, link.developer, address=address_of(request))
         target = AuditTarget("developer", link.developer)
-        async with services.audit.act(actor, "developer.portal_sign_in", target) as act:
+        async with services.audit.act(actor, SIGNS_IN, target) as act:
             act.detail["link"] = link.link_id
             if not await services.links.take(link.link_id):
                 raise _not_good()
-            session, token = await services.developers.sessions.begin(
-                await self._active(link.developer),
-                timedelta(seconds=services.settings.sign_in.session_seconds),
-                address=address_of(request),
-                client=client_of(request),
-                idle=timedelta(seconds=services.settings.portal.idle_seconds),
-            )
-            act.detail["session"] = session.session_id
+            developer = await services.developers.developers.require(link.developer)
+            if developer.status != "active":
+                raise Refusal(403, "developer_inactive", "This developer may not sign in; ask the operator.")
+            token = await self._sessions.begin(request, developer, act)
         response = see_other("/portal")
         self._cookie.set(response, token)
         return response
@@ -93,17 +94,6 @@ class SignInPages:
         response = see_other(SIGN_IN)
         self._cookie.clear(response)
         return response
-
-    async def _active(self, developer_id: str) -> DeveloperRecord:
-        developer = await self._services.developers.developers.require(developer_id)
-        if developer.status != "active":
-            raise Refusal(403, "developer_inactive", "This developer may not sign in; ask the operator.")
-        return developer
-
-    def _check_origin(self) -> None:
-        if not self._cookie.allowed:
-            detail = "Others could read the session on its way. The operator sets `public_url` to an https origin."
-            raise Refusal(403, "https_needed", detail)
 
 
 def _secret(request: Request) -> str:

@@ -18,6 +18,7 @@ from proxy.app import ControlApplications
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.audit.log import AuditLog
+from proxy.control.developers.view_links import ViewLinks
 from proxy.control.key_use import KeyUse
 from proxy.control.revoked_tokens import RevokedTokens
 from proxy.control.used_tokens import UsedTokens
@@ -78,6 +79,8 @@ def control_plane(services: ControlServices) -> ControlApplications:
         catalog_public=offer.public,
         checkout=checkout_services(services),
         webhooks=WebhookService(settings, redis, history),
+        view_links=ViewLinks(redis, pepper),
+        origin=services.origin,
     )
     payments = payment_webhooks(services, apps, audit)
     return ControlApplications(

@@ -22,6 +22,7 @@ def developer_services(services: ControlServices, apps: Apps, audit: AuditLog) -
     settings, redis = services.settings, services.store.redis
     pepper = pepper_of(settings.auth)
     developers, memberships, sessions = Developers(redis), Memberships(redis), DeveloperSessions(redis, pepper)
+    sign_up = SignUp(settings.sign_up, developers, memberships, Invites(redis, pepper), apps, audit)
     wallet_sign_in = WalletSignIn(
         settings.sign_in,
         terms_of(settings.sign_in, services.origin),
@@ -31,12 +32,12 @@ def developer_services(services: ControlServices, apps: Apps, audit: AuditLog) -
             most=settings.sign_in.nonces,
             most_per_client=settings.sign_in.nonces_per_address,
         ),
-        sign_up=SignUp(settings.sign_up, developers, memberships, Invites(redis, pepper), apps, audit),
+        sign_up=sign_up,
         sessions=sessions,
         issuer=services.issuer,
         failures=sign_in_failure_limit(settings.auth.failures_per_minute),
     )
-    return DeveloperServices(wallet_sign_in, developers, memberships, sessions, apps)
+    return DeveloperServices(wallet_sign_in, sign_up, developers, memberships, sessions, apps)
 
 
 def developer_credentials(services: ControlServices, found: DeveloperServices) -> DeveloperCredentials:

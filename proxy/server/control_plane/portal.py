@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.types import ASGIApp
 
 from middlewares.auth.keys import pepper_of
 from proxy.api.services import BuilderServices
 from proxy.control.developers.sign_in_links import SignInLinks
+from proxy.identity.wallet_sign_in import sign_in_failure_limit
 from proxy.portal.application import portal_application
 from proxy.portal.services import PortalServices
 from proxy.server.control_plane.developers import developer_credentials
 from proxy.server.worker_application import ControlServices
+
+if TYPE_CHECKING:
+    from proxy.identity.provider.client import ProviderSignIn
 
 
 def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
@@ -21,7 +27,10 @@ def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
             settings=settings,
             origin=services.origin,
             developers=developer_credentials(services, builder.developers),
+            wallet_sign_in=builder.developers.wallet_sign_in,
+            provider=_provider(services, builder),
             links=SignInLinks(services.store.redis, pepper_of(settings.auth)),
+            view_links=builder.view_links,
             users=builder.users,
             api_keys=builder.api_keys,
             key_use=builder.key_use,
@@ -32,3 +41,13 @@ def portal(services: ControlServices, builder: BuilderServices) -> ASGIApp:
             plans=builder.plans,
         )
     )
+
+
+def _provider(services: ControlServices, builder: BuilderServices) -> ProviderSignIn | None:
+    settings = services.settings
+    if settings.portal.oidc.issuer is None:
+        return None
+    from proxy.identity.provider.client import ProviderSignIn  # noqa: PLC0415 - of the extra `oidc`
+
+    failures = sign_in_failure_limit(settings.auth.failures_per_minute)
+    return ProviderSignIn(settings.portal.oidc, services.authentication.fetch, builder.developers.sign_up, failures)

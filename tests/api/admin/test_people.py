@@ -49,6 +49,16 @@ async def test_a_developer_becomes_a_member_and_ends(operated: Operated, app: Bu
     ]
 
 
+async def test_a_developer_has_one_identity_at_most(operated: Operated) -> None:
+    made = await call(operated, "POST", "/developers", 201, json={"email": "eve@x.example"})
+    assert (made["wallet"], made["issuer"], made["subject"]) == (None, None, None)
+    assert await call(operated, "POST", "/developers", 200, json={"email": "Eve@x.example"}) == made | {
+        "created": False
+    }
+    for body in ({}, {"wallet": Wallet().address, "subject": "s"}, {"subject": "s"}):
+        assert (await call(operated, "POST", "/developers", 400, json=body))["code"] == "invalid_parameter"
+
+
 async def test_a_link_to_the_portal_is_for_a_developer_who_may_sign_in(operated: Operated) -> None:
     made = await call(operated, "POST", "/developers", 201, json={"wallet": Wallet().address})
     developer = made["developer_id"]
@@ -59,7 +69,7 @@ async def test_a_link_to_the_portal_is_for_a_developer_who_may_sign_in(operated:
     await call(operated, "POST", f"/developers/{developer}/suspend")
     assert (await call(operated, "POST", path, 409))["code"] == "developer_inactive"
     assert (await call(operated, "POST", f"/developers/dev_{'a' * 16}/portal-link", 404))["code"] == "unknown_id"
-    assert await actions(operated, action="developer.portal_link") == [
+    assert (await actions(operated, action="developer.portal_link"))[-3:] == [
         ("developer.portal_link", "done", None),
         ("developer.portal_link", "refused", "developer_inactive"),
         ("developer.portal_link", "refused", "unknown_id"),

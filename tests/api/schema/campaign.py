@@ -109,6 +109,7 @@ async def builder_campaign(deployment: Deployment, app: BuilderApp) -> Campaign:
             "key_id": created.json()["key_id"],
             "period": "2026-11",
             "session_id": owner["session_id"],
+            "link_id": await app.portal_link(user),
             "webhook_id": webhook,
             "delivery_id": await waiting_for(deployment, webhook),
             "request_id": event.id,

@@ -21,7 +21,7 @@ from tests.support.wallet import AUTH, Wallet
 STRONGEST = ("admin", "Basic", "inference of its user")
 """Credentials of those who may use parameters; what others may not do, no parameter changes."""
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
-CHOSEN = ("client_id", "user", "key_id", "session_id", "webhook_id", "delivery_id", "request_id")
+CHOSEN = ("client_id", "user", "key_id", "session_id", "webhook_id", "delivery_id", "request_id", "link_id")
 """Path parameters that name something of an app."""
 
 
@@ -146,6 +146,7 @@ async def tenant(deployment: Deployment, http: httpx.AsyncClient, name: str) -> 
             "webhook_id": webhook["webhook_id"],
             "delivery_id": await waiting_for(deployment, webhook["webhook_id"]),
             "request_id": sent.headers["x-request-id"],
+            "link_id": await app.portal_link(unnamed),
         },
         names={
             "app": app.client_id,

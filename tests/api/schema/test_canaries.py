@@ -97,7 +97,7 @@ async def prepared(drive: Drive) -> Administered:
     members = {role: await signed_in_member(running, app, role) for role in ROLES}
     webhook = await paused_webhook(app)
     ids = {"client_id": app.client_id, "user": user, "key_id": created["key_id"], **UNKNOWN}
-    ids["webhook_id"] = webhook["webhook_id"]
+    ids |= {"webhook_id": webhook["webhook_id"], "link_id": await app.portal_link(user)}
     records = await administered(running, app, ids)
     drive.ids = ids | records.ids | {"session_id": members["owner"]["session_id"]}
     drive.secrets |= {

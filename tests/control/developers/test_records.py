@@ -16,6 +16,7 @@ from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.nonces import Nonces, TooManyNonces
+from proxy.control.developers.records import ForeignIdentity
 from proxy.control.developers.sessions import DeveloperSessions
 from proxy.control.records import UnknownRecord
 from proxy.identity.change_watcher import ChangeWatcher
@@ -153,3 +154,54 @@ async def test_sign_ups_of_a_day_have_a_bound(store: Store) -> None:
     assert sorted(await asyncio.gather(*(developers.count_sign_up(3) for _ in range(5)))) == [False] * 2 + [True] * 3
     [counter] = await store.redis.keys("tollgate:sign-ups:*")
     assert await store.redis.ttl(counter) > 0
+
+
+ANN = ForeignIdentity("https://id.example", "ann")
+
+
+async def test_a_subject_is_one_developer_of_its_issuer_for_ever(store: Store) -> None:
+    developers = Developers(store.redis)
+    made = await asyncio.gather(*(developers.create(ANN, email="ann@a.example") for _ in range(10)))
+    assert len({each.developer_id for each, _ in made}) == 1
+    assert [created for _, created in made].count(True) == 1
+    found = await developers.find(ANN)
+    assert found == made[0][0]
+    assert (found.wallet, found.identity, found.email) == (None, ANN, "ann@a.example")
+    for other in (
+        ForeignIdentity("https://other.example", "ann"),
+        ForeignIdentity("https://id.example", "Ann"),
+        ForeignIdentity("https://id.exampleann", ""),
+    ):
+        assert await developers.find(other) is None
+
+
+async def test_whoever_is_added_by_address_is_the_first_who_proves_it(store: Store) -> None:
+    developers = Developers(store.redis)
+    added, created = await developers.create_by_email("Ann@a.example")
+    assert created
+    assert (await developers.create_by_email("ann@A.example")) == (added, False)
+    rivals = [ANN, ForeignIdentity(ANN.issuer, "mallory")]
+    claimed = await asyncio.gather(*(developers.claim("ANN@a.example", each) for each in rivals * 5))
+    winners = [each for each in claimed if each is not None]
+    [identity] = {each.identity for each in winners}
+    assert len(winners) == 5
+    assert {each.developer_id for each in winners} == {added.developer_id}
+    assert identity is not None
+    found = await developers.find(identity)
+    assert found is not None
+    assert found.developer_id == added.developer_id
+    assert await developers.claim("bob@a.example", ANN) is None
+
+
+async def test_records_of_before_are_read(store: Store) -> None:
+    """Hazard: developers who were stored when each of them had a wallet, and nothing else."""
+    stored = (
+        '{"developer_id":"dev_aaaaaaaaaaaaaaaa","wallet":"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed",'
+        '"created_at":"2026-01-02T03:04:05Z","status":"active","email":null,"generation":3}'
+    )
+    await store.redis.set("tollgate:developer:{dev_aaaaaaaaaaaaaaaa}", stored)
+    await store.redis.set("tollgate:wallet:{0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed}", "dev_aaaaaaaaaaaaaaaa")
+    found = await Developers(store.redis).find(WALLET)
+    assert found is not None
+    assert (found.wallet, found.identity, found.generation) == (WALLET.lower(), None, 3)
+    assert (await Developers(store.redis).end_sessions(found.developer_id)).generation == 4

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.identity.siwe.message import MAX_CHARACTERS, MalformedMessage, parse_message
+from proxy.identity.siwe.message import MAX_CHARACTERS, MalformedMessage, SiweMessage, parse_message, written
 from tests.identity.siwe.generated import messages
 from tests.support.wallet import Wallet
 
@@ -31,6 +32,17 @@ def test_every_message_of_the_grammar_is_read_as_it_was_written(made: tuple[dict
     if len(text) > MAX_CHARACTERS:
         return
     assert asdict(parse_message(text)) == fields
+
+
+@given(messages())
+def test_what_is_written_is_read_back(made: tuple[dict[str, Any], str]) -> None:
+    fields: dict[str, Any] = {
+        name: value.replace(microsecond=value.microsecond // 1_000 * 1_000) if isinstance(value, datetime) else value
+        for name, value in made[0].items()
+    }
+    text = written(SiweMessage(**fields))
+    if len(text) <= MAX_CHARACTERS:
+        assert asdict(parse_message(text)) == fields
 
 
 @given(messages(), st.data())

@@ -36,7 +36,7 @@ from proxy.api.admin.people_documents import (
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
-from proxy.control.developers.records import MemberRole
+from proxy.control.developers.records import DeveloperRecord, ForeignIdentity, MemberRole
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH, InactiveDeveloper, SignInLinks
 
 
@@ -75,12 +75,22 @@ class DirectDevelopers(DeveloperOperations):
         self._acts = acts
 
     async def add(self, new: NewDeveloper) -> FoundDeveloper:
-        """Let the owner of a wallet sign in, or return the developer that has it already."""
+        """Let somebody sign in, or return the developer that has this wallet, subject or address already."""
         async with self._acts.act("developer.add", "developer") as act:
-            record, created = await self._developers.create(new.wallet, email=new.email)
+            record, created = await self._create(new)
             settle_target(act, record.developer_id)
             act.detail |= {"wallet": record.wallet, "created": created}
         return FoundDeveloper(**DeveloperDocument.of(record).model_dump(), created=created)
+
+    async def _create(self, new: NewDeveloper) -> tuple[DeveloperRecord, bool]:
+        if new.wallet is not None:
+            return await self._developers.create(new.wallet, email=new.email)
+        if new.subject is not None:
+            issuer = self._settings.portal.oidc.issuer
+            if issuer is None:
+                raise invalid("portal.oidc.issuer is not set, so that no subject can sign in")
+            return await self._developers.create(ForeignIdentity(issuer, new.subject), email=new.email)
+        return await self._developers.create_by_email(new.email or "")
 
     async def page(self, after: str, limit: int) -> DeveloperPage:
         """Return developers by developer id."""

@@ -1,0 +1,52 @@
+"""The cookies of a sign-in that has begun, and what is sealed in one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+
+from proxy.portal.access.brief_cookie import BriefCookie
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.sealed import seal, unseal
+
+KEY = b"k" * 32
+texts = st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=20), st.none(), st.integers()), max_size=3)
+
+
+@pytest.mark.parametrize(
+    ("origin", "name", "secure"),
+    [
+        ("https://a.example", "__Host-tollgate-wallet", True),
+        ("http://127.0.0.1:8080", "tollgate-wallet", False),
+    ],
+)
+def test_over_https_no_other_host_can_plant_one(origin: str, name: str, secure: bool) -> None:
+    response = Response()
+    BriefCookie(SessionCookie(origin), "wallet").set(response, "v", 300)
+    header = response.headers["set-cookie"]
+    assert header.startswith(f"{name}=v; ")
+    members = {each.strip().lower() for each in header.split(";")[1:]}
+    assert members == {"httponly", "max-age=300", "path=/", "samesite=lax", *(["secure"] if secure else [])}
+
+
+@given(texts)
+def test_what_is_sealed_is_read_until_its_end(members: dict[str, object]) -> None:
+    sealed = seal(members, KEY, 100)
+    assert unseal(sealed, KEY, 99.9) == members
+    assert unseal(sealed, KEY, 100) is None
+    assert unseal(sealed, b"other", 0) is None
+
+
+@given(texts, st.data())
+def test_what_was_changed_is_not_read(members: dict[str, object], data: st.DataObject) -> None:
+    sealed = seal(members, KEY, 100)
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    changed = sealed[:place] + data.draw(st.characters(exclude_characters=sealed[place])) + sealed[place + 1 :]
+    assert unseal(changed, KEY, 0) is None
+
+
+@pytest.mark.parametrize("text", ["", ".", "é.é", "e30", "x" * 100])
+def test_what_is_no_seal_is_not_read(text: str) -> None:
+    assert unseal(text, KEY, 0) is None
