@@ -5,9 +5,10 @@
   let sent = new WeakSet();
   window.addEventListener("pageshow", () => { sent = new WeakSet(); });
   document.addEventListener("submit", (event) => {
-    if (event.target.method !== "post") return;
-    if (sent.has(event.target)) event.preventDefault();
-    sent.add(event.target);
+    const form = event.target;
+    if (form.getAttribute("method") !== "post") return; // a field may be called method, too
+    if (sent.has(form)) event.preventDefault();
+    sent.add(form);
   });
 
   const notice = () => document.getElementById("not-renewed");

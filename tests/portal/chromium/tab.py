@@ -19,8 +19,8 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 """Debian's Chromium; None: it is not installed."""
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-PHONE, DESKTOP = (360, 800), (1280, 900)
-"""Width and height in CSS pixels."""
+PHONE, DESKTOP, PAPER = (360, 800), (1280, 900), (794, 1123)
+"""Width and height in CSS pixels; paper is A4."""
 _LISTEN = """
 document.addEventListener("securitypolicyviolation", (event) =>
   console.error(`Content Security Policy: ${event.violatedDirective} ${event.blockedURI}`));

@@ -15,7 +15,7 @@ from playwright.async_api import FloatRect, Locator
 from tests.portal.chromium.hostile import LONG, Hostile, owner
 from tests.portal.chromium.pixels import Colour, Picture, contrast, picture
 from tests.portal.chromium.screens import SCREENS, Screen
-from tests.portal.chromium.tab import DESKTOP, PHONE, SCHEMES, Scheme, Tab, tab_of
+from tests.portal.chromium.tab import DESKTOP, PAPER, PHONE, SCHEMES, Scheme, Tab, tab_of
 from tests.support.deployment import Deployment, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -56,16 +56,19 @@ async def test_what_follows_a_form_is_accessible_and_fits_a_phone(tab: Tab, host
 
 
 async def look(tab: Tab) -> None:
-    """Look at the page that is shown, in each scheme and size."""
+    """Look at the page that is shown, in each scheme and size, and as it is printed."""
     for scheme in SCHEMES:
         await tab.page.emulate_media(color_scheme=scheme)
         found = (await Axe().run(tab.page)).response["violations"]
         grave = [each for each in found if each["impact"] in ("serious", "critical")]
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in grave] == [], scheme
         assert [each["id"] for each in found if each not in grave] == [], scheme
-    for width, height in (PHONE, DESKTOP):
+    for width, height in (PHONE, DESKTOP, PAPER):
+        await tab.page.emulate_media(media="print" if (width, height) == PAPER else "screen")
         await tab.page.set_viewport_size({"width": width, "height": height})
         assert await tab.page.evaluate("document.scrollingElement.scrollWidth") <= width
+    await tab.page.emulate_media(media="screen")
+    await tab.page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
 
 
 async def test_what_is_wrong_is_found(chromium: Chromium, running: Deployment, hostile: Hostile) -> None:
