@@ -22,8 +22,18 @@ FORMS = (
     "/portal/sessions/end-all",
     "/portal/sessions/{session_id}/end",
     "/portal/apps/{client_id}/keys",
+    "/portal/apps/{client_id}/keys/{key_id}/change",
     "/portal/apps/{client_id}/keys/{key_id}/rotate",
     "/portal/apps/{client_id}/keys/{key_id}/revoke",
+    "/portal/apps/{client_id}/users",
+    "/portal/apps/{client_id}/users/{user_id}/email",
+    "/portal/apps/{client_id}/users/{user_id}/status",
+    "/portal/apps/{client_id}/webhooks",
+    *(
+        f"/portal/apps/{{client_id}}/webhooks/{{webhook_id}}/{act}"
+        for act in ("change", "status", "rotate", "test", "remove")
+    ),
+    "/portal/apps/{client_id}/webhooks/{webhook_id}/deliveries/{delivery_id}/replay",
 )
 SIGN_IN_FORMS = (
     "/portal/sign-in/{secret}",
@@ -54,7 +64,9 @@ def served() -> list[Route]:
         settings=SimpleNamespace(currency=Currency()),
         origin="http://127.0.0.1",
         developers=None,
-        sources=SimpleNamespace(client=None),
+        sources=SimpleNamespace(client=None, history=None),
+        users=None,
+        webhooks=None,
     )
     return [each for each in portal_application(services).routes if isinstance(each, Route)]
 
@@ -69,7 +81,8 @@ async def paths(used: Tenant, browser: Browser) -> list[str]:
     page = (await browser.page("/portal/sessions")).text
     session = page.partition("/portal/sessions/")[2].partition("/end")[0]
     key = await fresh_key(used, browser)
-    names = {"session_id": session, "client_id": used.app, "key_id": key}
+    ids = {"key_id": key, "user_id": used.user, "webhook_id": "a" * 16, "delivery_id": f"msg_{'0' * 32}"}
+    names = {"session_id": session, "client_id": used.app, **ids}
     return [each.format(**names) for each in FORMS]
 
 
@@ -80,9 +93,10 @@ async def fresh_key(used: Tenant, browser: Browser) -> str:
     return made.text.partition('<code class="id">')[2].partition("<")[0]
 
 
-async def state(used: Tenant, browser: Browser) -> tuple[str, str]:
+async def state(used: Tenant, browser: Browser) -> list[str]:
     """Return what the pages show of everything that forms change."""
-    return await browser.shown(f"{used.path}/keys"), await browser.shown("/portal/sessions")
+    below = ("/keys", "/users", f"/users/{used.user}", "/webhooks")
+    return [await browser.shown(path) for path in (*(used.path + each for each in below), "/portal/sessions")]
 
 
 async def test_no_form_of_another_page_is_taken(used: Tenant) -> None:
@@ -135,7 +149,7 @@ async def test_forms_that_are_none_are_refused(used: Tenant) -> None:
         (b"form_token=x", "text/plain"),
         (b"form_token=%ff", "application/x-www-form-urlencoded"),
         (b"a=1&a=2", "application/x-www-form-urlencoded"),
-        (b"&".join(b"f%d=1" % number for number in range(30)), "application/x-www-form-urlencoded"),
+        (b"&".join(b"f%d=1" % number for number in range(50)), "application/x-www-form-urlencoded"),
     ):
         response = await browser.http.post(path, content=content, headers={**own, "content-type": kind})
         assert response.status_code == 400, content

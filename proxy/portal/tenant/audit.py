@@ -91,6 +91,7 @@ class AuditPages:
             chosen=chosen,
             first=not before,
             longest=LONGEST_TEXT,
+            audit_path=path,
             newest=f"{path}?{urlencode(kept)}" if kept else path,
             following=f"{path}?{urlencode({**kept, 'before': following})}" if following else "",
         )

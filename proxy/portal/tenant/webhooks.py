@@ -65,10 +65,8 @@ class WebhookPages:
         """Return the routes; whoever may read the app sees endpoints, and who manages it changes them."""
         path, one = f"{APP}/webhooks", f"{APP}/webhooks/{{webhook_id}}"
         forms = (
-            (path, self.create, "webhook.create"),
             (f"{one}/change", self.change, "webhook.change"),
             (f"{one}/status", self.set_status, "webhook.change"),
-            (f"{one}/rotate", self.rotate, "webhook.rotate_secret"),
             (f"{one}/test", self.test, "webhook.test"),
             (f"{one}/remove", self.remove, "webhook.remove"),
             (f"{one}/deliveries/{{delivery_id}}/replay", self.replay, "webhook.replay"),
@@ -76,6 +74,10 @@ class WebhookPages:
         return (
             visits.page(path, self.show_all),
             visits.page(one, self.show),
+            visits.form(path, self.create, action="webhook.create", kind="webhook", scope=ADMIN, once=path),
+            visits.form(
+                f"{one}/rotate", self.rotate, action="webhook.rotate_secret", kind="webhook", scope=ADMIN, once=one
+            ),
             *(visits.form(at, take, action=action, kind="webhook", scope=ADMIN) for at, take, action in forms),
         )
 

@@ -68,6 +68,7 @@ async def test_the_life_of_a_key(chromium: Chromium, running: Deployment, used: 
         await tab.at(f"{used.path}/keys")
         name = f"kiosk {javascript}"
         await tab.page.get_by_label("Name").fill(name)
+        await tab.page.get_by_text("Limits", exact=True).click()
         await tab.page.get_by_label("Last day").fill("2999-12-31")
         await tab.page.get_by_label("Most money in a month").fill("25.5")
         await tab.click("Create the key", "button")
