@@ -37,7 +37,7 @@ class SignInSettings(Model):
 
 
 class SignUpSettings(Model):
-    """What happens when a wallet signs in that nobody knows."""
+    """What happens when somebody signs in, with a wallet or at the portal's provider, whom nobody knows."""
 
     policy: SignUpPolicy = Field(
         "closed",
@@ -46,7 +46,7 @@ class SignUpSettings(Model):
     )
     plan: Name | None = Field(None, description="Plan of apps that open sign-up creates.")
     per_day: int = Field(
-        100, ge=1, le=1_000_000, description="Most wallets that sign up in a UTC day by `approve` and `open`."
+        100, ge=1, le=1_000_000, description="Most people who sign up in a UTC day by `approve` and `open`."
     )
 
     @model_validator(mode="after")

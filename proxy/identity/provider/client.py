@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import httpx2
@@ -34,6 +35,7 @@ class ProviderSignIn:
 
     def __init__(self, settings: SignInProvider, fetch: HttpFetch, sign_up: SignUp, failures: AddressLimit) -> None:
         """`settings` are complete: there is a provider."""
+        logging.getLogger("authlib").setLevel(logging.INFO)  # below it, Authlib logs the verifiers of PKCE
         self._settings = settings
         self._issuer = settings.issuer or ""
         self._transport = ProviderTransport(fetch, self._issuer)

@@ -26,6 +26,7 @@ async def provider() -> AsyncIterator[IdentityProvider]:
 async def running(tmp_path_factory: pytest.TempPathFactory, provider: IdentityProvider) -> AsyncIterator[Deployment]:
     """Run two workers, with sign-up closed."""
     config = {**CONFIG, "sign_in": SIGN_IN, "portal": {**CONFIG["portal"], "oidc": provider.settings}}
+    config["log"] = {"level": "debug"}
     async with deployed(tmp_path_factory.mktemp("portal-sign-in"), config) as deployment:
         yield deployment
         while OPEN:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from collections.abc import Callable
 
@@ -50,7 +52,7 @@ async def test_a_person_signs_in_at_the_provider(running: Deployment, used: Tena
     assert asked["redirect_uri"] == f"{running.public}{PROVIDER}/callback"
     assert {"state", "nonce", "code_challenge"} <= asked.keys()
     assert asked["client_id"] == CLIENT_ID
-    back = await sent_back(address)
+    back, pending = await sent_back(address), browser.http.cookies[PENDING]
     response = await browser.get(back)
     assert (response.status_code, response.headers["location"]) == (303, "/portal")
     assert PENDING not in browser.http.cookies
@@ -59,7 +61,9 @@ async def test_a_person_signs_in_at_the_provider(running: Deployment, used: Tena
     _, audit, _ = await running.cli("audit", "list", "--json")
     assert '"way": "provider"' in audit
     log = running.log.read_text()
-    for secret in (asked["state"], asked["nonce"], query_of(back)["code"]):
+    kept = json.loads(base64.urlsafe_b64decode(pending.partition(".")[0]))[1]
+    [verifier] = [each["data"]["code_verifier"] for each in kept.values()]
+    for secret in (asked["state"], asked["nonce"], verifier, query_of(back)["code"]):
         assert secret not in log
 
 
