@@ -12,12 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from middlewares.exchange import Exchange, Outcome, Refusal
+from middlewares.response.redaction import mask
 from middlewares.store import StoreError
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.access.routes import SignInNeeded
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
-from proxy.portal.access.visits import SignInNeeded, Visits
+from proxy.portal.access.visits import OperatorElsewhere, Visits
+from proxy.portal.operator.routes import operator_routes
+from proxy.portal.operator.visits import HOME, OperatorVisits
 from proxy.portal.pages import Pages, see_other, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.keys import KeyPages
@@ -30,7 +35,7 @@ def portal_application(services: PortalServices) -> Starlette:
     """Return the application."""
     pages = Pages(services.settings.currency)
     cookie = SessionCookie(services.origin)
-    visits = Visits(services, cookie)
+    visits, operators = Visits(services, cookie), OperatorVisits(services, cookie)
     application = Starlette(
         routes=[
             *static_routes(),
@@ -40,9 +45,11 @@ def portal_application(services: PortalServices) -> Starlette:
             *KeyPages(services, pages).routes(visits),
             *UsagePages(services, pages).routes(visits),
             *RequestPages(services, pages).routes(visits),
+            *operator_routes(services, pages, cookie, operators),
         ],
         exception_handlers=_handlers(pages),
     )
+    application.state.operator_roles = operators.roles
     application.router.redirect_slashes = False  # it redirects to the Host that a client claims
     return application
 
@@ -58,12 +65,19 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         exchange.end(Outcome.REFUSED, error.code, error.status)
         if isinstance(error, SignInNeeded) and request.method == "GET":
             return see_other(SIGN_IN)
+        if isinstance(error, OperatorElsewhere) and request.method == "GET":
+            return see_other(HOME)
         headers = {name.decode(): value.decode() for name, value in error.headers}
         return pages.show("error.html", None, status=error.status, headers=headers, refusal=error)
 
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, UnknownRecord)  # noqa: S101 - as above
         return await refused(request, Refusal(404, "unknown_id", "There is nothing of this name."))
+
+    async def act_refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ActRefused)  # noqa: S101 - as above
+        detail = mask(str(error))
+        return await refused(request, Refusal(error.status, error.code, f"{detail[:1].upper()}{detail[1:]}."))
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
@@ -88,6 +102,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         Refusal: refused,
         HTTPException: of_framework,
         UnknownRecord: unknown,
+        ActRefused: act_refused,
         StoreError: store_unavailable,
         RedisError: store_unavailable,
         RedisClusterException: store_unavailable,

@@ -15,6 +15,8 @@ from proxy.control.key_use import KeyUse
 from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.developer_credentials import DeveloperCredentials
+from proxy.portal.access.operators import OperatorCredentials
+from proxy.portal.operator.services import OperatorServices
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class PortalServices:
     developers: DeveloperCredentials
     """Who is signed in, and with which scopes in which app: the rules of the API."""
     links: SignInLinks
+    operators: OperatorCredentials
+    """Which operator is signed in."""
+    console: OperatorServices
+    """What the pages of operators show and do."""
     users: Users
     api_keys: ApiKeys
     key_use: KeyUse

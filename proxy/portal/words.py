@@ -42,7 +42,14 @@ _UNITS = {
     "minutes": "minutes",
     "amount": "money",
 }
-_ROLES = {"owner": "Owner", "developer": "Developer", "billing": "Billing", "viewer": "Viewer"}
+_ROLES = {
+    "owner": "Owner",
+    "developer": "Developer",
+    "billing": "Billing",
+    "viewer": "Viewer",
+    "support": "Support",
+    "admin": "Administrator",
+}
 _DIMENSIONS = {"day": "Day", "month": "Month", "workload": "Workload", "model": "Model", "user": "User", "key": "Key"}
 _LINES = {
     "hold": "what was reserved is charged",

@@ -74,6 +74,12 @@ def _add_people(api: JsonAPI, resources: Resources) -> None:
     api.serve("GET", path, operators.list, name="list_operators")
     api.serve("DELETE", f"{path}/{{operator_id}}", operators.revoke, name="revoke_operator", audit="operator.revoke")
     api.serve(
+        *("POST", f"{path}/{{operator_id}}/portal-link", operators.portal_link),
+        name="create_operator_link",
+        status_code=201,
+        audit="operator.portal_link",
+    )
+    api.serve(
         *("POST", f"{ADMIN_PATH}/developers", developers.add),
         name="add_developer",
         status_code=201,

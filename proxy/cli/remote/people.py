@@ -26,6 +26,7 @@ from proxy.api.admin.people_documents import (
     NewDeveloper,
     NewInvite,
     NewMember,
+    OperatorLink,
     OrchestratorAddress,
     OrchestratorState,
     PortalLink,
@@ -48,6 +49,9 @@ class RemoteOperators(OperatorOperations):
 
     async def revoke(self, operator_id: str) -> OperatorDocument:
         return await self._call("DELETE", f"/operators/{operator_id}", OperatorDocument)
+
+    async def portal_link(self, operator_id: str) -> OperatorLink:
+        return await self._call("POST", f"/operators/{operator_id}/portal-link", OperatorLink)
 
 
 class RemoteDevelopers(DeveloperOperations):

@@ -66,6 +66,7 @@ from proxy.api.admin.people_documents import (
     MemberList,
     NewDeveloper,
     NewInvite,
+    OperatorLink,
     OrchestratorAddress,
     OrchestratorState,
     PortalLink,
@@ -119,6 +120,7 @@ class OperatorOperations(Protocol):
     async def create(self, name: str, role: Role) -> OperatorKey: ...
     async def list(self) -> OperatorList: ...
     async def revoke(self, operator_id: str) -> OperatorDocument: ...
+    async def portal_link(self, operator_id: str) -> OperatorLink: ...
 
 
 class DeveloperOperations(Protocol):

@@ -1,0 +1,24 @@
+"""All routes of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import Route
+
+from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.operator.sign_in import OperatorSignInPages
+from proxy.portal.operator.today import TodayPage
+from proxy.portal.operator.visits import OperatorVisits
+from proxy.portal.pages import Pages
+from proxy.portal.services import PortalServices
+
+
+def operator_routes(
+    services: PortalServices, pages: Pages, cookie: SessionCookie, visits: OperatorVisits
+) -> Sequence[Route]:
+    """Return the routes below `/portal/operator`."""
+    return (
+        *OperatorSignInPages(services, pages, cookie).routes(visits),
+        *TodayPage(services, pages).routes(visits),
+    )
