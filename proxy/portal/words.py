@@ -150,6 +150,8 @@ def code(name: str) -> str:
     return TITLES.get(name) or _spelled(name)
 
 
+MEMBER_ROLES = ("owner", "developer", "billing", "viewer")
+"""Roles that a member of an app may have."""
 OUTCOMES = _OUTCOMES
 """How requests end, by what events call it."""
 FILTERS = {

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from starlette.routing import Route
 
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.operator.impersonation import Impersonation
 from proxy.portal.operator.sign_in import OperatorSignInPages
+from proxy.portal.operator.tenants import TenantPages
 from proxy.portal.operator.today import TodayPage
 from proxy.portal.operator.visits import OperatorVisits
 from proxy.portal.pages import Pages
@@ -21,4 +23,6 @@ def operator_routes(
     return (
         *OperatorSignInPages(services, pages, cookie).routes(visits),
         *TodayPage(services, pages).routes(visits),
+        *TenantPages(services, pages).routes(visits),
+        *Impersonation(services).routes(visits),
     )

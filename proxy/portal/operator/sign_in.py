@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.forms import check_same_origin
 from proxy.portal.access.sign_in import SIGN_IN, check_secure, link_not_good, link_secret
 from proxy.portal.access.visits import address_of, client_of
+from proxy.portal.operator.impersonation import end_look
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -35,12 +37,12 @@ class OperatorSignInPages:
     def routes(self, visits: OperatorVisits) -> Sequence[Route]:
         """Return the routes. Whoever is an operator may see and end its own sessions."""
         link, sessions, anyone = f"{OPERATOR_SIGN_IN_PATH}{{secret}}", f"{HOME}/sessions", AppEndpoints.page
-        end = {"action": "session.end", "kind": "operator-session"}
+        end: Any = {"action": "session.end", "kind": "operator-session", "while_looking": True}
         return (
             Route(link, self.offer, methods=["GET"]),
             Route(link, self.sign_in, methods=["POST"]),
             visits.page(sessions, self.show, anyone),
-            visits.form(f"{sessions}/end-all", self.end_all, anyone, action="session.end_all", kind="operator"),
+            visits.form(f"{sessions}/end-all", self.end_all, anyone, **{**end, "action": "session.end_all"}),
             visits.form(f"{sessions}/{{session_id}}/end", self.end, anyone, **end),
             visits.form(f"{HOME}/sign-out", self.sign_out, anyone, **end),
         )
@@ -94,6 +96,7 @@ class OperatorSignInPages:
 
     async def end_all(self, form: OperatorForm) -> Response:
         """End all sessions of the operator, this one included."""
+        await end_look(form.visit, self._services.operators.sessions)
         visit, sessions = form.visit, self._services.operators.sessions
         operator = visit.operator.operator_id
         async with visit.acts.act("session.end_all", "operator", operator) as act:
@@ -105,6 +108,7 @@ class OperatorSignInPages:
 
     async def sign_out(self, form: OperatorForm) -> Response:
         """End the session of this browser."""
+        await end_look(form.visit, self._services.operators.sessions)
         await self._end(form.visit, form.visit.session.session_id)
         return self._left()
 

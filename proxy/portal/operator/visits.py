@@ -6,6 +6,7 @@ endpoint that a route here names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_type_hints
@@ -25,12 +26,14 @@ from proxy.portal.access.cookies import SessionCookie, form_token
 from proxy.portal.access.forms import Fields
 from proxy.portal.access.operators import SignedInOperator
 from proxy.portal.access.routes import SignInNeeded, form_route, page_route
-from proxy.portal.access.visits import address_of
+from proxy.portal.access.visits import address_of, no_such_app
 from proxy.portal.services import PortalServices
 
 HOME = "/portal/operator"
-NAVIGATION = (("Today", HOME),)
+NAVIGATION = (("Today", HOME), ("Tenants", f"{HOME}/tenants"))
 """Pages that every page for operators links to, by what they are called there."""
+
+_CLIENT_ID = re.compile("app_[a-z2-7]{16}")
 
 Endpoint = Callable[..., Awaitable[Any]]
 """An endpoint of the admin API, whose `operator` says which role it takes."""
@@ -60,6 +63,13 @@ class OperatorVisit:
     def session(self) -> OperatorSessionRecord:
         """Return the session of the browser."""
         return self.visitor.session
+
+    @property
+    def client_id(self) -> str:
+        """Return the client id that the path names. Raises `Refusal` (404) for what cannot be one."""
+        if not (found := _client_id(self.request)):
+            raise no_such_app()
+        return found
 
     def may(self, endpoint: Endpoint) -> bool:
         """Return True if the operator's role is enough for an endpoint of the admin API."""
@@ -110,19 +120,24 @@ class OperatorVisits:
 
         return page_route(path, self._visit, look)
 
-    def form(self, path: str, take: Form, like: Endpoint, *, action: str, kind: str) -> Route:
+    def form(
+        self, path: str, take: Form, like: Endpoint, *, action: str, kind: str, while_looking: bool = False
+    ) -> Route:
         """Return the route of a form for whoever may call the endpoint `like`.
 
-        What is refused before any operation begins is a line of the audit log: `action`, on something of that `kind`.
+        While an operator looks at an app as its viewer does, no form is taken but those `while_looking`. What is
+        refused before any operation begins is a line of the audit log: `action`, on something of that `kind`.
         """
         role = self.roles["POST", path] = role_for(like)
 
         async def send(visit: OperatorVisit, fields: Fields) -> Response:
             try:
+                if visit.session.impersonates and not while_looking:
+                    raise Refusal(403, "read_only", "You look at an app as its viewer does. End that first.")
                 visit.visitor.require(role)
                 return await take(OperatorForm(visit, fields))
             except Refusal as refusal:
-                target = AuditTarget(kind, "", visit.request.path_params.get("client_id", ""))
+                target = AuditTarget(kind, "", _client_id(visit.request))
                 actor, result = _acting(visit.request, visit.operator).actor, Result(ActOutcome.REFUSED, refusal.code)
                 await self._services.audit.record(actor, action, target, result)
                 raise
@@ -144,6 +159,12 @@ class OperatorVisits:
         acts = Acts(services.audit, _acting(request, signed_in.operator).actor)
         operations = DirectOperations(services.console.resources, acts)
         return OperatorVisit(request, signed_in, form_token(token), acts, operations)
+
+
+def _client_id(request: Request) -> str:
+    """Return the client id in the path; empty: there is none, or what is there cannot be one."""
+    found: str = request.path_params.get("client_id", "")
+    return found if _CLIENT_ID.fullmatch(found) else ""
 
 
 def _acting(request: Request, operator: OperatorRecord) -> Operator:

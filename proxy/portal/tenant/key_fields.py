@@ -34,15 +34,15 @@ def key_members(fields: Fields, currency: Currency) -> KeyChange:
     return members
 
 
-def atomic_units(text: str, currency: Currency) -> int:
-    """Return an amount of the currency in atomic units, exactly. Raises `Refusal` (400)."""
+def atomic_units(text: str, currency: Currency, name: str = "Most money") -> int:
+    """Return an amount of the currency in atomic units, exactly. Raises `Refusal` (400), which names the field."""
     match = _MONEY.fullmatch(text)
     fraction = (match[2] or "") if match else ""
     if match is None or len(fraction.rstrip("0")) > currency.decimals:
-        raise _unusable(f"Most money: expected a number with at most {currency.decimals} decimals, such as 25.5.")
+        raise _unusable(f"{name}: expected a number with at most {currency.decimals} decimals, such as 25.5.")
     found = int(match[1] + fraction[: currency.decimals].ljust(currency.decimals, "0"))
     if not 0 < found <= MOST_MONEY:
-        raise _unusable("Most money: expected more than 0, and at most 10^27 atomic units.")
+        raise _unusable(f"{name}: expected more than 0, and at most 10^27 atomic units.")
     return found
 
 

@@ -40,12 +40,16 @@ class House:
         """Return the browser of the operator of this role."""
         return self.browsers[role]
 
+    async def fresh(self, role: Role) -> Browser:
+        """Return another browser of the operator of this role."""
+        return await operator_in(self.deployment, self.operators[role])
+
     async def audit(self, **fields: str) -> list[tuple[str, str, str]]:
         """Return actor, result and code of audit lines, oldest first, by `tollgate audit list`."""
         options = [word for name, value in fields.items() for word in (f"--{name}", value)]
         code, text, error = await self.deployment.cli("audit", "list", "--json", "--limit", "50", *options)
         assert code == 0, error
-        return [tuple(each[name] or "" for name in ("actor", "result", "code")) for each in reversed(lines_of(text))]
+        return [(each["actor"], each["result"], each["code"] or "") for each in reversed(lines_of(text))]
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:
