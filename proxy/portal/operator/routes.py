@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from starlette.routing import Route
 
 from proxy.portal.access.cookies import SessionCookie
+from proxy.portal.operator.attention import AttentionPages
+from proxy.portal.operator.audit import AuditPages
 from proxy.portal.operator.impersonation import Impersonation
+from proxy.portal.operator.refusals import RefusalPages
 from proxy.portal.operator.sign_in import OperatorSignInPages
 from proxy.portal.operator.tenants import TenantPages
 from proxy.portal.operator.today import TodayPage
@@ -25,4 +28,7 @@ def operator_routes(
         *TodayPage(services, pages).routes(visits),
         *TenantPages(services, pages).routes(visits),
         *Impersonation(services).routes(visits),
+        *AttentionPages(services, pages).routes(visits),
+        *RefusalPages(services, pages).routes(visits),
+        *AuditPages(services, pages).routes(visits),
     )

@@ -30,7 +30,13 @@ from proxy.portal.access.visits import address_of, no_such_app
 from proxy.portal.services import PortalServices
 
 HOME = "/portal/operator"
-NAVIGATION = (("Today", HOME), ("Tenants", f"{HOME}/tenants"))
+NAVIGATION = (
+    ("Today", HOME),
+    ("Tenants", f"{HOME}/tenants"),
+    ("Attention", f"{HOME}/attention"),
+    ("Refusals", f"{HOME}/refusals"),
+    ("Audit", f"{HOME}/audit"),
+)
 """Pages that every page for operators links to, by what they are called there."""
 
 _CLIENT_ID = re.compile("app_[a-z2-7]{16}")

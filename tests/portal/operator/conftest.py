@@ -49,7 +49,7 @@ class House:
         options = [word for name, value in fields.items() for word in (f"--{name}", value)]
         code, text, error = await self.deployment.cli("audit", "list", "--json", "--limit", "50", *options)
         assert code == 0, error
-        return [(each["actor"], each["result"], each["code"] or "") for each in reversed(lines_of(text))]
+        return [(each["actor"], each["result"], each["code"] or "") for each in lines_of(text)]
 
 
 def lines_of(text: str) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ async def test_what_cannot_be_meant_changes_nothing(house: House) -> None:
     assert (await submit(browser, f"{place(mine)}/debit", amount="999999999", reference="r")).status_code == 303
     too_much = await submit(browser, f"{place(mine)}/debit", amount="2", reference="s")
     assert too_much.status_code == 409, too_much.text
-    assert "insufficient" in too_much.text.lower()
+    assert "negative" in text_of(too_much) or "balance" in text_of(too_much), text_of(too_much)
     for path in (f"app_{'a' * 16}", "app_x", "%00"):
         assert (await browser.get(f"{HOME}/tenants/{path}")).status_code == 404
         assert (await submit(browser, f"{HOME}/tenants/{path}/suspend")).status_code == 404
