@@ -150,6 +150,12 @@ def code(name: str) -> str:
     return TITLES.get(name) or _spelled(name)
 
 
+def failure(name: str) -> str:
+    """Return how a gateway failed: the title of a code, or a status that it responded with."""
+    _, found, status = name.partition("status_")
+    return f"It responded with {status}" if found else code(name)
+
+
 MEMBER_ROLES = ("owner", "developer", "billing", "viewer")
 """Roles that a member of an app may have."""
 OUTCOMES = _OUTCOMES
@@ -167,5 +173,6 @@ FILTERS = {
     "provenance": provenance,
     "stage": stage,
     "code": code,
+    "failure": failure,
 }
 """The same, for templates."""

@@ -34,6 +34,10 @@ class MetricView:
         """Return the same of what is counted one by one."""
         return int(self.value(name))
 
+    def values_by(self, name: str, label: str) -> list[tuple[str, float]]:
+        """Return each sample as it is, with the value of its only label."""
+        return [(members[label], value) for members, value in self._samples[name]]
+
     def by(self, name: str, *labels: str) -> dict[tuple[str, ...], int]:
         """Return the sums by the values of these labels, the largest first, without those that are 0."""
         found: defaultdict[tuple[str, ...], int] = defaultdict(int)

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.operator.attention import AttentionPages
 from proxy.portal.operator.audit import AuditPages
+from proxy.portal.operator.gateways import GatewayPages
 from proxy.portal.operator.impersonation import Impersonation
 from proxy.portal.operator.refusals import RefusalPages
 from proxy.portal.operator.sign_in import OperatorSignInPages
@@ -28,6 +29,7 @@ def operator_routes(
         *TodayPage(services, pages).routes(visits),
         *TenantPages(services, pages).routes(visits),
         *Impersonation(services).routes(visits),
+        *GatewayPages(services, pages).routes(visits),
         *AttentionPages(services, pages).routes(visits),
         *RefusalPages(services, pages).routes(visits),
         *AuditPages(services, pages).routes(visits),

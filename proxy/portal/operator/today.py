@@ -60,5 +60,6 @@ class TodayPage:
             state=await visit.operations.deployment.status(),
             metrics=metrics,
             refusals=metrics.by("tollgate_refusals_total", "code"),
+            errors=metrics.by("tollgate_gateway_errors_total", "gateway", "code"),
             memory=round(1_000 * metrics.value("tollgate_redis_memory_ratio")) / 10,
         )

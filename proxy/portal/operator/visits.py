@@ -33,6 +33,7 @@ HOME = "/portal/operator"
 NAVIGATION = (
     ("Today", HOME),
     ("Tenants", f"{HOME}/tenants"),
+    ("Gateways", f"{HOME}/gateways"),
     ("Attention", f"{HOME}/attention"),
     ("Refusals", f"{HOME}/refusals"),
     ("Audit", f"{HOME}/audit"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.response.refusals.record import RefusalRecord
-from proxy.history.explain.refusals import waiting_refusals
 from proxy.history.explain.house import newest_refusals
+from proxy.history.explain.refusals import waiting_refusals
 from proxy.history.reader import LedgerSources
 
 

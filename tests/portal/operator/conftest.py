@@ -93,12 +93,18 @@ async def submit(browser: Browser, path: str, /, **fields: str) -> Any:
     return await browser.send(path, {"form_token": await token_of(browser), **fields})
 
 
+def _config(*gateways: MockGateway) -> dict[str, Any]:
+    """Return a configuration with these gateways in one pool."""
+    return {**CONFIG, "routing": {"pools": {"main": {"gateways": [{"url": each.url} for each in gateways]}}}}
+
+
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """Run two workers whose limits no test reaches."""
     async with MockGateway() as second:
         folder = tmp_path_factory.mktemp("operator")
-        async with deployed(folder, CONFIG) as deployment:
+        async with MockGateway() as first, deployed(folder, _config(first, second)) as deployment:
+            deployment.gateway = first
             operators = {role: await operator_of(deployment, role) for role in Role}
             browsers = {role: await operator_in(deployment, each) for role, each in operators.items()}
             used = await tenant(deployment, "Picture House")

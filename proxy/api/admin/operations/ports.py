@@ -32,6 +32,7 @@ from proxy.api.admin.documents import (
     UserDocument,
     UserList,
 )
+from proxy.api.admin.gateway_documents import GatewayChange, GatewayList
 from proxy.api.admin.ledger_documents import (
     AttentionPage,
     CreditChange,
@@ -156,6 +157,14 @@ class OrchestratorOperations(Protocol):
     async def list(self) -> BlockList: ...
 
 
+class GatewayOperations(Protocol):
+    """Gateways by their origins, and which of them get new work."""
+
+    async def list(self) -> GatewayList: ...
+    async def drain(self, gateway: str) -> GatewayChange: ...
+    async def resume(self, gateway: str) -> GatewayChange: ...
+
+
 class AuditOperations(Protocol):
     """The audit log; `head` is one that an earlier verification showed."""
 
@@ -229,6 +238,8 @@ class Operations(Protocol):
     def invites(self) -> InviteOperations: ...
     @property
     def orchestrators(self) -> OrchestratorOperations: ...
+    @property
+    def gateways(self) -> GatewayOperations: ...
     @property
     def webhooks(self) -> WebhookOperations: ...
     @property
