@@ -198,6 +198,7 @@ class Sessions:
             units=units,
             entries=entries,
             part=part,
+            stream=stream,
         )
         charged = rates_of(policy.fixed(prices))
         return Session(

@@ -13,6 +13,7 @@ from proxy.portal.operator.gateways import GatewayPages
 from proxy.portal.operator.impersonation import Impersonation
 from proxy.portal.operator.refusals import RefusalPages
 from proxy.portal.operator.sign_in import OperatorSignInPages
+from proxy.portal.operator.streams import StreamPages
 from proxy.portal.operator.tenants import TenantPages
 from proxy.portal.operator.today import TodayPage
 from proxy.portal.operator.visits import OperatorVisits
@@ -30,6 +31,7 @@ def operator_routes(
         *TenantPages(services, pages).routes(visits),
         *Impersonation(services).routes(visits),
         *GatewayPages(services, pages).routes(visits),
+        *StreamPages(services, pages).routes(visits),
         *AttentionPages(services, pages).routes(visits),
         *RefusalPages(services, pages).routes(visits),
         *AuditPages(services, pages).routes(visits),

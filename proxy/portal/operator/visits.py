@@ -34,6 +34,7 @@ NAVIGATION = (
     ("Today", HOME),
     ("Tenants", f"{HOME}/tenants"),
     ("Gateways", f"{HOME}/gateways"),
+    ("Streams", f"{HOME}/streams"),
     ("Attention", f"{HOME}/attention"),
     ("Refusals", f"{HOME}/refusals"),
     ("Audit", f"{HOME}/audit"),

@@ -17,12 +17,15 @@ from middlewares.auth.records import Role
 from proxy.control.operators.operators import Operators
 from proxy.control.operators.sessions import OPERATOR_SIGN_IN_PATH, OperatorLinks
 from proxy.mock_gateway import MockGateway
+from tests.live.server_fixture import SECRET
 from tests.portal.browser import OPEN, Browser, new_browser
-from tests.portal.conftest import CONFIG, Tenant, tenant
+from tests.portal.conftest import CONFIG, PLANS, Tenant, tenant
 from tests.support.deployment import Deployment, deployed
 
 HOME = "/portal/operator"
 ROLES = tuple(Role)
+LIVE_PLAN: dict[str, Any] = {"billing": "usage", "prices": [{"unit": "seconds", "amount": 1_000_000}]}
+SECRETS = {"TOLLGATE_WEBHOOKS__SECRET": SECRET}
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,13 @@ async def submit(browser: Browser, path: str, /, **fields: str) -> Any:
 
 def _config(*gateways: MockGateway) -> dict[str, Any]:
     """Return a configuration with these gateways in one pool."""
-    return {**CONFIG, "routing": {"pools": {"main": {"gateways": [{"url": each.url} for each in gateways]}}}}
+    plans = {**PLANS, "live": LIVE_PLAN}
+    return {
+        **CONFIG,
+        "plans": plans,
+        "webhooks": {"tick_seconds": 0.05, "gap_seconds": 600},
+        "routing": {"pools": {"main": {"gateways": [{"url": each.url} for each in gateways]}}},
+    }
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -103,7 +112,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     """Run two workers whose limits no test reaches."""
     async with MockGateway() as second:
         folder = tmp_path_factory.mktemp("operator")
-        async with MockGateway() as first, deployed(folder, _config(first, second)) as deployment:
+        async with MockGateway() as first, deployed(folder, _config(first, second), SECRETS) as deployment:
             deployment.gateway = first
             operators = {role: await operator_of(deployment, role) for role in Role}
             browsers = {role: await operator_in(deployment, each) for role, each in operators.items()}

@@ -22,7 +22,17 @@ from tests.support.deployment import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-PAGES = ("", "/sessions", "/tenants", "/attention", "/refusals", "/audit", "/audit/verification")
+PAGES = (
+    "",
+    "/sessions",
+    "/tenants",
+    "/gateways",
+    "/streams",
+    "/attention",
+    "/refusals",
+    "/audit",
+    "/audit/verification",
+)
 
 
 @pytest.mark.parametrize("role", ROLES)
