@@ -11,6 +11,7 @@ from proxy.portal.operator.attention import AttentionPages
 from proxy.portal.operator.audit import AuditPages
 from proxy.portal.operator.gateways import GatewayPages
 from proxy.portal.operator.impersonation import Impersonation
+from proxy.portal.operator.plans import PlanPages
 from proxy.portal.operator.refusals import RefusalPages
 from proxy.portal.operator.sign_in import OperatorSignInPages
 from proxy.portal.operator.streams import StreamPages
@@ -30,6 +31,7 @@ def operator_routes(
         *TodayPage(services, pages).routes(visits),
         *TenantPages(services, pages).routes(visits),
         *Impersonation(services).routes(visits),
+        *PlanPages(services, pages).routes(visits),
         *GatewayPages(services, pages).routes(visits),
         *StreamPages(services, pages).routes(visits),
         *AttentionPages(services, pages).routes(visits),

@@ -33,6 +33,7 @@ HOME = "/portal/operator"
 NAVIGATION = (
     ("Today", HOME),
     ("Tenants", f"{HOME}/tenants"),
+    ("Plans", f"{HOME}/plans"),
     ("Gateways", f"{HOME}/gateways"),
     ("Streams", f"{HOME}/streams"),
     ("Attention", f"{HOME}/attention"),

@@ -25,6 +25,14 @@ from tests.support.deployment import Deployment, deployed
 HOME = "/portal/operator"
 ROLES = tuple(Role)
 LIVE_PLAN: dict[str, Any] = {"billing": "usage", "prices": [{"unit": "seconds", "amount": 1_000_000}]}
+OTHER_PLAN: dict[str, Any] = {
+    "billing": "subscription",
+    "fee": 11,
+    "prices": [
+        {"workload": "text-to-image", "unit": "generations", "amount": 3, "per": 7},
+        {"unit": "pixels", "amount": 5},
+    ],
+}
 SECRETS = {"TOLLGATE_WEBHOOKS__SECRET": SECRET}
 
 
@@ -98,7 +106,7 @@ async def submit(browser: Browser, path: str, /, **fields: str) -> Any:
 
 def _config(*gateways: MockGateway) -> dict[str, Any]:
     """Return a configuration with these gateways in one pool."""
-    plans = {**PLANS, "live": LIVE_PLAN}
+    plans = {**PLANS, "live": LIVE_PLAN, "other": OTHER_PLAN}
     return {
         **CONFIG,
         "plans": plans,

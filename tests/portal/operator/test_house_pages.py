@@ -26,6 +26,7 @@ PAGES = (
     "",
     "/sessions",
     "/tenants",
+    "/plans",
     "/gateways",
     "/streams",
     "/attention",
@@ -109,9 +110,10 @@ async def test_an_explanation_names_the_gateway_to_operators_alone(house: House)
     request_id = await mine.use(mine.key)
     await house.deployment.settled(7, mine.app)
     own = await house.by(Role.VIEWER).page(f"{HOME}/requests/{request_id}")
-    assert house.deployment.gateway.url in own.text
+    gateways = house.deployment.gateway.url, house.second.url
+    assert any(each in own.text for each in gateways)
     member = await (await mine.member("owner")).page(f"{mine.path}/requests/{request_id}")
-    assert house.deployment.gateway.url not in member.text
+    assert not any(each in member.text for each in gateways)
 
 
 async def test_what_needs_attention_is_shown_oldest_first_and_decided_once(house: House) -> None:
