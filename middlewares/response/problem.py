@@ -82,6 +82,9 @@ TITLES: dict[str, str] = {
     "sign_up_full": "Nobody may sign up any more today",
     "invite_invalid": "The invitation is not valid",
     "developer_inactive": "The developer may not sign in",
+    "operator_revoked": "The operator may not sign in",
+    "operator_session": "The session is an operator's",
+    "read_only": "Nothing can be changed while looking",
     # what the portal refuses
     "sign_in_link_invalid": "The link is not good any more",
     "form_refused": "The form was not sent from a page of this portal",
