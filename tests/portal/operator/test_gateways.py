@@ -13,6 +13,7 @@ from middlewares.response.problem import TITLES
 from tests.portal.browser import read_page, text_of
 from tests.portal.conftest import IMAGE
 from tests.portal.operator.conftest import HOME, ROLES, House, submit
+from tests.portal.operator.test_streams import published
 from tests.support.deployment import Customer, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -104,3 +105,22 @@ async def test_failures_are_counted_by_gateway_and_code(house: House, customer: 
         return all(title in text_of(page) for page in pages)
 
     await eventually(counted)
+
+
+async def test_what_a_drained_gateway_alone_has_still_goes_to_it(house: House) -> None:
+    customer, stream = await published(house, "kept")
+    gateways = house.deployment.gateway, house.second
+    [owner] = [each for each in gateways if stream in each.live]
+    await submit(house.by(Role.ADMIN), f"{GATEWAYS}/drain", gateway=owner.url)
+    number = gateways.index(owner)
+
+    async def drained() -> bool:
+        return (await spread(house, customer))[number] == 0
+
+    await eventually(drained, 3)
+    before = len(owner.requests)
+    async with httpx.AsyncClient(base_url=house.deployment.public, trust_env=False) as http:
+        path = "/live/video-to-video/kept/status"
+        assert (await http.get(path, headers=customer.headers, timeout=30)).status_code == 200
+    assert len(owner.requests) == before + 1
+    await submit(house.by(Role.ADMIN), f"{GATEWAYS}/resume", gateway=owner.url)
