@@ -59,6 +59,7 @@ class TodayPage:
             tenants=[TenantToday(app, names.get(app, ""), total) for app, total in most],
             state=await visit.operations.deployment.status(),
             metrics=metrics,
+            network=metrics.by("tollgate_network_units_total", "workload"),
             refusals=metrics.by("tollgate_refusals_total", "code"),
             errors=metrics.by("tollgate_gateway_errors_total", "gateway", "code"),
             memory=round(1_000 * metrics.value("tollgate_redis_memory_ratio")) / 10,

@@ -70,6 +70,15 @@ async def test_today_is_the_sum_that_commands_print(house: House) -> None:
     assert "Second House" in shown
 
 
+async def test_network_units_are_those_of_the_events(house: House) -> None:
+    async def shown() -> bool:
+        events = [each for each in await house.deployment.events() if each["network_units"]]
+        pixels = sum(each["network_units"] for each in events if each["workload"] == "text-to-image")
+        return pixels > 0 and f"Text to image {pixels} What" in text_of(await house.by(Role.VIEWER).page(HOME))
+
+    await eventually(shown)
+
+
 async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
     narrow, browser = await tenant(house.deployment, SCRIPT, plan="narrow"), house.by(Role.VIEWER)
     async with httpx.AsyncClient(base_url=house.deployment.public, trust_env=False) as http:
