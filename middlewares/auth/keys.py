@@ -3,9 +3,9 @@
 A key is `tgk_<key id>_<secret><checksum>`: the id (16 characters of a-z and 2-7) is public and finds the record, the
 secret (43 base62 characters) carries 256 random bits, the checksum (6 base62 characters, CRC-32 of all before it) lets
 leak scanners and Tollgate tell a mistyped key from a wrong one without a lookup. A client secret is
-`tgs_<secret><checksum>`. Operator keys, and sessions, invitations and sign-in links of developers, have the form of
-keys, with the prefixes `tgo_`, `tgd_`, `tgi_` and `tgl_`. Secrets of that entropy need no slow hash: SHA-256, or
-HMAC-SHA-256 under a pepper. Links to a view of the portal have the prefix `tgv_`.
+`tgs_<secret><checksum>`. Operator keys, sessions of developers and of operators, invitations, sign-in links, and links
+to a view of the portal have the form of keys, with the prefixes `tgo_`, `tgd_`, `tgp_`, `tgi_`, `tgl_` and `tgv_`.
+Secrets of that entropy need no slow hash: SHA-256, or HMAC-SHA-256 under a pepper.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ _SECRET_BYTES = 32
 _SECRET_LENGTH = 43
 _CHECKSUM_LENGTH = 6
 
-_KEY, _OPERATOR_KEY, _SESSION, _INVITE, _SIGN_IN_LINK, _VIEW_LINK = (
+_KEY, _OPERATOR_KEY, _SESSION, _OPERATOR_SESSION, _INVITE, _SIGN_IN_LINK, _VIEW_LINK = (
     re.compile(rb"(?P<signed>%s_(?P<id>[a-z2-7]{16})_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})" % prefix)
-    for prefix in (b"tgk", b"tgo", b"tgd", b"tgi", b"tgl", b"tgv")
+    for prefix in (b"tgk", b"tgo", b"tgd", b"tgp", b"tgi", b"tgl", b"tgv")
 )
 _CLIENT_SECRET = re.compile(rb"(?P<signed>tgs_(?P<secret>[0-9A-Za-z]{43}))(?P<checksum>[0-9A-Za-z]{6})")
 
@@ -68,6 +68,11 @@ def mint_session() -> tuple[str, ApiKey]:
     return _minted("tgd")
 
 
+def mint_operator_session() -> tuple[str, ApiKey]:
+    """Return the token of a new session of an operator, which only its browser may keep, and its parts."""
+    return _minted("tgp")
+
+
 def mint_invite() -> tuple[str, ApiKey]:
     """Return the code of a new invitation, which only its receiver may keep, and its parts."""
     return _minted("tgi")
@@ -102,6 +107,11 @@ def parse_operator_key(credential: bytes) -> ApiKey | None:
 def parse_session(credential: bytes) -> ApiKey | None:
     """Return the parts of a session's token; None if it is malformed or its checksum is wrong."""
     return _parsed(_SESSION.fullmatch(credential))
+
+
+def parse_operator_session(credential: bytes) -> ApiKey | None:
+    """Return the parts of the token of an operator's session; None if it is malformed or its checksum is wrong."""
+    return _parsed(_OPERATOR_SESSION.fullmatch(credential))
 
 
 def parse_invite(code: bytes) -> ApiKey | None:

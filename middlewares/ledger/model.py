@@ -119,6 +119,8 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     """The requested model, where a fallback has put another one in its place."""
     part: int = 0
     """Number of the tick of a live session that ends it, from 1; 0: a request. A tick's expires without an event."""
+    stream: str = ""
+    """Stream id at the gateway, of such a session; empty: a request, or a session of an earlier version."""
     entry: bool = False
     """True: it has the concurrency leases of a request whose body is read after it. It ends without an event."""
 

@@ -14,6 +14,7 @@ import asyncio
 import math
 import os
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -22,6 +23,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -165,7 +167,16 @@ class RequestMetrics:
 
 def exposition(registry: CollectorRegistry = REGISTRY) -> tuple[str, bytes]:
     """Return content type and body for a scrape: of all workers where they share a directory, else of `registry`."""
+    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(_shared(registry))
+
+
+def all_metrics(registry: CollectorRegistry = REGISTRY) -> Iterable[Metric]:
+    """Return what a scrape shows, as numbers."""
+    return _shared(registry).collect()
+
+
+def _shared(registry: CollectorRegistry) -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+    return registry

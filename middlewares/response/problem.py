@@ -83,6 +83,9 @@ TITLES: dict[str, str] = {
     "sign_up_full": "Nobody may sign up any more today",
     "invite_invalid": "The invitation is not valid",
     "developer_inactive": "The developer may not sign in",
+    "operator_revoked": "The operator may not sign in",
+    "operator_session": "The session is an operator's",
+    "read_only": "Nothing can be changed while looking",
     # what the portal refuses
     "sign_in_refused": "The sign-in was not completed",
     "identity_refused": "This identity may not sign in",

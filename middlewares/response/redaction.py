@@ -14,7 +14,7 @@ _SECRET_NAME = re.compile(
 """Names whose value is a secret; plural `tokens` are counts."""
 
 _SECRET_TEXT = re.compile(
-    r"(?P<key>tg[diklosv]_)[\w-]+"  # our own keys, client secrets, sessions, invitations and links
+    r"(?P<key>tg[diklopsv]_)[\w-]+"  # our own keys, client secrets, sessions, invitations and links
     r"|(?P<webhook>whsec_)[\w+/=-]+"  # what webhooks are signed with
     r"|(?<![0-9A-Za-z])eyJ[\w-]{8,}[\w.=-]*"  # base64url of a JSON object: a JSON Web Token, whole or in part
     r"|(?P<scheme>\b(?i:bearer|basic)\s+)[\w.~+/=-]{16,}"  # the value of an Authorization header

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from config.routing import Health, Pool, RouteRule, Routing
@@ -30,6 +30,8 @@ class GatewayState:
     """Failures in a row to take a connection or to respond to a probe."""
     ejected: bool = False
     """True from too many failures in a row until it responds to anything."""
+    drained: bool = False
+    """True while an operator wants it to get no new work."""
     last_chosen: int = 0
     """Number of the choice that took it last."""
 
@@ -43,7 +45,8 @@ class Fleet:
 
     A gateway is judged by whether it lives: only connections that it does not take and probes that it does not respond
     to are failures. A dropped request is none, for that is how a gateway refuses one (gateway contract section 10).
-    An ejected gateway gets no new work; what it alone has still goes there.
+    An ejected gateway gets no new work, and neither does one that an operator has drained; what it alone has still
+    goes there.
     """
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
@@ -62,21 +65,27 @@ class Fleet:
         """Return the first pool with a healthy gateway, and its healthy gateways, least busy first.
 
         Of equally busy gateways the one that was chosen longest ago comes first. Where every gateway of every pool is
-        ejected, those of the first pool are tried all the same: an ejection is a guess, a refusal is certain. ("", ())
-        without `pools`.
+        ejected, those of the first pool are tried all the same: an ejection is a guess, a refusal is certain. A drained
+        one is never tried. ("", ()) where there is none to try.
         """
         for name in pools:
-            healthy = [gateway for gateway in self.pools[name] if not gateway.ejected]
+            healthy = [gateway for gateway in self.pools[name] if not gateway.ejected and not gateway.drained]
             if healthy:
                 return name, self._ordered(healthy)
-        if not pools:
-            return "", ()
-        return pools[0], self._ordered(list(self.pools[pools[0]]))
+        for name in pools:
+            if ejected := [gateway for gateway in self.pools[name] if not gateway.drained]:
+                return name, self._ordered(ejected)
+        return "", ()
 
     def is_healthy(self, url: str) -> bool:
-        """Return True if this is a gateway of any pool, and not ejected."""
+        """Return True if this is a gateway of any pool that may have new work: neither ejected nor drained."""
         state = self.gateways.get(url)
-        return state is not None and not state.ejected
+        return state is not None and not state.ejected and not state.drained
+
+    def drain(self, urls: Container[str]) -> None:
+        """Give these gateways no new work, and all others their share of it."""
+        for url, state in self.gateways.items():
+            state.drained = url in urls
 
     def pool_of(self, url: str) -> str:
         """Return the first pool that the gateway is in."""

@@ -74,6 +74,13 @@ def developer_id(text: str) -> str:
     return text
 
 
+def operator_id(text: str) -> str:
+    """Return `text` if it is an operator id, as `operators create` prints them."""
+    if not _KEY_ID.fullmatch(text):
+        bad_input("that is no operator id; one has 16 characters, and `tollgate operators list` shows them")
+    return text
+
+
 def wallet(text: str) -> str:
     """Return `text` if it is the address of a wallet; in mixed case it must have its checksum (EIP-55)."""
     from proxy.identity.siwe.address import checked_address  # noqa: PLC0415

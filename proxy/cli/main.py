@@ -15,6 +15,7 @@ from proxy.cli.commands import (
     apps,
     attention,
     developers,
+    gateways,
     invites,
     issuer,
     key_life,
@@ -82,6 +83,7 @@ app.add_typer(invites.app, name="invites")
 app.add_typer(portal.app, name="portal")
 app.add_typer(issuer.app, name="issuer")
 app.add_typer(orchestrators.app, name="orchestrators")
+app.add_typer(gateways.app, name="gateways")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(credits_app, name="credits")
 app.add_typer(history_app, name="history")

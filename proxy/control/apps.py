@@ -14,6 +14,10 @@ from proxy.control.records import APPS, Client, Records, indexed
 _CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
 
 
+_SEARCHED = 500
+"""Apps that are read at once in a search."""
+
+
 class Apps:
     """Makes, finds and changes apps."""
 
@@ -71,6 +75,19 @@ class Apps:
         return await self._records.page(
             await indexed(self._client, APPS), lambda client_id: RecordRef("app", client_id), after, limit
         )
+
+    async def search(self, text: str, after: str, limit: int) -> tuple[Sequence[AppRecord], str | None]:
+        """Return such a page of the apps whose name or id has `text` in it, in whatever case."""
+        wanted, found = text.casefold(), list[AppRecord]()
+        following: str | None = after
+        while following is not None:
+            page, following = await self.page(following, _SEARCHED)
+            for app in page:
+                if wanted in app.name.casefold() or wanted in app.client_id:
+                    if len(found) == limit:
+                        return found, found[-1].client_id
+                    found.append(app)
+        return found, None
 
     async def change(self, client_id: str, *, plan: str | None = None, tier: str | None = None) -> AppRecord:
         """Change plan, tier or both, in every worker at once; None: it stays; an empty tier: that of the plan.

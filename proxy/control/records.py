@@ -6,8 +6,6 @@
     tollgate:app-users:{<client_id>}           hash: external id -> user id
     tollgate:user:{<client_id>}:<user_id>      UserRecord
     tollgate:key:{<key_id>}                    KeyRecord
-    tollgate:operators                         set of operator ids
-    tollgate:operator:{<operator_id>}          OperatorRecord
     tollgate:webhooks                          set of ids of the endpoints that webhooks are sent to
     tollgate:app-webhooks:{<client_id>}        the same of one app, or of `operator`
     tollgate:webhook:{<webhook_id>}            WebhookEndpoint
@@ -15,7 +13,7 @@
     tollgate:token:{<jti>}                     empty: the token is revoked; expires with it
     tollgate:used-token:{<client_id>}:<hash>   empty: the token of the app's own issuer was exchanged; expires with it
 
-Developers and what belongs to them are in `proxy.control.developers`.
+Developers and what belongs to them are in `proxy.control.developers`, operators in `proxy.control.operators`.
 
 An index entry is written before its record: after a crash in between an index may name a missing record, which
 readers skip, but every record is in its index. Everything here raises `redis.RedisError` or `OSError` when Redis

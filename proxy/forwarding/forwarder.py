@@ -125,6 +125,7 @@ class Forwarder:
                 try:
                     if response.status in FAILING:
                         self._prober.suspect(url)
+                        self._prober.count_error(url, f"status_{response.status}")
                     else:
                         self._prober.record_response(url)
                         if response.status < 300:
@@ -137,12 +138,14 @@ class Forwarder:
                 weight_seconds = DROP_WEIGHT_SECONDS
                 reason = self._drops.reason(exchange, key, time.monotonic())
                 refusal = refusal_of(error, await self._confirm(exchange, url, reason))
+                self._prober.count_error(url, refusal.code)
                 exchange.failed_attempts += ((url, refusal.code),)
                 exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
                 raise refusal from error
             except UpstreamError as error:
                 self._record(error, url)
                 refusal = refusal_of(error)
+                self._prober.count_error(url, refusal.code)
                 exchange.failed_attempts += ((url, refusal.code),)
                 if not error.request_sent and url != exchange.gateways[-1]:
                     continue

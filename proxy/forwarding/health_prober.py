@@ -57,6 +57,14 @@ class HealthProber:
         """Have the gateway probed now, because it took a request and did not serve it."""
         self._doubt(url).hurry.set()
 
+    def count_error(self, url: str, code: str) -> None:
+        """Count an attempt that the gateway failed, whatever that says of its health."""
+        self._metrics.failed(url, code)
+
+    async def keep_showing(self) -> None:
+        """Show in the metrics what is in flight at each gateway, until cancelled."""
+        await self._metrics.keep_showing(self._fleet)
+
     async def responds(self, url: str) -> bool:
         """Return True if the gateway responds to the next probe, which is due now."""
         doubt = self._doubt(url)

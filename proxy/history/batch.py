@@ -71,6 +71,7 @@ class _Event(msgspec.Struct, gc=False):
     workload: str | None = None
     type: str = "usage"
     units: dict[str, int] = {}
+    network_units: int | None = None
     part: int = 0
 
 

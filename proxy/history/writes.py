@@ -6,7 +6,8 @@ replaced, and raises `Superseded`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -39,6 +40,8 @@ class Archived:
     """Entries whose events were in the history before."""
     unreadable: tuple[str, ...]
     """Ids of entries that are no usage events; their fields are kept."""
+    network_units: Mapping[str, int]
+    """What gateways pay by for the events that were added, by workload."""
 
 
 def take_over(connection: Connection, tag: int) -> Cursor:
@@ -71,7 +74,11 @@ def archive(connection: Connection, tag: int, token: int, server: str, raw: Sequ
     connection.execute(update(CURSORS).where(CURSORS.c.tag == tag).values(**changed))
     moved = _existing(connection, tag)
     unreadable = tuple(str(each.entry) for each in fresh.values() if each.event is None)
-    return Archived(moved, len(fresh), len(entries) - len(fresh), unreadable)
+    network_units: Counter[str] = Counter()
+    for each in fresh.values():
+        if each.event is not None and each.event.network_units:
+            network_units[each.event.workload or ""] += each.event.network_units
+    return Archived(moved, len(fresh), len(entries) - len(fresh), unreadable, network_units)
 
 
 def rewind(connection: Connection, tag: int, token: int, server: str) -> Cursor:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -18,6 +19,16 @@ _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
+
+
+class ChangeListener(Protocol):
+    """Whoever wants to know of changes, beside the cache of credentials."""
+
+    def changed(self, ref: RecordRef) -> None:
+        """Take notice of a changed record, of any kind."""
+
+    def missed(self) -> None:
+        """Take notice that notices may have been missed."""
 
 
 class ChangeWatcher:

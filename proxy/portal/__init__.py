@@ -1,1 +1,1 @@
-"""The portal: pages for members of apps. Plain HTML from Jinja templates, one style sheet, no script."""
+"""The portal: pages for members of apps and for operators. Plain HTML from Jinja templates, and one style sheet."""

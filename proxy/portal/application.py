@@ -14,17 +14,22 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
+from middlewares.response.redaction import mask
 from middlewares.store import StoreError
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
 from proxy.portal.access.provider import ProviderPages
+from proxy.portal.access.routes import SignInNeeded
 from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
-from proxy.portal.access.visits import SignInNeeded, Visits
+from proxy.portal.access.visits import OperatorElsewhere, Visits
 from proxy.portal.access.wallet import WalletPages
-from proxy.portal.pages import Pages, sign_in_first, static_routes
+from proxy.portal.operator.routes import operator_routes
+from proxy.portal.operator.visits import HOME, OperatorVisits
+from proxy.portal.pages import Pages, see_other, sign_in_first, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.pages import SharedPages
 from proxy.portal.tenant.audit import AuditPages
@@ -42,7 +47,7 @@ def portal_application(services: PortalServices) -> Starlette:
     """Return the application."""
     pages = Pages(services.settings.currency)
     cookie = SessionCookie(services.origin)
-    visits = Visits(services, cookie)
+    visits, operators = Visits(services, cookie), OperatorVisits(services, cookie)
     sessions = NewSessions(services, pages, cookie)
     application = Starlette(
         routes=[
@@ -62,9 +67,11 @@ def portal_application(services: PortalServices) -> Starlette:
             *WebhookPages(services, pages).routes(visits),
             *TryItPages(services, pages).routes(visits),
             *AuditPages(services, pages).routes(visits),
+            *operator_routes(services, pages, cookie, operators),
         ],
         exception_handlers=_handlers(pages),
     )
+    application.state.operator_roles = operators.roles
     application.router.redirect_slashes = False  # it redirects to the Host that a client claims
     return application
 
@@ -90,6 +97,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         exchange.end(Outcome.REFUSED, error.code, error.status)
         if isinstance(error, SignInNeeded) and request.method == "GET":
             return sign_in_first(request, SIGN_IN)
+        if isinstance(error, OperatorElsewhere) and request.method == "GET":
+            return see_other(HOME)
         headers = {name.decode(): value.decode() for name, value in error.headers}
         if error.close:
             headers["connection"] = "close"
@@ -100,6 +109,11 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, UnknownRecord)  # noqa: S101 - as above
         return await refused(request, Refusal(404, "unknown_id", "There is nothing of this name."))
+
+    async def act_refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ActRefused)  # noqa: S101 - as above
+        detail = mask(str(error))
+        return await refused(request, Refusal(error.status, error.code, f"{detail[:1].upper()}{detail[1:]}."))
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
@@ -124,6 +138,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         Refusal: refused,
         HTTPException: of_framework,
         UnknownRecord: unknown,
+        ActRefused: act_refused,
         StoreError: store_unavailable,
         RedisError: store_unavailable,
         RedisClusterException: store_unavailable,

@@ -19,7 +19,6 @@ from config.workloads import SaleUnit
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
-from proxy.portal.access.visits import Visit
 from proxy.reporting.tables import decimal
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -97,13 +96,13 @@ class Pages:
     def show(
         self,
         template: str,
-        visit: Visit | None,
+        visit: object | None,
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         **found: Any,
     ) -> Response:
-        """Return a page; `visit` None: for whoever is not signed in."""
+        """Return a page for a visit of a member or an operator; None: for whoever is not signed in."""
         nonce = secrets.token_urlsafe(16)
         text = self._environment.get_template(template).render(visit=visit, nonce=nonce, **found)
         policy = {"content-security-policy": CONTENT_SECURITY_POLICY.format(nonce=nonce)}

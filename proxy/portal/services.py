@@ -18,6 +18,8 @@ from proxy.control.users import Users
 from proxy.history.reader import LedgerSources
 from proxy.identity.developer_credentials import DeveloperCredentials
 from proxy.identity.wallet_sign_in import WalletSignIn
+from proxy.portal.access.operators import OperatorCredentials
+from proxy.portal.operator.services import OperatorServices
 from proxy.webhooks.notifications.service import WebhookService
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class PortalServices:
     """None: none is configured."""
     links: SignInLinks
     view_links: ViewLinks
+    operators: OperatorCredentials
+    """Which operator is signed in."""
+    console: OperatorServices
+    """What the pages of operators show and do."""
     users: Users
     api_keys: ApiKeys
     key_use: KeyUse

@@ -42,7 +42,14 @@ _UNITS = {
     "minutes": "minutes",
     "amount": "money",
 }
-_ROLES = {"owner": "Owner", "developer": "Developer", "billing": "Billing", "viewer": "Viewer"}
+_ROLES = {
+    "owner": "Owner",
+    "developer": "Developer",
+    "billing": "Billing",
+    "viewer": "Viewer",
+    "support": "Support",
+    "admin": "Administrator",
+}
 _DIMENSIONS = {"day": "Day", "month": "Month", "workload": "Workload", "model": "Model", "user": "User", "key": "Key"}
 _NOTIFICATIONS = {
     "limit.threshold": "A share of a limit is used",
@@ -191,6 +198,14 @@ def code(name: str) -> str:
     return TITLES.get(name) or _spelled(name)
 
 
+def failure(name: str) -> str:
+    """Return how a gateway failed: the title of a code, or a status that it responded with."""
+    _, found, status = name.partition("status_")
+    return f"It responded with {status}" if found else code(name)
+
+
+MEMBER_ROLES = ("owner", "developer", "billing", "viewer")
+"""Roles that a member of an app may have."""
 OUTCOMES = _OUTCOMES
 """How requests end, by what events call it."""
 FILTERS = {
@@ -211,5 +226,6 @@ FILTERS = {
     "provenance": provenance,
     "stage": stage,
     "code": code,
+    "failure": failure,
 }
 """The same, for templates."""

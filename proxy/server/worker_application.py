@@ -25,6 +25,8 @@ from middlewares.tier_routing.drops import DropReasons
 from middlewares.tier_routing.fleet import Fleet
 from middlewares.usage_tracker.media_probe import MediaTools
 from proxy.app import ControlApplications, pipeline, public_application
+from proxy.control.drained_gateways import DrainedGateways
+from proxy.forwarding.drain_watch import DrainWatch
 from proxy.forwarding.forwarder import Forwarder
 from proxy.forwarding.gateway_metrics import GatewayMetrics
 from proxy.forwarding.health_prober import HealthProber
@@ -82,13 +84,14 @@ class WorkerApplication:
         failover = FailoverReplay()
         async with await open_store(settings, on_state=observer.node_changed, on_new_server=failover.start) as store:
             ledger = failover.ledger = _ledger(settings, store, keys, observer)
+            fleet = Fleet(settings.pools())
+            drains = DrainWatch(DrainedGateways(store.redis), fleet)
             authentication = Authentication(
-                settings.auth, settings.all_plans(), store=store, redis=store.redis, own=own
+                settings.auth, settings.all_plans(), store=store, redis=store.redis, own=own, listener=drains
             )
             affinity_table = AffinityTable(store, keys, _seconds_kept(settings.routing.stickiness))
             streams = ByocStreams(store, keys, ledger)
             claims = Claims(store, keys, settings.idempotency, settings.store.deadline_seconds)
-            fleet = Fleet(settings.pools())
             gateways = {gateway.url: gateway for pool in settings.pools().values() for gateway in pool.gateways}
             pools = {
                 url: _connection_pool(gateway, max_connections=gateway.max_connections)
@@ -124,8 +127,8 @@ class WorkerApplication:
             app = public_application(stages, settings, metrics, control(services), on_refusal=refusals.note)
             keeper = StreamKeeper(streams, ledger, PrincipalResolver(authentication.resolver), pools, hosts)
             await authentication.start()
-            work = ledger.run(), metrics.keep_flushing(), keeper.run(), key_use.run(), refusals.run()
-            background = [asyncio.create_task(each) for each in work]
+            work = ledger.run(), metrics.keep_flushing(), keeper.run(), key_use.run(), refusals.run(), drains.run()
+            background = [asyncio.create_task(each) for each in (*work, prober.keep_showing())]
             try:
                 yield cls(app, ledger)
             finally:

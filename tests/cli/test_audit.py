@@ -37,14 +37,14 @@ READS = {
     *(f"{records} list" for records in ("apps", "keys", "users", "developers", "members", "invites", "audit")),
     *("plans", "status", "attention list", "operators list", "apps show", "users show", "keys show", "credits show"),
     *("orchestrators list", "keys scan", "audit verify", "history status", "history export", "history upgrade"),
-    *("explain", "webhooks list", "webhooks deliveries"),
+    *("explain", "webhooks list", "webhooks deliveries", "gateways list"),
 }
 """Commands that change no record: those of the whole product, and those that only show."""
 ACTS = {
     *("apps create", "apps change", "apps suspend", "apps resume", "users create"),
     *("keys create", "keys change", "keys rotate", "keys revoke", "credits grant", "credits debit", "issuer rotate"),
     *("developers add", "developers approve", "developers suspend", "developers resume"),
-    *("orchestrators block", "orchestrators unblock"),
+    *("orchestrators block", "orchestrators unblock", "gateways drain", "gateways resume"),
     *("members add", "members remove", "invites create", "invites revoke", "portal link"),
     *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
     *("attention resolve", "operators create", "operators revoke", "reload"),

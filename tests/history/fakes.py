@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -41,6 +42,9 @@ class Reports:
     def archived(self, added: int, repeated: int) -> None:
         self.counts["added"] += added
         self.counts["repeated"] += repeated
+
+    def network_units_archived(self, units: Mapping[str, int]) -> None:
+        self.counts.update(units)
 
     def audited(self, lines: int) -> None:
         self.counts["audited"] += lines

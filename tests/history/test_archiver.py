@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from config.history import HistorySettings
+from config.workloads import Workload
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history import queries
 from proxy.history.archive import archiver as archiver_module
@@ -72,6 +73,18 @@ async def test_young_events_stay_in_redis(archive: Archive) -> None:
     ids = [(each := event(), await archive.add(each, 1))[0].id for _ in range(300)]
     assert await archive.advance(HistorySettings(keep_in_redis_seconds=3600))
     assert sorted(await archive.in_redis()) == sorted(await archive.in_history()) == sorted(ids)
+
+
+async def test_network_units_are_counted_once(archive: Archive) -> None:
+    for units, workload in ((7, Workload.LLM), (5, Workload.LLM), (None, Workload.LLM), (11, Workload.BYOC)):
+        each = event("app_one")
+        each.network_units, each.workload = units, workload
+        for _ in range(2):
+            await archive.add(each)
+    assert await archive.advance()
+    counts = archive.reports.counts
+    assert (counts["added"], counts["repeated"]) == (4, 4)
+    assert (counts[Workload.LLM], counts[Workload.BYOC]) == (12, 11)
 
 
 async def test_a_repeated_event_is_there_once(archive: Archive) -> None:

@@ -13,7 +13,8 @@ from middlewares.auth.keys import mint_sign_in_link, pepper_of
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import DeveloperRecord
-from proxy.control.developers.sessions import DeveloperSessions, last_use_of
+from proxy.control.developers.session_store import last_use_of
+from proxy.control.developers.sessions import DeveloperSessions
 from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
 from tests.portal.browser import Browser, developer_of, link_for, new_browser, signed_in, text_of
 from tests.portal.conftest import Tenant

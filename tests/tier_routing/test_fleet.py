@@ -128,3 +128,20 @@ def test_health_agrees_with_a_plain_reading(events: list[tuple[str, bool]], fail
         healthy = {each for each, row in in_a_row.items() if row < failures}
         assert {each for each in (A, B, C) if fleet.is_healthy(each)} == healthy
         assert set(fleet.candidates(["pool"])[1]) == (healthy or {A, B, C})
+
+
+def test_a_drained_gateway_gets_no_new_work_however_the_others_are() -> None:
+    fleet = Fleet({"pool": pool(A, B), "rest": pool(C)})
+    fleet.drain({A})
+    assert not fleet.is_healthy(A)
+    assert fleet.candidates(["pool", "rest"]) == ("pool", (B,))
+    eject(fleet, B)
+    assert fleet.candidates(["pool", "rest"]) == ("rest", (C,))
+    eject(fleet, C)
+    assert fleet.candidates(["pool", "rest"]) == ("pool", (B,)), "an ejection is a guess, a drain is not"
+    fleet.drain({A, B})
+    assert fleet.candidates(["pool", "rest"]) == ("rest", (C,))
+    fleet.drain({A, B, C})
+    assert fleet.candidates(["pool", "rest"]) == ("", ())
+    fleet.drain(())
+    assert fleet.candidates(["pool", "rest"]) == ("pool", (A,))

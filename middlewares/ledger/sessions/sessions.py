@@ -182,8 +182,7 @@ class Sessions:
         """
         units = units_of(part, self._tick)
         prices = policy.prices(self._workload, model)
-        rates = rates_of(prices)
-        amount = price_of(rates, part, before, self._tick)
+        amount = price_of(rates_of(prices), part, before, self._tick)
         _, entries = policy.reserve(units, amount, prices)
         hold = Hold(
             request_id=f"{id_}-{part}",
@@ -198,6 +197,7 @@ class Sessions:
             units=units,
             entries=entries,
             part=part,
+            stream=stream,
         )
         charged = rates_of(policy.fixed(prices))
         return Session(

@@ -32,6 +32,7 @@ from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.operator import Operator, OperatorWith
+from proxy.api.admin.people_documents import OperatorLink
 from proxy.api.keys.models import ChangedKey
 from proxy.api.keys.rotation import KeyRotation
 from proxy.api.models import NewUser
@@ -165,5 +166,9 @@ class OperatorEndpoints(OperationEndpoints):
         return await self.by(operator).operators.list()
 
     async def revoke(self, operator_id: OperatorId, operator: Admin) -> OperatorDocument:
-        """End the key of an operator, at once."""
+        """End the key of an operator, and its sessions in the portal, at once."""
         return await self.by(operator).operators.revoke(operator_id)
+
+    async def portal_link(self, operator_id: OperatorId, operator: Admin) -> OperatorLink:
+        """Create a link by which an operator signs in to the portal, once. It is in this response and nowhere else."""
+        return await self.by(operator).operators.portal_link(operator_id)

@@ -15,7 +15,7 @@ from middlewares.exchange import Exchange, Refusal
 from proxy.api.audit.route import Handler
 from proxy.control.audit.line import Actor, ActorKind, ActOutcome, AuditTarget, Result
 from proxy.control.audit.log import AuditLog
-from proxy.control.operators import Operators
+from proxy.control.operators.operators import Operators
 
 _CODE = "insufficient_role"
 _CHALLENGE = b'Bearer realm="tollgate-admin"'

@@ -103,6 +103,15 @@ class PortalLink(BaseModel):
     expires_at: datetime
 
 
+class OperatorLink(BaseModel):
+    """A link by which an operator signs in to the portal, once. Its URL is in this response and nowhere else."""
+
+    operator_id: str
+    link_id: str
+    url: str = Field(description="Below `public_url`, or the address of the public listener.")
+    expires_at: datetime
+
+
 class NewMember(RequestBody):
     """The role of a member, new or in place of another."""
 

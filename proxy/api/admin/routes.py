@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.api.admin.audit_documents import SubjectExport
 from proxy.api.admin.audit_endpoints import AuditLogEndpoints, SubjectEndpoints
 from proxy.api.admin.endpoints import AnyKeyEndpoints, AppEndpoints, EndUserEndpoints, OperatorEndpoints
+from proxy.api.admin.gateway_endpoints import GatewayEndpoints
 from proxy.api.admin.ledger_endpoints import CreditEndpoints, DeploymentEndpoints, EventEndpoints, ReportEndpoints
 from proxy.api.admin.operations.resources import Resources
 from proxy.api.admin.people_endpoints import (
@@ -74,6 +75,12 @@ def _add_people(api: JsonAPI, resources: Resources) -> None:
     api.serve("GET", path, operators.list, name="list_operators")
     api.serve("DELETE", f"{path}/{{operator_id}}", operators.revoke, name="revoke_operator", audit="operator.revoke")
     api.serve(
+        *("POST", f"{path}/{{operator_id}}/portal-link", operators.portal_link),
+        name="create_operator_link",
+        status_code=201,
+        audit="operator.portal_link",
+    )
+    api.serve(
         *("POST", f"{ADMIN_PATH}/developers", developers.add),
         name="add_developer",
         status_code=201,
@@ -122,6 +129,7 @@ def _add_ledger(api: JsonAPI, resources: Resources) -> None:
 
 def _add_deployment(api: JsonAPI, resources: Resources) -> None:
     deployment, orchestrators = DeploymentEndpoints(resources), OrchestratorEndpoints(resources)
+    gateways = GatewayEndpoints(resources)
     api.serve("GET", f"{ADMIN_PATH}/plans", deployment.plans, name="list_plans")
     api.serve("GET", f"{ADMIN_PATH}/status", deployment.status, name="status")
     api.serve("POST", f"{ADMIN_PATH}/reload", deployment.reload, name="reload", audit="configuration.reload")
@@ -138,3 +146,7 @@ def _add_deployment(api: JsonAPI, resources: Resources) -> None:
     api.serve(
         "POST", f"{path}/unblock", orchestrators.unblock, name="unblock_orchestrator", audit="orchestrator.unblock"
     )
+    path = f"{ADMIN_PATH}/gateways"
+    api.serve("GET", path, gateways.list, name="list_gateways")
+    api.serve("POST", f"{path}/drain", gateways.drain, name="drain_gateway", audit="gateway.drain")
+    api.serve("POST", f"{path}/resume", gateways.resume, name="resume_gateway", audit="gateway.resume")

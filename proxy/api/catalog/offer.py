@@ -68,7 +68,9 @@ class Offer:
 
     def _state(self, tier: str, model: str | None, pools: tuple[str, ...]) -> TierCapability:
         states = {state.url: state for pool in pools for state in self._fleet.pools[pool]}
-        chosen = next((pool for pool in pools if any(not each.ejected for each in self._fleet.pools[pool])), None)
+        chosen = next(
+            (pool for pool in pools if any(self._fleet.is_healthy(each.url) for each in self._fleet.pools[pool])), None
+        )
         if not pools:
             availability = Availability.NOT_OFFERED
         elif chosen is None:

@@ -66,15 +66,16 @@ def _hooks(settings: Settings) -> Hooks:
     )
 
 
-async def _furnish(settings: Settings, origin: str) -> tuple[str, str]:
-    """Return a new key of the app named `demo`, and the path of a link by which its owner signs in to the portal.
+async def _furnish(settings: Settings, origin: str) -> tuple[str, str, str]:
+    """Return a new key of the app named `demo`, and the paths of links by which its owner and an operator sign in.
 
     Tenants and their past are made at the first run in a folder alone.
     """
-    from proxy.cli.demo.tenants import DEMO_APP, STUDIO_APP, find_app, owner, stream_key  # noqa: PLC0415
+    from proxy.cli.demo.tenants import DEMO_APP, STUDIO_APP, administrator, find_app, owner, stream_key  # noqa: PLC0415
     from proxy.cli.demo.visitors import publish  # noqa: PLC0415
     from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
     from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks  # noqa: PLC0415
+    from proxy.control.operators.sessions import OPERATOR_SIGN_IN_PATH, OperatorLinks  # noqa: PLC0415
     from proxy.store.configured import open_store  # noqa: PLC0415
 
     pepper = pepper_of(settings.auth)
@@ -85,7 +86,9 @@ async def _furnish(settings: Settings, origin: str) -> tuple[str, str]:
             await publish(origin, await stream_key(store, pepper, studio))
         lifetime = timedelta(seconds=settings.portal.link_seconds)
         _, secret = await SignInLinks(store.redis, pepper).create(await owner(store, app), lifetime)
-        return key, SIGN_IN_PATH + secret
+        operator = await administrator(store, pepper)
+        _, of_operator = await OperatorLinks(store.redis, pepper).create(operator, lifetime)
+        return key, SIGN_IN_PATH + secret, OPERATOR_SIGN_IN_PATH + of_operator
 
 
 async def _first_run(settings: Settings, store: Store, origin: str) -> AppRecord:
@@ -107,7 +110,7 @@ async def _first_run(settings: Settings, store: Store, origin: str) -> AppRecord
     return tenants[0].app
 
 
-def _greeting(origin: str, key: str, link: str) -> str:
+def _greeting(origin: str, key: str, link: str, operator_link: str) -> str:
     text_to_image = '{"model_id":"stabilityai/sdxl-turbo","prompt":"a toll gate in the mist","width":64,"height":64}'
     llm = (
         '{"model":"meta-llama/Meta-Llama-3.1-8B-Instruct","max_tokens":64,"stream":true,'
@@ -118,6 +121,10 @@ def _greeting(origin: str, key: str, link: str) -> str:
 The portal, in a browser; the link signs you in as the owner of the demo's app, once and soon:
 
 {origin}{link}
+
+The same for whoever runs the house; each link in a browser window of its own, for one window has one session:
+
+{origin}{operator_link}
 
 Tollgate listens at {origin} in front of a mock of a Livepeer gateway. To paste:
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 import typer
 
 from middlewares.auth.records import Role
 from proxy.api.admin.documents import OperatorDocument
+from proxy.cli import inputs
 from proxy.cli.inputs import free_text
-from proxy.cli.output import Json, bad_input, print_many, print_one
+from proxy.cli.output import Json, print_many, print_one
 from proxy.cli.session import operate
 
 app = typer.Typer(no_args_is_help=True, help="Operators, who use the admin API.")
-
-_ID = re.compile("[a-z2-7]{16}")
 
 
 @app.command()
@@ -44,10 +42,9 @@ def revoke(
     operator_id: Annotated[str, typer.Argument(metavar="OPERATOR_ID", help="Id of the operator, not its key.")],
     as_json: Json = False,
 ) -> None:
-    """End the key of an operator for good, at once."""
-    if not _ID.fullmatch(operator_id):
-        bad_input("that is no operator id; one has 16 characters, and `tollgate operators list` shows them")
-    print_one(view(operate(lambda operations: operations.operators.revoke(operator_id))), as_json)
+    """End the key of an operator, and its sessions in the portal, for good and at once."""
+    wanted = inputs.operator_id(operator_id)
+    print_one(view(operate(lambda operations: operations.operators.revoke(wanted))), as_json)
 
 
 def view(document: OperatorDocument) -> dict[str, Any]:

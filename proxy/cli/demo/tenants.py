@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from middlewares.auth.records import AppRecord
+from middlewares.auth.records import AppRecord, Role
 from middlewares.ledger.credit import prepaid
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.cli.demo.plans import PREPAID, STANDARD
@@ -14,6 +14,7 @@ from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.memberships import Memberships
+from proxy.control.operators.operators import Operators
 from proxy.control.records import Records
 from proxy.control.users import Users
 from proxy.store.store import Store
@@ -22,6 +23,7 @@ DEMO_APP = "demo"
 STUDIO_APP = "Lantern Studio"
 OWNER_WALLET = "0x000000000000000000000000000000000000dead"
 """Wallet of the developer whom the demo lets into the portal; nobody has its key, so that nobody signs in with it."""
+_ADMINISTRATOR = "demo"
 _CREDITS = 10**18
 _KIOSK_LIMIT = 10**6
 """Atomic units in a month: less than any image costs."""
@@ -80,6 +82,14 @@ async def owner(store: Store, app: AppRecord) -> str:
     found, _ = await Developers(store.redis).create(OWNER_WALLET)
     await Memberships(store.redis).put(app.client_id, found.developer_id, "owner")
     return found.developer_id
+
+
+async def administrator(store: Store, pepper: bytes | None) -> str:
+    """Return the id of the operator whom the demo lets into the portal; nobody has its key."""
+    operators = Operators(store.redis, pepper)
+    known = next((each for each in await operators.list() if each.name == _ADMINISTRATOR), None)
+    record = known or (await operators.create(_ADMINISTRATOR, Role.ADMIN))[0]
+    return record.operator_id
 
 
 _NAMES = (

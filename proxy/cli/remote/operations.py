@@ -38,6 +38,7 @@ from proxy.cli.remote.client import AdminClient
 from proxy.cli.remote.ledger import RemoteCredits, RemoteDeployment, RemoteEvents, RemoteReports
 from proxy.cli.remote.people import (
     RemoteDevelopers,
+    RemoteGateways,
     RemoteInvites,
     RemoteMembers,
     RemoteOperators,
@@ -169,6 +170,10 @@ class RemoteOperations(Operations):
     @property
     def orchestrators(self) -> RemoteOrchestrators:
         return RemoteOrchestrators(self._client)
+
+    @property
+    def gateways(self) -> RemoteGateways:
+        return RemoteGateways(self._client)
 
     @property
     def webhooks(self) -> RemoteWebhooks:

@@ -1,12 +1,14 @@
-"""The operations on operators, developers, members, invitations and orchestrators, by the routes of the admin API."""
+"""The operations on people, orchestrators and gateways, by the routes of the admin API."""
 
 from __future__ import annotations
 
 from middlewares.auth.records import Role
 from proxy.api.admin.documents import NewOperator, OperatorDocument, OperatorKey, OperatorList
+from proxy.api.admin.gateway_documents import GatewayChange, GatewayChoice, GatewayList
 from proxy.api.admin.operations.ports import (
     DeveloperAct,
     DeveloperOperations,
+    GatewayOperations,
     InviteOperations,
     MemberOperations,
     OperatorOperations,
@@ -26,6 +28,7 @@ from proxy.api.admin.people_documents import (
     NewDeveloper,
     NewInvite,
     NewMember,
+    OperatorLink,
     OrchestratorAddress,
     OrchestratorState,
     PortalLink,
@@ -48,6 +51,9 @@ class RemoteOperators(OperatorOperations):
 
     async def revoke(self, operator_id: str) -> OperatorDocument:
         return await self._call("DELETE", f"/operators/{operator_id}", OperatorDocument)
+
+    async def portal_link(self, operator_id: str) -> OperatorLink:
+        return await self._call("POST", f"/operators/{operator_id}/portal-link", OperatorLink)
 
 
 class RemoteDevelopers(DeveloperOperations):
@@ -116,3 +122,19 @@ class RemoteOrchestrators(OrchestratorOperations):
 
     async def list(self) -> BlockList:
         return await self._call("GET", "/orchestrators", BlockList)
+
+
+class RemoteGateways(GatewayOperations):
+    """Gateways, by the admin API."""
+
+    def __init__(self, client: AdminClient) -> None:
+        self._call = client.call
+
+    async def list(self) -> GatewayList:
+        return await self._call("GET", "/gateways", GatewayList)
+
+    async def drain(self, gateway: str) -> GatewayChange:
+        return await self._call("POST", "/gateways/drain", GatewayChange, body=GatewayChoice(gateway=gateway))
+
+    async def resume(self, gateway: str) -> GatewayChange:
+        return await self._call("POST", "/gateways/resume", GatewayChange, body=GatewayChoice(gateway=gateway))

@@ -8,13 +8,15 @@ from typing import Literal, TypeVar
 from middlewares.auth.keys import ApiKey, matches
 from middlewares.auth.records import RecordRef
 from proxy.control.developers.records import InviteRecord, SignInLinkRecord
+from proxy.control.operators.records import OperatorLinkRecord
 from proxy.control.records import Records
 
-SingleUse = TypeVar("SingleUse", InviteRecord, SignInLinkRecord)
+SingleUse = TypeVar("SingleUse", InviteRecord, SignInLinkRecord, OperatorLinkRecord)
+SingleUseKind = Literal["invite", "sign-in-link", "operator-link"]
 
 
 async def find_unused(
-    records: Records[SingleUse], kind: Literal["invite", "sign-in-link"], parts: ApiKey | None, pepper: bytes | None
+    records: Records[SingleUse], kind: SingleUseKind, parts: ApiKey | None, pepper: bytes | None
 ) -> SingleUse | None:
     """Return the record of a secret, which stays good; None if it is unknown, used or over, or no such secret."""
     found = None if parts is None else await records.get(RecordRef(kind, parts.key_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -18,6 +19,10 @@ class HistoryObserver(Protocol):
 
     def archived(self, added: int, repeated: int) -> None:
         """A batch is in the history; `repeated` of its events were there before."""
+        ...
+
+    def network_units_archived(self, units: Mapping[str, int]) -> None:
+        """The events that were added have these network units, by workload."""
         ...
 
     def audited(self, lines: int) -> None:

@@ -108,6 +108,7 @@ class TagArchiver:
         self.cursor = done.cursor
         self._on_progress()
         self._observer.archived(done.added, done.repeated)
+        self._observer.network_units_archived(done.network_units)
         for entry in done.unreadable:
             self._observer.unreadable(self.stream, entry)
         return done.cursor

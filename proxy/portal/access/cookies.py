@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from middlewares.exchange import Refusal
+
 _PURPOSE = b"tollgate portal form"
 
 
@@ -26,6 +28,12 @@ class SessionCookie:
         self.allowed = self.secure or _is_loopback(parts.hostname or "")
         """False: it would cross a network that others can read."""
         self.name = "__Host-tollgate" if self.secure else "tollgate"
+
+    def check_allowed(self) -> None:
+        """Raise `Refusal` (403) where a session would cross a network that others can read."""
+        if not self.allowed:
+            detail = "Others could read the session on its way. The operator sets `public_url` to an https origin."
+            raise Refusal(403, "https_needed", detail)
 
     def read(self, request: Request) -> str:
         """Return the token of the session; empty: there is none."""

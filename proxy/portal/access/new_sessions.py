@@ -8,7 +8,6 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from middlewares.exchange import Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import Act
 from proxy.control.developers.records import DeveloperRecord
@@ -29,12 +28,6 @@ class NewSessions:
         self._services = services
         self._pages = pages
         self._cookie = cookie
-
-    def check_allowed(self) -> None:
-        """Raise `Refusal` (403) where a session would cross a network that others can read."""
-        if not self._cookie.allowed:
-            detail = "Others could read the session on its way. The operator sets `public_url` to an https origin."
-            raise Refusal(403, "https_needed", detail)
 
     async def begin(self, request: Request, developer: DeveloperRecord, act: Act) -> str:
         """Begin a session in the course of an act; return its token."""

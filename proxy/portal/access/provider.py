@@ -44,6 +44,7 @@ class ProviderPages:
         self._services = services
         self._pages = pages
         self._sessions = sessions
+        self._session_cookie = cookie
         self._cookie = BriefCookie(cookie, "provider")
 
     def routes(self) -> Sequence[Route]:
@@ -98,7 +99,7 @@ class ProviderPages:
     def _provider(self) -> ProviderSignIn:
         if self._services.provider is None:
             raise Refusal(404, "not_found", "Nobody signs in at a provider here (the setting portal.oidc is empty).")
-        self._sessions.check_allowed()
+        self._session_cookie.check_allowed()
         return self._services.provider
 
     def _key(self) -> bytes:

@@ -55,10 +55,10 @@ class SignInPages:
 
     async def offer(self, request: Request) -> Response:
         """Show the button of a link. Raises `Refusal` for a link that is not good any more."""
-        secret = _secret(request)
-        self._sessions.check_allowed()
+        secret = link_secret(request)
+        self._cookie.check_allowed()
         if await self._services.links.find(secret) is None:
-            raise _not_good()
+            raise link_not_good()
         return self._pages.show("sign_in_link.html", None)
 
     async def sign_in(self, request: Request) -> Response:
@@ -66,18 +66,18 @@ class SignInPages:
 
         The secret of the link is what binds the form to this browser, which has no session yet.
         """
-        services, secret = self._services, _secret(request)
+        services, secret = self._services, link_secret(request)
         check_same_origin(request, services.origin)
-        self._sessions.check_allowed()
+        self._cookie.check_allowed()
         link = await services.links.find(secret)
         if link is None:
-            raise _not_good()
+            raise link_not_good()
         actor = Actor(ActorKind.DEVELOPER, link.developer, address=address_of(request))
         target = AuditTarget("developer", link.developer)
         async with services.audit.act(actor, SIGNS_IN, target) as act:
             act.detail["link"] = link.link_id
             if not await services.links.take(link.link_id):
-                raise _not_good()
+                raise link_not_good()
             developer = await services.developers.developers.require(link.developer)
             if developer.status != "active":
                 raise Refusal(403, "developer_inactive", "This developer may not sign in; ask the operator.")
@@ -96,17 +96,18 @@ class SignInPages:
         return response
 
 
-def _secret(request: Request) -> str:
+def link_secret(request: Request) -> str:
     """Return the secret of the path, if it has the form of one. Raises `Refusal` (404).
 
     No log masks a part of a secret that somebody has copied; but the path of what is not found is in none.
     """
     secret: str = request.path_params["secret"]
     if parse_sign_in_link(secret.encode(errors="replace")) is None:
-        raise _not_good(404)
+        raise link_not_good(404)
     return secret
 
 
-def _not_good(status: int = 410) -> Refusal:
+def link_not_good(status: int = 410) -> Refusal:
+    """Return the refusal of a link that was used, is over, or never was one."""
     detail = "The link was used, has expired, or never was one. Ask the operator for another."
     return Refusal(status, "sign_in_link_invalid", detail)

@@ -1,9 +1,13 @@
-"""Who looks at a page or sends a form: the one place that every route for members passes."""
+"""Who looks at a page or sends a form: the one place that every route for members passes.
+
+An operator passes it, too, while its session impersonates an app: to the pages of that app as a viewer, and to no form.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,36 +17,57 @@ from middlewares.auth.records import AppRecord
 from middlewares.exchange import Exchange, Refusal
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import Act
-from proxy.control.developers.records import DeveloperRecord, SessionRecord
+from proxy.control.developers.records import DeveloperRecord, MemberRole, SessionRecord
+from proxy.control.operators.records import OperatorSessionRecord
+from proxy.identity.developer_credentials import ROLE_SCOPES, SignedInDeveloper
 from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN, USERS_WRITE
-from proxy.portal.access.cookies import SessionCookie, form_token, is_form_token
-from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.access.cookies import SessionCookie, form_token
+from proxy.portal.access.forms import Fields
+from proxy.portal.access.operators import SignedInOperator
+from proxy.portal.access.routes import SignInNeeded, form_route, page_route
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, SentForms
 from proxy.portal.services import PortalServices
 
 _LONGEST_CLIENT = 200
+_IMPERSONATED_ROLE: MemberRole = "viewer"
 
 
-class SignInNeeded(Refusal):
-    """Nobody is signed in, or the session has ended."""
+class OperatorElsewhere(Refusal):
+    """An operator is at a page for members."""
 
     def __init__(self) -> None:
-        super().__init__(401, "session_ended", "Nobody is signed in, or the session has ended.")
+        super().__init__(403, "operator_session", "This page is for members of apps; an operator has pages of its own.")
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A developer who is signed in, at a page of an app where the path names one."""
+    """A developer who is signed in, at a page of an app where the path names one; or an operator who impersonates."""
 
     request: Request
-    developer: DeveloperRecord
-    session: SessionRecord
+    visitor: SignedInDeveloper | SignedInOperator
     form_token: str = field(repr=False)
+    for_operators: ClassVar[bool] = False
     app: AppRecord | None = None
     role: str = ""
     """In the app; empty: the page is of none."""
     scopes: frozenset[str] = frozenset()
     """In the app, as in the API."""
+
+    @property
+    def developer(self) -> DeveloperRecord:
+        """Return who is signed in; no page that asks for it is shown to an operator."""
+        assert isinstance(self.visitor, SignedInDeveloper)  # noqa: S101 - `Visits` lets operators look at apps alone
+        return self.visitor.developer
+
+    @property
+    def session(self) -> SessionRecord | OperatorSessionRecord:
+        """Return the session of the browser."""
+        return self.visitor.session
+
+    @property
+    def impersonated(self) -> bool:
+        """True: an operator looks at the app as a viewer would."""
+        return isinstance(self.visitor, SignedInOperator)
 
     @property
     def client_id(self) -> str:
@@ -108,13 +133,15 @@ class Visits:
         idle.
         """
 
-        async def endpoint(request: Request) -> Response:
-            visit = await self._visit(request, is_use=not by_itself)
+        async def identify(request: Request) -> Visit:
+            return await self._visit(request, is_use=not by_itself)
+
+        async def look(visit: Visit) -> Response:
             if visit.app is not None:
                 visit.require(scope)
             return await show(visit)
 
-        return Route(path, endpoint, methods=["GET"])
+        return page_route(path, identify, look)
 
     def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "", once: str = "") -> Route:
         """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`.
@@ -123,12 +150,7 @@ class Visits:
         and is taken one time: loading the page that follows again makes nothing twice.
         """
 
-        async def endpoint(request: Request) -> Response:
-            check_same_origin(request, self._services.origin)
-            visit = await self._visit(request)
-            fields = await read_fields(request)
-            if not is_form_token(fields.get(TOKEN_FIELD, ""), self._cookie.read(request)):
-                raise form_refused("The form is not of this session; go back, load the page again, and repeat it.")
+        async def send(visit: Visit, fields: Fields) -> Response:
             actor = Actor(ActorKind.DEVELOPER, visit.developer.developer_id, address=visit.address)
             async with self._services.audit.act(actor, action, AuditTarget(kind, "", visit.client_id)) as act:
                 if scope:
@@ -136,18 +158,27 @@ class Visits:
                 submission = Submission(visit, fields, act)
                 if not once:
                     return await take(submission)
-                page = once.format(**request.path_params)
+                page = once.format(**visit.request.path_params)
                 async with self._sent.once(visit.session.session_id, fields.get(FORM_ID_FIELD, ""), page):
                     return await take(submission)
 
-        return Route(path, endpoint, methods=["POST"])
+        return form_route(path, self._services.origin, self._cookie, self._sender, send)
+
+    async def _sender(self, request: Request) -> Visit:
+        """Return the visit of a form. Raises `Refusal`, as `_visit`; 403 for an operator."""
+        visit = await self._visit(request)
+        if visit.impersonated:
+            detail = "You look at this app as its viewer does, and change nothing. End that to act as an operator."
+            raise Refusal(403, "read_only", detail)
+        return visit
 
     async def _visit(self, request: Request, *, is_use: bool = True) -> Visit:
-        """Return the visit, which the page of an error finds, too.
-
-        Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended.
-        """
+        """Return the visit. Raises `Refusal`: 401 for nobody, 404 for an app of others, 403 for one suspended."""
         token = self._cookie.read(request)
+        client_id = request.path_params.get("client_id")
+        operator = await self._services.operators.judge(token, is_use=is_use)
+        if operator is not None:
+            return await self._impersonation(Visit(request, operator, form_token(token)), operator, client_id)
         try:
             signed_in = await self._services.developers.judge(token.encode(), is_use=is_use)
         except Refusal as refusal:
@@ -156,12 +187,8 @@ class Visits:
             raise
         if signed_in is None:
             raise SignInNeeded
-        visit = Visit(request, signed_in.developer, signed_in.session, form_token(token))
-        client_id = request.path_params.get("client_id")
-        if client_id is not None:
-            visit = await self._at(visit, client_id)
-        request.state.visit = visit
-        return visit
+        visit = Visit(request, signed_in, form_token(token))
+        return visit if client_id is None else await self._at(visit, client_id)
 
     async def _at(self, visit: Visit, client_id: str) -> Visit:
         found, developer = self._services.developers, visit.developer
@@ -169,8 +196,22 @@ class Visits:
         member = await found.memberships.get(client_id, developer.developer_id)
         app = await found.apps.get(client_id)
         if app is None or member is None:  # ended in between
-            raise Refusal(404, "unknown_id", "There is no such app.")
-        return Visit(visit.request, developer, visit.session, visit.form_token, app, member.role, scopes)
+            raise no_such_app()
+        return replace(visit, app=app, role=member.role, scopes=scopes)
+
+    async def _impersonation(self, visit: Visit, operator: SignedInOperator, client_id: str | None) -> Visit:
+        """Return the visit of an operator, at the app that its session impersonates, and nowhere else."""
+        if client_id is None:
+            raise OperatorElsewhere
+        app = await self._services.developers.apps.get(client_id)
+        if app is None or operator.session.impersonates != client_id:
+            raise no_such_app()
+        return replace(visit, app=app, role=_IMPERSONATED_ROLE, scopes=ROLE_SCOPES[_IMPERSONATED_ROLE])
+
+
+def no_such_app() -> Refusal:
+    """Return the refusal of an app that is not there, or of others."""
+    return Refusal(404, "unknown_id", "There is no such app.")
 
 
 def address_of(request: Request) -> str:

@@ -34,6 +34,7 @@ class WalletPages:
         self._services = services
         self._pages = pages
         self._sessions = sessions
+        self._session_cookie = cookie
         self._cookie = BriefCookie(cookie, "wallet")
 
     def routes(self) -> Sequence[Route]:
@@ -84,7 +85,7 @@ class WalletPages:
 
     def _check(self) -> None:
         self._services.wallet_sign_in.check_enabled()
-        self._sessions.check_allowed()
+        self._session_cookie.check_allowed()
 
 
 def _field(fields: Fields, name: str) -> str:

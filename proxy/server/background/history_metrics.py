@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 import structlog
@@ -33,6 +34,12 @@ class HistoryMetrics:
             multiprocess_mode="livemax",
         )
         self.events = Counter("tollgate_history_events", "Events added to the history.", registry=registry)
+        self.network_units = Counter(
+            "tollgate_network_units",
+            "Units by which gateways pay orchestrators, of events added to the history.",
+            ("workload",),
+            registry=registry,
+        )
         self.repeats = Counter(
             "tollgate_history_repeated", "Stream entries whose event was in the history before.", registry=registry
         )
@@ -58,6 +65,11 @@ class HistoryMetrics:
     def archived(self, added: int, repeated: int) -> None:
         self.events.inc(added)
         self.repeats.inc(repeated)
+
+    def network_units_archived(self, units: Mapping[str, int]) -> None:
+        """Count what the gateways pay by; the archiver does, off the path of requests, and each event once."""
+        for workload, number in units.items():
+            self.network_units.labels(workload).inc(number)
 
     def audited(self, lines: int) -> None:
         self.audit_lines.inc(lines)

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from middlewares.auth.keys import pepper_of
 from middlewares.auth.records import Role
-from proxy.control.operators import Operators
+from proxy.control.operators.operators import Operators
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 

@@ -62,8 +62,14 @@ async def sent(
 ) -> httpx.Response:
     """Send what a route takes, or this body, as an operator of this role."""
     url, headers = route.path.format(**ids), operated.headers(role)
-    content = None if route.body_field is None else BODIES[route.name] if body is None else body
+    content = None if route.body_field is None else _body(operated, route) if body is None else body
     return await operated.http.request(min(route.methods or ()), url, headers=headers, json=content)
+
+
+def _body(operated: Operated, route: APIRoute) -> Any:
+    """Return what a route takes; which gateways there are is known of this deployment alone."""
+    gateway = {"gateway": operated.deployment.gateway.url}
+    return gateway if route.name.endswith("_gateway") else BODIES[route.name]
 
 
 async def newest(operated: Operated) -> str:

@@ -170,18 +170,27 @@ async def _people(run: BothWays, app: str) -> None:
     member = ("--app", app, "--developer", developer)
     invite = (await run.direct("invites", "create", "--app", app, "--role", "viewer", "--json")).json["invite_id"]
     await run.direct("orchestrators", "block", ORCHESTRATOR)
+    operator = (await run.direct("operators", "list", "--json")).json[0]["operator_id"]
     for shape in ((), ("--json",)):
         await run("developers", "add", WALLET, *shape)
         for act in ("suspend", "resume", "approve"):
             await run("developers", act, developer, *shape)
         await run("developers", "list", *shape)
         await run("portal", "link", "--developer", developer, *shape, masked=True)
+        await run("portal", "link", "--operator", operator, *shape, masked=True)
         await run("members", "add", *member, "--role", "billing", *shape)
         await run("members", "list", "--app", app, *shape)
         await run("invites", "list", *shape)
         await run("invites", "create", "--app", app, "--role", "owner", "--expires-in", "2h", *shape, masked=True)
         await run("orchestrators", "block", ORCHESTRATOR, *shape)
         await run("orchestrators", "list", *shape)
+        [gateway] = [each["gateway"] for each in (await run("gateways", "list", "--json")).json]
+        assert (await run.direct("gateways", "drain", gateway, "--json")).json["changed"] is True
+        await run("gateways", "drain", gateway, *shape)
+        await run("gateways", "list", *shape)
+        await run("gateways", "drain", "http://192.0.2.1:1", *shape, code=1)
+        assert (await run.remote("gateways", "resume", gateway, "--json")).json["changed"] is True
+        await run("gateways", "resume", gateway, *shape)
     assert (await run.remote("members", "remove", *member, "--json")).json["removed"] is True
     await run("members", "remove", *member, code=1)
     assert (await run.remote("invites", "revoke", invite, "--json")).json["revoked"] is True

@@ -14,8 +14,8 @@ from middlewares.auth import keys
 from middlewares.auth.keys import hash_secret, mint_key, mint_operator_key, parse_key, parse_operator_key
 from middlewares.auth.records import OperatorRecord, RecordRef, Role
 from middlewares.response.redaction import mask
-from proxy.control import operators
-from proxy.control.operators import Operators
+from proxy.control.operators import operators
+from proxy.control.operators.operators import Operators
 from proxy.control.records import Records
 from tests.api.admin.conftest import ADMIN, Operated, operator_key
 from tests.support.builder import bearer

@@ -76,6 +76,38 @@ async def test_a_link_to_the_portal_is_for_a_developer_who_may_sign_in(operated:
     ]
 
 
+async def test_a_link_to_the_portal_is_for_an_operator_who_is_not_revoked(operated: Operated) -> None:
+    made = await call(operated, "POST", "/operators", 201, json={"name": "Zoe", "role": "viewer"})
+    operator = made["operator_id"]
+    path = f"/operators/{operator}/portal-link"
+    link = await call(operated, "POST", path, 201)
+    assert (link["operator_id"], "/portal/operator/sign-in/tgl_" in link["url"]) == (operator, True)
+    await call(operated, "DELETE", f"/operators/{operator}")
+    assert (await call(operated, "POST", path, 409))["code"] == "operator_revoked"
+    assert (await call(operated, "POST", f"/operators/{'a' * 16}/portal-link", 404))["code"] == "unknown_id"
+    assert (await actions(operated, action="operator.portal_link"))[-3:] == [
+        ("operator.portal_link", "done", None),
+        ("operator.portal_link", "refused", "operator_revoked"),
+        ("operator.portal_link", "refused", "unknown_id"),
+    ]
+
+
+async def test_a_gateway_is_drained_and_resumed(operated: Operated) -> None:
+    [found] = (await call(operated, "GET", "/gateways"))["items"]
+    gateway = {"gateway": found["gateway"]}
+    assert (found["pools"], found["drained"]) == (["default"], False)
+    for changed in (True, False):
+        drained = await call(operated, "POST", "/gateways/drain", json=gateway)
+        assert (drained["drained"], drained["changed"]) == (True, changed)
+    assert (await call(operated, "GET", "/gateways"))["items"][0]["drained_since"] == drained["drained_since"]
+    for changed in (True, False):
+        resumed = await call(operated, "POST", "/gateways/resume", json=gateway)
+        assert (resumed["drained"], resumed["changed"]) == (False, changed)
+    for act in ("drain", "resume"):
+        unknown = await call(operated, "POST", f"/gateways/{act}", 404, json={"gateway": "http://192.0.2.1:1"})
+        assert unknown["code"] == "unknown_id"
+
+
 async def test_an_invitation_is_shown_once_listed_and_revoked(operated: Operated, app: BuilderApp) -> None:
     path = f"/apps/{app.client_id}/invites"
     for wrong in (0, LONGEST_INVITE_SECONDS + 1):

@@ -17,6 +17,7 @@ from proxy.control.developers.records import MemberRole
 from proxy.store.configured import redis_keys
 from tests.portal.browser import Browser, developer_of, link_for, signed_in
 from tests.portal.conftest import ENORMOUS, IMAGE, Tenant, tenant
+from tests.portal.operator.conftest import HOME
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment, eventually
 
@@ -46,6 +47,7 @@ class Hostile:
         """Return what stands for what in the paths of screens."""
         ids = {"key": self.key_id, "charged": self.charged, "running": self.running, "refused": self.refused}
         ids |= {"user": self.tenant.user, "webhook": self.webhook, "period": f"{datetime.now(UTC):%Y-%m}"}
+        ids |= {"operator": HOME, "client_id": self.tenant.app}
         return {"app": self.tenant.path, "empty": self.empty.path, "link": self.link, **ids}
 
 

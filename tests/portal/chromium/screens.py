@@ -63,3 +63,20 @@ BUSY_SCREENS = (
     Screen("busy-usage-by-user", "{busy}/usage?by=user"),
     Screen("busy-requests", "{busy}/requests"),
 )
+OPERATOR_SCREENS = (
+    Screen("operator-today", "{operator}"),
+    Screen("operator-tenants", "{operator}/tenants"),
+    Screen("operator-tenant", "{operator}/tenants/{client_id}"),
+    Screen("operator-plans", "{operator}/plans"),
+    Screen("operator-what-if", "{operator}/plans/what-if?app={client_id}&month={period}&plan=narrow"),
+    Screen("operator-gateways", "{operator}/gateways"),
+    Screen("operator-streams", "{operator}/streams"),
+    Screen("operator-attention", "{operator}/attention"),
+    Screen("operator-refusals", "{operator}/refusals"),
+    Screen("operator-request", "{operator}/requests/{charged}"),
+    Screen("operator-audit", "{operator}/audit"),
+    Screen("operator-audit-verification", "{operator}/audit/verification"),
+    Screen("operator-sessions", "{operator}/sessions"),
+    Screen("operator-error", "{operator}/tenants/app_aaaaaaaaaaaaaaaa", 404),
+)
+"""Pages of operators; `{operator}` is where they begin, `{client_id}` the id of the app of hostile data."""

@@ -14,12 +14,14 @@ from pathlib import Path
 
 from playwright.async_api import Browser as Chromium
 
+from middlewares.auth.records import Role
 from tests.portal.browser import OPEN, Browser
 from tests.portal.chromium.busy import busy_app
 from tests.portal.chromium.hostile import hostile_app, owner
-from tests.portal.chromium.screens import BUSY_SCREENS, SCREENS
+from tests.portal.chromium.screens import BUSY_SCREENS, OPERATOR_SCREENS, SCREENS
 from tests.portal.chromium.tab import DESKTOP, PHONE, PROGRAM, SCHEMES, Tab, chromium_started, tab_of
 from tests.portal.conftest import CONFIG
+from tests.portal.operator.conftest import operator_in, operator_of
 from tests.support.deployment import Deployment, deployed
 
 SIZES = {"phone": PHONE, "desk": DESKTOP}
@@ -30,7 +32,14 @@ async def take_all(folder: Path, data: Path) -> None:
     async with deployed(data, CONFIG) as running, hostile_app(running) as hostile, chromium_started() as chromium:
         busy = await busy_app(running)
         member = await owner(hostile, busy.app)
-        await take_each(chromium, running, member, {**hostile.names, "busy": busy.path}, folder)
+        names = {**hostile.names, "busy": busy.path}
+        await take_each(chromium, running, member, names, folder)
+        operator = await operator_in(running, await operator_of(running, Role.ADMIN, "Night shift"))
+        for scheme, (device, size) in product(SCHEMES, SIZES.items()):
+            async with tab_of(chromium, running, operator, size=size, scheme=scheme) as tab:
+                for screen in OPERATOR_SCREENS:
+                    await tab.at(screen.path.format(**names), screen.status)
+                    await picture(tab, folder / f"{screen.name}-{device}-{scheme}.png")
         while OPEN:
             await OPEN.pop().http.aclose()
 

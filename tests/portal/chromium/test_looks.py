@@ -12,10 +12,12 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import FloatRect, Locator
 
+from middlewares.auth.records import Role
 from tests.portal.chromium.hostile import LONG, Hostile, owner
 from tests.portal.chromium.pixels import Colour, Picture, contrast, picture
-from tests.portal.chromium.screens import SCREENS, Screen
+from tests.portal.chromium.screens import OPERATOR_SCREENS, SCREENS, Screen
 from tests.portal.chromium.tab import DESKTOP, PAPER, PHONE, SCHEMES, Scheme, Tab, tab_of
+from tests.portal.operator.conftest import operator_in, operator_of
 from tests.support.deployment import Deployment, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -42,6 +44,22 @@ async def test_every_page_is_accessible_and_fits_a_phone(tab: Tab, hostile: Host
     """Hazard: a long name or amount pushes a page wider than the phone, or a colour cannot be read."""
     await tab.at(screen.path.format(**hostile.names), screen.status)
     await look(tab)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
+async def operator_tab(chromium: Chromium, running: Deployment) -> AsyncIterator[Tab]:
+    """Open a tab of an operator who may do everything, as `tab`."""
+    operator = await operator_in(running, await operator_of(running, Role.ADMIN, LONG[:100]))
+    async with tab_of(chromium, running, operator) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("screen", OPERATOR_SCREENS, ids=lambda each: each.name)
+async def test_every_page_of_operators_is_accessible_and_fits_a_phone(
+    operator_tab: Tab, hostile: Hostile, screen: Screen
+) -> None:
+    await operator_tab.at(screen.path.format(**hostile.names), screen.status)
+    await look(operator_tab)
 
 
 async def test_what_follows_a_form_is_accessible_and_fits_a_phone(tab: Tab, hostile: Hostile) -> None:

@@ -7,7 +7,7 @@ from proxy.api.admin.operations.audit import DirectAudit
 from proxy.api.admin.operations.deployment import DirectDeployment
 from proxy.api.admin.operations.events import DirectEvents
 from proxy.api.admin.operations.ledger import DirectCredits, DirectReports
-from proxy.api.admin.operations.orchestrators import DirectOrchestrators
+from proxy.api.admin.operations.orchestrators import DirectGateways, DirectOrchestrators
 from proxy.api.admin.operations.people import DirectDevelopers, DirectInvites, DirectMembers, DirectOperators
 from proxy.api.admin.operations.ports import Operations
 from proxy.api.admin.operations.records import DirectApps, DirectKeys, DirectUsers
@@ -55,6 +55,10 @@ class DirectOperations(Operations):
     @property
     def orchestrators(self) -> DirectOrchestrators:
         return DirectOrchestrators(self._resources, self._acts)
+
+    @property
+    def gateways(self) -> DirectGateways:
+        return DirectGateways(self._resources, self._acts)
 
     @property
     def webhooks(self) -> DirectWebhooks:

@@ -31,6 +31,7 @@ from proxy.api.admin.people_documents import (
     MemberList,
     NewDeveloper,
     NewInvite,
+    OperatorLink,
     PortalLink,
 )
 from proxy.control.developers.developers import Developers
@@ -38,6 +39,7 @@ from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import DeveloperRecord, ForeignIdentity, MemberRole
 from proxy.control.developers.sign_in_links import SIGN_IN_PATH, InactiveDeveloper, SignInLinks
+from proxy.control.operators.sessions import OPERATOR_SIGN_IN_PATH, OperatorLinks, RevokedOperator
 
 
 class DirectOperators(OperatorOperations):
@@ -45,6 +47,8 @@ class DirectOperators(OperatorOperations):
 
     def __init__(self, resources: Resources, acts: Acts) -> None:
         self._operators = resources.operators
+        self._links = OperatorLinks(resources.store.redis, pepper_of(resources.settings.auth))
+        self._settings = resources.settings
         self._acts = acts
 
     async def create(self, name: str, role: Role) -> OperatorKey:
@@ -60,9 +64,25 @@ class DirectOperators(OperatorOperations):
         return OperatorList(items=[OperatorDocument.of(each) for each in await self._operators.list()])
 
     async def revoke(self, operator_id: str) -> OperatorDocument:
-        """End an operator's key for good, at once."""
+        """End an operator's key, and its sessions in the portal, for good and at once."""
         async with self._acts.act("operator.revoke", "operator", operator_id):
             return OperatorDocument.of(await self._operators.revoke(operator_id))
+
+    async def portal_link(self, operator_id: str) -> OperatorLink:
+        """Create a link by which an operator signs in to the portal, once."""
+        lifetime = timedelta(seconds=self._settings.portal.link_seconds)
+        async with self._acts.act("operator.portal_link", "operator", operator_id) as act:
+            try:
+                link, secret = await self._links.create(operator_id, lifetime)
+            except RevokedOperator as error:
+                raise ActRefused(error.audit_code, str(error)) from None
+            act.detail |= {"link": link.link_id}
+        return OperatorLink(
+            operator_id=operator_id,
+            link_id=link.link_id,
+            url=f"{_public_origin(self._settings)}{OPERATOR_SIGN_IN_PATH}{secret}",
+            expires_at=link.expires_at,
+        )
 
 
 class DirectDevelopers(DeveloperOperations):

@@ -32,6 +32,7 @@ from proxy.api.admin.documents import (
     UserDocument,
     UserList,
 )
+from proxy.api.admin.gateway_documents import GatewayChange, GatewayList
 from proxy.api.admin.ledger_documents import (
     AttentionPage,
     CreditChange,
@@ -66,6 +67,7 @@ from proxy.api.admin.people_documents import (
     MemberList,
     NewDeveloper,
     NewInvite,
+    OperatorLink,
     OrchestratorAddress,
     OrchestratorState,
     PortalLink,
@@ -119,6 +121,7 @@ class OperatorOperations(Protocol):
     async def create(self, name: str, role: Role) -> OperatorKey: ...
     async def list(self) -> OperatorList: ...
     async def revoke(self, operator_id: str) -> OperatorDocument: ...
+    async def portal_link(self, operator_id: str) -> OperatorLink: ...
 
 
 class DeveloperOperations(Protocol):
@@ -152,6 +155,14 @@ class OrchestratorOperations(Protocol):
     async def block(self, orchestrator: OrchestratorAddress) -> OrchestratorState: ...
     async def unblock(self, orchestrator: OrchestratorAddress) -> OrchestratorState: ...
     async def list(self) -> BlockList: ...
+
+
+class GatewayOperations(Protocol):
+    """Gateways by their origins, and which of them get new work."""
+
+    async def list(self) -> GatewayList: ...
+    async def drain(self, gateway: str) -> GatewayChange: ...
+    async def resume(self, gateway: str) -> GatewayChange: ...
 
 
 class AuditOperations(Protocol):
@@ -227,6 +238,8 @@ class Operations(Protocol):
     def invites(self) -> InviteOperations: ...
     @property
     def orchestrators(self) -> OrchestratorOperations: ...
+    @property
+    def gateways(self) -> GatewayOperations: ...
     @property
     def webhooks(self) -> WebhookOperations: ...
     @property

@@ -10,7 +10,7 @@ from middlewares.auth.keys import pepper_of
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.control.api_keys import ApiKeys
 from proxy.control.apps import Apps
-from proxy.control.operators import Operators
+from proxy.control.operators.operators import Operators
 from proxy.control.users import Users
 from proxy.history.archive.observer import HistoryObserver, Unobserved
 from proxy.history.reader import LedgerSources

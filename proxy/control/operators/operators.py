@@ -48,13 +48,17 @@ class Operators:
         good = matches(key.secret, operator.hash if operator else self._no_hash, self._pepper)
         return operator if good and operator is not None and operator.status == "active" else None
 
+    async def get(self, operator_id: str) -> OperatorRecord | None:
+        """Return the operator, None if there is none."""
+        return await self._records.get(RecordRef("operator", operator_id))
+
     async def list(self) -> list[OperatorRecord]:
         """Return all operators, oldest first."""
         ids = await indexed(self._client, OPERATORS)
         return await self._records.several([RecordRef("operator", each) for each in ids])
 
     async def revoke(self, operator_id: str) -> OperatorRecord:
-        """End an operator's key for good, at once. Raises `UnknownRecord`."""
+        """End an operator's key and sessions for good, at once. Raises `UnknownRecord`."""
         return await self._records.change(
             RecordRef("operator", operator_id), lambda operator: replace(operator, status="revoked")
         )

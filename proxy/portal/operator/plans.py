@@ -1,0 +1,74 @@
+"""The plans in force, and what a tenant's month would have cost under another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from middlewares.exchange import Refusal
+from proxy.api.admin.ledger_endpoints import DeploymentEndpoints, ReportEndpoints
+from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
+from proxy.portal.pages import Pages
+from proxy.portal.services import PortalServices
+from proxy.reporting.dates import BadDate, parse_period, redis_today
+from proxy.reporting.house.what_if import fee_of, what_if
+from proxy.reporting.totals import UNITS, Dimension, read_usage
+
+PLANS = f"{HOME}/plans"
+_CLIENT_ID = re.compile("app_[a-z2-7]{16}")
+_MONTH = re.compile("[0-9]{4}-[0-9]{2}")
+
+
+class PlanPages:
+    """Plans as the configuration in force has them."""
+
+    def __init__(self, services: PortalServices, pages: Pages) -> None:
+        self._services = services
+        self._pages = pages
+
+    def routes(self, visits: OperatorVisits) -> Sequence[Route]:
+        """Return the routes."""
+        return (
+            visits.page(PLANS, self.show, DeploymentEndpoints.plans),
+            visits.page(f"{PLANS}/what-if", self.compare, ReportEndpoints.usage),
+        )
+
+    async def show(self, visit: OperatorVisit) -> Response:
+        """Show the plans by name."""
+        found = (await visit.operations.deployment.plans()).items
+        today = await redis_today(self._services.sources.client)
+        terms = {each.name: msgspec.json.format(msgspec.json.encode(each.terms), indent=2).decode() for each in found}
+        return self._pages.show("operator/plans.html", visit, plans=found, terms=terms, month=f"{today}"[:7])
+
+    async def compare(self, visit: OperatorVisit) -> Response:
+        """Show what a month of an app did cost, and what it would have cost under the chosen plan."""
+        query, plans = visit.request.query_params, self._services.settings.all_plans()
+        client_id, month, name = (query.get(each, "").strip() for each in ("app", "month", "plan"))
+        if not _CLIENT_ID.fullmatch(client_id) or not _MONTH.fullmatch(month) or name not in plans:
+            raise Refusal(
+                400, "invalid_parameter", "Expected the client id of an app, a month such as 2026-11, a plan."
+            )
+        try:
+            days = parse_period(month)
+        except BadDate as error:
+            raise Refusal(400, "invalid_parameter", f"Expected another month: {error}.") from None
+        tenant, sources = await visit.operations.apps.get(client_id), self._services.sources
+        usage = await read_usage(sources, client_id, days, (Dimension.WORKLOAD, Dimension.MODEL))
+        users = len((await read_usage(sources, client_id, days, (Dimension.USER,))).rows())
+        present = plans.get(tenant.plan)
+        return self._pages.show(
+            "operator/what_if.html",
+            visit,
+            tenant=tenant,
+            month=month,
+            name=name,
+            usage=usage,
+            users=users,
+            units=[unit for unit in UNITS if usage.total.units.get(unit)],
+            fee=fee_of(present, users) if present else 0,
+            found=what_if(plans[name], usage, users),
+        )

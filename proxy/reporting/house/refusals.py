@@ -1,0 +1,30 @@
+"""The newest recorded refusals of all apps, out of rings and history as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from middlewares.ledger.concurrency import gather_bounded
+from middlewares.response.refusals.record import RefusalRecord
+from proxy.history.explain.house import newest_refusals
+from proxy.history.explain.refusals import waiting_refusals
+from proxy.history.reader import LedgerSources
+
+
+async def read_newest_refusals(sources: LedgerSources, before_ms: int, limit: int) -> list[RefusalRecord]:
+    """Return the newest refusals before this Unix millisecond, the newest first. The rings come first.
+
+    What moves from a ring to the history meanwhile is found there, and counted once.
+    """
+    waiting = await gather_bounded(lambda app: waiting_refusals(sources, app), await _apps_with_news(sources))
+    found = {each.id: each for of_app in waiting for each in of_app if each.time < before_ms}
+    for each in await sources.history.read(newest_refusals, before_ms, limit):
+        found[each.id] = each
+    return sorted(found.values(), key=lambda each: (-each.time, each.id))[:limit]
+
+
+async def _apps_with_news(sources: LedgerSources) -> list[str]:
+    """Return the apps whose rings hold something that the history may not have."""
+    client: Any = sources.client
+    sets = await gather_bounded(lambda tag: client.smembers(sources.keys.shared(tag).refused), sources.keys.tags)
+    return sorted({app.decode() for apps in sets for app in apps})

@@ -1,0 +1,190 @@
+"""Today, attention, refusals and audit: what they show is what commands print, and each role does what it may."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from config.runtime import Currency
+from middlewares.auth.records import Role
+from proxy.reporting import tables
+from tests.api.admin.attention import needs_attention
+from tests.portal.browser import read_page, text_of
+from tests.portal.conftest import PRICE, tenant
+from tests.portal.operator.conftest import HOME, ROLES, House, submit
+from tests.portal.test_escaping import SCRIPT
+from tests.portal.test_pages import balanced, scripts_of
+from tests.support.builder import bearer
+from tests.support.deployment import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+PAGES = (
+    "",
+    "/sessions",
+    "/tenants",
+    "/plans",
+    "/gateways",
+    "/streams",
+    "/attention",
+    "/refusals",
+    "/audit",
+    "/audit/verification",
+)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_every_page_is_for_every_role(house: House, role: Role) -> None:
+    for below in PAGES:
+        page = await house.by(role).page(HOME + below)
+        reader = read_page(page)
+        names = [tag for tag, _ in reader.tags]
+        assert balanced(page.text), below
+        assert names.count("h1") == names.count("main") == 1, below
+        assert not {"style", "iframe"} & set(names), below
+        assert [each for tag, each in reader.tags if tag == "script"] == scripts_of(page), below
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+
+
+async def printed(house: House, *arguments: str) -> Any:
+    """Return what a command prints as JSON."""
+    code, text, error = await house.deployment.cli(*arguments, "--json")
+    assert code == 0, error
+    return json.loads(text)
+
+
+async def test_today_is_the_sum_that_commands_print(house: House) -> None:
+    second = await tenant(house.deployment, "Second House")
+    await second.use(second.key, 4)
+    await house.deployment.settled(5, second.app)
+    apps = await printed(house, "apps", "list")
+
+    async def equal() -> bool:
+        totals = [(await printed(house, "usage", "--app", each["client_id"]))["totals"] for each in apps]
+        amount, requests = sum(int(each["amount"]) for each in totals), sum(each["request_count"] for each in totals)
+        assert amount >= 9 * PRICE
+        shown = text_of(await house.by(Role.VIEWER).page(HOME))
+        assert "Second House" in shown
+        money = f"{tables.decimal(amount, Currency().decimals)} {Currency().code}"
+        return f"Revenue {money}" in shown and f"Requests {requests} metered" in shown
+
+    await eventually(equal)  # streams and requests of other tests may be settled in between
+
+
+async def test_network_units_are_those_of_the_events(house: House) -> None:
+    async def shown() -> bool:
+        events = [each for each in await house.deployment.events() if each["network_units"]]
+        pixels = sum(each["network_units"] for each in events if each["workload"] == "text-to-image")
+        return pixels > 0 and f"Text to image {pixels} What" in text_of(await house.by(Role.VIEWER).page(HOME))
+
+    await eventually(shown)
+
+
+async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
+    narrow, browser = await tenant(house.deployment, SCRIPT, plan="narrow"), house.by(Role.VIEWER)
+    async with httpx.AsyncClient(base_url=house.deployment.public, trust_env=False) as http:
+        for _ in range(3):
+            body = {"model_id": "stabilityai/sdxl-turbo", "prompt": "p"}
+            refused = await http.post("/text-to-image", json=body, headers=bearer(narrow.key))
+    assert refused.status_code == 429
+    request_id = refused.headers["x-request-id"]
+
+    async def listed() -> bool:
+        return request_id in (await browser.page(f"{HOME}/refusals")).text
+
+    await eventually(listed)
+    page = await browser.page(f"{HOME}/refusals")
+    assert "script" not in [tag for tag, _ in read_page(page).tags]
+    assert SCRIPT.split(" ")[0] in text_of(page)
+    explained = await browser.page(f"{HOME}/requests/{request_id}")
+    assert "Why it was refused" in text_of(explained)
+    assert narrow.app in explained.text
+    assert (await browser.get(f"{HOME}/refusals", id=request_id)).headers["location"].endswith(request_id)
+    assert (await browser.get(f"{HOME}/refusals", id="<b>")).status_code == 404
+    assert (await browser.get(f"{HOME}/requests/nothing")).status_code == 404
+    assert (await browser.get(f"{HOME}/refusals", before="x")).status_code == 400
+    older = await browser.page(f"{HOME}/refusals", before="1")
+    assert "No older request was refused" in text_of(older)
+
+    async def counted() -> bool:
+        async with httpx.AsyncClient(base_url=house.deployment.private, trust_env=False) as http:
+            metrics = (await http.get("/metrics")).text
+        number = metrics.partition('tollgate_refusals_total{code="rate_limited"} ')[2].partition("\n")[0]
+        return bool(number) and f"rate_limited {int(float(number))}" in text_of(await browser.page(HOME))
+
+    await eventually(counted)
+
+
+async def test_an_explanation_names_the_gateway_to_operators_alone(house: House) -> None:
+    mine = house.tenant
+    request_id = await mine.use(mine.key)
+    await house.deployment.settled(7, mine.app)
+    own = await house.by(Role.VIEWER).page(f"{HOME}/requests/{request_id}")
+    gateways = house.deployment.gateway.url, house.second.url
+    assert any(each in own.text for each in gateways)
+    member = await (await mine.member("owner")).page(f"{mine.path}/requests/{request_id}")
+    assert not any(each in member.text for each in gateways)
+
+
+async def test_what_needs_attention_is_shown_oldest_first_and_decided_once(house: House) -> None:
+    mine, other = await tenant(house.deployment, "Attention A"), await tenant(house.deployment, "Attention B")
+    events = [
+        (await needs_attention(house.deployment, app, amount=amount, reserved=reserved), app)
+        for app, amount, reserved in (
+            (mine.app, 1_000, None),
+            (other.app, 0, 2_000),
+            (mine.app, 3_000, None),
+            (other.app, 5_000, None),
+        )
+    ]
+    page = await house.by(Role.VIEWER).page(f"{HOME}/attention")
+    places = [page.text.index(f"/requests/{each.id}") for each, _ in events]
+    assert places == sorted(places)
+    assert "/attention/app_" not in page.text, "who may not decide is offered nothing"
+    for role in ROLES:
+        event, app = events[0]
+        response = await submit(house.by(role), f"{HOME}/attention/{app}/{event.id}", decision="refund", note="n")
+        assert response.status_code == (303 if role.covers(Role.SUPPORT) else 403), response.text
+    wrong = await submit(house.by(Role.SUPPORT), f"{HOME}/attention/{events[2][1]}/{events[2][0].id}", decision="x")
+    assert wrong.status_code == 400
+    assert (
+        await submit(house.by(Role.SUPPORT), f"{HOME}/attention/{mine.app}/none", decision="accept")
+    ).status_code == 404
+    charge = await submit(
+        house.by(Role.SUPPORT), f"{HOME}/attention/{other.app}/{events[1][0].id}", decision="charge", note=""
+    )
+    assert charge.status_code == 303, charge.text
+    text = (await house.by(Role.VIEWER).page(f"{HOME}/attention")).text
+    assert [each.id in text for each, _ in events] == [False, False, True, True]
+    for app in (mine.app, other.app):
+        open_ids = {each["event"] for each in await printed(house, "attention", "list", "--app", app)}
+        assert open_ids == {each.id for each, owner in events[2:] if owner == app}
+    again = await submit(house.by(Role.SUPPORT), f"{HOME}/attention/{mine.app}/{events[0][0].id}", decision="accept")
+    assert again.status_code == 409, "another decision comes too late"
+
+
+async def test_audit_lines_are_those_of_the_command(house: House) -> None:
+    mine, browser = await tenant(house.deployment, "Audited"), house.by(Role.VIEWER)
+    await submit(house.by(Role.ADMIN), f"{HOME}/tenants/{mine.app}/grant", amount="1", reference=SCRIPT, note=SCRIPT)
+    await submit(house.by(Role.SUPPORT), f"{HOME}/tenants/{mine.app}/suspend")
+    page = await browser.page(f"{HOME}/audit", app=mine.app)
+    lines = await printed(house, "audit", "list", "--app", mine.app)
+    actions = [each["action"] for each in lines]
+    assert actions == ["credits.add", "app.suspend"]
+    shown = text_of(page)
+    assert [shown.count(each) for each in ("app.suspend", "credits.add")] == [1, 1]
+    assert "script" not in [tag for tag, _ in read_page(page).tags]
+    assert "a admin" in text_of(await browser.page(f"{HOME}/audit", action="credits", app=mine.app))
+    none = await browser.page(f"{HOME}/audit", app=mine.app, to="2020-01-01")
+    assert "There are no lines like this" in text_of(none)
+    for wrong in ({"from": "yesterday"}, {"before": "x"}):
+        assert (await browser.get(f"{HOME}/audit", **wrong)).status_code == 400
+    verified = await printed(house, "audit", "verify")
+    assert "The audit log is whole" in text_of(await browser.page(f"{HOME}/audit/verification"))
+    assert (await browser.page(f"{HOME}/audit/verification", head=verified["head"])).status_code == 200
+    gone = await browser.page(f"{HOME}/audit/verification", head=f"99999:{'a' * 64}")
+    assert "Something is wrong" in text_of(gone)

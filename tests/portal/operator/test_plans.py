@@ -1,0 +1,73 @@
+"""Plans in force, and what a month would have cost under another: to the unit what its prices make of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from config.plans import Plan
+from config.runtime import Currency
+from middlewares.auth.records import Role
+from proxy.reporting.house.what_if import what_if
+from proxy.reporting.tables import decimal
+from proxy.reporting.totals import Breakdown, Dimension, UsageTotal
+from tests.portal.browser import text_of
+from tests.portal.conftest import PRICE
+from tests.portal.operator.conftest import HOME, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+PLANS = f"{HOME}/plans"
+
+
+def money(amount: int) -> str:
+    """Return an amount as pages write it."""
+    return f"{decimal(amount, Currency().decimals)} {Currency().code}"
+
+
+async def test_plans_are_those_of_the_command(house: House) -> None:
+    _, text, _ = await house.deployment.cli("plans", "--json")
+    shown = text_of(await house.by(Role.VIEWER).page(PLANS))
+    for plan in json.loads(text):
+        assert plan["name"] in shown
+        assert plan["version"] in shown
+
+
+async def test_the_same_plan_makes_what_the_ledger_charged(house: House) -> None:
+    mine, browser = house.tenant, house.by(Role.VIEWER)
+    _, text, _ = await house.deployment.cli("usage", "--app", mine.app, "--json")
+    usage = json.loads(text)
+    month, amount = usage["from"][:7], int(usage["totals"]["amount"])
+    assert amount >= 5 * PRICE
+    same = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="portal"))
+    assert f"Usage did cost {money(amount)}" in same
+    assert f"Usage would have cost {money(amount)} exactly" in same
+    units = usage["totals"]["units"]
+    expected = -(-units["generations"] * 3 // 7) + units.get("pixels", 0) * 5
+    other = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="other"))
+    assert f"Usage would have cost {money(expected)} and up to {money(usage['totals']['request_count'])} more" in other
+    assert f"Fee of other {money(2 * 11)}" in other, "of the app itself and of its user"
+    free = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="free"))
+    assert f"Usage would have cost {money(0)} exactly" in free
+    nothing = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month="2020-01", plan="other"))
+    assert "The app used nothing in this month" in nothing
+
+
+async def test_what_names_nothing_is_refused(house: House) -> None:
+    good = {"app": house.tenant.app, "month": "2026-11", "plan": "free"}
+    for wrong in ({"app": "x"}, {"month": "2026-13"}, {"month": "2026"}, {"plan": "<b>"}):
+        assert (await house.by(Role.VIEWER).get(f"{PLANS}/what-if", **{**good, **wrong})).status_code == 400, wrong
+    stranger = {**good, "app": f"app_{'a' * 16}"}
+    assert (await house.by(Role.VIEWER).get(f"{PLANS}/what-if", **stranger)).status_code == 404
+
+
+async def test_rounding_and_what_is_included_are_bounds() -> None:
+    prices = [{"unit": "tokens", "amount": 10, "per": 1_000}, {"unit": "requests", "amount": 2}]
+    included = {"unit": "tokens", "per": "month", "included": 5}
+    usage = Breakdown((Dimension.WORKLOAD, Dimension.MODEL))
+    usage.groups["llm", "m"] = UsageTotal(3, {"input_tokens": 101, "output_tokens": 50}, 7)
+    for extra, at_most in (({}, True), ({"allowances": [included]}, True), ({"prices": prices[:1]}, False)):
+        plan = Plan.model_validate({"billing": "usage", "prices": prices, **extra})
+        found = what_if(plan, usage, 1)
+        assert (found.amount, found.rounding, found.at_most) == (2 + (0 if "prices" in extra else 6), 3, at_most)

@@ -1,0 +1,215 @@
+"""An operator manages tenants as far as its role goes, with the numbers of commands, and looks at one as a viewer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from starlette.routing import Route
+
+from config.runtime import Currency
+from middlewares.auth.keys import pepper_of
+from middlewares.auth.records import Role
+from proxy.control.apps import Apps
+from proxy.reporting import tables
+from tests.portal.browser import Browser, developer_of, read_page, text_of
+from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
+from tests.portal.operator.conftest import HOME, ROLES, House, submit, token_of
+from tests.portal.test_escaping import SCRIPT
+from tests.portal.test_forms import SIGN_IN_FORMS, served
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+def place(of: Tenant) -> str:
+    """Return the page of a tenant."""
+    return f"{HOME}/tenants/{of.app}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_a_tenant_is_shown_with_the_numbers_of_commands(house: House, role: Role) -> None:
+    page = await house.by(role).page(place(house.tenant))
+    shown = text_of(page)
+    _, printed, _ = await house.deployment.cli("credits", "show", "--app", house.tenant.app, "--json")
+    wallet = json.loads(printed)
+    _, printed, _ = await house.deployment.cli("usage", "--app", house.tenant.app, "--json")
+    usage = json.loads(printed)
+    assert int(usage["totals"]["amount"]) >= 5 * PRICE
+    assert int(wallet["available"]) == GRANT - int(usage["totals"]["amount"])
+    for amount in (wallet["available"], wallet["granted"], wallet["held"], usage["totals"]["amount"]):
+        assert f"{decimal(int(amount))} {Currency().code}" in shown
+    assert "Picture House" in shown
+    forms = {action.rpartition("/")[2] for method, action in read_page(page).forms if method == "POST"}
+    assert (
+        forms - {"sign-out"}
+        == {
+            Role.VIEWER: {"look"},
+            Role.SUPPORT: {"look", "suspend"},
+            Role.ADMIN: {"look", "suspend", "plan", "grant", "members"},
+        }[role]
+    ), "nobody is offered what the role may not do"
+
+
+def decimal(amount: int) -> str:
+    """Return atomic units of the default currency as pages write them."""
+    return tables.decimal(amount, Currency().decimals)
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_does_what_the_admin_api_lets_it_do(house: House, role: Role) -> None:
+    mine, browser = await tenant(house.deployment, f"Roles of {role}"), house.by(role)
+    developer = await developer_of(house.deployment)
+    acts: list[tuple[str, dict[str, str], Role, str]] = [
+        ("suspend", {}, Role.SUPPORT, "app.suspend"),
+        ("resume", {}, Role.SUPPORT, "app.resume"),
+        ("plan", {"plan": "narrow"}, Role.ADMIN, "app.change"),
+        ("grant", {"amount": "1.5", "reference": "r1", "note": "n"}, Role.ADMIN, "credits.add"),
+        ("debit", {"amount": "0.5", "reference": "r2"}, Role.ADMIN, "credits.debit"),
+        ("members", {"developer": developer, "role": "billing"}, Role.ADMIN, "member.add"),
+        (f"members/{developer}/remove", {}, Role.ADMIN, "member.remove"),
+    ]
+    for act, fields, needed, action in acts:
+        response = await submit(browser, f"{place(mine)}/{act}", **fields)
+        allowed = role.covers(needed)
+        assert response.status_code == (303 if allowed else 403), (act, response.text)
+        expected = ("done", "") if allowed else ("refused", "insufficient_role")
+        assert (await house.audit(app=mine.app, action=action))[-1][1:] == expected, act
+    _, printed, _ = await house.deployment.cli("apps", "show", mine.app, "--json")
+    assert json.loads(printed)["plan"] == ("narrow" if role is Role.ADMIN else "portal")
+    _, printed, _ = await house.deployment.cli("credits", "show", "--app", mine.app, "--json")
+    assert int(json.loads(printed)["available"]) == GRANT + (10**18 if role is Role.ADMIN else 0)
+
+
+async def test_what_cannot_be_meant_changes_nothing(house: House) -> None:
+    mine, browser = await tenant(house.deployment, "Wrong"), house.by(Role.ADMIN)
+    for act, fields in (
+        ("plan", {"plan": "nowhere"}),
+        ("grant", {"amount": "-1", "reference": "r"}),
+        ("grant", {"amount": "1e3", "reference": "r"}),
+        ("grant", {"amount": "1", "reference": ""}),
+        ("debit", {"amount": "0", "reference": "r"}),
+        ("members", {"developer": "dev_x", "role": "owner"}),
+        ("members", {"developer": f"dev_{'a' * 16}", "role": "king"}),
+    ):
+        assert (await submit(browser, f"{place(mine)}/{act}", **fields)).status_code == 400, (act, fields)
+    assert (await submit(browser, f"{place(mine)}/debit", amount="999999999", reference="r")).status_code == 303
+    too_much = await submit(browser, f"{place(mine)}/debit", amount="2", reference="s")
+    assert too_much.status_code == 409, too_much.text
+    assert "negative" in text_of(too_much) or "balance" in text_of(too_much), text_of(too_much)
+    for path in (f"app_{'a' * 16}", "app_x", "%00"):
+        assert (await browser.get(f"{HOME}/tenants/{path}")).status_code in (400, 404)
+        assert (await submit(browser, f"{HOME}/tenants/{path}/suspend")).status_code in (400, 404)
+    _, printed, _ = await house.deployment.cli("credits", "show", "--app", mine.app, "--json")
+    assert int(json.loads(printed)["available"]) == 10**18
+
+
+async def test_a_grant_that_is_sent_twice_counts_once(house: House) -> None:
+    mine, browser = await tenant(house.deployment, "Twice"), house.by(Role.ADMIN)
+    for _ in range(2):
+        assert (await submit(browser, f"{place(mine)}/grant", amount="1", reference="same")).status_code == 303
+    _, printed, _ = await house.deployment.cli("credits", "show", "--app", mine.app, "--json")
+    assert int(json.loads(printed)["available"]) == GRANT + 10**18
+
+
+async def test_tenants_are_found_by_name_and_listed_by_page(house: House) -> None:
+    async with house.deployment.store() as store:
+        apps = Apps(store.redis, pepper_of(house.deployment.settings.auth))
+        made = {(await apps.create(f"Paged {number}", "portal"))[0].client_id for number in range(60)}
+    browser, seen, path = house.by(Role.VIEWER), list[str](), f"{HOME}/tenants?search=pAGED"
+    while path:
+        reader = read_page(await browser.page(path))
+        seen += [each.rpartition("/")[2] for each in reader.links if "/tenants/app_" in each]
+        path = next((each for each in reader.links if "after=" in each), "")
+    assert (len(seen), set(seen)) == (60, made)
+    one = sorted(made)[7]
+    assert one in text_of(await browser.page(f"{HOME}/tenants", search=one))
+    assert "No tenant has this" in text_of(await browser.page(f"{HOME}/tenants", search="nobody's"))
+
+
+async def test_an_operator_looks_as_a_viewer_and_the_tenant_can_see_that(house: House) -> None:
+    browser, mine = await house.fresh(Role.VIEWER), house.tenant
+    assert (await browser.get(mine.path)).status_code == 404
+    begun = await submit(browser, f"{place(mine)}/look")
+    assert (begun.status_code, begun.headers["location"]) == (303, mine.path)
+    member = await mine.member("viewer")
+    for below in ("", "/keys", "/usage?by=user", "/requests"):
+        theirs = await member.get(mine.path + below)
+        own = await browser.get(mine.path + below)
+        assert own.status_code == theirs.status_code, below
+        if own.status_code == 200:
+            assert "You look at this app as its viewer does" in text_of(own)
+            posts = {action for method, action in read_page(own).forms if method == "POST"}
+            assert posts == {f"{HOME}/impersonation/end"}
+    other = await tenant(house.deployment, "Another")
+    assert (await browser.get(other.path)).status_code == 404, "one app at a time"
+    ended = await submit(browser, f"{HOME}/impersonation/end")
+    assert ended.headers["location"] == place(mine)
+    assert (await browser.get(mine.path)).status_code == 404
+    lines = await house.audit(app=mine.app, action="impersonation")
+    assert lines[-2:] == [("a viewer", "done", ""), ("a viewer", "done", "")]
+
+
+async def test_signing_out_ends_a_look(house: House) -> None:
+    browser, mine = await house.fresh(Role.SUPPORT), await tenant(house.deployment, "Looked at")
+    await submit(browser, f"{place(mine)}/look")
+    await submit(browser, f"{HOME}/sign-out")
+    _, printed, _ = await house.deployment.cli("audit", "list", "--app", mine.app, "--json")
+    assert (printed.count("impersonation.begin"), printed.count("impersonation.end")) == (1, 1)
+
+
+async def test_a_look_changes_nothing(house: House) -> None:
+    """Every form of the portal is sent, as the routes name them, by an administrator who looks."""
+    browser, mine = await house.fresh(Role.ADMIN), await tenant(house.deployment, "Watched")
+    owner = await mine.member("owner")
+    key = next(each for each in read_page(await owner.page(f"{mine.path}/keys")).links if "/keys/" in each)
+    await submit(browser, f"{place(mine)}/look")
+    before = await snapshot(house, mine, owner)
+    names = {
+        "client_id": mine.app,
+        "key_id": key.rpartition("/")[2],
+        "session_id": "a" * 16,
+        "developer_id": f"dev_{'a' * 16}",
+        "event_id": "x",
+        "user_id": mine.user,
+        "webhook_id": "a" * 16,
+        "delivery_id": f"msg_{'0' * 32}",
+        "secret": "tgl_x",
+        "stream": "x",
+    }
+    fields = {"name": key.rpartition("/")[2], "plan": "narrow", "amount": "1", "reference": "r", "decision": "accept"}
+    leaving = ("/impersonation/end", "/sign-out", "/sessions/end-all", "/sessions/{session_id}/end")
+    tried = [each.path for each in served() if isinstance(each, Route) and "POST" in (each.methods or ())]
+    tried = [each for each in tried if not (each.startswith(HOME) and each.endswith(leaving))]
+    tried = [each for each in tried if each not in SIGN_IN_FORMS]
+    assert len(tried) > 20
+    token = await token_of(browser)
+    for path in tried:
+        if "{secret}" not in path:
+            sent = await browser.send(path.format_map(names), {"form_token": token, **fields})
+            assert sent.status_code == 403, path
+    assert await snapshot(house, mine, owner) == before
+    await submit(browser, f"{HOME}/impersonation/end")
+    assert (await submit(browser, f"{place(mine)}/plan", plan="narrow")).status_code == 303
+
+
+async def snapshot(house: House, mine: Tenant, owner: Browser) -> tuple[str, ...]:
+    """Return what forms could change of a tenant."""
+    commands = [f"apps show {mine.app}"]
+    commands += [f"{each} --app {mine.app}" for each in ("credits show", "members list", "keys list", "users list")]
+    shown = [(await house.deployment.cli(*each.split(), "--json"))[1] for each in commands]
+    return *shown, (await owner.page(f"{mine.path}/keys")).text.partition("<table>")[2]
+
+
+async def test_what_tenants_write_is_text(house: House) -> None:
+    mine, browser = await tenant(house.deployment, SCRIPT, external_id=SCRIPT), house.by(Role.ADMIN)
+    await submit(browser, f"{place(mine)}/grant", amount="1", reference=SCRIPT, note=SCRIPT)
+    for page in (
+        await browser.page(place(mine)),
+        await browser.page(f"{HOME}/tenants", search=SCRIPT),
+        await browser.get(f"{HOME}/tenants", after=SCRIPT),
+        await submit(browser, f"{place(mine)}/plan", plan=SCRIPT),
+        await browser.page(HOME),
+    ):
+        tags = read_page(page).tags
+        assert "script" not in [tag for tag, _ in tags], page.url
+        assert not [members for _, members in tags if "onerror" in members]
