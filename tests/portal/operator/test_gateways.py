@@ -13,7 +13,7 @@ from middlewares.response.problem import TITLES
 from tests.portal.browser import read_page, text_of
 from tests.portal.conftest import IMAGE
 from tests.portal.operator.conftest import HOME, ROLES, House, submit
-from tests.portal.operator.test_streams import published
+from tests.portal.operator.test_streams import fields, published
 from tests.support.deployment import Customer, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -123,4 +123,6 @@ async def test_what_a_drained_gateway_alone_has_still_goes_to_it(house: House) -
         path = "/live/video-to-video/kept/status"
         assert (await http.get(path, headers=customer.headers, timeout=30)).status_code == 200
     assert len(owner.requests) == before + 1
+    ended = await submit(house.by(Role.ADMIN), f"{HOME}/streams/end", **fields(customer, stream))
+    assert ended.status_code == 303
     await submit(house.by(Role.ADMIN), f"{GATEWAYS}/resume", gateway=owner.url)

@@ -72,7 +72,7 @@ async def test_today_is_the_sum_that_commands_print(house: House) -> None:
         money = f"{tables.decimal(amount, Currency().decimals)} {Currency().code}"
         return f"Revenue {money}" in shown and f"Requests {requests} metered" in shown
 
-    await eventually(equal)  # streams and requests of other tests may be settled in between
+    await eventually(equal)  # requests of other tests may be settled in between
 
 
 async def test_network_units_are_those_of_the_events(house: House) -> None:

@@ -88,3 +88,4 @@ async def test_what_names_no_stream_ends_nothing(house: House) -> None:
     sent = await submit(house.by(Role.ADMIN), f"{STREAMS}/end", **{**good, "app": stranger.app})
     assert sent.status_code == 404
     assert stream in text_of(await house.by(Role.ADMIN).page(STREAMS))
+    assert (await submit(house.by(Role.ADMIN), f"{STREAMS}/end", **good)).status_code == 303
