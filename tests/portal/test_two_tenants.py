@@ -8,6 +8,7 @@ import pytest_asyncio
 from proxy.control.developers.records import MemberRole
 from tests.portal.browser import Browser, read_page
 from tests.portal.conftest import Tenant, tenant
+from tests.portal.test_forms import served
 from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -71,6 +72,27 @@ async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant,
         for secret in (*keys, request_id, "secret-user", other.user, other.app):
             assert secret not in page.text, path
     assert "Other House" not in (await visitor.page("/portal/sessions")).text
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_no_route_of_another_app_is_there(used: Tenant, other: Tenant, role: MemberRole) -> None:
+    """Every page and form below an app, as the routes name them, with ids that are the other's."""
+    keys, request_id = await things(other)
+    names = {"client_id": other.app, "key_id": keys[0], "user_id": other.user, "request_id": request_id}
+    names |= {"period": "2026-11", "webhook_id": "a" * 16, "delivery_id": f"msg_{'0' * 32}"}
+    below = [each for each in served() if "{client_id}" in each.path and not each.path.startswith("/portal/operator")]
+    assert len(below) > 25
+    visitor, before = await used.member(role), await snapshot(other)
+    token = await visitor.form_token()
+    for route in below:
+        path = route.path.format(**names)
+        if "POST" in (route.methods or ()):
+            response = await visitor.send(path, {"form_token": token, "name": "n", "external_id": "x", "overlap": "0"})
+        else:
+            response = await visitor.get(path)
+        assert response.status_code == 404, (path, route.methods)
+        assert "Other House" not in response.text
+    assert await snapshot(other) == before
 
 
 @pytest.mark.parametrize("role", ROLES)
