@@ -45,7 +45,7 @@ class ControlSettings(Model):
 
 
 class PortalSettings(Model):
-    """The pages for members of apps, at `/portal`."""
+    """The pages for members of apps and for operators, at `/portal`."""
 
     requests_per_minute: int = Field(
         600,

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     control: ControlSettings = Field(
         ControlSettings(), description="Limits of the control surfaces, `/api/v1/...` and others."
     )
-    portal: PortalSettings = Field(PortalSettings(), description="The pages for members of apps.")
+    portal: PortalSettings = Field(PortalSettings(), description="The pages for members of apps and for operators.")
     issuer: IssuerSettings = Field(IssuerSettings(), description="Tokens that Tollgate itself issues.")
     auth: Auth = Field(Auth(), description="Which credentials are accepted.")
     sign_in: SignInSettings = Field(SignInSettings(), description="How developers sign in with a wallet.")

@@ -52,6 +52,8 @@ class Administered:
     """Values of path parameters."""
     operators: dict[Role, dict[str, str]] = field(repr=False)
     """Headers of the operator of each role."""
+    values: dict[str, Any]
+    """Members of bodies by name, those of this deployment among them."""
 
     def routes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield method, path and operation of every route."""
@@ -64,8 +66,8 @@ class Administered:
         schema = operation["requestBody"]["content"]["application/json"]["schema"]
         named = str(schema).rpartition("#/components/schemas/")[2].partition("'")[0]
         model = self.schema["components"]["schemas"][named]
-        assert set(model.get("required", ())) <= VALUES.keys(), f"a value for a new member of {named}"
-        values = VALUES | OF_MODEL.get(named, {})
+        assert set(model.get("required", ())) <= self.values.keys(), f"a value for a new member of {named}"
+        values = self.values | OF_MODEL.get(named, {})
         body = {name: values[name] for name in model["properties"] if name in values}
         return {**body, "reference": operation["operationId"]} if "reference" in body else body
 
@@ -132,4 +134,5 @@ async def administered(deployment: Deployment, app: BuilderApp, ids: Mapping[str
             "operator_id": (await operator_key(deployment, Role.VIEWER)).split("_")[1],
         },
         operators=operators,
+        values=VALUES | {"gateway": deployment.gateway.url},
     )
