@@ -32,7 +32,7 @@ from proxy.portal.operator.visits import HOME, OperatorVisits
 from proxy.portal.pages import Pages, see_other, sign_in_first, static_routes
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.pages import SharedPages
-from proxy.portal.tenant.audit import AuditPages
+from proxy.portal.tenant.audit import AppAuditPages
 from proxy.portal.tenant.keys import KeyPages
 from proxy.portal.tenant.overview import OverviewPages
 from proxy.portal.tenant.requests import RequestPages
@@ -66,7 +66,7 @@ def portal_application(services: PortalServices) -> Starlette:
             *StatementPages(services, pages).routes(visits),
             *WebhookPages(services, pages).routes(visits),
             *TryItPages(services, pages).routes(visits),
-            *AuditPages(services, pages).routes(visits),
+            *AppAuditPages(services, pages).routes(visits),
             *operator_routes(services, pages, cookie, operators),
         ],
         exception_handlers=_handlers(pages),

@@ -37,6 +37,10 @@ UNKNOWN = {
 """Path parameters that name no record."""
 
 
+TEXTS = {"/api/v1/metrics"}
+"""Routes whose responses are no JSON."""
+
+
 def unguarded(api: BuilderAPI) -> list[str]:
     """Return the routes that lack a scope or a response model, and those that are open and should not be."""
     found = []
@@ -44,7 +48,8 @@ def unguarded(api: BuilderAPI) -> list[str]:
         if isinstance(route, APIRoute):
             model = route.response_model
             guarded = bool(required_scopes(route)) != is_open(route) and is_open(route) == (route.path in OPEN)
-            if not guarded or not (isinstance(model, type) and issubclass(model, BaseModel)):
+            is_model = isinstance(model, type) and issubclass(model, BaseModel)
+            if not guarded or is_model == (route.path in TEXTS):
                 found.append(route.path)
     return found
 

@@ -67,7 +67,7 @@ class StreamPages:
 
     async def show(self, visit: OperatorVisit) -> Response:
         """Show the streams, those that have not ticked for the longest time first."""
-        holds = await running_holds(self._services.sources)
+        holds = await stream_holds(self._services.sources)
         shown = await gather_bounded(self._stream, holds[:_SHOWN])
         apps = {each.app for each in holds[:_SHOWN]}
         names = {each.client_id: each.name for each in await self._services.developers.apps.several(apps)}
@@ -105,7 +105,7 @@ class StreamPages:
         return {Workload.LIVE_VIDEO_TO_VIDEO: live, Workload.BYOC: byoc}
 
 
-async def running_holds(sources: LedgerSources) -> list[Hold]:
+async def stream_holds(sources: LedgerSources) -> list[Hold]:
     """Return the holds of all streams that run, of all apps, by the time of their last tick."""
     client: Any = sources.client
     found: list[Hold] = []

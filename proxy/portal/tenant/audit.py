@@ -53,7 +53,7 @@ class AuditRow:
         return [*texts, *((name, str(number)) for name, number in line.numbers.items())]
 
 
-class AuditPages:
+class AppAuditPages:
     """The audit lines of an app, as in the API."""
 
     def __init__(self, services: PortalServices, pages: Pages) -> None:
