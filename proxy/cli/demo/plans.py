@@ -7,8 +7,14 @@ from typing import Any
 STANDARD = "standard"
 PREPAID = "studio"
 
+_FLUX, _SDXL = "black-forest-labs/FLUX.1-dev", "stabilityai/sdxl-turbo"
+_LLAMA = "meta-llama/Meta-Llama-3.1-8B-Instruct"
 _PRICES = [
+    {"workload": "text-to-image", "model": _FLUX, "unit": "pixels", "amount": "96000000000000", "per": 1_048_576},
+    {"workload": "text-to-image", "model": _SDXL, "unit": "pixels", "amount": "48000000000000", "per": 1_048_576},
     {"workload": "text-to-image", "unit": "pixels", "amount": "48000000000000", "per": 1_048_576},
+    {"workload": "llm", "model": _LLAMA, "unit": "input_tokens", "amount": "60000000000", "per": 1_000},
+    {"workload": "llm", "model": _LLAMA, "unit": "output_tokens", "amount": "90000000000", "per": 1_000},
     {"workload": "llm", "unit": "input_tokens", "amount": "60000000000", "per": 1_000},
     {"workload": "llm", "unit": "output_tokens", "amount": "90000000000", "per": 1_000},
     {"workload": "audio-to-text", "unit": "seconds", "amount": "1500000000"},

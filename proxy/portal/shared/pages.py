@@ -23,9 +23,8 @@ from proxy.portal.charts import columns
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.views import SharedView, view_link_invalid, view_of
-from proxy.portal.tenant.requests import RequestRow
+from proxy.portal.tenant.requests import RequestRow, readable_rows
 from proxy.reporting.dates import EVER, Days, month_of, redis_today
-from proxy.reporting.stream import UnreadableEvent, decode
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.user_usage import dimensions_for, usage_by_user
 
@@ -108,16 +107,10 @@ class SharedPages:
         return response
 
     async def _requests(self, view: SharedView) -> list[RequestRow]:
-        """Return the newest requests. Raises `Refusal` (409)."""
         sources, app = self._services.sources, view.app.client_id
         page = UsesPage((EVER.start_ms, EVER.end_ms), None, _REQUESTS, user=view.user_id)
         entries, _ = await newest_uses(sources, app, page)
-        stream = LedgerEntries.of_app(sources, app).stream
-        try:
-            return [RequestRow(decode(stream, entry, fields)) for entry, fields in entries]
-        except UnreadableEvent:
-            detail = "The ledger has an entry that is no event; tell the operator."
-            raise Refusal(409, "unreadable_event", detail) from None
+        return readable_rows(LedgerEntries.of_app(sources, app).stream, entries)
 
     def _secret(self, request: Request) -> str:
         """Return the secret of the path, if it has the form of one. Raises `Refusal`: 404, 403 without HTTPS."""

@@ -87,7 +87,7 @@ class RequestPages:
         sources, app = self._services.sources, visit.client_id
         page = UsesPage((EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None)
         entries, following = await newest_uses(sources, app, page)
-        rows = _rows(LedgerEntries.of_app(sources, app).stream, entries)
+        rows = readable_rows(LedgerEntries.of_app(sources, app).stream, entries)
         refusals = [] if before else await read_refusals(sources, app, _REFUSALS)
         chosen = {name: value for name, value in (("model", model), ("outcome", outcome)) if value}
         return self._pages.show(
@@ -120,7 +120,7 @@ class RequestPages:
         return self._pages.show("request.html", visit, found=found)
 
 
-def _rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRow]:
+def readable_rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRow]:
     """Return those of the entries that can be read; one that cannot hides none of the others."""
     found = []
     for entry, fields in entries:
