@@ -57,6 +57,18 @@ async def test_sixty_ticks_are_three_hundred_seconds(sessions: TimedSessions, le
     await ledger_view.check()
 
 
+async def test_another_app_of_the_same_tag_has_no_such_stream(sessions: TimedSessions, ledger_view: LedgerView) -> None:
+    """Hazard: apps share hash tags, and so the names of streams; one is found, and ended, in the name of another app."""
+    keys = ledger_view.keys
+    other = next(f"other{number}" for number in range(1_000) if keys.tag(f"other{number}") == keys.tag("app"))
+    await sessions.begin(STREAM, ledger_view.policy("postpaid"), "noop")
+    wait(sessions, TICK)
+    assert await sessions.find(other, STREAM) is None
+    await sessions.end(other, STREAM)
+    assert await sessions.end_at_last_tick(other, STREAM)
+    assert await sessions.find("app", STREAM) is not None
+
+
 async def test_each_tick_is_one_event_and_the_session_one_request(
     sessions: TimedSessions, ledger_view: LedgerView
 ) -> None:

@@ -69,9 +69,13 @@ class Sessions:
         self._reported_by_gateway = workload is LIVE
 
     async def find(self, app: str, stream: str) -> SessionSnapshot | None:
-        """Return the session of that stream, active or paused; None where none was admitted. Raises `StoreError`."""
+        """Return the app's session of that stream, active or paused; None where it has none. Raises `StoreError`.
+
+        Apps of one hash tag share its names: a stream that another app has is not there.
+        """
         now, text = await self._read(self._key(app, stream))
-        return SessionSnapshot(now, text, _DECODE(text)) if text else None
+        session = _DECODE(text) if text else None
+        return SessionSnapshot(now, text, session) if session is not None and session.hold.app == app else None
 
     async def begin(self, stream: str, policy: Policy, model: str, *, request: str = "") -> Denied | None:
         """Admit a stream, or return which limit refuses it. Raises `StoreError`.
