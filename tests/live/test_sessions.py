@@ -58,7 +58,7 @@ async def test_sixty_ticks_are_three_hundred_seconds(sessions: TimedSessions, le
 
 
 async def test_another_app_of_the_same_tag_has_no_such_stream(sessions: TimedSessions, ledger_view: LedgerView) -> None:
-    """Hazard: apps share hash tags, and so the names of streams; one is found, and ended, in the name of another app."""
+    """Hazard: apps share hash tags, and so names of streams; one is found, and ended, in the name of another app."""
     keys = ledger_view.keys
     other = next(f"other{number}" for number in range(1_000) if keys.tag(f"other{number}") == keys.tag("app"))
     await sessions.begin(STREAM, ledger_view.policy("postpaid"), "noop")
