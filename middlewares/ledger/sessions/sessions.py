@@ -69,13 +69,9 @@ class Sessions:
         self._reported_by_gateway = workload is LIVE
 
     async def find(self, app: str, stream: str) -> SessionSnapshot | None:
-        """Return the app's session of that stream, active or paused; None where it has none. Raises `StoreError`.
-
-        Apps of one hash tag share its names: a stream that another app has is not there.
-        """
-        now, text = await self._read(self._key(app, stream))
-        session = _DECODE(text) if text else None
-        return SessionSnapshot(now, text, session) if session is not None and session.hold.app == app else None
+        """Return the app's session of that stream, active or paused; None where it has none. Raises `StoreError`."""
+        now, text = await self._read(self._key(app, stream))  # a name that all apps of a hash tag share
+        return SessionSnapshot(now, text, found) if text and (found := _DECODE(text)).hold.app == app else None
 
     async def begin(self, stream: str, policy: Policy, model: str, *, request: str = "") -> Denied | None:
         """Admit a stream, or return which limit refuses it. Raises `StoreError`.
