@@ -91,7 +91,10 @@ def _become(name: str, descriptors: Sequence[int]) -> NoReturn:
     setproctitle(f"tollgate: {name}")
 
     def program() -> None:
-        os.write(CHANNEL, b"%d\n" % os.getpid())
+        try:
+            os.write(CHANNEL, b"%d\n" % os.getpid())
+        except BrokenPipeError:
+            return  # whoever wanted it has died meanwhile
         importlib.import_module(MODULES[name]).main(*others)
 
     end_with(program)
