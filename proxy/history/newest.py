@@ -7,16 +7,14 @@ journal, may lie where a reader has been already.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from proxy.history.batch import read
 from proxy.history.packing import StreamEntry
+from proxy.history.places import TimePlace
 from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, archived_entries
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.history.tables import EVENTS
@@ -25,16 +23,6 @@ USED = ("usage", "adjustment")
 """Types of events that are counted in usage; credits are not."""
 LOOK_AT = 20_000
 """Events of the app, of all its users, that are looked at for one page."""
-
-
-class UsePlace(NamedTuple):
-    """Time (Unix ms) and id of the last event of a page; an empty id: the next page begins before that time."""
-
-    time: int
-    id: str
-
-
-_PLACE = msgspec.msgpack.Decoder(UsePlace)
 
 
 class _Found(NamedTuple):
@@ -49,7 +37,7 @@ class UsesPage:
 
     times: tuple[int, int]
     """First Unix millisecond, and the first that is not wanted any more."""
-    before: UsePlace | None
+    before: TimePlace | None
     """Where the page before it ended; None: it is the first."""
     limit: int
     look_at: int = LOOK_AT
@@ -61,9 +49,9 @@ class UsesPage:
     """Only uses that ended like this; None: all."""
 
     @property
-    def place(self) -> UsePlace:
+    def place(self) -> TimePlace:
         """Return where it begins."""
-        return self.before or UsePlace(self.times[1], "")
+        return self.before or TimePlace(self.times[1], "")
 
     def wants(self, user: str | None, model: str, outcome: str) -> bool:
         """Return True if a use by that user, of that model, which ended like that, may be on the page."""
@@ -90,7 +78,7 @@ def _archived(connection: Connection, app: str, page: UsesPage) -> _Found:
     return _Found(archived_entries(connection, ordered, page.limit + 1), floor)
 
 
-async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple[list[StreamEntry], UsePlace | None]:
+async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple[list[StreamEntry], TimePlace | None]:
     """Return the uses of a page, the newest first, and where the next page begins.
 
     The place is None behind the last page. A page may have fewer uses, or none, before that: what is looked at for it
@@ -101,8 +89,8 @@ async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple
     found = await entries.begin(lambda connection: _archived(connection, app, page))
     floor = times[0] if found.floor is None else found.floor
     archived = [(str(each.entry).encode(), each.fields) for each in found.entries]
-    uses: list[tuple[UsePlace, StreamEntry]] = [
-        (UsePlace(each.time, read(0, [entry])[0].id), entry)
+    uses: list[tuple[TimePlace, StreamEntry]] = [
+        (TimePlace(each.time, read(0, [entry])[0].id), entry)
         for each, entry in zip(found.entries, archived, strict=True)
     ]
     async for entry in entries.streamed():
@@ -110,26 +98,13 @@ async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple
         event = each.event
         if event is None or event.type not in USED or not page.wants(event.user, event.model, event.outcome):
             continue
-        at = UsePlace(event.time, each.id)
+        at = TimePlace(event.time, each.id)
         if floor <= event.time < times[1] and at < place:
             uses.append((at, entry))
     uses.sort(key=lambda use: use[0], reverse=True)
     chosen = uses[:limit]
     if len(uses) > limit:
-        following: UsePlace | None = chosen[-1][0]
+        following: TimePlace | None = chosen[-1][0]
     else:
-        following = None if found.floor is None else UsePlace(found.floor, "")
+        following = None if found.floor is None else TimePlace(found.floor, "")
     return [entry for _, entry in chosen], following
-
-
-def place_of(text: str) -> UsePlace:
-    """Return the place that a page has named. Raises `ValueError`."""
-    try:
-        return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise ValueError("must be what a page has named as `next`") from None
-
-
-def text_of(place: UsePlace) -> str:
-    """Return the text that names a place."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()

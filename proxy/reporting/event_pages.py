@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,20 +11,16 @@ from middlewares.ledger.settlement.event import Event
 from proxy.history import queries
 from proxy.history.packing import Fields
 from proxy.history.pages import AppPages, EventPlace
+from proxy.history.places import place_of, text_of
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.dates import Days
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
-_PLACE = msgspec.msgpack.Decoder(EventPlace)
 MARKED = b'"attention":true'
 """Text that is in every event that needs attention, and may be in others, too."""
 
 LOOKS = 20
 """How often `limit` entries are looked through for a page that has nothing yet."""
-
-
-class BadPlace(ValueError):
-    """Text that names no place between two pages."""
 
 
 @dataclass(slots=True)
@@ -66,7 +60,7 @@ async def read_page(
     is looked through for it is bounded. Raises `BadPlace`, `StalePlace`, and what `LedgerEntries` does.
     """
     pages = AppPages(sources, sources.keys.tag(app), app)
-    place, found = _place(after) if after else None, RecordedEvents("", more=True)
+    place, found = place_of(after, EventPlace) if after else None, RecordedEvents("", more=True)
     for _ in range(LOOKS):
         entries, place = await pages.page((days.start_ms, days.end_ms), place, limit)
         for entry, fields in entries:
@@ -79,7 +73,7 @@ async def read_page(
                 continue
             if recorded.event.time in days and wanted(recorded.event):
                 found.events.append(recorded)
-        found.place, found.more = _text(place), not await pages.at_end(place)
+        found.place, found.more = text_of(place), not await pages.at_end(place)
         if found.events or found.unreadable or not found.more:
             break
     return found
@@ -101,14 +95,3 @@ async def find_events(sources: LedgerSources, app: str, ids: set[str]) -> dict[s
             if recorded.event.id in ids:
                 found.setdefault(recorded.event.id, recorded)
     return found
-
-
-def _text(place: EventPlace) -> str:
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
-
-
-def _place(text: str) -> EventPlace:
-    try:
-        return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise BadPlace("the place of the page is not one that a page has named") from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.history.newest import UsePlace, UsesPage, newest_uses
+from proxy.history.newest import UsesPage, newest_uses
+from proxy.history.places import TimePlace
 from tests.history.fakes import Archive, event
 
 TIME = 1_790_000_000_000
@@ -14,7 +15,7 @@ TIMES = (TIME - 10, TIME + 100)
 async def pages(archive: Archive, limit: int, look_at: int) -> list[list[bytes]]:
     """Return the amounts of all pages."""
     found: list[list[bytes]] = []
-    place: UsePlace | None = None
+    place: TimePlace | None = None
     while True:
         page = UsesPage(TIMES, place, limit, look_at, user="ann")
         entries, place = await newest_uses(archive.sources, "app_one", page)

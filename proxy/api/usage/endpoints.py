@@ -27,7 +27,8 @@ from proxy.api.usage.models import (
 )
 from proxy.api.usage.requests import Before, PageLimit, Requests, RequestView
 from proxy.api.users import require_user
-from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
+from proxy.history.newest import UsesPage, newest_uses
+from proxy.history.places import TimePlace, place_of, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.identity.token_issuer import READ
 from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
@@ -122,7 +123,8 @@ class UsageEndpoints:
         """Return the requests of the calling user by page, the newest first."""
         user = await self._itself(caller, of_user)
         days, sources = await self._days(caller.app, startDate, endDate), self._services.sources
-        page = UsesPage((days.start_ms, days.end_ms), place_of(before) if before else None, limit, user=user.user_id)
+        place = place_of(before, TimePlace) if before else None
+        page = UsesPage((days.start_ms, days.end_ms), place, limit, user=user.user_id)
         entries, following = await newest_uses(sources, caller.app, page)
         stream = LedgerEntries.of_app(sources, caller.app).stream
         found = [RequestView.of(decode(stream, entry, fields)) for entry, fields in entries]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from config.runtime import Currency
 from config.workloads import Unit, Workload
 from middlewares.auth.records import UserRecord
-from proxy.history.newest import place_of
+from proxy.history.places import BadPlace, TimePlace, place_of
 from proxy.reporting.stream import RecordedEvent
 from proxy.reporting.tables import Amount, CurrencyView
 
@@ -19,7 +19,10 @@ LONGEST_PAGE = 100
 
 
 def _place(text: str) -> str:
-    place_of(text)
+    try:
+        place_of(text, TimePlace)
+    except BadPlace:
+        raise ValueError("must be what a page has named as `next`") from None
     return text
 
 

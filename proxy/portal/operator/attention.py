@@ -12,12 +12,12 @@ from starlette.routing import Route
 from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_documents import Decision, ResolutionRequest
 from proxy.api.admin.ledger_endpoints import EventEndpoints
+from proxy.history.places import BadPlace, TimePlace, place_of, text_of
 from proxy.portal.operator.fields import document_of
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
-from proxy.reporting.event_pages import BadPlace
-from proxy.reporting.house.attention import place_of, read_attention, text_of
+from proxy.reporting.house.attention import read_attention
 from proxy.reporting.stream import RecordedEvent
 
 ATTENTION = f"{HOME}/attention"
@@ -58,7 +58,7 @@ class AttentionPages:
         """Show a page of what is open."""
         after = visit.request.query_params.get("after", "")[:_LONGEST_PLACE]
         try:
-            place = place_of(after) if after else None
+            place = place_of(after, TimePlace) if after else None
         except BadPlace as error:
             raise Refusal(400, "invalid_parameter", f"after: {error}.") from None
         found, following = await read_attention(self._services.sources, place, _LIMIT)

@@ -15,8 +15,9 @@ from starlette.routing import Route
 from middlewares.exchange import Refusal
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.refusals import read_refusals
-from proxy.history.newest import UsesPage, newest_uses, place_of, text_of
+from proxy.history.newest import UsesPage, newest_uses
 from proxy.history.packing import StreamEntry
+from proxy.history.places import BadPlace, TimePlace, place_of, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.portal import words
 from proxy.portal.access.visits import Visit, Visits
@@ -81,9 +82,9 @@ class RequestPages:
             return see_other(f"{path}/{wanted}")
         model, outcome = query.get("model", "").strip()[:_LONGEST_NAME], query.get("outcome", "")
         try:
-            before = place_of(query["before"][:1_000]) if query.get("before") else None
-        except ValueError as error:
-            raise Refusal(400, "invalid_parameter", f"before {error}.") from None
+            before = place_of(query["before"][:1_000], TimePlace) if query.get("before") else None
+        except BadPlace:
+            raise Refusal(400, "invalid_parameter", "before must be what a page has named as `next`.") from None
         sources, app = self._services.sources, visit.client_id
         page = UsesPage((EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None)
         entries, following = await newest_uses(sources, app, page)

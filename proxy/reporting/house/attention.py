@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from middlewares.ledger.concurrency import gather_bounded
 from proxy.history.explain.house import marked_events
 from proxy.history.packing import StreamEntry
+from proxy.history.places import TimePlace
 from proxy.history.reader import LedgerEntries, LedgerSources
-from proxy.reporting.event_pages import BadPlace, marked
+from proxy.reporting.event_pages import marked
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
-
-class AttentionPlace(NamedTuple):
-    """Time (Unix ms) and id of the last event of a page."""
-
-    time: int
-    id: str
-
-
-_BEGIN = AttentionPlace(0, "")
-_PLACE = msgspec.msgpack.Decoder(AttentionPlace)
+_BEGIN = TimePlace(0, "")
 
 
 async def read_attention(
-    sources: LedgerSources, after: AttentionPlace | None, limit: int
-) -> tuple[list[RecordedEvent], AttentionPlace | None]:
+    sources: LedgerSources, after: TimePlace | None, limit: int
+) -> tuple[list[RecordedEvent], TimePlace | None]:
     """Return a page of open events, and where the next one begins; None: it is the last.
 
     Those that are decided are passed over, so that a page is full wherever there are enough. Raises what
@@ -51,32 +39,19 @@ async def read_attention(
         place = place_at(batch[-1])
 
 
-def place_at(recorded: RecordedEvent) -> AttentionPlace:
+def place_at(recorded: RecordedEvent) -> TimePlace:
     """Return the place of an event."""
-    return AttentionPlace(recorded.event.time, recorded.event.id)
+    return TimePlace(recorded.event.time, recorded.event.id)
 
 
-def text_of(place: AttentionPlace) -> str:
-    """Return a place as text."""
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).rstrip(b"=").decode()
-
-
-def place_of(text: str) -> AttentionPlace:
-    """Return the place that `text_of` has written. Raises `BadPlace`."""
-    try:
-        return _PLACE.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (msgspec.DecodeError, binascii.Error, ValueError):
-        raise BadPlace("the place of the page is not one that a page has named") from None
-
-
-async def _batch(sources: LedgerSources, after: AttentionPlace, limit: int) -> list[RecordedEvent]:
+async def _batch(sources: LedgerSources, after: TimePlace, limit: int) -> list[RecordedEvent]:
     """Return the next events that need attention, decided or not, of all hash tags."""
     of_tags = await gather_bounded(partial(_of_tag, sources, after, limit), sources.keys.tags)
     found = {each.event.id: each for of_tag in of_tags for each in of_tag}
     return sorted(found.values(), key=place_at)[:limit]
 
 
-async def _of_tag(sources: LedgerSources, after: AttentionPlace, limit: int, tag: str) -> list[RecordedEvent]:
+async def _of_tag(sources: LedgerSources, after: TimePlace, limit: int, tag: str) -> list[RecordedEvent]:
     entries = LedgerEntries(sources, tag)
     number = sources.keys.tags.index(tag)
     archived = await entries.begin(lambda connection: marked_events(connection, number, after, limit))

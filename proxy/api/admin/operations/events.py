@@ -34,8 +34,9 @@ from proxy.api.admin.operations.resources import Resources
 from proxy.control.records import UnknownRecord
 from proxy.history.packing import Fields
 from proxy.history.pages import StalePlace
+from proxy.history.places import BadPlace
 from proxy.reporting.dates import BadDate, Days, parse_day
-from proxy.reporting.event_pages import BadPlace, RecordedEvents, find_events, marked, read_page
+from proxy.reporting.event_pages import RecordedEvents, find_events, marked, read_page
 from proxy.reporting.explain.compose import explanation
 from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.explain.facts import find_app, read_facts
