@@ -36,6 +36,15 @@ def check_path(path: bytes) -> None:
         raise closing_refusal("The path holds a broken or unsafe percent-escape; send it in its plain form.")
 
 
+def check_query(query: bytes) -> None:
+    """Raise `Refusal` (400) for a query with a NUL, which no parameter of the control surfaces may hold.
+
+    PostgreSQL takes no text with one, and would be taken for a database that fails.
+    """
+    if b"%00" in query:
+        raise closing_refusal("The query holds the character NUL; send it without.")
+
+
 def drop_reserved_parameters(query: bytes) -> bytes:
     """Return `query` without its reserved parameters; every other byte stays, in order."""
     parameters = query.split(b"&")

@@ -12,7 +12,7 @@ from middlewares.edge.body import too_large
 from middlewares.edge.forwarded import Network, locate_client
 from middlewares.edge.headers import sort_headers
 from middlewares.edge.request import body_length, check_request
-from middlewares.edge.target import check_path, split_target
+from middlewares.edge.target import check_path, check_query, split_target
 from middlewares.exchange import Exchange, Refusal
 from proxy.api.request_body import BoundedBody
 
@@ -78,8 +78,9 @@ class ControlEdgeMiddleware:
         check_request(scope["method"], scope["http_version"], headers)
         exchange.content_length = length = body_length(scope["http_version"], headers)
         exchange.has_body = length != 0
-        path, _ = split_target(scope["tollgate.target"])
+        path, query = split_target(scope["tollgate.target"])
         check_path(path)
+        check_query(query)
         if self.address_limit:
             self.address_limit.count(exchange.client_address)
 

@@ -12,6 +12,7 @@ from proxy.history import queries
 from proxy.history.batch import START, Entry
 from proxy.history.belonging import check
 from proxy.history.packing import StreamEntry
+from proxy.history.places import Number
 from proxy.history.queries import PAGE
 from proxy.history.reader import LedgerEntries
 
@@ -28,18 +29,18 @@ class EventPlace(msgspec.Struct, frozen=True, array_like=True):
 
     server: str
     """Run id of the Redis server whose stream it reads."""
-    above: int
+    above: Number
     """Events of the history are read from above this `seq`..."""
-    up_to: int
+    up_to: Number
     """...up to this one."""
-    time: int
+    time: Number
     """Time and `seq` of the last of them that was read."""
-    seq: int
+    seq: Number
     archived: bool
     """True: all of them were read."""
-    skipped: tuple[int, int]
+    skipped: tuple[Number, Number]
     """Entry up to which the stream had been read before, so that archived events up to it are not wanted."""
-    position: tuple[int, int]
+    position: tuple[Number, Number]
     """Entry up to which the stream was read."""
 
 

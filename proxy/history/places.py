@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number that both databases hold, and Redis as a part of an entry."""
+Id = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*\Z")]
+"""Text that both databases take."""
 
 Place = TypeVar("Place")
 
@@ -18,8 +23,8 @@ class BadPlace(ValueError):
 class TimePlace(NamedTuple):
     """Time (Unix ms) and id of the last event of a page; an empty id: that of no event, only the time."""
 
-    time: int
-    id: str
+    time: Number
+    id: Id
 
 
 def text_of(place: object) -> str:

@@ -35,6 +35,7 @@ CONTROL = [
     ("/api/v1//llm", 400, "control-api"),
     ("/api/v1/\\..\\llm", 400, "control-api"),
     ("/api/v1/%00", 400, "control-api"),
+    ("/api/v1/none?a=%00", 400, "control-api"),
     ("/api/v1/none#a", 400, "control-api"),
     ("/api/v1/verify", 404, "verify"),
     ("/api/v1/verify/../../../llm", 400, "verify"),

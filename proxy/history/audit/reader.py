@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from proxy.history.store import History
 LONGEST_PAGE = 1_000
 _OPEN = (ActorKind.APP, ActorKind.USER, ActorKind.DEVELOPER)
 _CHUNK = 1_000
+_TOKEN = re.compile(r"([0-9]{1,18})-([0-9]{1,18})-([!-~]{1,64})")
+"""Numbers that a database holds, and the id of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,10 @@ class ListedLine:
 
 def parse_token(text: str) -> Place:
     """Return the place that `ListedLine.token` names. Raises `ValueError`."""
-    time, seq, name = text.split("-", 2)
-    if not (time.isdecimal() and seq.isdecimal() and len(text) <= 100):
+    found = _TOKEN.fullmatch(text)
+    if found is None:
         raise ValueError("Expected the place of a line, as the page before names it")
-    return Place(int(time), int(seq), name)
+    return Place(int(found[1]), int(found[2]), found[3])
 
 
 class AuditReader:

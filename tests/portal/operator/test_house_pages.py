@@ -10,6 +10,8 @@ import pytest
 
 from config.runtime import Currency
 from middlewares.auth.records import Role
+from proxy.history import places
+from proxy.history.places import TimePlace
 from proxy.reporting import tables
 from tests.api.admin.attention import needs_attention
 from tests.portal.browser import read_page, text_of
@@ -188,3 +190,17 @@ async def test_audit_lines_are_those_of_the_command(house: House) -> None:
     assert (await browser.page(f"{HOME}/audit/verification", head=verified["head"])).status_code == 200
     gone = await browser.page(f"{HOME}/audit/verification", head=f"99999:{'a' * 64}")
     assert "Something is wrong" in text_of(gone)
+
+
+async def test_a_place_that_no_page_has_named_is_refused(house: House) -> None:
+    """Hazard: numbers that no database holds, and text that PostgreSQL does not take."""
+    operator, owner = house.by(Role.VIEWER), await house.tenant.member("owner")
+    app = house.tenant.path
+    for place in (TimePlace(2**63, "one"), TimePlace(-1, "one"), TimePlace(1, "one\0")):
+        for browser, path in ((operator, f"{HOME}/attention?after="), (owner, f"{app}/requests?before=")):
+            assert (await browser.get(path + places.text_of(place))).status_code == 400, (path, place)
+    for text in (f"{2**63}-1-one", f"1-{2**63}-one", "1-1-one%7f", "1-1-one%00"):
+        for browser, path in ((operator, f"{HOME}/audit?before="), (owner, f"{app}/audit?before=")):
+            assert (await browser.get(path + text)).status_code == 400, (path, text)
+    for browser, path in ((operator, f"{HOME}/audit?action=a%00"), (owner, f"{app}/requests?model=a%00")):
+        assert (await browser.get(path)).status_code == 400, path
