@@ -10,31 +10,33 @@ from typing import Literal
 from config.workloads import Workload
 from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimits, KeyTerms
 
+RecordKind = Literal[
+    "app",
+    "key",
+    "user",
+    "token",
+    "developer",
+    "member",
+    "invite",
+    "session",
+    "sign-in-link",
+    "view-link",
+    "operator",
+    "operator-link",
+    "operator-session",
+    "gateway",
+    "event",
+    "webhook",
+    "delivery",
+    "request",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class RecordRef:
     """Reference to one record, in verdicts that rest on it and in notices of changes."""
 
-    kind: Literal[
-        "app",
-        "key",
-        "user",
-        "token",
-        "developer",
-        "member",
-        "invite",
-        "session",
-        "sign-in-link",
-        "view-link",
-        "operator",
-        "operator-link",
-        "operator-session",
-        "gateway",
-        "event",
-        "webhook",
-        "delivery",
-        "request",
-    ]
+    kind: RecordKind
     id: str
     """Its id; of users and members `<client_id>/<id>`, of a token of our own issuer its `jti`."""
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from middlewares.auth.keys import hash_secret, mint_invite, parse_invite
 from middlewares.auth.records import AppRecord, RecordRef
+from proxy.control.developers.expiring import find_by_secret
 from proxy.control.developers.records import InviteRecord, MemberRole
-from proxy.control.developers.single_use import find_unused
 from proxy.control.records import Client, Records, indexed
 
 INVITES = "tollgate:invites"
@@ -38,7 +38,7 @@ class Invites:
     async def find(self, code: str) -> InviteRecord | None:
         """Return the invitation of a code, None if it is unknown, used or over."""
         parts = parse_invite(code.encode(errors="replace"))
-        return await find_unused(self._records, "invite", parts, self._pepper)
+        return await find_by_secret(self._records, "invite", parts, self._pepper)
 
     async def take(self, invite_id: str) -> bool:
         """Use up an invitation. Return True for the first who does."""

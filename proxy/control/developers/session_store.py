@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from middlewares.auth.keys import ApiKey, matches
+from middlewares.auth.keys import ApiKey
 from middlewares.auth.records import RecordRef
+from proxy.control.developers.expiring import OwnedRecords, find_by_secret
 from proxy.control.developers.records import SessionRecord
 from proxy.control.operators.records import OperatorSessionRecord
 from proxy.control.records import Client, Records
@@ -46,54 +47,43 @@ class SessionStore(Generic[AnySession]):
         self._pepper = pepper
         self._kind: SessionKind[AnySession] = kind
         self._records: Records[AnySession] = Records(client, kind.record)
+        self._owned: OwnedRecords[AnySession] = OwnedRecords(client, self._records, kind.name, kind.index)
 
     async def add(self, owner: str, session: AnySession) -> None:
         """Add a session of that person; past `MOST_SESSIONS` others end."""
         if session.idle_seconds:
             await self._client.set(last_use_of(session.session_id), int(time.time()), ex=session.idle_seconds)
-        index = self._kind.index(owner)
-        await self._client.zremrangebyscore(index, "-inf", time.time() * 1_000)
-        await self._client.zadd(index, {session.session_id: session.expires_at.timestamp() * 1_000})
-        await self._records.add(session, expires_at=session.expires_at)
-        for each in await self._ids(owner, last=-MOST_SESSIONS - 1):
-            await self.end(owner, each)
+        await self._owned.add(owner, session, most=MOST_SESSIONS)
 
     async def find(self, token: bytes, *, is_use: bool = True) -> AnySession | None:
         """Return the session of a token; None if it is unknown, wrong or over.
 
         It is a use of the session unless `is_use` is False.
         """
-        parts = self._kind.parse(token)
-        session = None if parts is None else await self._unexpired(parts.key_id)
-        if parts is None or session is None or not matches(parts.secret, session.hash, self._pepper):
+        session = await find_by_secret(self._records, self._kind.name, self._kind.parse(token), self._pepper)
+        if session is None:
             return None
         alive = await self._use(session) if is_use else not await self._is_idle(session)
         return session if alive else None
 
     async def get(self, session_id: str) -> AnySession | None:
         """Return the session, which is a use of it; None if it is unknown or over."""
-        session = await self._unexpired(session_id)
-        return session if session is not None and await self._use(session) else None
+        session = await self._records.get(self._ref(session_id))
+        if session is None or session.expires_at <= datetime.now(UTC):
+            return None
+        return session if await self._use(session) else None
 
     async def end(self, owner: str, session_id: str) -> bool:
         """End a session of a person, in every worker at once. Return False if the person has none of that id."""
-        if not await self._client.zrem(self._kind.index(owner), session_id):
-            return False
-        await self._records.remove(self._ref(session_id))
-        return True
+        return await self._owned.end(owner, session_id)
 
     async def of_owner(self, owner: str) -> Sequence[AnySession]:
         """Return the sessions of a person that are not idle, oldest first."""
-        found = await self._records.several([self._ref(each) for each in await self._ids(owner)])
-        return [session for session in found if not await self._is_idle(session)]
+        return [session for session in await self._owned.of_owner(owner) if not await self._is_idle(session)]
 
     async def change(self, session_id: str, edit: Callable[[AnySession], AnySession]) -> AnySession:
         """Replace a session by what `edit` returns for it. Raises `UnknownRecord`."""
         return await self._records.change(self._ref(session_id), edit)
-
-    async def _unexpired(self, session_id: str) -> AnySession | None:
-        session = await self._records.get(self._ref(session_id))
-        return session if session is not None and session.expires_at > datetime.now(UTC) else None
 
     async def _use(self, session: AnySession) -> bool:
         """Note that a session is used. Return False if it was idle for too long."""
@@ -104,10 +94,6 @@ class SessionStore(Generic[AnySession]):
 
     async def _is_idle(self, session: AnySession) -> bool:
         return bool(session.idle_seconds) and not await self._client.exists(last_use_of(session.session_id))
-
-    async def _ids(self, owner: str, last: int = -1) -> Sequence[str]:
-        found: Any = await self._client.zrange(self._kind.index(owner), 0, last)
-        return [each.decode() for each in found]
 
     def _ref(self, session_id: str) -> RecordRef:
         return RecordRef(self._kind.name, session_id)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from middlewares.auth.keys import hash_secret, mint_sign_in_link, parse_sign_in_link
 from middlewares.auth.records import RecordRef
+from proxy.control.developers.expiring import find_by_secret
 from proxy.control.developers.records import DeveloperRecord, SignInLinkRecord
-from proxy.control.developers.single_use import find_unused
 from proxy.control.records import Client, Records
 
 SIGN_IN_PATH = "/portal/sign-in/"
@@ -49,7 +49,7 @@ class SignInLinks:
     async def find(self, secret: str) -> SignInLinkRecord | None:
         """Return the link of a secret, which stays good; None if it is unknown, used or over."""
         parts = parse_sign_in_link(secret.encode(errors="replace"))
-        return await find_unused(self._records, "sign-in-link", parts, self._pepper)
+        return await find_by_secret(self._records, "sign-in-link", parts, self._pepper)
 
     async def take(self, link_id: str) -> bool:
         """Use up a link. Return True for the first who does."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
-from middlewares.auth.keys import hash_secret, matches, mint_view_link, parse_view_link
+from middlewares.auth.keys import hash_secret, mint_view_link, parse_view_link
 from middlewares.auth.records import RecordRef
+from proxy.control.developers.expiring import OwnedRecords, find_by_secret
 from proxy.control.records import Client, Records
 
 MOST_LINKS = 10_000
@@ -46,9 +45,9 @@ class ViewLinks:
     """Makes, finds and ends links. Whether their subjects may still look is for whoever shows something to ask."""
 
     def __init__(self, client: Client, pepper: bytes | None) -> None:
-        self._client = client
         self._pepper = pepper
         self._records = Records(client, ViewLinkRecord)
+        self._owned = OwnedRecords(client, self._records, "view-link", view_links_of)
 
     async def create(
         self, app: str, kind: SubjectKind, subject: str, lifetime: timedelta
@@ -65,33 +64,18 @@ class ViewLinks:
             created_at=now,
             expires_at=now + lifetime,
         )
-        index = view_links_of(app)
-        await self._client.zremrangebyscore(index, "-inf", time.time() * 1_000)
-        await self._client.zadd(index, {link.link_id: link.expires_at.timestamp() * 1_000})
-        await self._records.add(link, expires_at=link.expires_at)
-        for each in await self._ids(app, last=-MOST_LINKS - 1):
-            await self.end(app, each)
+        await self._owned.add(app, link, most=MOST_LINKS)
         return link, secret
 
     async def find(self, secret: str) -> ViewLinkRecord | None:
         """Return the link of a secret, which stays good; None if it is unknown, wrong or over."""
         parts = parse_view_link(secret.encode(errors="replace"))
-        link = None if parts is None else await self._records.get(RecordRef("view-link", parts.key_id))
-        if parts is None or link is None or not matches(parts.secret, link.hash, self._pepper):
-            return None
-        return link if link.expires_at > datetime.now(UTC) else None
+        return await find_by_secret(self._records, "view-link", parts, self._pepper)
 
     async def end(self, app: str, link_id: str) -> bool:
         """End a link of an app at once. Return False if the app has none of that id."""
-        if not await self._client.zrem(view_links_of(app), link_id):
-            return False
-        await self._records.remove(RecordRef("view-link", link_id))
-        return True
+        return await self._owned.end(app, link_id)
 
     async def list(self, app: str) -> list[ViewLinkRecord]:
         """Return the links of an app that are good, oldest first."""
-        return await self._records.several([RecordRef("view-link", each) for each in await self._ids(app)])
-
-    async def _ids(self, app: str, last: int = -1) -> Sequence[str]:
-        found: Any = await self._client.zrange(view_links_of(app), 0, last)
-        return [each.decode() for each in found]
+        return await self._owned.of_owner(app)

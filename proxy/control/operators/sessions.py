@@ -13,8 +13,8 @@ from middlewares.auth.keys import (
     parse_sign_in_link,
 )
 from middlewares.auth.records import OperatorRecord, RecordRef
+from proxy.control.developers.expiring import find_by_secret
 from proxy.control.developers.session_store import SessionKind, SessionStore
-from proxy.control.developers.single_use import find_unused
 from proxy.control.operators.records import OperatorLinkRecord, OperatorSessionRecord
 from proxy.control.records import Client, Records
 
@@ -52,7 +52,7 @@ class OperatorLinks:
     async def find(self, secret: str) -> OperatorLinkRecord | None:
         """Return the link of a secret, which stays good; None if it is unknown, used or over."""
         parts = parse_sign_in_link(secret.encode(errors="replace"))
-        return await find_unused(self._records, "operator-link", parts, self._pepper)
+        return await find_by_secret(self._records, "operator-link", parts, self._pepper)
 
     async def take(self, link_id: str) -> bool:
         """Use up a link. Return True for the first who does."""
