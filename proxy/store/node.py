@@ -50,11 +50,14 @@ class Node:
         self._dialer = settings.dialer
         self._on_failure = on_failure
 
-    async def open(self) -> None:
-        """Connect, in several attempts if need be. Raises `StoreUnavailable`."""
+    async def open(self, locating: float = 0.0) -> None:
+        """Connect, in several attempts if need be, each of which takes `locating` seconds at most to find the node.
+
+        Raises `StoreUnavailable`.
+        """
         self.channel.start()
-        try:
-            await self.channel.ready(1.25 * self._dialer.timeout)  # so that the first one may time out
+        try:  # the first attempt may time out, in all it does
+            await self.channel.ready(2 * locating + 1.25 * self._dialer.timeout)
         except BaseException:
             await self.channel.close()
             raise

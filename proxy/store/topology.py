@@ -65,6 +65,7 @@ class SentinelServers:
         self._hosts = ", ".join(map(str, address.endpoints))
         self._sentinel = sentinel
         self._node = Node(str(address), self._locate, settings, master_only=True)
+        self._locating = settings.dialer.timeout
         self._watcher: asyncio.Task[None] | None = None
         self._epoch = 0
         """Number of the latest failover that any sentinel has reported."""
@@ -72,7 +73,7 @@ class SentinelServers:
         self.submit = self._node.submit
 
     async def open(self) -> None:
-        await self._node.open()
+        await self._node.open(self._locating)
         self._watcher = asyncio.create_task(self._watch(), name="store sentinel watch")
 
     async def close(self) -> None:

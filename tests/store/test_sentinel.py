@@ -121,6 +121,19 @@ async def test_the_new_master_is_found(
         await eventually(followed)
 
 
+async def test_sentinels_that_are_silent_for_a_moment_do_not_keep_the_store_from_opening(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    """As they are while their state is written to a slow disk, just after a failover."""
+    for sentinel in deployment.sentinels:
+        sentinel.freeze()
+    loop = asyncio.get_running_loop()
+    for sentinel in deployment.sentinels:
+        loop.call_later(1.5, sentinel.thaw)
+    async with await Store.open(deployment.url, tmp_path) as store:
+        assert await store.run(Call(COUNT, ("k",)), deadline=1) == 1
+
+
 async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_answers(
     deployment: Deployment, start_server: StartServer, tmp_path: Path
 ) -> None:
