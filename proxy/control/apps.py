@@ -12,10 +12,13 @@ from middlewares.auth.records import AppIssuer, AppRecord, RecordRef
 from proxy.control.records import APPS, Client, Records, indexed
 
 _CLIENT_ID = re.compile(r"app_[a-z2-7]{16}")
-
-
 _SEARCHED = 500
 """Apps that are read at once in a search."""
+
+
+def is_client_id(text: str) -> bool:
+    """Return True if `text` may be the id of an app."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 class Apps:
@@ -54,10 +57,14 @@ class Apps:
         """Return those of the apps that exist, oldest first."""
         return await self._records.several([RecordRef("app", client_id) for client_id in client_ids])
 
+    async def names(self, client_ids: Iterable[str]) -> dict[str, str]:
+        """Return the names of those of the apps that exist, by client id."""
+        return {app.client_id: app.name for app in await self.several(client_ids)}
+
     async def authenticate(self, client_id: str, client_secret: str) -> AppRecord | None:
         """Return the app if this is its secret, suspended or not; None if it is unknown or the secret is wrong."""
         secret = parse_client_secret(client_secret.encode())
-        if secret is None or not _CLIENT_ID.fullmatch(client_id):
+        if secret is None or not is_client_id(client_id):
             return None
         app = await self.get(client_id)
         good = matches(secret, app.secret_hash if app else self._no_hash, self._pepper)

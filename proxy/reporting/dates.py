@@ -86,6 +86,11 @@ def month_of(day: date) -> Days:
     return Days(day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1]))
 
 
+def month_so_far(today: date) -> Days:
+    """Return the days of the month of `today`, up to that day."""
+    return Days(today.replace(day=1), today)
+
+
 def span(first: str | None, last: str | None, today: date) -> Days:
     """Return the days from `first` to `last`, by default those of the month of `today`.
 

@@ -57,6 +57,11 @@ class UsageTotal:
         else:
             self.units[what] = self.units.get(what, 0) + number
 
+    @property
+    def units_used(self) -> list[Unit]:
+        """Return the units that are not 0, in the order of reports."""
+        return [unit for unit in UNITS if self.units.get(unit)]
+
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> UsageTotal:
         """Return the sum that is written in JSON as `plain` writes it."""
@@ -71,7 +76,7 @@ class UsageTotal:
 
     def plain(self) -> dict[str, Any]:
         """Return the sum as it is written in JSON, without units that are 0."""
-        units = {unit: self.units[unit] for unit in UNITS if self.units.get(unit)}
+        units = {unit: self.units[unit] for unit in self.units_used}
         return {"request_count": self.requests, "units": units, "amount": str(self.amount)}
 
 

@@ -42,7 +42,7 @@ def breakdown_of(document: Mapping[str, Any], dimensions: Sequence[Dimension]) -
 
 def table(currency: Currency, usage: Breakdown) -> Table:
     """Return the table, with units that occur only, amounts also in the currency, and a line for the total."""
-    units = [unit for unit in UNITS if usage.total.units.get(unit)]
+    units = usage.total.units_used
     names = [dimension.value for dimension in usage.dimensions]
 
     def row(head: list[str], total: UsageTotal) -> list[str | int]:

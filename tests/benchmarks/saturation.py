@@ -12,6 +12,8 @@ from tests.benchmarks.bare import bare
 from tests.benchmarks.express import express
 from tests.benchmarks.floor import NAME as FLOOR
 from tests.benchmarks.floor import floor
+from tests.benchmarks.nginx_lua import NAME as NGINX_LUA
+from tests.benchmarks.nginx_lua import nginx_lua
 from tests.benchmarks.programs import Candidate, Missing
 from tests.benchmarks.report import Section, Target
 from tests.benchmarks.scale import Scale
@@ -25,6 +27,8 @@ CPU = "CPU µs/request"
 DIRECT, NGINX, TOLLGATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
 TO_NGINX = Target(0.15, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
+TO_NGINX_LUA = Target(1.0, aim=1.25)
+PEERS = {EXPRESS: TO_EXPRESS, NGINX_LUA: TO_NGINX_LUA}
 KEPT = Target(0.8)
 Serving = Callable[[], AbstractAsyncContextManager[Candidate]]
 """Function that runs a candidate for the time of one measurement."""
@@ -45,6 +49,11 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
             candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
         except Missing as missing:
             section.notes.append(f"Without the Express peer: {missing}.")
+        try:
+            scripted = await stack.enter_async_context(nginx_lua(folder / "lua", direct))
+            candidates[scripted.name] = _as_it_is(scripted)
+        except Missing as missing:
+            section.notes.append(f"Without the {NGINX_LUA}: {missing}.")
         answered = 0
         for number in range(-1, scale.rounds):  # round -1 warms up
             for connections in CONNECTIONS:
@@ -54,19 +63,20 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
                     answered += load.requests if name == TOLLGATE else 0
                     if number >= 0:
                         section.add(_subject(name, connections), load.metrics)
-        _figures(section, peers=[EXPRESS] if EXPRESS in candidates else [])
+        _figures(section, {name: target for name, target in PEERS.items() if name in candidates})
         # Above 1 by the requests that wrk abandons at the end of each run: everything was on, and nothing was lost.
         section.figure("usage events in the ledger per response that wrk counted", await ours.events() / answered)
 
 
-def _figures(section: Section, peers: list[str]) -> None:
+def _figures(section: Section, peers: dict[str, Target]) -> None:
     def compare(metric: str, name: str, to: str, connections: int) -> float:
         return section.ratio(metric, _subject(name, connections), _subject(to, connections))
 
-    for connections, to_nginx, to_peer in ((FEW, TO_NGINX, TO_EXPRESS), (MANY, None, None)):
-        for other, target in ((NGINX, to_nginx), *((peer, to_peer) for peer in peers)):
+    for connections in CONNECTIONS:
+        for other, target in {NGINX: TO_NGINX, **peers}.items():
             ratio = compare(RATE, TOLLGATE, other, connections)
-            section.figure(f"tollgate / {other}, {connections} connections", ratio, target=target)
+            wanted = target if connections == FEW else None
+            section.figure(f"tollgate / {other}, {connections} connections", ratio, target=wanted)
     kept = section.ratio(RATE, _subject(TOLLGATE, MANY), _subject(TOLLGATE, FEW))
     section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
     section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, TOLLGATE, FEW))
@@ -74,6 +84,8 @@ def _figures(section: Section, peers: list[str]) -> None:
     for less in (FLOOR, BARE):
         section.figure(f"{less} / {NGINX}, {FEW} connections", compare(RATE, less, NGINX, FEW))
         section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, TOLLGATE, less, FEW))
+    for peer in peers:
+        section.figure(f"{peer} / {NGINX}, {FEW} connections", compare(RATE, peer, NGINX, FEW))
     for other in (NGINX, *peers):
         cost = compare(CPU, TOLLGATE, other, FEW)
         section.figure(f"CPU time per request, Redis included, tollgate / {other}", cost)

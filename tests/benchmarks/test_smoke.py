@@ -10,6 +10,7 @@ import msgspec
 import psutil
 import pytest
 import pytest_asyncio
+from redis.asyncio import Redis
 
 from tests.benchmarks import nginx
 from tests.benchmarks.__main__ import PARTS, chosen
@@ -17,6 +18,7 @@ from tests.benchmarks.bare import bare
 from tests.benchmarks.client import request
 from tests.benchmarks.floor import floor
 from tests.benchmarks.keys import fill
+from tests.benchmarks.nginx_lua import nginx_lua
 from tests.benchmarks.openloop import Generator, Orders, measure
 from tests.benchmarks.programs import Candidate, Failed, Missing, find, upstream
 from tests.benchmarks.report import Section, Target
@@ -156,3 +158,20 @@ async def test_wrk_saturates_nginx(tmp_path: Path) -> None:
             load = await saturate(candidate, 4, 1, tmp_path)
             assert load.requests > 0
             assert msgspec.json.encode(load.metrics)
+
+
+async def test_the_scripted_nginx_serves_and_records(direct: Candidate, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        try:
+            peer = await stack.enter_async_context(nginx_lua(tmp_path / "lua", direct))
+        except Missing as missing:
+            pytest.skip(str(missing))
+        result = await measure(peer, "/text-to-image", BODY, rate=100, seconds=0.3)
+        assert result.p50 > 0
+        assert set(peer.cpu()) == {"worker", "redis"}
+        async with Redis(unix_socket_path=str(tmp_path / "lua" / "lua.sock")) as client:
+
+            async def recorded() -> bool:
+                return int(await client.xlen("events")) > 0
+
+            await eventually(recorded)

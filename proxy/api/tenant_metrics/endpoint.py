@@ -15,7 +15,7 @@ from proxy.api.caller import Caller, CallerWith
 from proxy.api.services import BuilderServices
 from proxy.api.tenant_metrics.families import TenantState, metrics_text
 from proxy.identity.token_issuer import READ
-from proxy.reporting.dates import Days, month_of, redis_today
+from proxy.reporting.dates import Days, month_so_far, redis_today
 from proxy.reporting.limits import read_uses, running_holds
 from proxy.reporting.totals import Dimension, UsageTotal, read_usage
 
@@ -36,7 +36,7 @@ class TenantMetricsEndpoint:
         services = self._services
         sources, app = services.sources, await services.apps.require(caller.app)
         today = await redis_today(sources.client)
-        month = Days(month_of(today).first, today)
+        month = month_so_far(today)
         running = await running_holds(sources, app.client_id)
         state = TenantState(
             by_workload=await self._usage(app.client_id, caller.user, month),

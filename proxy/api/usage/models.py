@@ -13,7 +13,7 @@ from middlewares.auth.records import UserRecord
 from middlewares.ledger.credit.prepaid import Balance
 from proxy.api.usage.grouping import DailyPipelineUsage, PipelineUsage, usd_micros
 from proxy.reporting.tables import Amount, CurrencyView
-from proxy.reporting.totals import UNITS, UsageTotal
+from proxy.reporting.totals import UsageTotal
 from proxy.reporting.user_usage import UserUsage
 
 
@@ -91,7 +91,7 @@ class UsageSlice(BaseModel):
     @classmethod
     def of(cls, value: str, total: UsageTotal) -> Self:
         """Return the view of a sum."""
-        units = {unit: total.units[unit] for unit in UNITS if total.units.get(unit)}
+        units = {unit: total.units[unit] for unit in total.units_used}
         return cls(value=value or None, requestCount=total.requests, units=units, feeWei=str(total.amount))
 
 

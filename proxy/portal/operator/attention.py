@@ -63,7 +63,7 @@ class AttentionPages:
             raise Refusal(400, "invalid_parameter", f"after: {error}.") from None
         found, following = await read_attention(self._services.sources, place, _LIMIT)
         apps = {each.event.app for each in found}
-        names = {each.client_id: each.name for each in await self._services.developers.apps.several(apps)}
+        names = await self._services.developers.apps.names(apps)
         return self._pages.show(
             "operator/attention.html",
             visit,

@@ -11,15 +11,15 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_endpoints import DeploymentEndpoints, ReportEndpoints
+from proxy.control.apps import is_client_id
 from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
 from proxy.reporting.dates import BadDate, parse_period, redis_today
 from proxy.reporting.house.what_if import fee_of, what_if
-from proxy.reporting.totals import UNITS, Dimension, read_usage
+from proxy.reporting.totals import Dimension, read_usage
 
 PLANS = f"{HOME}/plans"
-_CLIENT_ID = re.compile("app_[a-z2-7]{16}")
 _MONTH = re.compile("[0-9]{4}-[0-9]{2}")
 
 
@@ -48,7 +48,7 @@ class PlanPages:
         """Show what a month of an app did cost, and what it would have cost under the chosen plan."""
         query, plans = visit.request.query_params, self._services.settings.all_plans()
         client_id, month, name = (query.get(each, "").strip() for each in ("app", "month", "plan"))
-        if not _CLIENT_ID.fullmatch(client_id) or not _MONTH.fullmatch(month) or name not in plans:
+        if not is_client_id(client_id) or not _MONTH.fullmatch(month) or name not in plans:
             raise Refusal(
                 400, "invalid_parameter", "Expected the client id of an app, a month such as 2026-11, a plan."
             )
@@ -68,7 +68,7 @@ class PlanPages:
             name=name,
             usage=usage,
             users=users,
-            units=[unit for unit in UNITS if usage.total.units.get(unit)],
+            units=usage.total.units_used,
             fee=fee_of(present, users) if present else 0,
             found=what_if(plans[name], usage, users),
         )

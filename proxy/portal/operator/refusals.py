@@ -50,10 +50,7 @@ class RefusalPages:
             raise Refusal(400, "invalid_parameter", "before: expected a time in Unix milliseconds.")
         found = await read_newest_refusals(self._services.sources, int(before or EVER.end_ms), _LIMIT + 1)
         shown = found[:_LIMIT]
-        names = {
-            each.client_id: each.name
-            for each in await self._services.developers.apps.several({each.app for each in shown})
-        }
+        names = await self._services.developers.apps.names({each.app for each in shown})
         return self._pages.show(
             "operator/refusals.html",
             visit,

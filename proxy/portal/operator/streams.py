@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from middlewares.ledger.sessions.sessions import Sessions
 from middlewares.live.byoc_streams import GAP_MS
 from proxy.api.admin.endpoints import AppEndpoints
 from proxy.api.admin.operations.errors import ActRefused
+from proxy.control.apps import is_client_id
 from proxy.history.reader import LedgerSources
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
@@ -31,7 +31,6 @@ STREAMS = f"{HOME}/streams"
 _HOLD = msgspec.json.Decoder(Hold)
 _SHOWN = 100
 """Most streams that are listed; all are counted."""
-_CLIENT_ID = re.compile("app_[a-z2-7]{16}")
 _LONGEST_NAME = 1_024
 
 
@@ -70,7 +69,7 @@ class StreamPages:
         holds = await stream_holds(self._services.sources)
         shown = await gather_bounded(self._stream, holds[:_SHOWN])
         apps = {each.app for each in holds[:_SHOWN]}
-        names = {each.client_id: each.name for each in await self._services.developers.apps.several(apps)}
+        names = await self._services.developers.apps.names(apps)
         return self._pages.show(
             "operator/streams.html",
             visit,
@@ -84,7 +83,7 @@ class StreamPages:
         """Charge a stream up to now, and end it: its gateway is told at the next heartbeat, or within two ticks."""
         app, stream = form.fields.get("app", ""), form.fields.get("stream", "")
         sessions = self._sessions().get(form.fields.get("workload", ""))
-        if sessions is None or not _CLIENT_ID.fullmatch(app) or not 0 < len(stream) <= _LONGEST_NAME:
+        if sessions is None or not is_client_id(app) or not 0 < len(stream) <= _LONGEST_NAME:
             raise Refusal(400, "invalid_parameter", "Expected app, workload and name of a stream.")
         async with form.visit.acts.act("stream.end", "stream", stream, app):
             if await sessions.find(app, stream) is None:

@@ -15,7 +15,7 @@ from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
 from proxy.reporting.dates import redis_today
 from proxy.reporting.house.usage import read_house
-from proxy.reporting.totals import UNITS, UsageTotal
+from proxy.reporting.totals import UsageTotal
 
 _SHOWN = 10
 """Most tenants that are listed; all are counted."""
@@ -47,14 +47,14 @@ class TodayPage:
         today = await redis_today(services.sources.client)
         usage = await read_house(services.sources, today)
         most = sorted(usage.by_app.items(), key=lambda row: (-row[1].amount, -row[1].requests, row[0]))[:_SHOWN]
-        names = {each.client_id: each.name for each in await services.developers.apps.several([app for app, _ in most])}
+        names = await services.developers.apps.names(app for app, _ in most)
         metrics = await MetricView.read(services.console.metrics)
         return self._pages.show(
             "operator/today.html",
             visit,
             today=today,
             usage=usage,
-            units=[unit for unit in UNITS if usage.total.units.get(unit)],
+            units=usage.total.units_used,
             workloads=sorted(usage.by_workload.items(), key=lambda row: (-row[1].amount, row[0])),
             tenants=[TenantToday(app, names.get(app, ""), total) for app, total in most],
             state=await visit.operations.deployment.status(),

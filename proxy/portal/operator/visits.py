@@ -6,7 +6,6 @@ endpoint that a route here names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_type_hints
@@ -20,6 +19,7 @@ from middlewares.exchange import Refusal
 from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.direct import DirectOperations
 from proxy.api.admin.operator import Operator, OperatorWith
+from proxy.control.apps import is_client_id
 from proxy.control.audit.line import ActOutcome, AuditTarget, Result
 from proxy.control.operators.records import OperatorSessionRecord
 from proxy.portal.access.cookies import SessionCookie, form_token
@@ -42,7 +42,6 @@ NAVIGATION = (
 )
 """Pages that every page for operators links to, by what they are called there."""
 
-_CLIENT_ID = re.compile("app_[a-z2-7]{16}")
 
 Endpoint = Callable[..., Awaitable[Any]]
 """An endpoint of the admin API, whose `operator` says which role it takes."""
@@ -173,7 +172,7 @@ class OperatorVisits:
 def _client_id(request: Request) -> str:
     """Return the client id in the path; empty: there is none, or what is there cannot be one."""
     found: str = request.path_params.get("client_id", "")
-    return found if _CLIENT_ID.fullmatch(found) else ""
+    return found if is_client_id(found) else ""
 
 
 def _acting(request: Request, operator: OperatorRecord) -> Operator:

@@ -24,7 +24,7 @@ from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.views import SharedView, view_link_invalid, view_of
 from proxy.portal.tenant.requests import RequestRow, readable_rows
-from proxy.reporting.dates import EVER, Days, month_of, redis_today
+from proxy.reporting.dates import EVER, month_so_far, redis_today
 from proxy.reporting.totals import Dimension, read_usage
 from proxy.reporting.user_usage import dimensions_for, usage_by_user
 
@@ -81,7 +81,7 @@ class SharedPages:
         services, app, user = self._services, view.app.client_id, view.user_id
         sources = services.sources
         today = await redis_today(sources.client)
-        month = Days(month_of(today).first, today)
+        month = month_so_far(today)
         read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)))
         by_day = usage_by_user(read, _BY_DAY, user)
         amounts = {day: total.amount for (day,), total in by_day.groups.items()}

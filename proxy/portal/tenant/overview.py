@@ -15,7 +15,7 @@ from proxy.portal.charts import columns
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.limits import read_limits, running_requests
-from proxy.reporting.dates import Days, month_of, redis_today
+from proxy.reporting.dates import month_so_far, redis_today
 from proxy.reporting.forecast import forecast, needed_days
 from proxy.reporting.totals import Dimension, UsageTotal, read_usage
 
@@ -62,7 +62,7 @@ class OverviewPages:
         services, app = self._services, visit.app
         sources, plan = services.sources, services.plans.get(app.plan)
         today = await redis_today(sources.client)
-        month = Days(month_of(today).first, today)
+        month = month_so_far(today)
         recent = await read_usage(sources, app.client_id, needed_days(today), (Dimension.DAY,))
         running = await running_requests(sources, app.client_id)
         balance = await prepaid.balance(services.runner, sources.keys, app.client_id, None)

@@ -19,7 +19,7 @@ from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import BadDate, Days, month_of, redis_today, span
 from proxy.reporting.tables import csv_text
-from proxy.reporting.totals import UNITS, Breakdown, Dimension, UsageTotal, read_usage
+from proxy.reporting.totals import Breakdown, Dimension, UsageTotal, read_usage
 from proxy.reporting.usage_report import spreadsheet
 
 _SHOWN = 200
@@ -81,7 +81,7 @@ class UsagePages:
             presets=_presets(today),
             dimensions=list(Dimension),
             usage=usage,
-            units=[unit for unit in UNITS if usage.total.units.get(unit)],
+            units=usage.total.units_used,
             rows=shown,
             hidden=count - len(shown),
             columns=columns(_series(usage, days)) if by is Dimension.DAY else [],

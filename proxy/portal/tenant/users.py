@@ -20,8 +20,8 @@ from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
-from proxy.reporting.dates import Days, month_of, redis_today
-from proxy.reporting.totals import UNITS, read_usage
+from proxy.reporting.dates import Days, month_so_far, redis_today
+from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
 _SHOWN = 100
@@ -93,7 +93,7 @@ class UserPages:
             user=user,
             month=month,
             usage=usage,
-            units=[unit for unit in UNITS if usage.units.get(unit)],
+            units=usage.units_used,
             balance=await prepaid.balance(services.runner, services.sources.keys, app, user.user_id),
             keys=sorted(keys, key=lambda each: each.created_at, reverse=True)[:_SHOWN],
             users_path=_path(visit),
@@ -130,7 +130,7 @@ class UserPages:
 
     async def _month(self) -> Days:
         today = await redis_today(self._services.sources.client)
-        return Days(month_of(today).first, today)
+        return month_so_far(today)
 
     async def _target(self, form: Submission) -> UserRecord:
         user = await self._user(form.visit)
