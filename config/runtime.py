@@ -46,8 +46,18 @@ class StoreSettings(Model):
 
 
 class LedgerSettings(Model):
-    """The local usage journal, and the replay after a failover of Redis."""
+    """How usage reaches Redis, the local usage journal, and the replay after a failover of Redis."""
 
+    commit: Literal["group", "each"] = Field(
+        "each",
+        description="How busy tenants are admitted and settled. `each`: each request by two calls. `group`: "
+        "by shares of the limits that workers take, a write-ahead log, and calls for many requests.",
+    )
+    fsync: Literal["never", "every_second", "always"] = Field(
+        "never",
+        description="When the write-ahead log of `group` is brought to the disk itself, which matters where a machine "
+        "loses power, not where a process dies.",
+    )
     journal_bytes: int = Field(
         1024 * 1024 * 1024,
         ge=1_048_576,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -17,6 +18,7 @@ from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.pricing import amount_of
 from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.group_commit.write_ahead_log import Fsync
 from middlewares.ledger.model import Admitted, Denied, Hold, HoldEntry, Settlement, Usage, leases_of
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.redis_keys import RedisKeys
@@ -26,6 +28,7 @@ from middlewares.ledger.settlement.journal import Journal
 from middlewares.ledger.settlement.outbox import Outbox
 from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler, released
+from middlewares.ledger.shares.share_admission import ShareAdmission
 from middlewares.store import ScriptRunner, StoreError
 
 CACHED_POLICIES = 100_000
@@ -48,8 +51,13 @@ class Ledger:
         replay_window: float,
         observer: Observer,
         clock: RedisClock | None = None,
+        commit: Literal["group", "each"] = "each",
+        fsync: Fsync = "never",
     ) -> None:
-        """`hold_ttl`, `deadline` (of an admission) and `replay_window` (see `Outbox`) are in seconds."""
+        """`hold_ttl`, `deadline` (of an admission) and `replay_window` (see `Outbox`) are in seconds.
+
+        `commit` and `fsync` as of `config.runtime.LedgerSettings`.
+        """
         self.clock = clock or RedisClock()
         folder = data_dir / "journal"
         self.journal = Journal(folder, journal_bytes)
@@ -61,6 +69,19 @@ class Ledger:
         self._outbox = Outbox(
             self.settler, self.journal, observer, self._open_holds.discard, replay_window=replay_window
         )
+        self.share_admission: ShareAdmission | None = None
+        if commit == "group":
+            self.share_admission = ShareAdmission(
+                runner,
+                keys,
+                self.clock,
+                self.settler,
+                self._outbox.remember,
+                folder=folder,
+                log_bytes=journal_bytes,
+                fsync=fsync,
+                hold_ttl=hold_ttl,
+            )
         self._admission = Admission(
             runner,
             clock=self.clock,
@@ -71,6 +92,7 @@ class Ledger:
             release=self.release,
             hold_ttl=hold_ttl,
             deadline=deadline,
+            share_admission=self.share_admission,
         )
 
     def policy(
@@ -97,12 +119,14 @@ class Ledger:
         claim: HoldEntry | None = None,
         store_lost: bool = False,
         fallback: tuple[str, str] = ("", ""),
+        may_share: bool = False,
     ) -> Awaitable[Admitted | Denied]:
         """Check every limit at once and open a hold; `units` is the upper bound of what the request can use.
 
         The hold takes over the `claim` to an idempotency key. One round trip, and none where the request has waited for
         Redis in vain already (`store_lost`). `fallback`: the policy of the limit in whose stead a fallback serves it,
-        and the requested model. Raises `LedgerUnavailable` where Redis did not reply in time and the plan, or a
+        and the requested model. `may_share`: its hold is ended by this worker, so that it may be admitted from the
+        worker's share of the limits. Raises `LedgerUnavailable` where Redis did not reply in time and the plan, or a
         claim, forbids a guess; `ClaimLost` where the claim is another request's by now.
         """
         return self._admission.admit(
@@ -114,6 +138,7 @@ class Ledger:
             claim=claim,
             store_lost=store_lost,
             fallback=fallback,
+            may_share=may_share,
         )
 
     async def enter(
@@ -154,6 +179,8 @@ class Ledger:
         """
         if hold.local:
             self._local_limits.release(leases_of(hold), hold.request_id)
+        elif hold.shared and self.share_admission:
+            self.share_admission.release_places(hold)
         else:
             self._open_holds.give_back_leases(hold)
 
@@ -163,6 +190,9 @@ class Ledger:
 
     def _submit(self, settlement: Settlement) -> None:
         hold = settlement.hold
+        if hold.shared and self.share_admission:
+            self.share_admission.end(settlement)
+            return
         if hold.local:
             self._local_limits.release(leases_of(hold), hold.request_id)
         self._outbox.submit(settlement)
@@ -184,14 +214,20 @@ class Ledger:
         async with asyncio.TaskGroup() as group:
             group.create_task(_repeat(self._open_holds.period, self._open_holds.renew))
             group.create_task(_repeat(REPLAY_SECONDS, self.replay))
+            if self.share_admission:
+                group.create_task(self.share_admission.run())
 
     async def drain(self) -> None:
-        """Wait until every settlement is in Redis or in the journal."""
+        """Wait until every settlement is in Redis or on disk."""
         await self._outbox.drain()
+        if self.share_admission:
+            await self.share_admission.drain()
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close what is on disk."""
         self.journal.close()
+        if self.share_admission:
+            self.share_admission.close()
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -113,6 +113,10 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     entries: tuple[HoldEntry, ...] = ()
     local: bool = False
     """Admitted by a worker alone while Redis was away: it holds nothing there."""
+    shared: bool = False
+    """Admitted by a worker alone, from its share of the limits: it stands in its write-ahead log and not in Redis.
+
+    The hold of the places that such a share has is in Redis, and has `entry`, too."""
     fallback: str = ""
     """Policy of the limit that would have refused it, had its plan no fallback; empty: none did."""
     requested_model: str = ""

@@ -116,6 +116,10 @@ class RedisKeys:
         """Return the key of the BYOC streams of all apps of a tag that Tollgate ticks, and of starts (hash of JSON)."""
         return f"{tag}streams"
 
+    def last_group(self, tag: str, incarnation: str) -> str:
+        """Return the key of the last group of settlements of a tag that a worker has committed (string, its number)."""
+        return f"{tag}last-group:{incarnation}"
+
     def usage(self, app: str, day: str) -> str:
         """Return the key of an app's running totals on one UTC day (`20261121`)."""
         return f"{self.tag(app)}usage:{app}:{day}"

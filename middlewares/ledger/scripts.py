@@ -1,5 +1,6 @@
 """The ledger's Lua scripts, each composed with the libraries that it uses."""
 
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,8 +21,11 @@ def _load(name: str, *libraries: str, writes: bool = True) -> Script:
 
 _LOTS = "credit/lots"
 
-ADMIT = _load("admit", "integer", "period", _LOTS)
-SETTLE = _load("settle", "integer", _LOTS)
+_ADMITTING = ("integer", "period", "limits", _LOTS)
+_SETTLING = ("integer", _LOTS)
+
+ADMIT = _load("admit", *_ADMITTING)
+SETTLE = _load("settle", *_SETTLING)
 RENEW = _load("renew")
 LEASES = _load("leases")
 EXPIRED = _load("expired")
@@ -36,14 +40,18 @@ SESSION = _load("sessions/session", writes=False)
 HELD = _load("held", writes=False)
 STREAMS = _load("streams")
 SNAPSHOT = _load("snapshot", writes=False)
+SHARE = _load("shares/share", "limits", "shares/beside")
+RECALL = _load("shares/recall", "shares/beside")
+FENCE = _load("group_commit/fence")
 
 
-def _calling(name: str, *called: str) -> Script:
+def _calling(name: str, *called: str, libraries: Iterable[str]) -> Script:
     """Return a script behind others as functions, which it calls: one script does what all of them do."""
     functions = [f"local function {each}(KEYS, ARGV)\n{_source(each)}\nend" for each in called]
-    libraries = [_source(each) for each in ("integer", "period", _LOTS)]
+    libraries = [_source(each) for each in libraries]
     return Script(Path(name).name, "\n".join([*libraries, *functions, _source(name)]).encode())
 
 
-TICK = _calling("sessions/tick", "settle", "admit")
-SIGNER = _calling("sessions/signer", "admit")
+TICK = _calling("sessions/tick", "settle", "admit", libraries=_ADMITTING)
+SIGNER = _calling("sessions/signer", "admit", libraries=_ADMITTING)
+COMMIT = _calling("group_commit/commit", "settle", libraries=_SETTLING)

@@ -14,6 +14,7 @@ from middlewares.ledger.model import Admitted, ClaimLost, Denied, Hold, LedgerUn
 from middlewares.rate_limit.fallback import fallback_of
 from middlewares.rate_limit.refusal import claim_lost, limit_refusal, store_unavailable
 from middlewares.routing.route import Route
+from middlewares.routing.traits import StreamStep
 
 
 class RateLimitMiddleware:
@@ -125,6 +126,7 @@ class RateLimitMiddleware:
             claim=request.claim if request else None,
             store_lost=exchange.store_lost,
             fallback=fallback,
+            may_share=route.stream is StreamStep.NONE,  # else a session takes the hold over
         )
 
     async def _fall_back(

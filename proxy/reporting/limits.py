@@ -45,7 +45,7 @@ async def running_holds(sources: LedgerSources, app: str) -> list[Hold]:
     """Return what runs for an app, the oldest first: requests, and the ticks of live streams."""
     bodies: Any = sources.client.hscan_iter(sources.keys.shared(sources.keys.tag(app)).bodies, count=1_000)
     holds = [_HOLD.decode(body) async for name, body in bodies if app.encode() in body and b":" not in name]
-    return sorted((each for each in holds if each.app == app), key=lambda each: each.started_ms)
+    return sorted((each for each in holds if each.app == app and not each.shared), key=lambda each: each.started_ms)
 
 
 def _read(pipeline: Any, rule: LimitRule, now: int) -> None:

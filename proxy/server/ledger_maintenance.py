@@ -62,7 +62,7 @@ class LedgerMaintenance:
 
     async def adopt(self) -> None:
         """Write the journals of dead workers to Redis."""
-        written, aside = await adopt_journals(self._folder, self._settler, RedisClock())
+        written, aside = await adopt_journals(self._folder, self._settler, RedisClock(), self._observer.orphaned)
         for path in aside:
             log.error("journal_corrupt", kept_as=path.name, do="inspect it: its records were not written to Redis")
         if written:

@@ -93,6 +93,6 @@ class LedgerObserver:
         log.error("usage_lost", reason=reason)
 
     def orphaned(self, hold: Hold) -> None:
-        """A hold was ended by the reaper."""
+        """A hold was ended in its owner's place."""
         self.orphans.labels(hold.on_orphan).inc()
         log.warning("hold_orphaned", request_id=hold.request_id, app=hold.app, policy=hold.on_orphan)

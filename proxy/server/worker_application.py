@@ -182,6 +182,8 @@ def _ledger(settings: Settings, store: Store, keys: RedisKeys, observer: LedgerO
         journal_bytes=settings.ledger.journal_bytes,
         replay_window=settings.ledger.replay_window_seconds,
         observer=observer,
+        commit=settings.ledger.commit,
+        fsync=settings.ledger.fsync,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 from ulid import ULID
@@ -13,6 +13,7 @@ from config.plans import Plan
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.group_commit.write_ahead_log import Fsync
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Settlement, Usage
 from middlewares.ledger.observer import Observer
@@ -69,8 +70,11 @@ class WorkerLedger:
         replay_window: float = 30,
         clock: RedisClock | None = None,
         observer: Observer | None = None,
+        commit: Literal["group", "each"] = "each",
+        fsync: Fsync = "never",
     ) -> None:
         self.keys = keys
+        self.may_share = commit == "group"
         self.reports = Reports()
         self.ledger = Ledger(
             runner,
@@ -83,13 +87,17 @@ class WorkerLedger:
             replay_window=replay_window,
             observer=observer or self.reports,
             clock=clock,
+            commit=commit,
+            fsync=fsync,
         )
 
     def policy(self, app: str, plan: Plan, *, user: str | None = None, key: str | None = None) -> Policy:
         return self.ledger.policy(app, user, key, "plan", plan)
 
     async def admit(self, policy: Policy, units: Mapping[Unit, int] | None = None) -> Admitted | Denied:
-        return await self.ledger.admit(str(ULID()), policy, workload=WORKLOAD, model=MODEL, units=units or {})
+        return await self.ledger.admit(
+            str(ULID()), policy, workload=WORKLOAD, model=MODEL, units=units or {}, may_share=self.may_share
+        )
 
     async def hold(self, policy: Policy, units: Mapping[Unit, int] | None = None) -> Hold:
         """Return the hold of a request that must be admitted."""

@@ -27,6 +27,7 @@ from middlewares.ledger.observer import Observer
 from middlewares.ledger.scripts import ADMIT
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.settlement.journal import Journal, JournalFull, JournalRecord
+from middlewares.ledger.shares.share_admission import ShareAdmission
 from middlewares.store import Call, ScriptRunner, SharedArguments, StoreError, StoreUnavailable
 
 DISK_SECONDS = 0.05
@@ -54,10 +55,11 @@ class Admission:
         release: Callable[[Hold], None],
         hold_ttl: float,
         deadline: float,
+        share_admission: ShareAdmission | None,
     ) -> None:
         """`on_admitted` is called with each hold opened, `release` must end one that nobody will use.
 
-        `hold_ttl` and `deadline`, that of Redis, are in seconds.
+        `hold_ttl` and `deadline`, that of Redis, are in seconds. `share_admission`, if any, is asked before Redis is.
         """
         self._runner = runner
         self._clock = clock
@@ -68,6 +70,7 @@ class Admission:
         self._release = release
         self._ttl_ms = int(hold_ttl * 1000)
         self._deadline = deadline
+        self._share_admission = share_admission
 
     async def admit(
         self,
@@ -80,6 +83,7 @@ class Admission:
         claim: HoldEntry | None,
         store_lost: bool,
         fallback: tuple[str, str],
+        may_share: bool,
     ) -> Admitted | Denied:
         """As `Ledger.admit`."""
         prices = policy.prices(workload, model)
@@ -103,6 +107,10 @@ class Admission:
             fallback=fallback[0],
             requested_model=fallback[1],
         )
+        if self._share_admission is not None and may_share and claim is None and not store_lost:
+            admitted = await self._share_admission.admit(policy, hold)
+            if admitted is not None:
+                return admitted
         return await self._open(hold, policy, rules, claim=claim, store_lost=store_lost)
 
     async def enter(
@@ -141,8 +149,13 @@ class Admission:
         latest = hold.started_ms + int(self._deadline * 1000) + LATE_MS if self._clock.known else 0
         args = (hold.request_id, self._ttl_ms, ENCODER.encode(hold), latest)
         keys = claim.keys[:1] if claim else ()
+        call = Call(ADMIT, keys, args, policy.admit_keys, rules)
         try:
-            reply = await self._runner.run(Call(ADMIT, keys, args, policy.admit_keys, rules), deadline=self._deadline)
+            reply = await self._runner.run(call, deadline=self._deadline)
+            while reply[0] == 0 and self._share_admission is not None:
+                if not await self._share_admission.recalled(policy.rules[reply[2] - 1], started + self._deadline):
+                    break
+                reply = await self._runner.run(call, deadline=self._deadline)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self._release(hold)
             raise

@@ -64,7 +64,8 @@ class Policy:
             raised = [rule.at(self.raised_until - 1) for rule in rules]
             self.raised_specs = tuple((rule.limit_spec, rule.factor if rule.sale_unit else 0) for rule in raised)
         shared = self.keys.shared(self.keys.tag(self.app))
-        self.admit_keys = SharedArguments((shared.holds, shared.bodies, *(key for rule in rules for key in rule.keys)))
+        self.hold_keys = SharedArguments((shared.holds, shared.bodies))
+        self.admit_keys = SharedArguments((*self.hold_keys, *(key for rule in rules for key in rule.keys)))
         """KEYS of `lua/admit.lua`."""
         self._counts = any(rule.sale_unit is not None for rule in rules)
         self._nothing = self._arguments([0] * len(rules))

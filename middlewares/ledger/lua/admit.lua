@@ -20,47 +20,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, latest = ARGV[1], tonumber(ARGV[4])
 if latest > 0 and now > latest then return { -1, now } end
 
-local SLOTS = 60
 local rules, reply, key = {}, { 1, now }, 3
-
-local function whole(number) -- Redis prints a Lua number with 17 digits, several times slower
-  return string.format('%d', number)
-end
-
-local function prune(key, count, first) -- removes slots before the first; returns what is left, and the oldest slot of it
-  redis.call('HSET', key, 'count', count) -- changes nothing; a full server refuses it, and with it the whole script
-  local state, oldest = redis.call('HGETALL', key), nil
-  for i = 1, #state, 2 do
-    local slot = tonumber(state[i])
-    if slot and slot < first then
-      redis.call('HDEL', key, state[i])
-      count = count - state[i + 1]
-    elseif slot then
-      oldest = math.min(oldest or slot, slot)
-    end
-  end
-  oldest = oldest or first
-  redis.call('HSET', key, 'count', count, 'oldest', oldest)
-  return count, oldest
-end
-
-local function window(rule) -- later slots count, too: the clock may have been set back
-  local limit, slot = tonumber(rule.limit), math.floor(now / rule.parameter)
-  rule.field = whole(slot)
-  local state = redis.call('HMGET', rule.key, 'count', 'oldest', 'newest', rule.field)
-  local count, oldest = tonumber(state[1] or 0), tonumber(state[2])
-  if count > 0 and oldest < slot - SLOTS then count, oldest = prune(rule.key, count, slot - SLOTS) end
-  if count == 0 then oldest = slot end
-  rule.count, rule.in_slot = count, tonumber(state[4] or 0)
-  rule.oldest, rule.newest = math.min(oldest, slot), math.max(tonumber(state[3] or slot), slot)
-  local reset = count > 0 and (oldest + SLOTS + 1) * rule.parameter - now or 0
-  return count < limit, math.max(0, limit - count), reset
-end
-
-local function concurrency(rule)
-  local limit, leases = tonumber(rule.limit), redis.call('ZCOUNT', rule.key, '(' .. whole(now), '+inf')
-  return leases < limit, math.max(0, limit - leases), 0
-end
 
 local function cap(rule)
   local state = redis.call('HMGET', rule.key, 'used:' .. period_of(rule.kind, now), 'held')
@@ -100,7 +60,7 @@ for i = 5, #ARGV, 5 do
   end
   key = key + 1
   rules[#rules + 1] = rule
-  local fits, remaining, reset = CHECK[rule.kind](rule)
+  local fits, remaining, reset = CHECK[rule.kind](rule, now)
   if not fits and not rule.shadow then return { 0, now, #rules, remaining, reset } end
   rule.remaining, rule.reset, rule.refused = remaining, reset, fits and 0 or 1
 end

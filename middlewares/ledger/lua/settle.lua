@@ -16,7 +16,8 @@
 --             request that was reaped and whose key was used anew is not counted after all.
 --       the last four:
 --         mode: 'settle' needs the hold; 'reap' needs it expired and leaves a marker; 'adjust' needs that marker;
---           'record' is for requests that have no hold, needs that there is no marker, and leaves one
+--           'record' is for requests that have no hold, needs that there is no marker, and leaves one; 'commit' is for
+--           such requests in a group that is committed once (`group_commit/lua/commit.lua`), and needs nothing
 --         number of leases   requests to count: 1 or 0   beginning of the fields of its running totals
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
 --         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
@@ -53,7 +54,7 @@ elseif mode == 'adjust' then
   if ARGV[4] == 'i' and (redis.call('HGET', KEYS[6 + tonumber(leases)], 'id') or id) ~= id then return { 0 } end
   of_user = string.sub(marker, 1, 5) == 'user '
   redis.call('SET', KEYS[5], 'recorded', 'PX', MARKER_LIFE)
-elseif not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
+elseif mode == 'record' and not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
   return { 0 }
 end
 
@@ -93,7 +94,10 @@ local function end_claim(claim, list, most, done, life) -- unless another reques
 end
 
 local key = 6 + tonumber(leases)
-for i = 6, key - 1 do redis.call('ZREM', KEYS[i], id) end
+for i = 6, key - 1 do
+  redis.call('ZREM', KEYS[i], id)
+  if mode == 'reap' then redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', time()) end -- a share has one lease for each place
+end
 local reserves = mode == 'settle' or mode == 'reap'
 local event = { 'event', ARGV[2], 'amount', amount }
 for i = 4, #ARGV - 4, 5 do
@@ -110,7 +114,7 @@ for i = 4, #ARGV - 4, 5 do
   else
     if kind == 'b' then
       key, field = key + 1, 'spent'
-      if mode == 'record' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
+      if mode == 'record' or mode == 'commit' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
       if of_user then name = KEYS[key] end
       event[#event + 1] = 'wallet'
       event[#event + 1] = of_user and 'user' or 'app'

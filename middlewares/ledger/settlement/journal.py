@@ -21,10 +21,16 @@ from middlewares.ledger.model import Hold, Settlement
 
 
 class JournalRecord(msgspec.Struct, omit_defaults=True):
-    """One line of a journal: a settlement to be written, or a hold that exists nowhere else yet."""
+    """One line of a journal: a settlement to be written, a hold that exists nowhere else yet, or what is done."""
 
     settlement: Settlement | None = None
     hold: Hold | None = None
+    done: tuple[str, ...] = ()
+    """Ids of requests whose records before this one need nothing any more."""
+
+
+UNFINISHED = ".unfinished"
+"""Suffix of a file that was to take the place of a journal; what is in it is in the journal, too."""
 
 
 class JournalFull(Exception):
@@ -74,17 +80,22 @@ def keep_corrupt(journal: Path, corrupt: bytes) -> Path | None:
     return aside
 
 
+def new_journal(folder: Path, suffix: str = ".journal") -> tuple[Path, int]:
+    """Make an empty file that is locked; return its path and descriptor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = folder / f"{ULID()}{suffix}"
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
+        if _lock(file, path):
+            return path, file  # else it was adopted before it was locked
+
+
 class Journal:
     """This worker's own journal."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._limit = limit_bytes
-        while True:
-            self.path = folder / f"{ULID()}.journal"
-            self._file = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
-            if _lock(self._file, self.path):
-                break  # else it was adopted before it was locked
+        self.path, self._file = new_journal(folder)
         self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.size = 0
@@ -175,6 +186,19 @@ class AdoptedJournal:
         self.path = path
         self._file = file
         self.records, self.corrupt = read(path.read_bytes())
+        records = self.records
+        done = {request_id for record in records for request_id in record.done}
+        self.settlements = [
+            each.settlement for each in records if each.settlement and each.settlement.hold.request_id not in done
+        ]
+        ended = {settlement.hold.request_id for settlement in self.settlements} | done
+        self.orphans = [record.hold for record in records if record.hold and record.hold.request_id not in ended]
+        """Holds whose owner died before it could report what was used."""
+
+    @property
+    def incarnation(self) -> str:
+        """Name of the worker in Redis, where it committed groups."""
+        return self.path.stem
 
     def remove(self) -> None:
         """Remove the file: all of it has been written to Redis."""
@@ -189,6 +213,11 @@ class AdoptedJournal:
 def adopt(folder: Path) -> list[AdoptedJournal]:
     """Lock and read the journals in `folder` that no living worker holds."""
     found = []
+    for path in folder.glob(f"*{UNFINISHED}"):
+        with suppress(FileNotFoundError):
+            if _lock(file := os.open(path, os.O_RDWR), path):
+                path.unlink()
+                os.close(file)
     for path in sorted(folder.glob("*.journal")):
         try:
             file = os.open(path, os.O_RDWR)
@@ -201,9 +230,9 @@ def adopt(folder: Path) -> list[AdoptedJournal]:
 
 def _lock(file: int, path: Path) -> bool:
     """Return True if the file is ours now; close it where another process has it, or has just removed it."""
-    with suppress(BlockingIOError):
+    with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if path.exists():
+        if os.path.samestat(os.fstat(file), path.stat()):
             return True
     os.close(file)
     return False

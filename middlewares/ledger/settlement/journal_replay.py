@@ -44,10 +44,13 @@ async def empty_journal(
     return written, aside
 
 
-async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> tuple[int, list[Path]]:
+async def adopt_journals(
+    folder: Path, settler: Settler, clock: RedisClock, on_orphan: Callable[[Hold], None] = lambda _: None
+) -> tuple[int, list[Path]]:
     """Write the journals that dead workers left in `folder`; return how many records, and what had to be set aside.
 
-    Raises `StoreError`; what was not written stays for another try.
+    `on_orphan` is called with each hold whose end is in none of them. Raises `StoreError`; what was not written stays
+    for another try.
     """
     written = 0
     aside: list[Path] = []
@@ -55,7 +58,8 @@ async def adopt_journals(folder: Path, settler: Settler, clock: RedisClock) -> t
     try:
         while found:
             written += await _take_over(found[0], aside, settler, clock)
-            found.pop(0)
+            for hold in found.pop(0).orphans:
+                on_orphan(hold)
     finally:
         for journal in found:
             journal.release()
@@ -66,11 +70,9 @@ async def _take_over(journal: AdoptedJournal, aside: list[Path], settler: Settle
     corrupt = keep_corrupt(journal.path, journal.corrupt)
     if corrupt:
         aside.append(corrupt)
-    settlements = [record.settlement for record in journal.records if record.settlement]
-    ended = {settlement.hold.request_id for settlement in settlements}
-    holds = [record.hold for record in journal.records if record.hold]
-    orphans = [_orphan(hold, clock) for hold in holds if hold.request_id not in ended]
-    written = await settler.settle_again(settlements + orphans)
+    await settler.fences.bar(journal.incarnation, [*(each.hold for each in journal.settlements), *journal.orphans])
+    orphans = [_orphan(hold, clock) for hold in journal.orphans]
+    written = await settler.settle_again(journal.settlements + orphans)
     journal.remove()
     return written
 

@@ -64,7 +64,7 @@ class Outbox:
         self._under_way.discard(reply)
         error = reply.exception()
         if error is None and reply.result()[0] == SETTLED:
-            self._remember(settlement)
+            self.remember(settlement)
             self._on_end(settlement.hold)
         elif error is None:
             self._spawn(self._conclude(settlement, reply.result()), settlement)
@@ -92,7 +92,7 @@ class Outbox:
         except StoreError as error:
             self._report_lost(settlement, error)
         else:
-            self._remember(settlement)
+            self.remember(settlement)
 
     async def _conclude(self, settlement: Settlement, reply: list[Any]) -> None:
         """Write a settlement that has found no hold."""
@@ -101,7 +101,7 @@ class Outbox:
         except StoreError as error:
             await self._keep(settlement, error)
         else:
-            self._remember(settlement)
+            self.remember(settlement)
 
     async def _keep(self, settlement: Settlement, error: BaseException) -> None:
         """Write to the journal what Redis did not take."""
@@ -112,7 +112,7 @@ class Outbox:
         if settlement.forwarded:
             self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
 
-    def _remember(self, settlement: Settlement) -> None:
+    def remember(self, settlement: Settlement) -> None:
         """Keep in memory what was written just now, for `after_failover`."""
         if self._replay_window and settlement.forwarded:
             self._recent.append((time.monotonic(), settlement))
@@ -147,7 +147,7 @@ class Outbox:
     async def replay(self, open_holds: Set[str]) -> None:
         """Write to Redis what is in the journal; see `empty_journal`. Raises `OSError` where the disk fails."""
         self._forget()
-        replayed, aside = await empty_journal(self._journal, open_holds, self._settler, self._remember)
+        replayed, aside = await empty_journal(self._journal, open_holds, self._settler, self.remember)
         if replayed:
             self._observer.replayed(replayed)
         if aside:

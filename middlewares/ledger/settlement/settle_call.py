@@ -17,7 +17,7 @@ from middlewares.ledger.scripts import SETTLE
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.store import Argument, Call, SharedArguments
 
-Mode = Literal["settle", "reap", "adjust", "record"]
+Mode = Literal["settle", "reap", "adjust", "record", "commit"]
 """As in `lua/settle.lua`."""
 UserKeyWorkloadModel = tuple[str | None, str | None, str, str]
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from middlewares.ledger.concurrency import gather_bounded
+from middlewares.ledger.group_commit.fences import Fences
 from middlewares.ledger.model import NO_EVENT, Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import DOUBT, FIND
@@ -39,6 +40,7 @@ class Settler:
         self._runner = runner
         self._keys = keys
         self.rejected = on_rejected
+        self.fences = Fences(runner, keys)
 
     async def settle(self, settlement: Settlement) -> bool:
         """Write a settlement for the first time; return False where nothing was left to count.

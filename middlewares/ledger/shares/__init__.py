@@ -1,0 +1,1 @@
+"""Shares of the limits, from which a worker admits by itself."""

@@ -1,0 +1,90 @@
+-- Takes a share of every limit of a policy for one worker, or none; what is left of its last share is given back first.
+-- A share of a window is counted at once, in the slot in which it ends, so that nothing of it leaves the window too early.
+-- One of concurrency is that many leases, `<share>#<number>`, of which those in use stay whatever else there is.
+--
+-- KEYS  1 holds   2 bodies (as of admit.lua)   then the keys of the rules in order
+-- ARGV  1 share   2 ms for which it holds   3 latest Redis time to act at, Unix ms (0: any)   4 '1' take, '0' give back
+--       5 ms for which leases in use hold   6 '1' something of the last share is not given back
+--       7 the hold of its leases, so that they are removed if its worker dies (JSON; empty: it has none)
+--       then eight per rule: kind, limit, parameter (as of admit.lua), how much is wanted, then
+--         'w' twice a slot in which a share was counted, and how much of that is given back
+--         'c' how many leases it keeps, how many it may have had at the most, and twice nothing
+-- Returns {1, now ms, then per rule how much, how much is left to others, reset ms, slot}
+--         {0, now ms}   none: of some rule too little is left, or somebody was refused by it while others had shares
+--         {-1, now ms}  too late: nothing was done
+-- Beside a rule's key are its `shares` (hash: share -> Unix ms at which it ends) and `wanted`, see recall.lua.
+local PART = 4 -- a share is at most the fourth part of what is left: others come, too
+local KEPT = 10000 -- ms: how long after the last share a rule's list of them is kept
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local share, life, latest, takes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
+if latest > 0 and now > latest then return { -1, now } end
+local expiry, used_until, rules = now + life, now + math.max(life, tonumber(ARGV[5])), {}
+
+local function give_back(rule)
+  if rule.kind == 'w' then
+    for i, slot in ipairs(rule.slots) do
+      local unused = tonumber(rule.numbers[i])
+      if unused > 0 and redis.call('HEXISTS', rule.key, slot) == 1 then -- else it has left the window
+        redis.call('HINCRBY', rule.key, slot, -unused)
+        redis.call('HINCRBY', rule.key, 'count', -unused)
+      end
+    end
+    return
+  end
+  redis.call('ZREMRANGEBYSCORE', rule.key, '-inf', whole(now))
+  rule.kept = tonumber(rule.slots[1])
+  for i = rule.kept, tonumber(rule.numbers[1]) - 1 do redis.call('ZREM', rule.key, share .. '#' .. whole(i)) end
+  for i = 0, rule.kept - 1 do redis.call('ZADD', rule.key, whole(used_until), share .. '#' .. whole(i)) end
+end
+
+local function take(rule)
+  if rule.kind == 'c' then
+    for i = rule.kept, rule.kept + rule.part - 1 do redis.call('ZADD', rule.key, whole(expiry), share .. '#' .. whole(i)) end
+    return
+  end
+  local slot = math.floor(expiry / rule.parameter)
+  local newest = math.max(rule.newest, slot)
+  redis.call('HINCRBY', rule.key, whole(slot), whole(rule.part))
+  redis.call('HSET', rule.key, 'count', whole(rule.count + rule.part), 'oldest', whole(rule.oldest), 'newest', whole(newest))
+  redis.call('PEXPIREAT', rule.key, (newest + SLOTS + 2) * rule.parameter)
+  rule.slot = slot
+end
+
+for i = 8, #ARGV, 8 do
+  local rule = { kind = ARGV[i], limit = ARGV[i + 1], parameter = tonumber(ARGV[i + 2]), wanted = tonumber(ARGV[i + 3]),
+                 slots = { ARGV[i + 4], ARGV[i + 6] }, numbers = { ARGV[i + 5], ARGV[i + 7] },
+                 key = KEYS[#rules + 3], slot = 0, kept = 0 }
+  rules[#rules + 1] = rule
+  give_back(rule)
+end
+for _, rule in ipairs(rules) do
+  local _, left, reset = (rule.kind == 'w' and window or concurrency)(rule, now)
+  rule.left, rule.reset = left, reset
+  rule.part = math.min(rule.wanted, math.floor(left / PART))
+  if rule.kind == 'c' and redis.call('ZCARD', rule.key) > tonumber(rule.limit) then takes = false end -- what it keeps had lapsed
+  takes = takes and (rule.part > 0 or rule.wanted == 0) and redis.call('EXISTS', beside(rule.key, 'wanted')) == 0
+end
+local reply, leases = { takes and 1 or 0, now }, false
+for _, rule in ipairs(rules) do
+  local list = beside(rule.key, 'shares')
+  leases = leases or rule.kept > 0 or (takes and rule.kind == 'c')
+  if takes or ARGV[6] == '1' then
+    redis.call('HSET', list, share, whole(expiry))
+    redis.call('PEXPIRE', list, KEPT)
+  else
+    redis.call('HDEL', list, share)
+  end
+  if takes then
+    take(rule)
+    for _, each in ipairs({ rule.part, rule.left - rule.part, rule.reset, rule.slot }) do reply[#reply + 1] = each end
+  end
+end
+if ARGV[7] ~= '' and leases then
+  redis.call('ZADD', KEYS[1], whole(used_until), share)
+  redis.call('HSETNX', KEYS[2], share, ARGV[7])
+elseif ARGV[7] ~= '' then
+  redis.call('ZREM', KEYS[1], share)
+  redis.call('HDEL', KEYS[2], share)
+end
+return reply

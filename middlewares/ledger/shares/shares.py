@@ -1,0 +1,152 @@
+"""The shares of one worker: taken for policies that are busy, renewed while they are, given back when they are not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+
+from ulid import ULID
+
+from middlewares.ledger.admission.policy import Policy
+from middlewares.ledger.admission.rules import LimitRule
+from middlewares.ledger.clock import RedisClock
+from middlewares.ledger.concurrency import gather_bounded
+from middlewares.ledger.model import Hold, LimitState
+from middlewares.ledger.scripts import RECALL
+from middlewares.ledger.shares.share import SMALLEST, Share, hold_of, shareable
+from middlewares.store import Call, ScriptRunner, StoreError
+
+PERIOD_SECONDS = 0.1
+"""How often a share is renewed, by what was admitted since; and so how soon one that was called back is given back."""
+LIFE_SECONDS = 1.0
+"""How long a share holds that nobody renews, because its worker is dead or Redis cannot be reached."""
+BUSY = 2
+"""Requests within `PERIOD_SECONDS` from which a policy gets a share."""
+IDLE_PERIODS = 10
+ROOM = 2
+"""A share is so many times what was admitted since the last one, for the next one comes late now and then."""
+CALL_SECONDS = 0.5
+RECALL_MS = 500
+"""For how long nobody takes a share of a limit that has refused somebody."""
+RECALL_PAUSE_SECONDS = 0.02
+
+
+class Shares:
+    """Admits requests of busy policies without asking Redis."""
+
+    def __init__(self, runner: ScriptRunner, clock: RedisClock, hold_ttl: float) -> None:
+        """`hold_ttl`: seconds for which a place that is in use stays taken although nobody renews it."""
+        self._runner = runner
+        self._clock = clock
+        self._in_use_ms = int(hold_ttl * 1000)
+        self._incarnation = str(ULID())
+        self._number = 0
+        self._by_policy: dict[Policy, Share] = {}
+        self._idle: dict[Policy, int] = {}
+        """Periods in a row in which a policy was not busy."""
+        self._used: dict[str, Share] = {}
+        """Share by the id of each request that was admitted from one."""
+
+    def take(self, policy: Policy, hold: Hold) -> tuple[LimitState, ...] | None:
+        """Admit a request from the worker's share, and return how the limits stand; None: Redis has to be asked."""
+        share = self._by_policy.get(policy)
+        if share is None:
+            if not shareable(policy):
+                return None
+            self._number += 1
+            share_id = f"share-{self._incarnation}-{self._number}"
+            share = self._by_policy[policy] = Share(share_id, policy, hold_of(share_id, policy, hold))
+        share.wanted += 1
+        states = share.take(time.monotonic())
+        if states is not None:
+            self._used[hold.request_id] = share
+        return states
+
+    def give_back(self, request_id: str) -> None:
+        """End a request; nothing where it was not admitted from a share, or has ended already."""
+        if share := self._used.pop(request_id, None):
+            share.give_back()
+
+    async def run(self) -> None:
+        """Renew the shares until cancelled."""
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Renew every share that is in use, and forget those of policies that are idle."""
+        await gather_bounded(self._renew, list(self._by_policy.values()))
+
+    async def close(self) -> None:
+        """Give back what is unused."""
+        for share in self._by_policy.values():
+            share.wanted = 0
+        await self.renew()
+
+    async def recall(self, rule: LimitRule, deadline: float) -> bool:
+        """Wait until the shares of a limit that has refused somebody are given back; True: ask the limit again.
+
+        `deadline`: `time.monotonic` until which there is time.
+        """
+        if rule.kind not in "wc" or rule.limit < SMALLEST or time.monotonic() >= deadline:
+            return False
+        try:
+            others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)), deadline=CALL_SECONDS)
+        except StoreError:
+            return False
+        if not others:
+            return False
+        own = [share for share in self._by_policy.values() if _covers(share, rule.keys)]
+        await gather_bounded(self._give_back_unused, own)
+        await asyncio.sleep(RECALL_PAUSE_SECONDS)
+        return True
+
+    async def _renew(self, share: Share) -> None:
+        wanted, share.wanted = share.wanted, 0
+        busy = wanted >= BUSY
+        policy = share.policy
+        self._idle[policy] = 0 if busy else self._idle.get(policy, 0) + 1
+        if self._idle[policy] >= IDLE_PERIODS and not share.in_use and not share.expires:
+            self._by_policy.pop(policy, None)
+            self._idle.pop(policy, None)
+        elif busy or (share.expires and (share.has_unused or self._is_due(share))):
+            await self._ask(share, wanted * ROOM if busy else 0)
+
+    def _is_due(self, share: Share) -> bool:
+        """Return True if the places that are in use have to be renewed, or that there are none has to be noted."""
+        return not share.in_use or share.has_fleeting or time.monotonic() - share.asked > self._in_use_ms / 3_000
+
+    async def _give_back_unused(self, share: Share) -> None:
+        await self._ask(share, 0)
+
+    async def _ask(self, share: Share, wanted: int) -> None:
+        """Give back what is unused of a share, and take one for so many requests."""
+        if share.asking:
+            return
+        if not share.rules:
+            share.expires = time.monotonic() + LIFE_SECONDS if wanted else 0.0
+            return
+        share.asking = True
+        sent = share.asked = time.monotonic()
+        latest = self._clock.now_ms() + int(CALL_SECONDS * 1000) if self._clock.known else 0
+        call = share.call(int(LIFE_SECONDS * 1000), self._in_use_ms, latest, wanted)
+        try:
+            reply = await self._runner.run(call, deadline=CALL_SECONDS)
+        except StoreError:  # whatever became of it: what was given back is not used any more
+            share.refused(known=False)
+            return
+        finally:
+            share.asking = False
+        self._clock.observe(reply[1])
+        if reply[0] == 1:
+            share.granted(reply)
+            share.expires = sent + LIFE_SECONDS
+        else:
+            share.refused(known=reply[0] == 0)
+            if reply[0] == 0 and not wanted and not share.in_use:
+                share.expires = 0.0
+
+
+def _covers(share: Share, keys: Collection[str]) -> bool:
+    return any(key in keys for each in share.rules for key in each.rule.keys)

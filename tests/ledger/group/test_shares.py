@@ -1,0 +1,179 @@
+"""Hazards of shares: more than the limit, a refusal while a share lies unused, a share that is never given back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from config.plans import Plan
+from middlewares.ledger.model import Admitted, Denied
+from middlewares.ledger.scripts import RECALL
+from middlewares.ledger.shares.share import SMALLEST
+from middlewares.store import Call
+from proxy.store.store import Store
+from tests.ledger.group.conftest import GroupWorker, Open, make_busy, new_app, plan_of, send
+from tests.support.deployment import eventually
+
+WAVES = 25
+PAUSE_SECONDS = 0.05
+
+
+async def storm(workers: list[GroupWorker], app: str, plan: Plan, number: int) -> list[tuple[GroupWorker, Admitted]]:
+    """Send so many requests to the workers in turn, in waves, so that shares are taken in between."""
+    turns = itertools.cycle(workers)
+    found = []
+    for _ in range(WAVES):
+        found += await send(itertools.islice(turns, number // WAVES), app, plan)
+        await asyncio.sleep(PAUSE_SECONDS)
+    return found
+
+
+@pytest.mark.parametrize("number", [1, 4, 8])
+@pytest.mark.parametrize("limit", [10, 100, 1_000])
+async def test_exactly_the_limit_of_a_window_is_admitted(group_workers: Open, limit: int, number: int) -> None:
+    async with group_workers(number) as workers:
+        found = await storm(workers, new_app(), plan_of(requests_per_minute=limit), 5 * limit)
+    assert len(found) == limit
+    shared = sum(each.hold.shared for _, each in found)
+    print(f"{number} workers, limit {limit}: {shared} of {len(found)} admitted from shares")
+    assert bool(shared) == (limit >= SMALLEST)
+
+
+@pytest.mark.parametrize("number", [1, 4])
+async def test_exactly_the_limit_of_concurrency_is_admitted(group_workers: Open, number: int) -> None:
+    async with group_workers(number) as workers:
+        found = await storm(workers, new_app(), plan_of(concurrent=500), 2_500)
+        assert len(found) == 500
+        assert any(each.hold.shared for _, each in found)
+
+
+async def test_places_come_back_with_the_end_of_a_request(group_workers: Open) -> None:
+    app, plan = new_app(), plan_of(concurrent=200)
+    async with group_workers(2) as workers:
+        for _ in range(3):
+            found = await storm(workers, app, plan, 1_000)
+            assert len(found) == 200
+            for worker, each in found:
+                worker.settle(each.hold, worker.policy(app, plan), {})
+            for worker in workers:
+                await worker.ledger.drain()
+
+
+async def test_nobody_is_refused_while_another_worker_has_a_share(group_workers: Open) -> None:
+    app, plan = new_app(), plan_of(requests_per_minute=1_000)
+    async with group_workers(2) as [holder, other]:
+        admitted = len(await make_busy(holder, holder.policy(app, plan)))
+
+        async def stay_busy() -> None:
+            nonlocal admitted
+            while True:
+                decided = await holder.admit(holder.policy(app, plan))
+                admitted += isinstance(decided, Admitted)
+                await asyncio.sleep(0.005)
+
+        busy = asyncio.create_task(stay_busy())
+        while isinstance(await other.admit(other.policy(app, plan)), Admitted):
+            admitted += 1
+        assert admitted >= 1_000 - 1  # one of the other worker's may be on its way
+        busy.cancel()
+
+
+async def test_a_share_is_given_back_when_it_is_idle(group_workers: Open, redis: Store) -> None:
+    app, plan = new_app(), plan_of(requests_per_minute=1_000, requests_per_day=10_000, concurrent=300)
+    async with group_workers() as [worker]:
+        policy = worker.policy(app, plan)
+        admitted = await make_busy(worker, policy)
+        windows = [rule.keys[0] for rule in policy.rules if rule.kind == "w"]
+        [places] = [rule.keys[0] for rule in policy.rules if rule.kind == "c"]
+
+        async def as_admitted() -> bool:
+            counts = [int(await redis.redis.hget(key, "count") or 0) for key in windows]
+            leases = await redis.redis.zcard(places)
+            return {*counts, leases} == {len(admitted)}
+
+        await eventually(as_admitted)
+        for each in admitted:
+            worker.ledger.release(each.hold)
+
+        async def free() -> bool:
+            return not await redis.redis.zcard(places)
+
+        await eventually(free)
+        assert not any([await redis.redis.hlen(rule.keys[0].replace("}:", "}:shares:")) for rule in policy.rules])
+
+
+async def test_the_share_of_a_dead_worker_is_free_within_its_time(group_workers: Open) -> None:
+    app, plan = new_app(), plan_of(concurrent=400)
+    async with group_workers(2) as [dead, other]:
+        admitted = await make_busy(dead, dead.policy(app, plan))
+        await dead.stop_upkeep()
+        found = []
+
+        async def all_but_its_requests() -> bool:
+            found.extend(await send([other] * 100, app, plan))
+            return len(found) >= 400 - 3 * len(admitted) - 8  # it may have kept some places for the next ones
+
+        await eventually(all_but_its_requests)
+
+
+async def test_a_limit_says_how_it_stands(group_workers: Open) -> None:
+    app, plan = new_app(), plan_of(requests_per_minute=1_000)
+    async with group_workers() as [worker]:
+        policy = worker.policy(app, plan)
+        admitted = await make_busy(worker, policy)
+        for number, each in enumerate(admitted):
+            [state] = each.limit_states
+            assert state.remaining == 1_000 - number - 1
+            assert state.limit_spec.limit == 1_000
+
+
+async def test_small_limits_and_money_are_never_shared(group_workers: Open) -> None:
+    plans = (
+        plan_of(requests_per_minute=SMALLEST - 1),
+        plan_of(requests_per_minute=10**6, caps=[{"unit": "requests", "per": "month", "max": 10**6}]),
+        plan_of(requests_per_minute={"max": 10**6, "shadow": True}),
+    )
+    async with group_workers() as [worker]:
+        for plan in plans:
+            app = new_app()
+            found = await storm([worker], app, plan, 75)
+            assert len(found) == 75
+            assert not any(each.hold.shared for _, each in found)
+
+
+async def test_what_a_session_takes_over_is_never_admitted_from_a_share(group_workers: Open) -> None:
+    app, plan = new_app(), plan_of(requests_per_minute=10**6)
+    async with group_workers() as [worker]:
+        await make_busy(worker, worker.policy(app, plan))
+        worker.may_share = False
+        decided = await worker.admit(worker.policy(app, plan))
+        assert isinstance(decided, Admitted)
+        assert not decided.hold.shared
+
+
+async def test_a_refusal_is_quick_where_nobody_has_a_share(group_workers: Open, redis: Store) -> None:
+    app, plan = new_app(), plan_of(requests_per_minute=200)
+    async with group_workers() as [worker]:
+        found = await storm([worker], app, plan, 1_000)
+        assert len(found) == 200
+        [key] = worker.policy(app, plan).rules[0].keys
+        assert await redis.run(Call(RECALL, (key,), (1,))) == 0
+        assert isinstance(await worker.admit(worker.policy(app, plan)), Denied)
+
+
+async def test_a_changed_plan_voids_the_share(group_workers: Open) -> None:
+    app = new_app()
+    async with group_workers() as [worker]:
+        await make_busy(worker, worker.policy(app, plan_of(requests_per_minute=1_000)))
+        narrower = plan_of(requests_per_minute=10)
+        decided = await worker.admit(worker.policy(app, narrower))
+        assert isinstance(decided, Denied)
+
+
+async def test_a_policy_without_limits_needs_no_share_of_anything(group_workers: Open) -> None:
+    plan = Plan.model_validate({"billing": "usage", "prices": [{"unit": "requests", "amount": 3}]})
+    async with group_workers() as [worker]:
+        admitted = await make_busy(worker, worker.policy(new_app(), plan))
+        assert admitted[-1].limit_states == ()
