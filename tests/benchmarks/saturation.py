@@ -24,12 +24,15 @@ TITLE = "POST /text-to-image, a static upstream"
 CONNECTIONS = FEW, MANY = (32, 256)
 RATE = "requests/s"
 CPU = "CPU µs/request"
+GROUP = "tollgate, commit: group"
 DIRECT, NGINX, TOLLGATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
 TO_NGINX = Target(0.15, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
 TO_NGINX_LUA = Target(1.0, aim=1.25)
 PEERS = {EXPRESS: TO_EXPRESS, NGINX_LUA: TO_NGINX_LUA}
 KEPT = Target(0.8)
+TO_WORKER = Target(0.65, at_most=True)
+TO_REDIS = Target(0.25, at_most=True)
 Serving = Callable[[], AbstractAsyncContextManager[Candidate]]
 """Function that runs a candidate for the time of one measurement."""
 
@@ -41,9 +44,12 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct))
         ours = await stack.enter_async_context(running_tollgate(folder / "one", direct))
         two = await stack.enter_async_context(running_tollgate(folder / "two", direct, name=TWO, workers=2))
+        group = await stack.enter_async_context(
+            running_tollgate(folder / "group", direct, name=GROUP, ledger={"commit": "group"})
+        )
         least = await stack.enter_async_context(floor(folder))
         chain = await stack.enter_async_context(bare(folder / "bare", direct))
-        always = (direct, proxy, least, chain, ours.candidate, two.candidate)
+        always = (direct, proxy, least, chain, ours.candidate, group.candidate, two.candidate)
         candidates: dict[str, Serving] = {each.name: _as_it_is(each) for each in always}
         try:
             candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
@@ -81,6 +87,11 @@ def _figures(section: Section, peers: dict[str, Target]) -> None:
     section.figure(f"tollgate, {MANY} connections / {FEW} connections", kept, target=KEPT)
     section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, TOLLGATE, FEW))
     section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
+    for connections in CONNECTIONS:
+        ratio = compare(RATE, GROUP, TOLLGATE, connections)
+        section.figure(f"{GROUP} / {TOLLGATE}, {connections} connections", ratio)
+    for role, target in (("worker CPU", TO_WORKER), ("redis CPU", TO_REDIS)):
+        section.figure(f"{role} per request, {GROUP} / {TOLLGATE}", compare(role, GROUP, TOLLGATE, FEW), target=target)
     for less in (FLOOR, BARE):
         section.figure(f"{less} / {NGINX}, {FEW} connections", compare(RATE, less, NGINX, FEW))
         section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, TOLLGATE, less, FEW))

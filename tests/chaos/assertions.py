@@ -96,7 +96,7 @@ async def _reserved(store: Store, keys: RedisKeys) -> int:
     """Count holds, hold bodies and leases."""
     redis = cast("Any", store.redis)
     shared = [keys.shared(tag) for tag in keys.tags]
-    leases = [name async for name in redis.scan_iter(match="tollgate:*lease:*", count=1_000)]
+    leases = [name async for name in redis.scan_iter(match="tollgate:{*}:lease:*", count=1_000)]
     pipeline = redis.pipeline(transaction=False)
     for name in [each.holds for each in shared] + leases:
         pipeline.zcard(name)

@@ -14,7 +14,16 @@ from middlewares.ledger.credit.prepaid import grant
 from proxy.store.configured import redis_keys
 from tests.chaos.assertions import audit, wait_until_settled
 from tests.chaos.steady_load import Latencies, SteadyLoad
-from tests.chaos.test_redis_trouble import CONFIG, DEADLINE, MARGIN, RECOVERY, WORKERS, state_lines
+from tests.chaos.test_redis_trouble import (
+    DEADLINE,
+    MARGIN,
+    RECOVERY,
+    WAYS,
+    WORKERS,
+    config_of,
+    period_of,
+    state_lines,
+)
 from tests.store.conftest import servers_in
 from tests.store.servers import RedisServer, Sentinel, binaries
 from tests.support.deployment import Deployment, deployed, eventually
@@ -69,15 +78,16 @@ async def all_have_events(deployment: Deployment) -> bool:
     return seen <= {event["id"] for event in await deployment.events()}
 
 
+@pytest.mark.parametrize("commit", WAYS)
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str) -> None:
+async def test_its_master_is(replicated: Replicated, tmp_path: Path, how: str, commit: str) -> None:
     """Responses stay in time, the promotion ends the refusals, each change is one log line, and no usage is lost."""
     await eventually(replicated.ready)
-    async with deployed(tmp_path, {**CONFIG, "redis_url": replicated.url}) as deployment:
+    async with deployed(tmp_path, config_of(commit, replicated.url)) as deployment:
         prepaid, guessed = await deployment.customer("prepaid"), await deployment.customer("guessed")
         async with deployment.store() as store:
             await grant(store, redis_keys(deployment.settings), prepaid.app, None, 10**26, reference="test")
-        steady_load = SteadyLoad(deployment, [prepaid, guessed])
+        steady_load = SteadyLoad(deployment, [prepaid, guessed], period=period_of(commit))
         async with steady_load.running():
             await asyncio.to_thread(replicated.master.kill if how == "killed" else replicated.master.freeze)
             began = time.monotonic()

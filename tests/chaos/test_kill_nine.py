@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import random
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 import psutil
 import pytest
 
 from middlewares.ledger.credit.prepaid import grant
+from middlewares.ledger.shares.share import SMALLEST
+from middlewares.store import StoreError
 from proxy.store.configured import redis_keys
 from proxy.store.embedded import supervisor
 from tests.chaos.assertions import audit, kill_everything, wait_until_settled
@@ -21,7 +25,7 @@ from tests.support.deployment import WORKER, Customer, Deployment, deployed, eve
 
 TTL = 3.0
 CONCURRENT = 10
-PLANS = {
+PLANS: dict[str, dict[str, Any]] = {
     "postpaid": {
         "billing": "usage",
         "on_orphan": "estimate",
@@ -42,7 +46,25 @@ COMMANDS = {
     "Redis": ("redis-server", "valkey-server"),
 }
 """Words in the command line of each part, the first that fits; a supervisor's names the server's program, too."""
-CONFIG = {"workers": 2, "hold_ttl": TTL, "plans": PLANS, "log": {"requests": False}}
+CONFIG: dict[str, Any] = {"workers": 2, "hold_ttl": TTL, "plans": PLANS, "log": {"requests": False}}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the two ways in which requests are admitted and settled, and a load that takes it."""
+
+    commit: str
+    concurrent: int
+    clients: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Return the settings. The limit is large enough for shares where there are any."""
+        postpaid = PLANS["postpaid"] | {"limits": {"app": {"concurrent": self.concurrent}}}
+        return CONFIG | {"plans": PLANS | {"postpaid": postpaid}, "ledger": {"commit": self.commit}}
+
+
+WAYS = {"each": Way("each", CONCURRENT, 12), "group": Way("group", SMALLEST, 24)}
 
 
 async def customers_of(deployment: Deployment) -> list[Customer]:
@@ -63,26 +85,27 @@ async def kill_during_start(deployment: Deployment, after: float) -> None:
     await kill_everything(deployment)
 
 
-async def check_full_concurrency(deployment: Deployment, customer: Customer) -> None:
+async def check_full_concurrency(deployment: Deployment, customer: Customer, concurrent: int) -> None:
     """Check that as many requests as the plan allows can run at once, not one less and not one more."""
     seen = deployment.gateway.counters["seen"]
-    async with aiohttp.ClientSession(headers=customer.headers) as session:
-        held = [asyncio.create_task(post(session, deployment, HELD)) for _ in range(CONCURRENT)]
-        await deployment.gateway.wait_for(seen=seen + CONCURRENT)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(headers=customer.headers, connector=connector) as session:
+        held = [asyncio.create_task(post(session, deployment, HELD)) for _ in range(concurrent)]
+        await deployment.gateway.wait_for(seen=seen + concurrent)
         assert await post(session, deployment, HELD) == 429
         deployment.gateway.release("for-ever")
-        assert await asyncio.gather(*held) == [200] * CONCURRENT
+        assert await asyncio.gather(*held) == [200] * concurrent
 
 
-async def campaign(folder: Path, rounds: int) -> None:
+async def campaign(folder: Path, rounds: int, way: Way) -> None:
     """Kill every process `rounds` times at random moments, some of them before Tollgate was up; then audit."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
     statuses: Counter[int] = Counter()
-    async with deployed(folder, CONFIG) as deployment:
+    async with deployed(folder, way.config) as deployment:
         customers = await customers_of(deployment)
         for _ in range(rounds):
-            load = MixedLoad(deployment, customers, rng)
+            load = MixedLoad(deployment, customers, rng, way.clients)
             async with load.running():
                 await asyncio.sleep(rng.uniform(0, 1))
                 await kill_everything(deployment)
@@ -92,18 +115,23 @@ async def campaign(folder: Path, rounds: int) -> None:
             await deployment.start()
         late = await wait_until_settled(deployment)
         result = await audit(deployment)
-        await check_full_concurrency(deployment, customers[0])
-    print(f"kill -9 of everything: seed {seed}, {rounds} rounds, responses {dict(statuses)}; {result}; {late} ms late")
+        assert bool(await groups_committed(deployment)) == (way.commit == "group")
+        await check_full_concurrency(deployment, customers[0], way.concurrent)
+    print(
+        f"kill -9 of everything, {way.commit}: seed {seed}, {rounds} rounds, {dict(statuses)}; {result}; {late} ms late"
+    )
     assert late <= 1000
 
 
-async def test_everything_is_killed_under_load(tmp_path: Path) -> None:
-    await campaign(tmp_path, 5)
+@pytest.mark.parametrize("way", WAYS)
+async def test_everything_is_killed_under_load(tmp_path: Path, way: str) -> None:
+    await campaign(tmp_path, 5, WAYS[way])
 
 
 @pytest.mark.soak
-async def test_everything_is_killed_under_load_two_hundred_times(tmp_path: Path) -> None:
-    await campaign(tmp_path, 200)
+@pytest.mark.parametrize("way", WAYS)
+async def test_everything_is_killed_under_load_two_hundred_times(tmp_path: Path, way: str) -> None:
+    await campaign(tmp_path, 200, WAYS[way])
 
 
 def parts(deployment: Deployment) -> dict[str, list[psutil.Process]]:
@@ -117,13 +145,30 @@ def parts(deployment: Deployment) -> dict[str, list[psutil.Process]]:
     return found
 
 
-async def kill_single_parts(folder: Path, rounds: int) -> None:
+async def groups_committed(deployment: Deployment) -> int:
+    """Return the number of groups that workers, living and dead, have committed."""
+    async with deployment.store() as store:
+        redis = cast("Any", store.redis)
+        numbers = [await redis.get(name) async for name in redis.scan_iter(match="tollgate:{*}:last-group:*")]
+    return sum(int(number.strip(b"!")) for number in numbers)
+
+
+async def reachable(deployment: Deployment) -> bool:
+    """Return True if Redis serves."""
+    try:
+        async with deployment.store():
+            return True
+    except StoreError:
+        return False
+
+
+async def kill_single_parts(folder: Path, rounds: int, way: Way) -> None:
     """Kill workers, template, Redis and its supervisor, again and again, while load and main supervisor go on."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
-    async with deployed(folder, CONFIG) as deployment:
+    async with deployed(folder, way.config) as deployment:
         customers = await customers_of(deployment)
-        load = MixedLoad(deployment, customers, rng)
+        load = MixedLoad(deployment, customers, rng, way.clients)
         assert all(parts(deployment).values()), "a part was not found by its command"
         async with load.running():
             for _ in range(rounds):
@@ -134,21 +179,25 @@ async def kill_single_parts(folder: Path, rounds: int) -> None:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         victim.kill()
             await load.served(5)
+            await eventually(lambda: reachable(deployment))  # shares of the limits serve a second without Redis
         late = await wait_until_settled(deployment)
         result = await audit(deployment)
-        await check_full_concurrency(deployment, customers[0])
+        assert bool(await groups_committed(deployment)) == (way.commit == "group")
+        await check_full_concurrency(deployment, customers[0], way.concurrent)
     statuses = dict(load.statuses)
-    print(f"kill -9 of single parts: seed {seed}, {rounds} rounds, responses {statuses}; {result}; {late} ms late")
+    print(f"kill -9 of single parts, {way.commit}: seed {seed}, {rounds} rounds, {statuses}; {result}; {late} ms late")
     assert late <= 1000
 
 
-async def test_workers_redis_and_its_supervisor_are_killed_under_load(tmp_path: Path) -> None:
-    await kill_single_parts(tmp_path, 8)
+@pytest.mark.parametrize("way", WAYS)
+async def test_workers_redis_and_its_supervisor_are_killed_under_load(tmp_path: Path, way: str) -> None:
+    await kill_single_parts(tmp_path, 8, WAYS[way])
 
 
 @pytest.mark.soak
-async def test_workers_redis_and_its_supervisor_are_killed_under_load_for_long(tmp_path: Path) -> None:
-    await kill_single_parts(tmp_path, 300)
+@pytest.mark.parametrize("way", WAYS)
+async def test_workers_redis_and_its_supervisor_are_killed_under_load_for_long(tmp_path: Path, way: str) -> None:
+    await kill_single_parts(tmp_path, 300, WAYS[way])
 
 
 async def test_without_a_supervisor_requests_finish_and_everything_ends(tmp_path: Path) -> None:

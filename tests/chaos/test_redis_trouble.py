@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,7 +15,7 @@ from middlewares.ledger.credit.prepaid import grant
 from proxy.store.configured import redis_keys
 from tests.chaos.assertions import audit, wait_until_settled
 from tests.chaos.slow_proxy import SlowProxy
-from tests.chaos.steady_load import Latencies, Sample, SteadyLoad
+from tests.chaos.steady_load import BUSY_PERIOD, PERIOD, Latencies, Sample, SteadyLoad
 from tests.store.servers import DURABLE, RedisServer, binaries, eventually
 from tests.support.deployment import Customer, Deployment, deployed
 
@@ -40,26 +41,44 @@ class RedisTroubleTestbed:
     slow_proxy: SlowProxy
     prepaid: Customer
     guessed: Customer
+    period: float
 
 
-async def with_customers(deployment: Deployment, redis: RedisServer, slow_proxy: SlowProxy) -> RedisTroubleTestbed:
+def config_of(commit: str, redis_url: str) -> dict[str, Any]:
+    """Return the settings for one of the two ways in which requests are admitted and settled."""
+    return {**CONFIG, "redis_url": redis_url, "ledger": {"commit": commit}}
+
+
+def period_of(commit: str) -> float:
+    """Return the seconds between two requests of a client, few enough for shares where there are any."""
+    return BUSY_PERIOD if commit == "group" else PERIOD
+
+
+async def with_customers(
+    deployment: Deployment, redis: RedisServer, slow_proxy: SlowProxy, commit: str
+) -> RedisTroubleTestbed:
     prepaid, guessed = await deployment.customer("prepaid"), await deployment.customer("guessed")
     async with deployment.store() as store:
         await grant(store, redis_keys(deployment.settings), prepaid.app, None, 10**26, reference="test")
-    return RedisTroubleTestbed(deployment, redis, slow_proxy, prepaid, guessed)
+    return RedisTroubleTestbed(deployment, redis, slow_proxy, prepaid, guessed, period_of(commit))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def testbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisTroubleTestbed]:
+WAYS = ("each", pytest.param("group", marks=pytest.mark.soak))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS)
+async def testbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RedisTroubleTestbed]:
     folder = tmp_path_factory.mktemp("trouble")
     redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True).start()
     slow_proxy = SlowProxy((redis.endpoint.host, redis.endpoint.port))
     try:
         async with (
             slow_proxy.open(),
-            deployed(folder, {**CONFIG, "redis_url": f"redis://127.0.0.1:{slow_proxy.port}"}) as deployment,
+            deployed(folder, config_of(request.param, f"redis://127.0.0.1:{slow_proxy.port}")) as deployment,
         ):
-            yield await with_customers(deployment, redis, slow_proxy)
+            yield await with_customers(deployment, redis, slow_proxy, request.param)
     finally:
         redis.kill()
 
@@ -119,7 +138,7 @@ async def test_redis_is(testbed: RedisTroubleTestbed, name: str) -> None:
     """Responses come in time by each plan's policy, each change is one log line, service returns, no usage is lost."""
     trouble, deployment = TROUBLES[name], testbed.deployment
     offset = deployment.log.stat().st_size
-    steady_load = SteadyLoad(deployment, [testbed.prepaid, testbed.guessed])
+    steady_load = SteadyLoad(deployment, [testbed.prepaid, testbed.guessed], period=testbed.period)
     async with steady_load.running():
         began = time.monotonic()
         await asyncio.to_thread(trouble.begin, testbed)
