@@ -27,6 +27,7 @@ IDLE_PERIODS = 10
 ROOM = 2
 """A share is so many times what was admitted since the last one, for the next one comes late now and then."""
 CALL_SECONDS = 0.5
+"""A call that reaches Redis later is of no use any more; the store may give it up before."""
 RECALL_MS = 500
 """For how long nobody takes a share of a limit that has refused somebody."""
 RECALL_PAUSE_SECONDS = 0.02
@@ -92,7 +93,7 @@ class Shares:
         if rule.kind not in "wc" or rule.limit < SMALLEST or time.monotonic() >= deadline:
             return False
         try:
-            others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)), deadline=CALL_SECONDS)
+            others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)))
         except StoreError:
             return False
         if not others:
@@ -132,7 +133,7 @@ class Shares:
         latest = self._clock.now_ms() + int(CALL_SECONDS * 1000) if self._clock.known else 0
         call = share.call(int(LIFE_SECONDS * 1000), self._in_use_ms, latest, wanted)
         try:
-            reply = await self._runner.run(call, deadline=CALL_SECONDS)
+            reply = await self._runner.run(call)
         except StoreError:  # whatever became of it: what was given back is not used any more
             share.refused(known=False)
             return
