@@ -48,7 +48,7 @@ FENCE = _load("group_commit/fence")
 def _calling(name: str, *called: str, libraries: Iterable[str]) -> Script:
     """Return a script behind others as functions, which it calls: one script does what all of them do."""
     functions = [f"local function {each}(KEYS, ARGV)\n{_source(each)}\nend" for each in called]
-    libraries = [_source(each) for each in libraries]
+    libraries = [_source(each) for each in (*libraries, "slice")]
     return Script(Path(name).name, "\n".join([*libraries, *functions, _source(name)]).encode())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 from config.workloads import Unit
 from middlewares.ledger.group_commit.fences import KEPT_MS
@@ -50,7 +49,7 @@ def _count(totals: Totals, names: RedisKeys, settlement: Settlement) -> None:
     """Add what `lua/settle.lua` counts of a settlement for which nothing is reserved or included."""
     hold, amount = settlement.hold, int(settlement.amount)
     sums = totals.setdefault(names.usage(hold.app, day_of(settlement.time_ms)), {})
-    head = _head(hold.user, hold.key, hold.workload, hold.model)
+    head = totals_of(hold.user, hold.key, hold.workload, hold.model)
     name = head + "requests"
     sums[name] = sums.get(name, 0) + requests_of(hold.part, adjustment=False)
     for unit, value in settlement.units.items():
@@ -60,8 +59,3 @@ def _count(totals: Totals, names: RedisKeys, settlement: Settlement) -> None:
     if amount:
         name = head + "amount"
         sums[name] = sums.get(name, 0) + amount
-
-
-@lru_cache(maxsize=4096)
-def _head(user: str | None, key: str | None, workload: str, model: str) -> str:
-    return totals_of(user, key, workload, model)

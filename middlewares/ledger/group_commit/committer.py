@@ -107,27 +107,24 @@ class GroupCommitter:
         error = reply.exception()
         if error is None and reply.result():
             _, *replies = reply.result()
-            self._finish(group, [SETTLED] * (len(group) - len(replies)) + replies)
+            self._finish(group, [None] * (len(group) - len(replies)) + [_refusal(each) for each in replies])
             self._commit(tag)
         elif isinstance(error, StoreRejected) and len(group) == 1:
-            self._reject(group[0], error)
+            self._finish(group, [error])
             self._commit(tag)
         else:
             task = asyncio.create_task(self._resolve(tag, number, group, error))
             self._trouble.add(task)
             task.add_done_callback(self._trouble.discard)
 
-    def _finish(self, group: Sequence[Settlement], replies: Sequence[Any]) -> None:
-        for settlement, reply in zip(group, replies, strict=True):
-            if reply == SETTLED:
+    def _finish(self, group: Sequence[Settlement], refusals: Sequence[StoreRejected | None]) -> None:
+        """Take in that a group is written, but for what Redis refuses."""
+        for settlement, refusal in zip(group, refusals, strict=True):
+            if refusal is None:
                 self._on_written(settlement)
             else:
-                self._settler.rejected(settlement, StoreRejected(bytes(reply).decode(errors="replace")))
+                self._settler.rejected(settlement, refusal)
         self._log.done([settlement.hold.request_id for settlement in group])
-
-    def _reject(self, settlement: Settlement, error: StoreRejected) -> None:
-        self._settler.rejected(settlement, error)
-        self._log.done((settlement.hold.request_id,))
 
     async def _resolve(self, tag: str, number: int, group: list[Settlement], error: BaseException | None) -> None:
         """Find out what became of a group, and go on, as soon as Redis serves again."""
@@ -142,14 +139,19 @@ class GroupCommitter:
         """Put a group back that was not committed, so that it is sent again under another number."""
         if await self._settler.fences.committed(tag, self._log.incarnation, number):
             await self._settler.settle_again(group)  # some may have been refused, each by itself
-            self._finish(group, [SETTLED] * len(group))
+            self._finish(group, [None] * len(group))
         else:
             self._queues[tag].extendleft(reversed(group))
 
     async def _write_alone(self, settlement: Settlement) -> None:
         """Write one settlement without a group, by the way of those whose fate is unknown."""
         await self._settler.settle_again([settlement])
-        self._finish([settlement], [SETTLED])
+        self._finish([settlement], [None])
+
+
+def _refusal(reply: Any) -> StoreRejected | None:
+    """Return why a settlement of a group is refused; None: it is written."""
+    return None if reply == SETTLED else StoreRejected(bytes(reply).decode(errors="replace"))
 
 
 async def _until_done(work: Callable[[], Awaitable[None]]) -> None:

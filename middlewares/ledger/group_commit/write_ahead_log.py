@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from middlewares.ledger.model import Hold, Settlement
-from middlewares.ledger.settlement.journal import UNFINISHED, JournalFull, JournalRecord, frame, new_journal
+from middlewares.ledger.settlement.journal import UNFINISHED, JournalFull, JournalRecord, frame, new_journal, write_all
 
 COMPACT_BYTES = 16 * 1024 * 1024
 """Size from which it is written anew with what is still open; where that is synced, the event loop waits for it."""
@@ -92,7 +92,7 @@ class WriteAheadLog:
         if not data or self._closed:
             return
         try:
-            _write(self._file, data)
+            write_all(self._file, data)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)  # half a record would spoil the next one
@@ -175,7 +175,7 @@ class WriteAheadLog:
             path, file = new_journal(self.path.parent, UNFINISHED)
             data = b"".join(self._open.values())
             try:
-                _write(file, data)
+                write_all(file, data)
                 if self._fsync != "never":
                     os.fsync(file)
                 path.replace(self.path)
@@ -189,12 +189,6 @@ class WriteAheadLog:
             self._size = len(data)
             if self._fsync != "never":
                 _sync_folder(self.path.parent)
-
-
-def _write(file: int, data: bytes) -> None:
-    written = os.write(file, data)
-    while written < len(data):
-        written += os.write(file, memoryview(data)[written:])
 
 
 def _sync_folder(folder: Path) -> None:

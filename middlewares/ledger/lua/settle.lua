@@ -114,7 +114,7 @@ for i = 4, #ARGV - 4, 5 do
   else
     if kind == 'b' then
       key, field = key + 1, 'spent'
-      if mode == 'record' or mode == 'commit' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
+      if mode == 'record' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
       if of_user then name = KEYS[key] end
       event[#event + 1] = 'wallet'
       event[#event + 1] = of_user and 'user' or 'app'

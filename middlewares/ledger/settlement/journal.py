@@ -90,6 +90,13 @@ def new_journal(folder: Path, suffix: str = ".journal") -> tuple[Path, int]:
             return path, file  # else it was adopted before it was locked
 
 
+def write_all(file: int, data: bytes) -> None:
+    """Write all of the bytes. Raises `OSError`, also where some of them were written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
 class Journal:
     """This worker's own journal."""
 
@@ -136,10 +143,8 @@ class Journal:
 
     def _flush(self, data: bytes) -> None:
         end = os.fstat(self._file).st_size
-        view = memoryview(data)
         try:
-            while view:
-                view = view[os.write(self._file, view) :]
+            write_all(self._file, data)
             os.fsync(self._file)
         except OSError:
             os.ftruncate(self._file, end)  # half a line would spoil the next one
@@ -184,21 +189,16 @@ class AdoptedJournal:
 
     def __init__(self, path: Path, file: int) -> None:
         self.path = path
+        self.incarnation = path.stem
+        """Name of the worker in Redis, where it committed groups."""
         self._file = file
         self.records, self.corrupt = read(path.read_bytes())
-        records = self.records
-        done = {request_id for record in records for request_id in record.done}
-        self.settlements = [
-            each.settlement for each in records if each.settlement and each.settlement.hold.request_id not in done
-        ]
+        done = {each for record in self.records for each in record.done}
+        ends = [record.settlement for record in self.records if record.settlement]
+        self.settlements = [end for end in ends if end.hold.request_id not in done]
         ended = {settlement.hold.request_id for settlement in self.settlements} | done
-        self.orphans = [record.hold for record in records if record.hold and record.hold.request_id not in ended]
+        self.orphans = [record.hold for record in self.records if record.hold and record.hold.request_id not in ended]
         """Holds whose owner died before it could report what was used."""
-
-    @property
-    def incarnation(self) -> str:
-        """Name of the worker in Redis, where it committed groups."""
-        return self.path.stem
 
     def remove(self) -> None:
         """Remove the file: all of it has been written to Redis."""

@@ -39,6 +39,7 @@ def requests_of(part: int, *, adjustment: bool) -> int:
     return 0 if adjustment or part > 1 else 1
 
 
+@lru_cache(maxsize=4096)
 def totals_of(user: str | None, key: str | None, workload: str | None, model: str) -> str:
     """Return the beginning of the hash fields that hold these running totals."""
     return f"{user or ''}|{key or ''}|{workload or ''}|{model.replace('%', '%25').replace('|', '%7C')}|"

@@ -120,6 +120,8 @@ class Share:
     """`time.monotonic` at which the share ends of which something was kept."""
     asking: bool = False
     """True while a call is on its way."""
+    idle: int = 0
+    """Periods in a row in which its policy was not busy."""
     asked: float = 0.0
     """`time.monotonic` of the last call."""
 

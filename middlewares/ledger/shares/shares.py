@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection
+from functools import partial
 
 from ulid import ULID
 
@@ -44,8 +45,6 @@ class Shares:
         self._incarnation = str(ULID())
         self._number = 0
         self._by_policy: dict[Policy, Share] = {}
-        self._idle: dict[Policy, int] = {}
-        """Periods in a row in which a policy was not busy."""
         self._used: dict[str, Share] = {}
         """Share by the id of each request that was admitted from one."""
 
@@ -99,27 +98,22 @@ class Shares:
         if not others:
             return False
         own = [share for share in self._by_policy.values() if _covers(share, rule.keys)]
-        await gather_bounded(self._give_back_unused, own)
+        await gather_bounded(partial(self._ask, wanted=0), own)
         await asyncio.sleep(RECALL_PAUSE_SECONDS)
         return True
 
     async def _renew(self, share: Share) -> None:
         wanted, share.wanted = share.wanted, 0
         busy = wanted >= BUSY
-        policy = share.policy
-        self._idle[policy] = 0 if busy else self._idle.get(policy, 0) + 1
-        if self._idle[policy] >= IDLE_PERIODS and not share.in_use and not share.expires:
-            self._by_policy.pop(policy, None)
-            self._idle.pop(policy, None)
+        share.idle = 0 if busy else share.idle + 1
+        if share.idle >= IDLE_PERIODS and not share.in_use and not share.expires:
+            self._by_policy.pop(share.policy, None)
         elif busy or (share.expires and (share.has_unused or self._is_due(share))):
             await self._ask(share, wanted * ROOM if busy else 0)
 
     def _is_due(self, share: Share) -> bool:
         """Return True if the places that are in use have to be renewed, or that there are none has to be noted."""
         return not share.in_use or share.has_fleeting or time.monotonic() - share.asked > self._in_use_ms / 3_000
-
-    async def _give_back_unused(self, share: Share) -> None:
-        await self._ask(share, 0)
 
     async def _ask(self, share: Share, wanted: int) -> None:
         """Give back what is unused of a share, and take one for so many requests."""

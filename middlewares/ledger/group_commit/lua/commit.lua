@@ -29,16 +29,10 @@ end
 for i = 1, events do redis.call('XADD', KEYS[2], '*', 'event', ARGV[2 + 2 * i], 'amount', ARGV[3 + 2 * i]) end
 for i = 3, 2 + totals do redis.call('HSET', KEYS[i], unpack(sums[i])) end
 
-local function slice(list, first, count)
-  local out = {}
-  for i = 1, count do out[i] = list[first + i - 1] end
-  return out
-end
-
 local replies, key = { 1 }, 3 + totals
 while at <= #ARGV do
   local keys, arguments = tonumber(ARGV[at]), tonumber(ARGV[at + 1])
-  local done, reply = pcall(settle, slice(KEYS, key, keys), slice(ARGV, at + 2, arguments))
+  local done, reply = pcall(settle, slice(KEYS, key, key + keys - 1), slice(ARGV, at + 2, at + 1 + arguments))
   replies[#replies + 1] = done and reply[1] or type(reply) == 'table' and reply.err or tostring(reply)
   key, at = key + keys, at + 2 + arguments
 end

@@ -6,12 +6,6 @@
 --       then those of admit.lua; its hold is the session's
 -- Returns {-2} it is not known, and nothing was done   else what admit.lua returns; a session that is refused keeps the
 --         leases it had until they expire
-local function slice(list, first, last)
-  local out = {}
-  for i = first, last do out[#out + 1] = list[i] end
-  return out
-end
-
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id, leases, had = ARGV[3], tonumber(ARGV[2]), {}

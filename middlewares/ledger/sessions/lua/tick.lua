@@ -10,12 +10,6 @@
 --       then the ARGV of settle.lua, then those of admit.lua; none of these: the session is over
 -- Returns {-2} it is not as it was read, and nothing was done   {-3} it is over
 --         else what admit.lua returns; a session that is refused is over, too
-local function slice(list, first, last)
-  local out = {}
-  for i = first, last do out[#out + 1] = list[i] end
-  return out
-end
-
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return { -2 } end
 local leases, keys, args = tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(ARGV[7])
 for i = 2, leases + 1 do redis.call('ZREM', KEYS[i], ARGV[5]) end
