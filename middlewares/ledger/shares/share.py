@@ -33,6 +33,9 @@ class RuleShare:
     kept_slot: int = 0
     late: int = 0
     """What was kept of a window and may not be used any more, as its slot would leave too early."""
+    owed: int = 0
+    """What was not given back to `owed_slot` of a window, as the call came too late."""
+    owed_slot: int = 0
     in_use: int = 0
     """Requests that have a place of the concurrency now."""
     places: int = 0
@@ -46,6 +49,8 @@ class RuleShare:
     left: int = 0
     """How much of the limit was left to others when it was taken."""
     reset_ms: int = 0
+    _given_back: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Twice a slot of a window and how much of it the last call gives back."""
 
     @property
     def counts_places(self) -> bool:
@@ -68,18 +73,20 @@ class RuleShare:
 
     def ask(self, wanted: int) -> tuple[Argument, ...]:
         """Return the arguments that give back what is unused, but for what is needed until the reply to `wanted`."""
+        given_back: tuple[int, int, int, int]
         if self.counts_places:
             target = 2 * self.peak + SPARE_PLACES if wanted else self.in_use
             keep = max(0, min(self.kept + self.unused, target - self.in_use))
             self.kept, self.unused, self.places = keep, 0, self.in_use + keep
             self.noted = self.places
-            given_back: tuple[int, ...] = (self.places, max(self.most, self.places), 0, 0)
+            given_back = self.places, max(self.most, self.places), 0, 0
             wanted, self.peak = max(0, target - self.places), self.in_use
             self.most = max(self.most, self.places + wanted)
         else:
             keep = min(self.unused, wanted // 2)
-            given_back = self.kept_slot, self.kept + self.late, self.slot, self.unused - keep
-            self.kept, self.kept_slot, self.unused, self.late = keep, self.slot, 0, 0
+            last = (self.owed_slot, self.owed) if self.owed else (self.slot, self.unused - keep)
+            given_back = self._given_back = self.kept_slot, self.kept + self.late, *last
+            self.kept, self.kept_slot, self.unused, self.late, self.owed = keep, self.slot, 0, 0, 0
         return (self.rule.kind, self.rule.limit, self.rule.parameter, wanted, *given_back)
 
     def granted(self, part: int, left: int, reset_ms: int, slot: int) -> None:
@@ -101,6 +108,15 @@ class RuleShare:
             else:
                 self.noted = 0
             self.unused = self.places - self.in_use - self.kept
+
+    def not_given_back(self) -> None:
+        """Take in that the last call has done nothing: what it gave back is given back next time."""
+        if not self.counts_places:
+            for slot, number in (self._given_back[:2], self._given_back[2:]):
+                if slot == self.slot:
+                    self.late += number
+                else:
+                    self.owed, self.owed_slot = self.owed + number, slot
 
 
 @dataclass(slots=True)
@@ -136,7 +152,7 @@ class Share:
     @property
     def has_unused(self) -> bool:
         """Return True if something of it can be given back."""
-        return any(each.kept + each.unused + each.late for each in self.rules)
+        return any(each.kept + each.unused + each.late + each.owed for each in self.rules)
 
     @property
     def has_fleeting(self) -> bool:
@@ -192,6 +208,12 @@ class Share:
         """Take in that the script has given nothing, or that nobody knows what it has."""
         for each in self.rules:
             each.refused(known=known)
+
+    def too_late(self) -> None:
+        """Take in that the script came too late, and has done nothing."""
+        for each in self.rules:
+            each.not_given_back()
+            each.refused(known=False)
 
 
 def hold_of(share_id: str, policy: Policy, request: Hold) -> Hold:

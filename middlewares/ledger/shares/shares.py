@@ -137,9 +137,11 @@ class Shares:
         if reply[0] == 1:
             share.granted(reply)
             share.expires = sent + LIFE_SECONDS
+        elif reply[0] < 0:
+            share.too_late()
         else:
-            share.refused(known=reply[0] == 0)
-            if reply[0] == 0 and not wanted and not share.in_use:
+            share.refused()
+            if not wanted and not share.in_use:
                 share.expires = 0.0
 
 

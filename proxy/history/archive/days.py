@@ -32,12 +32,16 @@ class DayCloser:
         self._history = context.history
         self._kept = timedelta(days=context.settings.keep_totals_days)
         self._observer = context.observer
+        self._none_left: tuple[Cursor, date] | None = None
 
     async def close(self, cursor: Cursor, now_ms: int) -> Cursor:
         """Close the days that are old enough, of a stream that was just archived to its end; return the cursor."""
         last = day_of(now_ms) - self._kept
+        if (cursor, last) == self._none_left:
+            return cursor  # only an event that is archived adds to the days, and none was
         left = await self._history.read(queries.redis_days, self._number, last)
         if not left:
+            self._none_left = cursor, last
             return cursor
         if cursor.closed is None or last > cursor.closed:
             surplus: dict[Total, int] = {}

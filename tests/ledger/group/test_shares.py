@@ -10,6 +10,7 @@ import pytest
 from config.plans import Plan
 from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.scripts import RECALL
+from middlewares.ledger.shares import shares
 from middlewares.ledger.shares.share import SMALLEST
 from middlewares.store import Call
 from proxy.store.store import Store
@@ -68,7 +69,10 @@ async def test_places_come_back_with_the_end_of_a_request(group_workers: Open) -
                 await worker.ledger.drain()
 
 
-async def test_nobody_is_refused_while_another_worker_has_a_share(group_workers: Open) -> None:
+async def test_nobody_is_refused_while_another_worker_has_a_share(
+    group_workers: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "LIFE_SECONDS", 60.0)  # the holder is not taken for dead while the machine stands still
     app, plan = new_app(), plan_of(requests_per_minute=1_000)
     async with group_workers(2) as [holder, other]:
         admitted = len(await make_busy(holder, holder.policy(app, plan)))
