@@ -138,11 +138,24 @@ def test_the_boundary(kind: bytes, boundary: bytes | None) -> None:
         [b"multipart/form-data; boundary=" + b"a" * 71],
         [b"multipart/form-data; boundary=a", b"multipart/form-data; boundary=b"],
         [b"application/json", b"multipart/form-data; boundary=b"],
+        ["\u00a0multipart/form-data; boundary=b".encode()],
+        ["\u0085multipart/form-data; boundary=b".encode()],
+        ["mult\u0130part/form-data; boundary=b".encode()],
     ],
 )
 def test_a_boundary_that_is_not_clear_is_refused(kinds: list[bytes]) -> None:
     with pytest.raises(Refusal):
         boundary_of([(b"content-type", kind) for kind in kinds])
+
+
+@pytest.mark.parametrize("kind", ["\u00a0multipart/form-data; boundary=b", "mult\u0130part/form-data; boundary=b"])
+def test_a_form_in_a_type_that_only_go_takes_for_one_reaches_no_gateway(server: Server, kind: str) -> None:
+    """Go trims blanks of Unicode and folds its letters; unread, the form would name any model and size for nothing."""
+    body = form((MODEL, b"dear"), (IMAGE, b"x"))
+    head = b"POST /image-to-image HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\nContent-Type: " + kind.encode()
+    response = server.send(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    assert (response.problem["status"], response.problem["code"]) == (400, "malformed_form")
+    assert not response.seen
 
 
 @given(st.binary(max_size=200), CUTS)
