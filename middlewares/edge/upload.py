@@ -16,7 +16,7 @@ from middlewares.gateway_facts import ASSUMED_SEGMENT_MS, DEFAULT_PRESETS, LONGE
 from middlewares.routing.traits import Measure
 
 NUMBER_BYTES = 64
-"""Most bytes of a number in a form; Go reads no longer one either."""
+"""Most bytes of a number in a form. Go reads longer ones, of zeros that lead; they are refused."""
 UNKNOWN_RATE = 60
 """Assumed frames per second of renditions that have the source's rate."""
 
@@ -67,14 +67,19 @@ class UploadReader:
         return self._reads_image or bool(self._name)
 
     def part_data(self, data: bytes) -> None:
-        """Take content of a wanted part. Raises `Refusal` (400) for an image larger than the plan takes."""
+        """Take content of a wanted part.
+
+        Raises `Refusal` (400) for an image larger than the plan takes, and for too long a number.
+        """
         if self._reads_image and self._picture is not None:
             self._picture.feed(data)
             if self._picture.found is not None:
                 self._reads_image = False
                 self._check()
         elif (value := self._numbers.get(self._name)) is not None:
-            value += data[: NUMBER_BYTES + 1 - len(value)]
+            value += data
+            if len(value) > NUMBER_BYTES:
+                raise invalid_parameter(self._name.decode(), f"is longer than {NUMBER_BYTES} bytes")
 
     def end_part(self) -> None:
         """Take note that a part is complete. Raises `Refusal` (400) for a number larger than the plan takes."""

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.form import ModelFinder, boundary_of, model_part
+from middlewares.edge.upload import UploadReader
 from middlewares.exchange import Refusal
+from middlewares.routing.traits import Measure
 from tests.edge.server_fixture import Response, Server, serve
 
 MODEL = b'Content-Disposition: form-data; name="model_id"'
@@ -247,6 +249,15 @@ def test_forms_of_a_common_client_are_read() -> None:
     boundary = boundary_of([(b"content-type", request.headers["content-type"].encode())])
     assert boundary is not None
     assert model_of(request.read(), boundary=boundary) == "m/x"
+
+
+@pytest.mark.parametrize("number", [b"0" * 100 + b"8192", b"+" + b"0" * 64 + b"8192", b"0" * 64 + b"1"])
+def test_a_number_longer_than_is_kept_is_refused(number: bytes) -> None:
+    """Go reads any number of zeros before one; cut off, it would count as missing, and be charged as the default."""
+    finder = ModelFinder(b"b", UploadReader(Measure.VIDEO, None))
+    with pytest.raises(Refusal) as refused:
+        finder.feed(form((MODEL, b"m"), (b'Content-Disposition: form-data; name="width"', number)))
+    assert (refused.value.code, refused.value.members) == ("invalid_parameter", {"parameter": "width"})
 
 
 def test_too_long_a_model_is_refused_by_its_name() -> None:
