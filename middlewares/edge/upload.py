@@ -35,6 +35,11 @@ class PictureReader(Protocol):
         """Width and height; None as long as they are not known."""
         ...
 
+    @property
+    def unbelievable(self) -> bool:
+        """True if the image is of a format that is read, and its head cannot be: its size could be any."""
+        ...
+
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the image."""
         ...
@@ -69,11 +74,11 @@ class UploadReader:
     def part_data(self, data: bytes) -> None:
         """Take content of a wanted part.
 
-        Raises `Refusal` (400) for an image larger than the plan takes, and for too long a number.
+        Raises `Refusal` (400) for an image larger than the plan takes or of an unknown size, and for too long a number.
         """
         if self._reads_image and self._picture is not None:
             self._picture.feed(data)
-            if self._picture.found is not None:
+            if self._picture.found is not None or self._picture.unbelievable:
                 self._reads_image = False
                 self._check()
         elif (value := self._numbers.get(self._name)) is not None:
@@ -101,7 +106,11 @@ class UploadReader:
             number = self._number(name)
             if number is not None and number > most:
                 raise invalid_parameter(name.decode(), f"must be a whole number from 1 to {most}")
-        size = self._picture.found if self._picture else None
+        if self._picture is None:
+            return
+        if self._picture.unbelievable:
+            raise invalid_parameter("image", "has a head from which its size cannot be read")
+        size = self._picture.found
         if size is not None and max(size) > side:
             raise invalid_parameter("image", f"is {size[0]} x {size[1]} pixels; its sides may have at most {side}")
 
