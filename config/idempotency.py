@@ -35,7 +35,7 @@ class IdempotencySettings(Model):
         600,
         ge=1,
         le=1_000_000,
-        description="Kept responses that one app is given again in 60 s, by each worker; past it, repetitions get 429.",
+        description="Repetitions by one app in 60 s, at each worker, of requests that ended; past it, they get 429.",
     )
 
     @model_validator(mode="after")

@@ -55,8 +55,7 @@ class RequestFingerprint:
         """Take the next part of the body."""
         if self._boundary:
             *parts, rest = (self._tail + chunk).split(self._boundary)
-            for part in parts:
-                self._hash.update(part)
+            self._hash.update(b"".join(parts))
             kept = len(rest) if not more else max(0, len(rest) - len(self._boundary) + 1)
             chunk, self._tail = rest[:kept], rest[kept:]
         self._hash.update(chunk)

@@ -11,7 +11,7 @@ from config.access import Edge
 from config.plans import Plan
 from middlewares.edge.body import BodySource, parse_object
 from middlewares.edge.declaration import add_members, declare, default_model, missing_members, model_member
-from middlewares.edge.form import ModelFinder, malformed_form, model_part
+from middlewares.edge.form import ModelFinder, malformed_form, model_part, with_epilogue
 from middlewares.edge.openai import to_gateway_chat, wants_usage
 from middlewares.edge.upload import PictureReader, UploadReader
 from middlewares.exchange import Declaration, Exchange, Refusal
@@ -170,12 +170,18 @@ class FormBody(ReplayableBody):
         self._finder = ModelFinder(boundary, self._upload)
 
     async def receive(self) -> Message:
-        """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous."""
+        """Give the next part of the body. Raises `Refusal` (400) where its form breaks off or a head is ambiguous.
+
+        The last boundary is given with the end of the body: whoever has the whole form has the whole request.
+        """
         if self._replay is not None:
-            return await super().receive()
-        message = await self._source.receive()
-        if message["type"] == "http.request":
-            self._check(message.get("body", b""), more=message.get("more_body", False))
+            message = await super().receive()
+        else:
+            message = await self._source.receive()
+            if message["type"] == "http.request":
+                self._check(message.get("body", b""), more=message.get("more_body", False))
+        if self._finder.complete and message.get("more_body", False):
+            message = await with_epilogue(message, self._source.receive)
         return message
 
     async def declare(self) -> Declaration:

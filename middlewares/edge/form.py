@@ -1,6 +1,8 @@
-"""Finds the model in a form as it arrives. Pure."""
+"""Finds the model in a form as it arrives."""
 
 from __future__ import annotations
+
+from starlette.types import Message, Receive
 
 from middlewares.client_text import MAX_BYTES, too_long
 from middlewares.edge.upload import UploadReader
@@ -9,6 +11,8 @@ from middlewares.forms.grammar import FormError, PartHead, form_boundary
 from middlewares.forms.reader import FormReader
 
 FIELD = b"model_id"
+EPILOGUE_BYTES = 65_536
+"""Bytes behind the last boundary, which nobody reads."""
 
 
 def malformed_form(reason: str) -> Refusal:
@@ -28,6 +32,24 @@ def model_part(boundary: bytes, model: str) -> bytes:
     """Return a part that names the model, to be put before the first one of the client."""
     head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n' % (boundary, FIELD)
     return head + model.encode() + b"\r\n"
+
+
+async def with_epilogue(last: Message, receive: Receive) -> Message:
+    """Return `last`, which holds the last boundary of a form, together with what follows it in the body.
+
+    At that boundary the gateway begins its work, and a client that leaves before the end of its body ends none of it:
+    Go looks for that only where a body has been read to its end. Raises `Refusal` (400) for an endless epilogue.
+    """
+    body, message = bytearray(last["body"]), last
+    most = len(body) + EPILOGUE_BYTES
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise malformed_form(f"more than {EPILOGUE_BYTES} bytes follow its last boundary")
+    return {"type": "http.request", "body": bytes(body), "more_body": False}
 
 
 class ModelFinder:

@@ -6,7 +6,6 @@ somebody else: the connection, Tollgate, an orchestrator, another proxy.
 
 from collections.abc import Iterable
 from enum import Enum, auto
-from functools import lru_cache
 
 from middlewares.bounded_cache import BoundedCache
 from middlewares.exchange import Headers, Refusal
@@ -88,10 +87,12 @@ def sort_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[Headers, dict[
 
 def drop_nominated(headers: Headers, connection: bytes) -> Headers:
     """Return `headers` without those that `connection`, the value of Connection, names (RFC 9110 section 7.6.1)."""
-    names = _nominated_names(connection)
+    names = _nominated[connection]
     return [header for header in headers if header[0] not in names] if names else headers
 
 
-@lru_cache(maxsize=1024)
 def _nominated_names(connection: bytes) -> frozenset[bytes]:
     return frozenset(option.strip().lower() for option in connection.split(b",")) - {b"", b"close", b"keep-alive"}
+
+
+_nominated = BoundedCache(_nominated_names, room=128)

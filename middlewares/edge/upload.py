@@ -16,7 +16,7 @@ from middlewares.gateway_facts import ASSUMED_SEGMENT_MS, DEFAULT_PRESETS, LONGE
 from middlewares.routing.traits import Measure
 
 NUMBER_BYTES = 64
-"""Most bytes of a number in a form; Go reads no longer one either."""
+"""Most bytes of a number in a form. Go reads longer ones, of zeros that lead; they are refused."""
 UNKNOWN_RATE = 60
 """Assumed frames per second of renditions that have the source's rate."""
 
@@ -33,6 +33,11 @@ class PictureReader(Protocol):
     @property
     def found(self) -> tuple[int, int] | None:
         """Width and height; None as long as they are not known."""
+        ...
+
+    @property
+    def unbelievable(self) -> bool:
+        """True if the image is of a format that is read, and its head cannot be: its size could be any."""
         ...
 
     def feed(self, chunk: bytes) -> None:
@@ -67,14 +72,19 @@ class UploadReader:
         return self._reads_image or bool(self._name)
 
     def part_data(self, data: bytes) -> None:
-        """Take content of a wanted part. Raises `Refusal` (400) for an image larger than the plan takes."""
+        """Take content of a wanted part.
+
+        Raises `Refusal` (400) for an image larger than the plan takes or of an unknown size, and for too long a number.
+        """
         if self._reads_image and self._picture is not None:
             self._picture.feed(data)
-            if self._picture.found is not None:
+            if self._picture.found is not None or self._picture.unbelievable:
                 self._reads_image = False
                 self._check()
         elif (value := self._numbers.get(self._name)) is not None:
-            value += data[: NUMBER_BYTES + 1 - len(value)]
+            value += data
+            if len(value) > NUMBER_BYTES:
+                raise invalid_parameter(self._name.decode(), f"is longer than {NUMBER_BYTES} bytes")
 
     def end_part(self) -> None:
         """Take note that a part is complete. Raises `Refusal` (400) for a number larger than the plan takes."""
@@ -96,7 +106,11 @@ class UploadReader:
             number = self._number(name)
             if number is not None and number > most:
                 raise invalid_parameter(name.decode(), f"must be a whole number from 1 to {most}")
-        size = self._picture.found if self._picture else None
+        if self._picture is None:
+            return
+        if self._picture.unbelievable:
+            raise invalid_parameter("image", "has a head from which its size cannot be read")
+        size = self._picture.found
         if size is not None and max(size) > side:
             raise invalid_parameter("image", f"is {size[0]} x {size[1]} pixels; its sides may have at most {side}")
 

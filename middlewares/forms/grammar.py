@@ -47,10 +47,11 @@ class PartHead(NamedTuple):
 def form_boundary(headers: Headers) -> bytes | None:
     """Return the boundary of a form; None for a body of another kind, which the gateway refuses by itself.
 
-    Raises `FormError` for a multipart body that is no plain form.
+    Raises `FormError` for a multipart body that is no plain form, and for a type that is not ASCII: Go takes more than
+    bytes for blanks and small letters, so that it reads `multipart` where no byte of that word may stand.
     """
     kinds = [value.strip() for name, value in headers if name == b"content-type"]
-    if not any(kind.lower().startswith(b"multipart") for kind in kinds):
+    if not any(kind.lower().startswith(b"multipart") or not kind.isascii() for kind in kinds):
         return None
     if len(kinds) > 1:
         raise FormError("it has two content types")

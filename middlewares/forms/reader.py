@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import Protocol
 
@@ -11,6 +12,9 @@ MOST_PARTS = 1_000
 """Go refuses a form of more."""
 PREAMBLE_BYTES = 65_536
 """Bytes before the first boundary, which nobody reads."""
+
+_NO_OTHER_TEXT = rb"(?![^ \t\r\n-].)"
+"""Behind a delimiter: what follows does not show that it is only the beginning of a longer line."""
 
 
 class FormListener(Protocol):
@@ -102,43 +106,51 @@ class FormReader:
 
     def _preamble(self) -> bool:
         """Skip what comes before the first line that is a boundary."""
-        opening = b"\n" + self._delimiter[2:]
-        at = self._buffer.find(opening)
+        opening = self._delimiter[1:]
+        at, ends = self._find(opening)
         before = at if at >= 0 else max(0, len(self._buffer) - len(opening) + 1)
         if self._passed + before > PREAMBLE_BYTES:
             raise FormError(f"its first {PREAMBLE_BYTES} bytes hold no boundary")
         if at < 0:
             self._drop(before)
             return False
-        ends = self._boundary_ends(at + len(opening))
-        if ends is None:
+        if not ends:
             self._drop(at)
             return False
         self.opening = self._passed + at + 1
         self._drop(at + len(opening))
-        if ends:
-            self._after_boundary()
+        self._after_boundary()
         return True
 
     def _content(self) -> bool:
         """Pass on what comes before the next boundary; what may begin one is held back."""
-        at = self._buffer.find(self._delimiter)
+        at, ends = self._find(self._delimiter)
         if at < 0:
             self._pass_on(max(0, len(self._buffer) - len(self._delimiter) + 1))
             return False
-        after = at + len(self._delimiter)
-        ends = self._boundary_ends(after)
-        if ends is None:
-            self._pass_on(at)
-            return False
-        if not ends:
-            self._pass_on(after)
-            return True
         self._pass_on(at)
+        if not ends:
+            return False
         self._listener.end_part(self._head)
         self._drop(len(self._delimiter))
         self._after_boundary()
         return True
+
+    def _find(self, delimiter: bytes) -> tuple[int, bool]:
+        """Return where a boundary begins, and whether it ends behind `delimiter`; False: more must come first.
+
+        -1: there is none. What only begins like one is passed over in one search: a client may send nothing else.
+        """
+        at = self._buffer.find(delimiter)
+        if at < 0:
+            return -1, False
+        ends = self._boundary_ends(at + len(delimiter))
+        if ends is False:
+            found = re.compile(re.escape(delimiter) + _NO_OTHER_TEXT, re.DOTALL).search(self._buffer, at + 1)
+            if found is None:
+                return -1, False
+            at, ends = found.start(), self._boundary_ends(found.end())
+        return at, bool(ends)
 
     def _boundary_ends(self, at: int) -> bool | None:
         """Return whether a boundary ends at `at`; False: it only begins like one; None: more must come first.

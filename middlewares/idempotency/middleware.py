@@ -28,7 +28,7 @@ class IdempotencyMiddleware:
     """
 
     def __init__(self, app: ASGIApp, *, claims: Claims, response_bytes: int, limit: AddressLimit) -> None:
-        """Responses of at most `response_bytes` are kept; `limit` counts by app those that are given again."""
+        """Responses of at most `response_bytes` are kept; `limit` counts repetitions by app."""
         self.app = app
         self.limit = limit
         self.claims = claims
@@ -77,17 +77,17 @@ class IdempotencyMiddleware:
     ) -> bytes:
         """Return the response for a repetition, once its body has shown that it is one.
 
-        Raises `Refusal` (409, 422, 429) and `StoreError`.
+        It is counted before its body is read, for no limit of the plan stands before that. Raises `Refusal` (409, 422,
+        429) and `StoreError`.
         """
+        assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
+        self.limit.count(exchange.principal.app)
         if done.fingerprint:
             await _read_to_end(receive)
             if request.fingerprint.value != done.fingerprint:
                 raise _reused(done)
-        if done.kept:
-            assert exchange.principal is not None  # noqa: S101 - auth stands before this stage
-            self.limit.count(exchange.principal.app)
-            if response := await self.claims.response_of(done):
-                return response
+        if done.kept and (response := await self.claims.response_of(done)):
+            return response
         raise _not_kept(done)
 
 

@@ -17,6 +17,8 @@ _REFUSED = frozenset((b"", b"content-length", b"transfer-encoding"))
 _KNOWN: set[bytes] = set()
 """Names that passed the check before; most requests bring no other."""
 _MOST_KNOWN = 4096
+_LONGEST_KNOWN = 64
+"""Bytes; clients choose names, and a head can bring one of tens of kilobytes."""
 _COMMON_METHODS = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _CR, _LF, _NUL = b"\r\n\0"
 _name = itemgetter(0)
@@ -55,4 +57,4 @@ def _check(names: list[bytes]) -> None:
     if not _REFUSED.isdisjoint(map(bytes.lower, names)):
         raise InvalidRequest("a header has no name, or is content-length or transfer-encoding, the client's to write")
     if len(_KNOWN) < _MOST_KNOWN:
-        _KNOWN.update(names)
+        _KNOWN.update(name for name in names if len(name) <= _LONGEST_KNOWN)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from config.access import Edge
 from config.workloads import Workload
 from middlewares.edge.form import ModelFinder, boundary_of, model_part
+from middlewares.edge.upload import UploadReader
 from middlewares.exchange import Refusal
+from middlewares.routing.traits import Measure
 from tests.edge.server_fixture import Response, Server, serve
 
 MODEL = b'Content-Disposition: form-data; name="model_id"'
@@ -138,11 +140,24 @@ def test_the_boundary(kind: bytes, boundary: bytes | None) -> None:
         [b"multipart/form-data; boundary=" + b"a" * 71],
         [b"multipart/form-data; boundary=a", b"multipart/form-data; boundary=b"],
         [b"application/json", b"multipart/form-data; boundary=b"],
+        ["\u00a0multipart/form-data; boundary=b".encode()],
+        ["\u0085multipart/form-data; boundary=b".encode()],
+        ["mult\u0130part/form-data; boundary=b".encode()],
     ],
 )
 def test_a_boundary_that_is_not_clear_is_refused(kinds: list[bytes]) -> None:
     with pytest.raises(Refusal):
         boundary_of([(b"content-type", kind) for kind in kinds])
+
+
+@pytest.mark.parametrize("kind", ["\u00a0multipart/form-data; boundary=b", "mult\u0130part/form-data; boundary=b"])
+def test_a_form_in_a_type_that_only_go_takes_for_one_reaches_no_gateway(server: Server, kind: str) -> None:
+    """Go trims blanks of Unicode and folds its letters; unread, the form would name any model and size for nothing."""
+    body = form((MODEL, b"dear"), (IMAGE, b"x"))
+    head = b"POST /image-to-image HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\nContent-Type: " + kind.encode()
+    response = server.send(head + b"\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    assert (response.problem["status"], response.problem["code"]) == (400, "malformed_form")
+    assert not response.seen
 
 
 @given(st.binary(max_size=200), CUTS)
@@ -234,6 +249,15 @@ def test_forms_of_a_common_client_are_read() -> None:
     boundary = boundary_of([(b"content-type", request.headers["content-type"].encode())])
     assert boundary is not None
     assert model_of(request.read(), boundary=boundary) == "m/x"
+
+
+@pytest.mark.parametrize("number", [b"0" * 100 + b"8192", b"+" + b"0" * 64 + b"8192", b"0" * 64 + b"1"])
+def test_a_number_longer_than_is_kept_is_refused(number: bytes) -> None:
+    """Go reads any number of zeros before one; cut off, it would count as missing, and be charged as the default."""
+    finder = ModelFinder(b"b", UploadReader(Measure.VIDEO, None))
+    with pytest.raises(Refusal) as refused:
+        finder.feed(form((MODEL, b"m"), (b'Content-Disposition: form-data; name="width"', number)))
+    assert (refused.value.code, refused.value.members) == ("invalid_parameter", {"parameter": "width"})
 
 
 def test_too_long_a_model_is_refused_by_its_name() -> None:

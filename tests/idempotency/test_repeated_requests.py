@@ -86,6 +86,16 @@ async def test_replays_are_bounded(deployment: Deployment, client: httpx.AsyncCl
     assert len(deployment.forwarded(customer.app)) == 1
 
 
+async def test_what_only_claims_to_be_a_repetition_is_bounded_before_its_body_is_read(
+    deployment: Deployment, client: httpx.AsyncClient, customer: Customer
+) -> None:
+    """No limit of a plan stands before it, and each has its body read and hashed to the end, however long it is."""
+    await send(client)
+    statuses = [(await send(client, prompt="another")).status_code for _ in range(60)]
+    assert set(statuses) == {422, 429}
+    assert len(deployment.forwarded(customer.app)) == 1
+
+
 async def test_the_oldest_responses_make_room(
     deployment: Deployment, client: httpx.AsyncClient, customer: Customer
 ) -> None:

@@ -1,6 +1,6 @@
 """Results of a pure function, cached within bounds."""
 
-from middlewares.bounded_cache import BoundedCache
+from middlewares.bounded_cache import LONGEST_ARGUMENT, BoundedCache
 
 
 def test_a_function_is_called_once_for_each_argument_while_there_is_room() -> None:
@@ -17,3 +17,10 @@ def test_a_function_is_called_once_for_each_argument_while_there_is_room() -> No
     assert len(lengths) == 1, "it begins anew instead of growing"
     assert lengths[b"a"] == 1
     assert arguments == [b"a", b"bb", b"ccc", b"a"]
+
+
+def test_results_for_long_arguments_are_not_kept() -> None:
+    lengths = BoundedCache(len, room=2)
+    assert lengths[b"a" * (LONGEST_ARGUMENT + 1)] == LONGEST_ARGUMENT + 1
+    assert lengths[b"a" * LONGEST_ARGUMENT] == LONGEST_ARGUMENT
+    assert [len(argument) for argument in lengths] == [LONGEST_ARGUMENT]

@@ -225,6 +225,12 @@ async def test_audio_and_segments_reserve_by_their_length(worker: WorkerLedger) 
             [form(MODEL, PROMPT, ended=False), form(("image", png(1, 8192)))],
             "image: `image` is 1 x 8192 pixels",
         ),
+        ("/upscale", [form(MODEL, ("image", png(70_000, 1_200)))], "image: `image` has a head from which"),
+        (
+            "/image-to-text",
+            [form(MODEL, PROMPT, ended=False), form(("image", b"\xff\xd8" + b"\xff\xfe\0\2" * 1_001))],
+            "image: `image` has a head from which",
+        ),
         ("/llm", [json.dumps({**CHAT, "max_tokens": 9_000}).encode()], "max_tokens: "),
         (
             "/llm",

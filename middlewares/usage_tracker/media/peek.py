@@ -16,14 +16,20 @@ T = TypeVar("T")
 Steps = Generator[int, bytes, T]
 
 
+class Unbelievable(Exception):
+    """Raised by a parser: the file is of a format that it reads, and its head says nothing to be believed."""
+
+
 class Peek(Generic[T]):
     """Feeds one parser, and keeps no more than the bytes it wants next."""
 
-    __slots__ = ("_buffer", "_parser", "_wanted", "found")
+    __slots__ = ("_buffer", "_parser", "_wanted", "found", "unbelievable")
 
     def __init__(self, parse: Callable[[], Steps[T | None]]) -> None:
         self.found: T | None = None
         """What the parser found; None as long as it has not ended."""
+        self.unbelievable = False
+        """True if the file is of a format that is read, and its head cannot be."""
         self._buffer = bytearray()
         self._parser: Steps[T | None] | None = parse()
         self._wanted = 0
@@ -62,6 +68,10 @@ class Peek(Generic[T]):
                 wanted = parser.send(b"")
         except StopIteration as stop:
             self.found = stop.value
+            self._parser = None
+            return
+        except Unbelievable:
+            self.unbelievable = True
             self._parser = None
             return
         self._wanted = wanted

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from middlewares.usage_tracker.media.peek import Steps
+from middlewares.usage_tracker.media.peek import Steps, Unbelievable
 
 LARGEST_SIDE = 65_535
 """Largest width or height that decoders take; a header that claims more is not believed."""
-JPEG_SEGMENTS = 1_000
-"""Most segments before a frame header; normally there are tens at most."""
+JPEG_STEPS = 1_000
+"""Most segments before a frame header, and bytes between them that belong to none; normally there are tens at most."""
 
 Size = tuple[int, int]
 
 
 def picture() -> Steps[Size | None]:
-    """Return width and height in pixels; None if they cannot be read."""
+    """Return width and height in pixels; None for another format. Raises `Unbelievable` where they cannot be read."""
     magic = yield 4
-    size: Size | None = None
+    size: Size | None
     if magic == b"\x89PNG":
         size = _png((yield 20))
     elif magic == b"GIF8":
         size = _gif((yield 6))
     elif magic == b"RIFF":
-        size = _webp((yield 26))
-    elif magic.startswith(b"\xff\xd8\xff"):
-        size = yield from _jpeg(magic[3])
-    return size if size and 0 < size[0] <= LARGEST_SIDE and 0 < size[1] <= LARGEST_SIDE else None
+        head = yield 26
+        if head[4:8] != b"WEBP":
+            return None
+        size = _webp(head)
+    elif magic.startswith(b"\xff\xd8"):
+        size = yield from _jpeg(magic[2:])
+    else:
+        return None
+    if not size or not 0 < size[0] <= LARGEST_SIDE or not 0 < size[1] <= LARGEST_SIDE:
+        raise Unbelievable
+    return size
 
 
 def _png(head: bytes) -> Size | None:
@@ -43,8 +50,6 @@ def _gif(head: bytes) -> Size | None:
 
 def _webp(head: bytes) -> Size | None:
     """Read the file size, `WEBP`, then the first chunk (RFC 9649 sections 2.5 to 2.7)."""
-    if head[4:8] != b"WEBP":
-        return None
     kind, data = head[8:12], head[16:]
     if kind == b"VP8X":
         return _little(data[4:7]) + 1, _little(data[7:10]) + 1
@@ -56,22 +61,27 @@ def _webp(head: bytes) -> Size | None:
     return None
 
 
-def _jpeg(marker: int) -> Steps[Size | None]:
-    """Read segments up to the frame header (ITU-T T.81 annex B); `marker` is the code of the first one."""
-    for _ in range(JPEG_SEGMENTS):
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+def _jpeg(marker: bytes) -> Steps[Size | None]:
+    """Read segments up to the frame header (ITU-T T.81 annex B); `marker` is the first one, if nothing is before it.
+
+    Like Go and libjpeg, which decode behind the gateway, it passes over bytes between segments that belong to none.
+    """
+    for _ in range(JPEG_STEPS):
+        code = marker[1]
+        if marker[0] != 0xFF or code == 0xFF:
+            marker = marker[1:] + (yield 1)
+            continue
+        if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             frame = yield 7
             return int.from_bytes(frame[5:7], "big"), int.from_bytes(frame[3:5], "big")
-        if marker in (0xD9, 0xDA):  # the end, or the scan, before any frame
+        if code in (0xD9, 0xDA):  # the end, or the scan, before any frame
             return None
-        if marker not in (0x01, 0xFF) and not 0xD0 <= marker <= 0xD8:
+        if code > 0x01 and not 0xD0 <= code <= 0xD8:
             length = int.from_bytes((yield 2), "big")
             if length < 2:
                 return None
             yield 2 - length
-        if marker != 0xFF and (yield 1) != b"\xff":
-            return None
-        [marker] = yield 1
+        marker = yield 2
     return None
 
 

@@ -10,7 +10,7 @@ from middlewares.forms.grammar import FormError, PartHead, form_boundary, go_int
 from middlewares.forms.reader import FormReader
 
 NUMBER_BYTES = 64
-"""Most bytes of a number in a form; Go reads no longer one either."""
+"""Most bytes of a number in a form; the edge has refused longer ones."""
 
 Sink = Callable[[bytes], None]
 

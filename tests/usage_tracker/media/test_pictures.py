@@ -46,6 +46,48 @@ def test_photograph_with_a_preview_and_a_colour_profile() -> None:
     assert size(large[:2] + preview + profile * 3 + large[2:]) == (1920, 1080)
 
 
+def _comment(text: bytes) -> bytes:
+    return b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text
+
+
+SMALL_FRAME = b"\xff\xc0\0\x11\x08\0\1\0\1\3\1\x22\0\2\x11\1\3\x11\1"
+
+
+@pytest.mark.parametrize(
+    "extraneous",
+    [
+        b"\xff\0" + _comment(b"x" * 60_000) + _comment(b"y" * 5_528 + SMALL_FRAME),
+        b"\xff\0\xff\0",
+        b"\0",
+        b"junk" + SMALL_FRAME[1:],
+        b"\xff\xd3",
+    ],
+)
+def test_bytes_between_segments_hide_no_frame_header(extraneous: bytes) -> None:
+    """Go and libjpeg pass over them; who takes `FF 00` for a segment skips by its length, to a frame of one pixel."""
+    data = media_files.pictures(1920, 1080)["baseline.jpg"]
+    first = 4 + int.from_bytes(data[4:6], "big")
+    assert size(data[:first] + extraneous + data[first:]) == (1920, 1080)
+
+
+@pytest.mark.parametrize(
+    ("head", "unbelievable"),
+    [
+        (b"\xff\xd8" + b"\xff\xe0\0\2" * 2000 + b"\xff\xc0\0\x11\x08\0\x10\0\x10", True),
+        (b"\xff\xd8" + b"\0" * 2000 + b"\xff\xc0\0\x11\x08\0\x10\0\x10", True),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (70_000).to_bytes(4, "big") + b"\0\0\4\xb0", True),
+        (b"RIFF\0\0\0\0WEBPJUNK" + bytes(40), True),
+        (b"RIFF\0\0\0\0WAVEfmt " + bytes(40), False),
+        (b"II*\0" + bytes(60), False),
+        (media_files.pictures(64, 48)["rgb.png"], False),
+    ],
+)
+def test_a_head_of_a_known_format_is_readable_or_unbelievable(head: bytes, unbelievable: bool) -> None:
+    peek = Peek(picture)
+    peek.feed(head)
+    assert peek.unbelievable is unbelievable
+
+
 @pytest.mark.parametrize(
     "head",
     [
