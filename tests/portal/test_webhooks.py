@@ -96,6 +96,14 @@ async def test_fields_that_cannot_be_meant_register_nothing(used: Tenant) -> Non
     assert "No URL is registered yet." in text_of(await browser.page(f"{used.path}/webhooks"))
 
 
+async def test_a_host_that_encodes_no_name_is_refused_and_fails_nothing(used: Tenant) -> None:
+    """Hazard: `xn--` begins a name in Punycode, and what follows is none; reading it raises."""
+    browser = await used.member("owner")
+    for host in ("xn--", "xn--a", "XN--", "xn--zz.example.com"):
+        refused = await browser.post(f"{used.path}/webhooks", url=f"https://{host}/")
+        assert (refused.status_code, "must be an https URL" in text_of(refused)) == (400, True), host
+
+
 @pytest.mark.parametrize("role", ["developer", "billing", "viewer"])
 async def test_who_does_not_manage_the_app_changes_no_webhook(
     running: Deployment, receiver: Receiver, role: MemberRole
