@@ -23,6 +23,7 @@ from proxy.portal.charts import columns
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.views import SharedView, view_link_invalid, view_of
+from proxy.portal.tenant.key_fields import in_order
 from proxy.portal.tenant.requests import RequestRow, readable_rows
 from proxy.reporting.dates import EVER, month_so_far, redis_today
 from proxy.reporting.totals import Dimension, read_usage
@@ -84,6 +85,8 @@ class SharedPages:
         month = month_so_far(today)
         read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)))
         by_day = usage_by_user(read, _BY_DAY, user)
+        records, now = await services.api_keys.list(app), datetime.now(UTC)
+        keys = in_order((each for each in records if user in (None, each.user)), now)
         amounts = {day: total.amount for (day,), total in by_day.groups.items()}
         return self._pages.show(
             "view.html",
@@ -95,8 +98,9 @@ class SharedPages:
             models=list(usage_by_user(read, _BY_MODEL, user).groups.items()),
             balance=await prepaid.balance(services.runner, sources.keys, app, user),
             requests=await self._requests(view),
-            keys=[each for each in await services.api_keys.list(app) if user in (None, each.user)][:_KEYS],
-            now=datetime.now(UTC),
+            keys=keys[:_KEYS],
+            hidden=len(keys[_KEYS:]),
+            now=now,
         )
 
     async def close(self, request: Request) -> Response:

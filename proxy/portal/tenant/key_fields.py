@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 
 from config.runtime import Currency
@@ -97,6 +98,11 @@ def limits_of(record: KeyRecord, currency: Currency) -> list[tuple[str, str]]:
 def works(record: KeyRecord, now: datetime) -> bool:
     """Return True if requests may use a key."""
     return record.status == "active" and (record.expires_at is None or record.expires_at > now)
+
+
+def in_order(records: Iterable[KeyRecord], now: datetime) -> list[KeyRecord]:
+    """Return keys as pages list them: those that work before those that have ended, the newest first."""
+    return sorted(records, key=lambda each: (not works(each, now), -each.created_at.timestamp()))
 
 
 def typed_name(record: KeyRecord) -> str:

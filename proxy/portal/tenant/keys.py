@@ -26,6 +26,7 @@ from proxy.portal.tenant.key_fields import (
     LONGEST_ORIGINS,
     OVERLAPS,
     end_of_key,
+    in_order,
     key_members,
     key_values,
     limits_of,
@@ -100,9 +101,7 @@ class KeyPages:
 
     async def show_all(self, visit: Visit) -> Response:
         """Show the keys, the newest first, those that work before those that have ended."""
-        records = await self._services.api_keys.list(visit.client_id)
-        now = datetime.now(UTC)
-        records.sort(key=lambda each: (not works(each, now), -each.created_at.timestamp()))
+        records = in_order(await self._services.api_keys.list(visit.client_id), datetime.now(UTC))
         rows = await self._rows(visit, records[:_SHOWN])
         return self._pages.show(
             "keys.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -19,6 +20,7 @@ from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
+from proxy.portal.tenant.key_fields import in_order
 from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import Days, month_so_far, redis_today
 from proxy.reporting.totals import read_usage
@@ -86,7 +88,8 @@ class UserPages:
         usage = usage_by_user(
             await read_usage(services.sources, app, month, dimensions_for(())), only=user.user_id
         ).total
-        keys = [each for each in await services.api_keys.list(app) if each.user == user.user_id]
+        records = await services.api_keys.list(app)
+        keys = in_order((each for each in records if each.user == user.user_id), datetime.now(UTC))
         return self._pages.show(
             "user.html",
             visit,
@@ -95,7 +98,8 @@ class UserPages:
             usage=usage,
             units=usage.units_used,
             balance=await prepaid.balance(services.runner, services.sources.keys, app, user.user_id),
-            keys=sorted(keys, key=lambda each: each.created_at, reverse=True)[:_SHOWN],
+            keys=keys[:_SHOWN],
+            hidden=len(keys[_SHOWN:]),
             users_path=_path(visit),
             longest_name=LONGEST_EXTERNAL_ID,
             longest_email=LONGEST_EMAIL,
