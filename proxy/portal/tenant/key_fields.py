@@ -106,8 +106,13 @@ def in_order(records: Iterable[KeyRecord], now: datetime) -> list[KeyRecord]:
 
 
 def typed_name(record: KeyRecord) -> str:
-    """Return what has to be typed to revoke a key: its name, or its id where it has none."""
-    return record.name.strip() or record.key_id
+    """Return what has to be typed to revoke a key: its name as browsers show it, or its id where it has none."""
+    return single_spaced(record.name) or record.key_id
+
+
+def single_spaced(text: str) -> str:
+    """Return a text as browsers show it: with one space in the place of several, and none around it."""
+    return " ".join(text.split())
 
 
 def _count(text: str, field: str) -> int:

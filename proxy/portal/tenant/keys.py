@@ -31,6 +31,7 @@ from proxy.portal.tenant.key_fields import (
     key_values,
     limits_of,
     overlap_of,
+    single_spaced,
     typed_name,
     works,
 )
@@ -150,7 +151,7 @@ class KeyPages:
     async def revoke(self, form: Submission) -> Response:
         """End a key for good, if its name was typed."""
         row = await self._changeable(form)
-        if form.fields.get("name", "") != typed_name(row.record):
+        if single_spaced(form.fields.get("name", "")) != typed_name(row.record):
             detail = f"Type {typed_name(row.record)} to revoke the key; nothing was changed."
             raise Refusal(400, "name_mismatch", detail)
         await self._services.api_keys.revoke(row.record.key_id)
