@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from contextlib import suppress
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
@@ -12,6 +13,7 @@ from middlewares.exchange import Refusal
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
 _TYPE = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 40
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 Fields = Mapping[str, str]
 
@@ -25,8 +27,19 @@ def check_same_origin(request: Request, origin: str) -> None:
     site, sent = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and sent is None:
         raise form_refused("The browser does not say which page has sent the form.")
-    if site not in (None, "same-origin") or sent not in (None, origin):
+    if site not in (None, "same-origin") or sent not in (None, spelled_by_browsers(origin)):
         raise form_refused(f"The form was sent from another page. The portal is at {origin}/portal.")
+
+
+def spelled_by_browsers(origin: str) -> str:
+    """Return an origin as browsers send it (RFC 6454): in lower case, in ASCII, and without the usual port."""
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    with suppress(UnicodeError):  # of what no browser reaches either
+        host = host.encode("idna").decode()
+    name = f"[{host}]" if ":" in host else host
+    usual = parts.port in (None, _USUAL_PORTS.get(parts.scheme))
+    return f"{parts.scheme}://{name}" if usual else f"{parts.scheme}://{name}:{parts.port}"
 
 
 def form_refused(detail: str) -> Refusal:
