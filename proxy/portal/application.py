@@ -20,12 +20,13 @@ from proxy.api.admin.operations.errors import ActRefused
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
+from proxy.portal.access.operators import OperatorElsewhere
 from proxy.portal.access.provider import ProviderPages
 from proxy.portal.access.routes import SignInNeeded
 from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
-from proxy.portal.access.visits import OperatorElsewhere, Visits
+from proxy.portal.access.visits import Visits
 from proxy.portal.access.wallet import WalletPages
 from proxy.portal.operator.routes import operator_routes
 from proxy.portal.operator.visits import HOME, OperatorVisits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
@@ -16,6 +17,21 @@ _MOST_FIELDS = 40
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A form that was refused for what stands in it, and is shown again to be corrected."""
+
+    detail: str
+    """Why it was refused."""
+    fields: Fields
+    """What was sent."""
+
+
+def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:
+    """Return what the fields of a form have in them: `values`, or what was sent with a mistake."""
+    return dict(values) if mistake is None else {name: mistake.fields.get(name, "") for name in values}
 
 
 def check_same_origin(request: Request, origin: str) -> None:

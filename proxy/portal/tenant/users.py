@@ -17,6 +17,7 @@ from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
+from proxy.portal.access.forms import typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -51,7 +52,7 @@ class UserPages:
         path, one = f"{APP}/users", f"{APP}/users/{{user_id}}"
         return (
             visits.page(path, self.show_all, USERS_READ),
-            visits.form(path, self.create, action="user.create", kind="user", scope=USERS_WRITE),
+            visits.form(path, self.create, action="user.create", kind="user", scope=USERS_WRITE, again=self.show_all),
             visits.page(one, self.show, USERS_READ),
             visits.form(f"{one}/email", self.set_email, action="user.change", kind="user", scope=USERS_WRITE),
             visits.form(f"{one}/status", self.set_status, action="user.change", kind="user", scope=USERS_WRITE),
@@ -77,6 +78,7 @@ class UserPages:
             rows=[UserRow(each, used.get(each.user_id) or UserUsage()) for each in records],
             users_path=path,
             following=f"{path}?{urlencode({'after': following})}" if following else "",
+            values=typed(visit.mistake, {"external_id": "", "email": ""}),
             longest_name=LONGEST_EXTERNAL_ID,
             longest_email=LONGEST_EMAIL,
         )
