@@ -10,6 +10,9 @@ from starlette.responses import Response
 from proxy.portal.access.brief_cookie import BriefCookie
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.sealed import seal, unseal
+from tests.portal.browser import new_browser
+from tests.portal.sign_in.at_provider import PROVIDER
+from tests.support.deployment import Deployment
 
 KEY = b"k" * 32
 texts = st.dictionaries(st.text(max_size=5), st.one_of(st.text(max_size=20), st.none(), st.integers()), max_size=3)
@@ -50,3 +53,13 @@ def test_what_was_changed_is_not_read(members: dict[str, object], data: st.DataO
 @pytest.mark.parametrize("text", ["", ".", "é.é", "e30", "x" * 100])
 def test_what_is_no_seal_is_not_read(text: str) -> None:
     assert unseal(text, KEY, 0) is None
+
+
+@pytest.mark.asyncio(loop_scope="package")
+async def test_a_code_of_an_invitation_fits_into_its_cookie(running: Deployment) -> None:
+    """Hazard: browsers drop a cookie of more than 4096 bytes, and whoever comes back from the provider is refused."""
+    browser = new_browser(running)
+    for code, status in (("i" * 200, 200), ("\u2603" * 200, 200), ("i" * 201, 400), ("i" * 9_000, 400)):
+        response = await browser.send(PROVIDER, {"invite": code})
+        assert (response.status_code, "set-cookie" in response.headers) == (status, status == 200), code
+        assert len(response.headers.get("set-cookie", "").partition(";")[0]) < 4_000
