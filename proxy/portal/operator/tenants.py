@@ -66,6 +66,7 @@ class TenantPages:
             tenants=found,
             search=text,
             first=not after,
+            beginning=f"{TENANTS}?{urlencode(chosen)}" if chosen else TENANTS,
             following=f"{TENANTS}?{urlencode({**chosen, 'after': following})}" if following else "",
         )
 
