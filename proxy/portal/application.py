@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
@@ -20,12 +20,13 @@ from proxy.api.admin.operations.errors import ActRefused
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
+from proxy.portal.access.operators import OperatorElsewhere
 from proxy.portal.access.provider import ProviderPages
 from proxy.portal.access.routes import SignInNeeded
 from proxy.portal.access.sent_forms import FormRepeated
 from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
-from proxy.portal.access.visits import OperatorElsewhere, Visits
+from proxy.portal.access.visits import Visits
 from proxy.portal.access.wallet import WalletPages
 from proxy.portal.operator.routes import operator_routes
 from proxy.portal.operator.visits import HOME, OperatorVisits
@@ -88,6 +89,13 @@ class RefusedBefore(BaseRoute):
         raise scope["tollgate.refusal"]
 
 
+def _allowed(request: Request) -> str:
+    """Return the methods that a path takes: its page and its form have a route each."""
+    routes = [each for each in request.app.routes if isinstance(each, Route)]
+    fitting = [each.methods or () for each in routes if each.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for methods in fitting for method in methods}))
+
+
 def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     """Return what shows errors; the response stage logs and counts them by what is noted in the exchange."""
 
@@ -95,9 +103,10 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
         assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
         exchange: Exchange = request.scope["tollgate.exchange"]
         exchange.end(Outcome.REFUSED, error.code, error.status)
-        if isinstance(error, SignInNeeded) and request.method == "GET":
+        looks = request.method in ("GET", "HEAD")
+        if isinstance(error, SignInNeeded) and looks:
             return sign_in_first(request, SIGN_IN)
-        if isinstance(error, OperatorElsewhere) and request.method == "GET":
+        if isinstance(error, OperatorElsewhere) and looks:
             return see_other(HOME)
         headers = {name.decode(): value.decode() for name, value in error.headers}
         if error.close:
@@ -118,7 +127,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         if error.status_code == 405:
-            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            allowed = _allowed(request)
             headers = [(b"allow", allowed.encode())]
             refusal = Refusal(405, "method_not_allowed", f"This page takes {allowed}.", headers=headers)
         else:

@@ -173,6 +173,11 @@ def capitalize_first(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def named(name: str, otherwise: str) -> str:
+    """Return a name, or what stands in the place of one that nobody sees."""
+    return name if name.strip() else otherwise
+
+
 def hold(state: str) -> str:
     """Return what happened to what was to be reserved."""
     return _HOLDS[state]
@@ -221,6 +226,7 @@ FILTERS = {
     "actor": actor,
     "result": result,
     "capitalize_first": capitalize_first,
+    "named": named,
     "hold": hold,
     "state": state,
     "provenance": provenance,

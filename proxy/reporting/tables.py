@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from config.runtime import Currency
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings of what a spreadsheet may compute: some take NUL for nothing, and wide forms of signs for the signs."""
 
 Amount = str
 """Decimal string of atomic units."""

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.routing import Route
 
 from config.runtime import Currency
+from middlewares.exchange import Refusal
+from proxy.portal.access.forms import check_same_origin
 from proxy.portal.access.sent_forms import new_form_id
 from proxy.portal.application import portal_application
 from tests.portal.browser import Browser, developer_of, link_for, new_browser, text_of
@@ -134,6 +137,29 @@ async def test_either_header_of_a_browser_is_enough(used: Tenant) -> None:
     for headers in ({"origin": browser.origin}, {"sec-fetch-site": "same-origin"}):
         fields = {"form_token": await browser.form_token(), "form_id": new_form_id(), "name": "one header"}
         assert (await browser.send(f"{used.path}/keys", fields, headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent"),
+    [
+        ("https://Tollgate.Example.com", "https://tollgate.example.com"),
+        ("https://tollgate.example.com:443", "https://tollgate.example.com"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://tollgate.example.com:8443", "https://tollgate.example.com:8443"),
+        ("https://b\u00fccher.example", "https://xn--bcher-kva.example"),
+    ],
+)
+async def test_an_origin_is_known_as_browsers_spell_it(declared: str, sent: str) -> None:
+    """Hazard: `public_url` names the usual port, or has capital letters; browsers drop both, and no form is taken."""
+
+    def request(origin: str) -> Request:
+        return Request({"type": "http", "headers": [(b"origin", origin.encode())]})
+
+    check_same_origin(request(sent), declared)
+    for foreign in (sent + "0", sent.replace("://", "://x."), sent.replace("http", "ftp"), "null", ""):
+        with pytest.raises(Refusal):
+            check_same_origin(request(foreign), declared)
 
 
 async def test_signing_in_takes_no_form_of_another_page(running: Deployment, used: Tenant) -> None:

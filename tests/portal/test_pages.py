@@ -153,6 +153,30 @@ async def test_errors_are_pages(used: Tenant) -> None:
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
 
 
+async def test_a_method_that_a_page_does_not_take_is_told_all_that_it_takes(used: Tenant) -> None:
+    """Hazard: page and form have routes of their own on one path, and only those of the first are named."""
+    browser = await used.member("owner")
+    for path, allowed in (
+        (f"{used.path}/keys", "GET, HEAD, POST"),
+        (f"{used.path}/usage", "GET, HEAD"),
+        (f"{used.path}/keys/{'a' * 16}/rotate", "POST"),
+        ("/portal/sign-in/wallet", "GET, HEAD, POST"),
+        ("/portal/static/portal.css", "GET, HEAD"),
+    ):
+        for method in ("PUT", "OPTIONS"):
+            refused = await browser.http.request(method, path)
+            assert (refused.status_code, refused.headers["allow"]) == (405, allowed), path
+            assert f"This page takes {allowed}." in text_of(refused)
+
+
+async def test_head_is_what_get_is_without_the_page(running: Deployment, used: Tenant) -> None:
+    for browser in (await used.member("viewer"), new_browser(running)):
+        for path in ("/portal", used.path, f"{used.path}/usage.csv", "/portal/nowhere", "/portal/operator"):
+            asked = [await browser.http.request(method, path) for method in ("HEAD", "GET")]
+            assert len({(each.status_code, each.headers.get("location")) for each in asked}) == 1, path
+            assert asked[0].content == b""
+
+
 async def test_overview_shows_balance_limits_and_what_is_spent(used: Tenant) -> None:
     text = text_of(await (await used.member("billing")).page(used.path))
     left = GRANT - 5 * PRICE

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from sqlalchemy import insert
 
 from proxy.control.developers.records import MemberRole
+from proxy.history.store import History
+from proxy.history.tables import OUTBOX
+from proxy.portal.access.sent_forms import new_form_id
 from tests.portal.browser import Browser, read_page, text_of
 from tests.portal.conftest import Tenant, tenant
 from tests.support.deployment import Deployment, eventually
@@ -96,6 +100,14 @@ async def test_fields_that_cannot_be_meant_register_nothing(used: Tenant) -> Non
     assert "No URL is registered yet." in text_of(await browser.page(f"{used.path}/webhooks"))
 
 
+async def test_a_host_that_encodes_no_name_is_refused_and_fails_nothing(used: Tenant) -> None:
+    """Hazard: `xn--` begins a name in Punycode, and what follows is none; reading it raises."""
+    browser = await used.member("owner")
+    for host in ("xn--", "xn--a", "XN--", "xn--zz.example.com"):
+        refused = await browser.post(f"{used.path}/webhooks", url=f"https://{host}/")
+        assert (refused.status_code, "must be an https URL" in text_of(refused)) == (400, True), host
+
+
 @pytest.mark.parametrize("role", ["developer", "billing", "viewer"])
 async def test_who_does_not_manage_the_app_changes_no_webhook(
     running: Deployment, receiver: Receiver, role: MemberRole
@@ -118,6 +130,44 @@ async def test_who_does_not_manage_the_app_changes_no_webhook(
         assert (await other.post(f"{path}/{act}", **fields)).status_code == 404, act
     assert (await other.get(path)).status_code == 404
     assert text_of(await visitor.page(path)) == before
+
+
+async def test_what_is_not_kept_any_more_is_not_offered_to_be_sent_again(
+    running: Deployment, receiver: Receiver
+) -> None:
+    """Hazard: the button of an old delivery, whose body is gone, leads to an error."""
+    mine = await tenant(running, "Old deliveries")
+    browser = await mine.member("owner")
+    path, _ = await registered(browser, mine, receiver)
+    sent = {
+        "endpoint": path.rpartition("/")[2],
+        "owner": mine.app,
+        "kind": "key.old",
+        "lasting": True,
+        "error": "",
+        "time": 1,
+        "state": "delivered",
+        "attempts": 1,
+        "since": 1,
+        "due": 1,
+        "tried": 1,
+        "status": 200,
+    }
+    history = History.of(running.settings)
+    rows = [{**sent, "id": "msg_gone", "body": ""}, {**sent, "id": "msg_kept", "body": "{}"}]
+    await history.write(lambda connection: connection.execute(insert(OUTBOX), rows).rowcount)
+    await history.close()
+    page = await browser.page(path)
+    assert "msg_gone" in page.text
+    replays = [action for _, action in read_page(page).forms if action.endswith("/replay")]
+    assert replays == [f"{path}/deliveries/msg_kept/replay"]
+
+
+async def test_a_form_about_what_is_not_there_was_not_done_once(used: Tenant) -> None:
+    browser = await used.member("owner")
+    sent = {"form_id": new_form_id(), "overlap": "24"}
+    path = f"{used.path}/webhooks/{'a' * 16}/rotate"
+    assert [(await browser.post(path, **sent)).status_code for _ in range(2)] == [404, 404]
 
 
 async def test_the_place_of_a_page_is_a_number(running: Deployment, receiver: Receiver) -> None:

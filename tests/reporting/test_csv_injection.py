@@ -10,7 +10,24 @@ from hypothesis import strategies as st
 from proxy.reporting.tables import csv_text, decimal
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1-1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://x")'])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "+1-1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\0=1",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20A1",
+        '=HYPERLINK("http://x")',
+    ],
+)
 def test_a_name_that_would_be_a_formula_becomes_text(name: str) -> None:
     [[cell]] = list(csv.reader(io.StringIO(csv_text(["model"], [[name]]), newline="")))[1:]
     assert cell == "'" + name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, text
 
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.rows import decoded
@@ -31,7 +31,16 @@ def marked_query(dialect: str, tag: int, after: tuple[int, str]) -> Select[Any]:
     return select(*ENTRY_COLUMNS).where(*wanted).order_by(EVENTS.c.time, EVENTS.c.id)
 
 
-def newest_refusals(connection: Connection, before_ms: int, limit: int) -> list[RefusalRecord]:
-    """Return the newest refusals of all apps before this Unix millisecond, the newest first."""
-    query = select(REFUSALS.c.refusal).where(REFUSALS.c.time < before_ms).order_by(REFUSALS.c.time.desc()).limit(limit)
-    return decoded(each.encode() for each in connection.execute(query).scalars())
+def newest_refusals(connection: Connection, place: tuple[int, str], limit: int) -> list[RefusalRecord]:
+    """Return the newest refusals of all apps behind a place, the newest first, those of one moment by id.
+
+    The place is the time (Unix ms) and id of a refusal. With an empty id it is before all refusals of that time.
+    """
+    time, name = place
+    identity: ColumnElement[str] = REFUSALS.c.id
+    if connection.dialect.name == "postgresql":
+        identity = identity.collate("C")  # the order of Python, and of SQLite
+    behind = or_(REFUSALS.c.time < time, and_(REFUSALS.c.time == time, identity > name))
+    query = select(REFUSALS.c.refusal).where(REFUSALS.c.time <= time, behind)
+    ordered = query.order_by(REFUSALS.c.time.desc(), identity).limit(limit)
+    return decoded(each.encode() for each in connection.execute(ordered).scalars())

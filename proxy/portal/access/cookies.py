@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from middlewares.auth.keys import parse_operator_session, parse_session
 from middlewares.exchange import Refusal
 
 _PURPOSE = b"tollgate portal form"
@@ -36,8 +37,10 @@ class SessionCookie:
             raise Refusal(403, "https_needed", detail)
 
     def read(self, request: Request) -> str:
-        """Return the token of the session; empty: there is none."""
-        return request.cookies.get(self.name, "") if self.allowed else ""
+        """Return the token of the session; empty: there is none. A JWT of the API, which names a session, is none."""
+        token = request.cookies.get(self.name, "") if self.allowed else ""
+        known = parse_session(token.encode()) or parse_operator_session(token.encode())
+        return token if known else ""
 
     def set(self, response: Response, token: str) -> None:
         """Have the browser keep a token until it is closed; the session ends by itself, too."""

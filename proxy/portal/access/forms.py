@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
@@ -12,8 +14,24 @@ from middlewares.exchange import Refusal
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
 _TYPE = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 40
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 Fields = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A form that was refused for what stands in it, and is shown again to be corrected."""
+
+    detail: str
+    """Why it was refused."""
+    fields: Fields
+    """What was sent."""
+
+
+def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:
+    """Return what the fields of a form have in them: `values`, or what was sent with a mistake."""
+    return dict(values) if mistake is None else {name: mistake.fields.get(name, "") for name in values}
 
 
 def check_same_origin(request: Request, origin: str) -> None:
@@ -25,8 +43,19 @@ def check_same_origin(request: Request, origin: str) -> None:
     site, sent = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and sent is None:
         raise form_refused("The browser does not say which page has sent the form.")
-    if site not in (None, "same-origin") or sent not in (None, origin):
+    if site not in (None, "same-origin") or sent not in (None, spelled_by_browsers(origin)):
         raise form_refused(f"The form was sent from another page. The portal is at {origin}/portal.")
+
+
+def spelled_by_browsers(origin: str) -> str:
+    """Return an origin as browsers send it (RFC 6454): in lower case, in ASCII, and without the usual port."""
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    with suppress(UnicodeError):  # of what no browser reaches either
+        host = host.encode("idna").decode()
+    name = f"[{host}]" if ":" in host else host
+    usual = parts.port in (None, _USUAL_PORTS.get(parts.scheme))
+    return f"{parts.scheme}://{name}" if usual else f"{parts.scheme}://{name}:{parts.port}"
 
 
 def form_refused(detail: str) -> Refusal:

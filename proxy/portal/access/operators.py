@@ -14,6 +14,13 @@ from proxy.portal.access.routes import SignInNeeded
 _PREFIX = "tgp_"
 
 
+class OperatorElsewhere(Refusal):
+    """An operator is at a page for members."""
+
+    def __init__(self) -> None:
+        super().__init__(403, "operator_session", "This page is for members of apps; an operator has pages of its own.")
+
+
 @dataclass(frozen=True, slots=True)
 class SignedInOperator:
     """An operator that is active, and the session of its browser."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PROVIDER = f"{SIGN_IN_PATH}provider"
 CALLBACK = f"{PROVIDER}/callback"
+_LONGEST_INVITE = 200
+"""Most characters of a code; it goes into a cookie, of which browsers keep 4096 bytes and drop a longer one."""
 _SECONDS = 600
 """Longest time at the provider."""
 _INVITE = "invite"
@@ -68,11 +70,13 @@ class ProviderPages:
         A form may lead to no other site (`form-action`), not even by a redirection; so this page has a link.
         """
         check_same_origin(request, self._services.origin)
-        fields = await read_fields(request)
+        invite = (await read_fields(request)).get(_INVITE, "")
+        if len(invite) > _LONGEST_INVITE:
+            raise Refusal(400, "invalid_parameter", f"Code: expected at most {_LONGEST_INVITE} characters.")
         url, session = await self._begin(request)
         label = self._services.settings.portal.oidc.label
         response = self._pages.show("sign_in_provider.html", None, url=url, label=label)
-        self._keep(response, {**session, _INVITE: fields.get(_INVITE) or None})
+        self._keep(response, {**session, _INVITE: invite or None})
         return response
 
     async def come_back(self, request: Request) -> Response:

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from middlewares.exchange import Refusal
+from middlewares.exchange import Exchange, Outcome, Refusal
 from proxy.portal.access.cookies import SessionCookie, is_form_token
-from proxy.portal.access.forms import TOKEN_FIELD, Fields, check_same_origin, form_refused, read_fields
+from proxy.portal.access.forms import TOKEN_FIELD, Fields, Mistake, check_same_origin, form_refused, read_fields
 
 Visitor = TypeVar("Visitor")
 Identify = Callable[[Request], Awaitable[Visitor]]
@@ -44,8 +44,13 @@ def form_route(
     cookie: SessionCookie,
     identify: Identify[Visitor],
     take: Callable[[Visitor, Fields], Awaitable[Response]],
+    *,
+    again: Callable[[Visitor, Mistake], Awaitable[Response]] | None = None,
 ) -> Route:
-    """Return the route of a form of a page of `origin`, in the very session that the cookie names."""
+    """Return the route of a form of a page of `origin`, in the very session that the cookie names.
+
+    `again` shows the form with what was typed where it is refused for that (400): browsers have forgotten it.
+    """
 
     async def endpoint(request: Request) -> Response:
         check_same_origin(request, origin)
@@ -53,6 +58,15 @@ def form_route(
         fields = await read_fields(request)
         if not is_form_token(fields.get(TOKEN_FIELD, ""), cookie.read(request)):
             raise form_refused("The form is not of this session; go back, load the page again, and repeat it.")
-        return await take(visitor, fields)
+        try:
+            return await take(visitor, fields)
+        except Refusal as refusal:
+            if again is None or refusal.status != 400:
+                raise
+            response = await again(visitor, Mistake(refusal.detail, fields))
+            exchange: Exchange = request.scope["tollgate.exchange"]
+            exchange.end(Outcome.REFUSED, refusal.code, refusal.status)
+            response.status_code = refusal.status
+            return response
 
     return Route(path, endpoint, methods=["POST"])

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from middlewares.exchange import Refusal
-from proxy.control.records import Client
+from proxy.control.records import Client, UnknownRecord
 
 FORM_ID_FIELD = "form_id"
 _SECONDS = 3_600
@@ -49,6 +49,6 @@ class SentForms:
             raise FormRepeated(page)
         try:
             yield
-        except Refusal:
+        except (Refusal, UnknownRecord):
             await self._client.delete(name)
             raise

@@ -22,21 +22,14 @@ from proxy.control.operators.records import OperatorSessionRecord
 from proxy.identity.developer_credentials import ROLE_SCOPES, SignedInDeveloper
 from proxy.identity.token_issuer import ADMIN, READ, USERS_READ, USERS_TOKEN, USERS_WRITE
 from proxy.portal.access.cookies import SessionCookie, form_token
-from proxy.portal.access.forms import Fields
-from proxy.portal.access.operators import SignedInOperator
+from proxy.portal.access.forms import Fields, Mistake
+from proxy.portal.access.operators import OperatorElsewhere, SignedInOperator
 from proxy.portal.access.routes import SignInNeeded, form_route, page_route
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, SentForms
 from proxy.portal.services import PortalServices
 
 _LONGEST_CLIENT = 200
 _IMPERSONATED_ROLE: MemberRole = "viewer"
-
-
-class OperatorElsewhere(Refusal):
-    """An operator is at a page for members."""
-
-    def __init__(self) -> None:
-        super().__init__(403, "operator_session", "This page is for members of apps; an operator has pages of its own.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +45,8 @@ class Visit:
     """In the app; empty: the page is of none."""
     scopes: frozenset[str] = frozenset()
     """In the app, as in the API."""
+    mistake: Mistake | None = None
+    """In the form that the page shows again."""
 
     @property
     def developer(self) -> DeveloperRecord:
@@ -143,11 +138,22 @@ class Visits:
 
         return page_route(path, identify, look)
 
-    def form(self, path: str, take: Form, *, action: str, kind: str, scope: str = "", once: str = "") -> Route:
+    def form(
+        self,
+        path: str,
+        take: Form,
+        *,
+        action: str,
+        kind: str,
+        scope: str = "",
+        once: str = "",
+        again: Page | None = None,
+    ) -> Route:
         """Return the route of a form, which writes one line of the audit log: `action`, on a record of that `kind`.
 
         With `once`, the path of the page that shows what it has made, the form carries an id (`m.once` in its template)
-        and is taken one time: loading the page that follows again makes nothing twice.
+        and is taken one time: loading the page that follows again makes nothing twice. `again` is the page of the form:
+        it shows what was typed where that is refused.
         """
 
         async def send(visit: Visit, fields: Fields) -> Response:
@@ -162,7 +168,12 @@ class Visits:
                 async with self._sent.once(visit.session.session_id, fields.get(FORM_ID_FIELD, ""), page):
                     return await take(submission)
 
-        return form_route(path, self._services.origin, self._cookie, self._sender, send)
+        async def correct(visit: Visit, mistake: Mistake) -> Response:
+            assert again is not None  # noqa: S101 - else nobody calls this
+            return await again(replace(visit, mistake=mistake))
+
+        origin = self._services.origin
+        return form_route(path, origin, self._cookie, self._sender, send, again=correct if again else None)
 
     async def _sender(self, request: Request) -> Visit:
         """Return the visit of a form. Raises `Refusal`, as `_visit`; 403 for an operator."""

@@ -49,6 +49,7 @@ class AuditPages:
             lines=[(each, datetime.fromisoformat(each.time)) for each in found.items],
             chosen=chosen,
             first=not before,
+            newest=f"{AUDIT}?{urlencode(kept)}" if kept else AUDIT,
             following=f"{AUDIT}?{urlencode({**kept, 'before': found.next})}" if found.next else "",
         )
 

@@ -15,6 +15,7 @@ from proxy.api.admin.ledger_documents import CreditChange, CreditGrant
 from proxy.api.admin.ledger_endpoints import CreditEndpoints
 from proxy.api.admin.people_documents import NewMember
 from proxy.api.admin.people_endpoints import MemberEndpoints
+from proxy.portal.access.forms import typed
 from proxy.portal.operator.fields import developer_id_of, document_of
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
@@ -44,8 +45,12 @@ class TenantPages:
             visits.form(f"{one}/plan", self.change_plan, apps.change, action="app.change", kind="app"),
             visits.form(f"{one}/suspend", self.suspend, apps.suspend, action="app.suspend", kind="app"),
             visits.form(f"{one}/resume", self.resume, apps.resume, action="app.resume", kind="app"),
-            visits.form(f"{one}/grant", self.grant, credits_.grant, action="credits.add", kind="wallet"),
-            visits.form(f"{one}/debit", self.debit, credits_.debit, action="credits.debit", kind="wallet"),
+            visits.form(
+                f"{one}/grant", self.grant, credits_.grant, action="credits.add", kind="wallet", again=self.show
+            ),
+            visits.form(
+                f"{one}/debit", self.debit, credits_.debit, action="credits.debit", kind="wallet", again=self.show
+            ),
             visits.form(f"{one}/members", self.put_member, members.put, action="member.add", kind="member"),
             visits.form(
                 *(f"{one}/members/{{developer_id}}/remove", self.remove_member, members.remove),
@@ -66,6 +71,7 @@ class TenantPages:
             tenants=found,
             search=text,
             first=not after,
+            beginning=f"{TENANTS}?{urlencode(chosen)}" if chosen else TENANTS,
             following=f"{TENANTS}?{urlencode({**chosen, 'after': following})}" if following else "",
         )
 
@@ -81,7 +87,7 @@ class TenantPages:
             members=(await operations.members.list(client_id)).items,
             plans=sorted(self._services.settings.all_plans()),
             roles=MEMBER_ROLES,
-            reference=f"portal-{secrets.token_hex(6)}",
+            values=typed(visit.mistake, {"amount": "", "note": "", "reference": f"portal-{secrets.token_hex(6)}"}),
             may_change=visit.may(AppEndpoints.change),
             may_suspend=visit.may(AppEndpoints.suspend),
         )

@@ -7,7 +7,7 @@ endpoint that a route here names.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, get_type_hints
 
 from starlette.requests import Request
@@ -23,7 +23,7 @@ from proxy.control.apps import is_client_id
 from proxy.control.audit.line import ActOutcome, AuditTarget, Result
 from proxy.control.operators.records import OperatorSessionRecord
 from proxy.portal.access.cookies import SessionCookie, form_token
-from proxy.portal.access.forms import Fields
+from proxy.portal.access.forms import Fields, Mistake
 from proxy.portal.access.operators import SignedInOperator
 from proxy.portal.access.routes import SignInNeeded, form_route, page_route
 from proxy.portal.access.visits import address_of, no_such_app
@@ -61,6 +61,8 @@ class OperatorVisit:
     """Writes audit lines in its name."""
     operations: DirectOperations = field(repr=False)
     """Everything that it can do, in its name."""
+    mistake: Mistake | None = None
+    """In the form that the page shows again."""
 
     @property
     def operator(self) -> OperatorRecord:
@@ -129,12 +131,21 @@ class OperatorVisits:
         return page_route(path, self._visit, look)
 
     def form(
-        self, path: str, take: Form, like: Endpoint, *, action: str, kind: str, while_looking: bool = False
+        self,
+        path: str,
+        take: Form,
+        like: Endpoint,
+        *,
+        action: str,
+        kind: str,
+        while_looking: bool = False,
+        again: Page | None = None,
     ) -> Route:
         """Return the route of a form for whoever may call the endpoint `like`.
 
         While an operator looks at an app as its viewer does, no form is taken but those `while_looking`. What is
-        refused before any operation begins is a line of the audit log: `action`, on something of that `kind`.
+        refused before any operation begins is a line of the audit log: `action`, on something of that `kind`. `again`
+        is the page of the form: it shows what was typed where that is refused.
         """
         role = self.roles["POST", path] = role_for(like)
 
@@ -150,7 +161,12 @@ class OperatorVisits:
                 await self._services.audit.record(actor, action, target, result)
                 raise
 
-        return form_route(path, self._services.origin, self._cookie, self._visit, send)
+        async def correct(visit: OperatorVisit, mistake: Mistake) -> Response:
+            assert again is not None  # noqa: S101 - else nobody calls this
+            return await again(replace(visit, mistake=mistake))
+
+        origin = self._services.origin
+        return form_route(path, origin, self._cookie, self._visit, send, again=correct if again else None)
 
     async def _visit(self, request: Request) -> OperatorVisit:
         """Return the visit. Raises `Refusal`: 401 for nobody, 403 for a member of an app."""

@@ -23,6 +23,7 @@ from proxy.portal.charts import columns
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.shared.views import SharedView, view_link_invalid, view_of
+from proxy.portal.tenant.key_fields import in_order
 from proxy.portal.tenant.requests import RequestRow, readable_rows
 from proxy.reporting.dates import EVER, month_so_far, redis_today
 from proxy.reporting.totals import Dimension, read_usage
@@ -82,8 +83,11 @@ class SharedPages:
         sources = services.sources
         today = await redis_today(sources.client)
         month = month_so_far(today)
+        requests, older = await self._requests(view)
         read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)))
         by_day = usage_by_user(read, _BY_DAY, user)
+        records, now = await services.api_keys.list(app), datetime.now(UTC)
+        keys = in_order((each for each in records if user in (None, each.user)), now)
         amounts = {day: total.amount for (day,), total in by_day.groups.items()}
         return self._pages.show(
             "view.html",
@@ -94,9 +98,11 @@ class SharedPages:
             columns=columns([(f"{day}", amounts.get(f"{day}", 0)) for day in month.each()]),
             models=list(usage_by_user(read, _BY_MODEL, user).groups.items()),
             balance=await prepaid.balance(services.runner, sources.keys, app, user),
-            requests=await self._requests(view),
-            keys=[each for each in await services.api_keys.list(app) if user in (None, each.user)][:_KEYS],
-            now=datetime.now(UTC),
+            requests=requests,
+            older=older,
+            keys=keys[:_KEYS],
+            hidden=len(keys[_KEYS:]),
+            now=now,
         )
 
     async def close(self, request: Request) -> Response:
@@ -106,11 +112,12 @@ class SharedPages:
         self._cookie.clear(response)
         return response
 
-    async def _requests(self, view: SharedView) -> list[RequestRow]:
+    async def _requests(self, view: SharedView) -> tuple[list[RequestRow], bool]:
+        """Return the latest requests, and True if there may be older ones, which were not looked at."""
         sources, app = self._services.sources, view.app.client_id
         page = UsesPage((EVER.start_ms, EVER.end_ms), None, _REQUESTS, user=view.user_id)
-        entries, _ = await newest_uses(sources, app, page)
-        return readable_rows(LedgerEntries.of_app(sources, app).stream, entries)
+        entries, following = await newest_uses(sources, app, page)
+        return readable_rows(LedgerEntries.of_app(sources, app).stream, entries), following is not None
 
     def _secret(self, request: Request) -> str:
         """Return the secret of the path, if it has the form of one. Raises `Refusal`: 404, 403 without HTTPS."""

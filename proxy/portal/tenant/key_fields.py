@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 
 from config.runtime import Currency
@@ -99,9 +100,19 @@ def works(record: KeyRecord, now: datetime) -> bool:
     return record.status == "active" and (record.expires_at is None or record.expires_at > now)
 
 
+def in_order(records: Iterable[KeyRecord], now: datetime) -> list[KeyRecord]:
+    """Return keys as pages list them: those that work before those that have ended, the newest first."""
+    return sorted(records, key=lambda each: (not works(each, now), -each.created_at.timestamp()))
+
+
 def typed_name(record: KeyRecord) -> str:
-    """Return what has to be typed to revoke a key: its name, or its id where it has none."""
-    return record.name.strip() or record.key_id
+    """Return what has to be typed to revoke a key: its name as browsers show it, or its id where it has none."""
+    return single_spaced(record.name) or record.key_id
+
+
+def single_spaced(text: str) -> str:
+    """Return a text as browsers show it: with one space in the place of several, and none around it."""
+    return " ".join(text.split())
 
 
 def _count(text: str, field: str) -> int:

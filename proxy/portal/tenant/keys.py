@@ -18,6 +18,7 @@ from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
+from proxy.portal.access.forms import typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -26,10 +27,12 @@ from proxy.portal.tenant.key_fields import (
     LONGEST_ORIGINS,
     OVERLAPS,
     end_of_key,
+    in_order,
     key_members,
     key_values,
     limits_of,
     overlap_of,
+    single_spaced,
     typed_name,
     works,
 )
@@ -91,33 +94,36 @@ class KeyPages:
         path, one = f"{APP}/keys", f"{APP}/keys/{{key_id}}"
         return (
             visits.page(path, self.show_all, USERS_READ),
-            visits.form(path, self.create, action="key.create", kind="key", scope=USERS_TOKEN, once=path),
+            visits.form(
+                path, self.create, action="key.create", kind="key", scope=USERS_TOKEN, once=path, again=self.show_all
+            ),
             visits.page(one, self.show, USERS_READ),
-            visits.form(f"{one}/change", self.change, action="key.change", kind="key", scope=USERS_TOKEN),
+            visits.form(
+                f"{one}/change", self.change, action="key.change", kind="key", scope=USERS_TOKEN, again=self.show
+            ),
             visits.form(f"{one}/rotate", self.rotate, action="key.rotate", kind="key", scope=USERS_TOKEN, once=path),
             visits.form(f"{one}/revoke", self.revoke, action="key.revoke", kind="key", scope=USERS_TOKEN),
         )
 
     async def show_all(self, visit: Visit) -> Response:
         """Show the keys, the newest first, those that work before those that have ended."""
-        records = await self._services.api_keys.list(visit.client_id)
-        now = datetime.now(UTC)
-        records.sort(key=lambda each: (not works(each, now), -each.created_at.timestamp()))
+        records = in_order(await self._services.api_keys.list(visit.client_id), datetime.now(UTC))
         rows = await self._rows(visit, records[:_SHOWN])
+        user = visit.request.query_params.get("user", "")[:LONGEST_EXTERNAL_ID]
+        values = {**dict.fromkeys((*LIMIT_NAMES, "name", "origins", "last_day"), ""), "user": user}
         return self._pages.show(
             "keys.html",
             visit,
             rows=rows,
             hidden=len(records) - len(rows),
-            values=dict.fromkeys((*LIMIT_NAMES, "name", "origins"), ""),
+            values=typed(visit.mistake, values),
             **_FIELDS,
-            for_user=visit.request.query_params.get("user", "")[:LONGEST_EXTERNAL_ID],
         )
 
     async def show(self, visit: Visit) -> Response:
         """Show one key, with the forms that rotate and revoke it."""
         row = await self._row(visit)
-        values = key_values(row.record, self._services.settings.currency)
+        values = typed(visit.mistake, key_values(row.record, self._services.settings.currency))
         return self._pages.show("key.html", visit, row=row, values=values, overlaps=OVERLAPS, **_FIELDS)
 
     async def create(self, form: Submission) -> Response:
@@ -151,7 +157,7 @@ class KeyPages:
     async def revoke(self, form: Submission) -> Response:
         """End a key for good, if its name was typed."""
         row = await self._changeable(form)
-        if form.fields.get("name", "") != typed_name(row.record):
+        if single_spaced(form.fields.get("name", "")) != typed_name(row.record):
             detail = f"Type {typed_name(row.record)} to revoke the key; nothing was changed."
             raise Refusal(400, "name_mismatch", detail)
         await self._services.api_keys.revoke(row.record.key_id)

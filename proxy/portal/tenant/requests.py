@@ -102,6 +102,7 @@ class RequestPages:
             outcomes=words.OUTCOMES,
             first=before is None,
             requests_path=path,
+            newest=f"{path}?{urlencode(chosen)}" if chosen else path,
             following=f"{path}?{urlencode({**chosen, 'before': text_of(following)})}" if following else "",
         )
 

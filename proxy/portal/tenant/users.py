@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -16,9 +17,11 @@ from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
+from proxy.portal.access.forms import typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
+from proxy.portal.tenant.key_fields import in_order
 from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import Days, month_so_far, redis_today
 from proxy.reporting.totals import read_usage
@@ -49,7 +52,7 @@ class UserPages:
         path, one = f"{APP}/users", f"{APP}/users/{{user_id}}"
         return (
             visits.page(path, self.show_all, USERS_READ),
-            visits.form(path, self.create, action="user.create", kind="user", scope=USERS_WRITE),
+            visits.form(path, self.create, action="user.create", kind="user", scope=USERS_WRITE, again=self.show_all),
             visits.page(one, self.show, USERS_READ),
             visits.form(f"{one}/email", self.set_email, action="user.change", kind="user", scope=USERS_WRITE),
             visits.form(f"{one}/status", self.set_status, action="user.change", kind="user", scope=USERS_WRITE),
@@ -75,6 +78,7 @@ class UserPages:
             rows=[UserRow(each, used.get(each.user_id) or UserUsage()) for each in records],
             users_path=path,
             following=f"{path}?{urlencode({'after': following})}" if following else "",
+            values=typed(visit.mistake, {"external_id": "", "email": ""}),
             longest_name=LONGEST_EXTERNAL_ID,
             longest_email=LONGEST_EMAIL,
         )
@@ -86,7 +90,8 @@ class UserPages:
         usage = usage_by_user(
             await read_usage(services.sources, app, month, dimensions_for(())), only=user.user_id
         ).total
-        keys = [each for each in await services.api_keys.list(app) if each.user == user.user_id]
+        records = await services.api_keys.list(app)
+        keys = in_order((each for each in records if each.user == user.user_id), datetime.now(UTC))
         return self._pages.show(
             "user.html",
             visit,
@@ -95,7 +100,8 @@ class UserPages:
             usage=usage,
             units=usage.units_used,
             balance=await prepaid.balance(services.runner, services.sources.keys, app, user.user_id),
-            keys=sorted(keys, key=lambda each: each.created_at, reverse=True)[:_SHOWN],
+            keys=keys[:_SHOWN],
+            hidden=len(keys[_SHOWN:]),
             users_path=_path(visit),
             longest_name=LONGEST_EXTERNAL_ID,
             longest_email=LONGEST_EMAIL,

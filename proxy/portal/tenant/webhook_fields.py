@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from config.runtime import Currency
 from middlewares.exchange import Refusal
-from proxy.control.webhook_endpoints import WebhookChange
-from proxy.portal.access.forms import Fields
+from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint
+from proxy.portal.access.forms import Fields, Mistake, typed
 from proxy.portal.tenant.key_fields import LONGEST_NAME, atomic_units
+from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.notification import OF_OPERATOR, NotificationKind
 
 KINDS = tuple(kind for kind in NotificationKind if kind not in OF_OPERATOR and kind is not NotificationKind.TEST)
@@ -26,9 +29,29 @@ def webhook_members(fields: Fields, currency: Currency) -> WebhookChange:
     return {
         "url": fields.get("url", ""),
         "description": description,
-        "kinds": tuple(kind for kind in KINDS if f"{KIND_FIELD}{kind}" in fields),
+        "kinds": checked(fields),
         "balance_below": str(atomic_units(below, currency, "Balance")) if below else None,
     }
+
+
+def webhook_values(
+    mistake: Mistake | None, currency: Currency, endpoint: WebhookEndpoint | None = None
+) -> dict[str, Any]:
+    """Return what the form of an endpoint, None: a new one, has in its fields, and the kinds that are checked."""
+    values, chosen = {"url": "", "description": "", "balance_below": ""}, tuple[str, ...]()
+    if endpoint is not None:
+        below = endpoint.balance_below
+        written = "" if below is None else decimal(int(below), currency.decimals)
+        values = {"url": endpoint.url, "description": endpoint.description, "balance_below": written}
+        chosen = endpoint.kinds
+    if mistake is not None:
+        chosen = checked(mistake.fields)
+    return {"values": typed(mistake, values), "chosen": chosen}
+
+
+def checked(fields: Fields) -> tuple[NotificationKind, ...]:
+    """Return the kinds whose boxes are checked."""
+    return tuple(kind for kind in KINDS if f"{KIND_FIELD}{kind}" in fields)
 
 
 def unusable(detail: str) -> Refusal:

@@ -19,7 +19,7 @@ from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import LONGEST_NAME, OVERLAPS, overlap_of
 from proxy.portal.tenant.overview import APP
-from proxy.portal.tenant.webhook_fields import KIND_FIELD, KINDS, unusable, webhook_members
+from proxy.portal.tenant.webhook_fields import KIND_FIELD, KINDS, unusable, webhook_members, webhook_values
 from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.attempts import Delivery
 from proxy.webhooks.notifications.notification import LONGEST_URL
@@ -65,7 +65,6 @@ class WebhookPages:
         """Return the routes; whoever may read the app sees endpoints, and who manages it changes them."""
         path, one = f"{APP}/webhooks", f"{APP}/webhooks/{{webhook_id}}"
         forms = (
-            (f"{one}/change", self.change, "webhook.change"),
             (f"{one}/status", self.set_status, "webhook.change"),
             (f"{one}/test", self.test, "webhook.test"),
             (f"{one}/remove", self.remove, "webhook.remove"),
@@ -74,7 +73,12 @@ class WebhookPages:
         return (
             visits.page(path, self.show_all),
             visits.page(one, self.show),
-            visits.form(path, self.create, action="webhook.create", kind="webhook", scope=ADMIN, once=path),
+            visits.form(
+                path, self.create, action="webhook.create", kind="webhook", scope=ADMIN, once=path, again=self.show_all
+            ),
+            visits.form(
+                f"{one}/change", self.change, action="webhook.change", kind="webhook", scope=ADMIN, again=self.show
+            ),
             visits.form(
                 f"{one}/rotate", self.rotate, action="webhook.rotate_secret", kind="webhook", scope=ADMIN, once=one
             ),
@@ -85,7 +89,12 @@ class WebhookPages:
         """Show the endpoints, oldest first."""
         found = await self._webhooks.all(visit.client_id)
         return self._pages.show(
-            "webhooks.html", visit, endpoints=found, path=f"/portal/apps/{visit.client_id}/webhooks", **_FIELDS
+            "webhooks.html",
+            visit,
+            endpoints=found,
+            path=f"/portal/apps/{visit.client_id}/webhooks",
+            **webhook_values(visit.mistake, self._currency),
+            **_FIELDS,
         )
 
     async def show(self, visit: Visit) -> Response:
@@ -108,6 +117,7 @@ class WebhookPages:
             first=not before,
             path=path,
             overlaps=OVERLAPS,
+            **webhook_values(visit.mistake, self._currency, endpoint),
             **_FIELDS,
         )
 

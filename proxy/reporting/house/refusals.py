@@ -8,19 +8,30 @@ from middlewares.ledger.concurrency import gather_bounded
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.house import newest_refusals
 from proxy.history.explain.refusals import waiting_refusals
+from proxy.history.places import TimePlace
 from proxy.history.reader import LedgerSources
 
 
-async def read_newest_refusals(sources: LedgerSources, before_ms: int, limit: int) -> list[RefusalRecord]:
-    """Return the newest refusals before this Unix millisecond, the newest first. The rings come first.
+async def read_newest_refusals(sources: LedgerSources, place: TimePlace, limit: int) -> list[RefusalRecord]:
+    """Return the newest refusals behind a place, as `newest_refusals` orders them. The rings come first.
 
     What moves from a ring to the history meanwhile is found there, and counted once.
     """
     waiting = await gather_bounded(lambda app: waiting_refusals(sources, app), await _apps_with_news(sources))
-    found = {each.id: each for of_app in waiting for each in of_app if each.time < before_ms}
-    for each in await sources.history.read(newest_refusals, before_ms, limit):
+    found = {each.id: each for of_app in waiting for each in of_app if _order(place_at(each)) > _order(place)}
+    for each in await sources.history.read(newest_refusals, place, limit):
         found[each.id] = each
-    return sorted(found.values(), key=lambda each: (-each.time, each.id))[:limit]
+    return sorted(found.values(), key=lambda each: _order(place_at(each)))[:limit]
+
+
+def place_at(record: RefusalRecord) -> TimePlace:
+    """Return the place of a refusal."""
+    return TimePlace(record.time, record.id)
+
+
+def _order(place: TimePlace) -> tuple[int, str]:
+    """Return the sort key of a place: the newest first, those of one moment by id."""
+    return -place.time, place.id
 
 
 async def _apps_with_news(sources: LedgerSources) -> list[str]:

@@ -142,12 +142,13 @@ class WebhookService:
             )
         try:
             url = httpx.URL(text)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme != "https" or not url.host or url.userinfo or url.fragment or len(text) > LONGEST_URL:
+            host = url.host
+        except (httpx.InvalidURL, UnicodeError):  # the latter for a host such as `xn--`, which encodes no name
+            url, host = httpx.URL(""), ""
+        if url.scheme != "https" or not host or url.userinfo or url.fragment or len(text) > LONGEST_URL:
             raise UnusableWebhook("url: must be an https URL without user name, password and fragment")
         try:
-            address = address_of(url.host)
+            address = address_of(host)
         except ValueError:
             return  # a name, which is looked at whenever it is connected to
         if not is_allowed(address, self._settings.networks):

@@ -107,6 +107,16 @@ async def test_failures_are_counted_by_gateway_and_code(house: House, customer: 
     await eventually(counted)
 
 
+async def test_a_gateway_that_is_no_url_is_refused_and_fails_nothing(house: House) -> None:
+    for act in ("drain", "resume"):
+        for text in ("", "http", "127.0.0.1", "ftp://127.0.0.1"):
+            refused = await submit(house.by(Role.ADMIN), f"{GATEWAYS}/{act}", gateway=text)
+            assert (refused.status_code, "expected its origin" in refused.text) == (400, True), text
+        for text in ("http://[::1", "https://", "http://x:99999", "http://\u2100"):
+            unknown = await submit(house.by(Role.ADMIN), f"{GATEWAYS}/{act}", gateway=text)
+            assert unknown.status_code == 404, text
+
+
 async def test_what_a_drained_gateway_alone_has_still_goes_to_it(house: House) -> None:
     customer, stream = await published(house, "kept")
     gateways = house.deployment.gateway, house.second

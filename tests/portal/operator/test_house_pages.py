@@ -89,6 +89,19 @@ async def test_network_units_are_those_of_the_events(house: House) -> None:
     await eventually(shown)
 
 
+async def test_the_way_back_to_the_first_page_keeps_what_was_searched_for(house: House) -> None:
+    browser, operator = await house.tenant.member("viewer"), house.by(Role.VIEWER)
+    place = places.text_of(TimePlace(1, ""))
+    for reader, path, back in (
+        (browser, f"{house.tenant.path}/requests?model=m%2F1&outcome=complete&before={place}", "?model=m%2F1&outcome="),
+        (browser, f"{house.tenant.path}/audit?action=key&before=1-1-x", "?action=key"),
+        (operator, f"{HOME}/audit?action=key&app={house.tenant.app}&before=1-1-x", f"?app={house.tenant.app}&action="),
+        (operator, f"{HOME}/tenants?search=no+such&after=app_a", "?search=no+such"),
+    ):
+        [link] = [each for each in read_page(await reader.page(path)).links if back in each]
+        assert ("before=" in link, "after=" in link) == (False, False), path
+
+
 async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
     narrow, browser = await tenant(house.deployment, SCRIPT, plan="narrow"), house.by(Role.VIEWER)
     async with httpx.AsyncClient(base_url=house.deployment.public, trust_env=False) as http:

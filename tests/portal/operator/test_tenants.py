@@ -214,3 +214,16 @@ async def test_what_tenants_write_is_text(house: House) -> None:
         tags = read_page(page).tags
         assert [each for tag, each in tags if tag == "script"] == scripts_of(page), page.url
         assert not [members for _, members in tags if "onerror" in members]
+
+
+async def test_credits_that_are_refused_keep_what_was_typed(house: House) -> None:
+    """Hazard: the note and the reference, by which a change counts once, are lost with the amount."""
+    mine, browser = await tenant(house.deployment, "Mistaken"), house.by(Role.ADMIN)
+    fields = {"amount": "2,5", "reference": "INVOICE-7", "note": SCRIPT}
+    for act in ("grant", "debit"):
+        page = await submit(browser, f"{place(mine)}/{act}", **fields)
+        assert (page.status_code, "Amount: expected a number" in text_of(page)) == (400, True)
+        found = {each.get("name"): each.get("value") for tag, each in read_page(page).tags if tag == "input"}
+        assert {name: found[name] for name in fields} == fields
+        assert [each for tag, each in read_page(page).tags if tag == "script"] == scripts_of(page)
+    assert "INVOICE-7" not in text_of(await browser.page(place(mine)))

@@ -1,0 +1,30 @@
+"""The view of a subject that has more keys than the page shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.control.api_keys import ApiKeys
+from tests.portal.browser import text_of
+from tests.portal.conftest import tenant
+from tests.portal.shared.test_view_links import VIEW, Owner
+from tests.support.deployment import Deployment
+
+pytestmark = pytest.mark.asyncio(loop_scope="package")
+
+
+async def test_keys_that_work_are_shown_before_those_that_have_ended(running: Deployment) -> None:
+    """Hazard: of many keys those are shown that were made first, which are the ones that have ended."""
+    app = await tenant(running, "House of Keys")
+    user = await running.user(app.app, "many")
+    async with running.store() as store:
+        keys = ApiKeys(store.redis, None)
+        made = [(await keys.create(app.app, user=user, name=f"key {number}"))[0] for number in range(103)]
+        for each in made[1:101]:
+            await keys.revoke(each.key_id)
+    page = await (await Owner(app).opened("many")).page(VIEW)
+    shown = [each.name for each in made if f">{each.name}<" in page.text]
+    assert len(shown) == 100
+    assert {"key 0", "key 101", "key 102"} <= set(shown)
+    assert page.text.index(">key 102<") < page.text.index(">key 0<") < page.text.index(">key 100<")
+    assert "100 keys are shown, and 3 more have ended or are older." in text_of(page)
