@@ -37,7 +37,17 @@ import typer
 from proxy.server.metric_files import VARIABLE
 from proxy.server.processes.template import MODULES, end_with
 
-COMMANDS = ("proxy.backup", "proxy.cli", "proxy.control", "proxy.history", "proxy.reporting", "proxy.store")
+COMMANDS = (
+    "middlewares.auth",
+    "proxy.api.admin",
+    "proxy.backup",
+    "proxy.cli",
+    "proxy.control",
+    "proxy.history",
+    "proxy.identity",
+    "proxy.reporting",
+    "proxy.store",
+)
 """Packages of which commands import most when they need them."""
 SERVING = ("proxy.cli.main", "proxy.server.supervisor", *MODULES.values())
 """Modules of `tollgate serve`."""

@@ -29,6 +29,8 @@ from proxy.server.processes.lifeline import CHANNEL
 
 MODULES: Mapping[str, str] = {"worker": "proxy.server.worker", "archiver": "proxy.server.background.archiver"}
 """Module of each kind of process; its `main` takes the further descriptors."""
+IMPORTED_LATE = ("httpcore", "pydantic.v1")
+"""What FastAPI and httpx import only once a worker runs."""
 _LONGEST_NAME = 64
 _MOST_DESCRIPTORS = 8
 _OF_THE_SUPERVISOR = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -40,7 +42,7 @@ def serve(requests: socket.socket) -> None:
     setproctitle("tollgate: template")
     for number in _OF_THE_SUPERVISOR:
         signal.signal(number, signal.SIG_IGN)
-    for module in MODULES.values():
+    for module in (*MODULES.values(), *IMPORTED_LATE):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
