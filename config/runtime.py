@@ -76,10 +76,13 @@ class ExportSettings(Model):
 
     token: SecretStr | None = Field(
         None,
+        min_length=1,
         description="API key of the receiver, sent as `Authorization: Bearer`: of OpenMeter, Lago, Stripe or NaaP.",
     )
     postgresql_url: SecretStr | None = Field(
-        None, description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`."
+        None,
+        min_length=1,
+        description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`.",
     )
 
 

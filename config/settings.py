@@ -77,11 +77,13 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
+        min_length=1,
         description="URL of Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://`. "
         "None: an embedded server.",
     )
     history_url: SecretStr | None = Field(
         None,
+        min_length=1,
         description="URL of the history: `postgresql://USER:PASSWORD@HOST/DATABASE`, or `sqlite:///PATH`. None: the "
         "SQLite file `history.sqlite` in `data_dir`.",
     )

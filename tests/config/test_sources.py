@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.loader import ConfigError, load
+from config.loader import ConfigError, load, secret_variables
 from tests.config.conftest import Problems, Write
 
 
@@ -133,3 +133,23 @@ class TestSecretFiles:
 def test_the_error_reads_as_lines(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"^workers: must be .* 1\nlog\.level: must be 'debug'"):
         load(write("workers: 0\nlog: {level: x}"))
+
+
+EMPTY = """
+redis_url: ""
+history_url: ""
+auth: {key_pepper: ""}
+export: {token: "", postgresql_url: ""}
+payments: {stripe: {secret_key: "", webhook_secret: ""}, providers: {ours: {secret: ""}}}
+portal: {oidc: {issuer: "https://login.example", client_id: a, client_secret: ""}}
+webhooks: {secret: "", signer: {secret: ""}, discovery: {secret: ""}}
+"""
+"""Every secret as a template leaves it whose variable was not set."""
+
+
+def test_a_secret_that_a_template_left_empty_is_no_secret_and_not_none_either(problems: Problems) -> None:
+    found = problems(EMPTY)
+    assert len(found) == len(secret_variables()) + 1  # providers have a name, so that no variable sets theirs
+    webhooks = {path for path in found if path.startswith("webhooks.")}
+    assert {found[path] for path in webhooks} == {"must have 16 characters or more"}
+    assert {found[path] for path in found.keys() - webhooks} == {"must not be empty"}
