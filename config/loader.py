@@ -102,8 +102,11 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _settings_only(document: dict[Any, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return `document` without keys that cannot name a setting; the constructor of `Settings` would misread them."""
-    unusable = [key for key in document if not isinstance(key, str) or key.startswith("_")]
+    """Return `document` without keys that name no setting; the constructor of `Settings` would misread them.
+
+    It takes `Workers` for `workers`, so that a file could give a setting twice.
+    """
+    unusable = [key for key in document if key not in Settings.model_fields]
     problems = [Problem(f"{key}", NO_SETTING) for key in unusable]
     return {key: value for key, value in document.items() if key not in unusable}, problems
 

@@ -49,6 +49,12 @@ def test_an_unusable_file_does_not_hide_an_unknown_variable(
     assert len(problems("{")) == 2
 
 
+@pytest.mark.parametrize("name", ["Workers", "WORKERS", "Log"])
+def test_a_setting_in_another_case_is_no_second_spelling_of_it(problems: Problems, name: str) -> None:
+    found = problems(f"workers: 3\nlog: {{level: info}}\n{name}: {{}}\n")
+    assert found == {name: "is not a setting; remove it or correct its name"}
+
+
 def test_an_empty_file_is_all_defaults(write: Write) -> None:
     assert load(write("# nothing yet\n")) == load()
 
