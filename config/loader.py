@@ -92,7 +92,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [Problem(str(path), f"cannot be read: {error.strerror}")]
     except UnicodeDecodeError as error:
         return {}, [Problem(str(path), f"is not UTF-8 text (byte {error.start})")]
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-01, say, which YAML takes for a date
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-13-01, a date to YAML
         return {}, [Problem(str(path), f"is not valid YAML: {_yaml_fault(error)}")]
     if document is None:
         return {}, []
@@ -119,6 +119,12 @@ def _yaml_fault(error: Exception) -> str:
         return f"{error.problem}{place}"
     if isinstance(error, yaml.reader.ReaderError):
         return "it holds a character that YAML does not allow"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ValueError):
+        return "a value looks like a number or a date and is none; text needs quotes"
+    if isinstance(error, yaml.MarkedYAMLError) and "'" not in (error.problem or "'"):  # quotes are around values
+        return f"{error.context}: {error.problem}{place}"
     return f"a value needs quotes, as text that begins with `*`, `&` or `!` does{place}"
 
 
