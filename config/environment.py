@@ -1,5 +1,6 @@
 """Settings from environment variables."""
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -23,13 +24,15 @@ def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
 class EnvironmentSource(EnvSettingsSource):
     """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
 
+    Variables are written in capitals alone: as the names of two variables differ by case, so might two values.
+
     A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
     """
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
         known = variables(settings_cls)
-        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
+        self.env_vars = {name.lower(): value for name, value in os.environ.items() if name in known and value}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:

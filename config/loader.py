@@ -153,7 +153,11 @@ def secret_variables() -> set[str]:
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
     known = variables(Settings).keys() | COMMAND_VARIABLES | {name + "_FILE" for name in secret_variables()}
-    return [Problem(name, NO_SETTING) for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
+    return [
+        Problem(name, NO_SETTING)
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name not in known
+    ]
 
 
 def _secret_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:

@@ -71,7 +71,9 @@ def test_a_wrong_value_names_its_variable_beside_the_errors_of_the_file(
     assert "set by" not in found["drain.grace_seconds"]
 
 
-@pytest.mark.parametrize("name", ["TOLLGATE_LISTN", "TOLLGATE_STORE__DEADLINE", "TOLLGATE_LISTEN_FILE"])
+@pytest.mark.parametrize(
+    "name", ["TOLLGATE_LISTN", "TOLLGATE_STORE__DEADLINE", "TOLLGATE_LISTEN_FILE", "tollgate_listn", "Tollgate_Listen"]
+)
 def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch, problems: Problems, name: str) -> None:
     monkeypatch.setenv(name, "x")
     assert list(problems("")) == [name]
