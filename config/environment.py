@@ -1,5 +1,6 @@
 """Settings from environment variables."""
 
+import json
 import os
 from typing import Any
 
@@ -36,6 +37,15 @@ class EnvironmentSource(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
+            decoded = super().decode_complex_value(field_name, field, value)
+            if decoded is not value:
+                json.loads(value, object_pairs_hook=_distinct)
+        except (ValueError, RecursionError):
             return value
+        return decoded
+
+
+def _distinct(members: list[tuple[str, Any]]) -> None:
+    """Raise `ValueError` for an object with a name twice, of which `json` silently takes the last, as in the file."""
+    if len(members) != len(dict(members)):
+        raise ValueError("a name is given twice")

@@ -31,6 +31,8 @@ MESSAGES = {
     "string_type": "must be text; put it in quotes",
 }
 """Messages for operators in place of those of pydantic, by the type of the error."""
+_DECODED = {"tuple_type", "dict_type", "model_type"}
+"""Types of errors that a variable causes whose text is not the JSON that it should be."""
 _FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
@@ -143,6 +145,8 @@ def _problem(item: dict[str, Any], environment: Mapping[str, str]) -> Problem:
     names = (PREFIX + "__".join(parts[:length]).upper() for length in range(len(parts), 0, -1))
     variable = next((name for name in names if name in environment), None)
     message = MESSAGES.get(item["type"]) or _FIRST_WORDS.sub("must", item["msg"].removeprefix("Value error, "))
+    if variable and item["type"] in _DECODED:
+        message += " in JSON, with no name given twice"
     return Problem(".".join(parts), f"{message} (set by {variable})" if variable else message)
 
 

@@ -72,6 +72,16 @@ def test_a_wrong_value_names_its_variable_beside_the_errors_of_the_file(
 
 
 @pytest.mark.parametrize(
+    "text", ["{'gold': {}}", "gold: {}", '{"gold": {}, "gold": {}}', '{"a": {"fee": 1, "fee": 2}}', '{"a":' * 9_999]
+)
+def test_a_mapping_that_is_no_json_or_says_something_twice_is_told_what_is_expected(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("TOLLGATE_PLANS", text)
+    assert problems("") == {"plans": "must be a mapping in JSON, with no name given twice (set by TOLLGATE_PLANS)"}
+
+
+@pytest.mark.parametrize(
     "name", ["TOLLGATE_LISTN", "TOLLGATE_STORE__DEADLINE", "TOLLGATE_LISTEN_FILE", "tollgate_listn", "Tollgate_Listen"]
 )
 def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch, problems: Problems, name: str) -> None:
