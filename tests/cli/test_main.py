@@ -9,7 +9,7 @@ import pytest
 
 from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.auth.issuer import jwk, key_set, rsa_key
-from tests.cli.conftest import Tollgate, call, spawn
+from tests.cli.conftest import Tollgate, call, forked, spawn
 from tests.store.servers import processes_of
 
 
@@ -35,6 +35,14 @@ def test_a_redis_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path) -> Non
     assert done.err.startswith("tollgate: Redis at 127.0.0.1:1 cannot be reached")
     assert done.err.count("\n") == 1
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_server_without_its_redis_is_one_line_and_exit_3(tmp_path: Path, command: str) -> None:
+    listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
+    done = forked(tmp_path, command, TOLLGATE_REDIS_URL="redis://user:hunter2@127.0.0.1:1", **listeners)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert done.err.startswith("tollgate: Redis at 127.0.0.1:1 cannot be reached")
 
 
 def test_every_configuration_error_is_reported_with_its_path(tmp_path: Path) -> None:
