@@ -45,6 +45,14 @@ def test_a_server_without_its_redis_is_one_line_and_exit_3(tmp_path: Path, comma
     assert done.err.startswith("tollgate: Redis at 127.0.0.1:1 cannot be reached")
 
 
+@pytest.mark.parametrize("command", ["serve", "demo", "apps list", "check"])
+def test_an_address_of_redis_that_is_none_is_a_wrong_setting_and_exit_2(tmp_path: Path, command: str) -> None:
+    listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
+    done = forked(tmp_path, *command.split(), TOLLGATE_REDIS_URL="redis://:hunter2@127.0.0.1:port", **listeners)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "tollgate: redis_url: '127.0.0.1:port' has no port between 1 and 65535 after its colon\n"
+
+
 def test_every_configuration_error_is_reported_with_its_path(tmp_path: Path) -> None:
     file = tmp_path / "tollgate.yaml"
     file.write_text(
