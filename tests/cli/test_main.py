@@ -142,6 +142,22 @@ def test_the_configuration_file_is_named_by_option_or_environment(tmp_path: Path
     )
 
 
+@pytest.mark.parametrize("command", [("--version",), ("check", "--json"), ("check",)])
+def test_an_output_on_a_full_disk_is_one_line_and_exit_1(command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy.cli.main", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "tollgate: not everything could be written: No space left on device\n",
+    )
+
+
 @pytest.mark.parametrize("command", [("--help",), ("keys", "create", "--help"), ("--version",)])
 def test_help_does_not_wait_for_what_it_does_not_need(command: tuple[str, ...]) -> None:
     code = (
