@@ -1,10 +1,31 @@
-"""Settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
+"""Types of `listen` and `data_dir`; settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
 from config.base import Model
+
+
+def _address(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be host:port, such as 127.0.0.1:8080, with a port of at most 65535")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "host:port"})]
+
+
+def _folder(value: object) -> object:
+    """Refuse what is no path; empty text would be the working directory, whatever that is."""
+    if not (isinstance(value, Path) or (isinstance(value, str) and value and "\0" not in value)):
+        raise ValueError("must be the path of a folder")
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
 class Currency(Model):

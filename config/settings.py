@@ -11,7 +11,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -30,22 +29,12 @@ from config.notifications import NotificationSettings
 from config.payments import PaymentSettings, usable_payments
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
-from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.runtime import Address, Currency, Drain, ExportSettings, Folder, LedgerSettings, Log, StoreSettings
 from config.sign_in import SignInSettings, SignUpSettings
 from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 DEFAULT_POOL = "default"
-
-
-def _address(value: str) -> str:
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must be host:port, such as 127.0.0.1:8080, with a port of at most 65535")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "host:port"})]
 
 
 def _foreign(plans: Any, code: str) -> list[Fault]:
@@ -87,7 +76,7 @@ class Settings(BaseSettings):
         description="URL of the history: `postgresql://USER:PASSWORD@HOST/DATABASE`, or `sqlite:///PATH`. None: the "
         "SQLite file `history.sqlite` in `data_dir`.",
     )
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         Path(".tollgate"), description="Folder of the embedded Redis, the usage journal, the history and metric files."
     )
     listen: Address = Field("127.0.0.1:8080", description="Address of the public listener, for clients.")
@@ -149,6 +138,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources by precedence: environment, then the file (the constructor's arguments)."""
         return EnvironmentSource(settings_cls), init_settings
+
+    @field_validator("admin_listen")
+    @classmethod
+    def _other_address(cls, address: str, info: ValidationInfo) -> str:
+        """Refuse one address for both listeners; port 0 is any free one."""
+        if address == info.data.get("listen") and not address.endswith(":0"):
+            raise ValueError("is the address of `listen`, too; choose another port")
+        return address
 
     @field_validator("plans", mode="wrap")
     @classmethod
