@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -9,6 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 PREFIX = "TOLLGATE_"
+_SERVICE = "_SERVICE_HOST"
+_OF_SERVICE = re.compile(r"_SERVICE_(HOST|PORT\w*)|_PORT(_\d+_(TCP|UDP|SCTP)\w*)?")
 
 
 def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
@@ -20,6 +24,15 @@ def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found |= variables(field.annotation, variable + "__")
     return found
+
+
+def service_variables(environment: Iterable[str]) -> set[str]:
+    """Return the variables that Kubernetes sets in each container for a Service whose name begins with `tollgate`.
+
+    They are those of https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
+    """
+    services = [name.removesuffix(_SERVICE) for name in environment if name.endswith(_SERVICE)]
+    return {name for name in environment for each in services if _OF_SERVICE.fullmatch(name.removeprefix(each))}
 
 
 class EnvironmentSource(EnvSettingsSource):

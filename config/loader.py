@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from config.environment import PREFIX, variables
+from config.environment import PREFIX, service_variables, variables
 from config.settings import Settings
 
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
@@ -157,6 +157,7 @@ def secret_variables() -> set[str]:
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
     known = variables(Settings).keys() | COMMAND_VARIABLES | {name + "_FILE" for name in secret_variables()}
+    known |= service_variables(environment)
     return [
         Problem(name, NO_SETTING)
         for name in sorted(environment)

@@ -165,3 +165,30 @@ def test_a_secret_that_a_template_left_empty_is_no_secret_and_not_none_either(pr
     webhooks = {path for path in found if path.startswith("webhooks.")}
     assert {found[path] for path in webhooks} == {"must have 16 characters or more"}
     assert {found[path] for path in found.keys() - webhooks} == {"must not be empty"}
+
+
+SERVICE = {
+    "TOLLGATE_SERVICE_HOST": "10.0.0.11",
+    "TOLLGATE_SERVICE_PORT": "8080",
+    "TOLLGATE_SERVICE_PORT_HTTP": "8080",
+    "TOLLGATE_PORT": "tcp://10.0.0.11:8080",
+    "TOLLGATE_PORT_8080_TCP": "tcp://10.0.0.11:8080",
+    "TOLLGATE_PORT_8080_TCP_ADDR": "10.0.0.11",
+    "TOLLGATE_ADMIN_SERVICE_HOST": "10.0.0.12",
+    "TOLLGATE_ADMIN_PORT_9090_TCP_PROTO": "tcp",
+}
+"""Variables of containers beside Services named `tollgate` and `tollgate-admin`."""
+
+
+def test_a_service_of_kubernetes_named_tollgate_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SERVICE.items():
+        monkeypatch.setenv(name, value)
+    assert load().listen == "127.0.0.1:8080"
+
+
+def test_variables_like_those_of_a_service_are_errors_without_one(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLGATE_PORT", "8080")
+    monkeypatch.setenv("TOLLGATE_ADMIN_SERVICE_HOST", "10.0.0.12")
+    assert list(problems("")) == ["TOLLGATE_PORT"]
