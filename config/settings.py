@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 DEFAULT_POOL = "default"
+NamingPlans = TypeVar("NamingPlans", ControlSettings, SignUpSettings)
 
 
 def _foreign(plans: Any, code: str) -> list[Fault]:
@@ -185,13 +186,14 @@ class Settings(BaseSettings):
             raise faults([(("keep_in_redis_seconds",), short_of_replay(history, ledger))])
         return history
 
-    @field_validator("sign_up")
+    @field_validator("control", "sign_up")
     @classmethod
-    def _known_plan(cls, sign_up: SignUpSettings, info: ValidationInfo) -> SignUpSettings:
+    def _known_plans(cls, section: NamingPlans, info: ValidationInfo) -> NamingPlans:
         known = {**BUILT_IN_PLANS, **info.data.get("plans", {})}
-        if sign_up.plan is not None and sign_up.plan not in known:
-            raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
-        return sign_up
+        message = f"is no plan; plans are {', '.join(sorted(known))}"
+        if wrong := [(place, message) for place, name in section.named_plans() if name not in known]:
+            raise faults(wrong)
+        return section
 
     @field_validator("auth")
     @classmethod

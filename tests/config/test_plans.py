@@ -156,3 +156,9 @@ def test_parameters_of_streams_that_json_cannot_hold_fail_before_a_stream_does(p
 
 def test_parameters_of_streams_that_hold_themselves_are_refused(problems: Problems) -> None:
     assert list(problems("plans: {a: {live: {parameters: &loop {again: *loop}}}}")) == ["plans.a.live.parameters"]
+
+
+def test_a_misspelt_plan_of_the_catalog_is_not_left_out_of_it(problems: Problems) -> None:
+    found = problems("plans: {gold: {}}\ncontrol: {catalog: {plans: [gold, glod]}}")
+    plans = "free, gold, premium, standard, unlimited"
+    assert found == {"control.catalog.plans.1": f"is no plan; plans are {plans}"}
