@@ -1,11 +1,11 @@
 """Types of `listen` and `data_dir`; settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from config.base import Model
+from config.base import Fault, Model
 
 
 def _address(value: str) -> str:
@@ -38,6 +38,18 @@ class Currency(Model):
         le=18,
         description="Decimal places of the atomic unit: 18 is wei, 6 is micro-dollars. More keep small prices exact.",
     )
+
+
+def foreign_currencies(plans: Any, code: str) -> list[Fault]:
+    """Return an error for each plan, as written, whose currency is not the deployment's."""
+    if not isinstance(plans, dict):
+        return []
+    named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
+    return [
+        ((name, "currency"), f"is {currency}, but the deployment counts in {code}")
+        for name, currency in named.items()
+        if isinstance(currency, str) and currency != code
+    ]
 
 
 class StoreSettings(Model):

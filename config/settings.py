@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
-from config.base import Fault, Name, faults
+from config.base import Name, faults
 from config.control import ControlSettings, IssuerSettings, PortalSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
@@ -29,25 +29,23 @@ from config.notifications import NotificationSettings
 from config.payments import PaymentSettings, usable_payments
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
-from config.runtime import Address, Currency, Drain, ExportSettings, Folder, LedgerSettings, Log, StoreSettings
+from config.runtime import (
+    Address,
+    Currency,
+    Drain,
+    ExportSettings,
+    Folder,
+    LedgerSettings,
+    Log,
+    StoreSettings,
+    foreign_currencies,
+)
 from config.sign_in import SignInSettings, SignUpSettings
 from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 DEFAULT_POOL = "default"
 NamingPlans = TypeVar("NamingPlans", ControlSettings, SignUpSettings)
-
-
-def _foreign(plans: Any, code: str) -> list[Fault]:
-    """Return an error for each plan, as written, whose currency is not the deployment's."""
-    if not isinstance(plans, dict):
-        return []
-    named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
-    return [
-        ((name, "currency"), f"is {currency}, but the deployment counts in {code}")
-        for name, currency in named.items()
-        if isinstance(currency, str) and currency != code
-    ]
 
 
 class Settings(BaseSettings):
@@ -154,7 +152,7 @@ class Settings(BaseSettings):
         cls, written: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> dict[str, Plan]:
         """Check plans as written, so that a mismatch is reported together with whatever else is wrong in them."""
-        found = _foreign(written, info.data["currency"].code) if "currency" in info.data else []
+        found = foreign_currencies(written, info.data["currency"].code) if "currency" in info.data else []
         try:
             plans: dict[str, Plan] = validate(written)
         except ValidationError as error:
@@ -169,7 +167,13 @@ class Settings(BaseSettings):
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         fallbacks = ((name, each) for name, plan in info.data.get("plans", {}).items() for each in plan.fallbacks)
-        if wrong := list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,))):
+        wrong = list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,)))
+        tiers = _tiers({**BUILT_IN_PLANS, **info.data.get("plans", {})}, routing)
+        if "plans" in info.data and (unknown := routing.tiers.keys() - tiers):
+            wrong += [
+                (("tiers", name), f"is no tier; tiers are {', '.join(sorted(tiers))}") for name in sorted(unknown)
+            ]
+        if wrong:
             raise faults(wrong)
         return routing
 
