@@ -36,6 +36,7 @@ class Auth(Model):
 
     key_pepper: SecretStr | None = Field(
         None,
+        min_length=1,
         description="Secret mixed into stored key hashes (HMAC-SHA-256). Keys made with another pepper stop working.",
     )
     cache_seconds: float = Field(

@@ -43,6 +43,10 @@ class ControlSettings(Model):
     )
     catalog: CatalogSettings = Field(CatalogSettings(), description="The catalog of what is offered.")
 
+    def named_plans(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Return the names of plans, each with its path."""
+        return [(("catalog", "plans", index), name) for index, name in enumerate(self.catalog.plans or ())]
+
 
 class PortalSettings(Model):
     """The pages for members of apps and for operators, at `/portal`."""

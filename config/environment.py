@@ -1,5 +1,9 @@
 """Settings from environment variables."""
 
+import json
+import os
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -7,6 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 PREFIX = "TOLLGATE_"
+_SERVICE = "_SERVICE_HOST"
+_OF_SERVICE = re.compile(r"_SERVICE_(HOST|PORT\w*)|_PORT(_\d+_(TCP|UDP|SCTP)\w*)?")
 
 
 def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
@@ -20,8 +26,19 @@ def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
     return found
 
 
+def service_variables(environment: Iterable[str]) -> set[str]:
+    """Return the variables that Kubernetes sets in each container for a Service whose name begins with `tollgate`.
+
+    They are those of https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables.
+    """
+    services = [name.removesuffix(_SERVICE) for name in environment if name.endswith(_SERVICE)]
+    return {name for name in environment for each in services if _OF_SERVICE.fullmatch(name.removeprefix(each))}
+
+
 class EnvironmentSource(EnvSettingsSource):
     """Settings source that reads the variables of settings; the loader sees to others, `..._FILE` among them.
+
+    Variables are written in capitals alone: as the names of two variables differ by case, so might two values.
 
     A variable that should hold JSON and does not is left to validation, which names it beside all other errors.
     """
@@ -29,10 +46,19 @@ class EnvironmentSource(EnvSettingsSource):
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
         known = variables(settings_cls)
-        self.env_vars = {name: value for name, value in self.env_vars.items() if name.upper() in known}
+        self.env_vars = {name.lower(): value for name, value in os.environ.items() if name in known and value}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
+            decoded = super().decode_complex_value(field_name, field, value)
+            if decoded is not value:
+                json.loads(value, object_pairs_hook=_distinct)
+        except (ValueError, RecursionError):
             return value
+        return decoded
+
+
+def _distinct(members: list[tuple[str, Any]]) -> None:
+    """Raise `ValueError` for an object with a name twice, of which `json` silently takes the last, as in the file."""
+    if len(members) != len(dict(members)):
+        raise ValueError("a name is given twice")

@@ -1,17 +1,29 @@
 """What a plan says of live video: the defaults of its streams, and payments for it by a remote signer."""
 
+import json
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from config.base import Model, Whole
+
+
+def _as_json(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters if a gateway can be sent them; YAML has more types than JSON, dates above all."""
+    try:
+        json.dumps(parameters, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("must be what JSON has: text, numbers, lists, mappings; put dates in quotes") from None
+    return parameters
 
 
 class Live(Model):
     """Defaults of a plan's live streams; what a client says itself comes first."""
 
     pipeline: str | None = Field(None, description="Pipeline of streams that name none.")
-    parameters: dict[str, Any] = Field({}, description="Default pipeline parameters of every stream.")
+    parameters: Annotated[dict[str, Any], AfterValidator(_as_json)] = Field(
+        {}, description="Default pipeline parameters of every stream."
+    )
 
 
 Wei = Annotated[int, Field(ge=1, le=2**63 - 1), Whole]

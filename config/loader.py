@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from config.environment import PREFIX, variables
+from config.environment import PREFIX, service_variables, variables
 from config.settings import Settings
 
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
@@ -31,6 +31,8 @@ MESSAGES = {
     "string_type": "must be text; put it in quotes",
 }
 """Messages for operators in place of those of pydantic, by the type of the error."""
+_DECODED = {"tuple_type", "dict_type", "model_type"}
+"""Types of errors that a variable causes whose text is not the JSON that it should be."""
 _FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
@@ -92,7 +94,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [Problem(str(path), f"cannot be read: {error.strerror}")]
     except UnicodeDecodeError as error:
         return {}, [Problem(str(path), f"is not UTF-8 text (byte {error.start})")]
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2026-13-01, say, which YAML takes for a date
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2026-13-01, a date to YAML
         return {}, [Problem(str(path), f"is not valid YAML: {_yaml_fault(error)}")]
     if document is None:
         return {}, []
@@ -102,8 +104,11 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 
 def _settings_only(document: dict[Any, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return `document` without keys that cannot name a setting; the constructor of `Settings` would misread them."""
-    unusable = [key for key in document if not isinstance(key, str) or key.startswith("_")]
+    """Return `document` without keys that name no setting; the constructor of `Settings` would misread them.
+
+    It takes `Workers` for `workers`, so that a file could give a setting twice.
+    """
+    unusable = [key for key in document if key not in Settings.model_fields]
     problems = [Problem(f"{key}", NO_SETTING) for key in unusable]
     return {key: value for key, value in document.items() if key not in unusable}, problems
 
@@ -116,6 +121,12 @@ def _yaml_fault(error: Exception) -> str:
         return f"{error.problem}{place}"
     if isinstance(error, yaml.reader.ReaderError):
         return "it holds a character that YAML does not allow"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, ValueError):
+        return "a value looks like a number or a date and is none; text needs quotes"
+    if isinstance(error, yaml.MarkedYAMLError) and "'" not in (error.problem or "'"):  # quotes are around values
+        return f"{error.context}: {error.problem}{place}"
     return f"a value needs quotes, as text that begins with `*`, `&` or `!` does{place}"
 
 
@@ -134,6 +145,8 @@ def _problem(item: dict[str, Any], environment: Mapping[str, str]) -> Problem:
     names = (PREFIX + "__".join(parts[:length]).upper() for length in range(len(parts), 0, -1))
     variable = next((name for name in names if name in environment), None)
     message = MESSAGES.get(item["type"]) or _FIRST_WORDS.sub("must", item["msg"].removeprefix("Value error, "))
+    if variable and item["type"] in _DECODED:
+        message += " in JSON, with no name given twice"
     return Problem(".".join(parts), f"{message} (set by {variable})" if variable else message)
 
 
@@ -144,7 +157,12 @@ def secret_variables() -> set[str]:
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
     known = variables(Settings).keys() | COMMAND_VARIABLES | {name + "_FILE" for name in secret_variables()}
-    return [Problem(name, NO_SETTING) for name in sorted(environment) if name.startswith(PREFIX) and name not in known]
+    known |= service_variables(environment)
+    return [
+        Problem(name, NO_SETTING)
+        for name in sorted(environment)
+        if name.upper().startswith(PREFIX) and name not in known
+    ]
 
 
 def _secret_files(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:

@@ -30,10 +30,14 @@ class StripeSettings(Model):
     """Payments by Stripe Checkout; needs the extra `stripe`."""
 
     secret_key: SecretStr | None = Field(
-        None, description="Secret or restricted API key, which creates checkouts. None: none can be created."
+        None,
+        min_length=1,
+        description="Secret or restricted API key, which creates checkouts. None: none can be created.",
     )
     webhook_secret: SecretStr | None = Field(
-        None, description="Signing secret of the webhook endpoint. None: `/api/v1/payments/stripe` is 404."
+        None,
+        min_length=1,
+        description="Signing secret of the webhook endpoint. None: `/api/v1/payments/stripe` is 404.",
     )
     currency: CurrencyCode = Field("USD", description="Currency of top-ups; the rate must be known.")
     smallest: Annotated[int, Field(ge=1, le=99_999_999), Whole] = Field(
@@ -61,7 +65,7 @@ class StripeSettings(Model):
 class PaymentProvider(Model):
     """A provider, or a watcher of a chain, that reports payments signed by Standard Webhooks."""
 
-    secret: SecretStr | None = Field(None, description="Signing secret, `whsec_` and base64.")
+    secret: SecretStr | None = Field(None, min_length=1, description="Signing secret, `whsec_` and base64.")
     secret_file: Path | None = Field(None, description="File with the signing secret.")
 
     @model_validator(mode="after")

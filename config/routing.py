@@ -142,9 +142,7 @@ class Routing(Model):
         (), validate_default=True, description="Rules, in order; none: all requests go to the only pool."
     )
     tiers: dict[Name, Tier] = Field({}, description="Hints about orchestrators, by tier.")
-    timeouts: dict[Workload, GatewayTimeouts] = Field(
-        {}, description="GatewayTimeouts by workload, in place of the defaults."
-    )
+    timeouts: dict[Workload, GatewayTimeouts] = Field({}, description="Timeouts by workload, in place of the defaults.")
     answers: dict[Workload, ResponseLimits] = Field(
         {}, description="Response limits by workload, in place of the defaults."
     )

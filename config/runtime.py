@@ -1,10 +1,31 @@
-"""Settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
+"""Types of `listen` and `data_dir`; settings of `currency`, `store`, `ledger`, `export`, `log` and `drain`."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
-from config.base import Model
+from config.base import Fault, Model
+
+
+def _address(value: str) -> str:
+    host, separator, port = value.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be host:port, such as 127.0.0.1:8080, with a port of at most 65535")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "host:port"})]
+
+
+def _folder(value: object) -> object:
+    """Refuse what is no path; empty text would be the working directory, whatever that is."""
+    if not (isinstance(value, Path) or (isinstance(value, str) and value and "\0" not in value)):
+        raise ValueError("must be the path of a folder")
+    return value
+
+
+Folder = Annotated[Path, BeforeValidator(_folder)]
 
 
 class Currency(Model):
@@ -17,6 +38,18 @@ class Currency(Model):
         le=18,
         description="Decimal places of the atomic unit: 18 is wei, 6 is micro-dollars. More keep small prices exact.",
     )
+
+
+def foreign_currencies(plans: Any, code: str) -> list[Fault]:
+    """Return an error for each plan, as written, whose currency is not the deployment's."""
+    if not isinstance(plans, dict):
+        return []
+    named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
+    return [
+        ((name, "currency"), f"is {currency}, but the deployment counts in {code}")
+        for name, currency in named.items()
+        if isinstance(currency, str) and currency != code
+    ]
 
 
 class StoreSettings(Model):
@@ -76,10 +109,13 @@ class ExportSettings(Model):
 
     token: SecretStr | None = Field(
         None,
+        min_length=1,
         description="API key of the receiver, sent as `Authorization: Bearer`: of OpenMeter, Lago, Stripe or NaaP.",
     )
     postgresql_url: SecretStr | None = Field(
-        None, description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`."
+        None,
+        min_length=1,
+        description="Address of the PostgreSQL of `--to postgresql`, as libpq reads it: `postgresql://...`.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -11,13 +11,12 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
-from config.base import Fault, Name, faults
+from config.base import Name, faults
 from config.control import ControlSettings, IssuerSettings, PortalSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
@@ -30,34 +29,23 @@ from config.notifications import NotificationSettings
 from config.payments import PaymentSettings, usable_payments
 from config.plans import BUILT_IN_PLANS, Plan
 from config.routing import Gateway, Origin, Pool, Routing
-from config.runtime import Currency, Drain, ExportSettings, LedgerSettings, Log, StoreSettings
+from config.runtime import (
+    Address,
+    Currency,
+    Drain,
+    ExportSettings,
+    Folder,
+    LedgerSettings,
+    Log,
+    StoreSettings,
+    foreign_currencies,
+)
 from config.sign_in import SignInSettings, SignUpSettings
 from config.webhooks import WebhookSettings
 from config.workloads import Workload
 
 DEFAULT_POOL = "default"
-
-
-def _address(value: str) -> str:
-    host, separator, port = value.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must be host:port, such as 127.0.0.1:8080, with a port of at most 65535")
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "host:port"})]
-
-
-def _foreign(plans: Any, code: str) -> list[Fault]:
-    """Return an error for each plan, as written, whose currency is not the deployment's."""
-    if not isinstance(plans, dict):
-        return []
-    named = {name: plan.get("currency") for name, plan in plans.items() if isinstance(plan, dict)}
-    return [
-        ((name, "currency"), f"is {currency}, but the deployment counts in {code}")
-        for name, currency in named.items()
-        if isinstance(currency, str) and currency != code
-    ]
+NamingPlans = TypeVar("NamingPlans", ControlSettings, SignUpSettings)
 
 
 class Settings(BaseSettings):
@@ -77,15 +65,17 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
+        min_length=1,
         description="URL of Redis: `redis://`, `rediss://`, `unix://`, `redis+cluster://` or `redis+sentinel://`. "
         "None: an embedded server.",
     )
     history_url: SecretStr | None = Field(
         None,
+        min_length=1,
         description="URL of the history: `postgresql://USER:PASSWORD@HOST/DATABASE`, or `sqlite:///PATH`. None: the "
         "SQLite file `history.sqlite` in `data_dir`.",
     )
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         Path(".tollgate"), description="Folder of the embedded Redis, the usage journal, the history and metric files."
     )
     listen: Address = Field("127.0.0.1:8080", description="Address of the public listener, for clients.")
@@ -148,13 +138,21 @@ class Settings(BaseSettings):
         """Return the sources by precedence: environment, then the file (the constructor's arguments)."""
         return EnvironmentSource(settings_cls), init_settings
 
+    @field_validator("admin_listen")
+    @classmethod
+    def _other_address(cls, address: str, info: ValidationInfo) -> str:
+        """Refuse one address for both listeners; port 0 is any free one."""
+        if address == info.data.get("listen") and not address.endswith(":0"):
+            raise ValueError("is the address of `listen`, too; choose another port")
+        return address
+
     @field_validator("plans", mode="wrap")
     @classmethod
     def _one_currency(
         cls, written: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> dict[str, Plan]:
         """Check plans as written, so that a mismatch is reported together with whatever else is wrong in them."""
-        found = _foreign(written, info.data["currency"].code) if "currency" in info.data else []
+        found = foreign_currencies(written, info.data["currency"].code) if "currency" in info.data else []
         try:
             plans: dict[str, Plan] = validate(written)
         except ValidationError as error:
@@ -169,7 +167,13 @@ class Settings(BaseSettings):
         if routing.pools and info.data.get("gateway_url"):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         fallbacks = ((name, each) for name, plan in info.data.get("plans", {}).items() for each in plan.fallbacks)
-        if wrong := list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,))):
+        wrong = list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,)))
+        tiers = _tiers({**BUILT_IN_PLANS, **info.data.get("plans", {})}, routing)
+        if "plans" in info.data and (unknown := routing.tiers.keys() - tiers):
+            wrong += [
+                (("tiers", name), f"is no tier; tiers are {', '.join(sorted(tiers))}") for name in sorted(unknown)
+            ]
+        if wrong:
             raise faults(wrong)
         return routing
 
@@ -186,13 +190,14 @@ class Settings(BaseSettings):
             raise faults([(("keep_in_redis_seconds",), short_of_replay(history, ledger))])
         return history
 
-    @field_validator("sign_up")
+    @field_validator("control", "sign_up")
     @classmethod
-    def _known_plan(cls, sign_up: SignUpSettings, info: ValidationInfo) -> SignUpSettings:
+    def _known_plans(cls, section: NamingPlans, info: ValidationInfo) -> NamingPlans:
         known = {**BUILT_IN_PLANS, **info.data.get("plans", {})}
-        if sign_up.plan is not None and sign_up.plan not in known:
-            raise faults([(("plan",), f"is no plan; plans are {', '.join(sorted(known))}")])
-        return sign_up
+        message = f"is no plan; plans are {', '.join(sorted(known))}"
+        if wrong := [(place, message) for place, name in section.named_plans() if name not in known]:
+            raise faults(wrong)
+        return section
 
     @field_validator("auth")
     @classmethod

@@ -54,3 +54,7 @@ class SignUpSettings(Model):
         if self.policy == "open" and self.plan is None:
             raise ValueError("`open` needs the `plan` of the apps that it creates")
         return self
+
+    def named_plans(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Return the names of plans, each with its path."""
+        return [] if self.plan is None else [(("plan",), self.plan)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib.metadata import version
@@ -91,6 +92,8 @@ app.add_typer(audit_app, name="audit")
 
 MACHINE_ONLY = {"serve", "demo", "check", "backup", "restore", "export", "windows"}
 """Commands that need files, processes or settings of the machine."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a file that takes no more, standard output above all."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -127,13 +130,18 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; every configuration error is one line on standard error."""
+    """Run the command line; every configuration error, and a full disk, is one line on standard error."""
     try:
         app()
     except ConfigError as error:
         for problem in error.problems:
             report(problem)
         sys.exit(Exit.BAD_INPUT)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        report(f"not everything could be written: {error.strerror}")
+        sys.exit(Exit.FAILED)
 
 
 if __name__ == "__main__":

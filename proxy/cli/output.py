@@ -69,6 +69,7 @@ def print_many(columns: Sequence[str], members: Iterable[Mapping[str, object]], 
 def print_csv(header: Sequence[str], rows: Iterable[Sequence[str | int]]) -> None:
     """Print a table as CSV, byte for byte (`echo` would remove control characters)."""
     sys.stdout.buffer.write(csv_text(header, rows).encode())
+    sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from config.loader import ConfigError, Problem
 from config.settings import Settings
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.store import StoreUnavailable
 from proxy.store import fingerprint
-from proxy.store.address import Address, Topology
+from proxy.store.address import Address, AddressError, Topology
 from proxy.store.clients import CLIENT_ERRORS
 from proxy.store.node import NodeChange
 from proxy.store.store import Store
@@ -22,8 +23,11 @@ async def open_store(
 ) -> Store:
     """Open the store of these settings; the callbacks are those of `Store.open`.
 
-    Raises `StoreError`, and `ConfigError` where the data in it was written under other settings.
+    Raises `StoreError`, and `ConfigError` where its address cannot be used or the data in it was written under other
+    settings.
     """
+    if problems := address_problems(settings):
+        raise ConfigError(problems)
     url = settings.redis_url
     store = await Store.open(
         url.get_secret_value() if url else None,
@@ -39,6 +43,16 @@ async def open_store(
         await store.close()
         raise
     return store
+
+
+def address_problems(settings: Settings) -> list[Problem]:
+    """Return what is wrong with the address of Redis, without connecting."""
+    try:
+        if settings.redis_url:
+            Address.parse(settings.redis_url.get_secret_value())
+    except AddressError as error:
+        return [Problem("redis_url", str(error))]
+    return []
 
 
 async def check_fingerprint(store: Store, settings: Settings) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.auth.issuer import jwk, key_set, rsa_key
-from tests.cli.conftest import Tollgate, call, spawn
+from tests.cli.conftest import Tollgate, call, forked, spawn
 from tests.store.servers import processes_of
 
 
@@ -35,6 +35,22 @@ def test_a_redis_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path) -> Non
     assert done.err.startswith("tollgate: Redis at 127.0.0.1:1 cannot be reached")
     assert done.err.count("\n") == 1
     assert "hunter2" not in done.err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_server_without_its_redis_is_one_line_and_exit_3(tmp_path: Path, command: str) -> None:
+    listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
+    done = forked(tmp_path, command, TOLLGATE_REDIS_URL="redis://user:hunter2@127.0.0.1:1", **listeners)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert done.err.startswith("tollgate: Redis at 127.0.0.1:1 cannot be reached")
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "apps list", "check"])
+def test_an_address_of_redis_that_is_none_is_a_wrong_setting_and_exit_2(tmp_path: Path, command: str) -> None:
+    listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
+    done = forked(tmp_path, *command.split(), TOLLGATE_REDIS_URL="redis://:hunter2@127.0.0.1:port", **listeners)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "tollgate: redis_url: '127.0.0.1:port' has no port between 1 and 65535 after its colon\n"
 
 
 def test_every_configuration_error_is_reported_with_its_path(tmp_path: Path) -> None:
@@ -123,6 +139,22 @@ def test_the_configuration_file_is_named_by_option_or_environment(tmp_path: Path
     assert (missing.code, missing.err) == (
         2,
         f"tollgate: {tmp_path / 'none.yaml'}: cannot be read: No such file or directory\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("--version",), ("check", "--json"), ("check",)])
+def test_an_output_on_a_full_disk_is_one_line_and_exit_1(command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy.cli.main", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "tollgate: not everything could be written: No space left on device\n",
     )
 
 

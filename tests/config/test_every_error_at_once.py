@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.config.conftest import Problems
+from config.loader import load
+from tests.config.conftest import Problems, Write
 
 EVERYTHING_WRONG = """
 listen: "8080"
@@ -140,3 +141,14 @@ def test_one_error(problems: Problems, text: str, path: str, words: str) -> None
     found = problems(text)
     assert list(found) == [path]
     assert words in found[path]
+
+
+@pytest.mark.parametrize("written", ["", "~", '""', "[]", "3", '"a\\0b"'])
+def test_a_data_dir_that_is_no_path_is_not_the_working_directory(problems: Problems, written: str) -> None:
+    assert problems(f"data_dir: {written}") == {"data_dir": "must be the path of a folder"}
+
+
+def test_one_address_for_both_listeners_fails_before_the_server_does(problems: Problems, write: Write) -> None:
+    found = problems("listen: 127.0.0.1:9090")
+    assert found == {"admin_listen": "is the address of `listen`, too; choose another port"}
+    load(write("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n"))

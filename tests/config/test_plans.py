@@ -144,3 +144,21 @@ plans:
       - {unit: requests, per: day, included: 5, overage: refuse}
 """
     assert [each.unit for each in load(write(text)).plans["a"].allowances] == ["pixels", "requests", "amount"]
+
+
+@pytest.mark.parametrize("value", ["2026-01-01", ".nan", ".inf", "!!binary aGk=", "!!set {x}", "[{b: 2026-01-01}]"])
+def test_parameters_of_streams_that_json_cannot_hold_fail_before_a_stream_does(problems: Problems, value: str) -> None:
+    found = problems(f"plans: {{a: {{live: {{parameters: {{since: {value}}}}}}}}}")
+    assert found == {
+        "plans.a.live.parameters": "must be what JSON has: text, numbers, lists, mappings; put dates in quotes"
+    }
+
+
+def test_parameters_of_streams_that_hold_themselves_are_refused(problems: Problems) -> None:
+    assert list(problems("plans: {a: {live: {parameters: &loop {again: *loop}}}}")) == ["plans.a.live.parameters"]
+
+
+def test_a_misspelt_plan_of_the_catalog_is_not_left_out_of_it(problems: Problems) -> None:
+    found = problems("plans: {gold: {}}\ncontrol: {catalog: {plans: [gold, glod]}}")
+    plans = "free, gold, premium, standard, unlimited"
+    assert found == {"control.catalog.plans.1": f"is no plan; plans are {plans}"}

@@ -55,3 +55,8 @@ def test_a_plan_may_fall_back_only_to_a_pool_that_there_is(problems: Problems, w
         "routing.pools": "has none named 'c', which plan 'a' falls back to"
     }
     assert load(write(plans.replace("{pool}", "default"))).plans["a"].fallbacks
+
+
+def test_hints_of_a_misspelt_tier_are_not_ignored(problems: Problems) -> None:
+    found = problems("plans: {gold: {tier: fast}}\nrouting: {tiers: {fast: {}, fats: {}}}")
+    assert found == {"routing.tiers.fats": "is no tier; tiers are fast, premium, standard"}

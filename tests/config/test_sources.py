@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.loader import ConfigError, load
+from config.loader import ConfigError, load, secret_variables
 from tests.config.conftest import Problems, Write
 
 
@@ -71,7 +71,19 @@ def test_a_wrong_value_names_its_variable_beside_the_errors_of_the_file(
     assert "set by" not in found["drain.grace_seconds"]
 
 
-@pytest.mark.parametrize("name", ["TOLLGATE_LISTN", "TOLLGATE_STORE__DEADLINE", "TOLLGATE_LISTEN_FILE"])
+@pytest.mark.parametrize(
+    "text", ["{'gold': {}}", "gold: {}", '{"gold": {}, "gold": {}}', '{"a": {"fee": 1, "fee": 2}}', '{"a":' * 9_999]
+)
+def test_a_mapping_that_is_no_json_or_says_something_twice_is_told_what_is_expected(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("TOLLGATE_PLANS", text)
+    assert problems("") == {"plans": "must be a mapping in JSON, with no name given twice (set by TOLLGATE_PLANS)"}
+
+
+@pytest.mark.parametrize(
+    "name", ["TOLLGATE_LISTN", "TOLLGATE_STORE__DEADLINE", "TOLLGATE_LISTEN_FILE", "tollgate_listn", "Tollgate_Listen"]
+)
 def test_unknown_variables_are_errors(monkeypatch: pytest.MonkeyPatch, problems: Problems, name: str) -> None:
     monkeypatch.setenv(name, "x")
     assert list(problems("")) == [name]
@@ -133,3 +145,50 @@ class TestSecretFiles:
 def test_the_error_reads_as_lines(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"^workers: must be .* 1\nlog\.level: must be 'debug'"):
         load(write("workers: 0\nlog: {level: x}"))
+
+
+EMPTY = """
+redis_url: ""
+history_url: ""
+auth: {key_pepper: ""}
+export: {token: "", postgresql_url: ""}
+payments: {stripe: {secret_key: "", webhook_secret: ""}, providers: {ours: {secret: ""}}}
+portal: {oidc: {issuer: "https://login.example", client_id: a, client_secret: ""}}
+webhooks: {secret: "", signer: {secret: ""}, discovery: {secret: ""}}
+"""
+"""Every secret as a template leaves it whose variable was not set."""
+
+
+def test_a_secret_that_a_template_left_empty_is_no_secret_and_not_none_either(problems: Problems) -> None:
+    found = problems(EMPTY)
+    assert len(found) == len(secret_variables()) + 1  # providers have a name, so that no variable sets theirs
+    webhooks = {path for path in found if path.startswith("webhooks.")}
+    assert {found[path] for path in webhooks} == {"must have 16 characters or more"}
+    assert {found[path] for path in found.keys() - webhooks} == {"must not be empty"}
+
+
+SERVICE = {
+    "TOLLGATE_SERVICE_HOST": "10.0.0.11",
+    "TOLLGATE_SERVICE_PORT": "8080",
+    "TOLLGATE_SERVICE_PORT_HTTP": "8080",
+    "TOLLGATE_PORT": "tcp://10.0.0.11:8080",
+    "TOLLGATE_PORT_8080_TCP": "tcp://10.0.0.11:8080",
+    "TOLLGATE_PORT_8080_TCP_ADDR": "10.0.0.11",
+    "TOLLGATE_ADMIN_SERVICE_HOST": "10.0.0.12",
+    "TOLLGATE_ADMIN_PORT_9090_TCP_PROTO": "tcp",
+}
+"""Variables of containers beside Services named `tollgate` and `tollgate-admin`."""
+
+
+def test_a_service_of_kubernetes_named_tollgate_is_no_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SERVICE.items():
+        monkeypatch.setenv(name, value)
+    assert load().listen == "127.0.0.1:8080"
+
+
+def test_variables_like_those_of_a_service_are_errors_without_one(
+    problems: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOLLGATE_PORT", "8080")
+    monkeypatch.setenv("TOLLGATE_ADMIN_SERVICE_HOST", "10.0.0.12")
+    assert list(problems("")) == ["TOLLGATE_PORT"]

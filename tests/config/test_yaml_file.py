@@ -24,6 +24,13 @@ def problem(path: Path) -> str:
         ("workers: 2\nlog: {level: info}\nworkers: 3\n", "the key workers is given twice (line 3, column 1)"),
         ("plans:\n  a: {}\n  b: {}\n  a: {}\n", "the key a is given twice (line 4, column 3)"),
         ("data_dir: 2026-13-01\n", "needs quotes"),
+        ("workers: " + "9" * 5_000, "looks like a number or a date and is none"),
+        ("workers: 2\n---\nworkers: 3\n", "a single document in the stream: but found another document (line 2,"),
+        ("log: {<<: debug}\n", "expected a mapping or list of mappings for merging, but found scalar (line 1,"),
+        ("? [workers]\n: 2\n", "found unhashable key (line 1,"),
+        ("log: {<<: *hunter2}\n", "a value needs quotes, as text that begins with `*`"),
+        ("log: !hunter2 {}\n", "a value needs quotes, as text that begins with `*`"),
+        ("plans: " + "[" * 2_000, "it is nested too deeply"),
         ("data_dir: \x07\n", "a character that YAML does not allow"),
         ("- workers\n", "must be a mapping"),
         ("workers", "must be a mapping"),
@@ -47,6 +54,12 @@ def test_an_unusable_file_does_not_hide_an_unknown_variable(
 ) -> None:
     monkeypatch.setenv("TOLLGATE_WORKER", "2")
     assert len(problems("{")) == 2
+
+
+@pytest.mark.parametrize("name", ["Workers", "WORKERS", "Log"])
+def test_a_setting_in_another_case_is_no_second_spelling_of_it(problems: Problems, name: str) -> None:
+    found = problems(f"workers: 3\nlog: {{level: info}}\n{name}: {{}}\n")
+    assert found == {name: "is not a setting; remove it or correct its name"}
 
 
 def test_an_empty_file_is_all_defaults(write: Write) -> None:

@@ -1,4 +1,4 @@
-"""Run the `console` blocks of a page in one shell, in order, against a deployment like that of `tollgate demo`.
+"""Run the `console` blocks of a page in one shell, in order, against what `tollgate demo` has: tenants with a past.
 
 `python -m tests.docs.console [PAGE ...]` runs those of all or some READMEs, and writes what was printed into the blocks
 that show something else.
@@ -15,10 +15,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from middlewares.auth.keys import pepper_of
 from middlewares.response.metrics import FLUSH_SECONDS
-from proxy.control.api_keys import ApiKeys
-from proxy.control.apps import Apps
+from proxy.cli.demo.furnish import furnish
+from proxy.cli.demo.plans import PLANS
 from tests.docs.pages import ROOT, Block, blocks
 from tests.support import command_client, command_server
 from tests.support.deployment import Deployment, deployed
@@ -43,6 +42,7 @@ VARIABLE = [
     (r"\b01[0-9A-HJKMNP-TV-Z]{24}\b", "ULID"),
     (r"(app|usr)_[a-z2-7]{16}", r"\1"),
     (r'"key":"[a-z2-7]{16}"', '"key":KEY'),
+    (r"(?<!\S)[a-z2-7]{16}(?!\S)", "KEY"),
     (r"@[0-9a-f]{8}", "@VERSION"),
     (r"(chatcmpl-|/stream/)[0-9a-f]{8}(/[0-9a-f]{8})?", "ID"),
     (r"date: .*", "date"),
@@ -92,15 +92,6 @@ def without_times(lines: list[str]) -> list[str]:
     return lines
 
 
-async def demo_key(deployment: Deployment) -> str:
-    """Make what `tollgate demo` makes, an app named demo on the plan standard and a key, and return the key."""
-    pepper = pepper_of(deployment.settings.auth)
-    async with deployment.store() as store:
-        app, _ = await Apps(store.redis, pepper).create("demo", "standard")
-        _, key = await ApiKeys(store.redis, pepper).create(app.client_id, name="demo")
-        return key
-
-
 async def run(deployment: Deployment, folder: Path, commands: list[str]) -> list[str]:
     """Run the commands in one shell and return what each printed."""
     text = "\n".join(f"{settled(command)}\necho '{MARKER}'" for command in commands)
@@ -108,7 +99,7 @@ async def run(deployment: Deployment, folder: Path, commands: list[str]) -> list
     text = text.replace(PUBLIC, deployment.public).replace(PRIVATE, deployment.private)
     environment = {
         **deployment.environment,
-        "KEY": await demo_key(deployment),
+        "KEY": (await furnish(deployment.settings, deployment.public))[0],
         "PYTHONPATH": str(ROOT),
         "NO_PROXY": "*",
         "PATH": os.environ["PATH"],
@@ -133,7 +124,7 @@ async def printed_by(page: str, folder: Path) -> list[tuple[str, list[str], str]
     """Run the blocks of a page: each command, the lines that the page shows, and what it printed."""
     steps = steps_of(block for block in blocks() if block.page == page and block.language == "console")
     (folder / "config").symlink_to(ROOT / "config")
-    async with deployed(folder) as deployment:
+    async with deployed(folder, {"plans": PLANS}) as deployment:
         printed = await run(deployment, folder, [command for command, _ in steps])
         printed = [text.replace(deployment.public, PUBLIC).replace(deployment.private, PRIVATE) for text in printed]
     return [(command, shown, text) for (command, shown), text in zip(steps, printed, strict=True)]

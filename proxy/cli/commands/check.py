@@ -17,9 +17,10 @@ def check(as_json: Json = False) -> None:
     from proxy.control.payments.extra import payment_problems  # noqa: PLC0415
     from proxy.identity.provider.extra import provider_problems  # noqa: PLC0415
     from proxy.identity.siwe.extra import wallet_problems  # noqa: PLC0415
+    from proxy.store.configured import address_problems  # noqa: PLC0415
 
     settings = load()
-    problems = [*_store(settings), *history_problems(settings), *_key_sets(settings), *_holds(settings)]
+    problems = [*address_problems(settings), *history_problems(settings), *_key_sets(settings), *_holds(settings)]
     problems += [*wallet_problems(settings), *provider_problems(settings), *payment_problems(settings)]
     if problems:
         raise ConfigError(problems)
@@ -49,18 +50,6 @@ def _plans(settings: Settings) -> dict[str, object]:
     return {
         name: {"version": plan.version, **plan.model_dump(mode="json", by_alias=True)} for name, plan in plans.items()
     }
-
-
-def _store(settings: Settings) -> Iterator[Problem]:
-    """Yield what is wrong with the store's address, without connecting."""
-    from proxy.store.address import Address, AddressError  # noqa: PLC0415
-
-    if settings.redis_url is None:
-        return
-    try:
-        Address.parse(settings.redis_url.get_secret_value())
-    except AddressError as error:
-        yield Problem("redis_url", str(error))
 
 
 def _holds(settings: Settings) -> Iterator[Problem]:

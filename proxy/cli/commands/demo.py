@@ -8,21 +8,17 @@ import os
 import secrets
 import socket
 from contextlib import closing
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import typer
 
 from config.loader import load
 from config.settings import Settings
-from middlewares.auth.keys import pepper_of
 from proxy.cli.commands.serve import override, run
-from proxy.cli.demo.plans import PLANS, PREPAID
+from proxy.cli.demo.plans import PLANS
 
 if TYPE_CHECKING:
-    from middlewares.auth.records import AppRecord
     from proxy.mock_gateway.gateway import Hooks
-    from proxy.store.store import Store
 
 
 def demo() -> None:
@@ -42,11 +38,12 @@ def demo() -> None:
         settings = load()
 
         async def listening(origin: str) -> None:
+            from proxy.cli.demo.furnish import furnish  # noqa: PLC0415 - slow to import
             from proxy.mock_gateway.server import MockGateway  # noqa: PLC0415 - only the demo and the tests need it
 
             logging.getLogger("httpx").setLevel(logging.WARNING)  # the mock's heartbeats
             await MockGateway(hooks=_hooks(settings)).start(port=port)
-            typer.echo(_greeting(origin, *await _furnish(settings, origin)))
+            typer.echo(_greeting(origin, *await furnish(settings, origin)))
 
         run(settings, listening)
 
@@ -64,50 +61,6 @@ def _hooks(settings: Settings) -> Hooks:
         heartbeat_headers={"Authorization": secret},
         heartbeat_interval=settings.webhooks.tick_seconds,
     )
-
-
-async def _furnish(settings: Settings, origin: str) -> tuple[str, str, str]:
-    """Return a new key of the app named `demo`, and the paths of links by which its owner and an operator sign in.
-
-    Tenants and their past are made at the first run in a folder alone.
-    """
-    from proxy.cli.demo.tenants import DEMO_APP, STUDIO_APP, administrator, find_app, owner, stream_key  # noqa: PLC0415
-    from proxy.cli.demo.visitors import publish  # noqa: PLC0415
-    from proxy.control.api_keys import ApiKeys  # noqa: PLC0415
-    from proxy.control.developers.sign_in_links import SIGN_IN_PATH, SignInLinks  # noqa: PLC0415
-    from proxy.control.operators.sessions import OPERATOR_SIGN_IN_PATH, OperatorLinks  # noqa: PLC0415
-    from proxy.store.configured import open_store  # noqa: PLC0415
-
-    pepper = pepper_of(settings.auth)
-    async with await open_store(settings) as store:
-        app = await find_app(store, pepper, DEMO_APP) or await _first_run(settings, store, origin)
-        _, key = await ApiKeys(store.redis, pepper).create(app.client_id, name="demo")
-        if studio := await find_app(store, pepper, STUDIO_APP):
-            await publish(origin, await stream_key(store, pepper, studio))
-        lifetime = timedelta(seconds=settings.portal.link_seconds)
-        _, secret = await SignInLinks(store.redis, pepper).create(await owner(store, app), lifetime)
-        operator = await administrator(store, pepper)
-        _, of_operator = await OperatorLinks(store.redis, pepper).create(operator, lifetime)
-        return key, SIGN_IN_PATH + secret, OPERATOR_SIGN_IN_PATH + of_operator
-
-
-async def _first_run(settings: Settings, store: Store, origin: str) -> AppRecord:
-    """Make the tenants and a week of their requests, and have one refused; return the app of the demo."""
-    from proxy.cli.demo.record import record_week  # noqa: PLC0415
-    from proxy.cli.demo.tenants import new_demo_tenant, new_studio_tenant  # noqa: PLC0415
-    from proxy.cli.demo.visitors import send_refused  # noqa: PLC0415
-    from proxy.cli.demo.week import past_requests  # noqa: PLC0415
-    from proxy.store.clients import now_ms  # noqa: PLC0415
-    from proxy.store.configured import redis_keys  # noqa: PLC0415
-
-    pepper = pepper_of(settings.auth)
-    tenants = [await new_demo_tenant(store, pepper)]
-    if PREPAID in settings.plans:
-        tenants.append(await new_studio_tenant(store, pepper, redis_keys(settings)))
-    past = [each for each in past_requests(await now_ms(store.redis)) if each.tenant < len(tenants)]
-    await record_week(settings, store, tenants, past)
-    await send_refused(origin, tenants[0].secret)
-    return tenants[0].app
 
 
 def _greeting(origin: str, key: str, link: str, operator_link: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,7 @@ from config.loader import ConfigError, load
 from config.settings import Settings
 from middlewares.store import StoreError
 from proxy.cli.inputs import history_problems
+from proxy.cli.output import Exit, fail
 
 if TYPE_CHECKING:
     from proxy.server.processes.children import Template
@@ -45,7 +45,7 @@ async def _nothing(_: str) -> None:
 
 
 def run(settings: Settings, listening: Listening = _nothing) -> None:
-    """Run the supervisor. Exit with code 1 and one line if it cannot start.
+    """Run the supervisor. End the command with one line if it cannot start: exit code 3 without Redis, else 1.
 
     Raises `ConfigError` for a `data_dir` that cannot be used, and for settings that do not fit the data in Redis.
     """
@@ -75,7 +75,9 @@ def _supervise(settings: Settings, template: Template, listening: Listening) -> 
     configure_logging(settings.log.level)
     try:
         asyncio.run(Supervisor(settings, template).run(listening))
-    except (CannotListen, StoreError) as error:
-        sys.exit(f"tollgate: {error}")
+    except CannotListen as error:
+        fail(str(error), Exit.FAILED)
+    except StoreError as error:
+        fail(str(error), Exit.NO_STORE)
     except WorkerFailed:
-        sys.exit("tollgate: a worker did not start; the lines above say why")
+        fail("a worker did not start; the lines above say why", Exit.FAILED)

@@ -22,8 +22,12 @@ AppOption = Annotated[
     str | None,
     typer.Option("--app", metavar="CLIENT_ID", help="App whose endpoints are meant. Default: the operator's own."),
 ]
-Kinds = Annotated[
+NewKinds = Annotated[
     list[NotificationKind] | None, typer.Option("--kind", help="Kind of notifications; several times. Default: all.")
+]
+Kinds = Annotated[
+    list[NotificationKind] | None,
+    typer.Option("--kind", help="Kind of notifications from now on, in place of those before; several times."),
 ]
 Below = Annotated[str | None, typer.Option(metavar="AMOUNT", help="Atomic units below which `balance.low` is sent.")]
 
@@ -33,7 +37,7 @@ def create(
     url: Annotated[str, typer.Argument(metavar="URL", help="Where webhooks are sent; https.")],
     *,
     app_id: AppOption = None,
-    kind: Kinds = None,
+    kind: NewKinds = None,
     balance_below: Below = None,
     description: Annotated[str, typer.Option(help="A remark, for people.")] = "",
     as_json: Json = False,
@@ -63,15 +67,22 @@ def change(
     url: Annotated[str | None, typer.Option(metavar="URL", help="Where webhooks are sent from now on.")] = None,
     kind: Kinds = None,
     balance_below: Below = None,
+    description: Annotated[str | None, typer.Option(help="A remark, for people.")] = None,
     pause: Annotated[
         bool | None, typer.Option("--pause/--resume", help="Let what is for it wait, or send it.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Change what is named of an endpoint."""
+    """Change what is named of an endpoint. What is left out stays."""
     named = _id(webhook_id)
     status = None if pause is None else "paused" if pause else "active"
-    wanted = {"url": url, "kinds": kind, "balance_below": balance_below, "status": status}
+    wanted = {
+        "url": url,
+        "kinds": kind,
+        "balance_below": balance_below,
+        "description": description,
+        "status": status,
+    }
     try:
         body = ChangedWebhook.model_validate({name: value for name, value in wanted.items() if value is not None})
     except ValidationError as error:
