@@ -1,9 +1,9 @@
 """The base model of all settings, shared field types, and errors that name several places."""
 
 from collections.abc import Hashable, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
@@ -11,6 +11,23 @@ class Model(BaseModel):
     """A strict, immutable piece of configuration: an unknown key is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        kinds = (field.annotation, *get_args(field.annotation))
+        return _number(value) if bool not in kinds and (int in kinds or float in kinds) else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number or a fraction, not true or false, as yes and no are to YAML")
+    return value
+
+
+Number = BeforeValidator(_number)
+"""Annotation of numbers outside a `Model`, which has it for all: refuses true and false, 1 and 0 to Pydantic."""
 
 
 def _whole(value: Any) -> Any:

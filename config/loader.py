@@ -33,6 +33,7 @@ MESSAGES = {
 """Messages for operators in place of those of pydantic, by the type of the error."""
 _DECODED = {"tuple_type", "dict_type", "model_type"}
 """Types of errors that a variable causes whose text is not the JSON that it should be."""
+_OTHER_BASE = re.compile(r"[-+]?(0[0-9_]|[0-9_]+:)")
 _FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
@@ -85,6 +86,16 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=fault, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Refuse what YAML 1.1 reads in another base than it seems: `010` is 8 there, `1:30` is 90."""
+        if _OTHER_BASE.match(node.value):
+            fault = "a number begins with 0 or has a colon, and is another one to YAML; write it plainly, or in quotes"
+            raise yaml.MarkedYAMLError(problem=fault, problem_mark=node.start_mark)
+        return int(super().construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Problem]]:

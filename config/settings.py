@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.access import Auth, Edge
-from config.base import Name, faults
+from config.base import Name, Number, faults
 from config.control import ControlSettings, IssuerSettings, PortalSettings
 from config.environment import PREFIX, EnvironmentSource
 from config.explain import Explain
@@ -91,8 +91,8 @@ class Settings(BaseSettings):
         description="Origin under which clients reach the media server that plays live streams; unset: they play "
         "through Tollgate, from gateways that serve WHEP themselves.",
     )
-    workers: int = Field(1, ge=1, le=256, description="Worker processes that share the public listener.")
-    hold_ttl: float = Field(
+    workers: Annotated[int, Number] = Field(1, ge=1, le=256, description="Processes that share the public listener.")
+    hold_ttl: Annotated[float, Number] = Field(
         60, ge=1, le=3600, description="Seconds after which a hold is an orphan unless its owner renews it."
     )
     currency: Currency = Field(Currency(), description="The currency of all amounts.")

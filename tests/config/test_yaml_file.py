@@ -30,6 +30,8 @@ def problem(path: Path) -> str:
         ("? [workers]\n: 2\n", "found unhashable key (line 1,"),
         ("log: {<<: *hunter2}\n", "a value needs quotes, as text that begins with `*`"),
         ("log: !hunter2 {}\n", "a value needs quotes, as text that begins with `*`"),
+        ("plans:\n  a: {prices: [{amount: 010}]}\n", "is another one to YAML; write it plainly, or in quotes (line 2,"),
+        ("workers: 1:30\n", "a number begins with 0 or has a colon"),
         ("plans: " + "[" * 2_000, "it is nested too deeply"),
         ("data_dir: \x07\n", "a character that YAML does not allow"),
         ("- workers\n", "must be a mapping"),
@@ -60,6 +62,21 @@ def test_an_unusable_file_does_not_hide_an_unknown_variable(
 def test_a_setting_in_another_case_is_no_second_spelling_of_it(problems: Problems, name: str) -> None:
     found = problems(f"workers: 3\nlog: {{level: info}}\n{name}: {{}}\n")
     assert found == {name: "is not a setting; remove it or correct its name"}
+
+
+def test_true_is_not_one(problems: Problems) -> None:
+    """Hazard: a limit of one request, from a file that says `on`."""
+    text = "workers: on\nhold_ttl: yes\nstore: {deadline_seconds: true}\nidempotency: {keys_per_app: true}\n"
+    found = problems(text + "plans: {a: {limits: {app: {requests_per_minute: on, concurrent: yes}}}}\n")
+    assert found.keys() == {
+        "workers",
+        "hold_ttl",
+        "store.deadline_seconds",
+        "idempotency.keys_per_app",
+        "plans.a.limits.app.requests_per_minute",
+        "plans.a.limits.app.concurrent",
+    }
+    assert found["hold_ttl"] == "must be a whole number or a fraction, not true or false, as yes and no are to YAML"
 
 
 def test_an_empty_file_is_all_defaults(write: Write) -> None:
