@@ -120,6 +120,10 @@ class RedisKeys:
         """Return the key of the last group of settlements of a tag that a worker has committed (string, its number)."""
         return f"{tag}last-group:{incarnation}"
 
+    def running(self, tag: str) -> str:
+        """Return the key of what workers run of a tag that only their logs hold (hash: worker -> `ShownHolds`)."""
+        return f"{tag}running"
+
     def usage(self, app: str, day: str) -> str:
         """Return the key of an app's running totals on one UTC day (`20261121`)."""
         return f"{self.tag(app)}usage:{app}:{day}"

@@ -43,6 +43,7 @@ SNAPSHOT = _load("snapshot", writes=False)
 SHARE = _load("shares/share", "limits", "shares/beside")
 RECALL = _load("shares/recall", "shares/beside")
 FENCE = _load("group_commit/fence")
+SHOW = _load("group_commit/show")
 
 
 def _calling(name: str, *called: str, libraries: Iterable[str]) -> Script:

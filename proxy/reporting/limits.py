@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from middlewares.ledger.admission.rules import SLOTS, LimitRule
+from middlewares.ledger.group_commit.running import shown_by_workers
 from middlewares.ledger.model import Hold
 from middlewares.ledger.periods import TOTAL, period_ends, period_of
 from proxy.history.reader import LedgerSources
@@ -43,9 +44,21 @@ async def read_uses(sources: LedgerSources, rules: Sequence[LimitRule]) -> list[
 
 async def running_holds(sources: LedgerSources, app: str) -> list[Hold]:
     """Return what runs for an app, the oldest first: requests, and the ticks of live streams."""
-    bodies: Any = sources.client.hscan_iter(sources.keys.shared(sources.keys.tag(app)).bodies, count=1_000)
+    tag = sources.keys.tag(app)
+    bodies: Any = sources.client.hscan_iter(sources.keys.shared(tag).bodies, count=1_000)
     holds = [_HOLD.decode(body) async for name, body in bodies if app.encode() in body and b":" not in name]
-    return sorted((each for each in holds if each.app == app and not each.shared), key=lambda each: each.started_ms)
+    found = {each.request_id: each for each in holds if not each.shared}
+    found |= {each.request_id: each for each, _ in await shown_holds(sources, tag)}
+    return sorted((each for each in found.values() if each.app == app), key=lambda each: each.started_ms)
+
+
+async def shown_holds(sources: LedgerSources, tag: str) -> list[tuple[Hold, int]]:
+    """Return the holds of a tag that workers show, as no other process has them, each with the time it is known for."""
+    client: Any = sources.client
+    if not (values := await client.hvals(sources.keys.running(tag))):
+        return []
+    shown = shown_by_workers(values, await now_ms(client))
+    return [(hold, each.until_ms) for each in shown for hold in each.holds]
 
 
 def _read(pipeline: Any, rule: LimitRule, now: int) -> None:

@@ -11,13 +11,14 @@ from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.group_commit.committer import GroupCommitter
+from middlewares.ledger.group_commit.running import PERIOD_SECONDS, RunningHolds
 from middlewares.ledger.group_commit.write_ahead_log import Fsync, WriteAheadLog
 from middlewares.ledger.model import Admitted, Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.journal import JournalFull
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.ledger.shares.shares import Shares
-from middlewares.store import ScriptRunner
+from middlewares.store import ScriptRunner, StoreError
 
 SYNC_SECONDS = 1.0
 
@@ -42,6 +43,7 @@ class ShareAdmission:
         self._shares = Shares(runner, clock, hold_ttl)
         self.log = WriteAheadLog(folder, log_bytes, fsync)
         self.committer = GroupCommitter(runner, keys, self.log, settler, on_written)
+        self._running = RunningHolds(runner, keys, clock, self.log.incarnation)
 
     async def admit(self, policy: Policy, hold: Hold) -> Admitted | None:
         """Admit a request, or return None: then Redis has to be asked. Its hold is in the log from then on."""
@@ -59,6 +61,7 @@ class ShareAdmission:
         except asyncio.CancelledError:  # nobody is left to forward it
             self._give_up(hold)
             raise
+        self._running.add(hold)
         return Admitted(hold, states)
 
     def _give_up(self, hold: Hold) -> None:
@@ -68,6 +71,7 @@ class ShareAdmission:
     def end(self, settlement: Settlement) -> None:
         """End a request that was admitted here."""
         self._shares.give_back(settlement.hold.request_id)
+        self._running.discard(settlement.hold.request_id)
         self.committer.add(settlement)
 
     def release_places(self, hold: Hold) -> None:
@@ -79,10 +83,11 @@ class ShareAdmission:
         return await self._shares.recall(rule, deadline)
 
     async def run(self) -> None:
-        """Renew shares, and bring the log to the disk, until cancelled."""
+        """Renew shares, bring the log to the disk, and show what runs, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shares.run())
             group.create_task(self._keep_syncing())
+            group.create_task(self._keep_showing())
 
     async def drain(self) -> None:
         """Wait until everything is in Redis or only in the log, and give back the shares."""
@@ -93,6 +98,12 @@ class ShareAdmission:
         """Close the log."""
         self.committer.close()
         self.log.close()
+
+    async def _keep_showing(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            with suppress(StoreError):
+                await self._running.show()
 
     async def _keep_syncing(self) -> None:
         while True:

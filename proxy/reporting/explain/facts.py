@@ -23,6 +23,7 @@ from proxy.history.explain.refusals import read_refusal, waiting_refusals
 from proxy.history.explain.rows import app_of_event, find_refusal, plan_text
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.reporting.event_pages import find_events
+from proxy.reporting.limits import shown_holds
 from proxy.reporting.stream import RecordedEvent, decode
 
 _OF_REQUEST = re.compile(r"([0-7][0-9A-HJKMNP-TV-Z]{25})(?:-[a-z0-9-]{1,40})?")
@@ -103,8 +104,8 @@ async def find_app(sources: LedgerSources, wanted: str) -> str | None:
     reader: Any = client
     for tag in sources.keys.tags:
         shared = sources.keys.shared(tag)
-        if body := await reader.hget(shared.bodies, request_id):
-            return _HOLD.decode(body).app
+        if running := await _running_app(sources, tag, request_id):
+            return running
         for app in await reader.smembers(shared.refused):
             if await waiting_refusals(sources, app.decode(), request_id):
                 return str(app.decode())
@@ -123,18 +124,27 @@ async def find_app(sources: LedgerSources, wanted: str) -> str | None:
     return None
 
 
+async def _running_app(sources: LedgerSources, tag: str, request_id: str) -> str | None:
+    reader: Any = sources.client
+    if body := await reader.hget(sources.keys.shared(tag).bodies, request_id):
+        return _HOLD.decode(body).app
+    return next((hold.app for hold, _ in await shown_holds(sources, tag) if hold.request_id == request_id), None)
+
+
 def _app_of(connection: Connection, *, ids: Sequence[str]) -> str | None:
     return next((app for each in ids if (app := app_of_event(connection, each))), None)
 
 
 async def _open_hold(sources: LedgerSources, app: str, request_id: str) -> OpenHold | None:
-    client, shared = sources.client, sources.keys.shared(sources.keys.tag(app))
+    tag = sources.keys.tag(app)
+    client, shared = sources.client, sources.keys.shared(tag)
     reader: Any = client
     body, expires = await reader.hget(shared.bodies, request_id), await reader.zscore(shared.holds, request_id)
-    if body is None or expires is None:
-        return None
-    hold = _HOLD.decode(body)
-    return OpenHold(hold, int(expires)) if hold.app == app else None
+    if body is not None and expires is not None:
+        found = OpenHold(_HOLD.decode(body), int(expires))
+        return found if found.hold.app == app else None
+    shown = (OpenHold(*each) for each in await shown_holds(sources, tag))
+    return next((each for each in shown if (each.hold.app, each.hold.request_id) == (app, request_id)), None)
 
 
 async def _events(sources: LedgerSources, app: str, request_id: str) -> Iterable[RecordedEvent]:
