@@ -3,7 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -15,7 +16,8 @@ _SERVICE = "_SERVICE_HOST"
 _OF_SERVICE = re.compile(r"_SERVICE_(HOST|PORT\w*)|_PORT(_\d+_(TCP|UDP|SCTP)\w*)?")
 
 
-def variables(model: type[BaseModel], prefix: str = PREFIX) -> dict[str, bool]:
+@cache
+def variables(model: type[BaseModel], prefix: str = PREFIX) -> Mapping[str, bool]:
     """Return the environment variables of all settings below `model`, each with True if its value is a secret."""
     found: dict[str, bool] = {}
     for name, field in model.model_fields.items():

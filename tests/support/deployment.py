@@ -83,13 +83,17 @@ class Deployment:
             **environment,
         }
         self.process: command_server.Running | asyncio.subprocess.Process | None = None
+        self._loaded: tuple[str, Settings] | None = None
         self.public = ""
         self.private = ""
 
     @property
     def settings(self) -> Settings:
-        """Settings that Tollgate runs with."""
-        return load(self._file)
+        """Settings that Tollgate runs with; read anew when the file says something else, for that takes long."""
+        text = self._file.read_text()
+        if self._loaded is None or self._loaded[0] != text:
+            self._loaded = text, load(self._file)
+        return self._loaded[1]
 
     @property
     def host(self) -> str:
@@ -158,14 +162,14 @@ class Deployment:
 
     def processes(self) -> list[psutil.Process]:
         """Return every living process of this deployment."""
-        group = self.process.pid if self.process else None
+        group, data = self.process.pid if self.process else None, str(self.folder / "data").encode()
         mine = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                command = " ".join(process.cmdline())
-                member = os.getpgid(process.pid) == group
-                if (member or str(self.folder / "data") in command) and process.status() != psutil.STATUS_ZOMBIE:
-                    mine.append(process)
+        for pid in psutil.pids():
+            with contextlib.suppress(psutil.Error, OSError):
+                if os.getpgid(pid) == group or data in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    process = psutil.Process(pid)
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        mine.append(process)
         return mine
 
     def workers(self) -> list[psutil.Process]:
