@@ -127,15 +127,14 @@ class Archiver:
     async def lag(self) -> tuple[float, float]:
         """Return the age in seconds of the oldest event or audit line not archived, and of the oldest only pinned."""
         now = await now_ms(self._client)
-        oldest = [await self._oldest(tag) for tag in self.tags] + [await self._audit.oldest()]
+        pipeline = self._client.pipeline(transaction=False)
+        for tag in self.tags:
+            after = tag.cursor.entry if tag.cursor else START  # without a cursor, the first of the stream
+            pipeline.xrange(tag.stream, after.next, count=1)
+        replies: Sequence[Any] = await pipeline.execute()
+        oldest = [Entry.parse(found[0][0]) for found in replies if found] + [await self._audit.oldest()]
         waiting = [now - entry.ms for entry in oldest if entry is not None]
         return max([0, *waiting]) / 1_000, max(tag.pinned_ms for tag in self.tags) / 1_000
-
-    async def _oldest(self, tag: TagArchiver) -> Entry | None:
-        """Return the first entry after the cursor; without a cursor, the first of the stream."""
-        after = tag.cursor.entry if tag.cursor else START
-        found: Sequence[Any] = await self._client.xrange(tag.stream, after.next, count=1)
-        return Entry.parse(found[0][0]) if found else None
 
     async def _report(self) -> None:
         """Report the lag from time to time, also while the history neither works nor fails."""

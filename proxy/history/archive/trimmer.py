@@ -34,12 +34,15 @@ class Trimmer:
     async def trim(self, leases: ArchiverLeases, cursor: Cursor, look: Look) -> Cursor:
         """Trim what may go, and return the cursor."""
         bound = min(_after(cursor.entry), Entry(max(0, look.now_ms - self._keep_ms), 0))
+        if look.first is None or look.first >= bound:  # whatever the groups need
+            self._report([], bound, look.now_ms)
+            return cursor
         found = await groups(self._client, self._stream)
         if found:
             found = await self._without_expired(found, bound, look.now_ms)
         allowed = min([bound, *(group.needs for group in found)])
         self._report(found, bound, look.now_ms)
-        if look.first is None or look.first >= allowed:
+        if look.first >= allowed:
             return cursor
         last = Entry(allowed.ms, allowed.seq - 1)
         cursor = await self._history.write(writes.announce_trim, self._number, cursor.token, last)
