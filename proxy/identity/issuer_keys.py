@@ -124,7 +124,7 @@ class IssuerKeys:
 
     def _look(self, now: float) -> None:
         """Read the files if they have changed, and take keys out of them that have ended."""
-        if now < self._look_at and self._keys:
+        if self._keys and 0 < self._look_at - now <= _LOOK_SECONDS:  # further ahead: the clock was set back
             return
         self._look_at = now + _LOOK_SECONDS
         try:

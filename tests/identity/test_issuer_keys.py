@@ -65,6 +65,18 @@ def test_private_keys_are_for_their_owner_and_the_public_set_holds_none(tmp_path
     assert "PRIVATE" not in repr(keys.signing())
 
 
+def test_a_rotation_is_seen_although_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Hazard: a worker signs with a key that the others have stopped to publish, for as long as the clock was wrong."""
+    now = [time.time() + 86_400]
+    files = IssuerKeys.open(tmp_path, SETTINGS).files
+    worker = IssuerKeys(files, lambda: now[0])
+    first = worker.signing()
+    now[0] -= 86_400
+    second = IssuerKeys(files).rotate(SETTINGS, lead=0)
+    now[0] += 1
+    assert (worker.signing().kid, second.kid != first.kid) == (second.kid, True)
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
 async def test_a_token_is_verified_by_the_published_key(tmp_path: Path, algorithm: str) -> None:
     settings = IssuerSettings.model_validate({"algorithm": algorithm})
