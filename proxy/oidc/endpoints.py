@@ -34,6 +34,8 @@ _KEPT_SECONDS = 60.0
 """Seconds that a revocation is remembered past the end of its token, more than any leeway."""
 _CACHED = {"cache-control": "public, max-age=300"}
 DISCOVERY_PATH = "/.well-known/openid-configuration"
+METADATA_PATH = f"/.well-known/oauth-authorization-server{ISSUER_PATH}"
+"""Where clients of OAuth look for an issuer with a path (RFC 8414 section 3.1)."""
 APP_TOKEN_PATH = "/api/v1/apps/{client_id}/oidc/token"  # noqa: S105 - a path
 
 
@@ -60,7 +62,7 @@ class OidcEndpoints:
 
     def well_known_routes(self) -> list[BaseRoute]:
         """Return the routes at the root of the site."""
-        return [Route(DISCOVERY_PATH, self.discovery)]
+        return [Route(DISCOVERY_PATH, self.discovery), Route(METADATA_PATH, self.discovery)]
 
     def app_routes(self) -> list[BaseRoute]:
         """Return the routes among those of an app."""

@@ -46,6 +46,13 @@ async def test_discovery_names_only_endpoints_that_exist(app: BuilderApp) -> Non
     assert "authorization_endpoint" not in discovery
 
 
+async def test_clients_of_oauth_find_the_issuer_where_rfc_8414_puts_it(app: BuilderApp) -> None:
+    """Hazard: a client that knows OAuth alone computes the address from the issuer, and finds nothing there."""
+    found = await app.http.get("/.well-known/oauth-authorization-server/api/v1/oidc")
+    assert found.status_code == 200
+    assert found.json() == (await app.http.get("/.well-known/openid-configuration")).json()
+
+
 async def test_no_private_half_is_published(app: BuilderApp) -> None:
     for key in (await app.http.get("/api/v1/oidc/jwks")).json()["keys"]:
         assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi", "k"}
