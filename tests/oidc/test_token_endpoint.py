@@ -101,6 +101,16 @@ async def test_what_is_refused_is_refused_in_oauths_words(
     assert app.secret not in response.text
 
 
+@pytest.mark.parametrize("sent", [b"\xff\xfe", "ä:ä".encode(), b"\x80"])
+async def test_basic_credentials_beyond_ascii_are_wrong_and_no_error_of_ours(app: BuilderApp, sent: bytes) -> None:
+    headers = [(b"authorization", b"Basic " + sent)]
+    for response in (
+        await app.http.post(TOKEN, data=GRANT, headers=headers),
+        await app.http.get(f"{app.path}/users", headers=headers),
+    ):
+        assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
