@@ -25,8 +25,10 @@ from config.loader import ConfigError, Problem
 from proxy.identity.signing_keys import SigningKey, current, generate, living, public_set, rotated
 
 FOLDER = "issuer"
-PUBLISHED_SECONDS = 30.0
-"""Seconds from the publication of a key to its first signature where nobody said otherwise; workers read every five."""
+CACHED_SECONDS = 300
+"""Seconds for which a verifier, or a cache on its way, may keep the public keys."""
+PUBLISHED_SECONDS = 2.0 * CACHED_SECONDS
+"""Seconds from the publication of a key to its first signature where nobody said otherwise."""
 _LOOK_SECONDS = 1.0
 """Seconds between two looks at the file's modification time."""
 
