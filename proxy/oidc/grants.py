@@ -128,7 +128,7 @@ class Grants:
 
     async def _created(self, app: AppRecord, named: ForeignSubject, actor: Actor) -> UserRecord:
         """Return the user that the app's issuer names, of any number of simultaneous exchanges one."""
-        user, created = await self.users.create(app.client_id, named.external_id)
+        user, created = await self.users.create(app.client_id, named.external_id, of_issuer=True)
         if created:
             detail = {"created": True, "issuer": app.issuer.issuer if app.issuer else None}
             await self.audit.record(actor, "user.create", _target_of(user), detail=detail)
