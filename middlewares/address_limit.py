@@ -45,7 +45,12 @@ class AddressLimit:
         if self._limiter.hit(self._item, client):
             return
         reset_time, _ = self._limiter.get_window_stats(self._item, client)
-        raise self._refusal(max(1, math.ceil(reset_time - time.time())))
+        seconds = math.ceil(reset_time - time.time())
+        if seconds > self._item.get_expiry() + 1:  # the clock was set back since its minute began
+            self._limiter.clear(self._item, client)
+            self._limiter.hit(self._item, client)
+            return
+        raise self._refusal(max(1, seconds))
 
     def _refusal(self, seconds: int) -> Refusal:
         return Refusal(

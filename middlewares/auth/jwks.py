@@ -172,7 +172,7 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | 
         raise ValueError(f"it holds more than {_MOST_KEYS} keys")
     found: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
     for entry in entries:
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or "d" in entry:
+        if not isinstance(entry, dict) or not _verifies(entry) or "d" in entry:
             continue
         for algorithm in algorithms:
             key = _bound(entry, algorithm)
@@ -184,6 +184,12 @@ def usable_keys(document: bytes, algorithms: Sequence[str]) -> dict[tuple[str | 
     if not found:
         raise ValueError(f"it holds no public key for {', '.join(algorithms)}")
     return found
+
+
+def _verifies(entry: dict[str, Any]) -> bool:
+    """Return True unless the key says that it is for something else (RFC 7517 sections 4.2 and 4.3)."""
+    operations = entry.get("key_ops", ["verify"])
+    return entry.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
 
 
 def _bound(entry: dict[str, Any], algorithm: str) -> jwt.PyJWK | None:

@@ -1,4 +1,4 @@
-"""What users of apps may be called, the same for the API and the portal. Pure."""
+"""What users of apps may be called, the same for the API and the portal, and how addresses are compared. Pure."""
 
 from __future__ import annotations
 
@@ -14,3 +14,11 @@ EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 def is_email(text: str) -> bool:
     """Return True if a text can be meant as an email address."""
     return len(text) <= LONGEST_EMAIL and text.isprintable() and EMAIL.fullmatch(text) is not None
+
+
+def folded(email: str) -> str:
+    """Return an address as addresses are compared: with the letters of ASCII in lower case, and no others.
+
+    Unicode's lower case makes a `k` of the Kelvin sign, and so of two mailboxes one.
+    """
+    return email.encode().lower().decode()

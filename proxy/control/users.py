@@ -1,5 +1,6 @@
 """The service for end users of apps: create, find, list, change."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +9,14 @@ from typing import Literal, cast
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import AppRecord, RecordRef, UserRecord
 from proxy.control.records import Client, Records, users_of
+
+_USER_ID = re.compile(r"usr_[a-z2-7]{16}")
+
+
+class NameTaken(ValueError):
+    """The external id is the user id of another user of the app, who is found first by it."""
+
+    audit_code = "invalid_parameter"
 
 
 class Users:
@@ -18,9 +27,17 @@ class Users:
         self._records = Records(client, UserRecord)
         self._apps = Records(client, AppRecord)
 
-    async def create(self, app: str, external_id: str, *, email: str | None = None) -> tuple[UserRecord, bool]:
-        """Return the user of that external id, and True if it was created. Raises `UnknownRecord` for the app."""
+    async def create(
+        self, app: str, external_id: str, *, email: str | None = None, of_issuer: bool = False
+    ) -> tuple[UserRecord, bool]:
+        """Return the user of that external id, and True if it was created.
+
+        Raises `UnknownRecord` for the app, and `NameTaken`: who may choose a name must not choose whom it means. With
+        `of_issuer` the app's issuer names its subject so, and nobody has chosen.
+        """
         await self._apps.require(RecordRef("app", app))
+        if not of_issuer and _USER_ID.fullmatch(external_id) and await self.get(app, external_id) is not None:
+            raise NameTaken("the external id is the user id of a user of this app; choose another")
         user_id: bytes | None = None
         while user_id is None:  # an erasure may remove the entry in between
             await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from middlewares.address_limit import AddressLimit
 from middlewares.auth.records import AppRecord
 from middlewares.exchange import Refusal
-from proxy.control.apps import Apps
+from proxy.control.apps import Apps, is_client_id
 
 BASIC_CHALLENGE = b'Basic realm="tollgate", charset="UTF-8"'
 
@@ -55,9 +54,12 @@ class ClientAuthentication:
         return app
 
     def count_failure(self, client_id: str, address: str) -> None:
-        """Count a credential that was refused. Raises `Refusal` (429) past the limit."""
+        """Count a credential that was refused. Raises `Refusal` (429) past the limit.
+
+        Names that no app can have are counted by address alone: they may be as long as a body, and would be kept.
+        """
         self._by_address.count(address)
-        if client_id:
+        if is_client_id(client_id):
             self._by_client.count(client_id)
 
 
@@ -79,6 +81,6 @@ def basic_credentials(authorization: str) -> ClientSecret | None:
         client_id, separator, secret = text.partition(":")
         if separator:
             return ClientSecret(unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict"))
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, characters beyond ASCII, or not UTF-8
         pass
     raise invalid_client("The Basic credentials cannot be read; send base64 of `client_id:client_secret`.")

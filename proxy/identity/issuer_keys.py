@@ -25,8 +25,10 @@ from config.loader import ConfigError, Problem
 from proxy.identity.signing_keys import SigningKey, current, generate, living, public_set, rotated
 
 FOLDER = "issuer"
-PUBLISHED_SECONDS = 30.0
-"""Seconds from the publication of a key to its first signature where nobody said otherwise; workers read every five."""
+CACHED_SECONDS = 300
+"""Seconds for which a verifier, or a cache on its way, may keep the public keys."""
+PUBLISHED_SECONDS = 2.0 * CACHED_SECONDS
+"""Seconds from the publication of a key to its first signature where nobody said otherwise."""
 _LOOK_SECONDS = 1.0
 """Seconds between two looks at the file's modification time."""
 
@@ -124,7 +126,7 @@ class IssuerKeys:
 
     def _look(self, now: float) -> None:
         """Read the files if they have changed, and take keys out of them that have ended."""
-        if now < self._look_at and self._keys:
+        if self._keys and 0 < self._look_at - now <= _LOOK_SECONDS:  # further ahead: the clock was set back
             return
         self._look_at = now + _LOOK_SECONDS
         try:

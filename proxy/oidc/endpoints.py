@@ -24,6 +24,7 @@ from proxy.identity.client_authentication import (
     basic_credentials,
     invalid_client,
 )
+from proxy.identity.issuer_keys import CACHED_SECONDS
 from proxy.identity.token_issuer import ISSUER_PATH, TokenIssuer
 from proxy.oidc.discovery import discovery_document
 from proxy.oidc.forms import Form, in_oauth_words, oauth_refusal, read_form, required
@@ -32,8 +33,10 @@ from proxy.oidc.grants import CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE, Grants
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _KEPT_SECONDS = 60.0
 """Seconds that a revocation is remembered past the end of its token, more than any leeway."""
-_CACHED = {"cache-control": "public, max-age=300"}
+_CACHED = {"cache-control": f"public, max-age={CACHED_SECONDS}"}
 DISCOVERY_PATH = "/.well-known/openid-configuration"
+METADATA_PATH = f"/.well-known/oauth-authorization-server{ISSUER_PATH}"
+"""Where clients of OAuth look for an issuer with a path (RFC 8414 section 3.1)."""
 APP_TOKEN_PATH = "/api/v1/apps/{client_id}/oidc/token"  # noqa: S105 - a path
 
 
@@ -60,7 +63,7 @@ class OidcEndpoints:
 
     def well_known_routes(self) -> list[BaseRoute]:
         """Return the routes at the root of the site."""
-        return [Route(DISCOVERY_PATH, self.discovery)]
+        return [Route(DISCOVERY_PATH, self.discovery), Route(METADATA_PATH, self.discovery)]
 
     def app_routes(self) -> list[BaseRoute]:
         """Return the routes among those of an app."""

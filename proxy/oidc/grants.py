@@ -95,6 +95,8 @@ class Grants:
         if act is not None and user is not None:
             act.target = _target_of(user)
         scopes = chosen_scopes(form, USER_SCOPES, {SIGN_JOB} if is_key else grant.scopes & USER_SCOPES)
+        if is_key and grant.expires_at is not None:
+            _check_left(grant.expires_at)
         subject = TokenSubject(
             principal.app, principal.user, key=principal.key, external_id=user.external_id if user else None
         )
@@ -126,7 +128,7 @@ class Grants:
 
     async def _created(self, app: AppRecord, named: ForeignSubject, actor: Actor) -> UserRecord:
         """Return the user that the app's issuer names, of any number of simultaneous exchanges one."""
-        user, created = await self.users.create(app.client_id, named.external_id)
+        user, created = await self.users.create(app.client_id, named.external_id, of_issuer=True)
         if created:
             detail = {"created": True, "issuer": app.issuer.issuer if app.issuer else None}
             await self.audit.record(actor, "user.create", _target_of(user), detail=detail)
@@ -141,8 +143,7 @@ class Grants:
             if refused.status == 503:
                 raise _unavailable(str(refused)) from None
             raise oauth_refusal("invalid_grant", str(refused)) from None
-        if named.expires_at < time.time() + 1:
-            raise oauth_refusal("invalid_grant", "The token has expired.")
+        _check_left(named.expires_at)
         if not app.issuer.single_use:
             return named
         if named.token_id is None:
@@ -160,6 +161,12 @@ class Grants:
         except Refusal as refusal:
             raise oauth_refusal("invalid_grant", refusal.detail) from None
         return verdict
+
+
+def _check_left(ends_at: float) -> None:
+    """Raise `Refusal` for a credential in its last second: a token that ends with it would be over when it is sent."""
+    if ends_at < time.time() + 1:
+        raise oauth_refusal("invalid_grant", "The subject_token has expired.")
 
 
 def _target_of(user: UserRecord) -> AuditTarget:

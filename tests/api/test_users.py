@@ -34,6 +34,18 @@ async def test_both_spellings_are_returned(app: BuilderApp) -> None:
         assert datetime.fromisoformat(user["createdAt"]).tzinfo is not None
 
 
+async def test_nobody_is_named_by_the_user_id_of_another(app: BuilderApp, running: Deployment) -> None:
+    """Hazard: an app lets people choose names, and one who has chosen another's user id gets that one's token."""
+    victim = await app.user("ann")
+    response = await app.http.post(f"{app.path}/users", json={"external_id": victim}, auth=app.basic)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_parameter")
+    assert response.json()["detail"] == "The external id is the user id of a user of this app; choose another."
+    code, _, err = await running.cli("users", "create", "--app", app.client_id, "--external-id", victim)
+    assert (code, "choose another" in err, "Traceback" in err) == (2, True, False), err
+    free = "usr_aaaaaaaaaaaaaaaa"
+    assert await app.user(free) == await app.user(free)
+
+
 async def test_pages_hold_every_user_once(app: BuilderApp) -> None:
     ids = {await app.user(f"user {number}") for number in range(7)}
     seen: list[str] = []

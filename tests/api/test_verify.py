@@ -108,6 +108,27 @@ async def test_what_cannot_be_seen_here_is_refused(running: Deployment, app: Bui
     assert (await app.http.get(VERIFY, headers=bearer(await app.token("read")))).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-original-uri": "/%6clm", "x-original-method": "POST"},
+        {"x-original-uri": "/./llm", "x-original-method": "POST"},
+        {"x-original-uri": "//llm", "x-original-method": "POST"},
+        {"x-original-uri": "/%2e/llm", "x-original-method": "POST"},
+        {"x-original-uri": "http://gateway/llm", "x-original-method": "POST"},
+        {"x-original-uri": "/llm", "x-original-method": "POST", "x-forwarded-method": "GET"},
+        {"x-original-uri": "/another", "x-forwarded-uri": "/llm"},
+    ],
+)
+async def test_no_spelling_hides_work_from_a_key_limited_to_models(
+    running: Deployment, app: BuilderApp, headers: dict[str, str]
+) -> None:
+    """Hazard: a path that a gateway decodes, or a header of the client's own, passes for a request that is no work."""
+    _, limited = await key_of(running, app, models=["m"])
+    response = await app.http.get(VERIFY, headers=bearer(limited) | headers)
+    assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+
+
 async def test_counting_is_the_plans_own_and_asking_is_free(running: Deployment, http: httpx.AsyncClient) -> None:
     app = await builder_app(running, http, plan="free")
     _, key = await key_of(running, app)

@@ -110,6 +110,8 @@ async def test_nothing_hostile_is_accepted(tmp_path: Path, name: str) -> None:
         {"kty": "oct", "k": "c2VjcmV0", "kid": "k1"},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "k1", "alg": "RS256"},
         jwk(rsa_key(), kid="k1", use="enc"),
+        jwk(rsa_key(), kid="k1", key_ops=["wrapKey", "encrypt"]),
+        jwk(rsa_key(), kid="k1", key_ops="verify"),
         jwk(rsa_key(), kid="k1", alg="RS512"),
         jwk(rsa_key(), kid="k1", alg="HS256"),
         {**jwk(rsa_key(), kid="k1"), "d": "AQAB"},
@@ -124,6 +126,10 @@ async def test_key_sets_without_a_proper_key_verify_nothing(tmp_path: Path, usel
     with pytest.raises(IssuerUnavailable) as refused:
         (await verifier(tmp_path, useless)).verify(token())
     assert refused.value.status == 503
+
+
+async def test_a_key_that_says_it_verifies_is_used(tmp_path: Path) -> None:
+    assert (await verifier(tmp_path, jwk(rsa_key(), kid="k1", key_ops=["verify"]))).verify(token()).user == "ann"
 
 
 async def test_an_elliptic_key_of_another_curve_is_not_used(tmp_path: Path) -> None:

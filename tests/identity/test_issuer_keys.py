@@ -21,7 +21,7 @@ from config.loader import ConfigError
 from middlewares.auth.compact import TokenRefused
 from middlewares.auth.jwks import KeySets
 from middlewares.auth.jwt import SigningKeyUnknown, TokenVerifier
-from proxy.identity.issuer_keys import FOLDER, IssuerKeys
+from proxy.identity.issuer_keys import CACHED_SECONDS, FOLDER, IssuerKeys
 from proxy.identity.signing_keys import current, generate, rotated
 from proxy.identity.token_issuer import TokenIssuer, TokenSubject, own_issuer
 
@@ -63,6 +63,18 @@ def test_private_keys_are_for_their_owner_and_the_public_set_holds_none(tmp_path
     assert stat.S_IMODE(keys.files.folder.stat().st_mode) == 0o700
     assert '"d"' not in keys.files.public.read_text()
     assert "PRIVATE" not in repr(keys.signing())
+
+
+def test_a_rotation_is_seen_although_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Hazard: a worker signs with a key that the others have stopped to publish, for as long as the clock was wrong."""
+    now = [time.time() + 86_400]
+    files = IssuerKeys.open(tmp_path, SETTINGS).files
+    worker = IssuerKeys(files, lambda: now[0])
+    first = worker.signing()
+    now[0] -= 86_400
+    second = IssuerKeys(files).rotate(SETTINGS, lead=0)
+    now[0] += 1
+    assert (worker.signing().kid, second.kid != first.kid) == (second.kid, True)
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
@@ -176,6 +188,14 @@ def test_a_change_of_algorithm_makes_a_key_beside_the_old_one(tmp_path: Path) ->
     keys = IssuerKeys.open(tmp_path, changed)
     IssuerKeys.open(tmp_path, changed)
     assert [key.algorithm for key in keys.files.read()] == ["ES256", "RS256"]
+
+
+def test_a_new_algorithm_signs_once_no_cache_holds_the_key_set_from_before(tmp_path: Path) -> None:
+    """Hazard: verifiers that may keep the key set for minutes meet tokens of a key that it does not have."""
+    IssuerKeys.open(tmp_path, SETTINGS)
+    keys = IssuerKeys.open(tmp_path, IssuerSettings(algorithm="RS256"))
+    assert keys.files.read()[1].signs_from >= time.time() + CACHED_SECONDS
+    assert keys.signing().algorithm == "ES256"
 
 
 def test_keys_that_cannot_be_read_are_no_reason_for_new_ones(tmp_path: Path) -> None:

@@ -36,6 +36,19 @@ def test_a_refusal_says_when_it_passes_again(monkeypatch: pytest.MonkeyPatch) ->
     assert refused(limit) is None
 
 
+def test_a_clock_that_is_set_back_shuts_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard: a minute that began by a wrong clock lasts as long as the clock was wrong."""
+    now = [time.time() + 3_600]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    limit = limit_of(2)
+    assert [refused(limit), refused(limit)] == [None, None]
+    now[0] -= 3_600
+    assert [refused(limit), refused(limit)] == [None, None]
+    refusal = refused(limit)
+    assert refusal is not None
+    assert refusal.members["reset"] <= 60
+
+
 def test_a_client_cannot_fill_the_memory_with_addresses() -> None:
     limit = limit_of(1, max_addresses=10)
     assert refused(limit) is None

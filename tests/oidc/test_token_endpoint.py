@@ -46,6 +46,13 @@ async def test_discovery_names_only_endpoints_that_exist(app: BuilderApp) -> Non
     assert "authorization_endpoint" not in discovery
 
 
+async def test_clients_of_oauth_find_the_issuer_where_rfc_8414_puts_it(app: BuilderApp) -> None:
+    """Hazard: a client that knows OAuth alone computes the address from the issuer, and finds nothing there."""
+    found = await app.http.get("/.well-known/oauth-authorization-server/api/v1/oidc")
+    assert found.status_code == 200
+    assert found.json() == (await app.http.get("/.well-known/openid-configuration")).json()
+
+
 async def test_no_private_half_is_published(app: BuilderApp) -> None:
     for key in (await app.http.get("/api/v1/oidc/jwks")).json()["keys"]:
         assert not key.keys() & {"d", "p", "q", "dp", "dq", "qi", "k"}
@@ -92,6 +99,16 @@ async def test_what_is_refused_is_refused_in_oauths_words(
     assert response.headers["cache-control"] == "no-store"
     assert (response.headers.get("www-authenticate", "").partition(" ")[0] == "Basic") == (status == 401)
     assert app.secret not in response.text
+
+
+@pytest.mark.parametrize("sent", [b"\xff\xfe", "ä:ä".encode(), b"\x80"])
+async def test_basic_credentials_beyond_ascii_are_wrong_and_no_error_of_ours(app: BuilderApp, sent: bytes) -> None:
+    headers = [(b"authorization", b"Basic " + sent)]
+    for response in (
+        await app.http.post(TOKEN, data=GRANT, headers=headers),
+        await app.http.get(f"{app.path}/users", headers=headers),
+    ):
+        assert (response.status_code, response.json()["error"]) == (401, "invalid_client")
 
 
 @pytest.mark.parametrize(

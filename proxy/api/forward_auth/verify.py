@@ -6,8 +6,9 @@ a proxy asks before each of its requests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from starlette.types import Receive, Scope, Send
 
@@ -54,11 +55,11 @@ class VerifyApplication:
             raise Refusal(405, "method_not_allowed", detail, headers=[(b"allow", b"GET, HEAD")])
         counts = _counts(query)
         grant = await self._grant(scope["headers"], exchange)
-        routes = _original_routes(scope["headers"])
-        check_routes(grant.principal, routes)
+        targets = _named_targets(scope["headers"])
+        check_targets(grant.principal, targets)
         exchange.store_lost = grant.unconfirmed
         if counts:
-            await self._count(exchange, grant.principal, routes)
+            await self._count(exchange, grant.principal, targets)
         headers = [(b"cache-control", b"no-store"), (b"content-length", b"0"), *principal_headers(grant.principal)]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body"})
@@ -83,7 +84,7 @@ class VerifyApplication:
         check_address(verdict, exchange.client_address)
         return verdict
 
-    async def _count(self, exchange: Exchange, principal: Principal, routes: list[Route | None]) -> None:
+    async def _count(self, exchange: Exchange, principal: Principal, targets: list[NamedTarget]) -> None:
         """Count one request in the windows of the plan; caps and balance need something left. Raises `Refusal`.
 
         Nobody says when the other proxy's request ends, so it takes no place of the concurrency.
@@ -97,7 +98,8 @@ class VerifyApplication:
             terms=principal.key_terms,
         )
         # The hold needs a workload, also for what is no client route; it ends without a price and without an event.
-        workload = next((route.workload for route in routes if route), Workload.PLAYBACK)
+        known = (target.route for target in targets if target.certain and target.route)
+        workload = next((route.workload for route in known), Workload.PLAYBACK)
         try:
             decided = await self._ledger.enter(
                 exchange.request_id, policy.beside_work, workload, store_lost=exchange.store_lost
@@ -111,7 +113,20 @@ class VerifyApplication:
         self._ledger.release(decided.hold)
 
 
-def check_routes(principal: Principal, routes: Iterable[Route | None]) -> None:
+class NamedTarget(NamedTuple):
+    """The target of the request that the other proxy asks about, as far as it can be told."""
+
+    route: Route | None
+    """The route of its path; None: no client route has it."""
+    certain: bool
+    """False: another reader may see another path in it, or another method, or it is of a method of no route."""
+
+    def may_be(self, limited: Callable[[Route], bool]) -> bool:
+        """Return True unless it is certain that the request is of no such route."""
+        return not self.certain if self.route is None else limited(self.route)
+
+
+def check_targets(principal: Principal, targets: Iterable[NamedTarget]) -> None:
     """Raise `Refusal` (403) where a narrowed credential does not cover a named request, known by its route.
 
     A target that is no client route is covered by no list of workloads. Models are named in bodies, which nobody
@@ -119,13 +134,14 @@ def check_routes(principal: Principal, routes: Iterable[Route | None]) -> None:
     """
     if principal.workloads is not None and not principal.workloads:
         raise Refusal(403, "insufficient_scope", "The credential is for no work at all, but for Tollgate's own API.")
-    for route in routes:
+    for target in targets:
+        route = target.route if target.certain else None
         if principal.workloads is not None and (route is None or route.workload not in principal.workloads):
             raise Refusal(403, "insufficient_scope", "The credential is not valid for this kind of request.")
-        if principal.models is not None and route is not None and route.begins_work:
+        if principal.models is not None and target.may_be(lambda route: route.begins_work):
             detail = "The credential is limited to models, which cannot be seen here; send the request to Tollgate."
             raise Refusal(403, "insufficient_scope", detail)
-        if principal.streams is not None and route is not None and route.names is not Names.NOTHING:
+        if principal.streams is not None and target.may_be(lambda route: route.names is not Names.NOTHING):
             detail = "The credential is limited to streams, which cannot be seen here; send the request to Tollgate."
             raise Refusal(403, "stream_not_allowed", detail)
 
@@ -149,24 +165,29 @@ def _counts(query: bytes) -> bool:
     return parameters == [("count", "1")]
 
 
-def _original_routes(headers: Headers) -> list[Route | None]:
-    """Return the route of each target that the other proxy names; None for one that is no client route.
+def _named_targets(headers: Headers) -> list[NamedTarget]:
+    """Return each target that the other proxy names.
 
     A client may have sent one of these headers itself, so every value counts: one more can only forbid.
     """
     methods = {value.decode("latin-1") for name, value in headers if name in ORIGINAL_METHODS and value}
-    found: list[Route | None] = []
+    found: list[NamedTarget] = []
     for name, value in headers:
         if name in ORIGINAL_URIS and value:
-            route = _route(value.partition(b"?")[0])
-            found.append(route if route and methods <= route.method_set else None)
+            target = _named_target(value.partition(b"?")[0])
+            served = target.route is None or methods <= target.route.method_set
+            found.append(target if served else target._replace(certain=False))
     return found
 
 
-def _route(path: bytes) -> Route | None:
-    """Return the route of a path; None also for a path that another reader might normalise into a different one."""
+def _named_target(path: bytes) -> NamedTarget:
+    """Return what is at a path, also where whoever serves it decodes it first."""
     try:
         check_path(path)
     except Refusal:
-        return None
-    return MATCHER.find(path)
+        return NamedTarget(None, certain=False)
+    route = MATCHER.find(path)
+    if route is not None:
+        return NamedTarget(route, certain=True)
+    decoded = MATCHER.find(unquote_to_bytes(path))
+    return NamedTarget(decoded, certain=decoded is None)

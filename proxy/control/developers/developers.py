@@ -10,6 +10,7 @@ from typing import cast
 
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import RecordRef
+from middlewares.auth.user_fields import folded
 from proxy.control.developers.records import DeveloperRecord, DeveloperStatus, ForeignIdentity, Identity
 from proxy.control.records import Client, Records, indexed
 
@@ -26,7 +27,7 @@ def name_of_identity(identity: Identity) -> str:
 
 def name_of_email(email: str) -> str:
     """Return the Redis key of the id of the developer that was added by an e-mail address."""
-    return f"tollgate:developer-email:{{{_digest(email.lower())}}}"
+    return f"tollgate:developer-email:{{{_digest(folded(email))}}}"
 
 
 def _digest(*parts: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.sign_in_provider import SignInProvider
+from middlewares.auth.user_fields import folded
 from middlewares.exchange import Refusal
 from proxy.control.developers.records import ForeignIdentity
 from proxy.identity.sign_up import Applicant
@@ -23,7 +24,7 @@ def applicant_of(claims: Mapping[str, Any], settings: SignInProvider, *, invite:
     email = _verified_email(claims)
     if settings.verified_email and email is None:
         raise Refusal(403, "identity_refused", "The provider has not verified an e-mail address of yours.")
-    if settings.domains and (email is None or email.rpartition("@")[2].lower() not in settings.domains):
+    if settings.domains and (email is None or folded(email).rpartition("@")[2] not in settings.domains):
         raise Refusal(403, "identity_refused", "Addresses of your e-mail domain may not sign in here.")
     return Applicant(
         ForeignIdentity(settings.issuer or "", subject),
