@@ -7,10 +7,14 @@ import asyncio
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.server.static_responses import HEAD_LATE, HEAD_TOO_LARGE
+from proxy.server.static_responses import CHUNKS_TOO_SMALL, HEAD_LATE, HEAD_TOO_LARGE
 
 MAX_UNREAD_BYTES = 262_144
 """Bytes in a row that may arrive without being part of a body that somebody reads."""
+MAX_FRAMING_BYTES = 524_288
+"""Bytes of chunk framing, extensions and trailers in one body, beyond two for every byte of its data."""
+CHUNK_COST = 32
+"""Bytes as which a chunk counts beside its framing: its few bytes take longer to parse than many in a row."""
 
 
 class HeadTooLarge(Exception):
@@ -32,7 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     """Bytes of the head in later reads."""
     _unread_bytes = 0
-    """Bytes in a row that were trailers, chunk extensions, or the rest of a body whose request has its response."""
+    """Bytes that were trailers, chunk framing beyond its share, or the rest of a body whose request has its response."""
     _head_timer: asyncio.TimerHandle | None = None
     _idle_timer: asyncio.TimerHandle | None = None
     """Runs on while requests come and go; when it fires, it looks how long the connection has been idle."""
@@ -102,6 +106,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes += self._read_bytes
         if self._unread_bytes > MAX_UNREAD_BYTES:
             self._give_up(HEAD_TOO_LARGE)
+
+    def _count_framing(self, size: int, parts: int) -> None:
+        """Count the latest read, in which `size` bytes of a body that somebody reads came in so many parts."""
+        framing = self._read_bytes - size + CHUNK_COST * max(0, parts - 1)
+        self._unread_bytes = max(0, self._unread_bytes + framing - 2 * size)
+        if self._unread_bytes > MAX_FRAMING_BYTES:
+            self._give_up(CHUNKS_TOO_SMALL if size else HEAD_TOO_LARGE)
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:

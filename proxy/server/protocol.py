@@ -122,8 +122,9 @@ class HttpConnection(BoundedProtocol):
         self._read_bytes = len(data)
         if self._in_head:
             self._head_bytes += self._read_bytes
-        cycle = self._newest
-        body_bytes = cycle.unread if cycle is not None else 0
+        cycle, before = self._newest, (0, 0)
+        if cycle is not None and cycle.more_body:
+            before = cycle.unread, len(cycle.parts)
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
@@ -131,12 +132,13 @@ class HttpConnection(BoundedProtocol):
             return
         if self._in_head:
             self._check_incomplete_head()
-        elif self._newest is cycle and (cycle is None or (cycle.more_body and cycle.unread == body_bytes)):
-            if cycle is None or cycle.response_complete:
-                self._start_head_timer()
+        elif self._newest is not cycle or (cycle is not None and not cycle.more_body):
+            self._unread_bytes = 0
+        elif cycle is None or cycle.response_complete:
+            self._start_head_timer()
             self._count_unread()
         else:
-            self._unread_bytes = 0
+            self._count_framing(cycle.unread - before[0], len(cycle.parts) - before[1])
 
     # What the parser calls, beside on_message_begin
 

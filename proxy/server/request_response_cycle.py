@@ -36,7 +36,6 @@ class RequestResponseCycle:
         "_framing",
         "_head",
         "_on_complete",
-        "_parts",
         "_pending",
         "_reader",
         "_remaining",
@@ -47,6 +46,7 @@ class RequestResponseCycle:
         "headers",
         "keep_alive",
         "more_body",
+        "parts",
         "response_complete",
         "response_started",
         "unread",
@@ -72,9 +72,10 @@ class RequestResponseCycle:
         self.keep_alive = True
         self.waiting_for_100_continue = False
         self.disconnected = False
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
+        """Those of the request body that wait for their reader, at least one for each chunk."""
         self.unread = 0
-        """Bytes of the request body that wait for their reader."""
+        """Their bytes."""
         self._pending = False
         """True if something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
@@ -90,7 +91,7 @@ class RequestResponseCycle:
 
     def feed(self, body: bytes) -> None:
         """Take a part of the request body that has arrived. Past a bound, no more is read until this is."""
-        self._parts.append(body)
+        self.parts.append(body)
         self.unread += len(body)
         if self.unread > HIGH_WATER_LIMIT:
             self._flow.pause_reading()
@@ -108,9 +109,9 @@ class RequestResponseCycle:
 
     def take_body(self) -> bytes:
         """Take what has arrived of the request body and was not read."""
-        parts = self._parts
+        parts = self.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts, self.unread = [], 0
+        self.parts, self.unread = [], 0
         return body
 
     def take_whole_body(self) -> bytes | None:
@@ -234,7 +235,7 @@ class RequestResponseCycle:
 
     def _end(self) -> None:
         self.response_complete = True
-        if self._parts:  # of a refused body, while its connection lingers
-            self._parts, self.unread = [], 0
+        if self.parts:  # of a refused body, while its connection lingers
+            self.parts, self.unread = [], 0
         self._wake()
         self._on_complete()
