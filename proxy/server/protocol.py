@@ -122,9 +122,8 @@ class HttpConnection(BoundedProtocol):
         self._read_bytes = len(data)
         if self._in_head:
             self._head_bytes += self._read_bytes
-        cycle, before = self._newest, (0, 0)
-        if cycle is not None and cycle.more_body:
-            before = cycle.unread, len(cycle.parts)
+        cycle = self._newest
+        before = (cycle.unread, len(cycle.parts)) if cycle is not None and cycle.more_body else (0, 0)
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
@@ -199,10 +198,6 @@ class HttpConnection(BoundedProtocol):
         served = not self._in_head and (self._newest is None or self._newest.response_complete)
         return served or self._lingering is not None
 
-    def _close_if_idle(self) -> None:
-        if self._idle:
-            self._close()
-
     def _give_up(self, final_response: bytes) -> None:
         """Trust nothing that arrives from now on; requests that arrived whole still get their responses."""
         self._stop_head_timer()
@@ -221,9 +216,8 @@ class HttpConnection(BoundedProtocol):
         if cycle is not self._current:
             self._queue.pop()
             return
-        started = cycle.response_started
         cycle.disconnect()
-        if started:
+        if cycle.response_started:
             self.abort()
         else:
             self._close(final_response)
@@ -234,9 +228,11 @@ class HttpConnection(BoundedProtocol):
         body = self._newest.headers if self._newest is not None and self._newest.more_body else None
         if not (final_response or self._in_head or body) or self._lingering is not None or self.transport.is_closing():
             self._writer.close()
-            return
-        self._stop_timers()
-        if self.flow.read_paused:
+        else:
+            self._stop_timers()
             self.flow.resume_reading()
-        self._lingering = LingeringClose(self.transport, self.loop, discarded_bytes(None if final_response else body))
-        self._writer.end()
+            size = discarded_bytes(None if final_response else body)
+            self._lingering = LingeringClose(self.transport, self.loop, size)
+            self._writer.end()
+        if not self._writer.empty:
+            self._expect_reading()

@@ -73,9 +73,8 @@ class RequestResponseCycle:
         self.waiting_for_100_continue = False
         self.disconnected = False
         self.parts: list[bytes] = []
-        """Those of the request body that wait for their reader, at least one for each chunk."""
         self.unread = 0
-        """Their bytes."""
+        """Bytes of the request body that wait for their reader in `parts`, which has one for each chunk."""
         self._pending = False
         """True if something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
