@@ -97,10 +97,8 @@ class Forwarder:
 
     async def _forward(self, exchange: Exchange, connection: ClientConnection, receive: Receive, send: Send) -> None:
         workload, model = _workload(exchange), exchange.declared.model or ""
-        timeouts = self._timeouts[workload]
+        timeouts, sent = self._timeouts[workload], 0.0
         body = await open_body(receive, connection, timeouts.idle) if exchange.has_body else None
-
-        sent = 0.0
 
         def mark_forwarded() -> None:
             nonlocal sent
