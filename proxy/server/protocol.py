@@ -67,6 +67,8 @@ class HttpConnection(BoundedProtocol):
     def abort(self) -> None:
         """Close the connection without another byte, so that the client sees an incomplete response as such."""
         self._writer.flush()  # the bytes before, which it was promised
+        if self._current is not None and self._current.framing == "until close":
+            self._writer.reset()
         self._writer.abort()
 
     def body_received(self) -> bool:

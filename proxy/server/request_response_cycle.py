@@ -33,7 +33,6 @@ class RequestResponseCycle:
     __slots__ = (
         "_default_headers",
         "_flow",
-        "_framing",
         "_head",
         "_on_complete",
         "_pending",
@@ -43,6 +42,7 @@ class RequestResponseCycle:
         "_task",
         "_writer",
         "disconnected",
+        "framing",
         "headers",
         "keep_alive",
         "more_body",
@@ -84,7 +84,7 @@ class RequestResponseCycle:
         self.response_complete = False
         self._head = b""
         """Bytes of the head, until they are written with the first part of the body."""
-        self._framing: Framing  # set with the head
+        self.framing: Framing = "chunked"  # until the head says what it is
         self._remaining = 0
         """Bytes of the response body still to come, where its length was declared."""
 
@@ -150,7 +150,7 @@ class RequestResponseCycle:
 
     async def _fail(self) -> None:
         if self.response_started:
-            self._writer.close()
+            self._writer.reset() if self.framing == "until close" else self._writer.close()
             return
         self.keep_alive = False
         await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
@@ -204,14 +204,14 @@ class RequestResponseCycle:
             self._remaining = int(by_name[b"content-length"])
         elif framing == "until close":
             self.keep_alive = False
-        self._framing = framing
+        self.framing = framing
         self._head = head_bytes(status, [*self._default_headers, *headers], framing, keep_alive=self.keep_alive)
 
     def _write(self, message: Message) -> None:
         if not self.response_started or self.response_complete:
             raise InvalidResponse("Expected a body between the start of a response and its end")
         body, more = message.get("body", b""), message.get("more_body", False)
-        before, framing = self._head, self._framing
+        before, framing = self._head, self.framing
         self._head = after = b""
         if framing == "chunked":
             if body:
