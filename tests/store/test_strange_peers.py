@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from middlewares.store import StoreRejected, StoreUnavailable
-from proxy.store.address import Credentials, Endpoint
+from middlewares.store import Call, Script, StoreRejected, StoreUnavailable
+from proxy.store.address import Address, Credentials, Endpoint
+from proxy.store.cluster import Cluster
+from proxy.store.connection import Reply
+from proxy.store.node import NodeSettings
 from tests.store.conftest import dialer
 from tests.store.servers import free_port
 
@@ -96,3 +99,31 @@ async def test_too_old_for_the_greeting_and_the_password_is_not_repeated() -> No
         with pytest.raises(StoreRejected, match="unknown command `HELLO`") as caught:
             await dialer(Credentials("u", "s3cret")).dial(endpoint)
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("slot", [b"16384", b"99999999999", b"-1"])
+async def test_a_cluster_that_redirects_a_slot_which_is_none(slot: bytes) -> None:
+    """Hazard: a call whose redirection fails in the background, and that waits for its reply for ever."""
+    port = b""
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies = {
+            b"HELLO": b"*0\r\n",
+            b"INFO": b"$0\r\n\r\n",
+            b"CLUSTER": b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%b\r\n" % port,
+            b"EVALSHA": b"-MOVED %b 127.0.0.1:%b\r\n" % (slot, port),
+        }
+        while words := await read_command(reader):
+            writer.write(replies[words[0]])
+
+    async with peer(node) as endpoint:
+        port = b"%d" % endpoint.port
+        address = Address.parse(f"redis+cluster://127.0.0.1:{endpoint.port}")
+        cluster = Cluster(address, NodeSettings(dialer(), lambda _: None, lambda: None))
+        await cluster.open()
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        cluster.submit(Call(Script("any", b"return 1"), ("key",), ()), reply, 0.5)
+        async with asyncio.timeout(2):
+            with pytest.raises(StoreRejected, match="MOVED"):
+                await reply
+        await cluster.close()
