@@ -8,9 +8,11 @@ import pytest
 
 from middlewares.store import Call, Script, StoreRejected, StoreUnavailable
 from proxy.store.address import Address, Credentials, Endpoint
+from proxy.store.clients import sentinels
 from proxy.store.cluster import Cluster
 from proxy.store.connection import Reply
 from proxy.store.node import NodeSettings
+from proxy.store.topology import SentinelServers
 from tests.store.conftest import dialer
 from tests.store.servers import free_port
 
@@ -127,3 +129,24 @@ async def test_a_cluster_that_redirects_a_slot_which_is_none(slot: bytes) -> Non
             with pytest.raises(StoreRejected, match="MOVED"):
                 await reply
         await cluster.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"*1\r\n:5\r\n", b"+OK\r\n", b"*1\r\n*2\r\n$4\r\nname\r\n$4\r\nmain\r\n", b"?"])
+async def test_a_sentinel_that_talks_nonsense_does_not_silence_the_others(nonsense: bytes) -> None:
+    honest = {"name": "main", "ip": "192.0.2.1", "port": "6379", "flags": "master", "config-epoch": "7"}
+    honest["num-other-sentinels"] = "1"
+    fields = b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for pair in honest.items() for word in pair)
+
+    def saying(reply: bytes) -> Behaviour:
+        async def sentinel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while words := await read_command(reader):
+                writer.write(reply if words[0] == b"SENTINEL" else b"+OK\r\n")
+
+        return sentinel
+
+    async with peer(saying(nonsense)) as liar, peer(saying(b"*1\r\n*%d\r\n" % (2 * len(honest)) + fields)) as other:
+        address = Address.parse(f"redis+sentinel://127.0.0.1:{liar.port},127.0.0.1:{other.port}/main")
+        asked = sentinels(address, 0.5)
+        servers = SentinelServers(address, asked, NodeSettings(dialer(), lambda _: None, lambda: None))
+        assert await servers._locate() == Endpoint("192.0.2.1", 6379)
+        await asked.aclose()
