@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import structlog
 
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.redis_keys import RedisKeys
@@ -44,6 +45,8 @@ class ActiveStream(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _DECODE = msgspec.json.Decoder(ActiveStream).decode
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.streams")
+
 
 def start_entry(stream: str, request_id: str) -> str:
     """Return the name under which a start of the stream is noted; a stream that runs has its id as its name."""
@@ -61,6 +64,8 @@ class StreamRegistry:
     def __init__(self, runner: ScriptRunner, keys: RedisKeys) -> None:
         self._runner = runner
         self._keys = keys
+        self._unreadable: set[bytes] = set()
+        """Entries that were reported as such."""
 
     async def record(self, entry: str, active: ActiveStream) -> None:
         """Register a stream or a start."""
@@ -71,11 +76,16 @@ class StreamRegistry:
         await self._change(app, entry)
 
     async def all(self) -> Mapping[str, ActiveStream]:
-        """Return every entry by its name."""
+        """Return every entry by its name, but for those that cannot be read: one of them keeps no other from it."""
         found: dict[str, ActiveStream] = {}
         for reply in await gather_bounded(self._list, self._keys.tags):
-            pairs = zip(reply[::2], reply[1::2], strict=True)
-            found |= {entry.decode(): _DECODE(text) for entry, text in pairs}
+            for entry, text in zip(reply[::2], reply[1::2], strict=True):
+                try:
+                    found[entry.decode()] = _DECODE(text)
+                except (UnicodeDecodeError, msgspec.DecodeError) as error:
+                    if entry not in self._unreadable:
+                        self._unreadable.add(entry)
+                        log.warning("stream_entry_unreadable", entry=repr(entry), reason=str(error))
         return found
 
     async def is_being_started(self, active: ActiveStream) -> bool:

@@ -18,6 +18,7 @@ TITLES: dict[str, str] = {
     "invalid_parameter": "A parameter has an unusable value",
     "reserved_field_name": "A header disguises a reserved one",
     "header_too_large": "The headers are too large or too many",
+    "chunks_too_small": "The body has too many chunks for its size",
     "body_too_large": "The body is too large",
     "request_timeout": "The request did not arrive in time",
     "request_stalled": "The request body stopped arriving",

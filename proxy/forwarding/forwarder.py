@@ -97,11 +97,13 @@ class Forwarder:
 
     async def _forward(self, exchange: Exchange, connection: ClientConnection, receive: Receive, send: Send) -> None:
         workload, model = _workload(exchange), exchange.declared.model or ""
-        timeouts = self._timeouts[workload]
+        timeouts, sent = self._timeouts[workload], 0.0
         body = await open_body(receive, connection, timeouts.idle) if exchange.has_body else None
 
         def mark_forwarded() -> None:
+            nonlocal sent
             exchange.forwarded = True
+            sent = time.monotonic()
 
         for url in exchange.gateways:
             state, key = self._fleet.gateways[url], (url, workload, model)
@@ -110,7 +112,6 @@ class Forwarder:
             weight_seconds = 0.0
             try:
                 exchange.gateway = url
-                started = time.monotonic()
                 response = await self._pools[url].send(
                     exchange.method.encode(),
                     exchange.target,
@@ -120,7 +121,7 @@ class Forwarder:
                     timeouts=timeouts,
                     on_send=mark_forwarded,
                 )
-                exchange.upstream_seconds = time.monotonic() - started
+                exchange.upstream_seconds = time.monotonic() - sent
                 exchange.gateway_status = response.status
                 try:
                     if response.status in FAILING:

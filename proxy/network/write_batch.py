@@ -7,6 +7,8 @@ of other work pay for that twice each, writes in a row do not: this spares a six
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 MAX_BUFFERED = 65_536
 """Bytes of one connection that may wait for the end of the iteration; more are written at once."""
@@ -80,6 +82,13 @@ class BufferedWriter:
         """Write what waits, and then say that nothing follows; the other half stays open."""
         self.flush()
         self._transport.write_eof()
+
+    def reset(self) -> None:
+        """Close at once by a reset, for a peer to whom an orderly end would say that it has everything."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is not None and not self._transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
     def abort(self) -> None:
         """Close at once; what waits is dropped."""

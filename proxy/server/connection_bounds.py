@@ -1,4 +1,4 @@
-"""Bounds of one connection: request heads in size and time, bytes that belong to no body, time without a request."""
+"""Bounds of one connection: heads in size and time, bytes of no body, time without a request, the pace of a reader."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import asyncio
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.server.static_responses import HEAD_LATE, HEAD_TOO_LARGE
+from proxy.network.reading_pace import ReadingPace
+from proxy.server.static_responses import CHUNKS_TOO_SMALL, HEAD_LATE, HEAD_TOO_LARGE
 
 MAX_UNREAD_BYTES = 262_144
 """Bytes in a row that may arrive without being part of a body that somebody reads."""
+MAX_FRAMING_BYTES = 524_288
+"""Bytes of chunk framing, extensions and trailers in one body, beyond two for every byte of its data."""
+CHUNK_COST = 32
+"""Bytes as which a chunk counts beside its framing: its few bytes take longer to parse than many in a row."""
 
 
 class HeadTooLarge(Exception):
@@ -32,11 +37,13 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_bytes = 0
     """Bytes of the head in later reads."""
     _unread_bytes = 0
-    """Bytes in a row that were trailers, chunk extensions, or the rest of a body whose request has its response."""
+    """Bytes of trailers, of chunk framing beyond its share, or of the rest of a body whose request has its response."""
     _head_timer: asyncio.TimerHandle | None = None
     _idle_timer: asyncio.TimerHandle | None = None
     """Runs on while requests come and go; when it fires, it looks how long the connection has been idle."""
     _idle_since = 0.0
+    _reading_pace: ReadingPace | None = None
+    """Not None: the client has been slow to read before."""
 
     _body_parser: httptools.HttpRequestParser | None = None
     """Not None: takes over from `parser`, which cannot read the body behind an offer to upgrade."""
@@ -53,6 +60,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _close(self, final_response: bytes = b"") -> None:
         """Close the connection after `final_response`."""
         raise NotImplementedError
+
+    def _close_if_idle(self) -> None:
+        if self._idle:
+            self._close()
 
     def _parse(self, data: bytes) -> None:
         """Feed the parser, which pauses behind a request that offers an upgrade: it goes on in HTTP/1.1."""
@@ -103,6 +114,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._unread_bytes > MAX_UNREAD_BYTES:
             self._give_up(HEAD_TOO_LARGE)
 
+    def _count_framing(self, size: int, parts: int) -> None:
+        """Count the latest read, in which `size` bytes of a body that somebody reads came in so many parts."""
+        framing = self._read_bytes - size + CHUNK_COST * max(0, parts - 1)
+        self._unread_bytes = max(0, self._unread_bytes + framing - 2 * size)
+        if self._unread_bytes > MAX_FRAMING_BYTES:
+            self._give_up(CHUNKS_TOO_SMALL if size else HEAD_TOO_LARGE)
+
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.header_seconds, self._head_is_late)
@@ -115,6 +133,24 @@ class BoundedProtocol(HttpToolsProtocol):
     def _stop_timers(self) -> None:
         self._stop_head_timer()
         self._stop_idle_timer()
+        if self._reading_pace is not None:
+            self._reading_pace.stop()
+
+    def pause_writing(self) -> None:
+        """Expect the client to read: more waits for it than may. Called by the transport."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """Write on, unless the connection is closed once the client has read the rest. Called by the transport."""
+        super().resume_writing()
+        if self._reading_pace is not None and not self.transport.is_closing():
+            self._reading_pace.stop()
+
+    def _expect_reading(self) -> None:
+        if self._reading_pace is None:
+            self._reading_pace = ReadingPace(self.transport, self.loop)
+        self._reading_pace.start()
 
     def _head_is_late(self) -> None:
         self._head_timer = None

@@ -67,6 +67,8 @@ class HttpConnection(BoundedProtocol):
     def abort(self) -> None:
         """Close the connection without another byte, so that the client sees an incomplete response as such."""
         self._writer.flush()  # the bytes before, which it was promised
+        if self._current is not None and self._current.framing == "until close":
+            self._writer.reset()
         self._writer.abort()
 
     def body_received(self) -> bool:
@@ -123,7 +125,7 @@ class HttpConnection(BoundedProtocol):
         if self._in_head:
             self._head_bytes += self._read_bytes
         cycle = self._newest
-        body_bytes = cycle.unread if cycle is not None else 0
+        before = (cycle.unread, len(cycle.parts)) if cycle is not None and cycle.more_body else (0, 0)
         try:
             self._parse(data)
         except httptools.HttpParserError as error:
@@ -131,12 +133,13 @@ class HttpConnection(BoundedProtocol):
             return
         if self._in_head:
             self._check_incomplete_head()
-        elif self._newest is cycle and (cycle is None or (cycle.more_body and cycle.unread == body_bytes)):
-            if cycle is None or cycle.response_complete:
-                self._start_head_timer()
+        elif self._newest is not cycle or (cycle is not None and not cycle.more_body):
+            self._unread_bytes = 0
+        elif cycle is None or cycle.response_complete:
+            self._start_head_timer()
             self._count_unread()
         else:
-            self._unread_bytes = 0
+            self._count_framing(cycle.unread - before[0], len(cycle.parts) - before[1])
 
     # What the parser calls, beside on_message_begin
 
@@ -197,10 +200,6 @@ class HttpConnection(BoundedProtocol):
         served = not self._in_head and (self._newest is None or self._newest.response_complete)
         return served or self._lingering is not None
 
-    def _close_if_idle(self) -> None:
-        if self._idle:
-            self._close()
-
     def _give_up(self, final_response: bytes) -> None:
         """Trust nothing that arrives from now on; requests that arrived whole still get their responses."""
         self._stop_head_timer()
@@ -219,9 +218,8 @@ class HttpConnection(BoundedProtocol):
         if cycle is not self._current:
             self._queue.pop()
             return
-        started = cycle.response_started
         cycle.disconnect()
-        if started:
+        if cycle.response_started:
             self.abort()
         else:
             self._close(final_response)
@@ -232,9 +230,11 @@ class HttpConnection(BoundedProtocol):
         body = self._newest.headers if self._newest is not None and self._newest.more_body else None
         if not (final_response or self._in_head or body) or self._lingering is not None or self.transport.is_closing():
             self._writer.close()
-            return
-        self._stop_timers()
-        if self.flow.read_paused:
+        else:
+            self._stop_timers()
             self.flow.resume_reading()
-        self._lingering = LingeringClose(self.transport, self.loop, discarded_bytes(None if final_response else body))
-        self._writer.end()
+            size = discarded_bytes(None if final_response else body)
+            self._lingering = LingeringClose(self.transport, self.loop, size)
+            self._writer.end()
+        if not self._writer.empty:
+            self._expect_reading()

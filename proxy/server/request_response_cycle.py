@@ -33,10 +33,8 @@ class RequestResponseCycle:
     __slots__ = (
         "_default_headers",
         "_flow",
-        "_framing",
         "_head",
         "_on_complete",
-        "_parts",
         "_pending",
         "_reader",
         "_remaining",
@@ -44,9 +42,11 @@ class RequestResponseCycle:
         "_task",
         "_writer",
         "disconnected",
+        "framing",
         "headers",
         "keep_alive",
         "more_body",
+        "parts",
         "response_complete",
         "response_started",
         "unread",
@@ -72,9 +72,9 @@ class RequestResponseCycle:
         self.keep_alive = True
         self.waiting_for_100_continue = False
         self.disconnected = False
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
         self.unread = 0
-        """Bytes of the request body that wait for their reader."""
+        """Bytes of the request body that wait for their reader in `parts`, which has one for each chunk."""
         self._pending = False
         """True if something has happened since `receive` returned last."""
         self._reader: asyncio.Future[None] | None = None
@@ -84,13 +84,13 @@ class RequestResponseCycle:
         self.response_complete = False
         self._head = b""
         """Bytes of the head, until they are written with the first part of the body."""
-        self._framing: Framing  # set with the head
+        self.framing: Framing = "chunked"  # until the head says what it is
         self._remaining = 0
         """Bytes of the response body still to come, where its length was declared."""
 
     def feed(self, body: bytes) -> None:
         """Take a part of the request body that has arrived. Past a bound, no more is read until this is."""
-        self._parts.append(body)
+        self.parts.append(body)
         self.unread += len(body)
         if self.unread > HIGH_WATER_LIMIT:
             self._flow.pause_reading()
@@ -108,9 +108,9 @@ class RequestResponseCycle:
 
     def take_body(self) -> bytes:
         """Take what has arrived of the request body and was not read."""
-        parts = self._parts
+        parts = self.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts, self.unread = [], 0
+        self.parts, self.unread = [], 0
         return body
 
     def take_whole_body(self) -> bytes | None:
@@ -150,7 +150,7 @@ class RequestResponseCycle:
 
     async def _fail(self) -> None:
         if self.response_started:
-            self._writer.close()
+            self._writer.reset() if self.framing == "until close" else self._writer.close()
             return
         self.keep_alive = False
         await self.send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
@@ -204,14 +204,14 @@ class RequestResponseCycle:
             self._remaining = int(by_name[b"content-length"])
         elif framing == "until close":
             self.keep_alive = False
-        self._framing = framing
+        self.framing = framing
         self._head = head_bytes(status, [*self._default_headers, *headers], framing, keep_alive=self.keep_alive)
 
     def _write(self, message: Message) -> None:
         if not self.response_started or self.response_complete:
             raise InvalidResponse("Expected a body between the start of a response and its end")
         body, more = message.get("body", b""), message.get("more_body", False)
-        before, framing = self._head, self._framing
+        before, framing = self._head, self.framing
         self._head = after = b""
         if framing == "chunked":
             if body:
@@ -234,7 +234,7 @@ class RequestResponseCycle:
 
     def _end(self) -> None:
         self.response_complete = True
-        if self._parts:  # of a refused body, while its connection lingers
-            self._parts, self.unread = [], 0
+        if self.parts:  # of a refused body, while its connection lingers
+            self.parts, self.unread = [], 0
         self._wake()
         self._on_complete()

@@ -16,3 +16,10 @@ HEAD_LATE = _response(408, "Request Timeout", "request_timeout", "The request he
 HEAD_TOO_LARGE = _response(
     431, "Request Header Fields Too Large", "header_too_large", "The headers are too large or too many."
 )
+CHUNKS_TOO_SMALL = _response(
+    400,
+    "Bad Request",
+    "chunks_too_small",
+    "The body was sent in too many chunks for its size, or with chunk extensions too long. Send chunks of at least "
+    "64 bytes without extensions, or the body with a Content-Length.",
+)

@@ -5,6 +5,8 @@
 
 import re
 
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+
 from middlewares.store import (
     StoreError,
     StoreLoading,
@@ -24,7 +26,7 @@ class Redirected(StoreError):
     """`-MOVED` and `-ASK`: another node serves `slot`, so nothing ran here.
 
     An ASK holds for this call only (the slot is on its way to `endpoint`), a MOVED from now on. A host that the node
-    does not know is empty and means the host that sent the reply.
+    does not know is empty and means the host that sent the reply. Raises `ValueError` for what is no slot or port.
     """
 
     def __init__(self, message: str, kind: str, slot: str, endpoint: str) -> None:
@@ -33,6 +35,8 @@ class Redirected(StoreError):
         self.ask = kind == "ASK"
         self.slot = int(slot)
         self.endpoint = Endpoint(host, int(port))
+        if not 0 <= self.slot < REDIS_CLUSTER_HASH_SLOTS:
+            raise ValueError
 
 
 class TryAgain(StoreError):

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
 
 from middlewares.store import Call, StoreUnavailable
 from proxy.store.address import Address, Endpoint
 from proxy.store.channel import Locate
 from proxy.store.connection import Receiver
 from proxy.store.node import Node, NodeSettings
+
+_DECISIVE = frozenset({"config-epoch", "ip", "num-other-sentinels", "port"})
+"""What a sentinel has to say of the master."""
 
 
 class Servers(Protocol):
@@ -101,12 +103,13 @@ class SentinelServers:
         raise StoreUnavailable(f"no sentinel of {self._hosts} replies and names a master {self._service!r}")
 
     async def _master_state(self, sentinel: Any) -> dict[str, Any] | None:
-        """Return what one sentinel knows of the master; None where it is silent or knows nothing."""
+        """Return what one sentinel knows of the master; None where it is silent, talks nonsense or knows nothing."""
         try:
             masters: dict[str, dict[str, Any]] = await sentinel.sentinel_masters()
-        except (RedisError, OSError):
+            state = masters[self._service]
+            return state if state.keys() >= _DECISIVE else None
+        except Exception:  # redis-py raises whatever its parser trips over; the other sentinels may know
             return None
-        return masters.get(self._service)
 
     async def _watch(self) -> None:
         while True:

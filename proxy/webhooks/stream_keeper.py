@@ -8,7 +8,6 @@ only for time up to which its gateway knows it: a stream also ends by itself, an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 import structlog
@@ -58,8 +57,12 @@ class StreamKeeper:
         """Sweep once in each tick until cancelled. While Redis is away, sweeps end early."""
         while True:
             await asyncio.sleep(self._streams.tick / 1000)
-            with contextlib.suppress(StoreError):  # the breaker has logged it
+            try:
                 await self.sweep()
+            except StoreError:  # the breaker has logged it
+                continue
+            except Exception:  # whatever it was: without this task no stream would be charged any more
+                log.exception("stream_sweep_failed")
 
     async def sweep(self) -> None:
         """Charge or stop each registered stream once. Raises `StoreError`."""

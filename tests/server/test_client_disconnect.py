@@ -1,6 +1,7 @@
 """Clients that go away, and responses that end early: who learns of it, when, and what the other side sees."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from functools import partial
 
@@ -81,3 +82,11 @@ def test_an_aborted_response_does_not_look_whole(server: Server) -> None:
     assert not response.raw.endswith(b"0\r\n\r\n")
     assert server.log.wait(lambda: bool(server.log.notes))
     assert server.log.notes == ["too late for cut"]
+
+
+def test_a_cut_response_to_http_1_0_does_not_look_whole(server: Server) -> None:
+    """Hazard: its end is that of the connection, so that an orderly close says that it is complete."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"GET /stream/cut HTTP/1.0\r\nHost: gate\r\n\r\n")
+        with client.makefile("rb") as response, pytest.raises(ConnectionResetError):
+            response.read()

@@ -6,8 +6,13 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from middlewares.store import StoreRejected, StoreUnavailable
-from proxy.store.address import Credentials, Endpoint
+from middlewares.store import Call, Script, StoreRejected, StoreUnavailable
+from proxy.store.address import Address, Credentials, Endpoint
+from proxy.store.clients import sentinels
+from proxy.store.cluster import Cluster
+from proxy.store.connection import Reply
+from proxy.store.node import NodeSettings
+from proxy.store.topology import SentinelServers
 from tests.store.conftest import dialer
 from tests.store.servers import free_port
 
@@ -96,3 +101,52 @@ async def test_too_old_for_the_greeting_and_the_password_is_not_repeated() -> No
         with pytest.raises(StoreRejected, match="unknown command `HELLO`") as caught:
             await dialer(Credentials("u", "s3cret")).dial(endpoint)
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("slot", [b"16384", b"99999999999", b"-1"])
+async def test_a_cluster_that_redirects_a_slot_which_is_none(slot: bytes) -> None:
+    """Hazard: a call whose redirection fails in the background, and that waits for its reply for ever."""
+    port = b""
+
+    async def node(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        replies = {
+            b"HELLO": b"*0\r\n",
+            b"INFO": b"$0\r\n\r\n",
+            b"CLUSTER": b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%b\r\n" % port,
+            b"EVALSHA": b"-MOVED %b 127.0.0.1:%b\r\n" % (slot, port),
+        }
+        while words := await read_command(reader):
+            writer.write(replies[words[0]])
+
+    async with peer(node) as endpoint:
+        port = b"%d" % endpoint.port
+        address = Address.parse(f"redis+cluster://127.0.0.1:{endpoint.port}")
+        cluster = Cluster(address, NodeSettings(dialer(), lambda _: None, lambda: None))
+        await cluster.open()
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        cluster.submit(Call(Script("any", b"return 1"), ("key",), ()), reply, 0.5)
+        async with asyncio.timeout(2):
+            with pytest.raises(StoreRejected, match="MOVED"):
+                await reply
+        await cluster.close()
+
+
+@pytest.mark.parametrize("nonsense", [b"*1\r\n:5\r\n", b"+OK\r\n", b"*1\r\n*2\r\n$4\r\nname\r\n$4\r\nmain\r\n", b"?"])
+async def test_a_sentinel_that_talks_nonsense_does_not_silence_the_others(nonsense: bytes) -> None:
+    honest = {"name": "main", "ip": "192.0.2.1", "port": "6379", "flags": "master", "config-epoch": "7"}
+    honest["num-other-sentinels"] = "1"
+    fields = b"".join(b"$%d\r\n%b\r\n" % (len(word), word.encode()) for pair in honest.items() for word in pair)
+
+    def saying(reply: bytes) -> Behaviour:
+        async def sentinel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while words := await read_command(reader):
+                writer.write(reply if words[0] == b"SENTINEL" else b"+OK\r\n")
+
+        return sentinel
+
+    async with peer(saying(nonsense)) as liar, peer(saying(b"*1\r\n*%d\r\n" % (2 * len(honest)) + fields)) as other:
+        address = Address.parse(f"redis+sentinel://127.0.0.1:{liar.port},127.0.0.1:{other.port}/main")
+        asked = sentinels(address, 0.5)
+        servers = SentinelServers(address, asked, NodeSettings(dialer(), lambda _: None, lambda: None))
+        assert await servers._locate() == Endpoint("192.0.2.1", 6379)
+        await asked.aclose()

@@ -43,6 +43,7 @@ class Workers:
         self._retired: Child | None = None
         """The worker that was replaced last in a restart, while it drains."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._restarting = asyncio.Lock()
 
     @property
@@ -84,11 +85,16 @@ class Workers:
         raise WorkerFailed
 
     def restart(self) -> None:
-        """Replace one worker after the other, in the background: a new one serves requests before its old one stops."""
-        self._in_background(self._replace_all())
+        """Replace one worker after the other, in the background: a new one serves requests before its old one stops.
+
+        Nothing happens once they are being stopped.
+        """
+        if not self._stopping:
+            self._in_background(self._replace_all())
 
     async def stop(self) -> None:
         """Drain all workers, also those that are just being started or replaced."""
+        self._stopping = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
