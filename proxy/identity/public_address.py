@@ -18,6 +18,7 @@ Address = IPv4Address | IPv6Address
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052): the last 32 bits are the address that is meant."""
 
+HIGHEST_PORT = 65_535
 _RESOLVERS = 8
 """Threads that look up names: a name server that does not respond holds up none of the process's other threads."""
 
@@ -74,7 +75,10 @@ class PublicClient:
 
         Raises `AddressRefused` and `httpx.HTTPError`.
         """
-        addresses = await self._resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
+        port = url.port if url.port is not None else 443 if url.scheme == "https" else 80
+        if not 0 < port <= HIGHEST_PORT:
+            raise AddressRefused(f"its port must be from 1 to {HIGHEST_PORT}")
+        addresses = await self._resolved(url.host, port)
         if not all(is_allowed(address_of(address), self._networks) for address in addresses):
             raise AddressRefused(f"its address is not public; `{self._setting}` can allow it")
         for address in addresses[:-1]:

@@ -174,3 +174,10 @@ def certificates(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContex
     server.load_cert_chain(pem)
     client = ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
     return server, client
+
+
+@pytest.mark.parametrize("host", ["xn--a", "hooks.example:0", "hooks.example:70000", "hooks.example:99999999999999999"])
+async def test_a_host_that_is_no_name_and_a_port_that_no_socket_has_are_not_reached(host: str) -> None:
+    async with HttpFetch() as fetch:
+        with pytest.raises(FetchError):
+            await fetch(f"https://{host}/keys", trusted=False)
