@@ -18,6 +18,9 @@ Address = IPv4Address | IPv6Address
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052): the last 32 bits are the address that is meant."""
 
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All public IPv6 (RFC 4291). Outside are site-local addresses, and more spellings of IPv4, as of `::127.0.0.1`."""
+
 HIGHEST_PORT = 65_535
 _RESOLVERS = 8
 """Threads that look up names: a name server that does not respond holds up none of the process's other threads."""
@@ -39,13 +42,13 @@ def address_of(text: str) -> Address:
 
 def is_allowed(address: Address, networks: Collection[Network]) -> bool:
     """Return True for a public address, and for one of these networks."""
-    return (address.is_global and not address.is_multicast and not _is_tunnel(address)) or any(
-        address in network for network in networks
-    )
+    return _is_public(address) or any(address in network for network in networks)
 
 
-def _is_tunnel(address: Address) -> bool:
-    return isinstance(address, IPv6Address) and address.teredo is not None
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and (address not in _GLOBAL_UNICAST or address.teredo is not None):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 class PublicClient:
