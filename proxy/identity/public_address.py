@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -55,7 +56,8 @@ class PublicClient:
     """Sends requests to public addresses alone, past all proxies and redirects.
 
     A host is resolved once and every result checked; the connection then goes to that result, so that a name cannot
-    mean something else a moment later. No connection is used twice: its certificate was checked for one name.
+    mean something else a moment later. No connection is used twice: its certificate was checked for one name. No cookie
+    is kept: hosts of several tenants may have one address.
     """
 
     def __init__(self, networks: Collection[Network], tls: ssl.SSLContext, setting: str) -> None:
@@ -64,7 +66,8 @@ class PublicClient:
         self._setting = setting
         self._resolver = ThreadPoolExecutor(_RESOLVERS, "resolver")
         alone = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(verify=tls, trust_env=False, limits=alone)
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # else one tenant's host sets another's
+        self._http = httpx.AsyncClient(verify=tls, trust_env=False, limits=alone, cookies=no_cookies)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -103,6 +103,17 @@ async def test_redirects_are_not_followed(receiver: Receiver, listener: Listener
     assert listener.connections == 0
 
 
+async def test_no_cookie_of_a_receiver_is_kept(receiver: Receiver, tmp_path: Path) -> None:
+    """Hazard: receivers of several tenants at one address, as behind a CDN, where one sets the cookies of the other."""
+    sealed = SealedSecrets(tmp_path)
+    sender = WebhookSender(NotificationSettings.model_validate(LOCAL), sealed, tls=receiver.client_tls)
+    receiver.cookie = "session=of-another-tenant; Path=/"
+    for _ in range(2):
+        assert (await sender.send(endpoint(sealed, receiver.url), "msg_1", "{}")).status == 200
+    assert (receiver.connections, receiver.cookies) == (2, [])
+    await sender.close()
+
+
 async def test_what_cannot_be_connected_to_fails_its_attempt_and_no_more(receiver: Receiver, tmp_path: Path) -> None:
     """Hazard: an attempt that raises is never counted, so that it is made again every second for ever."""
     sealed = SealedSecrets(tmp_path)
