@@ -17,6 +17,7 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.response.redaction import mask
 from middlewares.store import StoreError
 from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.application import allowed_methods
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
@@ -118,7 +119,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         if error.status_code == 405:
-            allowed = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+            allowed = allowed_methods(request)
             headers = [(b"allow", allowed.encode())]
             refusal = Refusal(405, "method_not_allowed", f"This page takes {allowed}.", headers=headers)
         else:

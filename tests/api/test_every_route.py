@@ -103,6 +103,15 @@ async def test_nobody_gets_anywhere_without_a_credential(app: BuilderApp) -> Non
     assert {(await app.http.request(method, path)).status_code for method, path in closed} == {401}
 
 
+async def test_a_wrong_method_names_all_that_the_path_takes(app: BuilderApp) -> None:
+    """Hazard: each method of a path is a route of its own, and the framework names those of the first alone."""
+    schema = (await app.http.get("/api/v1/openapi.json")).json()
+    for path, methods in schema["paths"].items():
+        response = await app.http.options(path)
+        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed"), path
+        assert response.headers["allow"].split(", ") == sorted(each.upper() for each in methods), path
+
+
 async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: BuilderApp) -> None:
     schema = (await app.http.get("/api/v1/openapi.json")).json()
     user = await app.user("ann")
