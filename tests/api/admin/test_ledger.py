@@ -52,6 +52,19 @@ async def test_credits_count_once_for_each_reference(operated: Operated, app: Bu
     assert await clean(operated, app.client_id)
 
 
+@pytest.mark.parametrize(
+    "expires",
+    ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.9999Z"],
+)
+async def test_credits_expire_when_the_ledger_can_say_so(operated: Operated, app: BuilderApp, expires: str) -> None:
+    """Hazard: an expiry that the ledger reads as never, or that no response can name, so that the wallet is 500."""
+    path, sent = f"/apps/{app.client_id}/credits", {"amount": "5", "reference": "edge", "expires": expires}
+    assert (await call(operated, "POST", f"{path}/grant", 400, json=sent))["code"] == "invalid_parameter"
+    assert (await call(operated, "GET", path))["granted"] == "0"
+    await call(operated, "POST", f"{path}/grant", json=sent | {"expires": "9999-12-30T23:59:59Z"})
+    assert [each["expires"] for each in (await call(operated, "GET", path))["lots"]] == ["9999-12-30T23:59:59Z"]
+
+
 async def test_events_by_page_and_by_id(operated: Operated, app: BuilderApp) -> None:
     made = [(await needs_attention(operated.deployment, app.client_id, amount=number)).id for number in range(5)]
     path = f"/apps/{app.client_id}/events"
