@@ -54,8 +54,8 @@ class WebhookEndpoint:
         return RecordRef("webhook", self.webhook_id)
 
     def wants(self, kind: str) -> bool:
-        """Return True if it takes notifications of this kind."""
-        return self.status == "active" and (not self.kinds or kind in self.kinds)
+        """Return True if it takes notifications of this kind; while it is paused, they wait for it in the outbox."""
+        return not self.kinds or kind in self.kinds
 
     def living_secrets(self, now: datetime) -> list[SigningSecret]:
         """Return the secrets to sign with: the current one, and replaced ones until their end."""
