@@ -80,6 +80,9 @@ async def test_events_by_page_and_by_id(operated: Operated, app: BuilderApp) -> 
     assert [each["id"] for each in following["items"]] == [late.id]
     assert (await call(operated, "GET", path, params={"to": "2020-01-01"}))["items"] == []
     assert (await call(operated, "GET", path, 400, params={"after": "x"}))["code"] == "invalid_parameter"
+    for backwards in (path, f"/apps/{app.client_id}/attention"):
+        refused = await call(operated, "GET", backwards, 400, params={"from": "2026-12-01", "to": "2026-11-01"})
+        assert "begins on 2026-12-01" in refused["detail"]
     assert (await call(operated, "GET", f"{path}/none", 404))["code"] == "unknown_id"
     other = (await call(operated, "POST", "/apps", 201, json={"name": "other", "plan": "free"}))["client_id"]
     assert (await call(operated, "GET", f"/apps/{other}/events/{made[0]}", 404))["code"] == "unknown_id"
