@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
@@ -79,6 +78,6 @@ def basic_credentials(authorization: str) -> ClientSecret | None:
         client_id, separator, secret = text.partition(":")
         if separator:
             return ClientSecret(unquote_plus(client_id, errors="strict"), unquote_plus(secret, errors="strict"))
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or none of ASCII alone; no UTF-8 within, or within its escapes
         pass
     raise invalid_client("The Basic credentials cannot be read; send base64 of `client_id:client_secret`.")
