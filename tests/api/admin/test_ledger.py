@@ -93,6 +93,15 @@ async def test_the_document_of_an_event_has_every_field_in_its_order() -> None:
     assert list(EventDocument.model_fields) == list(plain(event, "0"))
 
 
+async def test_a_page_before_all_events_has_a_next_one(operated: Operated, app: BuilderApp) -> None:
+    """Hazard: a place with a time below 0, which no place may have, so that the next page is refused."""
+    path, since = f"/apps/{app.client_id}/events", {"from": "1900-01-01"}
+    none = await call(operated, "GET", path, params=since)
+    made = await needs_attention(operated.deployment, app.client_id)
+    following = await call(operated, "GET", path, params=since | {"after": none["next"]})
+    assert (none["items"], [each["id"] for each in following["items"]]) == ([], [made.id])
+
+
 @pytest.mark.parametrize(("decision", "amount"), [("refund", "-700"), ("accept", "0")])
 async def test_a_decision_is_final_and_made_once(
     operated: Operated, app: BuilderApp, decision: str, amount: str
