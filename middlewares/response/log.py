@@ -96,16 +96,16 @@ class RequestLog:
             self._soon(self._flush)
 
     def _flush(self) -> None:
+        ended, self._ended = self._ended, []  # first: a line that fails must not stop all after it
         now = datetime.now(UTC)
         lines = b""
-        for exchange, level, seconds in self._ended:
+        for exchange, level, seconds in ended:
             line = _line(exchange, level, seconds, now)
             if len(lines) + len(line) > PIPE_BUF:
                 self._write_lines(lines)
                 lines = b""
             lines += line
         self._write_lines(lines)
-        self._ended.clear()
 
     def _write_lines(self, lines: bytes) -> None:
         try:

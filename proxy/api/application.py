@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Headers, Refusal
@@ -30,7 +30,16 @@ class NoResponse(Response):
         """Send nothing."""
 
 
-async def raise_refusal(_: Request, error: Exception) -> Response:
+def allowed_methods(request: Request) -> str:
+    """Return the methods of the path, for `Allow` (RFC 9110 section 10.2.1); the framework names those of one route."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found))
+
+
+async def raise_refusal(request: Request, error: Exception) -> Response:
     """Turn a framework's own error (404, 405, a body it cannot parse) into a `Refusal`, and raise it."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if isinstance(error.__cause__, Refusal):  # raised while the framework was reading the body
@@ -41,8 +50,8 @@ async def raise_refusal(_: Request, error: Exception) -> Response:
     if error.status_code == 404:
         raise Refusal(404, "not_found", "There is no such route.", headers=headers)
     if error.status_code == 405:
-        allowed = dict(headers).get(b"allow", b"").decode("latin-1")
-        raise Refusal(405, "method_not_allowed", f"This route takes {allowed}.", headers=headers)
+        allowed = allowed_methods(request)
+        raise Refusal(405, "method_not_allowed", f"This route takes {allowed}.", headers=[(b"allow", allowed.encode())])
     code = "malformed_request" if error.status_code < 500 else "internal_error"
     raise Refusal(error.status_code, code, error.detail, headers=headers)
 

@@ -54,8 +54,8 @@ class WebhookEndpoint:
         return RecordRef("webhook", self.webhook_id)
 
     def wants(self, kind: str) -> bool:
-        """Return True if it takes notifications of this kind."""
-        return self.status == "active" and (not self.kinds or kind in self.kinds)
+        """Return True if it takes notifications of this kind; while it is paused, they wait for it in the outbox."""
+        return not self.kinds or kind in self.kinds
 
     def living_secrets(self, now: datetime) -> list[SigningSecret]:
         """Return the secrets to sign with: the current one, and replaced ones until their end."""
@@ -90,8 +90,6 @@ class WebhookEndpoints:
         self, owner: str, url: str, *, kinds: tuple[str, ...], description: str, balance_below: str | None, most: int
     ) -> tuple[WebhookEndpoint, str]:
         """Create an endpoint. Return it and its secret, which is not shown again. Raises `TooManyEndpoints`."""
-        if len(await indexed(self._client, webhooks_of(owner))) >= most:
-            raise TooManyEndpoints(f"there may be {most} endpoints at most; remove one")
         text = _new_secret()
         endpoint = WebhookEndpoint(
             webhook_id=new_id(),
@@ -103,8 +101,12 @@ class WebhookEndpoints:
             description=description,
             balance_below=balance_below,
         )
+        index = webhooks_of(owner)
+        await self._client.sadd(index, endpoint.webhook_id)
+        if await self._client.scard(index) > most:  # counted with this one, for others may be created meanwhile
+            await self._client.srem(index, endpoint.webhook_id)
+            raise TooManyEndpoints(f"there may be {most} endpoints at most; remove one")
         await self._client.sadd(WEBHOOKS, endpoint.webhook_id)
-        await self._client.sadd(webhooks_of(owner), endpoint.webhook_id)
         await self._records.add(endpoint)
         return endpoint, text
 

@@ -82,7 +82,7 @@ class HttpFetch:
             raise FetchError(f"no complete response within {_SECONDS} seconds") from None
         except AddressRefused as error:
             raise FetchError(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the latter by a host that is no name
             raise FetchError(str(error) or type(error).__name__) from None
 
 

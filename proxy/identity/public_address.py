@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import httpx
@@ -18,6 +19,10 @@ Address = IPv4Address | IPv6Address
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """IPv4 behind a translator (RFC 6052): the last 32 bits are the address that is meant."""
 
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+"""All public IPv6 (RFC 4291). Outside are site-local addresses, and more spellings of IPv4, as of `::127.0.0.1`."""
+
+HIGHEST_PORT = 65_535
 _RESOLVERS = 8
 """Threads that look up names: a name server that does not respond holds up none of the process's other threads."""
 
@@ -38,20 +43,21 @@ def address_of(text: str) -> Address:
 
 def is_allowed(address: Address, networks: Collection[Network]) -> bool:
     """Return True for a public address, and for one of these networks."""
-    return (address.is_global and not address.is_multicast and not _is_tunnel(address)) or any(
-        address in network for network in networks
-    )
+    return _is_public(address) or any(address in network for network in networks)
 
 
-def _is_tunnel(address: Address) -> bool:
-    return isinstance(address, IPv6Address) and address.teredo is not None
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and (address not in _GLOBAL_UNICAST or address.teredo is not None):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 class PublicClient:
     """Sends requests to public addresses alone, past all proxies and redirects.
 
     A host is resolved once and every result checked; the connection then goes to that result, so that a name cannot
-    mean something else a moment later. No connection is used twice: its certificate was checked for one name.
+    mean something else a moment later. No connection is used twice: its certificate was checked for one name. No cookie
+    is kept: hosts of several tenants may have one address.
     """
 
     def __init__(self, networks: Collection[Network], tls: ssl.SSLContext, setting: str) -> None:
@@ -60,7 +66,8 @@ class PublicClient:
         self._setting = setting
         self._resolver = ThreadPoolExecutor(_RESOLVERS, "resolver")
         alone = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(verify=tls, trust_env=False, limits=alone)
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # else one tenant's host sets another's
+        self._http = httpx.AsyncClient(verify=tls, trust_env=False, limits=alone, cookies=no_cookies)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -74,7 +81,10 @@ class PublicClient:
 
         Raises `AddressRefused` and `httpx.HTTPError`.
         """
-        addresses = await self._resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
+        port = url.port if url.port is not None else 443 if url.scheme == "https" else 80
+        if not 0 < port <= HIGHEST_PORT:
+            raise AddressRefused(f"its port must be from 1 to {HIGHEST_PORT}")
+        addresses = await self._resolved(url.host, port)
         if not all(is_allowed(address_of(address), self._networks) for address in addresses):
             raise AddressRefused(f"its address is not public; `{self._setting}` can allow it")
         for address in addresses[:-1]:

@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
 from middlewares.response.redaction import mask
 from middlewares.store import StoreError
 from proxy.api.admin.operations.errors import ActRefused
+from proxy.api.application import allowed_methods
 from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
@@ -89,13 +90,6 @@ class RefusedBefore(BaseRoute):
         raise scope["tollgate.refusal"]
 
 
-def _allowed(request: Request) -> str:
-    """Return the methods that a path takes: its page and its form have a route each."""
-    routes = [each for each in request.app.routes if isinstance(each, Route)]
-    fitting = [each.methods or () for each in routes if each.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for methods in fitting for method in methods}))
-
-
 def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
     """Return what shows errors; the response stage logs and counts them by what is noted in the exchange."""
 
@@ -127,7 +121,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
         if error.status_code == 405:
-            allowed = _allowed(request)
+            allowed = allowed_methods(request)
             headers = [(b"allow", allowed.encode())]
             refusal = Refusal(405, "method_not_allowed", f"This page takes {allowed}.", headers=headers)
         else:

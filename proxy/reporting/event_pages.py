@@ -13,7 +13,7 @@ from proxy.history.packing import Fields
 from proxy.history.pages import AppPages, EventPlace
 from proxy.history.places import place_of, text_of
 from proxy.history.reader import LedgerEntries, LedgerSources
-from proxy.reporting.dates import Days
+from proxy.reporting.dates import EVER, Days
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
 MARKED = b'"attention":true'
@@ -61,8 +61,9 @@ async def read_page(
     """
     pages = AppPages(sources, sources.keys.tag(app), app)
     place, found = place_of(after, EventPlace) if after else None, RecordedEvents("", more=True)
+    times = max(days.start_ms, EVER.start_ms), days.end_ms  # a place has no time before all events
     for _ in range(LOOKS):
-        entries, place = await pages.page((days.start_ms, days.end_ms), place, limit)
+        entries, place = await pages.page(times, place, limit)
         for entry, fields in entries:
             if not candidate(fields):
                 continue

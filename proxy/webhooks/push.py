@@ -28,14 +28,17 @@ class PushWebhooks:
         its profiles, and a response with others would be an error (gateway contract section 3). RTMP does not pass
         through the proxy, so its URL has an API key and gets its profiles here.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a host in brackets that is no address, or one that Unicode makes into something else
+            raise _elsewhere() from None
         match parts.path.split("/"):
             case ["", "live" | "recordings", manifest, _] if parts.scheme != "rtmp":
                 await self._check_owner(manifest)
                 return {"manifestID": manifest} if parts.path.startswith("/recordings/") else None
             case [*_, name] if parts.scheme == "rtmp" and self._rtmp:
                 return await self._rtmp_stream(name, query_of(parts.query))
-        raise Refusal(403, "invalid_parameter", "Streams are pushed, and recordings read, through Tollgate only.")
+        raise _elsewhere()
 
     async def _check_owner(self, manifest: str) -> None:
         owner = owner_and_name(manifest)
@@ -50,6 +53,10 @@ class PushWebhooks:
         check_stream(principal, manifest)
         profiles = [profile.as_gateway() for profile in principal.plan.transcoding.profiles]
         return {"manifestID": manifest} | ({"profiles": profiles} if profiles else {})
+
+
+def _elsewhere() -> Refusal:
+    return Refusal(403, "invalid_parameter", "Streams are pushed, and recordings read, through Tollgate only.")
 
 
 def _manifest(principal: Principal, name: str) -> str:

@@ -18,7 +18,7 @@ from proxy.api.services import BuilderServices
 from proxy.identity.developer_credentials import ROLE_SCOPES
 from proxy.identity.token_issuer import APP_SCOPES, covered
 from tests.sign_in.operator import Operator
-from tests.support.builder import BuilderApp, bearer
+from tests.support.builder import TOKEN, BuilderApp, bearer
 from tests.support.deployment import Deployment
 from tests.support.wallet import LOGIN, NONCE, Wallet
 
@@ -101,6 +101,25 @@ async def test_nobody_gets_anywhere_without_a_credential(app: BuilderApp) -> Non
     closed = [(method, path) for method, path, operation in operations(schema) if operation["security"]]
     assert {path for _, path, _ in operations(schema)} - {path for _, path in closed} == OPEN
     assert {(await app.http.request(method, path)).status_code for method, path in closed} == {401}
+
+
+async def test_a_wrong_method_names_all_that_the_path_takes(app: BuilderApp) -> None:
+    """Hazard: each method of a path is a route of its own, and the framework names those of the first alone."""
+    schema = (await app.http.get("/api/v1/openapi.json")).json()
+    for path, methods in schema["paths"].items():
+        response = await app.http.options(path)
+        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed"), path
+        assert response.headers["allow"].split(", ") == sorted(each.upper() for each in methods), path
+
+
+@pytest.mark.parametrize("credentials", ["\xe9", "\xff\xfe", "w6k6\xe9", "%", "/zr/", "YQ=="])
+async def test_basic_credentials_that_cannot_be_read_are_refused(app: BuilderApp, credentials: str) -> None:
+    """Hazard: the library fails on text beyond ASCII in a way of its own, and anybody can send some."""
+    headers = {b"authorization": b"Basic " + credentials.encode("latin-1")}
+    listed = await app.http.get(f"{app.path}/users", headers=headers)
+    issued = await app.http.post(TOKEN, data={"grant_type": "client_credentials"}, headers=headers)
+    for response in (listed, issued):
+        assert (response.status_code, response.json()["error"]) == (401, "invalid_client"), response.text
 
 
 async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: BuilderApp) -> None:

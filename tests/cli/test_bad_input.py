@@ -43,6 +43,14 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no time": (("keys", "create", "--app", APP, "--expires-at", "tomorrow"), "ISO 8601"),
     "past time": (("keys", "create", "--app", APP, "--expires-at", "2020-01-01"), "in the past"),
     "past time elsewhere": (("keys", "create", "--app", APP, "--expires-at", "0001-01-01T00:00+14:00"), "ISO 8601"),
+    "credits that expire never": (
+        ("credits", "grant", "--app", APP, "5", "--expires", "1970-01-01"),
+        "--expires must be after 1970-01-01",
+    ),
+    "credits that expire after all time": (
+        ("credits", "grant", "--app", APP, "5", "--expires", "9999-12-31T23:59:59.9999Z"),
+        "--expires must be after 1970-01-01 and not after 9999-12-30",
+    ),
     "no external id": (("users", "create", "--app", APP, "--external-id", ""), "--external-id must have"),
     "no email": (
         ("users", "create", "--app", APP, "--external-id", "a", "--email", "a b"),

@@ -44,6 +44,11 @@ PRIVATE = [
     "2002:7f00:1::",
     "2002:a00:1::1",
     "2001:0:7f00:1::1",
+    "fec0::1",
+    "::127.0.0.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b:1::7f00:1",
+    "5f00::1",
 ]
 
 
@@ -174,3 +179,10 @@ def certificates(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContex
     server.load_cert_chain(pem)
     client = ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
     return server, client
+
+
+@pytest.mark.parametrize("host", ["xn--a", "hooks.example:0", "hooks.example:70000", "hooks.example:99999999999999999"])
+async def test_a_host_that_is_no_name_and_a_port_that_no_socket_has_are_not_reached(host: str) -> None:
+    async with HttpFetch() as fetch:
+        with pytest.raises(FetchError):
+            await fetch(f"https://{host}/keys", trusted=False)

@@ -36,8 +36,8 @@ def about(customer: Customer, query: str = "", name: str = "cam") -> dict[str, s
     return question(f"key={customer.key}{query}", f"{customer.app}_{name}")
 
 
-async def refused(live: Rig, request: dict[str, str]) -> tuple[int, str]:
-    response = await live.ask(AUTH, request)
+async def refused(live: Rig, request: dict[str, str], path: str = AUTH) -> tuple[int, str]:
+    response = await live.ask(path, request)
     return response.status_code, response.json()["code"]
 
 
@@ -184,6 +184,11 @@ async def test_what_was_pushed_through_tollgate_is_its_owners(live: Rig) -> None
     assert (read.status_code, read.json()) == (200, {"manifestID": manifest})
     for url in ("http://gw/live/movie/0.ts", "http://gw/live/app_aaaaaaaaaaaaaaaa_movie/0.ts", "/recordings/x/y.ts"):
         assert (await live.ask(PUSH, {"url": url})).status_code in {401, 403}
+
+
+@pytest.mark.parametrize("url", ["http://[", "rtmp://[::1/live/show", "http://gw\u2100/live/show/0.ts"])
+async def test_a_url_with_a_host_that_is_none_is_refused(live: Rig, url: str) -> None:
+    assert await refused(live, {"url": url}, path=PUSH) == (403, "invalid_parameter")
 
 
 async def test_rtmp_transcoding_has_its_plans_profiles(live: Rig) -> None:

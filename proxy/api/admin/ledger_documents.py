@@ -14,12 +14,22 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from middlewares.ledger.credit.lots import Lot, LotTerms
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
+from proxy.reporting.dates import EVER, unix_ms
 from proxy.reporting.tables import Amount, CurrencyView
 
 SHORTEST_LEAD_SECONDS = 10
 """Workers look for new keys every five seconds."""
 LONGEST_LEAD_SECONDS = 30 * 86_400
 
+
+def _of_the_ledger(when: datetime) -> datetime:
+    """Return `when` if the ledger can hold it: 0 stands for never there. Raises `ValueError`."""
+    if not 0 < unix_ms(when) < EVER.end_ms:
+        raise ValueError(f"must be after {EVER.first} and not after {EVER.last}, in UTC")
+    return when
+
+
+LedgerMoment = Annotated[AwareDatetime, AfterValidator(_of_the_ledger)]
 PositiveAmount = Annotated[str, StringConstraints(pattern=r"^0*[1-9][0-9]{0,39}$", max_length=40)]
 Text = Annotated[str, StringConstraints(max_length=LONGEST_TEXT, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 
@@ -39,14 +49,14 @@ class CreditGrant(CreditChange):
     """Credits that are added to a wallet."""
 
     promotional: bool = Field(False, description="They are spent before all that are not.")
-    expires: AwareDatetime | None = Field(
+    expires: LedgerMoment | None = Field(
         None, description="When what is left of them leaves the wallet; null: never. Earlier ones are spent first."
     )
 
     @property
     def terms(self) -> LotTerms:
         """Return what makes them a lot, if they are one."""
-        expires = int(self.expires.timestamp() * 1_000) if self.expires else 0
+        expires = unix_ms(self.expires) if self.expires else 0
         return LotTerms(promotional=self.promotional, expires_ms=expires)
 
 

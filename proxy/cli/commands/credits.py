@@ -13,6 +13,7 @@ from proxy.api.admin.ledger_documents import CreditChange, CreditGrant, LotDocum
 from proxy.cli.inputs import AppOption, client_id, free_text, moment
 from proxy.cli.output import Json, bad_input, print_one, print_table
 from proxy.cli.session import operate
+from proxy.reporting.dates import EVER
 from proxy.reporting.tables import decimal
 
 app = typer.Typer(no_args_is_help=True, help="Prepaid credits of apps and their users.")
@@ -49,7 +50,10 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Add credits to a wallet. A user with a wallet of its own pays only from that."""
-    at = datetime.fromtimestamp(moment("--expires", expires) / 1_000, UTC) if expires else None
+    ends = moment("--expires", expires) if expires else None
+    if ends is not None and not 0 < ends < EVER.end_ms:
+        bad_input(f"--expires must be after {EVER.first} and not after {EVER.last}, in UTC")
+    at = datetime.fromtimestamp(ends / 1_000, UTC) if ends else None
     plain = _change(amount, reference, note).model_dump()
     owner, change = _owner(app_id, user), CreditGrant(**plain, promotional=promotional, expires=at)
     _print(operate(lambda operations: operations.credits.grant(owner, user, change)), as_json=as_json)

@@ -112,7 +112,12 @@ def forget(connection: Connection, endpoint: str) -> None:
 
 
 def prune(connection: Connection, before: int) -> int:
-    """Remove rows that were found before that time and are not pending; of lasting ones the body. Return how many."""
+    """Remove rows that were found before that time and are not pending; of lasting ones the body. Return how many.
+
+    What has waited that long itself has failed: its endpoint stays paused, and would have more and more of it.
+    """
+    waited = (OUTBOX.c.since < before) & (OUTBOX.c.state == DeliveryState.PENDING)
+    connection.execute(update(OUTBOX).where(waited).values(state=DeliveryState.FAILED))
     old = (OUTBOX.c.time < before) & (OUTBOX.c.state != DeliveryState.PENDING) & (OUTBOX.c.body != "")
     emptied = connection.execute(update(OUTBOX).where(old, OUTBOX.c.lasting).values(body="", error="")).rowcount
     return emptied + connection.execute(delete(OUTBOX).where(old, ~OUTBOX.c.lasting)).rowcount

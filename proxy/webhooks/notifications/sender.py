@@ -54,7 +54,7 @@ class WebhookSender:
             outcome = SendOutcome(error=str(error))
         except TimeoutError:
             outcome = SendOutcome(error=f"no response within {SECONDS:g} seconds")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the latter by a host in `Location`, too
             outcome = SendOutcome(error=(str(error) or type(error).__name__)[:_LONGEST_ERROR])
         else:
             reason = "" if response.is_success else f"status {response.status_code} instead of 2xx"

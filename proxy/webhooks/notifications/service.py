@@ -25,7 +25,7 @@ from proxy.control.webhook_endpoints import (
     remove_endpoint,
 )
 from proxy.history.store import History
-from proxy.identity.public_address import address_of, is_allowed
+from proxy.identity.public_address import HIGHEST_PORT, address_of, is_allowed
 from proxy.store.clients import now_ms
 from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import Delivery, SendOutcome
@@ -147,6 +147,8 @@ class WebhookService:
             url, host = httpx.URL(""), ""
         if url.scheme != "https" or not host or url.userinfo or url.fragment or len(text) > LONGEST_URL:
             raise UnusableWebhook("url: must be an https URL without user name, password and fragment")
+        if url.port is not None and not 0 < url.port <= HIGHEST_PORT:
+            raise UnusableWebhook(f"url: its port must be from 1 to {HIGHEST_PORT}")
         try:
             address = address_of(host)
         except ValueError:

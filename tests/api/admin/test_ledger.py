@@ -52,6 +52,19 @@ async def test_credits_count_once_for_each_reference(operated: Operated, app: Bu
     assert await clean(operated, app.client_id)
 
 
+@pytest.mark.parametrize(
+    "expires",
+    ["1970-01-01T00:00:00Z", "0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "9999-12-31T23:59:59.9999Z"],
+)
+async def test_credits_expire_when_the_ledger_can_say_so(operated: Operated, app: BuilderApp, expires: str) -> None:
+    """Hazard: an expiry that the ledger reads as never, or that no response can name, so that the wallet is 500."""
+    path, sent = f"/apps/{app.client_id}/credits", {"amount": "5", "reference": "edge", "expires": expires}
+    assert (await call(operated, "POST", f"{path}/grant", 400, json=sent))["code"] == "invalid_parameter"
+    assert (await call(operated, "GET", path))["granted"] == "0"
+    await call(operated, "POST", f"{path}/grant", json=sent | {"expires": "9999-12-30T23:59:59Z"})
+    assert [each["expires"] for each in (await call(operated, "GET", path))["lots"]] == ["9999-12-30T23:59:59Z"]
+
+
 async def test_events_by_page_and_by_id(operated: Operated, app: BuilderApp) -> None:
     made = [(await needs_attention(operated.deployment, app.client_id, amount=number)).id for number in range(5)]
     path = f"/apps/{app.client_id}/events"
@@ -67,6 +80,9 @@ async def test_events_by_page_and_by_id(operated: Operated, app: BuilderApp) -> 
     assert [each["id"] for each in following["items"]] == [late.id]
     assert (await call(operated, "GET", path, params={"to": "2020-01-01"}))["items"] == []
     assert (await call(operated, "GET", path, 400, params={"after": "x"}))["code"] == "invalid_parameter"
+    for backwards in (path, f"/apps/{app.client_id}/attention"):
+        refused = await call(operated, "GET", backwards, 400, params={"from": "2026-12-01", "to": "2026-11-01"})
+        assert "begins on 2026-12-01" in refused["detail"]
     assert (await call(operated, "GET", f"{path}/none", 404))["code"] == "unknown_id"
     other = (await call(operated, "POST", "/apps", 201, json={"name": "other", "plan": "free"}))["client_id"]
     assert (await call(operated, "GET", f"/apps/{other}/events/{made[0]}", 404))["code"] == "unknown_id"
@@ -75,6 +91,15 @@ async def test_events_by_page_and_by_id(operated: Operated, app: BuilderApp) -> 
 async def test_the_document_of_an_event_has_every_field_in_its_order() -> None:
     event = Event("i", 0, 0, "a", None, None, "p", None, "m", "o")
     assert list(EventDocument.model_fields) == list(plain(event, "0"))
+
+
+async def test_a_page_before_all_events_has_a_next_one(operated: Operated, app: BuilderApp) -> None:
+    """Hazard: a place with a time below 0, which no place may have, so that the next page is refused."""
+    path, since = f"/apps/{app.client_id}/events", {"from": "1900-01-01"}
+    none = await call(operated, "GET", path, params=since)
+    made = await needs_attention(operated.deployment, app.client_id)
+    following = await call(operated, "GET", path, params=since | {"after": none["next"]})
+    assert (none["items"], [each["id"] for each in following["items"]]) == ([], [made.id])
 
 
 @pytest.mark.parametrize(("decision", "amount"), [("refund", "-700"), ("accept", "0")])

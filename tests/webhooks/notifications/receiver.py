@@ -30,6 +30,10 @@ class Receiver:
     """What it responds."""
     location: str = ""
     """Where it redirects to, if its status is that of a redirect."""
+    cookie: str = ""
+    """What it asks its callers to keep."""
+    cookies: list[str] = field(default_factory=list)
+    """Those that it was shown."""
     connections: int = 0
     received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Id and content of the webhooks that were taken, in order."""
@@ -58,6 +62,7 @@ class Receiver:
         headers = {
             name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:]) if name
         }
+        self.cookies += [headers["cookie"]] if "cookie" in headers else []
         body = await reader.readexactly(int(headers["content-length"]))
         for secret in self.secrets:
             Webhook(secret).verify(body, headers)
@@ -66,8 +71,9 @@ class Receiver:
             self.received.append((headers["webhook-id"], json.loads(body)))
         else:
             self.refused.append(headers["webhook-id"])
-        location = f"Location: {self.location}\r\n".encode() if self.location else b""
-        writer.write(b"HTTP/1.1 %d X\r\n%sConnection: close\r\nContent-Length: 0\r\n\r\n" % (self.status, location))
+        asked = {"Location": self.location, "Set-Cookie": self.cookie}
+        fields = "".join(f"{name}: {value}\r\n" for name, value in asked.items() if value).encode()
+        writer.write(b"HTTP/1.1 %d X\r\n%sConnection: close\r\nContent-Length: 0\r\n\r\n" % (self.status, fields))
         with contextlib.suppress(OSError):
             await writer.drain()
             writer.close()

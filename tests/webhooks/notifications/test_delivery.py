@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import Delivery, DeliveryState, SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, PAUSES_MS, settled
 from proxy.webhooks.notifications.notification import Notification, NotificationKind
+from proxy.webhooks.notifications.service import UnusableWebhook
 from tests.webhooks.notifications.conftest import Notified
 
 APP = "app_aaaaaaaaaaaaaaaa"
@@ -137,6 +139,18 @@ async def test_what_a_paused_endpoint_is_told_waits_and_what_a_removed_one_is_to
     with pytest.raises(UnknownRecord) as missing:
         await notified.service.get(APP, endpoint)
     assert missing.value.ref == RecordRef("webhook", endpoint)
+
+
+async def test_endpoints_that_are_registered_at_once_are_no_more_than_there_may_be(notified: Notified) -> None:
+    created = (notified.service.create(APP, notified.receiver.url) for _ in range(40))
+    refused = [each for each in await asyncio.gather(*created, return_exceptions=True) if isinstance(each, Exception)]
+    registered = await notified.service.all(APP)
+    assert (len(registered) + len(refused), {type(each) for each in refused}) == (40, {UnusableWebhook})
+    assert len(registered) <= notified.settings.notifications.endpoints
+    while len(registered) < notified.settings.notifications.endpoints:
+        registered.append((await notified.service.create(APP, notified.receiver.url))[0])
+    with pytest.raises(UnusableWebhook):
+        await notified.service.create(APP, notified.receiver.url)
 
 
 async def test_a_receiver_that_is_gone_is_left_alone_until_it_is_resumed(notified: Notified) -> None:

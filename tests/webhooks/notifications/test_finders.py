@@ -59,6 +59,31 @@ async def test_keys_that_expire_that_are_old_and_that_were_revoked_are_told_of_o
     assert {rotated.key_id, soon.key_id, later.key_id}.isdisjoint(old)
 
 
+async def test_what_happens_while_an_endpoint_is_paused_waits_for_it_but_not_for_ever(notified: Notified) -> None:
+    """Hazard: the look of another app's endpoint at the audit log passes over what an endpoint that is paused wants."""
+    app, other = await notified.app("unlimited"), await notified.app("unlimited")
+    keys = [(await ApiKeys(notified.store.redis, None).create(app))[0].key_id for _ in range(2)]
+    endpoint = (await notified.endpoint(app, kinds=("key.revoked",))).webhook_id
+    await notified.service.create(other, notified.receiver.url, kinds=("key.revoked",))
+    await notified.round()
+    await notified.service.change(app, endpoint, {"status": "paused"})
+    await revoke(notified, app, keys[0])
+    for _ in range(2):
+        await notified.round()
+    assert notified.receiver.connections == 0
+    await notified.service.change(app, endpoint, {"status": "active"})
+    await notified.round()
+    assert [each["key_id"] for each in notified.receiver.of_kind("key.revoked")] == [keys[0]]
+    await notified.service.change(app, endpoint, {"status": "paused"})
+    await revoke(notified, app, keys[1])
+    await notified.round()
+    [waits, _], _ = await notified.service.deliveries(app, endpoint, None, 100)
+    assert waits.state == "pending"
+    notified.later_ms = 200 * DAY_MS
+    await notified.round()
+    assert (await notified.service.deliveries(app, endpoint, None, 100))[0] == []
+
+
 async def test_the_statement_of_a_month_is_told_of_after_its_end_to_endpoints_of_that_time(notified: Notified) -> None:
     app = await notified.app("unlimited")
     await notified.endpoint(app)

@@ -30,6 +30,8 @@ REFUSED = (
     *("http://hooks.example/", "ftp://hooks.example/", "https://", "https:///x", "file:///etc/passwd", "not a url"),
     *("https://user@hooks.example/", "https://user:word@hooks.example/", "https://hooks.example/#part"),
     *("https://" + "a" * 2_000 + ".example/", "https://[::1", "//hooks.example/", "gopher://127.0.0.1:6379/_"),
+    *("https://hooks.example:0/", "https://hooks.example:-1/", "https://hooks.example:65536/"),
+    *("https://hooks.example:99999999999999999999/", "https://xn--a/"),
 )
 
 
@@ -99,6 +101,30 @@ async def test_redirects_are_not_followed(receiver: Receiver, listener: Listener
         assert (outcome.status, outcome.error) == (receiver.status, f"status {receiver.status} instead of 2xx")
     await sender.close()
     assert listener.connections == 0
+
+
+async def test_no_cookie_of_a_receiver_is_kept(receiver: Receiver, tmp_path: Path) -> None:
+    """Hazard: receivers of several tenants at one address, as behind a CDN, where one sets the cookies of the other."""
+    sealed = SealedSecrets(tmp_path)
+    sender = WebhookSender(NotificationSettings.model_validate(LOCAL), sealed, tls=receiver.client_tls)
+    receiver.cookie = "session=of-another-tenant; Path=/"
+    for _ in range(2):
+        assert (await sender.send(endpoint(sealed, receiver.url), "msg_1", "{}")).status == 200
+    assert (receiver.connections, receiver.cookies) == (2, [])
+    await sender.close()
+
+
+async def test_what_cannot_be_connected_to_fails_its_attempt_and_no_more(receiver: Receiver, tmp_path: Path) -> None:
+    """Hazard: an attempt that raises is never counted, so that it is made again every second for ever."""
+    sealed = SealedSecrets(tmp_path)
+    sender = WebhookSender(NotificationSettings.model_validate(LOCAL), sealed, tls=receiver.client_tls)
+    hosts = ("localhost:70000", "localhost:99999999999999999999", "127.0.0.1:70000", "xn--a", "[::1%25lo]:70000")
+    for host in hosts:
+        outcome = await sender.send(endpoint(sealed, f"https://{host}/"), "msg_1", "{}")
+        assert (outcome.status, bool(outcome.error)) == (0, True), host
+    receiver.status, receiver.location = 302, "https://xn--a/"
+    assert (await sender.send(endpoint(sealed, receiver.url), "msg_1", "{}")).error
+    await sender.close()
 
 
 async def test_what_can_never_be_sent_to_is_not_registered(store: Store, tmp_path: Path) -> None:

@@ -176,6 +176,8 @@ class DirectEvents(EventOperations):
                 parse_day(query.first) if query.first else date(1970, 1, 1),
                 parse_day(query.last) if query.last else date.max,
             )
+            if days.first > days.last:
+                raise BadDate(f"the span begins on {days.first}, after it ends on {days.last}")
             return await read_page(
                 self._sources, client_id, days, query.after, query.limit, wanted=wanted, candidate=candidate
             )
