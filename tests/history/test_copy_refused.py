@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from sqlalchemy import Connection, text
 
+from config.history import HistorySettings
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.history.store import History
+from proxy.reporting.dates import Days
+from proxy.reporting.totals import Dimension, read_usage
+from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
-from tests.history.fakes import TAGS, Archive, event
+from tests.history.fakes import NOW, TAGS, Archive, event
 from tests.history.postgres import Postgres
 
 FULL = """create function full_disk() returns trigger language plpgsql as $$
@@ -40,3 +46,19 @@ async def test_a_full_disk_of_postgresql_is_reported_and_nothing_is_lost(store: 
     assert await archive.advance()
     assert await archive.in_history() == [made.id]
     await history.close()
+
+
+async def test_a_model_with_a_nul_does_not_end_archiving(archive: Archive) -> None:
+    """Hazard: any client could stop the history for good, as PostgreSQL has no such character."""
+    days = Days(date(2026, 9, 1), date(2026, 9, 30))
+    named = [event(model=model) for model in ("a\0b", "a\ufffdb", "a|\0%")]
+    for each in named:
+        await archive.add(each, 10**27)
+    for settings in (HistorySettings(keep_in_redis_seconds=3600, keep_totals_days=366), NOW):
+        assert await archive.advance(settings)
+        assert archive.reports.lines == []
+        assert sorted(await archive.in_history()) == sorted(each.id for each in named)
+        used = await read_usage(archive.sources, "app_one", days, (Dimension.MODEL,))
+        amounts = {group: total.amount for group, total in used.rows()}
+        assert amounts == {("a\ufffdb",): 2 * 10**27, ("a|\ufffd%",): 10**27}
+        assert (await verify(archive.sources, {}))[0] == []

@@ -77,8 +77,7 @@ class DayCloser:
             counted.add(each)
         expected = Counter(counted.totals)
         expected.update(dict(await self._history.read(queries.totals, app, day, day)))
-        found = {
-            parse_field(app, day, name.decode()): int(number)
-            for name, number in zip(flat[::2], flat[1::2], strict=True)
-        }
+        found: Counter[Total] = Counter()
+        for name, number in zip(flat[::2], flat[1::2], strict=True):
+            found[parse_field(app, day, name.decode())] += int(number)
         return {total: number - expected[total] for total, number in found.items() if number != expected[total]}
