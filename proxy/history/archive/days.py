@@ -41,6 +41,8 @@ class DayCloser:
             return cursor  # only an event that is archived adds to the days, and none was
         left = await self._history.read(queries.redis_days, self._number, last)
         if not left:
+            if cursor.closed is not None and last > cursor.closed:  # else an idle tag's last month is never pruned
+                cursor = await self._history.write(writes.close_days, self._number, cursor.token, last, {})
             self._none_left = cursor, last
             return cursor
         if cursor.closed is None or last > cursor.closed:
