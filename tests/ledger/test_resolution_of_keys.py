@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,16 +37,17 @@ LIMITS = KeyLimits(spend_per_day=str(4 * WEI), spend_per_month=str(4 * WEI), spe
 async def test_what_is_charged_by_a_decision_counts_in_the_limits_of_its_key(
     store: Store, worker_ledger: WorkerLedger, clocked: Clocked, tmp_path: Path, plan: Plan | None
 ) -> None:
-    await store.redis.flushdb()
+    redis: Any = store.redis
+    await redis.flushdb()
     case = Orphans(store, worker_ledger, clocked)
     family, key = f"key_{case.app}_first", f"key_{case.app}_rotated"
-    await store.redis.hset(FAMILIES, key, family)
+    await redis.hset(FAMILIES, key, family)
     terms = KeyTerms(family, LIMITS)
     policy = worker_ledger.ledger.policy(case.app, None, key, "plan", PLAN, terms=terms)
     hold = await worker_ledger.hold(policy, {Unit.PIXELS: 3})
     clocked.now_ms += HOLD_MS
     await case._reaper.sweep()
-    [(_, fields)] = await store.redis.xrange(case.keys.shared(case.keys.tag(case.app)).events)
+    [(_, fields)] = await redis.xrange(case.keys.shared(case.keys.tag(case.app)).events)
     event = DECODER.decode(fields[b"event"])
     decided = EventDecision(event, "", "charge", int(event.reserved_amount), adjusted=False)
     assert await resolve(clocked, case.keys, plan, decided, terms=terms) == (3 * WEI, False)

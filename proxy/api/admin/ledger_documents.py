@@ -14,6 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from middlewares.ledger.credit.lots import Lot, LotTerms
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT, Balance
 from proxy.api.models import RequestBody
+from proxy.reporting.dates import unix_ms
 from proxy.reporting.tables import Amount, CurrencyView
 
 SHORTEST_LEAD_SECONDS = 10
@@ -46,7 +47,7 @@ class CreditGrant(CreditChange):
     @property
     def terms(self) -> LotTerms:
         """Return what makes them a lot, if they are one."""
-        expires = int(self.expires.timestamp() * 1_000) if self.expires else 0
+        expires = max(1, unix_ms(self.expires)) if self.expires else 0  # 0 is never: 1970 and before are the past
         return LotTerms(promotional=self.promotional, expires_ms=expires)
 
 
