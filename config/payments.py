@@ -12,9 +12,9 @@ from config.routing import Origin
 from config.runtime import Currency
 
 NO_DECIMALS = frozenset(
-    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF")
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
 )
-"""Currencies whose smallest unit at Stripe is the unit itself."""
+"""Currencies whose smallest unit at Stripe is the unit itself; of ISK and UGX it is a hundredth, though always 00."""
 THREE_DECIMALS = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3,8}$")]

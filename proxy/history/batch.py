@@ -15,7 +15,7 @@ import msgspec
 from middlewares.ledger.periods import DAY_MS
 from middlewares.ledger.settlement.settle_call import requests_of
 from proxy.history.packing import Fields, packed
-from proxy.history.totals.total import Total
+from proxy.history.totals.total import Total, storable
 
 UNREADABLE = "unreadable"
 """Type and outcome of a row whose entry is no usage event."""
@@ -147,6 +147,7 @@ def read(tag: int, entries: Iterable[tuple[bytes, Fields]]) -> list[ReadEntry]:
         event: _Event | None
         try:
             event = _DECODE(fields[b"event"])
+            event.model = storable(event.model)
             if not _NUMBER.fullmatch(fields[b"amount"]) or b"\0" in fields[b"event"]:
                 event = None
         except (msgspec.DecodeError, KeyError, UnicodeDecodeError):

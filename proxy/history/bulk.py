@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from proxy.history.batch import COLUMNS, Row
 from proxy.history.tables import EVENTS
@@ -16,11 +17,17 @@ _INSERT = f"INSERT INTO {EVENTS.name} ({_NAMES}) VALUES ({', '.join('?' * len(CO
 
 
 def insert_events(connection: Connection, rows: Sequence[Row]) -> None:
-    """Add rows whose values are in the order of `COLUMNS`; PostgreSQL copies them in one stream."""
+    """Add rows whose values are in the order of `COLUMNS`; PostgreSQL copies them in one stream.
+
+    Raises `DBAPIError`.
+    """
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_INSERT, [*rows])
         return
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for row in rows:
-            copy.write_row(row)
+    try:
+        with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLAlchemy does not see what bypasses it
+        raise DBAPIError(_COPY, None, error) from error

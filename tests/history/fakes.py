@@ -13,6 +13,7 @@ from config.history import HistorySettings
 from config.workloads import Unit, Workload
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.event import ENCODER, Event
+from middlewares.ledger.settlement.settle_call import totals_of
 from proxy.history import queries
 from proxy.history.archive.archiver import Archiver
 from proxy.history.batch import Sums, read
@@ -109,8 +110,9 @@ class Archive:
         [each] = read(0, [(b"1-0", values)])
         sums = Sums()
         sums.add(each)
+        head = totals_of(event.user, event.key, event.workload, event.model)
         for total, number in sums.totals.items():
-            await self._increase(self.keys.usage(total.app, compact(total.day)), total.field, number)
+            await self._increase(self.keys.usage(total.app, compact(total.day)), head + total.what, number)
         if wallet in ("app", "user"):
             key = self.keys.wallet(event.app, event.user if wallet == "user" else None)
             await self._increase(key, "granted" if event.type == "credit" else "spent", amount)

@@ -1,7 +1,10 @@
 """`tollgate credits`, and what becomes of credits in statements."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from itertools import product
+
+import pytest
 
 from config.plans import Billing, Plan
 from config.prices import Price
@@ -9,6 +12,7 @@ from config.workloads import SaleUnit, Unit
 from middlewares.ledger.credit import prepaid
 from middlewares.ledger.credit.expiry import LotExpiry
 from middlewares.ledger.credit.lots import LotTerms
+from proxy.api.admin.ledger_documents import CreditGrant
 from proxy.control.users import Users
 from proxy.reporting.dates import redis_today
 from tests.reporting.command import Command
@@ -146,6 +150,24 @@ async def test_credits_are_no_usage_for_those_who_bill_it(usage_records: Recorde
     events = [json.loads(line) for line in done.out.splitlines()]
     assert [event["type"] for event in events] == ["tollgate.credit", "tollgate.usage"]
     assert events[0]["data"]["reference"] == "r"
+
+
+@pytest.mark.parametrize("when", ["0026-12-31", "1969-12-31T23:59:59.999Z", "1970-01-01", "1970-01-01T00:00:00.001Z"])
+async def test_an_expiry_long_past_makes_no_credits_for_ever(
+    usage_records: RecordedUsage, tollgate: Command, when: str
+) -> None:
+    """Hazard: a mistyped year, and what was to expire never does."""
+    app = await usage_records.app()
+    past = await tollgate("credits", "grant", "--app", app, "5", "--expires", when)
+    assert (past.code, past.out) == (2, "")
+    assert "must expire in the future" in past.err
+    assert (await tollgate("credits", "show", "--app", app, "--json")).json["available"] == "0"
+
+
+def test_a_far_expiry_is_exact_to_the_millisecond() -> None:
+    for milliseconds in range(4_000_000_000_000, 4_000_000_002_000):
+        expires = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+        assert CreditGrant(amount="1", reference="r", expires=expires).terms.expires_ms == milliseconds
 
 
 async def test_lots_are_granted_listed_and_in_statements_once_they_expire(

@@ -9,7 +9,7 @@ from typing import Any
 
 from ulid import ULID
 
-from middlewares.ledger.credit.erased import erased_reference
+from middlewares.ledger.credit.erased import credit_id, erased_reference
 from middlewares.ledger.credit.lots import PLAIN, Lot, LotTerms, lots_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import BALANCE, CREDIT
@@ -104,7 +104,7 @@ async def write(runner: ScriptRunner, keys: RedisKeys, change: Change) -> Writte
     now, _ = await read(runner, wallet)
     lot = str(ULID()) if terms else ""
     event = Event(
-        id=f"credit-{app}-{change.reference}" + (f"-{change.part}" if change.part else ""),
+        id=credit_id(app, change.reference, change.part),
         time=now,
         started=now,
         app=app,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 
 PREFIX = "erased-"
-_CREDIT = "credit-"
+_CREDIT = "credit"
 
 
 def erased_reference(app: str, reference: str) -> str:
@@ -19,9 +19,18 @@ def erased_reference(app: str, reference: str) -> str:
     return PREFIX + hashlib.sha256(f"{app}\n{reference}".encode()).hexdigest()[:32]
 
 
+def credit_id(app: str, reference: str, part: int) -> str:
+    """Return the id of the event of a change of credits, number `part` of its reference, from 0.
+
+    The number stands in front, for references are of any form: `order-7-1` is another one than the second of `order-7`.
+    """
+    return f"{_CREDIT}{f'.{part}' if part else ''}-{app}-{reference}"
+
+
 def erased_id(event: str) -> str:
     """Return the id of an event once it is erased: that of a change of credits has its reference in it."""
     if not event.startswith(_CREDIT):
         return event
-    app, _, reference = event.removeprefix(_CREDIT).partition("-")
-    return f"{_CREDIT}{app}-{erased_reference(app, reference)}"
+    head, _, rest = event.partition("-")
+    app, _, reference = rest.partition("-")
+    return f"{head}-{app}-{erased_reference(app, reference)}"

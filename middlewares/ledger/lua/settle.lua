@@ -9,8 +9,9 @@
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
 --         'd' 'm' 't' unit cap   'b' balance   (extra unused)
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
---             units, and `per`), or empty where the unit is money itself. Allowances of units stand first, then that
---             of money, then all else: each may change the amount that the next ones see.
+--             units, and `per`; " t" behind it: a tick of a stream, whose ticks are rounded up together and not each),
+--             or empty where the unit is money itself. Allowances of units stand first, then that of money, then all
+--             else: each may change the amount that the next ones see.
 --         'i' claim to an idempotency key: reserved = claims of the app that are kept, used = '1': the work is done,
 --             '0': the key is free again; period = ms for which it is kept   (extra unused). It stands first: a
 --             request that was reaped and whose key was used anew is not counted after all.
@@ -71,10 +72,12 @@ end
 
 local function after_allowance(key, field, included, used, price) -- the amount; less where usage is taken back
   local before = redis.call('HGET', key, field) or '0'
-  local past = subtract(maximum(add(before, used), included), maximum(before, included))
-  if price == '' then return past end
-  local each, per = string.match(price, '^(%d+) (%d+)$')
-  return add(amount, divide_up(multiply(past, each), tonumber(per)))
+  local first, last = maximum(before, included), maximum(add(before, used), included)
+  if price == '' then return subtract(last, first) end
+  local each, per, tick = string.match(price, '^(%d+) (%d+)( ?t?)$')
+  local function cost(units) return divide_up(multiply(units, each), tonumber(per)) end
+  if tick == '' then return add(amount, cost(subtract(last, first))) end
+  return add(amount, subtract(cost(subtract(last, included)), cost(subtract(first, included))))
 end
 
 local function end_claim(claim, list, most, done, life) -- unless another request has it by now

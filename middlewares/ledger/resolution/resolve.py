@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from config.plans import Plan
 from config.workloads import SaleUnit
 from middlewares.ledger.admission.event_policy import policy_of_event
+from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.periods import day_of, period_of
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import BALANCE, RESOLVE
@@ -15,6 +16,8 @@ from middlewares.ledger.settlement.event import ENCODER, Event
 from middlewares.ledger.settlement.settle_call import totals_of
 from middlewares.store import Call, ScriptRunner
 
+NO_PLAN = Plan()
+"""Stands for a plan that is not in force any more: the key's own limits count all the same."""
 SUFFIX = "-resolution"
 """What follows the id of an event in the id of the adjustment that a decision about it writes."""
 
@@ -43,11 +46,14 @@ class EventDecision:
     note: str = ""
 
 
-async def resolve(runner: ScriptRunner, keys: RedisKeys, plan: Plan | None, decided: EventDecision) -> tuple[int, bool]:
+async def resolve(
+    runner: ScriptRunner, keys: RedisKeys, plan: Plan | None, decided: EventDecision, *, terms: KeyTerms | None = None
+) -> tuple[int, bool]:
     """Write a decision. Return what it has added to the charge, and True if it was made before.
 
     `plan` is the one that priced the event, in that very version; None: it is not in force any more, and what it had
-    counted in caps of money stays. Raises `DecidedOtherwise`, `SettledMeanwhile` and `StoreError`.
+    counted in caps of money stays. `terms` are those that the event's key has now; None: there is no such key. Raises
+    `DecidedOtherwise`, `SettledMeanwhile` and `StoreError`.
     """
     event = decided.event
     now = (await runner.run(Call(BALANCE, (keys.wallet(event.app),))))[0]
@@ -69,7 +75,7 @@ async def resolve(runner: ScriptRunner, keys: RedisKeys, plan: Plan | None, deci
         reference=event.id,
         note=decided.note,
     )
-    counted = [*(_caps(keys, event, plan, now) if plan else ()), *_wallet(keys, decided)]
+    counted = [*_caps(keys, event, plan, terms, now), *_wallet(keys, decided)]
     late = event.outcome == "orphaned" and not decided.adjusted
     head = totals_of(event.user, event.key, event.workload, event.model)
     call = Call(
@@ -116,12 +122,14 @@ def _wallet(keys: RedisKeys, decided: EventDecision) -> Sequence[tuple[str, str]
     return ((keys.wallet(event.app, event.user if decided.wallet == "user" else None), "spent"),)
 
 
-def _caps(keys: RedisKeys, event: Event, plan: Plan, now: int) -> Sequence[tuple[str, str]]:
+def _caps(
+    keys: RedisKeys, event: Event, plan: Plan | None, terms: KeyTerms | None, now: int
+) -> Sequence[tuple[str, str]]:
     """Return the counts of money caps, by key and field, in the period of the decision."""
     name = event.plan.rpartition("@")[0]
-    _, entries = policy_of_event(keys, event, name, plan).reserve({}, 0, ())
+    _, entries = policy_of_event(keys, event, name, plan or NO_PLAN, terms).reserve({}, 0, ())
     return [
         (entry.keys[0], f"used:{period_of(entry.kind, now)}")
         for entry in entries
-        if entry.kind in "dm" and entry.unit == SaleUnit.AMOUNT
+        if entry.kind in "dmt" and entry.unit == SaleUnit.AMOUNT
     ]

@@ -18,8 +18,9 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     """One record of the usage stream, where its `amount` (a decimal string of atomic units) stands beside it."""
 
     id: str
-    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of an
-    expired lot `<lot>-expired`, of a tick of a live session `<session>-<part>`."""
+    """The request id; of an adjustment `<request id>-adjustment`, of credits `credit-<app>-<reference>`, of another
+    change of the same payment `credit.<number>-<app>-<reference>`, of an expired lot `<lot>-expired`, of a tick of a
+    live session `<session>-<part>`."""
     time: int
     """When it ended, Redis time in Unix milliseconds; decides its day and month."""
     started: int

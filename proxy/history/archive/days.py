@@ -41,29 +41,33 @@ class DayCloser:
             return cursor  # only an event that is archived adds to the days, and none was
         left = await self._history.read(queries.redis_days, self._number, last)
         if not left:
+            if cursor.closed is not None and last > cursor.closed:  # else an idle tag's last month is never pruned
+                cursor = await self._history.write(writes.close_days, self._number, cursor.token, last, {})
             self._none_left = cursor, last
             return cursor
         if cursor.closed is None or last > cursor.closed:
-            surplus: dict[Total, int] = {}
+            differences: dict[Total, int] = {}
             for app, day in left:
                 if cursor.closed is None or day > cursor.closed:
-                    more = await self._surplus(app, day, cursor)
+                    more = await self._differences(app, day, cursor)
                     if more is None:
                         return cursor  # too much has come in the meantime
-                    surplus |= more
+                    differences |= more
+            surplus = {total: number for total, number in differences.items() if number > 0}
             cursor = await self._history.write(writes.close_days, self._number, cursor.token, last, surplus)
-            for app, day in sorted({(total.app, total.day) for total in surplus}):
+            for app, day in sorted({(total.app, total.day) for total in differences}):
                 self._observer.totals_differ(app, day.isoformat())
         for app, day in left:
             await self._client.unlink(self._keys.usage(app, compact(day)))
         await self._history.write(writes.forget_redis_days, self._number, left)
         return cursor
 
-    async def _surplus(self, app: str, day: date, cursor: Cursor) -> dict[Total, int] | None:
-        """Return what Redis has counted for a day beyond all events: those of a stream that somebody trimmed by hand.
+    async def _differences(self, app: str, day: date, cursor: Cursor) -> dict[Total, int] | None:
+        """Return what Redis has counted for a day less what all events give.
 
-        It goes into the history, so that nothing is lost; `verify` finds it there as it found it in Redis. None: it
-        cannot be said, as more than `PAGE` events are not archived yet.
+        More is of a stream that somebody trimmed by hand. It goes into the history, so that nothing is lost; `verify`
+        finds it there as it found it in Redis. Less is of a Redis that lost its last moments, of which the history has
+        the events: these count. None: it cannot be said, as more than `PAGE` events are not archived yet.
         """
         key = self._keys.usage(app, compact(day))
         flat, entries = await self._client.eval(_DAY, 2, key, self._stream, cursor.entry.next, PAGE)
@@ -77,8 +81,7 @@ class DayCloser:
             counted.add(each)
         expected = Counter(counted.totals)
         expected.update(dict(await self._history.read(queries.totals, app, day, day)))
-        found = {
-            parse_field(app, day, name.decode()): int(number)
-            for name, number in zip(flat[::2], flat[1::2], strict=True)
-        }
+        found: Counter[Total] = Counter()
+        for name, number in zip(flat[::2], flat[1::2], strict=True):
+            found[parse_field(app, day, name.decode())] += int(number)
         return {total: number - expected[total] for total, number in found.items() if number != expected[total]}

@@ -54,7 +54,7 @@ class HistoryObserver(Protocol):
         ...
 
     def totals_differ(self, app: str, day: str) -> None:
-        """Running totals of a day in Redis were not those of its events; the history has taken them as they were."""
+        """Running totals of a day in Redis were not those of its events; the history has the larger ones."""
         ...
 
     def lag(self, seconds: float, pinned_seconds: float) -> None:

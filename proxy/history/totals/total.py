@@ -29,7 +29,12 @@ class Total(NamedTuple):
 def parse_field(app: str, day: date, name: str) -> Total:
     """Return the place that a field of the ledger's hash stands for; `|` and `%` of a model are percent-encoded."""
     user, key, workload, model, what = name.rsplit("|", 4)
-    return Total(app, day, user, key, workload, model.replace("%7C", "|").replace("%25", "%"), what)
+    return Total(app, day, user, key, workload, storable(model.replace("%7C", "|").replace("%25", "%")), what)
+
+
+def storable(model: str) -> str:
+    """Return the name of a model as both databases can have it: clients choose it, and PostgreSQL has no NUL."""
+    return model.replace("\0", "\ufffd")
 
 
 def compact(day: date) -> str:

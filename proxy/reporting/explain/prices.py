@@ -77,7 +77,9 @@ def _priced(
     if not rest or not plan.allowances:
         return EventPrice(lines, agrees=not rest)
     most = _most_included(plan, prices, after)
-    return EventPrice([*lines, _flat("included", rest)], agrees=event.type == "adjustment" or 0 <= -rest <= most)
+    # past an allowance, ticks are rounded up together with those of the user's other streams
+    least = -len(plan.allowances) if event.part else 0
+    return EventPrice([*lines, _flat("included", rest)], agrees=event.type == "adjustment" or least <= -rest <= most)
 
 
 def _most_included(plan: Plan, prices: Iterable[PriceLine], units: Mapping[Unit, int]) -> int:

@@ -29,7 +29,9 @@ class Marked:
         return iso(self.time)
 
 
-async def needs_attention(deployment: Deployment, app: str, *, amount: int = 0, reserved: int | None = None) -> Marked:
+async def needs_attention(
+    deployment: Deployment, app: str, *, amount: int = 0, reserved: int | None = None, key: str | None = None
+) -> Marked:
     """Write an event of an app that was charged `amount`; with `reserved`, it is an orphan that had that reserved."""
     settings = deployment.settings
     keys = redis_keys(settings)
@@ -40,7 +42,7 @@ async def needs_attention(deployment: Deployment, app: str, *, amount: int = 0, 
             request_id=str(ULID()),
             app=app,
             user=None,
-            key=None,
+            key=key,
             plan=f"unlimited@{plan.version}",
             workload=Workload.LLM,
             model="m",

@@ -12,6 +12,7 @@ import pytest
 from middlewares.auth.records import Role
 from middlewares.ledger.settlement.event import Event, plain
 from proxy.api.admin.ledger_documents import EventDocument
+from proxy.store.configured import redis_keys
 from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import ADMIN, Operated
 from tests.api.admin.test_records import call
@@ -137,6 +138,20 @@ async def test_an_orphan_is_charged_what_was_reserved(operated: Operated, app: B
     assert (await call(operated, "POST", path, json={"decision": "charge"}))["repeated"] is True
     usage = await call(operated, "GET", f"/apps/{app.client_id}/usage")
     assert usage["totals"]["amount"] == str(10**26)
+    assert await clean(operated, app.client_id)
+
+
+async def test_a_charged_orphan_counts_in_the_limits_of_its_key_and_of_those_it_was_rotated_to(
+    operated: Operated, app: BuilderApp
+) -> None:
+    sent = {"limits": {"spend_total": str(10**26)}}
+    first = await call(operated, "POST", f"/apps/{app.client_id}/keys", 201, json=sent)
+    key = await call(operated, "POST", f"/keys/{first['key_id']}/rotate", 201, json={"overlap_seconds": 60})
+    event = await needs_attention(operated.deployment, app.client_id, reserved=7, key=key["key_id"])
+    await call(operated, "POST", f"/apps/{app.client_id}/attention/{event.id}", json={"decision": "charge"})
+    counter = redis_keys(operated.deployment.settings).rule(app.client_id, "own", "key", first["key_id"], "spend-total")
+    async with operated.deployment.store() as store:
+        assert await store.redis.hget(counter, "used:total") == b"7"
     assert await clean(operated, app.client_id)
 
 

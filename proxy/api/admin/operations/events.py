@@ -9,6 +9,7 @@ from typing import Any, cast
 from config.plans import Plan
 from middlewares.auth.records import RecordRef
 from middlewares.exchange import Outcome
+from middlewares.ledger.admission.key_limits import KeyTerms
 from middlewares.ledger.resolution.resolve import (
     DecidedOtherwise,
     EventDecision,
@@ -108,11 +109,12 @@ class DirectEvents(EventOperations):
         if before is not None and before.decision == request.decision:
             return int(before.amount), True
         decided = await self._decided(client_id, event_id, request)
+        plan, terms = self._plan(decided.event), await self._terms(decided.event)
         try:
-            return await resolve(store, keys, self._plan(decided.event), decided)
+            return await resolve(store, keys, plan, decided, terms=terms)
         except SettledMeanwhile:  # its adjustment is there to be read; there is none if it changed nothing
             decided = await self._decided(client_id, event_id, request, settled=True)
-            return await resolve(store, keys, self._plan(decided.event), decided)
+            return await resolve(store, keys, plan, decided, terms=terms)
 
     async def _decided(
         self, client_id: str, event_id: str, request: ResolutionRequest, *, settled: bool = False
@@ -149,6 +151,11 @@ class DirectEvents(EventOperations):
         name, _, version = event.plan.rpartition("@")
         plan = self._resources.settings.all_plans().get(name)
         return plan if plan is not None and plan.version == version else None
+
+    async def _terms(self, event: Event) -> KeyTerms | None:
+        """Return what the ledger has to know of the key of an event, as it is now."""
+        key = await self._resources.api_keys.get(event.key) if event.key else None
+        return key.terms if key else None
 
     async def _find(self, client_id: str, event_id: str) -> dict[str, RecordedEvent]:
         """Return an event with the adjustment that it may have, by id. Raises `UnknownRecord`."""
