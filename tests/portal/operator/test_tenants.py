@@ -46,7 +46,7 @@ async def test_a_tenant_is_shown_with_the_numbers_of_commands(house: House, role
         == {
             Role.VIEWER: {"look"},
             Role.SUPPORT: {"look", "suspend"},
-            Role.ADMIN: {"look", "suspend", "plan", "grant", "members"},
+            Role.ADMIN: {"look", "suspend", "plan", "grant", "debit", "members"},
         }[role]
     ), "nobody is offered what the role may not do"
 
