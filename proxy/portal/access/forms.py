@@ -34,6 +34,17 @@ def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:
     return dict(values) if mistake is None else {name: mistake.fields.get(name, "") for name in values}
 
 
+def single_spaced(text: str) -> str:
+    """Return a text as browsers show it: with one space in the place of several, and none around it."""
+    return " ".join(text.split())
+
+
+def check_typed_name(fields: Fields, name: str, act: str) -> None:
+    """Raise `Refusal` (400) unless `name` was typed, as browsers show it, to confirm an `act` that is final."""
+    if single_spaced(fields.get("name", "")) != name:
+        raise Refusal(400, "name_mismatch", f"Type {name} to {act}; nothing was changed.")
+
+
 def check_same_origin(request: Request, origin: str) -> None:
     """Raise `Refusal` (403) unless the browser says that a page of `origin` sent the form.
 

@@ -18,7 +18,7 @@ from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
-from proxy.portal.access.forms import typed
+from proxy.portal.access.forms import check_typed_name, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -32,7 +32,6 @@ from proxy.portal.tenant.key_fields import (
     key_values,
     limits_of,
     overlap_of,
-    single_spaced,
     typed_name,
     works,
 )
@@ -157,9 +156,7 @@ class KeyPages:
     async def revoke(self, form: Submission) -> Response:
         """End a key for good, if its name was typed."""
         row = await self._changeable(form)
-        if single_spaced(form.fields.get("name", "")) != typed_name(row.record):
-            detail = f"Type {typed_name(row.record)} to revoke the key; nothing was changed."
-            raise Refusal(400, "name_mismatch", detail)
+        check_typed_name(form.fields, row.typed_name, "revoke the key")
         await self._services.api_keys.revoke(row.record.key_id)
         return see_other(f"/portal/apps/{form.visit.client_id}/keys")
 
