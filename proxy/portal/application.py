@@ -137,6 +137,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
 
     async def store_unavailable(request: Request, _: Exception) -> Response:
         detail = "What this page shows cannot be read at the moment; try again shortly."
+        if request.method == "POST":
+            detail = "Redis is unavailable. Whether the form was taken is not known: look before you send it again."
         return await refused(request, Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"1")]))
 
     async def failed(_: Request, _error: Exception) -> Response:
