@@ -18,7 +18,7 @@ from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
-from proxy.portal.access.forms import check_typed_name, typed
+from proxy.portal.access.forms import USER_FIELD, check_typed_name, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -36,6 +36,7 @@ from proxy.portal.tenant.key_fields import (
     works,
 )
 from proxy.portal.tenant.overview import APP
+from proxy.portal.tenant.users import user_of
 
 _SHOWN = 500
 """Most keys of a page."""
@@ -127,7 +128,7 @@ class KeyPages:
 
     async def create(self, form: Submission) -> Response:
         """Create a key of the app, or of one of its users, and show its text once."""
-        visit, user, fields = form.visit, form.fields.get("user", ""), form.fields
+        visit, user, fields = form.visit, form.fields.get(USER_FIELD, ""), form.fields
         user_id = await self._user(visit, user) if user else None
         if user_id is None:
             visit.require(ADMIN)
@@ -195,10 +196,15 @@ class KeyPages:
             for each in records
         ]
 
-    async def _user(self, visit: Visit, name: str) -> str:
-        """Return the id of an active user of the app. Raises `Refusal`: 404, 403 for one that is suspended."""
-        found = await self._services.users.resolve(visit.client_id, name)
+    async def _user(self, visit: Visit, name: str) -> str | None:
+        """Return the id of an active user of the app; None: only spaces were typed, and are the name of none.
+
+        Raises `Refusal`: 404, 403 for one that is suspended.
+        """
+        found = await user_of(self._services.users, visit.client_id, name)
         if found is None:
+            if not name.strip():
+                return None
             raise Refusal(404, "unknown_id", "The app has no such user.")
         if found.status != "active":
             raise Refusal(403, "user_suspended", "The user is suspended; make it active first.")
