@@ -17,6 +17,7 @@ from pydantic import (
 from config.base import Model, check_distinct
 from config.chats import Chats
 from config.issuers import Issuer
+from config.origins import BrowserOrigin
 from config.workloads import Workload
 
 
@@ -77,21 +78,6 @@ class Auth(Model):
         return issuers
 
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,A-Z]+")
-
-
-def browser_origin(value: str) -> str:
-    """Return `value` if it is an origin as browsers send it, or `*`. Raises `ValueError`."""
-    if value != "*" and not _ORIGIN.fullmatch(value):
-        raise ValueError(
-            "must be `*`, or an origin as browsers send it, such as https://app.example: lower case, no path, no slash"
-        )
-    return value
-
-
-BrowserOrigin = Annotated[
-    str, AfterValidator(browser_origin), WithJsonSchema({"type": "string", "format": "origin or `*`"})
-]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 

@@ -1,8 +1,9 @@
 """Metrics of the data path, for Prometheus.
 
-Label values come from closed sets: route names, statuses, outcomes, Tollgate's own codes, workloads and units. Nothing
-a client chooses becomes a label. With several workers `PROMETHEUS_MULTIPROC_DIR` must be in the environment before
-`prometheus_client` is first imported; values then live in files that every worker's exposition adds up.
+Label values come from closed sets: route names, statuses, outcomes, Tollgate's own codes, workloads, units, and the
+limits of plans. Nothing a client chooses becomes a label. With several workers `PROMETHEUS_MULTIPROC_DIR` must be in
+the environment before `prometheus_client` is first imported; values then live in files that every worker's exposition
+adds up.
 
 A value in such a file costs more than a microsecond to change, and a request changes a dozen. So requests are tallied
 in plain numbers and lists, and a few times a second the tallies are added to the metrics.
@@ -106,12 +107,19 @@ class RequestMetrics:
             ("code",),
             registry=registry,
         )
+        self.limit_refusals = Counter(
+            "tollgate_limit_refusals",
+            "Requests that a limit has refused; they are among tollgate_refusals.",
+            ("code", "policy"),
+            registry=registry,
+        )
         self.disconnects = Counter(
             "tollgate_disconnects", "Requests whose client went away.", ("route",), registry=registry
         )
         self._active = 0
         self._ended: dict[tuple[str, int, str], _Tally] = {}
         self._refusals: dict[str, int] = {}
+        self._limit_refusals: dict[tuple[str, str], int] = {}
 
     def begin(self) -> None:
         """Count a request that is being served from now on."""
@@ -137,9 +145,11 @@ class RequestMetrics:
             for unit, count in exchange.units.items():
                 units[unit] = units.get(unit, 0) + count
 
-    def refuse(self, code: str) -> None:
-        """Count a problem document with this `code`."""
+    def refuse(self, code: str, policy: str = "") -> None:
+        """Count a problem document with this `code`, and the `policy` of the limit that refused; empty: none did."""
         self._refusals[code] = self._refusals.get(code, 0) + 1
+        if policy:
+            self._limit_refusals[code, policy] = self._limit_refusals.get((code, policy), 0) + 1
 
     def flush(self) -> None:
         """Add what was tallied to the metrics."""
@@ -147,6 +157,9 @@ class RequestMetrics:
         for code, count in self._refusals.items():
             self.refusals.labels(code).inc(count)
         self._refusals.clear()
+        for limit, count in self._limit_refusals.items():
+            self.limit_refusals.labels(*limit).inc(count)
+        self._limit_refusals.clear()
         for (route, status, outcome), tally in self._ended.items():
             self.requests.labels(route, status, outcome).inc(len(tally.durations))
             _observe(self.duration.labels(route), tally.durations)

@@ -86,7 +86,9 @@ class ResponseMiddleware:
             logger.exception("internal_error", request_id=exchange.request_id)
             refusal = Refusal(500, "internal_error", "Tollgate failed; its operator finds why in the log.")
             exchange.end(Outcome.INTERNAL_ERROR, refusal.code, refusal.status)
-        self.metrics.refuse(refusal.code)
+        denied = exchange.denied
+        by_limit = denied and denied.code == refusal.code
+        self.metrics.refuse(refusal.code, denied.limit_state.policy if denied and by_limit else "")
         self.on_refusal(exchange, refusal)
         if not response.started:
             headers, body = problem(refusal, exchange.request_id, exchange.path)

@@ -9,7 +9,7 @@ from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, TypedDict
 
-from config.access import browser_origin
+from config.origins import browser_origin
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
 from middlewares.ledger.admission.key_limits import NO_LIMITS, Increase, KeyLimits
@@ -53,7 +53,7 @@ def changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
         return _changed(record, change)
     except UnusableMember:
         raise
-    except ValueError as error:  # of an address or an origin
+    except ValueError as error:  # of an address
         raise UnusableMember(str(error)) from None
 
 
@@ -110,8 +110,12 @@ def _limits(known: KeyLimits, change: LimitChange) -> KeyLimits | None:
 def _checked(record: KeyRecord) -> KeyRecord:
     """Return the record. Raises `UnusableMember` for one that cannot be meant."""
     for origin in record.origins or ():
-        if browser_origin(origin) == "*":
+        if origin == "*":
             raise UnusableMember("origins: `*` is no origin; a key without origins may be used from all")
+        try:
+            browser_origin(origin)
+        except ValueError as error:
+            raise UnusableMember(f"origins: {error}") from None
     for stream in record.streams or ():
         if not _STREAM.fullmatch(stream):
             raise UnusableMember("streams: a name has 1 to 200 letters, digits, `.`, `_` and `-`")

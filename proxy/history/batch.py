@@ -58,7 +58,10 @@ Row = tuple[str | int | None, ...]
 
 
 class _Event(msgspec.Struct, gc=False):
-    """The part of a usage event that has columns. Names of workloads, units and kinds may be of another version."""
+    """The part of a usage event that has columns, and its HTTP status.
+
+    Names of workloads, units and kinds may be of another version.
+    """
 
     id: str
     time: int
@@ -73,6 +76,7 @@ class _Event(msgspec.Struct, gc=False):
     units: dict[str, int] = {}
     network_units: int | None = None
     part: int = 0
+    status: int = 0
 
 
 _DECODE = msgspec.json.Decoder(_Event).decode

@@ -47,15 +47,17 @@ class UsesPage:
     """Only uses of this model; None: of all."""
     outcome: str | None = None
     """Only uses that ended like this; None: all."""
+    status: int | None = None
+    """Only uses to whose client this HTTP status was sent; None: all."""
 
     @property
     def place(self) -> TimePlace:
         """Return where it begins."""
         return self.before or TimePlace(self.times[1], "")
 
-    def wants(self, user: str | None, model: str, outcome: str) -> bool:
+    def wants(self, user: str | None, model: str, outcome: str, status: int) -> bool:
         """Return True if a use by that user, of that model, which ended like that, may be on the page."""
-        named = (user, self.user), (model, self.model), (outcome, self.outcome)
+        named = (user, self.user), (model, self.model), (outcome, self.outcome), (status, self.status)
         return all(wanted is None or value == wanted for value, wanted in named)
 
 
@@ -71,6 +73,11 @@ def _archived(connection: Connection, app: str, page: UsesPage) -> _Found:
     floor: int | None = connection.execute(edge).scalar()
     named = (EVENTS.c.user_id, page.user), (EVENTS.c.model, page.model), (EVENTS.c.outcome, page.outcome)
     chosen = [column == value for column, value in named if value is not None]
+    if (
+        page.status is not None
+    ):  # it has no column; quotes in the texts of an event are escaped, so that this is no text
+        written = (EVENTS.c.event.contains(f'"status":{page.status}{end}', autoescape=True) for end in ",}")
+        chosen.append(or_(*written))
     wanted = (*of_app, EVENTS.c.type.in_(USED), *chosen)
     beyond = or_(time < last, and_(time == last, identity < place.id)) if place.id else time <= last
     query = select(*ENTRY_COLUMNS).where(*wanted, beyond, time >= (times[0] if floor is None else floor))
@@ -96,7 +103,9 @@ async def newest_uses(sources: LedgerSources, app: str, page: UsesPage) -> tuple
     async for entry in entries.streamed():
         [each] = read(0, [entry])
         event = each.event
-        if event is None or event.type not in USED or not page.wants(event.user, event.model, event.outcome):
+        if event is None or event.type not in USED:
+            continue
+        if not page.wants(event.user, event.model, event.outcome, event.status):
             continue
         at = TimePlace(event.time, each.id)
         if floor <= event.time < times[1] and at < place:

@@ -43,6 +43,7 @@ from proxy.portal.tenant.try_it import TryItPages
 from proxy.portal.tenant.usage import UsagePages
 from proxy.portal.tenant.users import UserPages
 from proxy.portal.tenant.webhooks import WebhookPages
+from proxy.portal.words import capitalize_first
 
 
 def portal_application(services: PortalServices) -> Starlette:
@@ -115,8 +116,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
 
     async def act_refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, ActRefused)  # noqa: S101 - as above
-        detail = mask(str(error))
-        return await refused(request, Refusal(error.status, error.code, f"{detail[:1].upper()}{detail[1:]}."))
+        detail = capitalize_first(mask(str(error)))
+        return await refused(request, Refusal(error.status, error.code, f"{detail}."))
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above
@@ -130,6 +131,8 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
 
     async def store_unavailable(request: Request, _: Exception) -> Response:
         detail = "What this page shows cannot be read at the moment; try again shortly."
+        if request.method == "POST":
+            detail = "Redis is unavailable. Whether the form was taken is not known: look before you send it again."
         return await refused(request, Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"1")]))
 
     async def failed(_: Request, _error: Exception) -> Response:

@@ -169,8 +169,9 @@ def result(name: str) -> str:
 
 
 def capitalize_first(text: str) -> str:
-    """Return a sentence with a capital letter; the rest of it stays."""
-    return text[:1].upper() + text[1:]
+    """Return a sentence with a capital letter; the rest of it stays, and so does an id or a field that begins it."""
+    first, _, _ = text.partition(" ")
+    return text[:1].upper() + text[1:] if first.rstrip(":,;").isalpha() else text
 
 
 def named(name: str, otherwise: str) -> str:

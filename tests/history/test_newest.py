@@ -55,8 +55,8 @@ async def test_each_use_of_the_user_is_on_one_page(archive: Archive, archived: i
 async def test_a_page_has_what_its_filters_name(archive: Archive, archived: int) -> None:
     events = [
         event(id="a", user="ann", time=TIME, model="m", outcome="complete"),
-        event(id="b", user="bob", time=TIME + 1, model="n", outcome="complete"),
-        event(id="c", user=None, time=TIME + 2, model="m", outcome="upstream_error"),
+        event(id="b", user="bob", time=TIME + 1, model="n", outcome="complete", status=206),
+        event(id="c", user=None, time=TIME + 2, model="m", outcome="upstream_error", status=502, gateway_status=200),
         event("app_two", id="d", time=TIME + 3, model="m", outcome="complete"),
     ]
     for number, each in enumerate(events):
@@ -69,6 +69,9 @@ async def test_a_page_has_what_its_filters_name(archive: Archive, archived: int)
         (UsesPage(TIMES, None, 10), b"321"),
         (UsesPage(TIMES, None, 10, model="m"), b"31"),
         (UsesPage(TIMES, None, 10, model="m", outcome="complete"), b"1"),
+        (UsesPage(TIMES, None, 10, status=200), b"1"),
+        (UsesPage(TIMES, None, 10, status=502, model="m"), b"3"),
+        (UsesPage(TIMES, None, 10, status=404), b""),
     ):
         entries, _ = await newest_uses(archive.sources, "app_one", page)
         assert b"".join(fields[b"amount"] for _, fields in entries) == amounts

@@ -29,6 +29,18 @@ async def test_a_user_is_found_by_either_name_with_what_it_used(running: Deploym
     assert used.user_key.split("_")[1] in text
 
 
+async def test_a_name_with_spaces_around_it_is_that_of_one_user(running: Deployment) -> None:
+    """Hazard: the API takes such names; a search, or a new key, is then for somebody else."""
+    mine = await tenant(running, "Spaces")
+    browser, other = await mine.member("owner"), await running.user(mine.app, " ann ")
+    for name, user in ((" ann ", other), ("ann", mine.user), ("  ann", mine.user)):
+        found = await browser.get(f"{mine.path}/users", user=name)
+        assert found.headers["location"] == f"{mine.path}/users/{user}", name
+        made = await browser.post(f"{mine.path}/keys", name="k", user=name)
+        key = made.text.partition('<code class="id">')[2].partition("<")[0]
+        assert f"/keys/{key}" in (await browser.page(f"{mine.path}/users/{user}")).text, name
+
+
 async def test_own_credits_of_a_user_are_shown(running: Deployment, used: Tenant) -> None:
     mine = await tenant(running, "Wallets")
     code, _, error = await running.cli(

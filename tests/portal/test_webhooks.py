@@ -74,11 +74,28 @@ async def test_an_endpoint_from_its_registration_to_its_end(running: Deployment,
     assert "Takes Everything Balance that is low Not set" in text_of(await browser.page(path))
     assert (await browser.post(f"{path}/status", status="paused")).status_code == 303
     assert "Status Paused" in text_of(await browser.page(path))
-    assert (await browser.post(f"{path}/remove")).headers["location"] == f"{mine.path}/webhooks"
+    removed = await browser.post(f"{path}/remove", name="Renamed")
+    assert removed.headers["location"] == f"{mine.path}/webhooks"
     assert (await browser.get(path)).status_code == 404
     _, audit, _ = await running.cli("audit", "list", "--app", mine.app, "--action", "webhook", "--json")
     for action in ("create", "test", "replay", "rotate_secret", "change", "remove"):
         assert f'"webhook.{action}"' in audit
+
+
+async def test_an_endpoint_is_removed_by_its_name_alone(running: Deployment, receiver: Receiver) -> None:
+    """Hazard: one click ends an endpoint for good, with its secret and all that waits for it."""
+    mine = await tenant(running, "Removed by name")
+    browser = await mine.member("owner")
+    for description in ("Our  <b> endpoint", ""):
+        path, _ = await registered(browser, mine, receiver, description=description)
+        name = "Our <b> endpoint" if description else path.rpartition("/")[2]
+        assert f"Type {name}" in text_of(await browser.page(path))
+        for wrong in ({}, {"name": "Our"}, {"name": name.upper()}):
+            refused = await browser.post(f"{path}/remove", **wrong)
+            assert (refused.status_code, f"Type {name} to remove" in text_of(refused)) == (400, True)
+        assert (await browser.page(path)).status_code == 200
+        assert (await browser.post(f"{path}/remove", name=name)).status_code == 303
+        assert (await browser.get(path)).status_code == 404
 
 
 async def test_fields_that_cannot_be_meant_register_nothing(used: Tenant) -> None:

@@ -20,10 +20,10 @@ class PriceLine(NamedTuple):
     """How many counted units the amount buys: a price per 10 minutes buys 600,000 milliseconds."""
 
 
-def prices_for(plan: Plan, workload: Workload, model: str) -> tuple[PriceLine, ...]:
+def prices_for(plan: Plan, workload: Workload | None, model: str) -> tuple[PriceLine, ...]:
     """Return the lines of the plan's price list that apply: for each unit the most specific one.
 
-    A line for workload and model beats one for the workload, which beats a default.
+    A line for workload and model beats one for the workload, which beats a default; None has defaults alone.
     """
     if plan.billing is Billing.FREE:
         return ()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from config.access import browser_origin
+from config.origins import browser_origin
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
 from middlewares.ledger.admission.key_limits import Increase
@@ -27,9 +27,9 @@ def _network(text: str) -> str:
 
 
 def _origin(text: str) -> str:
-    if browser_origin(text) == "*":
+    if text == "*":
         raise ValueError("must be one origin; leave them out to allow all")
-    return text
+    return browser_origin(text)
 
 
 def _future(moment: datetime) -> datetime:

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, text
 
+from middlewares.json_codec import to_json
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.rows import decoded
 from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, archived_entries
 from proxy.history.tables import EVENTS, REFUSALS
 
+
+@dataclass(frozen=True, slots=True)
+class RefusalFilter:
+    """The refusals that are wanted."""
+
+    app: str = ""
+    """Only those of this app; empty: of all."""
+    status: int | None = None
+    """Only those with this HTTP status; None: all."""
+    model: str = ""
+    """Only those of requests for this model; empty: of all."""
+
+    @property
+    def written(self) -> list[str]:
+        """Return what the JSON of each of them has in it."""
+        status = [] if self.status is None else [f'"status":{self.status},']
+        return status + ([f'"model":{to_json(self.model).decode()}'] if self.model else [])
+
+    def wants(self, record: RefusalRecord) -> bool:
+        """Return True if a refusal is among them."""
+        named = (record.app, self.app or None), (record.status, self.status), (record.model, self.model or None)
+        return all(wanted is None or value == wanted for value, wanted in named)
+
+
+ALL = RefusalFilter()
 _MARKED = {
     "sqlite": text(r"""instr(event, '"attention"\:true') > 0"""),
     "postgresql": text(r"""strpos(event, '"attention"\:true') > 0"""),
@@ -31,8 +58,10 @@ def marked_query(dialect: str, tag: int, after: tuple[int, str]) -> Select[Any]:
     return select(*ENTRY_COLUMNS).where(*wanted).order_by(EVENTS.c.time, EVENTS.c.id)
 
 
-def newest_refusals(connection: Connection, place: tuple[int, str], limit: int) -> list[RefusalRecord]:
-    """Return the newest refusals of all apps behind a place, the newest first, those of one moment by id.
+def newest_refusals(
+    connection: Connection, place: tuple[int, str], limit: int, of: RefusalFilter = ALL
+) -> list[RefusalRecord]:
+    """Return the newest refusals behind a place, the newest first, those of one moment by id.
 
     The place is the time (Unix ms) and id of a refusal. With an empty id it is before all refusals of that time.
     """
@@ -41,6 +70,8 @@ def newest_refusals(connection: Connection, place: tuple[int, str], limit: int) 
     if connection.dialect.name == "postgresql":
         identity = identity.collate("C")  # the order of Python, and of SQLite
     behind = or_(REFUSALS.c.time < time, and_(REFUSALS.c.time == time, identity > name))
-    query = select(REFUSALS.c.refusal).where(REFUSALS.c.time <= time, behind)
+    written = [REFUSALS.c.refusal.contains(each, autoescape=True) for each in of.written]
+    of_app = [REFUSALS.c.app == of.app] if of.app else []
+    query = select(REFUSALS.c.refusal).where(REFUSALS.c.time <= time, behind, *of_app, *written)
     ordered = query.order_by(REFUSALS.c.time.desc(), identity).limit(limit)
     return decoded(each.encode() for each in connection.execute(ordered).scalars())

@@ -16,12 +16,11 @@ async def read_refusal(sources: LedgerSources, app: str, request_id: str) -> Ref
     return found if found and found.app == app else None
 
 
-async def read_refusals(sources: LedgerSources, app: str, newest: int | None = None) -> list[RefusalRecord]:
-    """Return the recorded refusals of an app, the oldest first: all, or this number of the `newest`."""
+async def read_refusals(sources: LedgerSources, app: str) -> list[RefusalRecord]:
+    """Return the recorded refusals of an app, the oldest first."""
     waiting = await waiting_refusals(sources, app)
-    found = {each.id: each for each in [*await sources.history.read(refusals_of, app, newest), *waiting]}
-    ordered = sorted(found.values(), key=lambda each: each.time)
-    return ordered if newest is None else ordered[-newest:]
+    found = {each.id: each for each in [*await sources.history.read(refusals_of, app), *waiting]}
+    return sorted(found.values(), key=lambda each: each.time)
 
 
 async def waiting_refusals(sources: LedgerSources, app: str, request_id: str = "") -> list[RefusalRecord]:

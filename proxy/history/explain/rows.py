@@ -56,11 +56,9 @@ def find_refusal(connection: Connection, request_id: str) -> RefusalRecord | Non
     return next(iter(decoded([text.encode()])), None) if text else None
 
 
-def refusals_of(connection: Connection, app: str, newest: int | None = None) -> list[RefusalRecord]:
-    """Return the refusals of an app; of many only this number of the `newest`, if that is given."""
+def refusals_of(connection: Connection, app: str) -> list[RefusalRecord]:
+    """Return the refusals of an app."""
     query = select(REFUSALS.c.refusal).where(REFUSALS.c.app == app)
-    if newest is not None:
-        query = query.order_by(REFUSALS.c.time.desc()).limit(newest)
     return decoded(text.encode() for text in connection.execute(query).scalars())
 
 

@@ -13,6 +13,8 @@ from middlewares.exchange import Refusal
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
 _TYPE = "application/x-www-form-urlencoded"
+USER_FIELD = "user"
+"""Name of the field for a user id or external id, to which spaces around it may belong."""
 _MOST_FIELDS = 40
 _USUAL_PORTS = {"http": 80, "https": 443}
 
@@ -32,6 +34,17 @@ class Mistake:
 def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:
     """Return what the fields of a form have in them: `values`, or what was sent with a mistake."""
     return dict(values) if mistake is None else {name: mistake.fields.get(name, "") for name in values}
+
+
+def single_spaced(text: str) -> str:
+    """Return a text as browsers show it: with one space in the place of several, and none around it."""
+    return " ".join(text.split())
+
+
+def check_typed_name(fields: Fields, name: str, act: str) -> None:
+    """Raise `Refusal` (400) unless `name` was typed, as browsers show it, to confirm an `act` that is final."""
+    if single_spaced(fields.get("name", "")) != name:
+        raise Refusal(400, "name_mismatch", f"Type {name} to {act}; nothing was changed.")
 
 
 def check_same_origin(request: Request, origin: str) -> None:
@@ -64,7 +77,7 @@ def form_refused(detail: str) -> Refusal:
 
 
 async def read_fields(request: Request) -> Fields:
-    """Return the fields of the form, without spaces around their values. Raises `Refusal` (400)."""
+    """Return the fields of the form, without spaces around their values, but that of a user. Raises `Refusal` (400)."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != _TYPE:
         raise Refusal(400, "malformed_form", f"The form must be of the type {_TYPE}.")
@@ -73,7 +86,7 @@ async def read_fields(request: Request) -> Fields:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError:
         raise Refusal(400, "malformed_form", "The form is not in UTF-8, or has too many fields.") from None
-    fields = {name: value.strip() for name, value in pairs}
+    fields = {name: value if name == USER_FIELD else value.strip() for name, value in pairs}
     if len(fields) != len(pairs):
         raise Refusal(400, "malformed_form", "A field was sent more than once.")
     return fields

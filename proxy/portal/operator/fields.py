@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from middlewares.exchange import Refusal
 from middlewares.response.redaction import mask
+from proxy.portal.words import capitalize_first
 
 _DEVELOPER_ID = re.compile("dev_[a-z2-7]{16}")
 
@@ -25,7 +26,7 @@ def document_of(kind: type[Body], members: Mapping[str, Any]) -> Body:
             (".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()
         ]
         detail = "; ".join(f"{name}: {reason}" if name else reason for name, reason in wrong)
-        raise Refusal(400, "invalid_parameter", f"{mask(detail[:1].upper() + detail[1:])}.") from None
+        raise Refusal(400, "invalid_parameter", f"{mask(capitalize_first(detail))}.") from None
 
 
 def developer_id_of(text: str) -> str:

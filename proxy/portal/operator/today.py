@@ -61,6 +61,7 @@ class TodayPage:
             metrics=metrics,
             network=metrics.by("tollgate_network_units_total", "workload"),
             refusals=metrics.by("tollgate_refusals_total", "code"),
+            limits=metrics.by("tollgate_limit_refusals_total", "code", "policy"),
             errors=metrics.by("tollgate_gateway_errors_total", "gateway", "code"),
             memory=round(1_000 * metrics.value("tollgate_redis_memory_ratio")) / 10,
         )

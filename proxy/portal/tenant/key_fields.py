@@ -11,7 +11,7 @@ from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.admission.key_limits import NO_LIMITS
 from proxy.control.key_changes import COUNTS, MONEY, MOST_COUNT, MOST_MONEY, KeyChange
-from proxy.portal.access.forms import Fields
+from proxy.portal.access.forms import Fields, single_spaced
 from proxy.reporting.dates import BadDate, parse_day
 from proxy.reporting.tables import decimal
 
@@ -108,11 +108,6 @@ def in_order(records: Iterable[KeyRecord], now: datetime) -> list[KeyRecord]:
 def typed_name(record: KeyRecord) -> str:
     """Return what has to be typed to revoke a key: its name as browsers show it, or its id where it has none."""
     return single_spaced(record.name) or record.key_id
-
-
-def single_spaced(text: str) -> str:
-    """Return a text as browsers show it: with one space in the place of several, and none around it."""
-    return " ".join(text.split())
 
 
 def _count(text: str, field: str) -> int:

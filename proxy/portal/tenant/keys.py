@@ -18,7 +18,7 @@ from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
-from proxy.portal.access.forms import typed
+from proxy.portal.access.forms import USER_FIELD, check_typed_name, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -32,11 +32,11 @@ from proxy.portal.tenant.key_fields import (
     key_values,
     limits_of,
     overlap_of,
-    single_spaced,
     typed_name,
     works,
 )
 from proxy.portal.tenant.overview import APP
+from proxy.portal.tenant.users import user_of
 
 _SHOWN = 500
 """Most keys of a page."""
@@ -128,7 +128,7 @@ class KeyPages:
 
     async def create(self, form: Submission) -> Response:
         """Create a key of the app, or of one of its users, and show its text once."""
-        visit, user, fields = form.visit, form.fields.get("user", ""), form.fields
+        visit, user, fields = form.visit, form.fields.get(USER_FIELD, ""), form.fields
         user_id = await self._user(visit, user) if user else None
         if user_id is None:
             visit.require(ADMIN)
@@ -157,9 +157,7 @@ class KeyPages:
     async def revoke(self, form: Submission) -> Response:
         """End a key for good, if its name was typed."""
         row = await self._changeable(form)
-        if single_spaced(form.fields.get("name", "")) != typed_name(row.record):
-            detail = f"Type {typed_name(row.record)} to revoke the key; nothing was changed."
-            raise Refusal(400, "name_mismatch", detail)
+        check_typed_name(form.fields, row.typed_name, "revoke the key")
         await self._services.api_keys.revoke(row.record.key_id)
         return see_other(f"/portal/apps/{form.visit.client_id}/keys")
 
@@ -198,10 +196,15 @@ class KeyPages:
             for each in records
         ]
 
-    async def _user(self, visit: Visit, name: str) -> str:
-        """Return the id of an active user of the app. Raises `Refusal`: 404, 403 for one that is suspended."""
-        found = await self._services.users.resolve(visit.client_id, name)
+    async def _user(self, visit: Visit, name: str) -> str | None:
+        """Return the id of an active user of the app; None: only spaces were typed, and are the name of none.
+
+        Raises `Refusal`: 404, 403 for one that is suspended.
+        """
+        found = await user_of(self._services.users, visit.client_id, name)
         if found is None:
+            if not name.strip():
+                return None
             raise Refusal(404, "unknown_id", "The app has no such user.")
         if found.status != "active":
             raise Refusal(403, "user_suspended", "The user is suspended; make it active first.")

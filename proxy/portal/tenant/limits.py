@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from ulid import ULID
 
 from config.plans import Plan
 from config.runtime import Currency
@@ -44,14 +48,18 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class RunningRequest:
-    """A request that was admitted and has not ended."""
+    """A request, or a stream, that was admitted and has not ended."""
 
     hold: Hold
 
     @property
     def started(self) -> datetime:
-        """Return when it was admitted."""
-        return datetime.fromtimestamp(self.hold.started_ms / 1_000, UTC)
+        """Return when it was admitted; the hold of a stream begins with its last tick, and its id with the stream."""
+        hold = self.hold
+        if hold.part:
+            with suppress(ValueError):
+                return ULID.from_str(hold.request_id.rpartition("-")[0]).datetime
+        return datetime.fromtimestamp(hold.started_ms / 1_000, UTC)
 
 
 async def read_limits(sources: LedgerSources, app: AppRecord, plan: Plan, currency: Currency) -> list[LimitUse]:
@@ -71,8 +79,13 @@ async def read_limits(sources: LedgerSources, app: AppRecord, plan: Plan, curren
 
 
 async def running_requests(sources: LedgerSources, app: str) -> list[RunningRequest]:
-    """Return what runs for an app, the oldest first: requests, and the ticks of live streams."""
-    return [RunningRequest(each) for each in await running_holds(sources, app)]
+    """Return what runs for an app, the oldest first: requests, and live streams."""
+    return oldest_first(await running_holds(sources, app))
+
+
+def oldest_first(holds: Iterable[Hold]) -> list[RunningRequest]:
+    """Return what these holds are of, in the order in which it began."""
+    return sorted(map(RunningRequest, holds), key=lambda each: each.started)
 
 
 def _shown(use: RuleUse, currency: Currency) -> LimitUse:

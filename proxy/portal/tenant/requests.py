@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from middlewares.response.refusals.record import RefusalRecord
-from proxy.history.explain.refusals import read_refusals
+from proxy.history.explain.house import RefusalFilter
 from proxy.history.newest import UsesPage, newest_uses
 from proxy.history.packing import StreamEntry
 from proxy.history.places import BadPlace, TimePlace, place_of, text_of
@@ -28,11 +28,14 @@ from proxy.reporting.dates import EVER
 from proxy.reporting.explain.compose import explanation
 from proxy.reporting.explain.documents import Explanation
 from proxy.reporting.explain.facts import read_facts
+from proxy.reporting.house.refusals import place_at, read_newest_refusals
 from proxy.reporting.stream import RecordedEvent, UnreadableEvent, decode
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,600}")
 _LIMIT = 50
 _REFUSALS = 20
+"""Refusals below the newest requests; a page of older ones has as many as one of requests."""
+_STATUS = re.compile(r"[1-5][0-9]{2}")
 _LONGEST_NAME = 300
 
 
@@ -81,23 +84,31 @@ class RequestPages:
                 raise _unknown()
             return see_other(f"{path}/{wanted}")
         model, outcome = query.get("model", "").strip()[:_LONGEST_NAME], query.get("outcome", "")
-        try:
-            before = place_of(query["before"][:1_000], TimePlace) if query.get("before") else None
-        except BadPlace:
-            raise Refusal(400, "invalid_parameter", "before must be what a page has named as `next`.") from None
+        status = _status(query.get("status", "").strip())
+        before, refused = _place(visit, "before"), _place(visit, "refused")
         sources, app = self._services.sources, visit.client_id
-        page = UsesPage((EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None)
-        entries, following = await newest_uses(sources, app, page)
+        page = UsesPage(
+            (EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None, status=status
+        )
+        entries, following = ([], None) if refused else await newest_uses(sources, app, page)
         rows = readable_rows(LedgerEntries.of_app(sources, app).stream, entries)
-        refusals = [] if before else await read_refusals(sources, app, _REFUSALS)
-        chosen = {name: value for name, value in (("model", model), ("outcome", outcome)) if value}
+        shown, refusals = _LIMIT if refused else _REFUSALS, list[RefusalRecord]()
+        if before is None:
+            of = RefusalFilter(app, status, model)
+            refusals = await read_newest_refusals(sources, refused or TimePlace(EVER.end_ms, ""), shown + 1, of)
+        older = place_at(refusals[shown - 1]) if len(refusals) > shown else None
+        found = ("model", model), ("status", f"{status or ''}"), ("outcome", outcome)
+        chosen = {name: value for name, value in found if value}
         return self._pages.show(
             "requests.html",
             visit,
             rows=rows,
             unreadable=len(entries) - len(rows),
-            refusals=[RefusalRow(each) for each in reversed(refusals)],
+            refusals=[RefusalRow(each) for each in refusals[:shown]],
+            older_refusals=f"{path}?{urlencode({**chosen, 'refused': text_of(older)})}" if older else "",
+            only_refusals=refused is not None,
             model=model,
+            http_status=status or "",
             outcome=outcome,
             outcomes=words.OUTCOMES,
             first=before is None,
@@ -129,6 +140,22 @@ def readable_rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRo
         with suppress(UnreadableEvent):
             found.append(RequestRow(decode(stream, entry, fields)))
     return found
+
+
+def _place(visit: Visit, name: str) -> TimePlace | None:
+    """Return where a page begins; None: with the newest. Raises `Refusal` (400)."""
+    text = visit.request.query_params.get(name, "")
+    try:
+        return place_of(text[:1_000], TimePlace) if text else None
+    except BadPlace:
+        raise Refusal(400, "invalid_parameter", f"{name} must be what a page has named as `next`.") from None
+
+
+def _status(text: str) -> int | None:
+    """Return the HTTP status that is searched for; None: any. Raises `Refusal` (400)."""
+    if text and not _STATUS.fullmatch(text):
+        raise Refusal(400, "invalid_parameter", "Status: expected an HTTP status such as 429.")
+    return int(text) if text else None
 
 
 def _unknown() -> Refusal:

@@ -16,9 +16,9 @@ from middlewares.auth.user_fields import LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_
 from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
-from proxy.control.users import NameTaken
+from proxy.control.users import NameTaken, Users
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
-from proxy.portal.access.forms import typed
+from proxy.portal.access.forms import USER_FIELD, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -62,11 +62,12 @@ class UserPages:
     async def show_all(self, visit: Visit) -> Response:
         """Show a page of users; whoever searches for one comes to it."""
         query, app, path = visit.request.query_params, visit.client_id, _path(visit)
-        if wanted := query.get("user", "").strip():
-            found = await self._users.resolve(app, wanted[:LONGEST_EXTERNAL_ID])
-            if found is None:
+        if wanted := query.get(USER_FIELD, "")[:LONGEST_EXTERNAL_ID]:
+            found = await user_of(self._users, app, wanted)
+            if found is not None:
+                return see_other(f"{path}/{quote(found.user_id, safe='')}")
+            if wanted.strip():
                 raise _unknown()
-            return see_other(f"{path}/{quote(found.user_id, safe='')}")
         after = query.get("after", "")[:LONGEST_EXTERNAL_ID]
         records, following = await self._users.page(app, after, _SHOWN)
         month = await self._month()
@@ -152,6 +153,11 @@ class UserPages:
         if found is None:
             raise _unknown()
         return found
+
+
+async def user_of(users: Users, app: str, text: str) -> UserRecord | None:
+    """Return the user whom a field names: with the spaces around it where there is one of that name, else without."""
+    return await users.resolve(app, text) or (await users.resolve(app, text.strip()) if text.strip() != text else None)
 
 
 def _path(visit: Visit) -> str:

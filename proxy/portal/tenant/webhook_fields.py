@@ -7,7 +7,7 @@ from typing import Any
 from config.runtime import Currency
 from middlewares.exchange import Refusal
 from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint
-from proxy.portal.access.forms import Fields, Mistake, typed
+from proxy.portal.access.forms import Fields, Mistake, single_spaced, typed
 from proxy.portal.tenant.key_fields import LONGEST_NAME, atomic_units
 from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.notification import OF_OPERATOR, NotificationKind
@@ -47,6 +47,11 @@ def webhook_values(
     if mistake is not None:
         chosen = checked(mistake.fields)
     return {"values": typed(mistake, values), "chosen": chosen}
+
+
+def typed_name(endpoint: WebhookEndpoint) -> str:
+    """Return what has to be typed to remove an endpoint: its description, or its id where it has none."""
+    return single_spaced(endpoint.description) or endpoint.webhook_id
 
 
 def checked(fields: Fields) -> tuple[NotificationKind, ...]:

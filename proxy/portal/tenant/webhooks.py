@@ -14,12 +14,20 @@ from starlette.routing import Route
 from proxy.control.audit.line import AuditTarget
 from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint, WebhookStatus
 from proxy.identity.token_issuer import ADMIN
+from proxy.portal.access.forms import check_typed_name
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import LONGEST_NAME, OVERLAPS, overlap_of
 from proxy.portal.tenant.overview import APP
-from proxy.portal.tenant.webhook_fields import KIND_FIELD, KINDS, unusable, webhook_members, webhook_values
+from proxy.portal.tenant.webhook_fields import (
+    KIND_FIELD,
+    KINDS,
+    typed_name,
+    unusable,
+    webhook_members,
+    webhook_values,
+)
 from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.attempts import Delivery
 from proxy.webhooks.notifications.notification import LONGEST_URL
@@ -116,6 +124,7 @@ class WebhookPages:
             following=f"{path}?before={following}" if following else "",
             first=not before,
             path=path,
+            typed_name=typed_name(endpoint),
             overlaps=OVERLAPS,
             **webhook_values(visit.mistake, self._currency, endpoint),
             **_FIELDS,
@@ -170,8 +179,9 @@ class WebhookPages:
         return self._pages.show("webhook_tested.html", form.visit, endpoint=endpoint, outcome=outcome, path=path)
 
     async def remove(self, form: Submission) -> Response:
-        """Remove an endpoint, and all that waits for it."""
+        """Remove an endpoint, and all that waits for it, if its name was typed."""
         endpoint = await self._target(form)
+        check_typed_name(form.fields, typed_name(endpoint), "remove the endpoint")
         await self._webhooks.remove(form.visit.client_id, endpoint.webhook_id)
         return see_other(f"/portal/apps/{form.visit.client_id}/webhooks")
 

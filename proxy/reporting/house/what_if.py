@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from config.plans import Billing, Plan
 from config.workloads import SaleUnit, Unit, Workload
 from middlewares.ledger.admission.pricing import amount_of, prices_for
 from proxy.reporting.totals import Breakdown, UsageTotal
+
+_KNOWN: Mapping[str, Workload] = {each.value: each for each in Workload}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,13 @@ class WhatIf:
 def what_if(plan: Plan, usage: Breakdown, users: int) -> WhatIf:
     """Return what a month's `usage`, broken down by workload and model, would have cost under `plan`.
 
-    `users` is how many used something, the app itself among them where it did.
+    `users` is how many used something, the app itself among them where it did. A plan has no price for units that only
+    another version of Tollgate counts, and for a workload that only another one knows it has those of all workloads.
     """
     lines, rounding, sells_requests = [], 0, False
     for (workload, model), total in usage.rows():
-        prices = prices_for(plan, Workload(workload), model)
-        units = {Unit.REQUESTS: total.requests, **{Unit(unit): number for unit, number in total.units.items()}}
+        prices = prices_for(plan, _KNOWN.get(workload), model)
+        units = {Unit.REQUESTS: total.requests, **{unit: total.units[unit] for unit in total.units_used}}
         lines.append(WhatIfLine(workload, model, total, amount_of(prices, units)))
         rounding += total.requests * sum(1 for each in prices if each.amount % each.per)
         sells_requests |= any(each.unit is SaleUnit.REQUESTS for each in prices)

@@ -86,7 +86,8 @@ async def test_the_life_of_a_webhook(
         await tab.page.get_by_text("Paused", exact=True).wait_for()
         await tab.click("Let it go on", "button")
         await tab.page.get_by_text("Active", exact=True).wait_for()
-        await tab.click("Remove", "button")
+        await tab.page.get_by_label("Type ").fill(tab.page.url.rpartition("/")[2])
+        await tab.click("Remove the endpoint", "button")
         await tab.page.get_by_text("No URL is registered yet.").wait_for()
 
 

@@ -132,7 +132,9 @@ async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
         async with httpx.AsyncClient(base_url=house.deployment.private, trust_env=False) as http:
             metrics = (await http.get("/metrics")).text
         number = metrics.partition('tollgate_refusals_total{code="rate_limited"} ')[2].partition("\n")[0]
-        return bool(number) and f"rate_limited {int(float(number))}" in text_of(await browser.page(HOME))
+        found = text_of(await browser.page(HOME))
+        by_rule = re.search(r"rate_limited (\d+) (?:by \S+ \d+ )*?by app-requests-per-day (\d+)", found)
+        return bool(number) and by_rule is not None and int(by_rule[1]) == int(float(number)) >= int(by_rule[2]) >= 2
 
     await eventually(counted)
 

@@ -71,3 +71,12 @@ async def test_rounding_and_what_is_included_are_bounds() -> None:
         plan = Plan.model_validate({"billing": "usage", "prices": prices, **extra})
         found = what_if(plan, usage, 1)
         assert (found.amount, found.rounding, found.at_most) == (2 + (0 if "prices" in extra else 6), 3, at_most)
+
+
+async def test_names_of_another_version_fail_nothing() -> None:
+    """Hazard: a rollback leaves work and units in the running totals that this version does not know."""
+    prices = [{"unit": "tokens", "amount": 2}, {"workload": "llm", "unit": "requests", "amount": 9}]
+    usage = Breakdown((Dimension.WORKLOAD, Dimension.MODEL))
+    usage.groups["of-tomorrow", ""] = UsageTotal(3, {"input_tokens": 5, "frames": 7}, 7)
+    found = what_if(Plan.model_validate({"billing": "usage", "prices": prices}), usage, 1)
+    assert [(each.workload, each.amount) for each in found.lines] == [("of-tomorrow", 10)]
