@@ -140,8 +140,7 @@ class ReadEntry:
 
         An event that comes late for a pruned month is new: its entry is younger than the boundary.
         """
-        time = self.event.time if self.event else self.entry.ms
-        return max(time, self.entry.ms) < boundary_ms
+        return max(self.event.time if self.event else 0, self.entry.ms) < boundary_ms
 
 
 def read(tag: int, entries: Iterable[tuple[bytes, Fields]]) -> list[ReadEntry]:
