@@ -73,9 +73,7 @@ def _archived(connection: Connection, app: str, page: UsesPage) -> _Found:
     floor: int | None = connection.execute(edge).scalar()
     named = (EVENTS.c.user_id, page.user), (EVENTS.c.model, page.model), (EVENTS.c.outcome, page.outcome)
     chosen = [column == value for column, value in named if value is not None]
-    if (
-        page.status is not None
-    ):  # it has no column; quotes in the texts of an event are escaped, so that this is no text
+    if page.status is not None:  # it has no column; in texts of an event quotes are escaped, so that this is none
         written = (EVENTS.c.event.contains(f'"status":{page.status}{end}', autoescape=True) for end in ",}")
         chosen.append(or_(*written))
     wanted = (*of_app, EVENTS.c.type.in_(USED), *chosen)
