@@ -1,6 +1,6 @@
 """The base model of all settings, shared field types, and errors that name several places."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -15,9 +15,26 @@ class Model(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        field = cls.model_fields[info.field_name or ""]
-        kinds = (field.annotation, *get_args(field.annotation))
-        return _number(value) if bool not in kinds and (int in kinds or float in kinds) else value
+        return no_truth_for_a_number(cls, value, info.field_name or "")
+
+
+def no_truth_for_a_number(model: type[BaseModel], value: Any, name: str) -> Any:
+    """Return the value of a member. Raises `ValueError` for true and false in the place of a number.
+
+    Pydantic takes them for 1 and 0.
+    """
+    if isinstance(value, bool):
+        kinds = list(_kinds(model.model_fields[name].annotation))
+        if bool not in kinds and (int in kinds or float in kinds):
+            _number(value)
+    return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation and all that it is made of."""
+    yield annotation
+    for each in get_args(annotation):
+        yield from _kinds(each)
 
 
 def _number(value: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.config import JsonDict
 
+from config.base import no_truth_for_a_number
 from middlewares.auth.records import UserRecord
 from middlewares.auth.user_fields import EMAIL, LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_email
 
@@ -42,6 +43,11 @@ class RequestBody(BaseModel):
     """A body as clients send it; members that are not known are ignored."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        return no_truth_for_a_number(cls, value, info.field_name or "")
 
 
 class UserChange(RequestBody):

@@ -18,6 +18,8 @@ OPERATOR = "operator"
 """Owner of the endpoints that are of no app."""
 WebhookStatus = Literal["active", "paused"]
 
+MOST_OLD_SECRETS = 4
+"""Secrets that were replaced and sign still: each makes the header of signatures longer."""
 _SECRET_BYTES = 32
 
 
@@ -128,14 +130,14 @@ class WebhookEndpoints:
         return await self._records.change(endpoint.ref, edit)
 
     async def rotate_secret(self, endpoint: WebhookEndpoint, overlap: timedelta) -> tuple[WebhookEndpoint, str]:
-        """Sign with a new secret, and with the ones before for `overlap`. Return the endpoint and the new secret."""
+        """Sign with a new secret, and with the latest before for `overlap`. Return the endpoint and the new secret."""
         text, now = _new_secret(), datetime.now(UTC)
         new = SigningSecret(self._sealed.seal(text))
 
         def rotate(found: WebhookEndpoint) -> WebhookEndpoint:
             until = now + overlap
             before = [replace(each, ends_at=min(each.ends_at or until, until)) for each in found.living_secrets(now)]
-            return replace(found, secrets=(new, *(before if overlap else ())))
+            return replace(found, secrets=(new, *(before[:MOST_OLD_SECRETS] if overlap else ())))
 
         return await self._records.change(endpoint.ref, rotate), text
 

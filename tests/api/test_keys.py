@@ -118,6 +118,18 @@ async def test_an_increase_that_is_changed_over_http_holds_at_once(running: Depl
     assert 'key-own-requests-per-minute";q=5;w=60' in raised.headers["ratelimit-policy"]
 
 
+async def test_true_is_no_number(app: BuilderApp) -> None:
+    """Hazard: an overlap of one second, or a limit of one request, of a client that has sent a truth."""
+    old = await made(app, "keys", name="kiosk")
+    rotate = f"{app.path}/keys/{old['key_id']}/rotate"
+    refused = await app.http.post(rotate, json={"overlap_seconds": True}, auth=app.basic)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+    assert "overlap_seconds" in refused.json()["detail"]
+    limits = {"requests_per_minute": True}
+    refused = await app.http.post(f"{app.path}/keys", json={"limits": limits}, auth=app.basic)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+
+
 @pytest.mark.parametrize("owner", ["app", "user"])
 async def test_a_rotated_key_shows_its_text_once_and_the_old_one_works_as_long_as_it_overlaps(
     app: BuilderApp, owner: str

@@ -98,6 +98,9 @@ async def test_a_day_that_is_not_over_is_refused(
     done = await tollgate("windows", "--to", naap.origin, "--provider", "tolls", "--to-day", today, **SECRETS)
     assert (done.code, naap.requests) == (2, 0)
     assert "end before today" in done.err
+    first = ("--to-day", "0001-01-01", "--app", await usage_records.app())
+    done = await tollgate("windows", "--to", naap.origin, "--provider", "tolls", *first, **SECRETS)
+    assert "Traceback" not in done.err
     done = await tollgate(
         "windows",
         "--to",

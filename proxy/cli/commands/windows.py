@@ -99,7 +99,7 @@ def windows(
 def _span(first: date | None, last: date | None, yesterday: date) -> Days:
     """Return the days to report, which must be over."""
     until = last or yesterday
-    span = Days(first or until - timedelta(days=_DAYS_AGAIN - 1), until)
+    span = Days(first or until - min(timedelta(days=_DAYS_AGAIN - 1), until - date.min), until)
     if span.first > span.last or span.last > yesterday:
         bad_input("the span must begin before it ends, and end before today (UTC)")
     return span

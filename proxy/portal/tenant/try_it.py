@@ -46,7 +46,8 @@ class TryItPages:
         return self._pages.show(
             "try_it.html",
             visit,
-            keys=keys[-_SHOWN:][::-1],
+            keys=[*([key] if key and key not in keys[-_SHOWN:] else ()), *keys[-_SHOWN:][::-1]],
+            hidden=max(0, len(keys) - _SHOWN),
             key=key,
             limits=limits_of(key, self._services.settings.currency) if key else [],
             origin=self._services.origin,

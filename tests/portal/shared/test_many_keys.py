@@ -28,3 +28,18 @@ async def test_keys_that_work_are_shown_before_those_that_have_ended(running: De
     assert {"key 0", "key 101", "key 102"} <= set(shown)
     assert page.text.index(">key 102<") < page.text.index(">key 0<") < page.text.index(">key 100<")
     assert "100 keys are shown, and 3 more have ended or are older." in text_of(page)
+
+
+async def test_a_key_that_is_chosen_is_offered_and_those_that_are_not_are_counted(running: Deployment) -> None:
+    """Hazard: a list of keys that ends without a word, and does not have the one that was chosen."""
+    app = await tenant(running, "House of Examples")
+    async with running.store() as store:
+        keys = ApiKeys(store.redis, None)
+        made = [(await keys.create(app.app, name=f"key {number}"))[0] for number in range(201)]
+        hidden = len(await keys.list(app.app)) - 200
+    browser = await app.member("developer")
+    page = await browser.page(f"{app.path}/try")
+    assert f"and {hidden} older ones that work are not" in text_of(page)
+    assert f'value="{made[0].key_id}"' not in page.text
+    page = await browser.page(f"{app.path}/try", key=made[0].key_id)
+    assert f'value="{made[0].key_id}" selected' in page.text

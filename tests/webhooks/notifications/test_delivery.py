@@ -14,6 +14,7 @@ from middlewares.auth.records import RecordRef
 from proxy.control.apps import Apps
 from proxy.control.erasure import SubjectRecords
 from proxy.control.records import UnknownRecord
+from proxy.control.webhook_endpoints import MOST_OLD_SECRETS
 from proxy.history.retention.erasure import erase
 from proxy.history.tables import OUTBOX
 from proxy.reporting.dates import EVER
@@ -120,6 +121,17 @@ async def test_both_secrets_sign_during_a_rotation_and_only_the_new_one_without_
     document = await notified.store.redis.get(f"tollgate:webhook:{{{endpoint}}}")
     assert document is not None
     assert not any(secret.removeprefix("whsec_").encode() in document for secret in (old, new, newest))
+
+
+async def test_an_endpoint_that_is_rotated_again_and_again_signs_with_few_secrets(notified: Notified) -> None:
+    """Hazard: a header of signatures that grows past what receivers take."""
+    endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
+    made = [(await notified.service.rotate_secret(APP, endpoint, timedelta(hours=1)))[1] for _ in range(9)]
+    notified.receiver.secrets[:] = made[-MOST_OLD_SECRETS - 1 :]
+    await tell(notified, endpoint, 1)
+    await notified.round()
+    assert notified.receiver.signatures == [MOST_OLD_SECRETS + 1]
+    assert len(notified.receiver.received) == 1
 
 
 async def test_what_a_paused_endpoint_is_told_waits_and_what_a_removed_one_is_told_goes(notified: Notified) -> None:
