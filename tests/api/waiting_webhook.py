@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from proxy.history.store import History
@@ -26,6 +27,6 @@ async def waiting_for(deployment: Deployment, webhook: str) -> str:
     """Let a webhook wait in the outbox; return its id."""
     history = History.of(deployment.settings)
     told = Notification(NotificationKind.KEY_OLD, "app", (webhook,), {})
-    await history.write(outbox.enqueue, [(webhook, told)], 0)
+    await history.write(outbox.enqueue, [(webhook, told)], int(time.time() * 1000))
     await history.close()
     return told.id

@@ -9,8 +9,8 @@ import msgspec
 
 from proxy.control.payments.facts import Fact
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
-Digits = Annotated[str, msgspec.Meta(pattern="^(0|[1-9][0-9]{0,27})$")]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+\Z")]
+Digits = Annotated[str, msgspec.Meta(pattern=r"^(0|[1-9][0-9]{0,27})\Z")]
 
 
 class _Report(msgspec.Struct, tag_field="type", frozen=True):
@@ -22,12 +22,12 @@ class PaidData(msgspec.Struct, frozen=True):
 
     payment: Id
     """Id at the provider, for example a transaction hash and the index of its log."""
-    client_id: Annotated[str, msgspec.Meta(pattern="^app_[a-z2-7]{16}$")]
+    client_id: Annotated[str, msgspec.Meta(pattern=r"^app_[a-z2-7]{16}\Z")]
     amount: Digits
     """In the smallest unit of the currency."""
-    currency: Annotated[str, msgspec.Meta(pattern="^([A-Z]{3,8})?$")] = ""
+    currency: Annotated[str, msgspec.Meta(pattern=r"^([A-Z]{3,8})?\Z")] = ""
     """Empty: the amount is in atomic units of the deployment's currency."""
-    user: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{0,128}$")] = ""
+    user: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{0,128}\Z")] = ""
 
 
 class TakenData(msgspec.Struct, frozen=True):
