@@ -1,6 +1,7 @@
 """`tollgate credits`, and what becomes of credits in statements."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -160,7 +161,7 @@ async def test_an_expiry_long_past_makes_no_credits_for_ever(
     app = await usage_records.app()
     past = await tollgate("credits", "grant", "--app", app, "5", "--expires", when)
     assert (past.code, past.out) == (2, "")
-    assert "must expire in the future" in past.err
+    assert re.search("must (expire in the future|be after 1970-01-01)", past.err)
     assert (await tollgate("credits", "show", "--app", app, "--json")).json["available"] == "0"
 
 
