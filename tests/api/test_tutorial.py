@@ -85,7 +85,7 @@ async def test_scopes_keep_apart_what_the_tutorial_keeps_apart(app: BuilderApp) 
 
 
 async def test_errors_mean_what_the_tutorial_says(app: BuilderApp) -> None:
-    wrong = await app.form(TOKEN, grant_type="client_credentials", client_secret=app.secret[:-1] + "x")
+    wrong = await app.form(TOKEN, grant_type="client_credentials", client_secret=app.secret.swapcase())
     assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_client")
     admin = bearer(await app.token())
     missing = await app.http.post(f"{app.path}/users/usr_none/token", json={"scope": "inference"}, headers=admin)
