@@ -10,7 +10,8 @@ _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:\[(?P<address>[0-9a-f:.]+)\]|[^/?#@\s,A-Z:\[\]]+)(?::(?P<port>0|[1-9]\d{0,4}))?",
     re.ASCII,
 )
-_USUAL_PORTS = {"http": "80", "https": "443"}
+USUAL_PORTS = {"http": 80, "https": 443}
+"""Ports by scheme that browsers leave out of an origin (RFC 6454 section 6)."""
 _AS_SENT = (
     "an origin as browsers send it, such as https://app.example: lower case, no path, no slash, no port 443, and "
     "letters that are not ASCII as xn--"
@@ -30,7 +31,7 @@ def browser_origin(value: str) -> str:
 
 def _is_sent(scheme: str, address: str | None, port: str | None) -> bool:
     """Return True if browsers send such a port, and such an IPv6 address."""
-    if port is not None and (int(port) > 65_535 or port == _USUAL_PORTS.get(scheme)):
+    if port is not None and (int(port) > 65_535 or int(port) == USUAL_PORTS.get(scheme)):
         return False
     try:
         return address is None or str(IPv6Address(address)) == address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -67,7 +67,7 @@ class RunningHolds:
         for hold in takewhile(lambda each: each.started_ms <= now - SHOWN_AFTER_MS, self._running.values()):
             by_tag[self._keys.tag(hold.app)].append(hold)
         for tag in by_tag.keys() | self._shown:
-            await self._show(tag, ShownHolds(now + LIFE_MS, tuple(islice(by_tag[tag], MOST_SHOWN))))
+            await self._show(tag, ShownHolds(now + LIFE_MS, tuple(by_tag[tag][:MOST_SHOWN])))
 
     async def _show(self, tag: str, shown: ShownHolds) -> None:
         text = _ENCODER.encode(shown) if shown.holds else b""

@@ -22,10 +22,14 @@ SHORTEST_LEAD_SECONDS = 10
 LONGEST_LEAD_SECONDS = 30 * 86_400
 
 
-def _of_the_ledger(when: datetime) -> datetime:
-    """Return `when` if the ledger can hold it: 0 stands for never there. Raises `ValueError`."""
-    if not 0 < unix_ms(when) < EVER.end_ms:
+def check_ledger_moment(time_ms: int) -> None:
+    """Raise `ValueError` for Unix milliseconds that the ledger cannot hold: 0 stands for never there."""
+    if not 0 < time_ms < EVER.end_ms:
         raise ValueError(f"must be after {EVER.first} and not after {EVER.last}, in UTC")
+
+
+def _of_the_ledger(when: datetime) -> datetime:
+    check_ledger_moment(unix_ms(when))
     return when
 
 

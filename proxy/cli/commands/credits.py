@@ -9,11 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from middlewares.ledger.credit.prepaid import LONGEST_TEXT
-from proxy.api.admin.ledger_documents import CreditChange, CreditGrant, LotDocument, WalletChange, WalletDocument
+from proxy.api.admin.ledger_documents import (
+    CreditChange,
+    CreditGrant,
+    LotDocument,
+    WalletChange,
+    WalletDocument,
+    check_ledger_moment,
+)
 from proxy.cli.inputs import AppOption, client_id, free_text, moment
 from proxy.cli.output import Json, bad_input, print_one, print_table
 from proxy.cli.session import operate
-from proxy.reporting.dates import EVER
 from proxy.reporting.tables import decimal
 
 app = typer.Typer(no_args_is_help=True, help="Prepaid credits of apps and their users.")
@@ -50,10 +56,14 @@ def grant(
     as_json: Json = False,
 ) -> None:
     """Add credits to a wallet. A user with a wallet of its own pays only from that."""
-    ends = moment("--expires", expires) if expires else None
-    if ends is not None and not 0 < ends < EVER.end_ms:
-        bad_input(f"--expires must be after {EVER.first} and not after {EVER.last}, in UTC")
-    at = datetime.fromtimestamp(ends / 1_000, UTC) if ends else None
+    at = None
+    if expires:
+        ends = moment("--expires", expires)
+        try:
+            check_ledger_moment(ends)
+        except ValueError as error:
+            bad_input(f"--expires {error}")
+        at = datetime.fromtimestamp(ends / 1_000, UTC)
     plain = _change(amount, reference, note).model_dump()
     owner, change = _owner(app_id, user), CreditGrant(**plain, promotional=promotional, expires=at)
     _print(operate(lambda operations: operations.credits.grant(owner, user, change)), as_json=as_json)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
+from config.origins import USUAL_PORTS
 from middlewares.exchange import Refusal
 
 TOKEN_FIELD = "form_token"  # noqa: S105 - the name of a field
@@ -16,7 +17,6 @@ _TYPE = "application/x-www-form-urlencoded"
 USER_FIELD = "user"
 """Name of the field for a user id or external id, to which spaces around it may belong."""
 _MOST_FIELDS = 40
-_USUAL_PORTS = {"http": 80, "https": 443}
 
 Fields = Mapping[str, str]
 
@@ -67,7 +67,7 @@ def spelled_by_browsers(origin: str) -> str:
     with suppress(UnicodeError):  # of what no browser reaches either
         host = host.encode("idna").decode()
     name = f"[{host}]" if ":" in host else host
-    usual = parts.port in (None, _USUAL_PORTS.get(parts.scheme))
+    usual = parts.port in (None, USUAL_PORTS.get(parts.scheme))
     return f"{parts.scheme}://{name}" if usual else f"{parts.scheme}://{name}:{parts.port}"
 
 

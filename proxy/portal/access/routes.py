@@ -6,7 +6,8 @@ The page of an error finds the visitor in the state of the request.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +17,20 @@ from middlewares.exchange import Exchange, Outcome, Refusal
 from proxy.portal.access.cookies import SessionCookie, is_form_token
 from proxy.portal.access.forms import TOKEN_FIELD, Fields, Mistake, check_same_origin, form_refused, read_fields
 
+
+class Correctable(Protocol):
+    """A visit, a dataclass, of a page that may show its form again."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def mistake(self) -> Mistake | None:
+        """In the form that the page shows again."""
+        ...
+
+
 Visitor = TypeVar("Visitor")
+Sender = TypeVar("Sender", bound=Correctable)
 Identify = Callable[[Request], Awaitable[Visitor]]
 """Returns who visits. Raises `Refusal`."""
 
@@ -42,14 +56,14 @@ def form_route(
     path: str,
     origin: str,
     cookie: SessionCookie,
-    identify: Identify[Visitor],
-    take: Callable[[Visitor, Fields], Awaitable[Response]],
+    identify: Identify[Sender],
+    take: Callable[[Sender, Fields], Awaitable[Response]],
     *,
-    again: Callable[[Visitor, Mistake], Awaitable[Response]] | None = None,
+    again: Callable[[Sender], Awaitable[Response]] | None = None,
 ) -> Route:
     """Return the route of a form of a page of `origin`, in the very session that the cookie names.
 
-    `again` shows the form with what was typed where it is refused for that (400): browsers have forgotten it.
+    `again`, the page of the form, shows what was typed where that is refused (400): browsers have forgotten it.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -63,7 +77,7 @@ def form_route(
         except Refusal as refusal:
             if again is None or refusal.status != 400:
                 raise
-            response = await again(visitor, Mistake(refusal.detail, fields))
+            response = await again(replace(visitor, mistake=Mistake(refusal.detail, fields)))
             exchange: Exchange = request.scope["tollgate.exchange"]
             exchange.end(Outcome.REFUSED, refusal.code, refusal.status)
             response.status_code = refusal.status

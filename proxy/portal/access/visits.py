@@ -168,12 +168,7 @@ class Visits:
                 async with self._sent.once(visit.session.session_id, fields.get(FORM_ID_FIELD, ""), page):
                     return await take(submission)
 
-        async def correct(visit: Visit, mistake: Mistake) -> Response:
-            assert again is not None  # noqa: S101 - else nobody calls this
-            return await again(replace(visit, mistake=mistake))
-
-        origin = self._services.origin
-        return form_route(path, origin, self._cookie, self._sender, send, again=correct if again else None)
+        return form_route(path, self._services.origin, self._cookie, self._sender, send, again=again)
 
     async def _sender(self, request: Request) -> Visit:
         """Return the visit of a form. Raises `Refusal`, as `_visit`; 403 for an operator."""

@@ -7,7 +7,7 @@ endpoint that a route here names.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_type_hints
 
 from starlette.requests import Request
@@ -161,12 +161,7 @@ class OperatorVisits:
                 await self._services.audit.record(actor, action, target, result)
                 raise
 
-        async def correct(visit: OperatorVisit, mistake: Mistake) -> Response:
-            assert again is not None  # noqa: S101 - else nobody calls this
-            return await again(replace(visit, mistake=mistake))
-
-        origin = self._services.origin
-        return form_route(path, origin, self._cookie, self._visit, send, again=correct if again else None)
+        return form_route(path, self._services.origin, self._cookie, self._visit, send, again=again)
 
     async def _visit(self, request: Request) -> OperatorVisit:
         """Return the visit. Raises `Refusal`: 401 for nobody, 403 for a member of an app."""
