@@ -83,10 +83,11 @@ class RedisServer:
         return f"unix://{self.endpoint}" if self.endpoint.path else f"redis://{self.endpoint}"
 
     def start(self, *, wait: bool = True) -> Self:
+        """Start the process; with `wait`, until it serves: a server that loads its data says `-LOADING` to a PING."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         give_up = time.monotonic() + WITHIN
-        while wait and not self.ask("PING"):
+        while wait and (not (reply := self.ask("PING")) or reply.startswith("-LOADING")):
             assert time.monotonic() < give_up, self._log.read_text()[-2000:]
             assert self._process.poll() is None, self._log.read_text()[-2000:]
             time.sleep(0.01)

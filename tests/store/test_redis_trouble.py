@@ -197,7 +197,8 @@ async def test_loading_is_named(start_server: StartServer, open_channel: OpenCha
     server.ask("SAVE")
     server.kill()
     server.add_options("--key-load-delay", "50000")  # microseconds; events are served every 2 MB
-    server.start()
+    server.start(wait=False)
+    await eventually(lambda: bool(server.ask("PING")))
     channel = await open_channel(server)
     with pytest.raises(StoreLoading) as caught:
         await run(channel, Call(COUNT, ("k",)), WITHIN)
