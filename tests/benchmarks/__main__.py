@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import uvloop
 
-from tests.benchmarks import bulk, instructions, key_checks, keys, latency, saturation, soak, streams, tokens
+from tests.benchmarks import bulk, chats, instructions, key_checks, keys, latency, saturation, soak, streams, tokens
 from tests.benchmarks.programs import ROOT, Failed, Missing
 from tests.benchmarks.report import Section
 from tests.benchmarks.scale import FULL, QUICK, Scale
@@ -30,6 +30,7 @@ OPEN_FILES = 16_384
 Part = tuple[str, Callable[[Section, Scale, Path], Awaitable[None]]]
 PARTS: dict[str, Part] = {
     "saturation": (saturation.TITLE, saturation.run),
+    "chats": (chats.TITLE, chats.run),
     "instructions": (instructions.TITLE, instructions.run),
     "latency": (latency.TITLE, latency.run),
     "streams": (streams.TITLE, streams.run),

@@ -63,11 +63,11 @@ _STREAMING = """
 
 
 @contextlib.asynccontextmanager
-async def static(folder: Path) -> AsyncIterator[Candidate]:
+async def static(folder: Path, response: str = RESPONSE) -> AsyncIterator[Candidate]:
     """Run an upstream that gives every request the same response. Raises `Missing`."""
     port = free_port()
     async with _nginx(
-        folder, port, "direct", _STATIC.format(address=f"{LOOPBACK}:{port}", response=RESPONSE)
+        folder, port, "direct", _STATIC.format(address=f"{LOOPBACK}:{port}", response=response)
     ) as candidate:
         yield candidate
 

@@ -77,9 +77,16 @@ def make(folder: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def running(
-    *command: str, port: int, log: Path, environment: Mapping[str, str] | None = None
+    *command: str,
+    port: int,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    seconds: float = START_SECONDS,
 ) -> AsyncIterator[psutil.Process]:
-    """Run a server for as long as the context; entered once it listens on `port`. Raises `Failed` if it never does."""
+    """Run a server for as long as the context; entered once it listens on `port`.
+
+    Raises `Failed` if it does not within that many seconds.
+    """
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -91,7 +98,7 @@ async def running(
             start_new_session=True,  # an interrupt of the benchmark stops it by way of this context, not before
         )
     try:
-        await _listening(process, port, log)
+        await _listening(process, port, log, seconds)
         yield psutil.Process(process.pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -104,9 +111,9 @@ async def running(
             await process.wait()
 
 
-async def _listening(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+async def _listening(process: asyncio.subprocess.Process, port: int, log: Path, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(seconds):
             while process.returncode is None:
                 try:
                     _, writer = await asyncio.open_connection(LOOPBACK, port)
