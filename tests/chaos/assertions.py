@@ -15,7 +15,7 @@ from proxy.store.store import Store
 from tests.history.beside import verify_deployment
 from tests.support.deployment import Deployment, eventually, wait_until_gone
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 """Seconds after which an expected change counts as missing."""
 
 

@@ -107,7 +107,7 @@ async def run(arguments: Sequence[str], environment: Mapping[str, str], folder: 
     request = {"arguments": list(arguments), "environment": dict(environment), "folder": str(folder)}
     command = await Running.start("commands", request)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             code = await command.wait()
     except TimeoutError:
         command.kill()

@@ -30,7 +30,7 @@ from proxy.store.configured import open_store, redis_keys
 from proxy.store.store import Store
 from tests.support import command_server
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 DEFAULTS: dict[str, Any] = {
     "listen": "127.0.0.1:0",
     "admin_listen": "127.0.0.1:0",
@@ -140,7 +140,7 @@ class Deployment:
         assert self.process is not None
         self.process.send_signal(number)
 
-    async def wait_for_exit(self, seconds: float = 30.0) -> int:
+    async def wait_for_exit(self, seconds: float = 60.0) -> int:
         """Wait until the supervisor has ended; return its exit code."""
         assert self.process is not None
         async with asyncio.timeout(seconds):
@@ -232,7 +232,7 @@ class Deployment:
                         found.append(plain(event, fields[b"amount"].decode()))
         return found
 
-    async def settled(self, count: int, app: str | None = None, seconds: float = 10.0) -> list[dict[str, Any]]:
+    async def settled(self, count: int, app: str | None = None, seconds: float = 60.0) -> list[dict[str, Any]]:
         """Wait until the ledger has exactly `count` events, which are written after the client has its response."""
         found: list[dict[str, Any]] = []
 
@@ -249,7 +249,7 @@ class Deployment:
         return await command_server.run(arguments, self.environment, Path.cwd())
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 30.0) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait until `condition` holds; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while True:

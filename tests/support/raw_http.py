@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 """Seconds after which something that must arrive counts as lost; no passing test waits this long."""
 _READ_SIZE = 65_536
 

@@ -36,7 +36,7 @@ from tests.support.deployment import eventually
 LIMIT = 1 << 20
 SMALL = 4_000
 """Size from which the tests of compaction have the file written anew."""
-WITHIN = 15.0
+WITHIN = 60.0
 
 Opened = Callable[..., WriteAheadLog]
 
