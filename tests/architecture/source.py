@@ -48,6 +48,7 @@ class Module:
                 yield node.name
 
 
+@cache
 def modules() -> dict[str, Module]:
     """Return every module of the product by its name. Raises `AssertionError` where there are none."""
     found: dict[str, Module] = {}

@@ -122,6 +122,7 @@ def test_data_in_use(tmp_path: Path, backup: Path) -> None:
         run_restore(backup, settings_of(tmp_path / "new"), force=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("force", [False, True], ids=["empty", "force"])
 def test_interrupted_at_any_step_the_next_one_finishes(
     tmp_path: Path, backup: Path, monkeypatch: pytest.MonkeyPatch, force: bool

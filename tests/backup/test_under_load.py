@@ -25,6 +25,8 @@ from tests.chaos.load import MixedLoad
 from tests.chaos.test_kill_nine import PLANS, customers_of
 from tests.support.deployment import Deployment, deployed, eventually, wait_until_gone
 
+pytestmark = pytest.mark.slow
+
 CONFIG: dict[str, Any] = {
     "workers": 2,
     "hold_ttl": 2,

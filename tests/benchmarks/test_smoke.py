@@ -122,6 +122,7 @@ async def test_large_bodies_go_both_ways(direct: Candidate) -> None:
         assert await asyncio.to_thread(upload, direct, size, chunked=chunked) > 0
 
 
+@pytest.mark.slow
 async def test_the_whole_product_is_measured_with_many_keys(direct: Candidate, tmp_path: Path) -> None:
     async with running_tollgate(tmp_path / "tollgate", direct) as ours:
         assert len(ours.workers) == 1
@@ -137,6 +138,7 @@ async def test_the_whole_product_is_measured_with_many_keys(direct: Candidate, t
         assert await ours.events() == 1
 
 
+@pytest.mark.slow
 async def test_the_least_that_a_server_and_a_chain_cost_is_measured_on_real_responses(
     direct: Candidate, tmp_path: Path
 ) -> None:

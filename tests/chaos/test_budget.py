@@ -22,6 +22,8 @@ from tests.chaos.assertions import TIMEOUT_SECONDS, audit, wait_until_settled
 from tests.chaos.load import IMAGE
 from tests.support.deployment import Deployment, deployed
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 1_000
 PRICE = 3 * 10**18 + 1
 ISSUER, AUDIENCE = "https://issuer.test", "tollgate"

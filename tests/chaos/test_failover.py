@@ -28,6 +28,8 @@ from tests.store.conftest import servers_in
 from tests.store.servers import RedisServer, Sentinel, binaries
 from tests.support.deployment import Deployment, deployed, eventually
 
+pytestmark = pytest.mark.slow
+
 REPLICAS, SENTINELS = 2, 3
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
 

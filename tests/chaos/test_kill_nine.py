@@ -123,6 +123,7 @@ async def campaign(folder: Path, rounds: int, way: Way) -> None:
     assert late <= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_everything_is_killed_under_load(tmp_path: Path, way: str) -> None:
     await campaign(tmp_path, 5, WAYS[way])
@@ -189,6 +190,7 @@ async def kill_single_parts(folder: Path, rounds: int, way: Way) -> None:
     assert late <= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_workers_redis_and_its_supervisor_are_killed_under_load(tmp_path: Path, way: str) -> None:
     await kill_single_parts(tmp_path, 8, WAYS[way])

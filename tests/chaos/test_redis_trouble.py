@@ -19,7 +19,7 @@ from tests.chaos.steady_load import BUSY_PERIOD, PERIOD, Latencies, Sample, Stea
 from tests.store.servers import DURABLE, RedisServer, binaries, eventually
 from tests.support.deployment import Customer, Deployment, deployed
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 DEADLINE, MARGIN = 0.25, 0.05
 RECOVERY = 5.0

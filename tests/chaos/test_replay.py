@@ -96,6 +96,7 @@ async def end_without_redis(deployment: Deployment, redis: RedisServer) -> int:
     return len(held)
 
 
+@pytest.mark.slow
 async def test_it_is_written_once_when_redis_is_back(
     deployment: Deployment, redis: RedisServer, before: Before
 ) -> None:

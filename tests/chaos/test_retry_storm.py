@@ -20,6 +20,8 @@ from tests.chaos.assertions import audit, wait_until_settled
 from tests.chaos.load import IMAGE, chat
 from tests.support.deployment import Customer, Deployment, deployed
 
+pytestmark = pytest.mark.slow
+
 COPIES = 3
 PRICE = 10**17 + 1
 TOKENS = 20

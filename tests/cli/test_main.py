@@ -13,6 +13,7 @@ from tests.cli.conftest import Tollgate, call, forked, spawn
 from tests.store.servers import processes_of
 
 
+@pytest.mark.slow
 def test_it_works_without_a_server_and_leaves_nothing_running(tmp_path: Path) -> None:
     made = spawn(tmp_path, "apps", "create", "Acme", "--plan", "free", "--json").json
     assert [app["client_id"] for app in spawn(tmp_path, "apps", "list", "--json").json] == [made["client_id"]]
@@ -20,6 +21,7 @@ def test_it_works_without_a_server_and_leaves_nothing_running(tmp_path: Path) ->
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_it_works_beside_a_server_on_the_same_data(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path / "data"):
         made = spawn(

@@ -25,7 +25,7 @@ from tests.clients.conftest import PRICE, SLOW_PER_MINUTE
 from tests.support.builder import BuilderApp, builder_app
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 HERE = Path(__file__).parent
 FILES = ("package.json", "package-lock.json", "tsconfig.json", *(each.name for each in HERE.glob("*.[tm]*s")))
 FOREIGN = ("built/oauth.js", "sdk.mjs", "openid.mjs")

@@ -194,6 +194,7 @@ async def test_on_sqlite(store: Any, steps: list[Step]) -> None:
             await play(Archive(store.redis, RedisKeys(TAGS, cluster=False), history), steps)
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(CAMPAIGN, max_examples=examples(4, 40))
 async def test_on_postgresql(store: Any, postgres: Postgres, steps: list[Step]) -> None:

@@ -20,6 +20,8 @@ from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 from tests.store.servers import eventually
 
+pytestmark = pytest.mark.slow
+
 KEPT = HistorySettings(keep_in_redis_seconds=3600)
 
 

@@ -174,6 +174,7 @@ async def test_on_sqlite(store: Store, before: list[Any], after: list[Any], whom
             await play(store, history, before, after, whom)
 
 
+@pytest.mark.slow
 @given(before=LISTS, after=LISTS, whom=st.sampled_from([*PEOPLE, None]))
 @settings(CAMPAIGN, max_examples=3)
 async def test_on_postgresql(

@@ -65,6 +65,7 @@ def ids(done: Done) -> list[str]:
     return [json.loads(line)["id"] for line in done.out.splitlines()]
 
 
+@pytest.mark.slow
 async def test_the_first_millisecond_is_in_and_that_of_the_last_day_is_not(archive: Archive, export: Exporter) -> None:
     await fill(archive)
     assert ids(await export("--format", "jsonl")) == ["first-1", "first-2", "second"]
@@ -115,6 +116,7 @@ async def test_an_entry_that_is_no_event_is_reported_and_left_out(archive: Archi
     assert len(done.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_pages_end_and_begin_within_one_millisecond(archive: Archive, history: History) -> None:
     written = [f"event-{number:05}" for number in range(2 * PAGE + 1)]
     for each in written:

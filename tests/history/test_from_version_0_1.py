@@ -17,7 +17,7 @@ from tests.history.fakes import Archive
 from tests.reporting.command import Command
 from tests.store.servers import RedisServer
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 RECORDED: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "fixtures/version_0_1.json.gz").read_bytes())

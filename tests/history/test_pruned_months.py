@@ -117,6 +117,7 @@ async def test_on_sqlite(store: Any, steps: list[Any]) -> None:
             await play(Archive(store.redis, RedisKeys(TAGS, cluster=False), history), steps)
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @settings(CAMPAIGN, max_examples=3)
 async def test_on_postgresql(store: Any, postgres: Postgres, steps: list[Any]) -> None:

@@ -140,6 +140,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 async def test_a_full_disk_is_reported_and_nothing_is_lost(
     store: Store, redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -159,6 +160,7 @@ async def test_a_full_disk_is_reported_and_nothing_is_lost(
     await history.close()
 
 
+@pytest.mark.slow
 async def test_two_archivers_at_once_archive_each_event_once(archive: Archive) -> None:
     both = [archive.archiver() for _ in range(2)]
     ids = []

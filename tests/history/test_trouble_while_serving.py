@@ -25,7 +25,7 @@ from tests.history.postgres import Postgres
 from tests.history.served import DEADLINE_SECONDS, Served, served
 from tests.support.deployment import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 DOWN, UP = "history_unavailable", "history_recovered"
 

@@ -13,7 +13,7 @@ from tests.product.test_worker_killed import clients
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.raw_http import RawConnection, Response, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 
 BODY = b'{"model_id":"mock/hold=killed","prompt":"p","width":8,"height":8}'
 

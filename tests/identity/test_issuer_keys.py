@@ -43,6 +43,7 @@ async def verifier(keys: IssuerKeys) -> TokenVerifier:
     return TokenVerifier((), sets, own)
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from config.control import IssuerSettings; "

@@ -67,6 +67,7 @@ async def test_frozen(start: Start, tmp_path: Path) -> None:
         await audit(load)
 
 
+@pytest.mark.slow
 async def test_away_for_longer_than_holds_live(start: Start, tmp_path: Path) -> None:
     server = start()
     async with load_run(server, tmp_path) as load:

@@ -403,7 +403,7 @@ async def play(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case
 
 
 @given(case=CASE)
-@settings(max_examples=examples(500, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_no_divergence(store: Store, worker_ledger: WorkerLedger, clocked: Clocked, case: Case) -> None:
     await play(store, worker_ledger, clocked, case)
 

@@ -179,6 +179,7 @@ async def test_caps_of_a_plan_version_that_is_gone_are_left_out(
         assert counts.unknown > 10
 
 
+@pytest.mark.slow
 async def test_requests_that_go_on_meanwhile_are_no_difference(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:

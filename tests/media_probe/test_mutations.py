@@ -194,6 +194,7 @@ def campaign(
     assert psutil.Process().memory_info().rss - before < 64 * 2**20
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_mutations(probe: RunningProbe, originals: dict[str, bytes], reference: Reference, tmp_path: Path) -> None:
     campaign(300, 1, probe, originals, reference, tmp_path)

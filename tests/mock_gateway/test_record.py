@@ -108,6 +108,7 @@ async def test_records_are_bounded() -> None:
         assert mock_gateway.counters["finished"] == 5
 
 
+@pytest.mark.slow
 async def test_sessions_are_bounded() -> None:
     async with MockGateway() as mock_gateway, connect(mock_gateway) as client:
         urls = []
@@ -118,6 +119,7 @@ async def test_sessions_are_bounded() -> None:
         assert (await client.get(urls[1])).status_code == 200
 
 
+@pytest.mark.slow
 async def test_500_at_once(mock_gateway: MockGateway) -> None:
     chat = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "stream": True}
     connector = aiohttp.TCPConnector(limit=0)

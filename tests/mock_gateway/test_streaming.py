@@ -88,6 +88,7 @@ async def test_bytes(mock_gateway: MockGateway, client: httpx.AsyncClient, behav
         assert mock_gateway.requests[0].chunks_sent == 7
 
 
+@pytest.mark.slow
 async def test_64_mib_each_way_in_little_memory() -> None:
     expected = hashlib.sha256()
     for piece in pattern(LARGE):

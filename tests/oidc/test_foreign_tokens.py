@@ -200,6 +200,7 @@ def post(path: str, body: bytes, header: bytes) -> bytes:
     )
 
 
+@pytest.mark.slow
 async def test_a_frozen_provider_delays_nobody_whose_key_is_known(scene: Scene) -> None:
     for attempt in places(scene).values():
         assert (await attempt(scene.token())).status_code == 200

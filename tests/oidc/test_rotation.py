@@ -15,6 +15,7 @@ from tests.support.deployment import Deployment
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
+@pytest.mark.slow
 async def test_no_token_is_refused_from_before_a_rotation_to_after_it(app: BuilderApp, running: Deployment) -> None:
     user = await app.user("ann")
     tokens = [await app.user_token(user)]

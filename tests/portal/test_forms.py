@@ -109,6 +109,7 @@ async def state(used: Tenant, browser: Browser) -> list[str]:
     return [await browser.shown(path) for path in (*(used.path + each for each in below), "/portal/sessions")]
 
 
+@pytest.mark.slow
 async def test_no_form_of_another_page_is_taken(used: Tenant) -> None:
     browser = await used.member("owner")
     tried, token = await paths(used, browser), await browser.form_token()

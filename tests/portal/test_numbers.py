@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 DIMENSIONS = ("day", "month", "workload", "model", "user", "key")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", DIMENSIONS)
 async def test_usage_is_that_of_api_and_command(running: Deployment, used: Tenant, by: str) -> None:
     browser = await used.member("billing")

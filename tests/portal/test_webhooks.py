@@ -125,6 +125,7 @@ async def test_a_host_that_encodes_no_name_is_refused_and_fails_nothing(used: Te
         assert (refused.status_code, "must be an https URL" in text_of(refused)) == (400, True), host
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ["developer", "billing", "viewer"])
 async def test_who_does_not_manage_the_app_changes_no_webhook(
     running: Deployment, receiver: Receiver, role: MemberRole

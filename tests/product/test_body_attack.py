@@ -17,7 +17,7 @@ from tests.chaos.load import IMAGE
 from tests.support.deployment import Customer, Deployment, deployed
 from tests.support.raw_http import RawConnection, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 
 CLIENTS = 8
 PERIOD = 0.1

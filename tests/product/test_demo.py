@@ -114,6 +114,7 @@ def pasted(lines: list[str]) -> str:
     return "".join(line for line in lines if line.startswith("  "))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, ports_taken: None) -> None:
     keys: set[str] = set()

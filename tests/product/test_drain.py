@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, request
@@ -113,6 +114,7 @@ async def test_running_streams_finish_and_nothing_new_begins(tmp_path: Path) -> 
 BRIEF = {"drain": {"grace_seconds": 1}, "plans": {"billed": {"tier": "a", "on_upstream_error": "measured"}}}
 
 
+@pytest.mark.slow
 async def test_streams_that_outlast_the_grace_are_cut_and_their_events_say_why(tmp_path: Path) -> None:
     async with deployed(tmp_path, {"workers": 2, **BRIEF}) as deployment:
         customer, billed = await deployment.customer(), await deployment.customer("billed")

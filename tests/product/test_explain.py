@@ -468,6 +468,7 @@ async def test_nobody_else_learns_of_a_request(testbed: ExplainTestbed) -> None:
         assert response.status_code == 404
 
 
+@pytest.mark.slow
 async def test_a_flood_is_counted_and_not_recorded(testbed: ExplainTestbed) -> None:
     """Hazard: refusals of one key that cost the ledger more than the requests would have."""
     client = await testbed.client("minute")

@@ -90,6 +90,7 @@ def reached(deployment: Deployment, callers: list[Customer]) -> int:
     return sum(len(deployment.forwarded(app)) for app in {caller.app for caller in callers})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [5, pytest.param(20, marks=pytest.mark.soak)])
 async def test_ten_of_500_parallel_requests_reach_the_gateway_in_each_run(
     limited_deployment: Deployment, connections: list[RawConnection], runs: int

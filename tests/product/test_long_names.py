@@ -23,6 +23,7 @@ async def memory(deployment: Deployment) -> int:
         return int((await store.redis.info("memory"))["used_memory"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requests", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
 async def test_long_model_names_leave_nothing_in_redis(
     deployment: Deployment, client: httpx.AsyncClient, requests: int

@@ -101,6 +101,7 @@ def configure(deployment: Deployment, **settings: object) -> None:
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), **settings}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["restarted", "replaced"])
 async def test_a_stop_while_a_worker_is_just_starting_leaves_none(tmp_path: Path, change: str) -> None:
     async with deployed(tmp_path) as deployment:

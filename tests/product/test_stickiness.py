@@ -163,6 +163,7 @@ async def fragile(tmp_path: Path) -> AsyncIterator[TwoTierDeployment]:
         yield found
 
 
+@pytest.mark.slow
 async def test_when_a_gateway_is_gone_manifests_move_and_results_wait(fragile: TwoTierDeployment) -> None:
     customer: Customer = await fragile.deployment.customer()
     names = [f"m{number}" for number in range(6)]

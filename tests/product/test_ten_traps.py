@@ -57,6 +57,7 @@ def capable(capability: str) -> dict[str, str]:
     return {"livepeer": base64.b64encode(json.dumps(description).encode()).decode()}
 
 
+@pytest.mark.slow
 async def test_1_a_200_is_no_proof_of_work(
     two_tiers: TwoTierDeployment, customer: Customer, client: httpx.AsyncClient
 ) -> None:

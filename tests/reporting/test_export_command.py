@@ -5,6 +5,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from tests.reporting.command import Command
@@ -33,6 +34,7 @@ async def test_to_a_file(usage_records: RecordedUsage, tollgate: Command, tmp_pa
     assert sorted(json.loads(line)["id"] for line in lines) == sorted(written)
 
 
+@pytest.mark.slow
 async def test_kill_nine_between_send_and_acknowledgement(
     usage_records: RecordedUsage, tollgate: Command, receiver: Receiver
 ) -> None:
@@ -61,6 +63,7 @@ async def test_kill_nine_between_send_and_acknowledgement(
     assert (await tollgate("export", *options)).err == "tollgate: 0 events exported, 0 set aside\n"
 
 
+@pytest.mark.slow
 async def test_terminated_it_finishes_its_batch_and_leaves_the_rest(
     usage_records: RecordedUsage, tollgate: Command, receiver: Receiver
 ) -> None:

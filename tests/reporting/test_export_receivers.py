@@ -86,6 +86,7 @@ async def test_cut_after_it_was_accepted(
     assert run.exporter.set_aside == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 async def test_kill_nine_in_the_middle(
     usage_records: RecordedUsage, tollgate: Command, receivers: dict[str, BillingReceiver], name: str

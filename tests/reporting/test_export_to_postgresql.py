@@ -51,6 +51,7 @@ async def test_a_second_group_inserts_nothing_and_amounts_are_exact(
     assert (int(amount), text) == (HUGE, str(HUGE))
 
 
+@pytest.mark.slow
 async def test_kill_nine_of_the_exporter_in_the_middle(
     usage_records: RecordedUsage, tollgate: Command, postgresql: PostgresqlServer
 ) -> None:

@@ -14,6 +14,8 @@ from tests.reporting.receiver import Receiver
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 
+pytestmark = pytest.mark.slow
+
 AT = utc("2020-11-21T12:00")
 HUGE = 10**27
 

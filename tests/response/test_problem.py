@@ -142,7 +142,7 @@ def _literal_codes() -> set[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 found += node.args[1:2] if node.func.id in ("Refusal", "Denial") else []
                 found += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
-            elif isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["code"]:
+            elif isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["code"]:
                 found.append(node.value)
     return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 

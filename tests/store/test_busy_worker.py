@@ -21,6 +21,7 @@ ECHO = Script("echo", b"return ARGV[1]")
 DEADLINE, BUSY = 0.05, 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2, 3], ids=["before they leave", "when they have left", "a turn later"])
 def test_calls_beside_long_work_are_answered(start_server: StartServer, tmp_path: Path, turns: int) -> None:
     server = start_server()

@@ -89,6 +89,7 @@ def _calls(stats: str) -> list[str]:
     return [line.split(",usec")[0] for line in stats.splitlines() if line.startswith("cmdstat_eval")]
 
 
+@pytest.mark.slow
 async def test_a_live_migration_to_a_new_master_loses_and_doubles_nothing(
     cluster: RedisCluster, store: Store, changes: list[NodeChange]
 ) -> None:
@@ -132,6 +133,7 @@ async def test_a_live_migration_to_a_new_master_loses_and_doubles_nothing(
     assert not changes
 
 
+@pytest.mark.slow
 async def test_a_lost_master_takes_only_its_own_slots_and_comes_back(
     cluster: RedisCluster, store: Store, changes: list[NodeChange], tmp_path: Path
 ) -> None:
@@ -165,6 +167,7 @@ async def test_a_lost_master_takes_only_its_own_slots_and_comes_back(
     assert changes[0].node == str(cluster.masters[1].endpoint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurt", ["kill", "freeze"])
 async def test_a_replica_that_takes_over_is_found(
     cluster: RedisCluster, store: Store, news: list[str], hurt: str

@@ -98,6 +98,7 @@ class Trouble:
         self.server.ask("CONFIG", "SET", "maxmemory", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hurt", "heal", "error"),
     [

@@ -85,6 +85,7 @@ def freeze(deployment: Deployment) -> None:
     deployment.sentinels[0].freeze()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hurt", [fail_over, kill, freeze], ids=lambda hurt: hurt.__name__)
 async def test_the_new_master_is_found(
     deployment: Deployment, tmp_path: Path, hurt: Callable[[Deployment], None]
@@ -121,6 +122,7 @@ async def test_the_new_master_is_found(
         await eventually(followed)
 
 
+@pytest.mark.slow
 async def test_sentinels_that_are_silent_for_a_moment_do_not_keep_the_store_from_opening(
     deployment: Deployment, tmp_path: Path
 ) -> None:
@@ -134,6 +136,7 @@ async def test_sentinels_that_are_silent_for_a_moment_do_not_keep_the_store_from
         assert await store.run(Call(COUNT, ("k",)), deadline=1) == 1
 
 
+@pytest.mark.slow
 async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_answers(
     deployment: Deployment, start_server: StartServer, tmp_path: Path
 ) -> None:
@@ -154,6 +157,7 @@ async def test_a_master_that_the_sentinels_gave_up_is_left_although_it_still_ans
         await eventually(on_the_other)
 
 
+@pytest.mark.slow
 async def test_the_sentinel_that_knows_of_the_latest_failover_is_believed(
     start_server: StartServer, start_sentinel: StartSentinel, tmp_path: Path
 ) -> None:
@@ -168,6 +172,7 @@ async def test_the_sentinel_that_knows_of_the_latest_failover_is_believed(
     assert new.ask("GET", "k") == "$1\r\n2\r\n"
 
 
+@pytest.mark.slow
 async def test_the_latest_failover_is_not_forgotten_while_those_that_know_of_it_are_silent(
     start_server: StartServer, start_sentinel: StartSentinel, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.upstream import ConnectionPool, UpstreamError
+from tests.support.examples import examples
 from tests.upstream.fakes import Gateway, Reader, Writer, get, read, read_head
 
 ReadResponse = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -156,14 +157,14 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @given(exchange=exchanges())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100, 300), deadline=None)
 def test_valid_responds_are_read_as_others_read_them(read_all: ReadAll, exchange: tuple[str, bytes]) -> None:
     ours, by_aiohttp, by_httpx = read_all(*exchange)
     assert ours == by_aiohttp == by_httpx
 
 
 @given(exchange=damaged())
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=examples(150, 800), deadline=None)
 def test_damaged_responds_are_read_as_others_read_them_or_refused(
     read_all: ReadAll, exchange: tuple[str, bytes]
 ) -> None:

@@ -6,9 +6,12 @@ import asyncio
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.live.server_fixture import SECRET
 from tests.support.deployment import TOLLGATE, deployed
+
+pytestmark = pytest.mark.slow
 
 ADDRESS = "https://orch.example.com:8935"
 

@@ -82,6 +82,7 @@ def _masked(done: Done, masked: bool) -> tuple[str, str]:
     return (RANDOM.sub("*", done.out), RANDOM.sub("*", done.err)) if masked else (done.out, done.err)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_every_command_says_the_same_both_ways(operated: Operated, app: BuilderApp, tmp_path: Path) -> None:
     run, owner = BothWays(operated), ("--app", app.client_id)

@@ -86,6 +86,7 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield method.upper(), path, operation
 
 
+@pytest.mark.slow
 async def test_each_role_opens_its_routes_and_no_other_credential_any(operated: Operated, app: BuilderApp) -> None:
     """Hazard (OWASP API5): a route that a role, an app, a user or nobody at all may call, and should not."""
     schema = (await operated.http.get(f"{ADMIN}/openapi.json")).json()

@@ -22,6 +22,8 @@ from tests.store.servers import RedisServer, binaries
 from tests.support.builder import bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 
+pytestmark = pytest.mark.slow
+
 LIMITS = {"requests_per_minute": 1_000_000, "token_requests_per_minute": 1_000_000}
 CONFIGURED = ("pepper", "webhook secret", "export token", "redis password", "history password")
 UNKNOWN = {"period": "2026-11", "delivery_id": f"msg_{'0' * 32}"}

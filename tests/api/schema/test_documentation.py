@@ -50,6 +50,7 @@ async def test_pages_of_the_framework_are_off(http: httpx.AsyncClient) -> None:
         assert (await http.get(path)).status_code == 404, path
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 async def test_a_browser_shows_every_route_and_asks_no_other_server(
     http: httpx.AsyncClient, running: Deployment, tmp_path: Path

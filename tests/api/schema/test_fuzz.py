@@ -22,6 +22,7 @@ Maker = Callable[[Deployment, BuilderApp], Awaitable[Campaign]]
 class TestEveryResponseIsOneThatTheSchemaNames:
     """Hazard: an error that no client expects, or a server error, by a request that nobody thought of."""
 
+    @pytest.mark.slow
     async def test_fifty(self, make: Maker, app: BuilderApp, running: Deployment) -> None:
         await run(await make(running, app), running, 50)
 

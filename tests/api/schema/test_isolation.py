@@ -15,7 +15,7 @@ from tests.api.schema.matrix import Attempt, Tenant, tenant
 from tests.support.builder import API_KEY, TOKEN, TOKEN_EXCHANGE, BuilderApp, bearer
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 
 
 def crossing(attempt: Attempt, response: httpx.Response, victim: Tenant) -> bool:

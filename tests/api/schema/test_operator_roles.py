@@ -20,7 +20,7 @@ from tests.api.schema.matrix import Tenant, tenant
 from tests.api.test_every_route import OPEN, body_of, operations
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 SUPPORT_WRITES = {
     ("POST", "/apps/{client_id}/suspend"),
     ("POST", "/apps/{client_id}/resume"),

@@ -17,6 +17,8 @@ from tests.history.audit.lines import EVERYTHING, KEY, OPERATOR, verdict
 from tests.history.fakes import Archive
 from tests.store.servers import RedisServer, eventually
 
+pytestmark = pytest.mark.slow
+
 
 class _Killed(BaseException):
     """The process ends here."""

@@ -491,7 +491,7 @@ async def play(store: Store, clocked: Clocked, case: Case) -> None:
 
 
 @given(case=CASE)
-@settings(max_examples=examples(120, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_shares_keep_to_the_limits(store: Store, clocked: Clocked, case: Case) -> None:
     await play(store, clocked, case)
 

@@ -20,7 +20,9 @@ from tests.support.deployment import Deployment
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="package"),
-    pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"]),
+    pytest.mark.parametrize(
+        "javascript", [pytest.param(True, id="javascript"), pytest.param(False, id="plain", marks=pytest.mark.slow)]
+    ),
 ]
 Refused = tuple[Tenant, str]
 

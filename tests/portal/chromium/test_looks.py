@@ -20,7 +20,7 @@ from tests.portal.chromium.tab import DESKTOP, PAPER, PHONE, SCHEMES, Scheme, Ta
 from tests.portal.operator.conftest import operator_in, operator_of
 from tests.support.deployment import Deployment, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="package")]
 _MADE_WRONG = """
 const picture = document.createElement("img");
 picture.src = "https://elsewhere.example/picture.png";

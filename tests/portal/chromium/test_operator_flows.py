@@ -16,6 +16,7 @@ from tests.portal.operator.conftest import HOME, operator_in, operator_link, ope
 from tests.support.deployment import Deployment
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"]),
 ]

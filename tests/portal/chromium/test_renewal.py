@@ -106,6 +106,7 @@ async def test_what_is_refused_in_its_place_is_shown(chromium: Chromium, running
         assert await is_marked(tab)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["gone", "of another", "failed"])
 async def test_what_cannot_be_renewed_stays_and_says_so(
     chromium: Chromium, running: Deployment, used: Tenant, fault: str
@@ -137,6 +138,7 @@ async def test_what_cannot_be_renewed_stays_and_says_so(
         tab.errors.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["", "/usage"])
 async def test_an_ended_session_leads_to_the_sign_in(
     chromium: Chromium, running: Deployment, used: Tenant, path: str

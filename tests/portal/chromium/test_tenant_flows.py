@@ -16,6 +16,7 @@ from tests.support.deployment import Deployment
 from tests.webhooks.notifications.receiver import Receiver
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"]),
 ]

@@ -73,6 +73,7 @@ async def test_every_form_takes_the_role_of_the_admin_api() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_form_is_taken_from_a_role_that_is_too_low(house: House, role: Role) -> None:
     browser = await house.fresh(role)

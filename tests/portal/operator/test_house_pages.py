@@ -40,6 +40,7 @@ PAGES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 async def test_every_page_is_for_every_role(house: House, role: Role) -> None:
     for below in PAGES:

@@ -57,6 +57,7 @@ def decimal(amount: int) -> str:
     return tables.decimal(amount, Currency().decimals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 async def test_each_role_does_what_the_admin_api_lets_it_do(house: House, role: Role) -> None:
     mine, browser = await tenant(house.deployment, f"Roles of {role}"), house.by(role)

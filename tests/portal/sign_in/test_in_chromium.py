@@ -79,6 +79,7 @@ async def test_a_wallet_that_refuses_is_said_to(chromium: Chromium, running: Dep
         await tab.page.get_by_text("The wallet refused: <b>not today</b>").wait_for()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"])
 async def test_a_signature_made_elsewhere_signs_in(
     chromium: Chromium, running: Deployment, used: Tenant, wallet: Wallet, javascript: bool
@@ -96,6 +97,7 @@ async def test_a_signature_made_elsewhere_signs_in(
         assert tab.page.url == running.public + used.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("javascript", [True, False], ids=["javascript", "plain"])
 async def test_a_provider_signs_in(
     chromium: Chromium, running: Deployment, used: Tenant, provider: IdentityProvider, javascript: bool

@@ -70,6 +70,7 @@ async def test_a_dead_archiver_is_replaced(deployment: Deployment) -> None:
     assert (line["process"], line["pid"], line["code"]) == ("archiver", victim.pid, -9)
 
 
+@pytest.mark.slow
 async def test_without_its_template_every_process_goes_on_and_is_replaced_when_it_dies(deployment: Deployment) -> None:
     offset, before = deployment.log.stat().st_size, worker_ids(deployment)
     [template] = titled(deployment, "template")
@@ -88,6 +89,7 @@ async def test_without_its_template_every_process_goes_on_and_is_replaced_when_i
     await eventually(lambda: serves(deployment))
 
 
+@pytest.mark.slow
 async def test_a_worker_that_does_not_drain_is_killed(deployment: Deployment) -> None:
     """Every process ends with its supervisor, one that takes no signal by SIGKILL."""
     frozen = titled(deployment, "archiver")[0]

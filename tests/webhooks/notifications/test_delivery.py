@@ -46,6 +46,7 @@ async def states(notified: Notified, endpoint: str) -> list[str]:
     return [each.state for each in reversed(found)]
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards_in_order(notified: Notified) -> None:
     endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
     other = (await notified.endpoint("app_bbbbbbbbbbbbbbbb", kinds=KINDS)).webhook_id

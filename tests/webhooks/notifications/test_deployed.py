@@ -22,7 +22,7 @@ from tests.support.raw_http import RawConnection, Response, request
 from tests.webhooks.notifications.conftest import LOCAL
 from tests.webhooks.notifications.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 PARALLEL = 1_000
 PRICE = 10**15

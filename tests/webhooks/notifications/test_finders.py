@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from config.plans import Plan
 from config.workloads import Workload
 from middlewares.ledger.admission.policy import Policy
@@ -29,6 +31,7 @@ async def revoke(notified: Notified, app: str, key_id: str) -> None:
     await notified.archive.advance()
 
 
+@pytest.mark.slow
 async def test_keys_that_expire_that_are_old_and_that_were_revoked_are_told_of_once(notified: Notified) -> None:
     app = await notified.app("unlimited")
     keys = ApiKeys(notified.store.redis, None)
@@ -101,6 +104,7 @@ async def test_the_statement_of_a_month_is_told_of_after_its_end_to_endpoints_of
     ]
 
 
+@pytest.mark.slow
 async def test_a_stream_is_told_of_when_it_starts_idles_and_ends(notified: Notified) -> None:
     app = await notified.app("unlimited")
     await notified.endpoint(app, kinds=KINDS)

@@ -42,6 +42,7 @@ def told(notified: Notified, kind: str = "limit.threshold") -> list[tuple[str, s
     return [(each["policy"], each["user"], each.get("percent")) for each in notified.receiver.of_kind(kind)]
 
 
+@pytest.mark.slow
 async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notified: Notified) -> None:
     begin = await at_noon(notified)
     app = await notified.app("budget")
