@@ -44,7 +44,7 @@ from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
 from proxy.cli.commands.windows import windows
-from proxy.cli.output import Exit, report
+from proxy.cli.output import Exit, open_missing_streams, report, say_no_more
 from proxy.cli.session import on_the_machine_only
 
 app = typer.Typer(
@@ -131,11 +131,15 @@ def options(
 
 def main() -> None:
     """Run the command line; every configuration error, and a full disk, is one line on standard error."""
+    open_missing_streams()
     try:
         app()
     except ConfigError as error:
         for problem in error.problems:
             report(problem)
+        sys.exit(Exit.BAD_INPUT)
+    except BrokenPipeError:  # typer, which ends quietly without standard output, was about to say what is wrong
+        say_no_more()
         sys.exit(Exit.BAD_INPUT)
     except OSError as error:
         if error.errno not in _FULL:
