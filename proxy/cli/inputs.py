@@ -6,13 +6,13 @@ An id that does not look like one is not repeated in the error: it may be a secr
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_network
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
 
 from config.loader import Problem
+from config.networks import parse_network
 from config.settings import Settings
 from proxy.cli.output import bad_input
 from proxy.reporting.dates import unix_ms
@@ -113,7 +113,7 @@ def body(kind: type[Body], members: dict[str, Any]) -> Body:
 def network(text: str) -> str:
     """Return `text` as an IP network such as 10.0.0.0/8; an address is a network of one."""
     try:
-        return str(ip_network(text))
+        return str(parse_network(text))
     except ValueError as error:
         bad_input(f"--cidr: {error}")
 

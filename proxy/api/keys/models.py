@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from config.networks import parse_network
 from config.origins import browser_origin
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
@@ -21,7 +21,7 @@ from proxy.control.key_changes import LONGEST_DESCRIPTION, MOST_COUNT, KeyChange
 
 def _network(text: str) -> str:
     try:
-        return str(ip_network(text))
+        return str(parse_network(text))
     except ValueError:
         raise ValueError("must be a network such as 10.0.0.0/8") from None
 
