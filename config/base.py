@@ -8,10 +8,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 _FIRST_WORDS = re.compile(r"^(Value error, |[A-Z]\w+ should )")
+_HOW_IT_FAILED = re.compile(r", unable to parse string as an? \w+$")
 
 
 def plain_words(message: str) -> str:
     """Return a message of pydantic as one says it of a value: `must be ...`, without its word for what the value is."""
+    message = _HOW_IT_FAILED.sub("", message)
     return _FIRST_WORDS.sub(lambda words: "" if words[1].startswith("Value error") else "must ", message)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
+from config.base import plain_words
 from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
 from proxy.cli.commands import (
     apps,
@@ -47,7 +49,21 @@ from proxy.cli.commands.windows import windows
 from proxy.cli.output import Exit, open_missing_streams, report, say_no_more
 from proxy.cli.session import on_the_machine_only
 
+
+class CommandLine(TyperGroup):
+    """All commands, which say in plain words what an option does not take; typer has pydantic say it."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plain_words(error.message)
+            raise
+
+
 app = typer.Typer(
+    cls=CommandLine,
     name="tollgate",
     help="A reverse proxy with keys, limits, metering and billing for Livepeer gateways.",
     no_args_is_help=True,

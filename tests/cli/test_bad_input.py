@@ -90,3 +90,19 @@ def test_wrong_arguments_do_nothing(name: str) -> None:
     assert done.out == ""
     for secret in (argument for argument in arguments if len(argument) > 50 and "x" * 50 not in argument):
         assert secret[21:-6] not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("events", "--app", APP, "--limit", "ten"), "Invalid value for '--limit': must be a valid integer\n"),
+        (("events", "--app", APP, "--limit", "0"), "Invalid value for '--limit': must be greater than or equal to 1\n"),
+        (("usage", "--app", APP, "--format", "xml"), "Invalid value for '--format': 'xml' is not one of 'table'"),
+        (("export", "--to", "stdout", "--timeout", "soon"), "Invalid value for '--timeout': must be "),
+    ],
+)
+def test_what_an_option_does_not_take_is_said_in_words(arguments: tuple[str, ...], message: str) -> None:
+    """Hazard: `Value error, ...` and `Input should be ...`, the words of a library."""
+    done = call(*arguments, TOLLGATE_REDIS_URL=NOWHERE)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err, done.err
