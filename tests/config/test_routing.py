@@ -78,8 +78,11 @@ def test_a_plan_whose_tier_no_rule_serves_is_refused(problems: Problems, rules: 
     "rules", ["{tier: fast, pool: a}", "{tier: premium, pool: a}, {pool: b}", "{model: m, pool: a}"]
 )
 def test_a_plan_whose_tier_some_rule_may_serve_is_taken(write: Write, rules: str) -> None:
-    assert load(write(f"plans: {{gold: {{tier: fast}}}}\nrouting: {{{TWO_POOLS}, rules: [{rules}]}}")).plans["gold"]
+    assert (
+        load(write(f"plans: {{gold: {{tier: fast}}}}\nrouting: {{{TWO_POOLS}, rules: [{rules}]}}")).plans["gold"].tier
+        == "fast"
+    )
 
 
 def test_without_rules_the_only_pool_serves_every_tier(write: Write) -> None:
-    assert load(write("plans: {gold: {tier: fast}}")).plans["gold"]
+    assert load(write("plans: {gold: {tier: fast}}")).plans["gold"].tier == "fast"
