@@ -28,6 +28,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no user id": (("keys", "create", "--app", APP, "--user", "ann"), "no user id"),
     "no network": (("keys", "create", "--app", APP, "--cidr", "10.0.0.1/8"), "10.0.0.1/8 has host bits set"),
     "no address": (("keys", "create", "--app", APP, "--cidr", "localhost"), "--cidr"),
+    "no text": (("audit", "list", "--actor", "\udcff"), "--actor must have 1 to 256 characters"),
+    "no text for an action": (("audit", "list", "--action", "a\x1b"), "--action must have 1 to 256 characters"),
     "no workload": (("keys", "create", "--app", APP, "--workload", "mining"), "'llm'"),
     "no model": (("keys", "create", "--app", APP, "--model", ""), "--model must have 1 to 200 characters"),
     "two expiries": (("keys", "create", "--app", APP, "--expires-in", "1d", "--expires-at", "2099-01-01"), "not both"),
