@@ -1,7 +1,6 @@
 """Settings of `auth` and `edge`: accepted credentials, CORS, trusted proxies and bounds of a request."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -17,6 +16,8 @@ from pydantic import (
 from config.base import Model, check_distinct
 from config.chats import Chats
 from config.issuers import Issuer
+from config.networks import Network as IpNetwork
+from config.networks import parse_network
 from config.origins import BrowserOrigin
 from config.workloads import Workload
 
@@ -24,12 +25,10 @@ from config.workloads import Workload
 def _network(value: Any) -> Any:
     if isinstance(value, int):
         raise ValueError("must be an address or a network, such as 10.0.0.0/8")
-    return ip_network(value) if isinstance(value, str) else value
+    return parse_network(value) if isinstance(value, str) else value
 
 
-Network = Annotated[
-    IPv4Network | IPv6Network, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})
-]
+Network = Annotated[IpNetwork, BeforeValidator(_network), WithJsonSchema({"type": "string", "format": "IP network"})]
 
 
 class Auth(Model):

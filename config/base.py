@@ -1,10 +1,20 @@
 """The base model of all settings, shared field types, and errors that name several places."""
 
+import re
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+_FIRST_WORDS = re.compile(r"^(Value error, |[A-Z]\w+ should )")
+_HOW_IT_FAILED = re.compile(r", unable to parse string as an? \w+$")
+
+
+def plain_words(message: str) -> str:
+    """Return a message of pydantic as one says it of a value: `must be ...`, without its word for what the value is."""
+    message = _HOW_IT_FAILED.sub("", message)
+    return _FIRST_WORDS.sub(lambda words: "" if words[1].startswith("Value error") else "must ", message)
 
 
 class Model(BaseModel):

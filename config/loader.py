@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from config.base import plain_words
 from config.environment import PREFIX, service_variables, variables
 from config.settings import Settings
 
@@ -34,7 +35,6 @@ MESSAGES = {
 _DECODED = {"tuple_type", "dict_type", "model_type"}
 """Types of errors that a variable causes whose text is not the JSON that it should be."""
 _OTHER_BASE = re.compile(r"[-+]?(0[0-9_]|[0-9_]+:)")
-_FIRST_WORDS = re.compile(r"^(Input|String) should")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ def _problem(item: dict[str, Any], environment: Mapping[str, str]) -> Problem:
     parts = [str(part) for part in item["loc"] if part != "[key]"]
     names = (PREFIX + "__".join(parts[:length]).upper() for length in range(len(parts), 0, -1))
     variable = next((name for name in names if name in environment), None)
-    message = MESSAGES.get(item["type"]) or _FIRST_WORDS.sub("must", item["msg"].removeprefix("Value error, "))
+    message = MESSAGES.get(item["type"]) or plain_words(item["msg"])
     if variable and item["type"] in _DECODED:
         message += " in JSON, with no name given twice"
     return Problem(".".join(parts), f"{message} (set by {variable})" if variable else message)

@@ -1,11 +1,12 @@
 """Settings of `routing`: gateways, pools, rules, timeouts and response limits."""
 
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from config.base import Model, Name, faults
+from config.base import Fault, Model, Name, faults
 from config.workloads import Workload
 
 
@@ -166,6 +167,24 @@ class Routing(Model):
         if unknown:
             raise faults(unknown)
         return rules
+
+    def unknown_tiers(self, known: Collection[str]) -> Iterator[Fault]:
+        """Yield the hints for tiers that are not `known`."""
+        for name in sorted(self.tiers.keys() - known):
+            yield ("tiers", name), f"is no tier; tiers are {', '.join(sorted(known))}"
+
+    def unserved_tiers(self, plans: Mapping[str, str]) -> Iterator[Fault]:
+        """Yield the tiers of plans, by their names, that no rule sends anywhere."""
+        served = {rule.tier for rule in self.rules}
+        if not served or None in served:
+            return
+        for tier in sorted(set(plans.values()) - served):
+            named = ", ".join(sorted(name for name, each in plans.items() if each == tier))
+            yield (
+                ("rules",),
+                f"none is for tier {tier!r}, of plan {named}, whose requests would all be refused; add a rule with "
+                "that tier, or a last one without any",
+            )
 
     def timeouts_of(self, workload: Workload) -> GatewayTimeouts:
         """Return the timeouts of a workload: configured, else its default, else the general default."""

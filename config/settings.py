@@ -168,11 +168,10 @@ class Settings(BaseSettings):
             raise faults([(("pools",), "gateway_url names a gateway as well; keep one of the two")])
         fallbacks = ((name, each) for name, plan in info.data.get("plans", {}).items() for each in plan.fallbacks)
         wrong = list(missing_pools(fallbacks, routing.pools or (DEFAULT_POOL,)))
-        tiers = _tiers({**BUILT_IN_PLANS, **info.data.get("plans", {})}, routing)
-        if "plans" in info.data and (unknown := routing.tiers.keys() - tiers):
-            wrong += [
-                (("tiers", name), f"is no tier; tiers are {', '.join(sorted(tiers))}") for name in sorted(unknown)
-            ]
+        if "plans" in info.data:
+            plans: dict[str, Plan] = info.data["plans"]
+            wrong += routing.unknown_tiers(_tiers({**BUILT_IN_PLANS, **plans}, routing))
+            wrong += routing.unserved_tiers({name: plan.tier for name, plan in plans.items()})
         if wrong:
             raise faults(wrong)
         return routing

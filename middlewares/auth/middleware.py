@@ -5,9 +5,10 @@ from ipaddress import IPv6Address, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.networks import Network
 from middlewares.address_limit import AddressLimit
 from middlewares.auth.ports import CredentialCache
-from middlewares.auth.verdict import Denial, Grant, Network, Verdict
+from middlewares.auth.verdict import Denial, Grant, Verdict
 from middlewares.exchange import Exchange, Headers, Refusal
 from middlewares.store import StoreError
 

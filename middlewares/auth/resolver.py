@@ -4,10 +4,10 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from ipaddress import ip_network
 
 import structlog
 
+from config.networks import parse_network
 from config.plans import Plan
 from middlewares.auth.claims import Identity
 from middlewares.auth.compact import TokenRefused
@@ -84,7 +84,7 @@ class CredentialResolver:
         verdict = await self._judge_bearer(record.app, record.user, None, record)
         if isinstance(verdict, Denial):
             return verdict
-        networks = tuple(map(ip_network, record.cidrs)) if record.cidrs is not None else None
+        networks = tuple(map(parse_network, record.cidrs)) if record.cidrs is not None else None
         origins = frozenset(origin.encode() for origin in record.origins) if record.origins is not None else None
         return replace(verdict, networks=networks, origins=origins, expires_at=expires_at)
 

@@ -1,12 +1,10 @@
 """The verdict on a credential: a grant or a denial."""
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 
+from config.networks import Network
 from middlewares.auth.records import RecordRef
 from middlewares.exchange import CredentialOwner, Principal
-
-Network = IPv4Network | IPv6Network
 
 INFERENCE = "inference"
 SIGN_JOB = "sign:job"

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import Scope
 
+from config.networks import Network
 from middlewares.exchange import Exchange
-
-Network = IPv4Network | IPv6Network
 
 
 def locate_client(exchange: Exchange, scope: Scope, read: Mapping[bytes, bytes], trusted: Sequence[Network]) -> None:

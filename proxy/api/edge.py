@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.control import ControlSettings
+from config.networks import Network
 from middlewares.address_limit import AddressLimit
 from middlewares.edge.body import too_large
-from middlewares.edge.forwarded import Network, locate_client
+from middlewares.edge.forwarded import locate_client
 from middlewares.edge.headers import sort_headers
 from middlewares.edge.request import body_length, check_request
 from middlewares.edge.target import check_path, check_query, split_target

@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from middlewares.json_codec import to_json
 from proxy.api.application import EXCEPTION_HANDLERS
@@ -25,6 +26,8 @@ _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spa
 
 class JsonAPI(FastAPI):
     """FastAPI with problem documents, without pages, redirects and telemetry."""
+
+    answers_head_as_get = True
 
     def __init__(
         self,
@@ -52,6 +55,12 @@ class JsonAPI(FastAPI):
         self._security = security
         self._encoded = b""
         self._encoding = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer HEAD as GET, which FastAPI does not; the server leaves out the body, and the log says HEAD."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await super().__call__(scope, receive, send)
 
     async def _document(self, _: Request) -> Response:
         async with self._encoding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +19,18 @@ def printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must have no control characters")
     return text
+
+
+def matching(pattern: str, words: str) -> AfterValidator:
+    """Return the annotation of text that matches `pattern` as a whole; `words` tell a person what it must be."""
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(check)
 
 
 def _email(text: str) -> str:

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from config.base import plain_words
 from middlewares.exchange import Refusal
 
 PROBLEM_SCHEMA = "ProblemDocument"
@@ -74,5 +75,5 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _message(error: dict[str, Any]) -> str:
-    """Return the message, without the words that pydantic puts before one of ours."""
-    return str(error["msg"]).removeprefix("Value error, ")
+    """Return the message in our words."""
+    return plain_words(error["msg"])

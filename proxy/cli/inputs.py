@@ -6,13 +6,14 @@ An id that does not look like one is not repeated in the error: it may be a secr
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from ipaddress import ip_network
 from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import BaseModel, ValidationError
 
+from config.base import plain_words
 from config.loader import Problem
+from config.networks import parse_network
 from config.settings import Settings
 from proxy.cli.output import bad_input
 from proxy.reporting.dates import unix_ms
@@ -99,21 +100,30 @@ def free_text(what: str, text: str, longest: int = 100) -> str:
 
 
 def body(kind: type[Body], members: dict[str, Any]) -> Body:
-    """Return the body of a request with these members. What it does not take is not repeated in the error."""
+    """Return the body of a request with these members, each the value of the option of its name.
+
+    An error names the option; what that does not take is not repeated.
+    """
     try:
         return kind.model_validate(members)
     except ValidationError as error:
-        places = [".".join(map(str, each["loc"])) for each in error.errors()]
-        reasons = [each["msg"].removeprefix("Value error, ") for each in error.errors()]
-        bad_input(
-            "; ".join(f"{place}: {reason}" if place else reason for place, reason in zip(places, reasons, strict=True))
-        )
+        bad_input("; ".join(f"{_option(each['loc'])} {plain_words(each['msg'])}".strip() for each in error.errors()))
+
+
+def _option(place: tuple[int | str, ...]) -> str:
+    """Return the option of a place in a body: `--origin` for `origins.0`, `--raise concurrent` for `increase`'s."""
+    names = [str(part).replace("_", "-") for part in place if isinstance(part, str)]
+    if not names:
+        return ""
+    if names[0] == "increase":
+        return "--raise-until" if names[-1] == "until" else f"--raise {names[-1]}"
+    return f"--{names[-1].removesuffix('s') if len(names) < len(place) else names[-1]}"
 
 
 def network(text: str) -> str:
     """Return `text` as an IP network such as 10.0.0.0/8; an address is a network of one."""
     try:
-        return str(ip_network(text))
+        return str(parse_network(text))
     except ValueError as error:
         bad_input(f"--cidr: {error}")
 

@@ -7,10 +7,12 @@ import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from config.base import plain_words
 from config.loader import CONFIG_VARIABLE, URL_VARIABLE, ConfigError
 from proxy.cli.commands import (
     apps,
@@ -44,10 +46,24 @@ from proxy.cli.commands.statements import statements
 from proxy.cli.commands.usage import usage
 from proxy.cli.commands.verify import verify
 from proxy.cli.commands.windows import windows
-from proxy.cli.output import Exit, report
+from proxy.cli.output import Exit, open_missing_streams, report, say_no_more
 from proxy.cli.session import on_the_machine_only
 
+
+class CommandLine(TyperGroup):
+    """All commands, which say in plain words what an option does not take; typer has pydantic say it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = plain_words(error.message)
+            raise
+
+
 app = typer.Typer(
+    cls=CommandLine,
     name="tollgate",
     help="A reverse proxy with keys, limits, metering and billing for Livepeer gateways.",
     no_args_is_help=True,
@@ -131,11 +147,15 @@ def options(
 
 def main() -> None:
     """Run the command line; every configuration error, and a full disk, is one line on standard error."""
+    open_missing_streams()
     try:
         app()
     except ConfigError as error:
         for problem in error.problems:
             report(problem)
+        sys.exit(Exit.BAD_INPUT)
+    except BrokenPipeError:  # typer, which ends quietly without standard output, was about to say what is wrong
+        say_no_more()
         sys.exit(Exit.BAD_INPUT)
     except OSError as error:
         if error.errno not in _FULL:

@@ -1,6 +1,11 @@
-"""Output of commands: tables or JSON on standard output, one line per error on standard error."""
+"""Output of commands: tables or JSON on standard output, one line per error on standard error.
+
+Where nobody reads standard output any more, a command ends quietly (exit code 1, by typer); what would be said on
+standard error is then not said.
+"""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
@@ -26,9 +31,28 @@ class Exit(IntEnum):
     """Redis cannot be reached."""
 
 
+def open_missing_streams() -> None:
+    """Open the standard streams without which this process was started, so that no file or socket gets their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115 - for as long as the process lives
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
+def say_no_more() -> None:
+    """Have standard error lead nowhere, because nobody reads it: what is left in its buffer would fail at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+
+
 def report(message: object) -> None:
     """Print one line to standard error: standard output is for what the command returns."""
-    typer.echo(f"tollgate: {message}", err=True)
+    try:
+        typer.echo(f"tollgate: {message}", err=True)
+    except BrokenPipeError:
+        say_no_more()
 
 
 def fail(message: str, code: Exit) -> NoReturn:

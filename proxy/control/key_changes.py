@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
-from ipaddress import ip_network
 from typing import Any, TypedDict
 
+from config.networks import parse_network
 from config.origins import browser_origin
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
@@ -63,7 +63,7 @@ def _changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
         if name in members:
             members[name] = frozenset(members[name] or ()) or None
     if "cidrs" in members:
-        members["cidrs"] = tuple(str(ip_network(cidr)) for cidr in members["cidrs"] or ()) or None
+        members["cidrs"] = tuple(str(parse_network(cidr)) for cidr in members["cidrs"] or ()) or None
     if "origins" in members:
         members["origins"] = tuple(dict.fromkeys(members["origins"] or ())) or None
     if "limits" in members:

@@ -109,7 +109,32 @@ async def test_a_wrong_method_names_all_that_the_path_takes(app: BuilderApp) -> 
     for path, methods in schema["paths"].items():
         response = await app.http.options(path)
         assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed"), path
-        assert response.headers["allow"].split(", ") == sorted(each.upper() for each in methods), path
+        taken = {each.upper() for each in methods}
+        assert response.headers["allow"].split(", ") == sorted(taken | ({"HEAD"} if "GET" in taken else set())), path
+
+
+VARYING = {"date", "x-request-id", "content-length"}
+"""Headers that two requests do not share; a list of what happened may have grown between them."""
+
+
+async def test_head_is_answered_wherever_get_is(app: BuilderApp) -> None:
+    """Hazard: FastAPI refuses HEAD where a route takes GET (RFC 9110 section 9.1)."""
+    schema = (await app.http.get("/api/v1/openapi.json")).json()
+    user = await app.user("ann")
+    assert not [path for path, methods in schema["paths"].items() if "head" in methods]
+    for method, path, operation in operations(schema):
+        ids = {"client_id": app.client_id, "user": user, "request_id": "0" * 26, "session_id": "a" * 16, **UNKNOWN}
+        target = path.format(**ids)
+        headers = bearer(await app.token()) if operation["security"] else {}
+        head = await app.http.head(target, headers=headers)
+        if method != "GET":
+            assert (head.status_code == 405) == ("get" not in schema["paths"][path]), target
+            continue
+        get = await app.http.get(target, headers=headers)
+        assert (head.status_code, head.content) == (get.status_code, b""), target
+        assert {*head.headers} - VARYING == {*get.headers} - VARYING, target
+        assert head.headers["content-type"] == get.headers["content-type"], target
+        assert "content-length" in head.headers, target
 
 
 @pytest.mark.parametrize("credentials", ["\xe9", "\xff\xfe", "w6k6\xe9", "%", "/zr/", "YQ=="])

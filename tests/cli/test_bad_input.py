@@ -28,6 +28,8 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no user id": (("keys", "create", "--app", APP, "--user", "ann"), "no user id"),
     "no network": (("keys", "create", "--app", APP, "--cidr", "10.0.0.1/8"), "10.0.0.1/8 has host bits set"),
     "no address": (("keys", "create", "--app", APP, "--cidr", "localhost"), "--cidr"),
+    "no text": (("audit", "list", "--actor", "\udcff"), "--actor must have 1 to 256 characters"),
+    "no text for an action": (("audit", "list", "--action", "a\x1b"), "--action must have 1 to 256 characters"),
     "no workload": (("keys", "create", "--app", APP, "--workload", "mining"), "'llm'"),
     "no model": (("keys", "create", "--app", APP, "--model", ""), "--model must have 1 to 200 characters"),
     "two expiries": (("keys", "create", "--app", APP, "--expires-in", "1d", "--expires-at", "2099-01-01"), "not both"),
@@ -90,3 +92,19 @@ def test_wrong_arguments_do_nothing(name: str) -> None:
     assert done.out == ""
     for secret in (argument for argument in arguments if len(argument) > 50 and "x" * 50 not in argument):
         assert secret[21:-6] not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("events", "--app", APP, "--limit", "ten"), "Invalid value for '--limit': must be a valid integer\n"),
+        (("events", "--app", APP, "--limit", "0"), "Invalid value for '--limit': must be greater than or equal to 1\n"),
+        (("usage", "--app", APP, "--format", "xml"), "Invalid value for '--format': 'xml' is not one of 'table'"),
+        (("export", "--to", "stdout", "--timeout", "soon"), "Invalid value for '--timeout': must be "),
+    ],
+)
+def test_what_an_option_does_not_take_is_said_in_words(arguments: tuple[str, ...], message: str) -> None:
+    """Hazard: `Value error, ...` and `Input should be ...`, the words of a library."""
+    done = call(*arguments, TOLLGATE_REDIS_URL=NOWHERE)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err, done.err

@@ -57,15 +57,17 @@ def test_limits_are_changed_raised_and_removed(tollgate: Tollgate, key: dict[str
     [
         ((), "say what to change"),
         (("--concurrent", "-1"), "--concurrent must be a whole number"),
-        (("--concurrent", "0"), "limits.concurrent: Input should be greater than or equal to 1"),
+        (("--concurrent", "0"), "--concurrent must be greater than or equal to 1"),
         (("--spend-per-day", "1.5"), "--spend-per-day must be"),
         (("--raise", "concurrent=5"), "--raise needs an end"),
         (("--raise-for", "2h"), "need --raise"),
         (("--raise", "memory=5", "--raise-for", "2h"), "limits are requests-per-minute"),
-        (("--raise", "concurrent=5", "--raise-until", "2020-01-01"), "increase.until: must be in the future"),
+        (("--raise", "concurrent=5", "--raise-until", "2020-01-01"), "--raise-until must be in the future"),
         (("--raise", "concurrent=5", "--raise-for", "2h"), "no concurrent of its own"),
         (("--origin", "a.example"), "an origin as browsers send it"),
-        (("--stream", "a/b"), "streams.0: String should match"),
+        (("--stream", "a/b"), "--stream must be the name of a stream: 1 to 200 letters"),
+        (("--spend-total", "0"), "--spend-total must be a whole number of atomic units from 1 to 10^27"),
+        (("--description", "a" * 1_001), "--description must have at most 1000 characters"),
     ],
 )
 def test_wrong_changes_change_nothing(

@@ -76,13 +76,19 @@ def test_a_key_is_created_listed_and_revoked(tollgate: Tollgate, client_id: str)
             "10.0.0.0/8",
             "--cidr",
             "::1",
+            "--cidr",
+            "::ffff:192.0.2.7",
             "--json",
         ),
     ).json
     key = made.pop("key")
     assert re.fullmatch(rf"tgk_{made['key_id']}_[0-9A-Za-z]{{49}}", key)
     assert (made["app"], made["user"], made["name"], made["status"]) == (client_id, user, "laptop", "active")
-    assert (made["workloads"], made["models"], made["cidrs"]) == (["byoc", "llm"], ["m1"], ["10.0.0.0/8", "::1/128"])
+    assert (made["workloads"], made["models"], made["cidrs"]) == (
+        ["byoc", "llm"],
+        ["m1"],
+        ["10.0.0.0/8", "::1/128", "192.0.2.7/32"],
+    )
     left = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
     assert timedelta(days=29) < left < timedelta(days=31)
     assert tollgate("keys", "list", "--app", client_id, "--json").json == [made]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Tollgate
 
 
@@ -16,3 +18,21 @@ def test_a_change_leaves_what_it_does_not_name(tollgate: Tollgate, client_id: st
 def test_help_of_a_change_names_no_default_of_what_stays(tollgate: Tollgate) -> None:
     assert "Default: all" in tollgate("webhooks", "create", "--help").out
     assert "Default: all" not in tollgate("webhooks", "change", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("ftp://receiver.example",), "url: must be an https URL"),
+        (("https://receiver.example", "--balance-below", "-1"), "--balance-below must be a whole number"),
+        (("https://receiver.example", "--description", "a" * 1_001), "--description must have at most"),
+    ],
+)
+def test_what_cannot_be_registered_is_said_in_words(
+    tollgate: Tollgate, client_id: str, options: tuple[str, ...], message: str
+) -> None:
+    """Hazard: words, patterns and addresses of a library, which tell a person nothing."""
+    refused = tollgate("webhooks", "create", "--app", client_id, *options)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith(f"tollgate: {message}"), refused.err
+    assert "hould" not in refused.err

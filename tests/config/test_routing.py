@@ -60,3 +60,29 @@ def test_a_plan_may_fall_back_only_to_a_pool_that_there_is(problems: Problems, w
 def test_hints_of_a_misspelt_tier_are_not_ignored(problems: Problems) -> None:
     found = problems("plans: {gold: {tier: fast}}\nrouting: {tiers: {fast: {}, fats: {}}}")
     assert found == {"routing.tiers.fats": "is no tier; tiers are fast, premium, standard"}
+
+
+@pytest.mark.parametrize("rules", ["{tier: premium, pool: a}", "{tier: premium, pool: a}, {tier: fats, pool: b}"])
+def test_a_plan_whose_tier_no_rule_serves_is_refused(problems: Problems, rules: str) -> None:
+    """Hazard: every request of the plan's customers is refused, and nobody was told."""
+    found = problems(
+        f"plans: {{gold: {{tier: fast}}, old: {{tier: fast}}}}\nrouting: {{{TWO_POOLS}, rules: [{rules}]}}"
+    )
+    assert found == {
+        "routing.rules": "none is for tier 'fast', of plan gold, old, whose requests would all be refused; add a rule "
+        "with that tier, or a last one without any"
+    }
+
+
+@pytest.mark.parametrize(
+    "rules", ["{tier: fast, pool: a}", "{tier: premium, pool: a}, {pool: b}", "{model: m, pool: a}"]
+)
+def test_a_plan_whose_tier_some_rule_may_serve_is_taken(write: Write, rules: str) -> None:
+    assert (
+        load(write(f"plans: {{gold: {{tier: fast}}}}\nrouting: {{{TWO_POOLS}, rules: [{rules}]}}")).plans["gold"].tier
+        == "fast"
+    )
+
+
+def test_without_rules_the_only_pool_serves_every_tier(write: Write) -> None:
+    assert load(write("plans: {gold: {tier: fast}}")).plans["gold"].tier == "fast"

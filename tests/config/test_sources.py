@@ -39,8 +39,8 @@ def test_lists_and_mappings_are_json_in_the_environment(monkeypatch: pytest.Monk
 
 
 def test_trusted_proxies_may_be_a_plain_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOLLGATE_EDGE__TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1")
-    assert list(map(str, load().edge.trusted_proxies)) == ["10.0.0.0/8", "2001:db8::1/128"]
+    monkeypatch.setenv("TOLLGATE_EDGE__TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::1, ::ffff:192.0.2.0/120")
+    assert list(map(str, load().edge.trusted_proxies)) == ["10.0.0.0/8", "2001:db8::1/128", "192.0.2.0/24"]
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

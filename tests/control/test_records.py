@@ -65,7 +65,7 @@ async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys:
         expires_at=expires_at,
         workloads=[Workload.LLM],
         models=["m1", "m2"],
-        cidrs=["192.0.2.0/24", "2001:db8::1"],
+        cidrs=["192.0.2.0/24", "2001:db8::1", "::ffff:10.0.0.0/104"],
     )
     assert await keys.get(record.key_id) == record
     assert record == KeyRecord(
@@ -79,7 +79,7 @@ async def test_a_key_is_kept_with_everything_it_is_narrowed_to(apps: Apps, keys:
         expires_at=expires_at,
         workloads=frozenset({Workload.LLM}),
         models=frozenset({"m1", "m2"}),
-        cidrs=("192.0.2.0/24", "2001:db8::1/128"),
+        cidrs=("192.0.2.0/24", "2001:db8::1/128", "10.0.0.0/8"),
         family=record.key_id,
     )
     parsed = parse_key(text.encode())

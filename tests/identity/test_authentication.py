@@ -201,6 +201,16 @@ async def test_a_key_narrowed_to_networks_works_nowhere_else(stage: AuthStage) -
         assert await stage.refused(key, address=address) == (403, "address_not_allowed")
 
 
+async def test_networks_of_ipv4_in_the_form_of_ipv6_are_those_of_ipv4(stage: AuthStage) -> None:
+    """Hazard: a key for `::ffff:192.0.2.0/120` works nowhere, for clients are compared as IPv4."""
+    app, _ = await stage.apps.create("Acme", "free")
+    record, key = await stage.keys.create(app.client_id, cidrs=["::ffff:192.0.2.0/120"])
+    assert record.cidrs == ("192.0.2.0/24",)
+    for address in ("192.0.2.7", "::ffff:192.0.2.7"):
+        await stage.principal(key, address=address)
+    assert await stage.refused(key, address="192.0.3.1") == (403, "address_not_allowed")
+
+
 async def test_a_suspended_app_and_its_resumption_count_at_once(stage: AuthStage) -> None:
     app, _ = await stage.apps.create("Acme", "free")
     _, key = await stage.keys.create(app.client_id)

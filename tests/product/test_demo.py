@@ -17,6 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
+from config.loader import load
+from proxy.cli.demo.plans import PLANS
 from tests.store.servers import processes_of
 from tests.support.deployment import TOLLGATE, eventually, wait_until_gone
 
@@ -128,6 +130,7 @@ async def test_the_printed_lines_work_and_the_data_outlives_ctrl_c(demo: Demo, p
             past = (await demo.tollgate("usage", "--app", client_id))["totals"]["request_count"]
             await shows_something(demo, apps)
         script = pasted(lines)
+        knows_the_plans(script)
         keys |= set(re.findall(r"export KEY=(tgk_\w+)", script))
         check(await demo.bash(script))
         link = next(line.strip() for line in lines if "/portal/sign-in/" in line)
@@ -153,6 +156,13 @@ async def shows_something(demo: Demo, apps: dict[str, str]) -> None:
 
     await eventually(is_live)
     assert (await demo.tollgate("verify"))["differences"] == []
+
+
+def knows_the_plans(script: str) -> None:
+    """Hazard: a command beside the demo refuses the plans that the demo's own apps have."""
+    found = re.search(r"export TOLLGATE_CONFIG=(\S+)", script)
+    assert found is not None
+    assert load(Path(found[1])).plans.keys() == PLANS.keys()
 
 
 async def has_used(demo: Demo, client_id: str, count: int) -> bool:

@@ -312,15 +312,18 @@ class HistoryState(BaseModel):
 
 
 def _month(text: str) -> str:
-    date.fromisoformat(f"{text}-01")
+    try:
+        date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise ValueError("must be a month such as 2026-01") from None
     return text
 
 
 class Pruning(RequestBody):
     """Which events to delete."""
 
-    before: Annotated[str, Field(pattern=r"^\d{4}-\d{2}$"), AfterValidator(_month)] | None = Field(
-        None, description="First month that is kept, such as 2026-01; null: by `history.events_months`."
+    before: Annotated[str, Field(json_schema_extra={"pattern": r"^\d{4}-\d{2}$"}), AfterValidator(_month)] | None = (
+        Field(None, description="First month that is kept, such as 2026-01; null: by `history.events_months`.")
     )
     dry_run: bool = Field(False, description="Only count what that would delete.")
 

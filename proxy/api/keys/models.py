@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from config.networks import parse_network
 from config.origins import browser_origin
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
 from middlewares.ledger.admission.key_limits import Increase
-from proxy.api.models import RequestBody, ShortText, printable
+from proxy.api.models import RequestBody, ShortText, matching, printable
 from proxy.control.key_age import rotation_due
 from proxy.control.key_changes import LONGEST_DESCRIPTION, MOST_COUNT, KeyChange, increase_of
 
 
 def _network(text: str) -> str:
     try:
-        return str(ip_network(text))
+        return str(parse_network(text))
     except ValueError:
         raise ValueError("must be a network such as 10.0.0.0/8") from None
 
@@ -41,12 +41,19 @@ def _future(moment: datetime) -> datetime:
 
 
 Count = Annotated[int, Field(ge=1, le=MOST_COUNT)]
+_AMOUNT, _STREAM = "(?:[1-9][0-9]{0,26}|10{27})", "[A-Za-z0-9._-]{1,200}"
 Amount = Annotated[
-    str, Field(pattern="^(?:[1-9][0-9]{0,26}|10{27})$", description="Atomic units, as a decimal string.")
+    str,
+    Field(json_schema_extra={"pattern": f"^{_AMOUNT}$"}, description="Atomic units, as a decimal string."),
+    matching(_AMOUNT, "must be a whole number of atomic units from 1 to 10^27"),
 ]
 Future = Annotated[datetime, AfterValidator(_future)]
 Models = list[Annotated[str, Field(min_length=1, max_length=256), AfterValidator(printable)]]
-Stream = Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,200}$")]
+Stream = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": f"^{_STREAM}$"}),
+    matching(_STREAM, "must be the name of a stream: 1 to 200 letters, digits, `.`, `_` and `-`"),
+]
 
 
 class KeyLimitsBody(RequestBody):

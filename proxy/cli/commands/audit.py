@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.api.admin.operations.query import AuditQuery
-from proxy.cli.inputs import client_id, moment
+from proxy.cli.inputs import client_id, free_text, moment
 from proxy.cli.output import Exit, Json, bad_input, fail, print_json, print_many, print_one
 from proxy.cli.session import operate
+from proxy.control.audit.line import LONGEST_TEXT
 
 if TYPE_CHECKING:
     from proxy.api.admin.audit_documents import AuditLineDocument
@@ -42,8 +43,8 @@ def list_(
     """List audit lines, the newest last."""
     wanted = AuditQuery(
         app=client_id(app_id) if app_id is not None else None,
-        actor=actor,
-        action=action,
+        actor=actor and free_text("--actor", actor, LONGEST_TEXT),
+        action=action and free_text("--action", action, LONGEST_TEXT),
         since_ms=moment("--since", since) if since is not None else 0,
         until_ms=moment("--until", until) if until is not None else None,
     )

@@ -6,13 +6,15 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import socket
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from config.loader import load
+from config.loader import CONFIG_VARIABLE, load
 from config.settings import Settings
 from proxy.cli.commands.serve import override, run
 from proxy.cli.demo.plans import PLANS
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 def demo() -> None:
     """Run Tollgate in front of a mock gateway, with two tenants and a week of their traffic, until Ctrl-C."""
     settings = load()
-    if not settings.plans:
+    brings_plans = not settings.plans
+    if brings_plans:
         override(plans=json.dumps(PLANS))
     if "TOLLGATE_LISTEN" not in os.environ and not _free(settings.listen):
         override(listen="127.0.0.1:0")
@@ -43,7 +46,8 @@ def demo() -> None:
 
             logging.getLogger("httpx").setLevel(logging.WARNING)  # the mock's heartbeats
             await MockGateway(hooks=_hooks(settings)).start(port=port)
-            typer.echo(_greeting(origin, *await furnish(settings, origin)))
+            config = _keep_plans(settings.data_dir) if brings_plans and not os.environ.get(CONFIG_VARIABLE) else None
+            typer.echo(_greeting(origin, config, *await furnish(settings, origin)))
 
         run(settings, listening)
 
@@ -63,7 +67,20 @@ def _hooks(settings: Settings) -> Hooks:
     )
 
 
-def _greeting(origin: str, key: str, link: str, operator_link: str) -> str:
+def _keep_plans(folder: Path) -> Path:
+    """Write the plans of the demo into a configuration file; other commands beside it would not know of them."""
+    file = folder.absolute() / "demo.yaml"
+    file.write_text(json.dumps({"plans": PLANS}, indent=2) + "\n")  # JSON is YAML
+    return file
+
+
+def _greeting(origin: str, config: Path | None, key: str, link: str, operator_link: str) -> str:
+    """Return what to look at and what to paste; `config` is the file with the plans that the demo brings."""
+    known = (
+        f"  export {CONFIG_VARIABLE}={shlex.quote(str(config))}  # its plans, for `tollgate` commands\n"
+        if config
+        else ""
+    )
     text_to_image = '{"model_id":"stabilityai/sdxl-turbo","prompt":"a toll gate in the mist","width":64,"height":64}'
     llm = (
         '{"model":"meta-llama/Meta-Llama-3.1-8B-Instruct","max_tokens":64,"stream":true,'
@@ -82,7 +99,7 @@ The same for whoever runs the house; each link in a browser window of its own, f
 Tollgate listens at {origin} in front of a mock of a Livepeer gateway. To paste:
 
   export KEY={key}
-
+{known}
   # an image (the response links to a file that Tollgate serves, too)
   curl -sS {origin}/text-to-image -H "Authorization: Bearer $KEY" {json} -d '{text_to_image}'
 

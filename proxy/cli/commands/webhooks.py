@@ -6,11 +6,17 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from middlewares.auth.keys import is_id
-from proxy.api.webhooks.models import ChangedWebhook, DeliveryView, NewWebhook, SecretRotation, WebhookView
-from proxy.cli.inputs import client_id, duration
+from proxy.api.webhooks.models import (
+    LONGEST_OVERLAP_SECONDS,
+    ChangedWebhook,
+    DeliveryView,
+    NewWebhook,
+    SecretRotation,
+    WebhookView,
+)
+from proxy.cli.inputs import body, client_id, duration
 from proxy.cli.output import Exit, Json, bad_input, fail, print_many, print_one
 from proxy.cli.session import operate
 from proxy.webhooks.notifications.notification import NotificationKind
@@ -44,10 +50,8 @@ def create(
 ) -> None:
     """Register a URL. Its secret is shown once."""
     owner = None if app_id is None else client_id(app_id)
-    try:
-        new = NewWebhook(url=url, kinds=kind or [], balance_below=balance_below, description=description)
-    except ValidationError as error:
-        bad_input(_reason(error))
+    members = {"url": url, "kinds": kind or [], "balance_below": balance_below, "description": description}
+    new = body(NewWebhook, members)
     made = operate(lambda operations: operations.webhooks.create(owner, new))
     print_one({"secret": made.secret, **view(made)}, as_json)
 
@@ -83,11 +87,8 @@ def change(
         "description": description,
         "status": status,
     }
-    try:
-        body = ChangedWebhook.model_validate({name: value for name, value in wanted.items() if value is not None})
-    except ValidationError as error:
-        bad_input(_reason(error))
-    print_one(view(operate(lambda operations: operations.webhooks.change(named, body))), as_json)
+    changed = body(ChangedWebhook, {name: value for name, value in wanted.items() if value is not None})
+    print_one(view(operate(lambda operations: operations.webhooks.change(named, changed))), as_json)
 
 
 @app.command()
@@ -106,11 +107,8 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Replace the secret of an endpoint. The new one is shown once."""
-    named, lasting = _id(webhook_id), duration("--overlap", overlap)
-    try:
-        rotation = SecretRotation(overlap_seconds=lasting // timedelta(seconds=1))
-    except ValidationError as error:
-        bad_input(_reason(error))
+    named, lasting = _id(webhook_id), duration("--overlap", overlap, LONGEST_OVERLAP_SECONDS)
+    rotation = SecretRotation(overlap_seconds=lasting // timedelta(seconds=1))
     made = operate(lambda operations: operations.webhooks.rotate_secret(named, rotation))
     print_one({"secret": made.secret, **view(made)}, as_json)
 
@@ -164,8 +162,3 @@ def _id(text: str) -> str:
     if not is_id(text):
         bad_input("WEBHOOK_ID has 16 characters; `tollgate webhooks list` shows them")
     return text
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"--{'-'.join(str(each) for each in first['loc'])}: {first['msg']}".replace("_", "-")

@@ -51,10 +51,12 @@ class ProviderPages:
 
     def routes(self) -> Sequence[Route]:
         """Return the routes."""
+        callback = Route(CALLBACK, self.come_back, methods=["GET"])
+        callback.methods = {"GET"}  # no HEAD, which the framework adds: it would use up the code, and sign in nobody
         return (
             Route(PROVIDER, self.go, methods=["GET"]),
             Route(PROVIDER, self.go_with_invite, methods=["POST"]),
-            Route(CALLBACK, self.come_back, methods=["GET"]),
+            callback,
         )
 
     async def go(self, request: Request) -> Response:

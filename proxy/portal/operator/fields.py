@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from config.base import plain_words
 from middlewares.exchange import Refusal
 from middlewares.response.redaction import mask
 from proxy.portal.words import capitalize_first
@@ -22,9 +23,7 @@ def document_of(kind: type[Body], members: Mapping[str, Any]) -> Body:
     try:
         return kind.model_validate(members)
     except ValidationError as error:
-        wrong = [
-            (".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()
-        ]
+        wrong = [(".".join(map(str, each["loc"])), plain_words(each["msg"])) for each in error.errors()]
         detail = "; ".join(f"{name}: {reason}" if name else reason for name, reason in wrong)
         raise Refusal(400, "invalid_parameter", f"{mask(capitalize_first(detail))}.") from None
 

@@ -127,6 +127,19 @@ async def test_each_role_opens_its_routes_and_no_other_credential_any(operated: 
     assert tried > 600
 
 
+async def test_head_is_answered_wherever_get_is(operated: Operated) -> None:
+    schema = (await operated.http.get(f"{ADMIN}/openapi.json")).json()
+    assert not [path for path, methods in schema["paths"].items() if "head" in methods]
+    targets = [path.format(**UNKNOWN) for method, path, _ in operations(schema) if method == "GET"]
+    for target in targets:
+        assert (await operated.http.head(target)).status_code == 401, target
+        get = await operated.http.get(target, headers=operated.headers())
+        head = await operated.http.head(target, headers=operated.headers())
+        assert (head.status_code, head.content) == (get.status_code, b""), target
+        assert head.headers["content-type"] == get.headers["content-type"], target
+    assert len(targets) > 10
+
+
 def unaudited(schema: dict[str, Any]) -> list[str]:
     """Return the routes that change something and name no action of the audit log."""
     return [f"{method} {path}" for method, path, each in operations(schema) if method != "GET" and ACTION not in each]

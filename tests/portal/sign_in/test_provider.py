@@ -41,6 +41,15 @@ def assert_refused(response: httpx.Response, status: int, words: str) -> None:
     assert not response.headers.get("set-cookie", "").startswith(f"{COOKIE}=")
 
 
+async def test_head_uses_up_no_code_of_the_provider(running: Deployment, ann: str) -> None:
+    """Hazard: a program that looks at a link by HEAD signs in with it, once, and whoever follows it is refused."""
+    browser = new_browser(running)
+    back = await sent_back(await sent_there(browser))
+    head = await browser.http.head(back)
+    assert (head.status_code, head.headers["allow"]) == (405, "GET")
+    assert (await browser.get(back)).headers["location"] == "/portal"
+
+
 async def test_a_person_signs_in_at_the_provider(running: Deployment, used: Tenant, ann: str) -> None:
     browser = new_browser(running)
     page = await browser.page("/portal/sign-in")
