@@ -87,8 +87,8 @@ async def test_network_units_are_those_of_the_events(house: House) -> None:
         events = [each for each in await house.deployment.events() if each["network_units"]]
         pixels = sum(each["network_units"] for each in events if each["workload"] == "text-to-image")
         text = text_of(await house.by(Role.VIEWER).page(HOME))
-        [network] = re.findall(r"Network units Workload Units (.*?) What", text)
-        return pixels > 0 and f"Text to image {pixels} " in f"{network} "  # other tests may have added rows
+        [network] = re.findall(r"Network units Workload Number Unit (.*?) What", text)
+        return pixels > 0 and f"Text to image {pixels} Pixels" in network  # other tests may have added rows
 
     await eventually(shown)
 
