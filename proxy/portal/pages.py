@@ -16,6 +16,8 @@ from starlette.routing import Route
 
 from config.runtime import Currency
 from config.workloads import SaleUnit
+from middlewares.exchange import Refusal
+from proxy.history.places import BadPlace, TimePlace, place_of
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
@@ -61,6 +63,7 @@ _TENANT_PAGES = (
 _HTMX = "htmx-4.0.1.min.js"
 HTMX_INTEGRITY = "sha384-Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn"
 """What a browser checks before it runs htmx, and a test against the file."""
+_LONGEST_PLACE = 2_000
 _STATIC = {
     "portal.css": "text/css; charset=utf-8",
     "mark.svg": "image/svg+xml",
@@ -121,6 +124,18 @@ class Pages:
 def see_other(path: str) -> Response:
     """Return a redirection to a page of the portal, after which going back repeats no form."""
     return Response(status_code=303, headers={**PAGE_HEADERS, "location": path})
+
+
+def place_in(request: Request, name: str) -> TimePlace | None:
+    """Return the place between two pages that a parameter of the query names; None: there is none.
+
+    Raises `Refusal` (400).
+    """
+    text = request.query_params.get(name, "")
+    try:
+        return place_of(text[:_LONGEST_PLACE], TimePlace) if text else None
+    except BadPlace:
+        raise Refusal(400, "invalid_parameter", f"{name} must be what a page has named as `next`.") from None
 
 
 def sign_in_first(request: Request, path: str) -> Response:

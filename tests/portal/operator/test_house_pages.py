@@ -129,7 +129,7 @@ async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
     assert (await browser.get(f"{HOME}/refusals", id="<b>")).status_code == 404
     assert (await browser.get(f"{HOME}/requests/nothing")).status_code == 404
     assert (await browser.get(f"{HOME}/refusals", before="x")).status_code == 400
-    older = await browser.page(f"{HOME}/refusals", before="1")
+    older = await browser.page(f"{HOME}/refusals", before=places.text_of(TimePlace(0, "")))
     assert "No older request was refused" in text_of(older)
 
     async def counted() -> bool:
