@@ -21,7 +21,7 @@ from proxy.history.places import BadPlace, TimePlace, place_of
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
-from proxy.reporting.tables import decimal
+from proxy.reporting.tables import grouped, readable_amount
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -85,7 +85,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
+        self._environment.filters.update(
+            money=self._money, grouped=grouped, counted=self._counted, moment=_moment, **words.FILTERS
+        )
         self._environment.globals.update(
             currency=currency,
             token_field=TOKEN_FIELD,
@@ -114,7 +116,7 @@ class Pages:
 
     def _money(self, amount: int | str) -> str:
         """Return atomic units as people read them: exact, with the code of the currency."""
-        return f"{decimal(int(amount), self._currency.decimals)} {self._currency.code}"
+        return readable_amount(int(amount), self._currency)
 
     def _counted(self, number: str, unit: str) -> str:
         """Return how much of a unit, or of money, a limit counts."""
