@@ -77,6 +77,13 @@ class Issuer(Model):
         description="Shortest time between two fetches of the key set: of those that an unknown key id causes, and of "
         "retries.",
     )
+    stale_seconds: float = Field(
+        86_400,
+        gt=0,
+        le=30 * 86_400,
+        description="How long its keys stay in use after a fetch was due, while none succeeds. Then tokens are refused "
+        "with 503: a key that it has withdrawn meanwhile would be good for ever.",
+    )
     leeway_seconds: int = Field(
         30, ge=0, le=60, description="Tolerated clock difference, in seconds, for `exp`, `nbf` and `iat`."
     )

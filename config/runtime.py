@@ -78,15 +78,19 @@ class StoreSettings(Model):
     )
 
 
+Commit = Literal["group", "each"]
+Fsync = Literal["never", "every_second", "always"]
+
+
 class LedgerSettings(Model):
     """How usage reaches Redis, the local usage journal, and the replay after a failover of Redis."""
 
-    commit: Literal["group", "each"] = Field(
+    commit: Commit = Field(
         "each",
         description="How busy tenants are admitted and settled. `each`: each request by two calls. `group`: "
         "by shares of the limits that workers take, a write-ahead log, and calls for many requests.",
     )
-    fsync: Literal["never", "every_second", "always"] = Field(
+    fsync: Fsync = Field(
         "never",
         description="When the write-ahead log of `group` is brought to the disk itself, which matters where a machine "
         "loses power, not where a process dies.",

@@ -1,8 +1,9 @@
-"""Signing keys of external issuers: loaded in the background, the last good ones kept."""
+"""Signing keys of external issuers: loaded in the background, the last good ones kept for some time."""
 
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ _START_SECONDS = 5.0
 _MOST_KEYS = 200
 """Most keys of a set; each takes up to a millisecond to read."""
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
 
 class KeySet:
@@ -30,15 +31,30 @@ class KeySet:
     `cool_down_seconds` after the last one, and never waits for it. Nothing causes a load sooner than that.
     """
 
-    def __init__(self, issuer: Issuer, load: Callable[[], Awaitable[bytes | None]]) -> None:
+    def __init__(
+        self,
+        issuer: Issuer,
+        load: Callable[[], Awaitable[bytes | None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`load` returns the JSON Web Key Set document, or None when it is the one returned before."""
-        self.loaded = False
-        """True once a key set was loaded."""
         self._issuer = issuer
+        self._clock = clock
+        self._good_until: float | None = None
+        """By the clock; None: none was ever loaded."""
         self._load = load
         self._keys: dict[tuple[str | None, str], list[jwt.PyJWK]] = {}
         self._missed = asyncio.Event()
         self._failed = False
+        self._expired = False
+
+    @property
+    def usable(self) -> bool:
+        """True if a key set was loaded that the issuer may still stand for.
+
+        A key that it withdraws while it cannot be reached would be good for ever otherwise.
+        """
+        return self._good_until is not None and self._clock() <= self._good_until
 
     def find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
         """Return the key of that id for that algorithm, or None. Without an id, return the only key that fits."""
@@ -49,26 +65,30 @@ class KeySet:
         return None
 
     async def refresh(self) -> None:
-        """Load the key set now; on any failure, and where it is the same document, the keys stay as they are."""
+        """Load the key set now; on any failure the keys stay as they are, until they are too old."""
         try:
             document = await self._load()
-            if document is None:
-                return
-            self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
-            self.loaded = True
+            if document is None and self._failed:
+                raise ValueError("it is still the document that could not be used")
+            if document is not None:
+                self._keys = await asyncio.to_thread(usable_keys, document, self._issuer.algorithms)
         except Exception as error:  # of any kind: the last good keys stay in use
             if not self._failed:
-                _log.warning(
+                log.warning(
                     "jwks_unavailable",
                     issuer=self._issuer.issuer,
                     error=f"{type(error).__name__}: {error}",
-                    have_keys=self.loaded,
+                    have_keys=self.usable,
                 )
+            if self._good_until is not None and not self.usable and not self._expired:
+                log.error("jwks_expired", issuer=self._issuer.issuer, stale_seconds=self._issuer.stale_seconds)
+                self._expired = True
             self._failed = True
             return
+        self._good_until = self._clock() + self._issuer.refresh_seconds + self._issuer.stale_seconds
         if self._failed:
-            _log.info("jwks_recovered", issuer=self._issuer.issuer)
-            self._failed = False
+            log.info("jwks_recovered", issuer=self._issuer.issuer)
+            self._failed = self._expired = False
 
     async def keep_fresh(self, wanted: Callable[[], bool] = lambda: True) -> None:
         """Refresh for ever, or until it is not wanted any more."""
@@ -89,10 +109,10 @@ class KeySet:
 class KeySets:
     """The key sets of all issuers, kept fresh between `start` and `stop`."""
 
-    def __init__(self, issuers: Sequence[Issuer], fetch: Fetch) -> None:
+    def __init__(self, issuers: Sequence[Issuer], fetch: Fetch, clock: Callable[[], float] = time.monotonic) -> None:
         self._sets: dict[tuple[object, ...], KeySet] = {}
         for issuer in issuers:
-            self._sets.setdefault(_source(issuer), KeySet(issuer, loader(issuer, fetch)))
+            self._sets.setdefault(_source(issuer), KeySet(issuer, loader(issuer, fetch), clock))
         self._tasks: list[asyncio.Task[None]] = []
 
     def __getitem__(self, issuer: Issuer) -> KeySet:

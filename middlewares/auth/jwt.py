@@ -32,7 +32,7 @@ class SigningKeyUnknown(TokenRefused):
 
 
 class IssuerUnavailable(TokenRefused):
-    """The keys of the token's issuer were never loaded, so it cannot be verified now."""
+    """The keys of the token's issuer were never loaded, or too long ago, so it cannot be verified now."""
 
     status = 503
     code = "issuer_unavailable"
@@ -100,7 +100,7 @@ def _signing_key(header: dict[str, Any], issuer: Issuer, keys: KeySet) -> jwt.Py
     algorithm = header.get("alg")
     if algorithm not in issuer.algorithms:
         raise TokenRefused("The token's algorithm is not accepted from its issuer.")
-    if not keys.loaded:
+    if not keys.usable:
         raise IssuerUnavailable("The signing keys of the token's issuer are not available.")
     key = keys.find(header.get("kid"), algorithm)
     if key is None:

@@ -21,7 +21,7 @@ from middlewares.exchange import CredentialOwner, Principal
 _KEY_PREFIX = b"tgk_"
 _INVALID = Denial(401, "invalid_credentials", "The credential is malformed, unknown or wrong.", memorable=False)
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 
 
 class CredentialResolver:
@@ -172,7 +172,7 @@ class CredentialResolver:
         """Return the plan with that tier, if any, in place of its own, and its version; None if there is none."""
         plan = self._plans.get(name)
         if plan is None:
-            _log.warning("plan_unknown", app=app.client_id, plan=name)
+            log.warning("plan_unknown", app=app.client_id, plan=name)
             return None
         if tier is None or tier == plan.tier:
             return plan

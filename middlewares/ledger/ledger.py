@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from config.plans import Plan
+from config.runtime import Commit, Fsync
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.admission import Admission
 from middlewares.ledger.admission.key_limits import KeyTerms
@@ -18,7 +18,6 @@ from middlewares.ledger.admission.local_limits import LocalLimits
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.pricing import amount_of
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.group_commit.write_ahead_log import Fsync
 from middlewares.ledger.model import Admitted, Denied, Hold, HoldEntry, Settlement, Usage, leases_of
 from middlewares.ledger.observer import Observer
 from middlewares.ledger.redis_keys import RedisKeys
@@ -51,7 +50,7 @@ class Ledger:
         replay_window: float,
         observer: Observer,
         clock: RedisClock | None = None,
-        commit: Literal["group", "each"] = "each",
+        commit: Commit = "each",
         fsync: Fsync = "never",
     ) -> None:
         """`hold_ttl`, `deadline` (of an admission) and `replay_window` (see `Outbox`) are in seconds.

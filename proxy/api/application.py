@@ -20,7 +20,6 @@ from starlette.types import Receive, Scope, Send
 from middlewares.exchange import Headers, Refusal
 from middlewares.store import StoreError
 from proxy.control.records import UnknownRecord
-from proxy.control.users import NameTaken
 
 
 class NoResponse(Response):
@@ -75,18 +74,12 @@ async def raise_unknown(_: Request, error: Exception) -> Response:
     raise Refusal(404, "unknown_id", f"There is no such {error.ref.kind}.")
 
 
-async def raise_name_taken(_: Request, error: Exception) -> Response:
-    """Say that a user cannot have this external id."""
-    raise Refusal(400, "invalid_parameter", f"{str(error).capitalize()}.")
-
-
 EXCEPTION_HANDLERS: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: raise_refusal,
     StoreError: raise_store_unavailable,
     RedisError: raise_store_unavailable,
     RedisClusterException: raise_store_unavailable,
     UnknownRecord: raise_unknown,
-    NameTaken: raise_name_taken,
     Exception: leave_to_response_stage,
 }
 """For each application behind the door, mounted ones included: nothing of an exception reaches a client."""

@@ -72,6 +72,7 @@ def operate(
     `check` raises for what those settings refuse, before the store is opened. End the command as `run` does; with exit
     code 1 or 2, too, for an act that is refused.
     """
+    from middlewares.exchange import Refusal  # noqa: PLC0415
     from proxy.api.admin.operations.errors import ActRefused  # noqa: PLC0415
 
     url = os.environ.get(URL_VARIABLE)
@@ -83,7 +84,7 @@ def operate(
         settings = load()
         check(settings)
         return _on_the_machine(_operation(work), settings)
-    except ActRefused as error:
+    except (ActRefused, Refusal) as error:
         fail(str(error), Exit.BAD_INPUT if error.status == 400 else Exit.FAILED)
     except StoreError as error:
         fail(str(error), Exit.NO_STORE)

@@ -16,6 +16,11 @@ _SEARCHED = 500
 """Apps that are read at once in a search."""
 
 
+def new_client_id() -> str:
+    """Return an id that no app has."""
+    return f"app_{new_id()}"
+
+
 def is_client_id(text: str) -> bool:
     """Return True if `text` may be the id of an app."""
     return _CLIENT_ID.fullmatch(text) is not None
@@ -33,18 +38,23 @@ class Apps:
 
     async def create(self, name: str, plan: str, *, tier: str | None = None) -> tuple[AppRecord, str]:
         """Create an app. Return it and its client secret, which is not stored. The caller checks the plan."""
+        app, secret = self._new(new_client_id(), name, plan, tier)
+        await self._add(app)
+        return app, secret
+
+    async def create_due(self, client_id: str, name: str, plan: str) -> str | None:
+        """Create the app of a client id that was chosen before. Return its secret; None if it is there already."""
+        app, secret = self._new(client_id, name, plan, None)
+        return secret if await self._add(app) else None
+
+    def _new(self, client_id: str, name: str, plan: str, tier: str | None) -> tuple[AppRecord, str]:
         text, secret = mint_client_secret()
-        app = AppRecord(
-            client_id=f"app_{new_id()}",
-            name=name,
-            plan=plan,
-            created_at=datetime.now(UTC),
-            secret_hash=hash_secret(secret, self._pepper),
-            tier=tier,
-        )
+        secret_hash = hash_secret(secret, self._pepper)
+        return AppRecord(client_id, name, plan, datetime.now(UTC), secret_hash=secret_hash, tier=tier), text
+
+    async def _add(self, app: AppRecord) -> bool:
         await self._client.sadd(APPS, app.client_id)
-        await self._records.add(app)
-        return app, text
+        return await self._records.add(app)
 
     async def get(self, client_id: str) -> AppRecord | None:
         return await self._records.get(RecordRef("app", client_id))

@@ -8,15 +8,18 @@ from typing import Literal, cast
 
 from middlewares.auth.keys import new_id
 from middlewares.auth.records import AppRecord, RecordRef, UserRecord
+from middlewares.exchange import Refusal
 from proxy.control.records import Client, Records, users_of
 
 _USER_ID = re.compile(r"usr_[a-z2-7]{16}")
 
 
-class NameTaken(ValueError):
+class NameTaken(Refusal):
     """The external id is the user id of another user of the app, who is found first by it."""
 
-    audit_code = "invalid_parameter"
+    def __init__(self) -> None:
+        detail = "The external id is the user id of a user of this app; choose another."
+        super().__init__(400, "invalid_parameter", detail)
 
 
 class Users:
@@ -37,7 +40,7 @@ class Users:
         """
         await self._apps.require(RecordRef("app", app))
         if not of_issuer and _USER_ID.fullmatch(external_id) and await self.get(app, external_id) is not None:
-            raise NameTaken("the external id is the user id of a user of this app; choose another")
+            raise NameTaken
         user_id: bytes | None = None
         while user_id is None:  # an erasure may remove the entry in between
             await self._client.hsetnx(users_of(app), external_id, f"usr_{new_id()}")

@@ -58,7 +58,7 @@ class AppIssuers:
         self._entries: OrderedDict[tuple[str, str | None], _Entry] = OrderedDict()
 
     async def verify(self, registered: AppIssuer, token: bytes) -> ForeignSubject:
-        """Return whom the token names. Raises `TokenRefused`, 503 where the key set was never loaded."""
+        """Return whom the token names. Raises `TokenRefused`, 503 where there is no key set, or only an old one."""
         unverified = peek(token)
         if unverified.claims.get("iss") != registered.issuer:
             raise TokenRefused("The token is not of the issuer that is registered for the app.")

@@ -18,7 +18,7 @@ from proxy.store.clients import end
 _SHORTEST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.control")
 
 
 class ChangeListener(Protocol):
@@ -71,7 +71,7 @@ class ChangeWatcher:
                 if self._connected:
                     self._connected = False
                     pause = _SHORTEST_PAUSE_SECONDS
-                    _log.warning("changes_unavailable", error=f"{type(error).__name__}: {error}")
+                    log.warning("changes_unavailable", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
@@ -96,7 +96,7 @@ class ChangeWatcher:
             pinged = False
             if message["type"] == "subscribe":  # also after a reconnection within redis-py
                 if not self._connected:
-                    _log.info("changes_recovered")
+                    log.info("changes_recovered")
                 self._connected = True
                 self._missed()
             elif message["type"] == "message":
@@ -106,7 +106,7 @@ class ChangeWatcher:
         try:
             ref = msgspec.json.decode(data, type=RecordRef)
         except msgspec.DecodeError:
-            _log.warning("change_not_understood")
+            log.warning("change_not_understood")
             self._missed()
         else:
             self._changed(ref)

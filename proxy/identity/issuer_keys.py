@@ -33,7 +33,7 @@ _LOOK_SECONDS = 1.0
 """Seconds between two looks at the file's modification time."""
 
 
-_log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
+log: structlog.stdlib.BoundLogger = structlog.get_logger("tollgate.auth")
 _KEYS = msgspec.json.Decoder(list[SigningKey])
 
 
@@ -143,7 +143,7 @@ class IssuerKeys:
             if not self._keys:
                 raise
             if not self._failed:
-                _log.warning("issuer_keys_unavailable", error=f"{type(error).__name__}: {error}")
+                log.warning("issuer_keys_unavailable", error=f"{type(error).__name__}: {error}")
             self._failed = True
         else:
             self._failed = False

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from config.sign_in import SignUpSettings
 from middlewares.exchange import Refusal
-from proxy.control.apps import Apps
+from proxy.control.apps import Apps, new_client_id
 from proxy.control.audit.line import Actor, ActorKind, AuditTarget
 from proxy.control.audit.log import AuditLog
-from proxy.control.developers.developers import Developers
+from proxy.control.developers.developers import Developers, name_of_identity
 from proxy.control.developers.invites import Invites
 from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.records import DeveloperRecord, ForeignIdentity, Identity, InviteRecord, MemberRole
@@ -98,7 +98,7 @@ class SignUp:
             return await self._sign_up(applicant)
         if developer.status == "pending":
             raise _pending(developer)
-        return AdmittedDeveloper(developer)
+        return await self._with_due_app(applicant, developer)
 
     async def _find(self, applicant: Applicant) -> DeveloperRecord | None:
         """Return the developer of an identity, or the one that was added by its e-mail address and is nobody yet."""
@@ -118,9 +118,11 @@ class SignUp:
         self, applicant: Applicant, developer: DeveloperRecord | None, invite: InviteRecord
     ) -> DeveloperRecord:
         """Make an applicant a member of the app of an invitation, which is an operator's approval, too."""
-        if developer is not None and await self.memberships.get(invite.app, developer.developer_id) is not None:
+        me = name_of_identity(applicant.identity)
+        is_member = developer and await self.memberships.get(invite.app, developer.developer_id)
+        if is_member and invite.claimed_by != me:
             raise _no_invite("The developer is a member of that app already; sign in without the invitation.")
-        if not await self.invites.take(invite.invite_id):
+        if not await self.invites.claim(invite.invite_id, me):
             raise _no_invite("The invitation is unknown, used or over.")
         known, created = await self._known(applicant, developer)
         if known.status == "pending":
@@ -128,13 +130,14 @@ class SignUp:
         if created:
             await self._signed_up(known, applicant.address)
         await self._become_member(known, invite.app, invite.role, applicant.address, invite=invite.invite_id)
+        await self.invites.take(invite.invite_id)
         return known
 
     async def _known(self, applicant: Applicant, found: DeveloperRecord | None) -> tuple[DeveloperRecord, bool]:
         return (found, False) if found else await self.developers.create(applicant.identity, email=applicant.email)
 
     async def _sign_up(self, applicant: Applicant) -> AdmittedDeveloper:
-        policy, plan, address = self.settings.policy, self.settings.plan, applicant.address
+        policy, plan = self.settings.policy, self.settings.plan
         if policy == "closed":
             raise _closed(applicant, "the operator adds developers")
         if policy == "invite":
@@ -142,19 +145,32 @@ class SignUp:
         if not await self.developers.count_sign_up(self.settings.per_day):
             raise Refusal(403, "sign_up_full", "Too many developers have signed up today; try again tomorrow.")
         developer, created = await self.developers.create(
-            applicant.identity, status="pending" if policy == "approve" else "active", email=applicant.email
+            applicant.identity,
+            status="pending" if policy == "approve" else "active",
+            email=applicant.email,
+            due_app=None if policy == "approve" or plan is None else new_client_id(),
         )
         if created:
-            await self._signed_up(developer, address)
+            await self._signed_up(developer, applicant.address)
         if developer.status == "pending":
             raise _pending(developer)
-        if not created or plan is None:  # the same one signed up at the same moment, and has its app from there
+        return await self._with_due_app(applicant, developer)
+
+    async def _with_due_app(self, applicant: Applicant, developer: DeveloperRecord) -> AdmittedDeveloper:
+        """Make the app that open sign-up owes a developer: now, or when a sign-up was cut off before it had it.
+
+        Its id is chosen before, so that sign-ins at the same moment make one app; the secret is for one of them.
+        """
+        client_id, plan = developer.due_app, self.settings.plan
+        if client_id is None or plan is None:
             return AdmittedDeveloper(developer)
-        app, secret = await self.apps.create(applicant.app_name, plan)
-        actor, target = _actor(developer, address), AuditTarget("app", app.client_id, app.client_id)
-        await self.audit.record(actor, "app.create", target, detail={"plan": plan})
-        await self._become_member(developer, app.client_id, "owner", address)
-        return AdmittedDeveloper(developer, CreatedApp(app.client_id, secret))
+        secret = await self.apps.create_due(client_id, applicant.app_name, plan)
+        if secret is not None:
+            actor, target = _actor(developer, applicant.address), AuditTarget("app", client_id, client_id)
+            await self.audit.record(actor, "app.create", target, detail={"plan": plan})
+        await self._become_member(developer, client_id, "owner", applicant.address)
+        developer = await self.developers.has_app(developer.developer_id)
+        return AdmittedDeveloper(developer, None if secret is None else CreatedApp(client_id, secret))
 
     async def _signed_up(self, developer: DeveloperRecord, address: str) -> None:
         target = AuditTarget("developer", developer.developer_id)
@@ -165,7 +181,8 @@ class SignUp:
     async def _become_member(
         self, developer: DeveloperRecord, app: str, role: MemberRole, address: str, *, invite: str | None = None
     ) -> None:
-        await self.memberships.put(app, developer.developer_id, role)
+        if await self.memberships.add(app, developer.developer_id, role) is None:
+            return  # by a sign-in that was cut off behind it, or at the same moment
         target, detail = AuditTarget("member", developer.developer_id, app), {"role": role, "invite": invite}
         await self.audit.record(_actor(developer, address), "member.add", target, detail=detail)
 

@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from middlewares.exchange import Exchange, Outcome, Refusal
-from middlewares.response.redaction import mask
 from middlewares.store import StoreError
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.application import allowed_methods
@@ -29,6 +28,7 @@ from proxy.portal.access.sessions import SessionPages
 from proxy.portal.access.sign_in import SIGN_IN, SignInPages
 from proxy.portal.access.visits import Visits
 from proxy.portal.access.wallet import WalletPages
+from proxy.portal.operator.fields import refusal_of
 from proxy.portal.operator.routes import operator_routes
 from proxy.portal.operator.visits import HOME, OperatorVisits
 from proxy.portal.pages import Pages, see_other, sign_in_first, static_routes
@@ -43,7 +43,6 @@ from proxy.portal.tenant.try_it import TryItPages
 from proxy.portal.tenant.usage import UsagePages
 from proxy.portal.tenant.users import UserPages
 from proxy.portal.tenant.webhooks import WebhookPages
-from proxy.portal.words import capitalize_first
 
 
 def portal_application(services: PortalServices) -> Starlette:
@@ -116,8 +115,7 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
 
     async def act_refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, ActRefused)  # noqa: S101 - as above
-        detail = capitalize_first(mask(str(error)))
-        return await refused(request, Refusal(error.status, error.code, f"{detail}."))
+        return await refused(request, refusal_of(error))
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - as above

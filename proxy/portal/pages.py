@@ -16,10 +16,12 @@ from starlette.routing import Route
 
 from config.runtime import Currency
 from config.workloads import SaleUnit
+from middlewares.exchange import Refusal
+from proxy.history.places import BadPlace, TimePlace, place_of
 from proxy.portal import words
 from proxy.portal.access.forms import TOKEN_FIELD
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
-from proxy.reporting.tables import decimal
+from proxy.reporting.tables import grouped, readable_amount
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -61,6 +63,7 @@ _TENANT_PAGES = (
 _HTMX = "htmx-4.0.1.min.js"
 HTMX_INTEGRITY = "sha384-Qp9rdC8H7EqOoX+nR0P3RPG2Noji+qdwJlGpfzwQJsfOpp3sGwIdSP9xO3+UlEhn"
 """What a browser checks before it runs htmx, and a test against the file."""
+_LONGEST_PLACE = 2_000
 _STATIC = {
     "portal.css": "text/css; charset=utf-8",
     "mark.svg": "image/svg+xml",
@@ -82,7 +85,9 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(money=self._money, counted=self._counted, moment=_moment, **words.FILTERS)
+        self._environment.filters.update(
+            money=self._money, grouped=grouped, counted=self._counted, moment=_moment, **words.FILTERS
+        )
         self._environment.globals.update(
             currency=currency,
             token_field=TOKEN_FIELD,
@@ -111,7 +116,7 @@ class Pages:
 
     def _money(self, amount: int | str) -> str:
         """Return atomic units as people read them: exact, with the code of the currency."""
-        return f"{decimal(int(amount), self._currency.decimals)} {self._currency.code}"
+        return readable_amount(int(amount), self._currency)
 
     def _counted(self, number: str, unit: str) -> str:
         """Return how much of a unit, or of money, a limit counts."""
@@ -121,6 +126,18 @@ class Pages:
 def see_other(path: str) -> Response:
     """Return a redirection to a page of the portal, after which going back repeats no form."""
     return Response(status_code=303, headers={**PAGE_HEADERS, "location": path})
+
+
+def place_in(request: Request, name: str) -> TimePlace | None:
+    """Return the place between two pages that a parameter of the query names; None: there is none.
+
+    Raises `Refusal` (400).
+    """
+    text = request.query_params.get(name, "")
+    try:
+        return place_of(text[:_LONGEST_PLACE], TimePlace) if text else None
+    except BadPlace:
+        raise Refusal(400, "invalid_parameter", f"{name} must be what a page has named as `next`.") from None
 
 
 def sign_in_first(request: Request, path: str) -> Response:

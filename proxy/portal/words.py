@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from middlewares.response.problem import TITLES
+from proxy.reporting.tables import grouped
 
 _WORKLOADS = {
     "text-to-image": "Text to image",
@@ -130,7 +131,7 @@ def unit(name: str) -> str:
 def quantity(number: int | str, name: str) -> str:
     """Return how many there are of a unit."""
     plural = unit(name)
-    return f"{number} {plural.removesuffix('s') if str(number) == '1' else plural}"
+    return f"{grouped(number)} {plural.removesuffix('s') if str(number) == '1' else plural}"
 
 
 def role(name: str) -> str:

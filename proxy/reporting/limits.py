@@ -45,11 +45,16 @@ async def read_uses(sources: LedgerSources, rules: Sequence[LimitRule]) -> list[
 async def running_holds(sources: LedgerSources, app: str) -> list[Hold]:
     """Return what runs for an app, the oldest first: requests, and the ticks of live streams."""
     tag = sources.keys.tag(app)
-    bodies: Any = sources.client.hscan_iter(sources.keys.shared(tag).bodies, count=1_000)
-    holds = [_HOLD.decode(body) async for name, body in bodies if app.encode() in body and b":" not in name]
-    found = {each.request_id: each for each in holds if not each.shared}
+    found = {each.request_id: each for each in await stored_holds(sources, tag, app.encode()) if not each.shared}
     found |= {each.request_id: each for each, _ in await shown_holds(sources, tag)}
     return sorted((each for each in found.values() if each.app == app), key=lambda each: each.started_ms)
+
+
+async def stored_holds(sources: LedgerSources, tag: str, part: bytes) -> list[Hold]:
+    """Return the holds of a tag in Redis whose JSON has `part` in it; only these are decoded."""
+    bodies: Any = sources.client.hscan_iter(sources.keys.shared(tag).bodies, count=1_000)
+    wanted = {name: body async for name, body in bodies if part in body and b":" not in name}  # a scan may repeat some
+    return [_HOLD.decode(body) for body in wanted.values()]
 
 
 async def shown_holds(sources: LedgerSources, tag: str) -> list[tuple[Hold, int]]:

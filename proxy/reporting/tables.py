@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from config.runtime import Currency
 
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+_WHOLE = re.compile(r"[0-9]+")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Beginnings of what a spreadsheet may compute: some take NUL for nothing, and wide forms of signs for the signs."""
 
@@ -38,6 +39,16 @@ def decimal(amount: int, decimals: int) -> str:
     whole, rest = divmod(abs(amount), 10**decimals)
     fraction = f"{rest:0{decimals}d}".rstrip("0") if rest else ""
     return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def grouped(number: int | str) -> str:
+    """Return a number for people, its thousands apart; digits behind a point stay together. Files have none of it."""
+    return _WHOLE.sub(lambda found: f"{int(found[0]):,}", str(number), count=1)
+
+
+def readable_amount(amount: int, currency: Currency) -> str:
+    """Return atomic units as people read them: exact, with the code of the currency."""
+    return f"{grouped(decimal(amount, currency.decimals))} {currency.code}"
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast
 
 from redis._parsers.commands import AsyncCommandsParser
@@ -34,6 +35,13 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in living:
             task.cancel()
         _, living = await asyncio.wait(living, timeout=_CANCEL_SECONDS)
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait until an event is set, for so many seconds at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 class _CommandsOfAnyNode(AsyncCommandsParser):

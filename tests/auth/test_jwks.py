@@ -108,6 +108,38 @@ async def test_the_last_good_keys_outlive_their_issuer(server: KeySetServer, fet
         assert [entry["event"] for entry in logs] == ["jwks_unavailable", "jwks_recovered"]
 
 
+async def test_keys_end_when_their_issuer_is_away_for_too_long() -> None:
+    """Hazard: a key that the issuer has withdrawn is good for ever, because nobody can see that it was."""
+    now, away = 1_000.0, False
+
+    async def fetch(url: str, *, trusted: bool = True) -> bytes:
+        if away:
+            raise FetchError(url)
+        return FIRST
+
+    named = {"issuer": ISSUER, "audience": AUDIENCE, "app": "app_1", "jwks_url": "https://keys.example"}
+    issuers = [Issuer.model_validate({**named, "refresh_seconds": 300, "stale_seconds": 3_600})]
+    sets = KeySets(issuers, fetch, clock=lambda: now)
+    verifier, keys = TokenVerifier(issuers, sets), sets[issuers[0]]
+    await keys.refresh()
+    now += 3_000
+    await keys.refresh()
+    away, now = True, now + 300 + 3_600
+    with capture_logs() as logs:
+        await keys.refresh()
+        assert accepted(verifier, token())
+        now += 1
+        with pytest.raises(IssuerUnavailable):
+            verifier.verify(token())
+        for _ in range(2):
+            await keys.refresh()
+        away = False
+        await keys.refresh()
+    assert accepted(verifier, token())
+    events = [(each["event"], each["log_level"]) for each in logs]
+    assert events == [("jwks_unavailable", "warning"), ("jwks_expired", "error"), ("jwks_recovered", "info")]
+
+
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"null", b'{"keys":{}}', b'{"keys":[]}', b'{"keys":[7]}'])
 async def test_a_broken_key_set_replaces_no_good_one(server: KeySetServer, fetch: HttpFetch, document: bytes) -> None:
     async with verifying(fetch, jwks_url=server.url, refresh_seconds=0.05) as verifier:

@@ -48,7 +48,7 @@ ACTS = {
     *("members add", "members remove", "invites create", "invites revoke", "portal link"),
     *("apps plan", "apps secret", "users suspend", "users resume", "users deactivate"),
     *("attention resolve", "operators create", "operators revoke", "reload"),
-    *("history adopt", "history prune", "history subject", "history erase"),
+    *("history adopt", "history prune", "history forget", "history subject", "history erase"),
     *(f"webhooks {act}" for act in ("create", "change", "remove", "rotate", "test", "replay")),
 }
 

@@ -68,6 +68,9 @@ class Reports:
     def group_expired(self, stream: str, group: str) -> None:
         self.lines.append(("expired", stream, group))
 
+    def group_holds_pruning(self, stream: str, group: str) -> None:
+        self.lines.append(("holds", stream, group))
+
     def totals_differ(self, app: str, day: str) -> None:
         self.lines.append(("differ", app, day))
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 from sqlalchemy import update
 
 from config.history import HistorySettings
+from proxy.history import queries
+from proxy.history.archive import trimmer
+from proxy.history.archive.groups import positions
+from proxy.history.status import GroupInUse, forget_group, streams
 from proxy.history.tables import EXPORT_GROUPS
 from proxy.reporting.export.group import ConsumerGroup
 from tests.history.fakes import Archive, event
@@ -97,3 +102,67 @@ async def test_a_group_that_nobody_reads_expires_and_returns_where_it_was(archiv
     back = ConsumerGroup(archive.sources, "gone", 60)
     await back.create()
     assert sorted(await received(back)) == sorted(later)
+
+
+def last_seqs(connection: Any) -> dict[int, int]:
+    """Return up to where each hash tag is archived."""
+    return {tag: found.seq for tag, found in queries.cursors(connection).items()}
+
+
+async def test_a_stream_that_stays_empty_tells_how_far_its_groups_came(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: a group has everything, and the months of a quiet app are kept for it."""
+    await exact(archive)
+    monkeypatch.setattr(trimmer, "RECORD_MS", 10**9)
+    group = ConsumerGroup(archive.sources, "prompt", 60)
+    await group.create()
+    archiver = archive.archiver()
+    await add(archive, 20)
+    assert await archiver.advance()  # it is behind, and that is recorded
+    await received(group)
+    assert await archiver.advance()
+    assert await archive.in_redis() == []
+    monkeypatch.setattr(trimmer, "RECORD_MS", 0)
+    assert await archiver.advance()
+    ends = await archive.history.read(last_seqs)
+    for tag, end in ends.items():
+        assert (await archive.history.read(positions, tag))["prompt"].seq == end
+    await archiver.release()
+
+
+async def test_a_group_that_is_forgotten_is_gone_from_redis_and_history(archive: Archive) -> None:
+    await exact(archive)
+    group = ConsumerGroup(archive.sources, "gone", 60)
+    await group.create()
+    ids = await add(archive, 10)
+    unread = await group.new(1)
+    with pytest.raises(GroupInUse):
+        await forget_group(archive.sources, "gone")
+    await group.acknowledge(unread)
+    await group.leave()
+    assert await archive.advance()
+    assert len(await archive.in_redis()) > 0
+    assert await forget_group(archive.sources, "gone") == len(archive.keys.tags)
+    assert await forget_group(archive.sources, "gone") == 0
+    assert {name for each in await streams(archive.sources) for name in each["groups"]} == set()
+    assert await archive.advance()
+    assert await archive.in_redis() == []
+    again = ConsumerGroup(archive.sources, "gone", 60)
+    await again.create()
+    assert sorted(await received(again)) == sorted(ids)
+
+
+async def test_a_group_that_only_the_history_knows_is_shown(archive: Archive) -> None:
+    """Hazard: it holds up pruning, and nothing names it."""
+    await exact(archive)
+    ids = await add(archive, 10)
+    assert await archive.advance()
+    group = ConsumerGroup(archive.sources, "gone", 60)
+    await group.create()
+    await group.leave()
+    for stream in archive.streams():
+        await archive.client.xgroup_destroy(stream, "gone")
+    groups = [each for found in await streams(archive.sources) for each in found["groups"]]
+    assert {(each["name"], each["in_redis"]) for each in groups} == {("gone", False)}
+    assert sum(each["waiting"] for each in groups) == len(ids)

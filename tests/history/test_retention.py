@@ -140,6 +140,20 @@ async def test_what_an_export_group_has_not_got_yet_stays(archive: Archive) -> N
     assert len(await archive.in_history()) == 2
 
 
+async def test_a_group_that_holds_up_the_archiver_s_pruning_is_reported_once(archive: Archive) -> None:
+    await _aged(archive)
+    await archive.client.config_set("stream-node-max-entries", 1)
+    tag = archive.keys.tags.index(archive.keys.tag("app_one"))
+    cursor = (await archive.history.read(queries.cursors))[tag]
+    await archive.history.write(place, "late", tag, GroupPosition(0, START, 0, cursor.seq))
+    archiver = archive.archiver(HistorySettings(keep_in_redis_seconds=0, events_months=12))
+    for _ in range(2):
+        assert await archiver.advance()
+    assert archive.reports.lines == [("holds", archive.stream("app_one"), "late")]
+    assert len(await archive.in_history()) == 3
+    await archiver.release()
+
+
 async def test_pruning_goes_on_where_it_was_cut_off(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     await _aged(archive, 7)
     monkeypatch.setattr(pruning, "BATCH", 3)

@@ -59,7 +59,10 @@ async def test_a_subject_that_is_no_external_id_is_refused(
         await issuers.verify(registered(server), foreign(server, subject))
 
 
-async def test_a_thousand_first_tokens_at_once_cause_one_fetch(server: KeySetServer, issuers: AppIssuers) -> None:
+async def test_a_thousand_first_tokens_at_once_cause_one_fetch(
+    server: KeySetServer, issuers: AppIssuers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.identity.app_issuers._FIRST_SECONDS", 60)  # a busy machine may take its time
     sent = foreign(server)
     await asyncio.gather(*(issuers.verify(registered(server), sent) for _ in range(1_000)))
     assert server.fetches == 1

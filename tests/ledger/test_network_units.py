@@ -4,7 +4,7 @@ import pytest
 
 from config.workloads import Unit, Workload
 from middlewares.exchange import Declaration
-from middlewares.ledger.settlement.network_units import network_units
+from middlewares.ledger.settlement.network_units import network_unit, network_units
 
 SPEECH = Declaration(units={Unit.CHARACTERS: 4}, document={"text": "çava"})
 
@@ -38,3 +38,16 @@ def test_formula(workload: Workload, declared: Declaration, used: dict[Unit, int
 @pytest.mark.parametrize("workload", Workload)
 def test_nothing_known(workload: Workload) -> None:
     assert network_units(workload, Declaration(), {Unit.REQUESTS: 1}) is None
+
+
+def test_what_is_paid_in_other_units_is_told_apart() -> None:
+    """Hazard: pixels and tokens stand in one column, as if they could be compared."""
+    assert {each: network_unit(each) for each in Workload} == {
+        **dict.fromkeys(Workload, "pixels"),
+        Workload.AUDIO_TO_TEXT: "milliseconds",
+        Workload.LLM: "tokens",
+        Workload.TEXT_TO_SPEECH: "bytes",
+        Workload.BYOC: "seconds",
+        Workload.PLAYBACK: "",
+    }
+    assert network_unit("of-tomorrow") == ""

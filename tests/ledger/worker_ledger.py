@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 from ulid import ULID
 
 from config.plans import Plan
+from config.runtime import Commit, Fsync
 from config.workloads import Unit, Workload
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.group_commit.write_ahead_log import Fsync
 from middlewares.ledger.ledger import Ledger
 from middlewares.ledger.model import Admitted, Denied, Hold, Provenance, Settlement, Usage
 from middlewares.ledger.observer import Observer
@@ -70,7 +70,7 @@ class WorkerLedger:
         replay_window: float = 30,
         clock: RedisClock | None = None,
         observer: Observer | None = None,
-        commit: Literal["group", "each"] = "each",
+        commit: Commit = "each",
         fsync: Fsync = "never",
     ) -> None:
         self.keys = keys

@@ -136,3 +136,9 @@ async def signed_in(deployment: Deployment, developer: str) -> Browser:
 def text_of(response: httpx.Response) -> str:
     """Return the text of a page, as a person reads it."""
     return " ".join(read_page(response).texts)
+
+
+def as_shown(amount: int) -> str:
+    """Return atomic units of the default currency as pages write them, to the unit."""
+    whole, rest = divmod(amount, 10**18)
+    return f"{whole:,}.{rest:018d}".rstrip("0").rstrip(".") + " ETH"

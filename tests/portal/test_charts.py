@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.runtime import Currency
+from middlewares.ledger.admission.rules import LimitRule
 from proxy.portal.charts import LENGTH, bar, columns
+from proxy.portal.tenant.limits import _shown
+from proxy.reporting.limits import RuleUse
 
 AMOUNT = st.integers(0, 10**30)
 
@@ -34,3 +39,21 @@ def test_columns_stand_beside_one_another(amounts: list[int]) -> None:
         assert column.y + column.height == 100
         assert (column.height > 0) == (column.amount > 0)
         assert column.x + column.width <= LENGTH
+
+
+@pytest.mark.parametrize(
+    ("kind", "used", "reserved", "shadow", "reached"),
+    [
+        ("m", 9, 0, False, False),
+        ("m", 9, 1, False, True),
+        ("t", 11, 0, False, True),
+        ("d", 10, 0, True, False),  # it refuses nothing
+        ("w", 10, 0, False, False),  # it is over within the minute
+        ("c", 10, 0, False, False),
+    ],
+)
+def test_only_a_cap_that_refuses_until_its_end_is_reached(
+    kind: str, used: int, reserved: int, shadow: bool, reached: bool
+) -> None:
+    rule = LimitRule(kind, ("name",), 10, "app-requests", "requests", window_seconds=60, shadow=shadow)
+    assert _shown(RuleUse(rule, used, reserved, None), Currency()).reached is reached

@@ -87,6 +87,20 @@ async def test_a_key_is_revoked_by_its_name_as_a_page_shows_it(used: Tenant) -> 
     assert (await browser.post(f"{used.path}/keys/{other}/revoke", name="Back  door")).status_code == 303
 
 
+async def test_large_numbers_are_grouped_where_people_read_them_and_not_where_they_write(used: Tenant) -> None:
+    """Hazard: a form that is sent as it was shown is refused for its commas, or means another number."""
+    browser = await used.member("owner")
+    _, key_id = await created(browser, used, spend_per_day="1234567.50001", requests_per_minute="1234567")
+    path = f"{used.path}/keys/{key_id}"
+    page = await browser.page(path)
+    assert "Most money in a day 1,234,567.50001 ETH Most requests in a minute 1,234,567" in text_of(page)
+    values = {members.get("name"): members.get("value") for tag, members in read_page(page).tags if tag == "input"}
+    plain = {"spend_per_day": "1234567.50001", "requests_per_minute": "1234567"}
+    assert {name: values[name] for name in plain} == plain
+    assert (await browser.post(f"{path}/change", **plain)).status_code == 303
+    assert "Most money in a day 1,234,567.50001 ETH" in text_of(await browser.page(path))
+
+
 async def test_limits_and_web_pages_of_a_key_are_changed(used: Tenant) -> None:
     browser = await used.member("owner")
     _, key_id = await created(

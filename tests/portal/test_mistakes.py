@@ -53,7 +53,12 @@ async def test_a_changed_key_keeps_what_was_typed(used: Tenant) -> None:
 
 async def test_a_new_user_keeps_what_was_typed(used: Tenant) -> None:
     fields = {"external_id": "mistaken", "email": HOSTILE}
-    found = await corrected(await used.member("developer"), f"{used.path}/users", fields, "Email: expected an address")
+    browser = await used.member("developer")
+    found = await corrected(browser, f"{used.path}/users", fields, "Email: expected an address")
+    assert {name: found[name] for name in fields} == fields
+    other = await browser.post(f"{used.path}/users", external_id="not mistaken")
+    fields = {"external_id": other.headers["location"].rpartition("/")[2], "email": "a@x.example"}
+    found = await corrected(browser, f"{used.path}/users", fields, "is the user id of a user of this app")
     assert {name: found[name] for name in fields} == fields
 
 

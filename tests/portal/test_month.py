@@ -20,8 +20,7 @@ from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.records import Records
 from proxy.portal import words
 from proxy.reporting.dates import Days, month_of
-from proxy.reporting.tables import decimal
-from tests.portal.browser import text_of
+from tests.portal.browser import as_shown, text_of
 from tests.portal.conftest import Tenant, tenant
 from tests.reporting.ledger_fixture import RecordedUsage
 from tests.support.deployment import Deployment
@@ -122,10 +121,10 @@ async def test_a_month_of_random_events_is_the_same_everywhere(running: Deployme
             file = await browser.page(f"{mine.path}/usage.csv", by=by, **days)
             assert as_sums(csv.DictReader(io.StringIO(file.text)), by) == expected, (by, seed)
             page = text_of(await browser.page(f"{mine.path}/usage", by=by, **days))
-            assert f"Total {decimal(total, 18)} ETH {len(sent)} " in page, (by, seed)
+            assert f"Total {as_shown(total)} {len(sent):,} " in page, (by, seed)
             for group, (amount, requests) in expected.items():
                 shown = words.workload(group) if by == "workload" else group or NOBODY[by]
-                row = f"{decimal(amount, 18)} ETH {requests} "
+                row = f"{as_shown(amount)} {requests:,} "
                 assert row in page.partition(shown)[2], (by, group, seed)
             params = {"groupBy": by, "startDate": days["from"], "endDate": days["to"]}
             report = (await http.get(f"{app}/usage", params=params, auth=auth)).json()
@@ -141,7 +140,7 @@ async def test_a_month_of_random_events_is_the_same_everywhere(running: Deployme
     rows = csv.DictReader(io.StringIO((await browser.page(f"{mine.path}/statements/{period}.csv")).text))
     assert sum(int(row["amount"]) for row in rows) == total, seed
     statement = text_of(await browser.page(f"{mine.path}/statements/{period}"))
-    assert f"Total {decimal(total, 18)} ETH Evidence" in statement, seed
-    assert f"{period} {len(sent)} {decimal(total, 18)} ETH" in text_of(await browser.page(f"{mine.path}/statements"))
+    assert f"Total {as_shown(total)} Evidence" in statement, seed
+    assert f"{period} {len(sent):,} {as_shown(total)}" in text_of(await browser.page(f"{mine.path}/statements"))
     code, out, error = await running.cli("verify", "--app", mine.app, "--json")
     assert (code, json.loads(out)["differences"]) == (0, []), error

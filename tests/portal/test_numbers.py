@@ -47,10 +47,10 @@ async def test_usage_is_that_of_api_and_command(running: Deployment, used: Tenan
     assert found == groups
 
     text = text_of(await browser.page(f"{used.path}/usage", by=by))
-    assert "Total 3500.000000000000000005 ETH 5" in text
+    assert "Total 3,500.000000000000000005 ETH 5" in text
     for row in rows:
         whole, rest = divmod(int(row["amount"]), 10**18)
-        assert f"{whole}.{rest:018d} ETH {row['request_count']}" in text
+        assert f"{whole:,}.{rest:018d} ETH {row['request_count']}" in text
     for dimension in DIMENSIONS:
         assert f'<option value="{dimension}"' in (await browser.page(f"{used.path}/usage")).text
 
@@ -154,10 +154,10 @@ async def test_what_runs_is_shown_with_what_it_reserves(running: Deployment) -> 
         page = await browser.page(mine.path)
         text = text_of(page)
         left = GRANT - PRICE
-        assert f"Available {left // 10**18}.{left % 10**18:018d} ETH" in text
+        assert f"Available {left // 10**18:,}.{left % 10**18:018d} ETH" in text
         assert "Reserved 700.000000000000000001 ETH" in text
         assert "Requests at once the app 1 / 7" in text
-        assert "0 ETH / 100000000 ETH and 700.000000000000000001 ETH reserved" in text
+        assert "0 ETH / 100,000,000 ETH and 700.000000000000000001 ETH reserved" in text
         [link] = [each for each in read_page(page).links if "/requests/" in each]
         shown = text_of(await browser.page(link))
         assert "Running request" in shown

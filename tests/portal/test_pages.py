@@ -180,14 +180,14 @@ async def test_head_is_what_get_is_without_the_page(running: Deployment, used: T
 async def test_overview_shows_balance_limits_and_what_is_spent(used: Tenant) -> None:
     text = text_of(await (await used.member("billing")).page(used.path))
     left = GRANT - 5 * PRICE
-    assert f"Available {left // 10**18}.{left % 10**18:018d} ETH" in text
+    assert f"Available {left // 10**18:,}.{left % 10**18:018d} ETH" in text
     assert "Reserved 0 ETH" in text
-    assert "Spent this month 3500.000000000000000005 ETH" in text
+    assert "Spent this month 3,500.000000000000000005 ETH" in text
     assert "Forecast of the month Not yet" in text, "the app is of today"
     assert "Requests this month 5" in text
-    assert "Requests in 24 hours the app 5 / 100000" in text
+    assert "Requests in 24 hours the app 5 / 100,000" in text
     assert "Requests at once the app 0 / 7" in text
-    assert "Money each month the app 3500.000000000000000005 ETH / 100000000 ETH" in text
+    assert "Money each month the app 3,500.000000000000000005 ETH / 100,000,000 ETH" in text
     assert "Requests in a minute each user at most 60" in text, "one count for each user is no share of a whole"
 
 

@@ -31,9 +31,9 @@ async def test_page_and_files_are_those_of_api_and_command(running: Deployment, 
 
     page = await browser.page(page_path)
     text = text_of(page)
-    assert "Total 3500.000000000000000005 ETH The period is not over yet." in text
-    assert "Text to image stabilityai/sdxl-turbo 3500.000000000000000005 ETH 5 " in text
-    assert "The app 0 ETH 1000000000 ETH 0 ETH 0 ETH 0 ETH 3500.000000000000000005 ETH" in text
+    assert "Total 3,500.000000000000000005 ETH The period is not over yet." in text
+    assert "Text to image stabilityai/sdxl-turbo 3,500.000000000000000005 ETH 5 " in text
+    assert "The app 0 ETH 1,000,000,000 ETH 0 ETH 0 ETH 0 ETH 3,500.000000000000000005 ETH" in text
     assert document["events_sha256"] in text
     assert json.dumps(document["event_count"]) in text
 

@@ -21,10 +21,10 @@ async def test_a_user_is_found_by_either_name_with_what_it_used(running: Deploym
     assert (await browser.get(f"{used.path}/users", user="nobody")).status_code == 404
     page = await browser.page(f"{used.path}/users")
     assert f"{used.path}/users/{used.user}" in read_page(page).links
-    assert "Active 3 2100.000000000000000003 ETH" in text_of(page)
+    assert "Active 3 2,100.000000000000000003 ETH" in text_of(page)
     text = text_of(await browser.page(f"{used.path}/users/{used.user}"))
-    assert "Spent 2100.000000000000000003 ETH" in text
-    assert "Requests 3 Pixels 786432 Generations 3" in text
+    assert "Spent 2,100.000000000000000003 ETH" in text
+    assert "Requests 3 Pixels 786,432 Generations 3" in text
     assert "None; the app pays" in text
     assert used.user_key.split("_")[1] in text
 
@@ -48,7 +48,7 @@ async def test_own_credits_of_a_user_are_shown(running: Deployment, used: Tenant
     )
     assert code == 0, error
     text = text_of(await (await mine.member("viewer")).page(f"{mine.path}/users/{mine.user}"))
-    assert f"Own credits {GRANT // 10**18} ETH available, 0 ETH reserved" in text
+    assert f"Own credits {GRANT // 10**18:,} ETH available, 0 ETH reserved" in text
 
 
 async def test_users_are_shown_by_page(running: Deployment) -> None:

@@ -43,19 +43,8 @@ async def grant(
     or credits that have expired already; `ReferenceTaken` for a reference that was used with another wallet, amount or
     other terms; `TooManyLots`, `StoreError`.
     """
-    _check(amount, reference, note)
-    lot = f"/{terms.rank}/{terms.expires_ms}" if terms else ""
-    change = Change(
-        app=app,
-        user=user,
-        amount=amount,
-        outcome=CreditOutcome.GRANTED,
-        reference=reference,
-        use=f"{amount}{lot} {user or ''}",
-        note=note,
-        terms=terms,
-    )
-    return await _once(runner, keys, change)
+    outcome = CreditOutcome.GRANTED
+    return await _once(runner, keys, app, user, amount, outcome=outcome, reference=reference, note=note, terms=terms)
 
 
 async def debit(
@@ -74,18 +63,8 @@ async def debit(
     Raises `InsufficientBalance` where less is available, unless `force` lets the wallet go below zero; else as
     `grant`.
     """
-    _check(amount, reference, note)
-    change = Change(
-        app=app,
-        user=user,
-        amount=-amount,
-        outcome=CreditOutcome.DEBITED,
-        reference=reference,
-        use=f"{-amount} {user or ''}",
-        note=note,
-        force=force,
-    )
-    return await _once(runner, keys, change)
+    outcome = CreditOutcome.DEBITED
+    return await _once(runner, keys, app, user, amount, outcome=outcome, reference=reference, note=note, force=force)
 
 
 async def balance(runner: ScriptRunner, keys: RedisKeys, app: str, user: str | None) -> Balance:
@@ -93,7 +72,24 @@ async def balance(runner: ScriptRunner, keys: RedisKeys, app: str, user: str | N
     return (await read(runner, keys.wallet(app, user)))[1]
 
 
-async def _once(runner: ScriptRunner, keys: RedisKeys, change: Change) -> Balance:
+async def _once(
+    runner: ScriptRunner,
+    keys: RedisKeys,
+    app: str,
+    user: str | None,
+    amount: int,
+    *,
+    outcome: CreditOutcome,
+    reference: str,
+    note: str,
+    force: bool = False,
+    terms: LotTerms = PLAIN,
+) -> Balance:
+    _check(amount, reference, note)
+    signed = -amount if outcome is CreditOutcome.DEBITED else amount
+    lot = f"/{terms.rank}/{terms.expires_ms}" if terms else ""
+    use = f"{signed}{lot} {user or ''}"
+    change = Change(app, user, signed, outcome, reference, use, note=note, force=force, terms=terms)
     written = await write(runner, keys, change)
     if written.status == Written.USED and written.use != change.use:
         raise ReferenceTaken(f"reference {change.reference!r} of {change.app} stands for another change already")

@@ -12,15 +12,13 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
+from config.runtime import Fsync
 from middlewares.ledger.model import Hold, Settlement
 from middlewares.ledger.settlement.journal import UNFINISHED, JournalFull, JournalRecord, frame, new_journal, write_all
 
 COMPACT_BYTES = 16 * 1024 * 1024
 """Size from which it is written anew with what is still open; where that is synced, the event loop waits for it."""
-
-Fsync = Literal["never", "every_second", "always"]
 
 
 class WriteAheadLog:

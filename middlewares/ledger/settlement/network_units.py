@@ -26,6 +26,11 @@ def network_units(workload: Workload, declared: Declaration, used: Used) -> int 
     return formula(declared, used) if formula else None
 
 
+def network_unit(workload: str) -> str:
+    """Return in what the network is paid for a workload; empty where that is not known. Only like units add up."""
+    return _UNITS.get(workload, "")
+
+
 def _requested(unit: Unit) -> Formula:
     """Return the formula for as many as were requested, whatever was delivered."""
     return lambda declared, used: declared.units.get(unit)
@@ -66,4 +71,13 @@ _FORMULAS: dict[Workload, Formula] = {
     Workload.TEXT_TO_SPEECH: _speech,
     Workload.TRANSCODING: _pixels,
     Workload.BYOC: _byoc,
+}
+
+_UNITS: dict[str, str] = {
+    **dict.fromkeys(_FORMULAS, "pixels"),
+    Workload.LIVE_VIDEO_TO_VIDEO: "pixels",
+    Workload.AUDIO_TO_TEXT: "milliseconds",
+    Workload.LLM: "tokens",
+    Workload.TEXT_TO_SPEECH: "bytes",
+    Workload.BYOC: "seconds",
 }

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from config.runtime import Fsync
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.group_commit.committer import GroupCommitter
 from middlewares.ledger.group_commit.running import PERIOD_SECONDS, RunningHolds
-from middlewares.ledger.group_commit.write_ahead_log import Fsync, WriteAheadLog
+from middlewares.ledger.group_commit.write_ahead_log import WriteAheadLog
 from middlewares.ledger.model import Admitted, Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.journal import JournalFull

@@ -22,6 +22,10 @@ SHORTEST_LEAD_SECONDS = 10
 LONGEST_LEAD_SECONDS = 30 * 86_400
 
 
+GROUP_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+"""Names of export groups."""
+
+
 def check_ledger_moment(time_ms: int) -> None:
     """Raise `ValueError` for Unix milliseconds that the ledger cannot hold: 0 stands for never there."""
     if not 0 < time_ms < EVER.end_ms:
@@ -341,6 +345,18 @@ class PrunedStreams(BaseModel):
     """What was deleted, or would be, by stream."""
 
     streams: list[PrunedStream]
+
+
+class GroupName(RequestBody):
+    """An export group."""
+
+    name: Annotated[str, Field(pattern=GROUP_PATTERN)]
+
+
+class ForgottenGroup(GroupName):
+    """An export group that was removed."""
+
+    streams: int = Field(description="Number of streams in which it had a place.")
 
 
 class HistoryIdentity(BaseModel):

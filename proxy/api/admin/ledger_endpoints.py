@@ -15,6 +15,8 @@ from proxy.api.admin.ledger_documents import (
     CreditGrant,
     EventDocument,
     EventPage,
+    ForgottenGroup,
+    GroupName,
     HistoryIdentity,
     HistoryState,
     IssuerKeyDocument,
@@ -157,6 +159,10 @@ class DeploymentEndpoints(OperationEndpoints):
     async def prune_history(self, operator: Admin, body: Pruning) -> PrunedStreams:
         """Delete the events of old months from the history; their usage and the sums of wallets stay."""
         return await self.by(operator).deployment.prune_history(body)
+
+    async def forget_export_group(self, operator: Admin, body: GroupName) -> ForgottenGroup:
+        """Remove an export group that nobody runs any more, so that nothing is kept for it."""
+        return await self.by(operator).deployment.forget_export_group(body)
 
     async def adopt_history(self, operator: Admin) -> HistoryIdentity:
         """Make this the history of this Redis, in place of one that is lost."""

@@ -140,6 +140,9 @@ def _add_deployment(api: JsonAPI, resources: Resources) -> None:
     api.serve("POST", path, deployment.adopt_history, name="adopt_history", audit="history.adopt")
     path = f"{ADMIN_PATH}/history/prune"
     api.serve("POST", path, deployment.prune_history, name="prune_history", audit="history.prune")
+    path = f"{ADMIN_PATH}/history/forget-group"
+    forget = deployment.forget_export_group
+    api.serve("POST", path, forget, name="forget_export_group", audit="history.forget_group")
     path = f"{ADMIN_PATH}/orchestrators"
     api.serve("GET", path, orchestrators.list, name="list_blocked_orchestrators")
     api.serve("POST", f"{path}/block", orchestrators.block, name="block_orchestrator", audit="orchestrator.block")

@@ -11,6 +11,7 @@ import typer
 
 from config.loader import load
 from config.workloads import Unit
+from proxy.api.admin.ledger_documents import GROUP_PATTERN
 from proxy.cli.output import Exit, bad_input, fail, report
 from proxy.cli.session import CommandSession, on_interrupt, run
 from proxy.reporting.export.formats import FormatName, ReceiverNames
@@ -20,7 +21,6 @@ from proxy.reporting.export.target import MOST_AT_ONCE, BadTarget, Target
 if TYPE_CHECKING:
     from proxy.reporting.export.exporter import Exporter
 
-_GROUP = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _VALUES = ("amount", *Unit)
 
 
@@ -58,7 +58,7 @@ def export(
     An event may arrive again after a crash, always under the same id. Events that the receiver rejects for good are set
     aside in a stream named `...:events:rejected:GROUP`.
     """
-    if not _GROUP.fullmatch(group):
+    if not re.match(GROUP_PATTERN, group):
         bad_input("--group must have 1 to 64 letters, digits, dots, dashes or underscores")
     if batch > MOST_AT_ONCE.get(form, batch):
         bad_input(f"{form} takes at most {MOST_AT_ONCE[form]} events at once")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proxy.api.admin.ledger_documents import GroupName
 from proxy.cli.commands.history_export import ArchiveFormat, destination, span_of, write_events
 from proxy.cli.commands.history_prune import prune
 from proxy.cli.commands.history_subject import erase, subject
-from proxy.cli.inputs import client_id
+from proxy.cli.inputs import body, client_id
 from proxy.cli.output import Exit, Json, print_json, print_one, print_table
 from proxy.cli.session import operate, run_history
 
@@ -43,6 +44,14 @@ def adopt(as_json: Json = False) -> None:
 
 
 @app.command()
+def forget(name: Annotated[str, typer.Argument(metavar="GROUP")], as_json: Json = False) -> None:
+    """Remove an export group that nobody runs any more: no event is kept for it from now on."""
+    group = body(GroupName, {"name": name})
+    done = operate(lambda operations: operations.deployment.forget_export_group(group))
+    print_one(done.model_dump(), as_json=as_json)
+
+
+@app.command()
 def status(as_json: Json = False) -> None:
     """Show how far each stream is archived and trimmed, and what holds it up."""
     found = operate(lambda operations: operations.deployment.history()).streams
@@ -56,7 +65,7 @@ def status(as_json: Json = False) -> None:
             each["waiting"],
             _time(each["archived_to"]),
             each["closed_to"] or "",
-            ", ".join(f"{group['name']} ({group['waiting']} waiting)" for group in each["groups"]),
+            ", ".join(_group(group) for group in each["groups"]),
         )
         for each in found
     ]
@@ -85,6 +94,11 @@ def export(
 
     if not run_history(work):
         raise typer.Exit(Exit.FAILED)
+
+
+def _group(group: dict[str, Any]) -> str:
+    gone = "" if group["in_redis"] else ", gone from Redis"
+    return f"{group['name']} ({group['waiting']} waiting{gone})"
 
 
 def _time(milliseconds: int | None) -> str:

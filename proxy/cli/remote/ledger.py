@@ -11,6 +11,8 @@ from proxy.api.admin.ledger_documents import (
     CreditGrant,
     EventDocument,
     EventPage,
+    ForgottenGroup,
+    GroupName,
     HistoryIdentity,
     HistoryState,
     IssuerKeyDocument,
@@ -125,6 +127,9 @@ class RemoteDeployment(DeploymentOperations):
 
     async def prune_history(self, pruning: Pruning) -> PrunedStreams:
         return await self._call("POST", "/history/prune", PrunedStreams, body=pruning)
+
+    async def forget_export_group(self, group: GroupName) -> ForgottenGroup:
+        return await self._call("POST", "/history/forget-group", ForgottenGroup, body=group)
 
 
 def _params(query: EventQuery) -> Parameters:

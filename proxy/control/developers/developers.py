@@ -43,14 +43,19 @@ class Developers:
         self._records = Records(client, DeveloperRecord)
 
     async def create(
-        self, identity: Identity, *, status: DeveloperStatus = "active", email: str | None = None
+        self,
+        identity: Identity,
+        *,
+        status: DeveloperStatus = "active",
+        email: str | None = None,
+        due_app: str | None = None,
     ) -> tuple[DeveloperRecord, bool]:
         """Return the developer of that identity, and True if it was created; one that existed stays as it is."""
         wallet, foreign = (identity.lower(), None) if isinstance(identity, str) else (None, identity)
         return await self._create(
             name_of_identity(identity),
             lambda developer_id: DeveloperRecord(
-                developer_id, wallet, datetime.now(UTC), status, email, identity=foreign
+                developer_id, wallet, datetime.now(UTC), status, email, identity=foreign, due_app=due_app
             ),
         )
 
@@ -128,6 +133,10 @@ class Developers:
         return await self._change(
             developer_id, lambda record: replace(record, status="suspended", generation=record.generation + 1)
         )
+
+    async def has_app(self, developer_id: str) -> DeveloperRecord:
+        """Record that the app that was due is made. Raises `UnknownRecord`."""
+        return await self._change(developer_id, lambda record: replace(record, due_app=None))
 
     async def end_sessions(self, developer_id: str) -> DeveloperRecord:
         """End all sessions of a developer, in every worker at once. Raises `UnknownRecord`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from middlewares.auth.keys import hash_secret, mint_invite, parse_invite
 from middlewares.auth.records import AppRecord, RecordRef
 from proxy.control.developers.expiring import find_by_secret
 from proxy.control.developers.records import InviteRecord, MemberRole
-from proxy.control.records import Client, Records, indexed
+from proxy.control.records import Client, Records, UnknownRecord, indexed
 
 INVITES = "tollgate:invites"
 
@@ -39,6 +40,20 @@ class Invites:
         """Return the invitation of a code, None if it is unknown, used or over."""
         parts = parse_invite(code.encode(errors="replace"))
         return await find_by_secret(self._records, "invite", parts, self._pepper)
+
+    async def claim(self, invite_id: str, identity: str) -> bool:
+        """Keep an invitation for the first identity that claims it, by its Redis key, until it is taken.
+
+        Return True for that one, however often it comes: its sign-in may be cut off before it is a member.
+        """
+
+        def keep(invite: InviteRecord) -> InviteRecord:
+            return invite if invite.claimed_by else replace(invite, claimed_by=identity)
+
+        try:
+            return (await self._records.change(RecordRef("invite", invite_id), keep)).claimed_by == identity
+        except UnknownRecord:
+            return False
 
     async def take(self, invite_id: str) -> bool:
         """Use up an invitation. Return True for the first who does."""

@@ -32,14 +32,18 @@ class Memberships:
 
     async def put(self, app: str, developer: str, role: MemberRole) -> MembershipRecord:
         """Give a developer this role in an app, in place of another one. Raises `UnknownRecord` for either."""
+        ref = RecordRef("member", f"{app}/{developer}")
+        added = await self.add(app, developer, role)
+        return added or await self._records.change(ref, lambda record: replace(record, role=role))
+
+    async def add(self, app: str, developer: str, role: MemberRole) -> MembershipRecord | None:
+        """Give a developer this role in an app; None, and nothing changes, if it has one. Raises `UnknownRecord`."""
         await self._apps.require(RecordRef("app", app))
         await self._developers.require(RecordRef("developer", developer))
         member = MembershipRecord(app, developer, role, datetime.now(UTC))
         await self._client.sadd(members_of(app), developer)
         await self._client.sadd(apps_of(developer), app)
-        if await self._records.add(member):
-            return member
-        return await self._records.change(member.ref, lambda record: replace(record, role=role))
+        return member if await self._records.add(member) else None
 
     async def get(self, app: str, developer: str) -> MembershipRecord | None:
         return await self._records.get(RecordRef("member", f"{app}/{developer}"))

@@ -37,6 +37,8 @@ class DeveloperRecord:
     """Sessions of an earlier generation have ended."""
     identity: ForeignIdentity | None = None
     """Who it is at the provider; None where it has a wallet, and until its first sign-in there."""
+    due_app: str | None = None
+    """Client id of the app that open sign-up has yet to make for it."""
 
     @property
     def ref(self) -> RecordRef:
@@ -67,6 +69,8 @@ class InviteRecord:
     role: MemberRole
     created_at: datetime
     expires_at: datetime
+    claimed_by: str = ""
+    """Redis key of the identity that is about to become a member by it; nobody else can use it."""
 
     @property
     def ref(self) -> RecordRef:

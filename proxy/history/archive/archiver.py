@@ -22,7 +22,7 @@ from proxy.history.batch import START, Entry
 from proxy.history.explain.archiver import ExplainArchiver
 from proxy.history.store import History, HistoryUnavailable
 from proxy.history.writes import Superseded
-from proxy.store.clients import CLIENT_ERRORS, now_ms
+from proxy.store.clients import CLIENT_ERRORS, now_ms, wait
 
 POLL_SECONDS = 1.0
 LONGEST_WAIT = 15.0
@@ -67,11 +67,11 @@ class Archiver:
         """Archive until `stop`."""
         self._progressed()
         reporting = asyncio.create_task(self._report())
-        wait = POLL_SECONDS
+        pause = POLL_SECONDS
         try:
             while not self._stopping.is_set():
-                wait = POLL_SECONDS if await self.advance() else min(2 * wait, LONGEST_WAIT)
-                await self._pause(wait)
+                pause = POLL_SECONDS if await self.advance() else min(2 * pause, LONGEST_WAIT)
+                await wait(self._stopping, pause)
         finally:
             self._stopping.set()  # before Python 3.12 a cancellation can be lost in `asyncio.wait_for`, under redis-py
             await reporting
@@ -143,7 +143,7 @@ class Archiver:
                 self._observer.lag(*await self.lag())
             if asyncio.get_running_loop().time() - self._progress > PATIENCE_SECONDS:
                 self._unavailable("the history does not respond")
-            await self._pause(POLL_SECONDS)
+            await wait(self._stopping, POLL_SECONDS)
 
     def _progressed(self) -> None:
         self._progress = asyncio.get_running_loop().time()
@@ -157,9 +157,3 @@ class Archiver:
         if not self._available:
             self._available = True
             self._observer.recovered()
-
-    async def _pause(self, seconds: float) -> None:
-        """Sleep, at most until `stop`."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

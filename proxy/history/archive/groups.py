@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from redis.exceptions import ResponseError
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from proxy.control.records import Client
 from proxy.history.batch import Entry
 from proxy.history.queries import seq_at
-from proxy.history.tables import EXPORT_GROUPS
+from proxy.history.tables import EVENTS, EXPORT_GROUPS
 from proxy.history.writes import insert_into
 
 
@@ -103,6 +103,17 @@ def advance(connection: Connection, name: str, tag: int, seq: int) -> None:
     """Record that a group has everything of the history up to `seq`."""
     row = (EXPORT_GROUPS.c.name == name) & (EXPORT_GROUPS.c.tag == tag)
     connection.execute(update(EXPORT_GROUPS).where(row, EXPORT_GROUPS.c.seq < seq).values(seq=seq))
+
+
+def behind(connection: Connection, tag: int, seq: int, most: int) -> int:
+    """Return how many events of a hash tag the history has after `seq`, counted up to `most`."""
+    later = select(EVENTS.c.seq).where(EVENTS.c.tag == tag, EVENTS.c.seq > seq).limit(most)
+    return int(connection.execute(select(func.count()).select_from(later.subquery())).scalar_one())
+
+
+def forget(connection: Connection, name: str) -> int:
+    """Delete what the history knows of a group; return of how many hash tags that was."""
+    return connection.execute(delete(EXPORT_GROUPS).where(EXPORT_GROUPS.c.name == name)).rowcount
 
 
 def place(connection: Connection, name: str, tag: int, position: GroupPosition) -> None:

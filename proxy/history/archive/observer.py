@@ -53,6 +53,10 @@ class HistoryObserver(Protocol):
         """An export group that nobody reads any more was removed from Redis."""
         ...
 
+    def group_holds_pruning(self, stream: str, group: str) -> None:
+        """An export group has not got events that are old enough to be pruned."""
+        ...
+
     def totals_differ(self, app: str, day: str) -> None:
         """Running totals of a day in Redis were not those of its events; the history has the larger ones."""
         ...

@@ -29,12 +29,16 @@ class Trimmer:
         self._observer = context.observer
         self._behind: set[str] = set()
         self._recorded_ms = 0
+        self._unrecorded = True
+        """Groups may have come further than was recorded; in a stream that stays empty, nothing else would tell."""
         self._positions: dict[str, GroupPosition] = {}
 
     async def trim(self, leases: ArchiverLeases, cursor: Cursor, look: Look) -> Cursor:
         """Trim what may go, and return the cursor."""
         bound = min(_after(cursor.entry), Entry(max(0, look.now_ms - self._keep_ms), 0))
         if look.first is None or look.first >= bound:  # whatever the groups need
+            if self._unrecorded and look.now_ms - self._recorded_ms >= RECORD_MS:
+                await self._record(await groups(self._client, self._stream), look.now_ms)
             self._report([], bound, look.now_ms)
             return cursor
         found = await groups(self._client, self._stream)
@@ -54,14 +58,20 @@ class Trimmer:
         """Return the groups that still count; remove those that nobody reads any more."""
         pinning = [group for group in found if group.needs < bound]
         if now_ms - self._recorded_ms >= RECORD_MS or any(group.name not in self._positions for group in pinning):
-            self._positions = await self._history.write(record, self._number, found, now_ms)
-            self._recorded_ms = now_ms
+            await self._record(found, now_ms)
+        else:
+            self._unrecorded = True
         for group in pinning:
             if expired(group, self._positions.get(group.name), now_ms, self._expiry_ms):
                 await self._client.xgroup_destroy(self._stream, group.name)
                 self._observer.group_expired(self._stream, group.name)
                 found = [each for each in found if each is not group]
         return found
+
+    async def _record(self, found: list[Group], now_ms: int) -> None:
+        if found:
+            self._positions = await self._history.write(record, self._number, found, now_ms)
+        self._recorded_ms, self._unrecorded = now_ms, False
 
     def _report(self, found: list[Group], bound: Entry, now_ms: int) -> None:
         behind = {group.name: group.needs for group in found if group.needs < bound}

@@ -32,6 +32,8 @@ class Pruner:
         self._observer = context.observer
         self._audit = AuditLog(context.client)
         self._next_ms = 0
+        self._holding: set[str] = set()
+        self._stream = context.stream
 
     async def prune(self, look: Look) -> None:
         """Prune what the settings say, if it is time, and write an audit line if anything went."""
@@ -45,12 +47,19 @@ class Pruner:
             gone, boundary = gone + deleted, planned.boundary_ms
             if deleted < pruning.BATCH:
                 self._next_ms = look.now_ms + EVERY_MS
+                self._report(planned)
                 break
         if gone:
             self._observer.pruned(gone)
             await self._audit.record(
                 ARCHIVER, "history.prune", AuditTarget("history", ""), detail=detail_of(boundary, gone)
             )
+
+    def _report(self, planned: pruning.PrunePlan) -> None:
+        for name in planned.groups:
+            if name not in self._holding:
+                self._observer.group_holds_pruning(self._stream, name)
+        self._holding = set(planned.groups)
 
 
 async def prune_all(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from middlewares.exchange import Exchange, Outcome, Refusal
 from proxy.portal.access.cookies import SessionCookie, is_form_token
 from proxy.portal.access.forms import TOKEN_FIELD, Fields, Mistake, check_same_origin, form_refused, read_fields
+from proxy.portal.access.sent_forms import FormRepeated
 
 
 class Correctable(Protocol):
@@ -63,7 +64,7 @@ def form_route(
 ) -> Route:
     """Return the route of a form of a page of `origin`, in the very session that the cookie names.
 
-    `again`, the page of the form, shows what was typed where that is refused (400): browsers have forgotten it.
+    `again`, the page of the form, shows what was typed where that is refused (400, 409): browsers have forgotten it.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -75,7 +76,7 @@ def form_route(
         try:
             return await take(visitor, fields)
         except Refusal as refusal:
-            if again is None or refusal.status != 400:
+            if again is None or refusal.status not in (400, 409) or isinstance(refusal, FormRepeated):
                 raise
             response = await again(replace(visitor, mistake=Mistake(refusal.detail, fields)))
             exchange: Exchange = request.scope["tollgate.exchange"]

@@ -12,17 +12,16 @@ from starlette.routing import Route
 from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_documents import Decision, ResolutionRequest
 from proxy.api.admin.ledger_endpoints import EventEndpoints
-from proxy.history.places import BadPlace, TimePlace, place_of, text_of
+from proxy.history.places import text_of
 from proxy.portal.operator.fields import document_of
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
-from proxy.portal.pages import Pages, see_other
+from proxy.portal.pages import Pages, place_in, see_other
 from proxy.portal.services import PortalServices
 from proxy.reporting.house.attention import read_attention
 from proxy.reporting.stream import RecordedEvent
 
 ATTENTION = f"{HOME}/attention"
 _LIMIT = 50
-_LONGEST_PLACE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,7 @@ class AttentionPages:
 
     async def show(self, visit: OperatorVisit) -> Response:
         """Show a page of what is open."""
-        after = visit.request.query_params.get("after", "")[:_LONGEST_PLACE]
-        try:
-            place = place_of(after, TimePlace) if after else None
-        except BadPlace as error:
-            raise Refusal(400, "invalid_parameter", f"after: {error}.") from None
+        place = place_in(visit.request, "after")
         found, following = await read_attention(self._services.sources, place, _LIMIT)
         apps = {each.event.app for each in found}
         names = await self._services.developers.apps.names(apps)
@@ -68,7 +63,7 @@ class AttentionPages:
             "operator/attention.html",
             visit,
             rows=[AttentionRow(each, names.get(each.event.app, "")) for each in found],
-            first=not after,
+            first=place is None,
             following=f"{ATTENTION}?after={text_of(following)}" if following else "",
             may_resolve=visit.may(EventEndpoints.resolve),
         )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from config.base import plain_words
 from middlewares.exchange import Refusal
 from middlewares.response.redaction import mask
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.portal.words import capitalize_first
 
 _DEVELOPER_ID = re.compile("dev_[a-z2-7]{16}")
@@ -26,6 +27,11 @@ def document_of(kind: type[Body], members: Mapping[str, Any]) -> Body:
         wrong = [(".".join(map(str, each["loc"])), plain_words(each["msg"])) for each in error.errors()]
         detail = "; ".join(f"{name}: {reason}" if name else reason for name, reason in wrong)
         raise Refusal(400, "invalid_parameter", f"{mask(capitalize_first(detail))}.") from None
+
+
+def refusal_of(error: ActRefused) -> Refusal:
+    """Return the refusal of an act as pages show it."""
+    return Refusal(error.status, error.code, f"{capitalize_first(mask(str(error)))}.")
 
 
 def developer_id_of(text: str) -> str:

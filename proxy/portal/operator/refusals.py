@@ -11,17 +11,16 @@ from starlette.routing import Route
 
 from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_endpoints import EventEndpoints
-from proxy.history.places import TimePlace
+from proxy.history.places import TimePlace, text_of
 from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
-from proxy.portal.pages import Pages, see_other
+from proxy.portal.pages import Pages, place_in, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.requests import RefusalRow
 from proxy.reporting.dates import EVER
-from proxy.reporting.house.refusals import read_newest_refusals
+from proxy.reporting.house.refusals import place_at, read_newest_refusals
 
 REFUSALS, REQUESTS = f"{HOME}/refusals", f"{HOME}/requests"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,600}")
-_PLACE = re.compile(rf"([0-9]{{1,15}})(?:\.({_ID.pattern}))?")
 _LIMIT = 50
 
 
@@ -46,8 +45,8 @@ class RefusalPages:
             if not _ID.fullmatch(wanted):
                 raise _unknown()
             return see_other(f"{REQUESTS}/{quote(wanted)}")
-        before = query.get("before", "")
-        found = await read_newest_refusals(self._services.sources, _place(before), _LIMIT + 1)
+        before = place_in(visit.request, "before")
+        found = await read_newest_refusals(self._services.sources, before or TimePlace(EVER.end_ms, ""), _LIMIT + 1)
         shown = found[:_LIMIT]
         names = await self._services.developers.apps.names({each.app for each in shown})
         return self._pages.show(
@@ -55,8 +54,8 @@ class RefusalPages:
             visit,
             rows=[RefusalRow(each) for each in shown],
             names=names,
-            first=not before,
-            following=f"{REFUSALS}?before={shown[-1].time}.{shown[-1].id}" if len(found) > _LIMIT else "",
+            first=before is None,
+            following=f"{REFUSALS}?before={text_of(place_at(shown[-1]))}" if len(found) > _LIMIT else "",
         )
 
     async def explain(self, visit: OperatorVisit) -> Response:
@@ -66,21 +65,6 @@ class RefusalPages:
             raise _unknown()
         found = await visit.operations.events.explain(request_id)
         return self._pages.show("operator/request.html", visit, found=found)
-
-
-def _place(before: str) -> TimePlace:
-    """Return the place behind which a page begins. Raises `Refusal` (400).
-
-    `before` is the time of a refusal in Unix milliseconds, a point and its id; without an id it is the time alone, of
-    whose refusals none is wanted. Empty: the newest refusals are wanted.
-    """
-    if not before:
-        return TimePlace(EVER.end_ms, "")
-    match = _PLACE.fullmatch(before)
-    if match is None:
-        raise Refusal(400, "invalid_parameter", "before: expected a time in Unix milliseconds, and an id behind it.")
-    time, name = int(match[1]), match[2] or ""
-    return TimePlace(time, name) if name else TimePlace(time - 1, "")
 
 
 def _unknown() -> Refusal:

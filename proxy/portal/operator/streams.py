@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,10 +23,10 @@ from proxy.history.reader import LedgerSources
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
+from proxy.reporting.limits import stored_holds
 from proxy.webhooks.live import sessions_of
 
 STREAMS = f"{HOME}/streams"
-_HOLD = msgspec.json.Decoder(Hold)
 _SHOWN = 100
 """Most streams that are listed; all are counted."""
 _LONGEST_NAME = 1_024
@@ -106,9 +104,5 @@ class StreamPages:
 
 async def stream_holds(sources: LedgerSources) -> list[Hold]:
     """Return the holds of all streams that run, of all apps, by the time of their last tick."""
-    client: Any = sources.client
-    found: list[Hold] = []
-    for tag in sources.keys.tags:
-        bodies = client.hscan_iter(sources.keys.shared(tag).bodies, count=1_000)
-        found += [_HOLD.decode(body) async for name, body in bodies if b'"stream":' in body and b":" not in name]
+    found = [each for tag in sources.keys.tags for each in await stored_holds(sources, tag, b'"stream":')]
     return sorted((each for each in found if each.stream), key=lambda each: (each.started_ms, each.request_id))

@@ -13,6 +13,7 @@ from proxy.api.admin.documents import AppChange
 from proxy.api.admin.endpoints import AppEndpoints
 from proxy.api.admin.ledger_documents import CreditChange, CreditGrant
 from proxy.api.admin.ledger_endpoints import CreditEndpoints
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.people_documents import NewMember
 from proxy.api.admin.people_endpoints import MemberEndpoints
 from proxy.portal.access.forms import typed
@@ -22,6 +23,7 @@ from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import atomic_units
 from proxy.portal.words import MEMBER_ROLES
+from proxy.reporting.tables import readable_amount
 
 TENANTS = f"{HOME}/tenants"
 _LIMIT = 50
@@ -42,7 +44,7 @@ class TenantPages:
         return (
             visits.page(TENANTS, self.show_all, apps.page),
             visits.page(one, self.show, apps.get),
-            visits.form(f"{one}/plan", self.change_plan, apps.change, action="app.change", kind="app"),
+            visits.form(f"{one}/plan", self.change_plan, apps.change, action="app.change", kind="app", again=self.show),
             visits.form(f"{one}/suspend", self.suspend, apps.suspend, action="app.suspend", kind="app"),
             visits.form(f"{one}/resume", self.resume, apps.resume, action="app.resume", kind="app"),
             visits.form(
@@ -51,7 +53,9 @@ class TenantPages:
             visits.form(
                 f"{one}/debit", self.debit, credits_.debit, action="credits.debit", kind="wallet", again=self.show
             ),
-            visits.form(f"{one}/members", self.put_member, members.put, action="member.add", kind="member"),
+            visits.form(
+                f"{one}/members", self.put_member, members.put, action="member.add", kind="member", again=self.show
+            ),
             visits.form(
                 *(f"{one}/members/{{developer_id}}/remove", self.remove_member, members.remove),
                 action="member.remove",
@@ -87,7 +91,7 @@ class TenantPages:
             members=(await operations.members.list(client_id)).items,
             plans=sorted(self._services.settings.all_plans()),
             roles=MEMBER_ROLES,
-            values=typed(visit.mistake, {"amount": "", "note": "", "reference": f"portal-{secrets.token_hex(6)}"}),
+            values=_values(visit),
             may_change=visit.may(AppEndpoints.change),
             may_suspend=visit.may(AppEndpoints.suspend),
         )
@@ -117,8 +121,18 @@ class TenantPages:
 
     async def debit(self, form: OperatorForm) -> Response:
         """Take credits out of the wallet of the app, once for each reference."""
-        change = document_of(CreditChange, self._change(form))
-        await form.visit.operations.credits.debit(form.visit.client_id, None, change)
+        change, credits_ = document_of(CreditChange, self._change(form)), form.visit.operations.credits
+        try:
+            await credits_.debit(form.visit.client_id, None, change)
+        except ActRefused as error:
+            if error.code != "insufficient_balance":
+                raise
+            wallet, currency = await credits_.show(form.visit.client_id, None), self._services.settings.currency
+            amount, available, granted = (
+                readable_amount(int(each), currency) for each in (change.amount, wallet.available, wallet.granted)
+            )
+            message = f"{amount} cannot be taken out: {available} of {granted} are available"
+            raise ActRefused(error.code, message) from None
         return _back(form)
 
     async def put_member(self, form: OperatorForm) -> Response:
@@ -140,6 +154,15 @@ class TenantPages:
         fields = form.fields
         amount = atomic_units(fields.get("amount", ""), self._services.settings.currency, "Amount")
         return {"amount": str(amount), "reference": fields.get("reference", ""), "note": fields.get("note", "")}
+
+
+def _values(visit: OperatorVisit) -> dict[str, dict[str, str]]:
+    """Return what stands in each form. What was typed stands in its own alone: nobody grants what was to be taken."""
+    sent = visit.request.url.path.rpartition("/")[2]
+    fields = {"members": {"developer": ""}}
+    for act in ("grant", "debit"):
+        fields[act] = {"amount": "", "note": "", "reference": f"portal-{secrets.token_hex(6)}"}
+    return {act: typed(visit.mistake if act == sent else None, each) for act, each in fields.items()}
 
 
 def _back(form: OperatorForm) -> Response:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.routing import Route
 
+from middlewares.ledger.settlement.network_units import network_unit
 from proxy.api.admin.ledger_endpoints import DeploymentEndpoints
 from proxy.portal.operator.metric_view import MetricView
 from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
@@ -59,7 +60,10 @@ class TodayPage:
             tenants=[TenantToday(app, names.get(app, ""), total) for app, total in most],
             state=await visit.operations.deployment.status(),
             metrics=metrics,
-            network=metrics.by("tollgate_network_units_total", "workload"),
+            network=[
+                (workload, number, network_unit(workload))
+                for (workload,), number in metrics.by("tollgate_network_units_total", "workload").items()
+            ],
             refusals=metrics.by("tollgate_refusals_total", "code"),
             limits=metrics.by("tollgate_limit_refusals_total", "code", "policy"),
             errors=metrics.by("tollgate_gateway_errors_total", "gateway", "code"),

@@ -18,6 +18,7 @@ from middlewares.auth.records import OperatorRecord, Role
 from middlewares.exchange import Refusal
 from proxy.api.admin.operations.acts import Acts
 from proxy.api.admin.operations.direct import DirectOperations
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operator import Operator, OperatorWith
 from proxy.control.apps import is_client_id
 from proxy.control.audit.line import ActOutcome, AuditTarget, Result
@@ -27,6 +28,7 @@ from proxy.portal.access.forms import Fields, Mistake
 from proxy.portal.access.operators import SignedInOperator
 from proxy.portal.access.routes import SignInNeeded, form_route, page_route
 from proxy.portal.access.visits import address_of, no_such_app
+from proxy.portal.operator.fields import refusal_of
 from proxy.portal.services import PortalServices
 
 HOME = "/portal/operator"
@@ -155,6 +157,8 @@ class OperatorVisits:
                     raise Refusal(403, "read_only", "You look at an app as its viewer does. End that first.")
                 visit.visitor.require(role)
                 return await take(OperatorForm(visit, fields))
+            except ActRefused as error:  # the operation has written its line
+                raise refusal_of(error) from None
             except Refusal as refusal:
                 target = AuditTarget(kind, "", _client_id(visit.request))
                 actor, result = _acting(visit.request, visit.operator).actor, Result(ActOutcome.REFUSED, refusal.code)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
 
 from middlewares.exchange import Refusal
+from proxy.api.audit.lines import AuditLineView
 from proxy.control.audit.line import LONGEST_TEXT
-from proxy.history.audit.reader import AuditReader, ListedLine, parse_token
+from proxy.history.audit.reader import AuditReader, parse_token
 from proxy.history.audit.rows import AuditFilter
 from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.pages import Pages
@@ -22,35 +21,6 @@ from proxy.reporting.dates import EVER, BadDate, Days, parse_day
 
 _LIMIT = 50
 _FILTERS = ("action", "actor", "target", "from", "to")
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """One line of the page, as the tenant may see it."""
-
-    listed: ListedLine
-
-    @property
-    def written(self) -> datetime:
-        """Return when it was written."""
-        return datetime.fromtimestamp(self.listed.time / 1_000, UTC)
-
-    @property
-    def actor(self) -> str:
-        """Return the id of who acted; empty where that is no business of the app."""
-        return self.listed.line.actor if self.listed.shows_actor else ""
-
-    @property
-    def address(self) -> str:
-        """Return the address of who acted, until it is erased."""
-        return self.listed.line.texts.get("address", "") if self.listed.shows_actor else ""
-
-    @property
-    def details(self) -> list[tuple[str, str]]:
-        """Return names and values of what is said beside."""
-        line = self.listed.line
-        texts = [(name, text) for name, text in line.texts.items() if name != "address"]
-        return [*texts, *((name, str(number)) for name, number in line.numbers.items())]
 
 
 class AppAuditPages:
@@ -87,7 +57,7 @@ class AppAuditPages:
         return self._pages.show(
             "audit.html",
             visit,
-            rows=[AuditRow(each) for each in lines],
+            rows=[AuditLineView.of(each) for each in lines],
             chosen=chosen,
             first=not before,
             longest=LONGEST_TEXT,

@@ -13,7 +13,7 @@ from middlewares.ledger.admission.key_limits import NO_LIMITS
 from proxy.control.key_changes import COUNTS, MONEY, MOST_COUNT, MOST_MONEY, KeyChange
 from proxy.portal.access.forms import Fields, single_spaced
 from proxy.reporting.dates import BadDate, parse_day
-from proxy.reporting.tables import decimal
+from proxy.reporting.tables import decimal, grouped, readable_amount
 
 LONGEST_NAME = 100
 LONGEST_ORIGINS = 2_000
@@ -90,8 +90,7 @@ def limits_of(record: KeyRecord, currency: Currency) -> list[tuple[str, str]]:
     for each, name in LIMIT_NAMES.items():
         value = getattr(limits, each)
         if value is not None:
-            money = each in MONEY
-            found.append((name, f"{decimal(int(value), currency.decimals)} {currency.code}" if money else f"{value}"))
+            found.append((name, readable_amount(int(value), currency) if each in MONEY else grouped(value)))
     return found
 
 

@@ -19,7 +19,7 @@ from proxy.history.reader import LedgerSources
 from proxy.portal import words
 from proxy.portal.charts import LENGTH, bar
 from proxy.reporting.limits import RuleUse, read_uses, running_holds
-from proxy.reporting.tables import decimal
+from proxy.reporting.tables import decimal, grouped, readable_amount
 
 _PERIODS = {"d": "each day", "m": "each month", "t": "in all"}
 _WINDOWS = {60: "in a minute", 86_400: "in 24 hours"}
@@ -42,6 +42,8 @@ class LimitUse:
     """Length of the bar of what is used and reserved, beside that of the whole limit."""
     ends: datetime | None = None
     """When the period of a cap is over."""
+    reached: bool = False
+    """True: nothing is left of a cap, which refuses until its period is over. Windows fill and empty all the time."""
     shadow: bool = False
     """True: it refuses nothing, and is only watched."""
 
@@ -98,6 +100,7 @@ def _shown(use: RuleUse, currency: Currency) -> LimitUse:
         reserved=_quantity(use.reserved, rule, currency) if use.reserved else "",
         bar=min(LENGTH, bar(use.used + use.reserved, rule.limit)),
         ends=use.ends,
+        reached=rule.kind in _PERIODS and use.used + use.reserved >= rule.limit and not rule.shadow,
         shadow=rule.shadow,
     )
 
@@ -115,5 +118,5 @@ def _name(rule: LimitRule) -> str:
 def _quantity(number: int, rule: LimitRule, currency: Currency) -> str:
     """Return counted units in those that the operator declared, cut after the third decimal."""
     if rule.sale_unit is SaleUnit.AMOUNT:
-        return f"{decimal(number, currency.decimals)} {currency.code}"
-    return decimal(number * 1_000 // rule.factor, 3)
+        return readable_amount(number, currency)
+    return grouped(decimal(number * 1_000 // rule.factor, 3))

@@ -17,11 +17,11 @@ from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.house import RefusalFilter
 from proxy.history.newest import UsesPage, newest_uses
 from proxy.history.packing import StreamEntry
-from proxy.history.places import BadPlace, TimePlace, place_of, text_of
+from proxy.history.places import TimePlace, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.portal import words
 from proxy.portal.access.visits import Visit, Visits
-from proxy.portal.pages import Pages, see_other
+from proxy.portal.pages import Pages, place_in, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
 from proxy.reporting.dates import EVER
@@ -85,7 +85,7 @@ class RequestPages:
             return see_other(f"{path}/{wanted}")
         model, outcome = query.get("model", "").strip()[:_LONGEST_NAME], query.get("outcome", "")
         status = _status(query.get("status", "").strip())
-        before, refused = _place(visit, "before"), _place(visit, "refused")
+        before, refused = place_in(visit.request, "before"), place_in(visit.request, "refused")
         sources, app = self._services.sources, visit.client_id
         page = UsesPage(
             (EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None, status=status
@@ -140,15 +140,6 @@ def readable_rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRo
         with suppress(UnreadableEvent):
             found.append(RequestRow(decode(stream, entry, fields)))
     return found
-
-
-def _place(visit: Visit, name: str) -> TimePlace | None:
-    """Return where a page begins; None: with the newest. Raises `Refusal` (400)."""
-    text = visit.request.query_params.get(name, "")
-    try:
-        return place_of(text[:1_000], TimePlace) if text else None
-    except BadPlace:
-        raise Refusal(400, "invalid_parameter", f"{name} must be what a page has named as `next`.") from None
 
 
 def _status(text: str) -> int | None:

@@ -16,7 +16,7 @@ from middlewares.auth.user_fields import LONGEST_EMAIL, LONGEST_EXTERNAL_ID, is_
 from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
-from proxy.control.users import NameTaken, Users
+from proxy.control.users import Users
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
 from proxy.portal.access.forms import USER_FIELD, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
@@ -115,10 +115,7 @@ class UserPages:
         if not 0 < len(name) <= LONGEST_EXTERNAL_ID or not name.isprintable():
             detail = f"External id: expected 1 to {LONGEST_EXTERNAL_ID} characters and no control characters."
             raise Refusal(400, "invalid_parameter", detail)
-        try:
-            user, created = await self._users.create(form.visit.client_id, name, email=_email(email) if email else None)
-        except NameTaken as error:
-            raise Refusal(400, "invalid_parameter", f"{str(error).capitalize()}.") from None
+        user, created = await self._users.create(form.visit.client_id, name, email=_email(email) if email else None)
         form.act.target = AuditTarget("user", user.user_id, user.app)
         form.act.detail["created"] = created
         return see_other(f"{_path(form.visit)}/{user.user_id}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from middlewares.store import StoreError
 from proxy.reporting.export.sinks import TryLater
-from proxy.store.clients import CLIENT_ERRORS
+from proxy.store.clients import CLIENT_ERRORS, wait
 
 T = TypeVar("T")
 
@@ -75,6 +74,4 @@ class Retry:
 
     async def pause(self, seconds: float) -> None:
         """Sleep, at most until the run is to end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.stopping.wait()
+        await wait(self.stopping, seconds)

@@ -7,7 +7,6 @@ its lifeline ends, the supervisor is gone, and the archiver stops as on SIGTERM.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import os
 import sys
@@ -29,7 +28,7 @@ from proxy.server.background.history_metrics import HistoryMetrics
 from proxy.server.background.key_metrics import KeyMetrics
 from proxy.server.background.notification_metrics import NotificationMetrics
 from proxy.server.processes.lifeline import stop_with_supervisor
-from proxy.store.clients import end
+from proxy.store.clients import end, wait
 from proxy.store.configured import open_store, redis_keys
 from proxy.webhooks.notifications.notifier import Notifier
 
@@ -79,9 +78,7 @@ async def _run(settings: Settings) -> None:
                     await end([counting])
         except (StoreError, ConfigError) as error:
             log.error("archiver_not_started", reason=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS):
-                    await stopping.wait()
+            await wait(stopping, RETRY_SECONDS)
 
 
 async def _until(both: tuple[Archiver, Notifier], stopping: asyncio.Event) -> None:

@@ -93,6 +93,9 @@ class HistoryMetrics:
     def group_expired(self, stream: str, group: str) -> None:
         log.error("export_group_expired", stream=stream, group=group)
 
+    def group_holds_pruning(self, stream: str, group: str) -> None:
+        log.warning("export_group_holds_pruning", stream=stream, group=group)
+
     def totals_differ(self, app: str, day: str) -> None:
         log.error("history_totals_differ", app=app, day=day)
 

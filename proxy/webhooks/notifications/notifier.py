@@ -24,7 +24,7 @@ from proxy.control.webhook_endpoints import OPERATOR, WebhookEndpoint, WebhookEn
 from proxy.history.archive.lease import LEASE_SECONDS, release_lease, take_lease
 from proxy.history.reader import LedgerSources
 from proxy.history.store import History
-from proxy.store.clients import CLIENT_ERRORS, now_ms
+from proxy.store.clients import CLIENT_ERRORS, now_ms, wait
 from proxy.webhooks.notifications import outbox
 from proxy.webhooks.notifications.attempts import SendOutcome
 from proxy.webhooks.notifications.delivery import DAY_MS, GONE, WebhookDelivery
@@ -95,19 +95,17 @@ class Notifier:
 
     async def run(self) -> None:
         """Work until `stop`. Trouble with Redis or the history never ends it."""
-        wait = POLL_SECONDS
+        pause = POLL_SECONDS
         try:
             while not self._stopping.is_set():
                 try:
                     await self.advance()
                     self._report("")
-                    wait = POLL_SECONDS
+                    pause = POLL_SECONDS
                 except (StoreError, *CLIENT_ERRORS) as error:
                     self._report(str(error))
-                    wait = min(2 * wait, LONGEST_WAIT)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._stopping.wait()
+                    pause = min(2 * pause, LONGEST_WAIT)
+                await wait(self._stopping, pause)
         finally:
             await self.close()
 

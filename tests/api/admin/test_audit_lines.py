@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from middlewares.auth.records import Role
 from proxy.api.audit.route import ACTION
+from proxy.store.configured import redis_keys
 from tests.api.admin.attention import needs_attention
 from tests.api.admin.conftest import Operated
 from tests.api.admin.test_records import call
@@ -41,6 +42,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "resolve_attention": {"decision": "accept"},
     "erase_subject": {"user": None, "irreversible": True},
     "prune_history": {"before": "2020-01"},
+    "forget_export_group": {"name": "warehouse"},
     "rotate_issuer": {"lead_seconds": 60},
     "block_orchestrator": {"address": "https://orch.example:8935"},
     "unblock_orchestrator": {"address": "https://orch.example:8935"},
@@ -93,6 +95,9 @@ async def records_of(operated: Operated, app: BuilderApp) -> dict[str, str]:
     developer = await made("/developers", "developer_id", wallet=Wallet().address)
     await call(operated, "PUT", f"/apps/{app.client_id}/members/{developer}", json={"role": "owner"})
     webhook = (await paused_webhook(app))["webhook_id"]
+    keys, group = redis_keys(operated.deployment.settings), BODIES["forget_export_group"]["name"]
+    async with operated.deployment.store() as store:
+        await store.redis.xgroup_create(keys.shared(keys.tags[0]).events, group, "$", mkstream=True)
     return {
         "client_id": app.client_id,
         "user": await made(f"/apps/{app.client_id}/users", "user_id", external_id="ann"),

@@ -119,6 +119,7 @@ async def test_every_command_says_the_same_both_ways(operated: Operated, app: Bu
         while any(each["waiting"] for each in (await run.direct("history", "status", "--json")).json["streams"]):
             pass
         await run("history", "status", *shape)
+        await run("history", "forget", "nobody", *shape, code=1)
         await run("history", "adopt", *shape)
         await run("history", "prune", "--before", "2020-01", *shape)
         await run("history", "prune", "--before", "2020-01", "--dry-run", *shape)

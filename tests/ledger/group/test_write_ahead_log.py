@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 from ulid import ULID
 
+from config.runtime import Fsync
 from middlewares.ledger.group_commit import write_ahead_log
-from middlewares.ledger.group_commit.write_ahead_log import Fsync, WriteAheadLog
+from middlewares.ledger.group_commit.write_ahead_log import WriteAheadLog
 from middlewares.ledger.model import Hold, Settlement
 from middlewares.ledger.settlement.journal import (
     UNFINISHED,

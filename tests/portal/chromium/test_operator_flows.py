@@ -56,7 +56,7 @@ async def test_a_tenant_is_changed(chromium: Chromium, running: Deployment, java
         await tab.page.locator(".fact", has_text="narrow").wait_for()
         await tab.page.get_by_label("Amount in ETH").fill("2.5")
         await tab.click("Grant", "button")
-        await tab.page.get_by_text("of 1000000002.5 ETH granted").wait_for()
+        await tab.page.get_by_text("of 1,000,000,002.5 ETH granted").wait_for()
         await tab.click("Suspend the app", "button")
         await tab.page.locator(".fact", has_text="Suspended").wait_for()
         await tab.click("Resume the app", "button")

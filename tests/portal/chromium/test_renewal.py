@@ -68,6 +68,31 @@ async def test_the_overview_renews_itself_while_somebody_looks(chromium: Chromiu
         assert not await tab.page.locator("#not-renewed").is_visible()
 
 
+async def test_what_matters_is_announced_when_it_changes(chromium: Chromium, running: Deployment) -> None:
+    """Hazard: somebody who cannot see the page is told of nothing, or of every figure every five seconds."""
+    mine = await tenant(running, "Announced")
+    async with tab_of(chromium, running, await mine.member("viewer")) as tab:
+        await tab.page.clock.install()
+        await tab.at(mine.path)
+        region = tab.page.locator("main [aria-live=polite]")
+        assert await region.count() == 1
+        assert await region.inner_text() == "Nothing runs now."
+        assert await region.locator("table, dl").count() == 0
+        await region.evaluate("region => { region.mark = 'same' }")
+        async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False, timeout=30) as http:
+            held = {**bearer(mine.key), "x-mock-gateway": "hold=announced"}
+            sent = asyncio.create_task(http.post("/text-to-image", json=IMAGE, headers=held))
+            await eventually(lambda: len(running.forwarded(mine.app)) == 1)
+            await tab.page.clock.run_for(5_000)
+            await tab.page.get_by_text("Requests run now.").wait_for(state="attached")
+            running.gateway.release("announced")
+            assert (await sent).status_code == 200
+        await running.settled(2, mine.app)
+        await tab.page.evaluate(_SHOWN_AGAIN)
+        await tab.page.get_by_text("Nothing runs now.").wait_for(state="attached")
+        assert await region.evaluate("region => region.mark") == "same", "a region that is new says nothing"
+
+
 async def test_filters_change_the_page_in_its_place(chromium: Chromium, running: Deployment, used: Tenant) -> None:
     async with tab_of(chromium, running, await used.member("viewer")) as tab:
         await tab.at(f"{used.path}/usage")

@@ -10,13 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from config.runtime import Currency
 from middlewares.auth.records import Role
 from proxy.history import places
 from proxy.history.places import TimePlace
-from proxy.reporting import tables
 from tests.api.admin.attention import needs_attention
-from tests.portal.browser import read_page, text_of
+from tests.portal.browser import as_shown, read_page, text_of
 from tests.portal.conftest import PRICE, tenant
 from tests.portal.operator.conftest import HOME, ROLES, House, submit
 from tests.portal.test_escaping import SCRIPT
@@ -77,8 +75,7 @@ async def test_today_is_the_sum_that_commands_print(house: House) -> None:
         assert amount >= 9 * PRICE
         shown = text_of(await house.by(Role.VIEWER).page(HOME))
         assert "Second House" in shown
-        money = f"{tables.decimal(amount, Currency().decimals)} {Currency().code}"
-        return f"Revenue {money}" in shown and f"Requests {requests} metered" in shown
+        return f"Revenue {as_shown(amount)}" in shown and f"Requests {requests:,} metered" in shown
 
     await eventually(equal, 90)  # requests of other tests may be settled in between
 
@@ -88,8 +85,8 @@ async def test_network_units_are_those_of_the_events(house: House) -> None:
         events = [each for each in await house.deployment.events() if each["network_units"]]
         pixels = sum(each["network_units"] for each in events if each["workload"] == "text-to-image")
         text = text_of(await house.by(Role.VIEWER).page(HOME))
-        [network] = re.findall(r"Network units Workload Units (.*?) What", text)
-        return pixels > 0 and f"Text to image {pixels} " in f"{network} "  # other tests may have added rows
+        [network] = re.findall(r"Network units Workload Number Unit (.*?) What", text)
+        return pixels > 0 and f"Text to image {pixels:,} Pixels" in network  # other tests may have added rows
 
     await eventually(shown)
 
@@ -130,7 +127,7 @@ async def test_refusals_are_counted_listed_and_explained(house: House) -> None:
     assert (await browser.get(f"{HOME}/refusals", id="<b>")).status_code == 404
     assert (await browser.get(f"{HOME}/requests/nothing")).status_code == 404
     assert (await browser.get(f"{HOME}/refusals", before="x")).status_code == 400
-    older = await browser.page(f"{HOME}/refusals", before="1")
+    older = await browser.page(f"{HOME}/refusals", before=places.text_of(TimePlace(0, "")))
     assert "No older request was refused" in text_of(older)
 
     async def counted() -> bool:

@@ -7,23 +7,16 @@ import json
 import pytest
 
 from config.plans import Plan
-from config.runtime import Currency
 from middlewares.auth.records import Role
 from proxy.reporting.house.what_if import what_if
-from proxy.reporting.tables import decimal
 from proxy.reporting.totals import Breakdown, Dimension, UsageTotal
-from tests.portal.browser import text_of
+from tests.portal.browser import as_shown, text_of
 from tests.portal.conftest import PRICE
 from tests.portal.operator.conftest import HOME, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 PLANS = f"{HOME}/plans"
-
-
-def money(amount: int) -> str:
-    """Return an amount as pages write it."""
-    return f"{decimal(amount, Currency().decimals)} {Currency().code}"
 
 
 async def test_plans_are_those_of_the_command(house: House) -> None:
@@ -41,15 +34,18 @@ async def test_the_same_plan_makes_what_the_ledger_charged(house: House) -> None
     month, amount = usage["from"][:7], int(usage["totals"]["amount"])
     assert amount >= 5 * PRICE
     same = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="portal"))
-    assert f"Usage did cost {money(amount)}" in same
-    assert f"Usage would have cost {money(amount)} exactly" in same
+    assert f"Usage did cost {as_shown(amount)}" in same
+    assert f"Usage would have cost {as_shown(amount)} exactly" in same
     units = usage["totals"]["units"]
     expected = -(-units["generations"] * 3 // 7) + units.get("pixels", 0) * 5
     other = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="other"))
-    assert f"Usage would have cost {money(expected)} and up to {money(usage['totals']['request_count'])} more" in other
-    assert f"Fee of other {money(2 * 11)}" in other, "of the app itself and of its user"
+    assert (
+        f"Usage would have cost {as_shown(expected)} and up to {as_shown(usage['totals']['request_count'])} more"
+        in other
+    )
+    assert f"Fee of other {as_shown(2 * 11)}" in other, "of the app itself and of its user"
     free = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month=month, plan="free"))
-    assert f"Usage would have cost {money(0)} exactly" in free
+    assert f"Usage would have cost {as_shown(0)} exactly" in free
     nothing = text_of(await browser.page(f"{PLANS}/what-if", app=mine.app, month="2020-01", plan="other"))
     assert "The app used nothing in this month" in nothing
 

@@ -16,7 +16,7 @@ from proxy.control.developers.memberships import Memberships
 from proxy.control.developers.view_links import ViewLinks, view_links_of
 from proxy.control.records import name_of
 from proxy.control.users import Users
-from tests.portal.browser import Browser, developer_of, new_browser, read_page, text_of
+from tests.portal.browser import Browser, as_shown, developer_of, new_browser, read_page, text_of
 from tests.portal.conftest import PRICE, Tenant, tenant
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment
@@ -81,7 +81,7 @@ async def test_a_user_sees_its_own_part_and_nothing_else(house: Tenant) -> None:
     assert (link["kind"], link["subject"]) == ("user", house.user)
     page = await (await opened(house.deployment, link)).page(VIEW)
     text = text_of(page)
-    assert f"Spent this month {_eth(2 * PRICE)}" in text
+    assert f"Spent this month {as_shown(2 * PRICE)}" in text
     assert "Requests this month 2" in text
     assert house.user_key.split("_")[1] in text
     async with house.deployment.store() as store:
@@ -97,13 +97,9 @@ async def test_a_member_sees_the_app_as_a_viewer_does(house: Tenant) -> None:
     developer = await developer_of(house.deployment, {house.app: "owner"})
     browser = await Owner(house).opened(developer)
     text = text_of(await browser.page(VIEW))
-    assert f"Spent this month {_eth(4 * PRICE)}" in text
+    assert f"Spent this month {as_shown(4 * PRICE)}" in text
     assert "Requests this month 4" in text
     assert "Available credits" in text
-
-
-def _eth(amount: int) -> str:
-    return f"{amount // 10**18}.{amount % 10**18:018d}".rstrip("0").rstrip(".") + " ETH"
 
 
 async def test_a_link_opens_one_page_and_changes_nothing(house: Tenant) -> None:

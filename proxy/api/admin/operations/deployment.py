@@ -10,6 +10,8 @@ from config.loader import ConfigError
 from middlewares.store import StoreError
 from proxy.api.admin.documents import PlanDocument, PlanList
 from proxy.api.admin.ledger_documents import (
+    ForgottenGroup,
+    GroupName,
     HistoryIdentity,
     HistoryPart,
     HistoryState,
@@ -31,7 +33,7 @@ from proxy.history.queries import identity
 from proxy.history.retention.boundary import wanted
 from proxy.history.retention.prune import PrunePlan
 from proxy.history.retention.pruner import detail_of, prune_all
-from proxy.history.status import lag_seconds, streams
+from proxy.history.status import GroupInUse, forget_group, lag_seconds, streams
 from proxy.identity.issuer_keys import IssuerKeys
 from proxy.store.clients import CLIENT_ERRORS, now_ms
 
@@ -110,6 +112,22 @@ class DirectDeployment(DeploymentOperations):
             done = await self._prune(bound)
             act.detail |= detail_of(bound, sum(each.events for each in done.streams))
         return done
+
+    async def forget_export_group(self, group: GroupName) -> ForgottenGroup:
+        """Remove an export group that nobody runs any more: nothing is kept for it from now on."""
+        async with self._acts.act("history.forget_group", "export_group", group.name):
+            await check(self._resources.sources.client, self._resources.history)
+            try:
+                number = await forget_group(self._resources.sources, group.name)
+            except GroupInUse:
+                raise ActRefused(
+                    "export_group_in_use", "an exporter works for this group: stop it, and try again a minute later"
+                ) from None
+            if not number:
+                raise ActRefused(
+                    "unknown_id", "there is no such export group: `tollgate history status` shows all", 404
+                )
+        return ForgottenGroup(name=group.name, streams=number)
 
     async def _prune(self, bound: int, *, dry_run: bool = False) -> PrunedStreams:
         work = prune_all(self._resources.sources, bound, dry_run=dry_run)

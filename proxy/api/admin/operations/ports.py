@@ -39,6 +39,8 @@ from proxy.api.admin.ledger_documents import (
     CreditGrant,
     EventDocument,
     EventPage,
+    ForgottenGroup,
+    GroupName,
     HistoryIdentity,
     HistoryState,
     IssuerKeyDocument,
@@ -217,6 +219,7 @@ class DeploymentOperations(Protocol):
     async def history(self) -> HistoryState: ...
     async def adopt_history(self) -> HistoryIdentity: ...
     async def prune_history(self, pruning: Pruning) -> PrunedStreams: ...
+    async def forget_export_group(self, group: GroupName) -> ForgottenGroup: ...
 
 
 class Operations(Protocol):

@@ -35,7 +35,6 @@ from proxy.control.api_keys import KeyEnded
 from proxy.control.key_changes import UnusableMember
 from proxy.control.key_use import KeyUse
 from proxy.control.records import UnknownRecord
-from proxy.control.users import NameTaken
 
 
 class DirectApps(AppOperations):
@@ -170,10 +169,7 @@ class DirectUsers(UserOperations):
     async def create(self, client_id: str, new: NewUser) -> FoundUser:
         """Create a user, or return the one of that external id."""
         async with self._acts.act("user.create", "user", app=client_id) as act:
-            try:
-                record, created = await self._users.create(client_id, new.name, email=new.email)
-            except NameTaken as error:
-                raise invalid(str(error)) from None
+            record, created = await self._users.create(client_id, new.name, email=new.email)
             settle_target(act, record.user_id, client_id)
             act.detail |= {"created": created}
         return FoundUser(**UserDocument.of(record).model_dump(), created=created)
