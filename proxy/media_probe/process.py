@@ -74,7 +74,8 @@ def measure(kind: str, body: MediaBody, budget: Budget) -> dict[str, Any]:
     result: dict[str, Any] = {"verdict": "unreadable"}
     counted: Sound | Segment = Sound() if kind == "audio" else Segment()
     try:
-        result["container_milliseconds"] = container_milliseconds(body)
+        result["container_milliseconds"] = claimed = container_milliseconds(body)
+        budget.note(container_milliseconds=claimed)
         counted.measure(body, budget)
         if kind != "audio" and not counted.readable:
             counted = Sound()  # a segment may hold sound alone
