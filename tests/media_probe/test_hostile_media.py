@@ -162,7 +162,7 @@ def test_no_media(body: bytes, probe: RunningProbe) -> None:
 
 
 def test_what_a_container_claims_is_reported_before_the_first_packet_is_decoded() -> None:
-    """Hazard: a process that is ended by force, for one packet takes for ever, leaves nothing to hold against a file."""
+    """Hazard: a process that is ended by force in its first packet leaves nothing to hold against the file."""
     reports: list[dict[str, object]] = []
     with io.BytesIO() as body:
         with wave.open(body, "wb") as wav:
