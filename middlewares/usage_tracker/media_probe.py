@@ -63,10 +63,11 @@ class MediaMeasure:
     """Length of the longest track, from its frames: what is sold."""
     container_milliseconds: int | None = None
     """Duration that FFmpeg reads from the container alone, without seeking, as go-livepeer does (gateway contract
-    section 6.2); None where it finds none. The client can write there what it likes: it is for `network_units`, and
-    for what could not be counted to the end (`milliseconds_held_against`)."""
+    section 6.2); None where it finds none. The client can write there what it likes: for `network_units` only."""
     video: tuple[VideoTrack, ...] = ()
     audio_tracks: int = 0
+    claimed_milliseconds: int | None = None
+    """The container's duration as a reader finds it that can seek, as of Ogg: held against what was not counted."""
 
     @property
     def reliable(self) -> bool:
@@ -84,7 +85,7 @@ class MediaMeasure:
         """
         if not self.gave_up:
             return self.milliseconds
-        claimed = min(self.container_milliseconds or 0, size * 1000 // LEAST_BYTES_PER_SECOND)
+        claimed = min(self.claimed_milliseconds or 0, size * 1000 // LEAST_BYTES_PER_SECOND)
         return max(self.milliseconds, claimed)
 
 

@@ -101,7 +101,7 @@ async def test_a_file_that_is_slow_to_decode_costs_what_it_says_of_itself(
     spools: SpoolFolder, counted: int, claimed: int | None, charged: int
 ) -> None:
     """Hazard: a client crafts a file of which the budget counts little, though the gateway works on all of it."""
-    measure = MediaMeasure(Verdict.GAVE_UP, counted, container_milliseconds=claimed)
+    measure = MediaMeasure(Verdict.GAVE_UP, counted, claimed_milliseconds=claimed)
     meter = AudioMeter(FORM, BYTES_PER_SECOND, MediaTools(spools, FixedProbe(measure)))
     used = await transcribed(meter, form(b"x" * 5_000, name="audio"))
     assert (used.units[Unit.MILLISECONDS], used.attention) == (charged, True)

@@ -59,7 +59,7 @@ async def test_a_segment_that_is_slow_to_decode_costs_what_it_says_of_itself(
     claimed: int | None, charged: int, spools: SpoolFolder
 ) -> None:
     body = bytes(2_000)
-    measure = replace(video(9_000, 225, verdict=Verdict.GAVE_UP), container_milliseconds=claimed)
+    measure = replace(video(9_000, 225, verdict=Verdict.GAVE_UP), claimed_milliseconds=claimed)
     used = await pushed(MediaTools(spools, MeasuredAs({body: measure})), body, profiles=[LARGE])
     assert times(used) == (charged, ESTIMATED)
     assert used.attention
