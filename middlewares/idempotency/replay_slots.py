@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from middlewares.exchange import Refusal
 
 SLOTS = 16
-"""Of one app, at one worker."""
+"""At a time, for one app at one worker."""
 WAIT_SECONDS = 5.0
 """How long a repetition waits for a slot."""
 
