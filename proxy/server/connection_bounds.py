@@ -151,7 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_bytes = max(0, self._unread_bytes + framing - 2 * size)
         trailers = self.headers
         if self._unread_bytes > MAX_FRAMING_BYTES or len(trailers) > self.max_header_fields:
-            self._give_up(HEAD_TOO_LARGE if trailers else CHUNKS_TOO_SMALL)
+            self._give_up(HEAD_TOO_LARGE if trailers or not self._body_bytes else CHUNKS_TOO_SMALL)
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
