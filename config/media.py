@@ -12,7 +12,11 @@ class MediaSettings(Model):
 
     processes: int = Field(1, ge=1, le=64, description="Probe processes per worker; they start when first needed.")
     cpu_seconds: float = Field(
-        20, gt=0, le=600, description="CPU time for one upload or rendition; what was counted by then is a lower bound."
+        20,
+        gt=0,
+        le=600,
+        description="CPU time for one upload or rendition; what was counted by then is a lower bound, and the duration "
+        "that the file claims another one.",
     )
     memory_bytes: int = Field(
         512 * 2**20, ge=128 * 2**20, le=2**36, description="Address space of each probe process, in bytes."

@@ -86,6 +86,8 @@ def outside_strings(text: bytes) -> bytes:
 
 
 def _without_lone_surrogates(text: bytes) -> bytes:
+    if b"\\u" not in text:
+        return text
     parts: list[bytes] = []
     start = 0
     while len(parts) < 2 * MAX_LONE_SURROGATES:

@@ -51,6 +51,7 @@ class FormReader:
         "_parts",
         "_passed",
         "_skip",
+        "_start",
         "_state",
         "_wanted",
         "opening",
@@ -60,8 +61,10 @@ class FormReader:
         self._delimiter = b"\r\n--" + boundary
         self._listener = listener
         self._buffer = b"\n"  # the first boundary needs no line before it
+        self._start = 0
+        """Where in the buffer begins what was not passed yet: to cut the buffer at each part would copy the rest."""
         self._passed = -1
-        """Bytes of the body before `_buffer`."""
+        """Bytes of the body before that."""
         self._skip = 0
         """Bytes of the buffer that are no content: the line end behind a head, with which a boundary may begin."""
         self._state = _State.PREAMBLE
@@ -81,8 +84,11 @@ class FormReader:
         if self._state is _State.EPILOGUE:
             return
         self._buffer += chunk
-        while self._step():
-            pass
+        try:
+            while self._step():
+                pass
+        finally:
+            self._buffer, self._start = self._buffer[self._start :], 0
 
     def finish(self) -> None:
         """Take note that the body has ended. Raises `FormError` where the form has not."""
@@ -101,14 +107,18 @@ class FormReader:
             case _State.CONTENT:
                 return self._content()
             case _State.EPILOGUE:
-                self._drop(len(self._buffer))
+                self._drop(self._left)
                 return False
+
+    @property
+    def _left(self) -> int:
+        return len(self._buffer) - self._start
 
     def _preamble(self) -> bool:
         """Skip what comes before the first line that is a boundary."""
         opening = self._delimiter[1:]
         at, ends = self._find(opening)
-        before = at if at >= 0 else max(0, len(self._buffer) - len(opening) + 1)
+        before = at if at >= 0 else max(0, self._left - len(opening) + 1)
         if self._passed + before > PREAMBLE_BYTES:
             raise FormError(f"its first {PREAMBLE_BYTES} bytes hold no boundary")
         if at < 0:
@@ -126,7 +136,7 @@ class FormReader:
         """Pass on what comes before the next boundary; what may begin one is held back."""
         at, ends = self._find(self._delimiter)
         if at < 0:
-            self._pass_on(max(0, len(self._buffer) - len(self._delimiter) + 1))
+            self._pass_on(max(0, self._left - len(self._delimiter) + 1))
             return False
         self._pass_on(at)
         if not ends:
@@ -137,11 +147,11 @@ class FormReader:
         return True
 
     def _find(self, delimiter: bytes) -> tuple[int, bool]:
-        """Return where a boundary begins, and whether it ends behind `delimiter`; False: more must come first.
+        """Return how far on a boundary begins, and whether it ends behind `delimiter`; False: more must come first.
 
         -1: there is none. What only begins like one is passed over in one search: a client may send nothing else.
         """
-        at = self._buffer.find(delimiter)
+        at = self._buffer.find(delimiter, self._start)
         if at < 0:
             return -1, False
         ends = self._boundary_ends(at + len(delimiter))
@@ -150,7 +160,7 @@ class FormReader:
             if found is None:
                 return -1, False
             at, ends = found.start(), self._boundary_ends(found.end())
-        return at, bool(ends)
+        return at - self._start, bool(ends)
 
     def _boundary_ends(self, at: int) -> bool | None:
         """Return whether a boundary ends at `at`; False: it only begins like one; None: more must come first.
@@ -168,29 +178,30 @@ class FormReader:
 
     def _after_boundary(self) -> None:
         """Go on behind a boundary: `\\r\\n`, or `--` and the end of the form."""
-        self._state = _State.EPILOGUE if self._buffer.startswith(b"--") else _State.HEAD
+        self._state = _State.EPILOGUE if self._buffer.startswith(b"--", self._start) else _State.HEAD
         if self._state is _State.HEAD:
             self._drop(2)
 
     def _read_head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", 0, HEAD_BYTES)
+        start = self._start
+        end = self._buffer.find(b"\r\n\r\n", start, start + HEAD_BYTES)
         if end < 0:
-            if len(self._buffer) >= HEAD_BYTES:
+            if self._left >= HEAD_BYTES:
                 raise FormError(f"the head of a part is longer than {HEAD_BYTES} bytes")
             return False
         self._parts += 1
         if self._parts > MOST_PARTS:
             raise FormError(f"it has more than {MOST_PARTS} parts")
-        self._head = part_head(self._buffer[:end])
+        self._head = part_head(self._buffer[start:end])
         self._wanted = self._listener.begin_part(self._head)
-        self._drop(end + 2)
+        self._drop(end + 2 - start)
         self._skip = 2
         self._state = _State.CONTENT
         return True
 
     def _pass_on(self, size: int) -> None:
         """Pass on content."""
-        data = self._buffer[self._skip : size] if self._skip else self._buffer[:size]
+        data = self._buffer[self._start + self._skip : self._start + size]
         self._skip = max(0, self._skip - size)
         self._drop(size)
         if self._wanted and data:
@@ -198,4 +209,4 @@ class FormReader:
 
     def _drop(self, size: int) -> None:
         self._passed += size
-        self._buffer = self._buffer[size:]
+        self._start += size

@@ -10,6 +10,7 @@ from middlewares.address_limit import AddressLimit
 from middlewares.exchange import Exchange, Refusal
 from middlewares.idempotency.claims import Claims, Done, InFlight
 from middlewares.idempotency.key import key_of
+from middlewares.idempotency.replay_slots import ReplaySlots
 from middlewares.idempotency.stored_response import ResponseRecorder, replay
 from middlewares.idempotent_request import IdempotentRequest
 from middlewares.store import StoreError
@@ -33,6 +34,7 @@ class IdempotencyMiddleware:
         self.limit = limit
         self.claims = claims
         self.response_bytes = response_bytes
+        self.slots = ReplaySlots()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["tollgate.exchange"].idempotent is None:
@@ -49,9 +51,7 @@ class IdempotencyMiddleware:
             if isinstance(found, InFlight):
                 raise _in_flight(found.age_seconds)
             if isinstance(found, Done):
-                response = await self._kept_response(exchange, request, found, receive)
-                request.replay_of = found.request_id
-                await replay(response, send)
+                await self._replay(exchange, request, found, receive, send)
                 return
         except StoreError:
             raise _store_unavailable() from None
@@ -72,10 +72,10 @@ class IdempotencyMiddleware:
             elif not recorder.succeeded:  # an error is kept where the plan charges for it, once that is known
                 keep(recorder.response)
 
-    async def _kept_response(
-        self, exchange: Exchange, request: IdempotentRequest, done: Done, receive: Receive
-    ) -> bytes:
-        """Return the response for a repetition, once its body has shown that it is one.
+    async def _replay(
+        self, exchange: Exchange, request: IdempotentRequest, done: Done, receive: Receive, send: Send
+    ) -> None:
+        """Send the response for a repetition, once its body has shown that it is one.
 
         It is counted before its body is read, for no limit of the plan stands before that. Raises `Refusal` (409, 422,
         429) and `StoreError`.
@@ -86,9 +86,14 @@ class IdempotencyMiddleware:
             await _read_to_end(receive)
             if request.fingerprint.value != done.fingerprint:
                 raise _reused(done)
-        if done.kept and (response := await self.claims.response_of(done)):
-            return response
-        raise _not_kept(done)
+        if not done.kept:
+            raise _not_kept(done)
+        async with self.slots.slot(exchange.principal.app):
+            response = await self.claims.response_of(done)
+            if not response:
+                raise _not_kept(done)
+            request.replay_of = done.request_id
+            await replay(response, send)
 
 
 def replay_limit(per_minute: int) -> AddressLimit:

@@ -10,6 +10,8 @@ from starlette.types import Message, Send
 from middlewares.exchange import Headers
 
 REPLAYED = b"idempotency-replayed"
+SLICE = 64 * 1024
+"""Bytes of a kept response that are sent at a time, so that a client that does not read holds up its own replays."""
 
 
 class StoredResponse(msgspec.Struct, array_like=True):
@@ -66,4 +68,7 @@ async def replay(kept: bytes, send: Send) -> None:
     response = _DECODE(kept)
     headers = [*response.headers, (REPLAYED, b"true")]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": False})
+    last = max(0, len(response.body) - 1) // SLICE * SLICE
+    for start in range(0, last, SLICE):
+        await send({"type": "http.response.body", "body": response.body[start : start + SLICE], "more_body": True})
+    await send({"type": "http.response.body", "body": response.body[last:], "more_body": False})

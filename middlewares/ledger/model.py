@@ -166,6 +166,8 @@ class Settlement(msgspec.Struct, omit_defaults=True, gc=False):
     """True if something was charged or may be, so that its idempotency key stands for this request from now on."""
     attempted_ms: int = 0
     """When it was first sent to Redis without a reply; 0: never, so that finding no hold is not ambiguous."""
+    refused: bool = False
+    """True once Redis has refused it for good: it is kept for a person, and written by nobody else."""
 
     @property
     def forwarded(self) -> bool:

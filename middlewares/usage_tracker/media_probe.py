@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+LEAST_BYTES_PER_SECOND = 100
+"""No sound and no video takes fewer bytes; a claim beyond is not one of a file of that size but a slip or a joke."""
+
 
 class MediaKind(StrEnum):
     """What a body is expected to be, which decides what is measured of it."""
@@ -63,11 +66,27 @@ class MediaMeasure:
     section 6.2); None where it finds none. The client can write there what it likes: for `network_units` only."""
     video: tuple[VideoTrack, ...] = ()
     audio_tracks: int = 0
+    claimed_milliseconds: int | None = None
+    """The container's duration as a reader finds it that can seek, as of Ogg: held against what was not counted."""
 
     @property
     def reliable(self) -> bool:
         """True if `milliseconds` is exact, so that its provenance is `measured`."""
         return self.verdict is Verdict.MEASURED
+
+    @property
+    def gave_up(self) -> bool:
+        """True if the body took more work than one may."""
+        return self.verdict is Verdict.GAVE_UP
+
+    def milliseconds_held_against(self, size: int) -> int:
+        """Return what a body of `size` bytes lasts at least: what was counted, or what it says of itself if that is
+        not all. Else a file that is made to be slow would cost its client less than it says.
+        """
+        if not self.gave_up:
+            return self.milliseconds
+        claimed = min(self.claimed_milliseconds or 0, size * 1000 // LEAST_BYTES_PER_SECOND)
+        return max(self.milliseconds, claimed)
 
 
 class Spool(Protocol):

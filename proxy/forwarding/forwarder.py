@@ -40,6 +40,9 @@ DROP_WEIGHT_SECONDS = 1.0
 QUEUE_SECONDS = 5.0
 """How long a request may wait for a connection where all connections to its gateway are busy."""
 
+EVENT_SLICE = 2_048
+"""Bytes of an event stream in one go: each of its events, of few bytes maybe, is read on its way."""
+
 
 class Forwarder:
     """An ASGI application that responds to every request with a gateway's response."""
@@ -184,10 +187,27 @@ class Forwarder:
             if guard.flood_detected(body, time.monotonic()):
                 exchange.end(Outcome.REFUSED, FLOODED)
                 break
+            body = await _send_slices(send, response, body)
             # Even an empty part: the head leaves with the first one, and a client may wait for it.
             await send({"type": "http.response.body", "body": body, "more_body": True})
             body = await response.chunk()
+        body = await _send_slices(send, response, body)
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _send_slices(send: Send, response: Response, body: bytes) -> bytes:
+    """Send all of a part but its last slice, which is returned: of most responses that is the whole part."""
+    if len(body) <= EVENT_SLICE or not _is_event_stream(response):
+        return body
+    last = len(body) - EVENT_SLICE
+    for start in range(0, last, EVENT_SLICE):
+        await send({"type": "http.response.body", "body": body[start : start + EVENT_SLICE], "more_body": True})
+        await asyncio.sleep(0)
+    return body[-(-last // EVENT_SLICE) * EVENT_SLICE :]
+
+
+def _is_event_stream(response: Response) -> bool:
+    return any(name == b"content-type" and b"event-stream" in value.lower() for name, value in response.headers)
 
 
 def _release(state: GatewayState, weight_seconds: float) -> None:

@@ -24,12 +24,19 @@ class Budget:
         self._end = now + cpu_seconds
         self._next_report = now + REPORT_SECONDS
         self._report = report
+        self.known: dict[str, Any] = {}
+        """What each report says besides."""
+
+    def note(self, **known: Any) -> None:
+        """Report what is known before anything is counted: the first packet may be the one that takes too long."""
+        self.known.update(known)
+        self._report(self.known)
 
     def check(self, so_far: Callable[[], dict[str, Any]]) -> None:
         """Report what `so_far` returns if it is time to. Raises `OutOfBudget` at the end of the budget."""
         now = time.process_time()
         if now >= self._next_report:
             self._next_report = now + REPORT_SECONDS
-            self._report(so_far())
+            self._report({**self.known, **so_far()})
         if now >= self._end:
             raise OutOfBudget

@@ -85,9 +85,14 @@ def container_milliseconds(file: MediaBody) -> int | None:
     """
     try:
         with _open(_Pipe(file), _RULES) as container:
-            duration = container.duration
+            return claimed_milliseconds(container)
     except (av.FFmpegError, ValueError):
         return None
+
+
+def claimed_milliseconds(container: av.container.InputContainer) -> int | None:
+    """Return the duration that an open container claims; None if it claims none."""
+    duration = container.duration
     return None if duration is None or duration < 0 else duration * 1000 // av.time_base
 
 

@@ -74,7 +74,7 @@ def measure(kind: str, body: MediaBody, budget: Budget) -> dict[str, Any]:
     result: dict[str, Any] = {"verdict": "unreadable"}
     counted: Sound | Segment = Sound() if kind == "audio" else Segment()
     try:
-        result["container_milliseconds"] = container_milliseconds(body)
+        budget.note(container_milliseconds=container_milliseconds(body))
         counted.measure(body, budget)
         if kind != "audio" and not counted.readable:
             counted = Sound()  # a segment may hold sound alone
@@ -89,7 +89,7 @@ def measure(kind: str, body: MediaBody, budget: Budget) -> dict[str, Any]:
     except Exception as error:  # an error of ours: nothing is known of the body
         result["verdict"] = "not_measured"
         result["problem"] = repr(error)[:LONGEST_PROBLEM]
-    return {**result, **counted.so_far()}
+    return {**result, **budget.known, **counted.so_far()}
 
 
 class Request:

@@ -63,11 +63,12 @@ def measure_of(value: Any, verdict: Verdict | None = None) -> MediaMeasure:
         verdict = verdict or Verdict(str(value.get("verdict")))
     except ValueError:
         raise Garbage("Expected a verdict") from None
-    container = value.get("container_milliseconds")
+    container, claimed = value.get("container_milliseconds"), value.get("claimed_milliseconds")
     return MediaMeasure(
         verdict=verdict,
         milliseconds=_count(value.get("milliseconds", 0)),
         container_milliseconds=None if container is None else _count(container),
+        claimed_milliseconds=None if claimed is None else _count(claimed),
         video=tuple(_track(track) for track in video),
         audio_tracks=_count(value.get("audio_tracks", 0)),
     )

@@ -15,7 +15,7 @@ import av
 import av.container
 
 from proxy.media_probe.budget import Budget
-from proxy.media_probe.container import MediaBody, open_container
+from proxy.media_probe.container import MediaBody, claimed_milliseconds, open_container
 
 StreamT = TypeVar("StreamT", av.AudioStream, av.VideoStream)
 
@@ -114,6 +114,7 @@ class Sound:
     def measure(self, file: MediaBody, budget: Budget) -> None:
         """Count every audio frame of `file`. Raises `OutOfBudget`, and `av.FFmpegError` where it cannot be opened."""
         with open_container(file, ignore_editlist="1") as container:
+            budget.note(claimed_milliseconds=claimed_milliseconds(container))
             streams = decodable(container.streams.audio)
             self._tracks = {stream.index: SoundTrack(stream) for stream in streams}
             for packet in packets(container, streams):

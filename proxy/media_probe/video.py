@@ -17,7 +17,7 @@ import av.stream
 from av.bitstream import BitStreamFilterContext
 
 from proxy.media_probe.budget import Budget
-from proxy.media_probe.container import MediaBody, open_container
+from proxy.media_probe.container import MediaBody, claimed_milliseconds, open_container
 from proxy.media_probe.sound import decodable, packets
 
 FASTEST = 120
@@ -156,6 +156,7 @@ class Segment:
         """
         for options, tracks in (({"ignore_editlist": "1"}, self._tracks), ({}, self._played)):
             with open_container(file, **options) as container:
+                budget.note(claimed_milliseconds=claimed_milliseconds(container))
                 formats = container.format.name
                 self.audio_tracks = len(container.streams.audio)
                 streams = [stream for stream in decodable(container.streams.video) if not _is_cover(stream)]

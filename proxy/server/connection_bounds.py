@@ -8,6 +8,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.network.reading_pace import ReadingPace
+from proxy.network.sliced_reads import BODY_SLICE, SlicedReads, head_slice
+from proxy.server.request_response_cycle import RequestResponseCycle
 from proxy.server.static_responses import CHUNKS_TOO_SMALL, HEAD_LATE, HEAD_TOO_LARGE
 
 MAX_UNREAD_BYTES = 262_144
@@ -29,13 +31,18 @@ class BoundedProtocol(HttpToolsProtocol):
     max_header_bytes: int
     header_seconds: float
 
+    _newest: RequestResponseCycle | None = None
+    """The request whose head was parsed last."""
+    _reads: SlicedReads
     _in_head = False
     _read_bytes = 0
-    """Size of the latest read."""
+    """Size of the latest slice of what was read."""
     _first_read_bytes = 0
-    """Size of the read the head began in, which may have other bytes before it."""
+    """Size of the slice the head began in, which may have other bytes before it."""
     _head_bytes = 0
-    """Bytes of the head in later reads."""
+    """Bytes of the head in later slices."""
+    _body_bytes = 0
+    """Bytes of the latest request's body that have arrived."""
     _unread_bytes = 0
     """Bytes of trailers, of chunk framing beyond its share, or of the rest of a body whose request has its response."""
     _head_timer: asyncio.TimerHandle | None = None
@@ -65,8 +72,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._idle:
             self._close()
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> None:
         """Feed the parser, which pauses behind a request that offers an upgrade: it goes on in HTTP/1.1."""
+        self._read_bytes = len(data)
+        if self._in_head:
+            self._head_bytes += self._read_bytes
         while data:
             try:
                 self.parser.feed_data(data)
@@ -78,6 +88,14 @@ class BoundedProtocol(HttpToolsProtocol):
                 data = data[pause.args[0] :]
             else:
                 return
+
+    def _slice_size(self, data: bytes, at: int) -> int:
+        """Return how much of what was read to parse in one go: the rest of a body of declared length, or a slice."""
+        cycle = self._newest
+        if cycle is None or self._in_head or not cycle.more_body:
+            return head_slice(data, at)
+        length = next((value for name, value in cycle.headers if name == b"content-length"), b"0")
+        return max(BODY_SLICE, int(length) - self._body_bytes)
 
     def on_message_begin(self) -> None:
         """Begin to count a request head. Called by the parser."""
@@ -96,6 +114,7 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             raise HeadTooLarge
         self._in_head = False
+        self._body_bytes = 0
         if self._head_timer is not None:
             self._stop_head_timer()
 
@@ -105,21 +124,34 @@ class BoundedProtocol(HttpToolsProtocol):
     def _check_incomplete_head(self) -> None:
         """Check what has been read of a head that is not complete yet."""
         self._start_head_timer()
-        if self._head_bytes > self.max_header_bytes:
+        if self._head_bytes > self.max_header_bytes or len(self.headers) > self.max_header_fields:
             self._give_up(HEAD_TOO_LARGE)
 
+    def _count(self, cycle: RequestResponseCycle | None, unread: int, parts: int) -> None:
+        """Count the latest slice, before which `cycle` was the newest, with so much of its body unread."""
+        if self._in_head:
+            self._check_incomplete_head()
+        elif self._newest is not cycle or (cycle is not None and not cycle.more_body):
+            self._unread_bytes = 0
+        elif cycle is None or cycle.response_complete:
+            self._start_head_timer()
+            self._count_unread()
+        else:
+            self._count_framing(cycle.unread - unread, len(cycle.parts) - parts)
+
     def _count_unread(self) -> None:
-        """Count the latest read, none of which is part of a body that somebody reads."""
+        """Count the latest slice, none of which is part of a body that somebody reads."""
         self._unread_bytes += self._read_bytes
         if self._unread_bytes > MAX_UNREAD_BYTES:
             self._give_up(HEAD_TOO_LARGE)
 
     def _count_framing(self, size: int, parts: int) -> None:
-        """Count the latest read, in which `size` bytes of a body that somebody reads came in so many parts."""
+        """Count the latest slice, in which `size` bytes of a body that somebody reads came in so many parts."""
         framing = self._read_bytes - size + CHUNK_COST * max(0, parts - 1)
         self._unread_bytes = max(0, self._unread_bytes + framing - 2 * size)
-        if self._unread_bytes > MAX_FRAMING_BYTES:
-            self._give_up(CHUNKS_TOO_SMALL if size else HEAD_TOO_LARGE)
+        trailers = self.headers
+        if self._unread_bytes > MAX_FRAMING_BYTES or len(trailers) > self.max_header_fields:
+            self._give_up(HEAD_TOO_LARGE if trailers or not self._body_bytes else CHUNKS_TOO_SMALL)
 
     def _start_head_timer(self) -> None:
         if self._head_timer is None:
@@ -154,7 +186,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._in_head:
+        if self._reads.waiting:
+            self._start_head_timer()  # the rest may have arrived
+        elif self._in_head:
             self._give_up(HEAD_LATE)
         else:
             self._close()

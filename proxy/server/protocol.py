@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Callable
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from config.access import Edge
 from proxy.network.lingering_close import LingeringClose, discarded_bytes
+from proxy.network.sliced_reads import SlicedReads
 from proxy.network.upgrade_offers import body_parser
 from proxy.network.write_batch import BufferedWriter, WriteBatch
 from proxy.server.connection_bounds import BoundedProtocol, HeadTooLarge
@@ -47,7 +49,6 @@ class HttpConnection(BoundedProtocol):
 
     _current: RequestResponseCycle | None = None
     """The request that the application serves; `_newest` may still be queued behind it."""
-    _newest: RequestResponseCycle | None = None
     _disconnect_callback: Callable[[], None] | None = None
     _lost = False
     _final_response: bytes | None = None
@@ -87,6 +88,8 @@ class HttpConnection(BoundedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._writer = BufferedWriter(transport, self.write_batch, self.loop)
+        self._reads = SlicedReads(transport, self.loop, self._read, self._slice_size)
+        self.flow = FlowControl(self._reads)  # type: ignore[arg-type] # it pauses and resumes reading, no more
         self._scope_template = scope_template(self)
         self._queue: deque[RequestResponseCycle] = deque()
         """Pipelined requests that wait for the responses before theirs."""
@@ -105,6 +108,7 @@ class HttpConnection(BoundedProtocol):
         self._lost = True
         self.connections.discard(self)
         self.flow.resume_writing()
+        self._reads.stop()
         self.parser = None  # type: ignore[assignment] # it refers to this object in turn
         self._stop_timers()
         if self._lingering is not None:
@@ -118,12 +122,12 @@ class HttpConnection(BoundedProtocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering is not None:
             self._lingering.discard(len(data))
-            return
+        else:
+            self._reads.feed(data)
+
+    def _read(self, data: bytes | memoryview) -> None:
         if self._final_response is not None:
             return
-        self._read_bytes = len(data)
-        if self._in_head:
-            self._head_bytes += self._read_bytes
         cycle = self._newest
         before = (cycle.unread, len(cycle.parts)) if cycle is not None and cycle.more_body else (0, 0)
         try:
@@ -131,15 +135,7 @@ class HttpConnection(BoundedProtocol):
         except httptools.HttpParserError as error:
             self._give_up(HEAD_TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else MALFORMED)
             return
-        if self._in_head:
-            self._check_incomplete_head()
-        elif self._newest is not cycle or (cycle is not None and not cycle.more_body):
-            self._unread_bytes = 0
-        elif cycle is None or cycle.response_complete:
-            self._start_head_timer()
-            self._count_unread()
-        else:
-            self._count_framing(cycle.unread - before[0], len(cycle.parts) - before[1])
+        self._count(cycle, *before)
 
     # What the parser calls, beside on_message_begin
 
@@ -161,10 +157,11 @@ class HttpConnection(BoundedProtocol):
         if before is None or before.response_complete:
             self._start(cycle)
         else:
-            self.flow.pause_reading()
+            self._reads.on_hold = True
             self._queue.append(cycle)
 
     def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
         if self._newest is not None and not self._newest.response_complete:
             self._newest.feed(body)
 
@@ -190,6 +187,8 @@ class HttpConnection(BoundedProtocol):
             self._close()
         elif self._queue:
             self._start(self._queue.popleft())
+            if not self._queue:
+                self._reads.go_on()
         elif self._final_response is not None:
             self._close(self._final_response)
         else:
@@ -197,7 +196,7 @@ class HttpConnection(BoundedProtocol):
 
     @property
     def _idle(self) -> bool:
-        served = not self._in_head and (self._newest is None or self._newest.response_complete)
+        served = not (self._in_head or self._reads.waiting) and (self._newest is None or self._newest.response_complete)
         return served or self._lingering is not None
 
     def _give_up(self, final_response: bytes) -> None:
@@ -232,6 +231,7 @@ class HttpConnection(BoundedProtocol):
             self._writer.close()
         else:
             self._stop_timers()
+            self._reads.stop()
             self.flow.resume_reading()
             size = discarded_bytes(None if final_response else body)
             self._lingering = LingeringClose(self.transport, self.loop, size)

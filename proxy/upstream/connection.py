@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import cast
 
+from proxy.network.sliced_reads import SlicedReads
 from proxy.network.write_batch import BufferedWriter, WriteBatch
 from proxy.upstream.errors import (
     ConnectionDropped,
@@ -46,6 +47,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_on_lost",
         "_parser",
         "_paused",
+        "_reads",
         "_response",
         "_reused",
         "_timeouts",
@@ -73,6 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport  # from connection_made on
         self._writer: BufferedWriter
+        self._reads: SlicedReads
         self.dialled = False
         self._parser = ResponseParser()
         self._loop = asyncio.get_running_loop()  # to get it costs a system call each time, so once
@@ -115,8 +118,7 @@ class UpstreamConnection(asyncio.Protocol):
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
+            self._reads.resume_reading()
 
     def abandon(self) -> None:
         self.fail(ResponseTruncated(self.origin, "the response was closed before its end"))
@@ -136,7 +138,7 @@ class UpstreamConnection(asyncio.Protocol):
     def _complete(self, response: Response) -> None:
         upload = self._upload
         # A response to half a request leaves the other half in the way of the next one.
-        sent = (upload is None or upload.complete) and self._writer.empty
+        sent = (upload is None or upload.complete) and self._writer.empty and not self._reads.waiting
         self._detach()
         response.end()
         if sent and self._parser.reusable:
@@ -180,9 +182,13 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._writer = BufferedWriter(self._transport, self._write_batch, self._loop)
+        self._reads = SlicedReads(self._transport, self._loop, self._read, self._parser.slice_size)
         self.dialled = True
 
     def data_received(self, data: bytes) -> None:
+        self._reads.feed(data)
+
+    def _read(self, data: bytes | memoryview) -> None:
         response = self._response
         if response is None:
             # A response to nothing must not become the response to the next request.
@@ -199,16 +205,18 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if response.size > HIGH_WATER and not self._paused:
             self._paused = True
-            self._transport.pause_reading()
+            self._reads.pause_reading()
         if response.parts or response.status != begun:
             response.wake()
 
     def eof_received(self) -> None:
+        self._reads.finish()
         response = self._response
         if response is not None and self._parser.end():
             self._complete(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._reads.finish()
         if self._response is not None:
             self.fail(self._lost_error())
         self._deadline.cancel()

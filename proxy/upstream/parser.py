@@ -6,6 +6,7 @@ LF, invalid names and values, and bad chunk sizes. What it lets through is refus
 
 from httptools import HttpParserError, HttpResponseParser
 
+from proxy.network.sliced_reads import BODY_SLICE, head_slice
 from proxy.upstream.response import Response
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -79,7 +80,13 @@ class ResponseParser:
         self.complete = False
         self.reusable = False
 
-    def feed(self, data: bytes) -> None:
+    def slice_size(self, data: bytes, at: int) -> int:
+        """Return how many bytes to feed in one go, of what was read from `at` on."""
+        if not self._response.status:
+            return head_slice(data, at)
+        return BODY_SLICE if self._chunked else len(data) - at
+
+    def feed(self, data: bytes | memoryview) -> None:
         """Parse what arrived.
 
         Raises:

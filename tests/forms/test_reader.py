@@ -171,3 +171,16 @@ def test_a_flood_of_what_only_begins_like_a_boundary_costs_no_more_than_a_look(b
 )
 def test_numbers_are_read_as_go_reads_them(text: bytes, number: int | None) -> None:
     assert go_integer(text) == number
+
+
+def test_many_parts_in_one_chunk_are_not_copied_again_and_again() -> None:
+    """Hazard: each part copies all that comes behind it."""
+    form = b"".join(part(b'form-data; name="a"', b"x" * 16_384) for _ in range(MOST_PARTS - 1)) + b"--b--\r\n"
+    pieces = [form[at : at + 16_384] for at in range(0, len(form), 16_384)]
+
+    def seconds(chunks: list[bytes]) -> float:
+        started = time.process_time()
+        read(*chunks)
+        return time.process_time() - started
+
+    assert min(seconds([form]) for _ in range(2)) < 10 * seconds(pieces)

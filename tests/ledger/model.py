@@ -111,6 +111,8 @@ class Model:
     references: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     holds: dict[str, Holding] = field(default_factory=dict)
     reaped: dict[str, tuple[Units, int, Holding]] = field(default_factory=dict)
+    reaped_past: dict[tuple[str, Allowance], int] = field(default_factory=dict)
+    """How many units of a reaped request were past an allowance."""
     reaped_at: dict[str, int] = field(default_factory=dict)
     events: list[tuple[str, str, int, dict[Unit, int], str | None]] = field(default_factory=list)
     """Id, type, amount, units, whose wallet."""
@@ -306,7 +308,7 @@ class Model:
         wallet: str | None,
     ) -> None:
         for each in sorted(self.plan.allowances, key=lambda each: each.unit is SaleUnit.AMOUNT):
-            amount = self._past_included(each, units, amount, user)
+            amount = self._past_included(each, units, amount, user, identity)
         for rule in self.rules(user, key):
             if rule.cap:
                 used = amount if rule.cap.unit is SaleUnit.AMOUNT else count(rule.cap.unit, units)
@@ -322,7 +324,7 @@ class Model:
             if unit is not Unit.REQUESTS:
                 self.usage[*head, unit] += number
 
-    def _past_included(self, allowance: Allowance, units: Units, amount: int, user: str | None) -> int:
+    def _past_included(self, allowance: Allowance, units: Units, amount: int, user: str | None, identity: str) -> int:
         included = allowance.included * TIME_UNITS.get(allowance.unit, 1)
         place = allowance.unit, f"{user}", period(allowance.per, self.now)
         before = self.included[place]
@@ -331,7 +333,11 @@ class Model:
         past = max(0, after - included) - max(0, before - included)
         if money:
             return past
-        return amount + sum(line(price, past) for price in self.plan.prices if price.unit is allowance.unit)
+        paid = self.reaped_past.pop((identity.removesuffix("-adjustment"), allowance), 0)
+        if identity in self.reaped:
+            self.reaped_past[identity, allowance] = past
+        prices = [price for price in self.plan.prices if price.unit is allowance.unit]
+        return amount + sum(line(price, paid + past) - line(price, paid) for price in prices)
 
     def _without_allowance(self) -> list[Price]:
         allowed = {each.unit for each in self.plan.allowances}

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from config.plans import Plan
 from config.workloads import Unit
@@ -39,7 +41,7 @@ class Case:
     def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked) -> None:
         self.app = f"orphans{next(NUMBERS)}"
         self.worker_ledger = worker_ledger
-        self._redis: Any = store.redis
+        self.redis: Any = store.redis
         self.runner = clocked
         self._reaper = Reaper(
             clocked,
@@ -58,7 +60,7 @@ class Case:
         await self._reaper.sweep()
 
     async def events(self) -> list[tuple[Event, int, str]]:
-        entries = await self._redis.xrange(self.shared.events)
+        entries = await self.redis.xrange(self.shared.events)
         found = [(DECODER.decode(fields[b"event"]), fields) for _, fields in entries]
         return [
             (event, int(fields[b"amount"]), fields.get(b"wallet", b"").decode())
@@ -112,6 +114,43 @@ async def test_what_is_given_back_is_never_less_than_what_was_charged_for_nothin
     case.worker_ledger.settle(hold, policy, {})
     await case.worker_ledger.ledger.drain()
     assert await case.amounts() == [58, -58]  # 40 * 10 / 7, rounded up
+
+
+UNITS = st.integers(0, 200)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=UNITS, estimate=st.integers(1, 200), used=UNITS, amount=st.integers(1, 20), per=st.integers(1, 20))
+async def test_an_orphan_and_its_late_settlement_cost_together_what_one_event_costs(
+    case: Case, before: int, estimate: int, used: int, amount: int, per: int
+) -> None:
+    """Hazard: a charge rounded up, less another that is rounded up, is one atomic unit off."""
+    case.app = f"orphans{next(NUMBERS)}"
+    price = {"unit": "output_tokens", "amount": amount, "per": per}
+    policy = case.policy(plan(prices=[price], allowances=[INCLUDED]))
+    first = await case.worker_ledger.hold(policy, {Unit.OUTPUT_TOKENS: before})
+    case.worker_ledger.settle(first, policy, {Unit.OUTPUT_TOKENS: before})
+    await case.worker_ledger.ledger.drain()
+    late = await case.worker_ledger.hold(policy, {Unit.OUTPUT_TOKENS: estimate})
+    await case.expire()
+    case.worker_ledger.settle(late, policy, {Unit.OUTPUT_TOKENS: used})
+    await case.worker_ledger.ledger.drain()
+    _, *of_late = await case.amounts()
+    past = max(0, before + used - 60) - max(0, before - 60)
+    assert sum(of_late) == -(-past * amount // per)
+
+
+async def test_a_marker_of_an_older_release_still_takes_its_late_settlement(case: Case) -> None:
+    policy = case.policy(plan(allowances=[INCLUDED]))
+    hold = await case.worker_ledger.hold(policy, TOKENS_100)
+    await case.expire()
+    marker = case.worker_ledger.keys.marker(case.app, hold.request_id)
+    written = await case.redis.get(marker)
+    assert written.startswith(b"app:40 {")
+    await case.redis.set(marker, written.replace(b":40", b"", 1))
+    case.worker_ledger.settle(hold, policy, {Unit.OUTPUT_TOKENS: 70})
+    await case.worker_ledger.ledger.drain()
+    assert await case.amounts() == [400, -300]
 
 
 async def test_a_late_release_takes_the_charge_of_its_orphan_back(case: Case) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +159,17 @@ def test_no_media(body: bytes, probe: RunningProbe) -> None:
     for kind in MediaKind:
         found = probe.measure(body, kind)
         assert (found.verdict, found.milliseconds, found.video) == (Verdict.UNREADABLE, 0, ())
+
+
+def test_what_a_container_claims_is_reported_before_the_first_packet_is_decoded() -> None:
+    """Hazard: a process that is ended by force in its first packet leaves nothing to hold against the file."""
+    reports: list[dict[str, object]] = []
+    with io.BytesIO() as body:
+        with wave.open(body, "wb") as wav:
+            wav.setnchannels(1)
+            wav.setsampwidth(2)
+            wav.setframerate(8_000)
+            wav.writeframes(bytes(32_000))
+        found = measure("audio", body, Budget(0, reports.append))
+    assert (found["verdict"], found["claimed_milliseconds"]) == ("gave_up", 2_000)
+    assert reports[-1]["claimed_milliseconds"] == 2_000

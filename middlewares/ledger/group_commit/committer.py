@@ -123,7 +123,7 @@ class GroupCommitter:
             if refusal is None:
                 self._on_written(settlement)
             else:
-                self._settler.rejected(settlement, refusal)
+                self._settler.reject(settlement, refusal)
         self._log.done([settlement.hold.request_id for settlement in group])
 
     async def _resolve(self, tag: str, number: int, group: list[Settlement], error: BaseException | None) -> None:

@@ -21,7 +21,8 @@
 --           such requests in a group that is committed once (`group_commit/lua/commit.lua`), and needs nothing
 --         number of leases   requests to count: 1 or 0   beginning of the fields of its running totals
 -- Returns {1, amount} done   {0} nothing to end   {2, marker} it was reaped before: the caller may adjust.
---         The marker is 'app ' or 'user ' (whose wallet) and the marker text, or 'recorded'.
+--         The marker is 'app' or 'user' (whose wallet), then ':' and a number for each allowance of units that is priced
+--         event by event (how many were past it; an older release wrote none), ' ' and the marker text; or 'recorded'.
 --
 -- A full server (maxmemory) still takes the end of what has a hold, for the hold goes with it: the first command to
 -- write is one that it never refuses, and then it refuses none. Otherwise it refuses the first, and so the script.
@@ -34,6 +35,8 @@ local function time() -- Unix ms
 end
 
 local of_user = false -- the balance reserved from was the user's own wallet
+local past = {} -- 'reap' and 'adjust': units that the reaper found to be past each allowance
+local allowances = 0
 
 if mode == 'settle' or mode == 'reap' then
   if mode == 'reap' then
@@ -48,12 +51,12 @@ if mode == 'settle' or mode == 'reap' then
     return { 0 }
   end
   of_user = removed == 2
-  if mode == 'reap' then redis.call('SET', KEYS[5], (of_user and 'user ' or 'app ') .. ARGV[3], 'PX', MARKER_LIFE) end
 elseif mode == 'adjust' then
   local marker = redis.call('GET', KEYS[5])
   if not marker or marker == 'recorded' then return { 0 } end
   if ARGV[4] == 'i' and (redis.call('HGET', KEYS[6 + tonumber(leases)], 'id') or id) ~= id then return { 0 } end
-  of_user = string.sub(marker, 1, 5) == 'user '
+  of_user = string.sub(marker, 1, 4) == 'user'
+  for number in string.gmatch(string.match(marker, '^%S+'), ':(%d+)') do past[#past + 1] = number end
   redis.call('SET', KEYS[5], 'recorded', 'PX', MARKER_LIFE)
 elseif mode == 'record' and not redis.call('SET', KEYS[5], 'recorded', 'NX', 'PX', MARKER_LIFE) then
   return { 0 }
@@ -76,7 +79,14 @@ local function after_allowance(key, field, included, used, price) -- the amount;
   if price == '' then return subtract(last, first) end
   local each, per, tick = string.match(price, '^(%d+) (%d+)( ?t?)$')
   local function cost(units) return divide_up(multiply(units, each), tonumber(per)) end
-  if tick == '' then return add(amount, cost(subtract(last, first))) end
+  if tick == '' then
+    allowances = allowances + 1
+    local passing = subtract(last, first)
+    if mode == 'reap' then past[allowances] = passing end
+    -- the event and its adjustment cost together what one event of all the units would have
+    local paid = mode == 'adjust' and past[allowances] or '0'
+    return add(amount, subtract(cost(add(paid, passing)), cost(paid)))
+  end
   return add(amount, subtract(cost(subtract(last, included)), cost(subtract(first, included))))
 end
 
@@ -129,6 +139,10 @@ for i = 4, #ARGV - 4, 5 do
   local lots = increase(name, fields, numbers)
   if lots then lots_library().spend(name, KEYS[3], lots, time(), id, used, reserves and held or '0') end
   key = key + 1
+end
+if mode == 'reap' then
+  local words = { of_user and 'user' or 'app', unpack(past) }
+  redis.call('SET', KEYS[5], table.concat(words, ':') .. ' ' .. ARGV[3], 'PX', MARKER_LIFE)
 end
 if ARGV[2] == '' then return { 1, amount } end
 

@@ -69,7 +69,7 @@ class Outbox:
         elif error is None:
             self._spawn(self._conclude(settlement, reply.result()), settlement)
         elif isinstance(error, StoreRejected):
-            self._settler.rejected(settlement, error)
+            self._settler.reject(settlement, error)
             self._on_end(settlement.hold)
         else:
             self._spawn(self._keep(settlement, error), settlement)
@@ -113,8 +113,8 @@ class Outbox:
             self._observer.lost(f"the usage of {settlement.hold.request_id} could not be kept: {error}")
 
     def remember(self, settlement: Settlement) -> None:
-        """Keep in memory what was written just now, for `after_failover`."""
-        if self._replay_window and settlement.forwarded:
+        """Keep in memory what was written just now, for `after_failover`; nothing of what Redis has refused."""
+        if self._replay_window and settlement.forwarded and not settlement.refused:
             self._recent.append((time.monotonic(), settlement))
 
     def _forget(self) -> None:

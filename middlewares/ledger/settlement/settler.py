@@ -39,7 +39,7 @@ class Settler:
         """`on_rejected` must keep a settlement that Redis refuses whenever it comes: repeating it is no use."""
         self._runner = runner
         self._keys = keys
-        self.rejected = on_rejected
+        self._on_rejected = on_rejected
         self.fences = Fences(runner, keys)
 
     async def settle(self, settlement: Settlement) -> bool:
@@ -89,6 +89,11 @@ class Settler:
             raise StoreUnavailable(f"{unsaid} events may be in the history; its archiver has yet to look for them")
         return total
 
+    def reject(self, settlement: Settlement, error: StoreRejected) -> None:
+        """Keep a settlement that Redis refuses for a person; it is not to be written again."""
+        self._on_rejected(settlement, error)
+        settlement.refused = True
+
     async def reap(self, settlement: Settlement) -> bool:
         """End an expired hold for its dead owner; return False where it is no longer there or was renewed."""
         return _settled(await self._call(settlement, "reap"))
@@ -98,7 +103,7 @@ class Settler:
         try:
             reply = await self._call(settlement, "settle")
         except StoreRejected as error:
-            self.rejected(settlement, error)
+            self.reject(settlement, error)
             return False
         return await self._written(settlement, reply)
 
@@ -112,7 +117,7 @@ class Settler:
         try:
             return await self._adjust(settlement, reply[1])
         except StoreRejected as error:
-            self.rejected(settlement, error)
+            self.reject(settlement, error)
             return False
 
     async def _record_if_lost(self, settlement: Settlement, written: bool | None) -> bool:
@@ -126,7 +131,7 @@ class Settler:
         try:
             return _settled(await self._call(settlement, "record"))
         except StoreRejected as error:
-            self.rejected(settlement, error)
+            self.reject(settlement, error)
             return False
 
     async def _known(self, tag: str, settlements: Iterable[Settlement]) -> set[str]:

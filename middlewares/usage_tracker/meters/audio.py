@@ -16,8 +16,9 @@ class AudioMeter(ResponseKeeper):
     """Counts milliseconds of audio, by the frames of its longest track; the transcript would miss silence.
 
     The upload is measured by FFmpeg while the gateway works on it. What could not be measured lasts as long as its size
-    suggests, at `bytes_per_second`, and never less than what was counted. The gateway pays by what the container claims
-    (gateway contract section 6.2).
+    suggests, at `bytes_per_second`, and never less than what was counted. Where that took too long, it never lasts less
+    than its container claims either, and needs attention. The gateway pays by what the container claims (gateway
+    contract section 6.2).
     """
 
     __slots__ = ("_bytes_per_second", "_form", "_upload", "media")
@@ -43,9 +44,10 @@ class AudioMeter(ResponseKeeper):
         if not count:
             return Usage(complete=False)
         measure, source = self._upload.measure, Provenance.MEASURED
-        milliseconds = measure.milliseconds
+        size = self._upload.size or self._form.size
+        milliseconds = measure.milliseconds_held_against(size)
         if not measure.reliable:
-            estimate = (self._upload.size or self._form.size) * 1000 // self._bytes_per_second
+            estimate = size * 1000 // self._bytes_per_second
             milliseconds, source = max(milliseconds, estimate), Provenance.ESTIMATED
         claimed = measure.container_milliseconds
         return metered(
@@ -53,4 +55,5 @@ class AudioMeter(ResponseKeeper):
             {Unit.MILLISECONDS: source},
             complete=True,
             network={} if claimed is None else {Unit.MILLISECONDS: claimed},
+            attention=measure.gave_up,
         )

@@ -3,7 +3,8 @@
 A segment lasts as long as the longest of its frames at their rate, the span of its time stamps, and the renditions that
 came of it, which are what the operator paid for. FFmpeg measures all of them, outside the worker. Where it cannot, the
 duration is the client's `Content-Duration` if the plan trusts that; else it is estimated by the segment's size and is
-at least what the gateway itself assumes (gateway contract section 1.5). The event tells which by its provenance.
+at least what the gateway itself assumes (gateway contract section 1.5). The event tells which by its provenance. A
+segment that took too long to count lasts at least as long as its container claims, and needs attention.
 
 Renditions are the parts of a multipart response, at most as many as the plan requests. Any other response does not name
 them (gateway contract section 6.2): they are then those of the plan's profiles, else of the presets that a gateway has
@@ -87,7 +88,8 @@ class TranscodingMeter:
             network={Unit.PIXELS: sum(each.made for each in pixels) + others},
             attention=bool(beyond)
             or any(each.requested < each.made for each in pixels)
-            or (response is not None and response.more),
+            or (response is not None and response.more)
+            or self._segment.measure.gave_up,
         )
 
     def _expected(self) -> tuple[list[Rendition], Provenance]:
@@ -101,16 +103,17 @@ class TranscodingMeter:
     def _duration(self, renditions: list[Rendition]) -> tuple[int, Provenance]:
         """Return the milliseconds of the segment, and their provenance."""
         segment = self._segment.measure
+        held = segment.milliseconds_held_against(self._segment.size)
         made = max((each.measure.milliseconds for each in renditions if each.measure.reliable), default=0)
         if segment.reliable:
             milliseconds, source = max(segment.milliseconds, made), Provenance.MEASURED
         elif made:
             milliseconds, source = max(segment.milliseconds, made), Provenance.UPSTREAM
         elif self._transcoding.trust_content_duration and self._declared_ms:
-            milliseconds, source = max(segment.milliseconds, self._declared_ms), Provenance.DECLARED
+            milliseconds, source = max(held, self._declared_ms), Provenance.DECLARED
         else:
             by_size = self._segment.size * 1000 // self._bytes_per_second
-            milliseconds, source = max(segment.milliseconds, by_size, ASSUMED_SEGMENT_MS), Provenance.ESTIMATED
+            milliseconds, source = max(held, by_size, ASSUMED_SEGMENT_MS), Provenance.ESTIMATED
         return min(milliseconds, LONGEST_SEGMENT_MS), source
 
 

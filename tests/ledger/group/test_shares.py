@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
@@ -47,6 +48,34 @@ async def test_exactly_the_limit_of_a_window_is_admitted(group_workers: Open, li
     shared = sum(each.hold.shared for _, each in found)
     print(f"{number} workers, limit {limit}: {shared} of {len(found)} admitted from shares")
     assert limit >= SMALLEST or not shared
+
+
+LARGE_LIMIT = 100_000
+LARGE_WAVE = 500
+STORM_SECONDS = 45.0
+"""Well inside of the minute that the first request begins."""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [1, 4, 8])
+async def test_exactly_a_large_limit_of_a_window_is_admitted(group_workers: Open, number: int) -> None:
+    """Hazard: shares of a large limit are large, and what a worker has not used of one is refused to the others."""
+    app, plan = new_app(), plan_of(requests_per_minute=LARGE_LIMIT)
+    async with group_workers(number, journal_bytes=1 << 28) as workers:
+        began = time.monotonic()
+        admitted = await all_busy(workers, app, plan)
+        turns, sent = itertools.cycle(workers), 0
+        while admitted < LARGE_LIMIT and time.monotonic() - began < STORM_SECONDS:
+            admitted += len(await send(itertools.islice(turns, LARGE_WAVE), app, plan))
+            sent += LARGE_WAVE
+        seconds = time.monotonic() - began
+        print(f"{number} workers: {admitted} of {sent} admitted in {seconds:.1f} s")
+        if admitted < LARGE_LIMIT:
+            assert sent < LARGE_LIMIT * 2, "the limit is not given out"
+            pytest.skip(f"this machine sends no {LARGE_LIMIT} requests in {STORM_SECONDS} s")
+        further = sum([len(await send(itertools.islice(turns, LARGE_WAVE), app, plan)) for _ in range(8)])
+        assert time.monotonic() - began < 60
+        assert admitted + further == LARGE_LIMIT
 
 
 @pytest.mark.parametrize("number", [1, 4])

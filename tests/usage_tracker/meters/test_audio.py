@@ -68,9 +68,9 @@ async def transcribed(meter: AudioMeter, body: bytes, response: bytes = RESPONSE
     return found
 
 
-def milliseconds(count: int, source: Provenance) -> Usage:
+def milliseconds(count: int, source: Provenance, *, attention: bool = False) -> Usage:
     units = {Unit.MILLISECONDS: count, Unit.REQUESTS: 1}
-    return Usage(units, {Unit.MILLISECONDS: source, Unit.REQUESTS: Provenance.MEASURED})
+    return Usage(units, {Unit.MILLISECONDS: source, Unit.REQUESTS: Provenance.MEASURED}, attention=attention)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def milliseconds(count: int, source: Provenance) -> Usage:
     [
         (MediaMeasure(Verdict.MEASURED, 7_250), milliseconds(7_250, Provenance.MEASURED)),
         (MediaMeasure(Verdict.MEASURED, 0), milliseconds(0, Provenance.MEASURED)),
-        (MediaMeasure(Verdict.GAVE_UP, 9_000), milliseconds(9_000, Provenance.ESTIMATED)),
-        (MediaMeasure(Verdict.GAVE_UP, 1), milliseconds(5_000, Provenance.ESTIMATED)),
+        (MediaMeasure(Verdict.GAVE_UP, 9_000), milliseconds(9_000, Provenance.ESTIMATED, attention=True)),
+        (MediaMeasure(Verdict.GAVE_UP, 1), milliseconds(5_000, Provenance.ESTIMATED, attention=True)),
         (MediaMeasure(Verdict.UNREADABLE), milliseconds(5_000, Provenance.ESTIMATED)),
         (MediaMeasure(Verdict.NOT_MEASURED), milliseconds(5_000, Provenance.ESTIMATED)),
     ],
@@ -90,6 +90,22 @@ async def test_what_is_not_measured_is_estimated(spools: SpoolFolder, measure: M
     assert await transcribed(meter, form(b"x" * 5_000, name="audio", prompt="p")) == expected
     assert probe.bodies == [b"x" * 5_000]
     assert spools.kept == 0
+
+
+@pytest.mark.parametrize(
+    ("counted", "claimed", "charged"),
+    [(9_000, 20_000, 20_000), (9_000, 60, 9_000), (1, 60, 5_000), (9_000, 2**40, 50_000), (9_000, None, 9_000)],
+    ids=["claims more", "claims less than was counted", "less than its size", "beyond belief", "claims nothing"],
+)
+async def test_a_file_that_is_slow_to_decode_costs_what_it_says_of_itself(
+    spools: SpoolFolder, counted: int, claimed: int | None, charged: int
+) -> None:
+    """Hazard: a client crafts a file of which the budget counts little, though the gateway works on all of it."""
+    measure = MediaMeasure(Verdict.GAVE_UP, counted, claimed_milliseconds=claimed)
+    meter = AudioMeter(FORM, BYTES_PER_SECOND, MediaTools(spools, FixedProbe(measure)))
+    used = await transcribed(meter, form(b"x" * 5_000, name="audio"))
+    assert (used.units[Unit.MILLISECONDS], used.attention) == (charged, True)
+    assert used.provenance[Unit.MILLISECONDS] is Provenance.ESTIMATED
 
 
 @pytest.mark.parametrize("claimed", [60, 8_000, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ async def test_duration(
     plan: dict[str, Any] = {"trust_content_duration": trusted, "profiles": [LARGE]}
     assert times(await pushed(tools, SEGMENT, content_duration=said, **plan)) == expected
     assert spools.kept == 0
+
+
+@pytest.mark.parametrize(("claimed", "charged"), [(20_000, 20_000), (60, 9_000), (None, 9_000)])
+async def test_a_segment_that_is_slow_to_decode_costs_what_it_says_of_itself(
+    claimed: int | None, charged: int, spools: SpoolFolder
+) -> None:
+    body = bytes(2_000)
+    measure = replace(video(9_000, 225, verdict=Verdict.GAVE_UP), claimed_milliseconds=claimed)
+    used = await pushed(MediaTools(spools, MeasuredAs({body: measure})), body, profiles=[LARGE])
+    assert times(used) == (charged, ESTIMATED)
+    assert used.attention
 
 
 async def test_a_segment_that_was_not_kept_lasts_as_long_as_its_size_suggests(tmp_path: Path) -> None:
