@@ -21,10 +21,14 @@ class SchemaMismatch(Exception):
     """The schema is not that of this program; the message says what to do."""
 
 
+def is_latest(engine: Engine) -> bool:
+    """Return True if the schema is exactly the one that this program knows; no lock is taken."""
+    return _found(engine) == latest()
+
+
 def check(engine: Engine) -> None:
     """Raise `SchemaMismatch` unless the schema is exactly the one that this program knows."""
-    with engine.connect() as connection:
-        found = version(connection)
+    found = _found(engine)
     if found == latest():
         return
     if _known(found):
@@ -59,6 +63,11 @@ def version(connection: Connection) -> str:
     if not inspect(connection).has_table(VERSION_TABLE):
         return ""
     return str(connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or "")  # noqa: S608
+
+
+def _found(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return version(connection)
 
 
 def latest() -> str:

@@ -80,10 +80,10 @@ class History:
         """Check the schema at the first use: SQLite's is upgraded then, any other by its operator."""
         if self._checked:
             return
-        if self.dialect == "sqlite":
-            await self.upgrade()
-        else:
+        if self.dialect != "sqlite":
             await self._guarded(schema.check, self._reads)
+        elif not await self._guarded(schema.is_latest, self._reads):  # an upgrade waits for whoever writes
+            await self.upgrade()
         self._checked = True
 
     async def _guarded(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

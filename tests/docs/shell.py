@@ -19,7 +19,7 @@ from tests.docs.pages import FOLDERS, ROOT
 
 TOLLGATE = typer.main.get_command(app)
 VARIABLES = variables(Settings).keys() | {f"{each}_FILE" for each in secret_variables()} | COMMAND_VARIABLES
-MAKE_TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 LIVEPEER_FLAGS = frozenset(
     {
         *("gateway", "httpAddr", "httpIngest", "authWebhookUrl"),

@@ -7,13 +7,15 @@ goes on to read: that no longer sees what is written, and may write where nobody
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import sys
 import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from proxy.history.engine import FILE
+from proxy.history.engine import BUSY_SECONDS, FILE
 from proxy.history.store import History
 
 CONNECTIONS = 3
@@ -39,6 +41,20 @@ class Waiting:
     def wait_in(self, connection: Connection) -> int:
         self._barrier.wait(30)
         return sequence(connection)
+
+
+async def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
+    """Hazard: commands that only read fail with "database is locked" while the archiver is busy."""
+    first, second = (History.at(f"sqlite:///{tmp_path / FILE}") for _ in range(2))
+    try:
+        before = await first.read(sequence)
+        with contextlib.closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as writer:
+            writer.execute("BEGIN IMMEDIATE")
+            async with asyncio.timeout(BUSY_SECONDS):
+                assert await second.read(sequence) == before
+    finally:
+        await first.close()
+        await second.close()
 
 
 async def test_a_process_with_several_connections_keeps_its_locks(tmp_path: Path) -> None:
