@@ -92,6 +92,11 @@ class SlicedReads:
         self._data = b""
         self._release()
 
+    def close(self) -> None:
+        """Drop what waits, and the connection, which is lost and refers to this object in turn."""
+        self._data = b""
+        del self._parse, self._size
+
     def pause_reading(self) -> None:
         """Read nothing more until `resume_reading` is called."""
         self._paused = True

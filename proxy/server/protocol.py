@@ -108,7 +108,7 @@ class HttpConnection(BoundedProtocol):
         self._lost = True
         self.connections.discard(self)
         self.flow.resume_writing()
-        self._reads.stop()
+        self._reads.close()
         self.parser = None  # type: ignore[assignment] # it refers to this object in turn
         self._stop_timers()
         if self._lingering is not None:

@@ -143,6 +143,7 @@ class UpstreamConnection(asyncio.Protocol):
         response.end()
         if sent and self._parser.reusable:
             self._reused = True
+            self.resume()  # its last slice was parsed whether or not the response was full
             self._deadline.start(self._keep_alive)
             self._on_idle(self)
         else:
@@ -219,6 +220,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reads.finish()
         if self._response is not None:
             self.fail(self._lost_error())
+        self._reads.close()
         self._deadline.cancel()
         self._on_lost(self)
 

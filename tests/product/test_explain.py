@@ -139,6 +139,7 @@ async def testbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Exp
             "rules": [
                 {"tier": "absent", "pool": "absent"},
                 {"tier": "failover", "pool": "both"},
+                {"tier": "nowhere", "workload": "llm", "pool": "plain"},  # and no other work
                 {"tier": "standard", "pool": "plain"},
                 {"tier": "premium", "pool": "plain"},
             ],
