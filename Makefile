@@ -51,10 +51,12 @@ lock: $(READY)  ## renew both lock files (hashes, no index address)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra test --output-file tests/requirements.lock pyproject.toml
 
-# Both commands share one environment: the test tools add seconds to the first run and spare a second venv.
+# Both commands share one environment: the test tools add seconds to the first run and spare a second venv. The lock file
+# names every package, so that pip need not look for others, and what is never imported need not be compiled.
 $(READY): tests/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
+	  --requirement tests/requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

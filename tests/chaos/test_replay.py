@@ -138,6 +138,7 @@ def repeat(journal: Path) -> bytes:
     return b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [keep, tear, damage, repeat])
 async def test_it_is_written_once_by_the_next_start(
     deployment: Deployment, redis: RedisServer, before: Before, change: Callable[[Path], bytes]

@@ -60,6 +60,7 @@ def test_output_that_nobody_reads_any_more_is_no_traceback(
         assert (done.stderr, done.returncode in (0, 1)) == ("", True), command  # 0: there was nothing to print
 
 
+@pytest.mark.slow
 def test_output_that_was_closed_before_is_no_traceback(
     redis_server: RedisServer, tmp_path: Path, commands: Sequence[Sequence[str]]
 ) -> None:
@@ -68,6 +69,7 @@ def test_output_that_was_closed_before_is_no_traceback(
         assert (done.stderr, done.returncode) == ("", 0), command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code"), [(UNKNOWN_APP, 1), (UNKNOWN_OPTION, 2), (("--config", "none", "check"), 2)]
 )

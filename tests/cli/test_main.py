@@ -144,6 +144,7 @@ def test_the_configuration_file_is_named_by_option_or_environment(tmp_path: Path
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("--version",), ("check", "--json"), ("check",)])
 def test_an_output_on_a_full_disk_is_one_line_and_exit_1(command: tuple[str, ...]) -> None:
     with Path("/dev/full").open("w") as full:

@@ -25,6 +25,7 @@ async def pages(archive: Archive, limit: int, look_at: int) -> list[list[bytes]]
         assert len(found) < 100, "pages come to an end"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archived", [0, 3, 9])
 @pytest.mark.parametrize(("limit", "look_at"), [(1, 20_000), (2, 2), (3, 1), (50, 3), (50, 20_000)])
 async def test_each_use_of_the_user_is_on_one_page(archive: Archive, archived: int, limit: int, look_at: int) -> None:

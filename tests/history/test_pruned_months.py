@@ -109,6 +109,7 @@ def _sums(statement: Statement) -> Any:
     return lines, {user: wallet.plain() for user, wallet in statement.wallets if any(map(int, wallet.plain().values()))}
 
 
+@pytest.mark.slow
 @given(steps=STEPS)
 @CAMPAIGN
 async def test_on_sqlite(store: Any, steps: list[Any]) -> None:

@@ -13,6 +13,7 @@ from tests.support.builder import TOKEN, bearer, builder_app
 from tests.support.deployment import deployed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["killed", "frozen"])
 async def test_without_redis_it_is_503_soon_and_no_verdict(tmp_path: Path, kind: str) -> None:
     redis = RedisServer(binaries(tmp_path)[0], tmp_path / "redis", tcp=True)

@@ -50,6 +50,7 @@ async def test_failures_are_counted_by_address_and_by_client(throttled: BuilderA
     assert await attempt(app, "203.0.113.1", WRONG, "app_eeeeeeeeeeeeeeee") == 401, "and others are not counted"
 
 
+@pytest.mark.slow
 async def test_guesses_by_other_ways_count_too(throttled: BuilderApp) -> None:
     app = throttled
     headers = {"x-forwarded-for": "192.0.2.7"}

@@ -40,6 +40,7 @@ async def examples(browser: Browser, mine: Tenant, **query: str) -> dict[str, st
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_an_example_runs_as_it_stands(running: Deployment, mine: Tenant, way: str) -> None:
     if shutil.which(WAYS[way][0]) is None:

@@ -53,6 +53,7 @@ def sink_of(name: str, receiver: BillingReceiver, names: ReceiverNames = NAMES) 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 async def test_all_arrive_once_and_a_second_group_counts_nothing(
     usage_records: RecordedUsage, tollgate: Command, receivers: dict[str, BillingReceiver], name: str
@@ -72,6 +73,7 @@ async def test_one_event_alone(usage_records: RecordedUsage, receivers: dict[str
     assert receivers[name].accepted == {written: 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 async def test_cut_after_it_was_accepted(
     usage_records: RecordedUsage, receivers: dict[str, BillingReceiver], name: str
@@ -103,6 +105,7 @@ async def test_kill_nine_in_the_middle(
     assert receiver.accepted == dict.fromkeys(written, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMED)
 async def test_too_many_requests_then_a_fault_then_all(
     usage_records: RecordedUsage, receivers: dict[str, BillingReceiver], name: str
@@ -137,6 +140,7 @@ async def test_one_event_that_breaks_the_receiver_is_set_aside(
     assert "500: oops" in run.reports[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", NAMED)
 async def test_a_receiver_that_fails_on_everything_sets_nothing_aside(

@@ -70,6 +70,7 @@ async def test_whoever_does_not_show_the_secret_is_refused(ledger_view: LedgerVi
             assert (await live.ask(webhook.path, {"url": "a" * 2**20})).status_code == 413
 
 
+@pytest.mark.slow
 @EVERY
 async def test_a_secret_that_was_replaced_is_worth_nothing(ledger_view: LedgerView, webhook: Webhook) -> None:
     async with rig(ledger_view, settings_of()) as live:

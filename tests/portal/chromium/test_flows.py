@@ -51,6 +51,7 @@ async def test_signing_in_and_out(chromium: Chromium, running: Deployment, used:
         await tab.heading("Sign in")
 
 
+@pytest.mark.slow
 async def test_a_session_is_ended_elsewhere(
     chromium: Chromium, running: Deployment, used: Tenant, javascript: bool
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_double_click_makes_one_key_and_shows_it(
         assert await tab.page.get_by_role("link", name=name, exact=True).count() == 1
 
 
+@pytest.mark.slow
 async def test_usage_and_its_file(chromium: Chromium, running: Deployment, used: Tenant, javascript: bool) -> None:
     async with tab_of(chromium, running, await used.member("billing"), javascript=javascript) as tab:
         await tab.at(f"{used.path}/usage")
@@ -128,6 +130,7 @@ async def test_usage_and_its_file(chromium: Chromium, running: Deployment, used:
         assert (row["model"], row["request_count"]) == ("stabilityai/sdxl-turbo", "5")
 
 
+@pytest.mark.slow
 async def test_a_charge_is_found_and_explained(
     chromium: Chromium, running: Deployment, used: Tenant, javascript: bool
 ) -> None:
@@ -144,6 +147,7 @@ async def test_a_charge_is_found_and_explained(
         assert "The lines of its price add up to it." in await tab.text()
 
 
+@pytest.mark.slow
 async def test_a_newcomer_needs_few_clicks(
     chromium: Chromium, running: Deployment, refused: Refused, javascript: bool
 ) -> None:

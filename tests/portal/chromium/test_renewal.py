@@ -68,6 +68,7 @@ async def test_the_overview_renews_itself_while_somebody_looks(chromium: Chromiu
         assert not await tab.page.locator("#not-renewed").is_visible()
 
 
+@pytest.mark.slow
 async def test_what_matters_is_announced_when_it_changes(chromium: Chromium, running: Deployment) -> None:
     """Hazard: somebody who cannot see the page is told of nothing, or of every figure every five seconds."""
     mine = await tenant(running, "Announced")
@@ -93,6 +94,7 @@ async def test_what_matters_is_announced_when_it_changes(chromium: Chromium, run
         assert await region.evaluate("region => region.mark") == "same", "a region that is new says nothing"
 
 
+@pytest.mark.slow
 async def test_filters_change_the_page_in_its_place(chromium: Chromium, running: Deployment, used: Tenant) -> None:
     async with tab_of(chromium, running, await used.member("viewer")) as tab:
         await tab.at(f"{used.path}/usage")

@@ -86,6 +86,7 @@ async def test_no_form_is_taken_from_a_role_that_is_too_low(house: House, role: 
         assert "may not do this" in response.text
 
 
+@pytest.mark.slow
 async def test_no_form_of_another_page_or_session_is_taken(house: House) -> None:
     browser, other = await house.fresh(Role.ADMIN), await house.fresh(Role.ADMIN)
     token, foreign = await token_of(browser), await token_of(other)

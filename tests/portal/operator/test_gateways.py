@@ -46,6 +46,7 @@ async def listed(house: House) -> dict[str, bool]:
     return {each["gateway"]: each["drained"] for each in json.loads(text)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 async def test_only_an_administrator_drains(house: House, role: Role) -> None:
     browser, gateway = house.by(role), house.second.url

@@ -181,6 +181,7 @@ async def test_signing_out_ends_a_look(house: House) -> None:
     assert (printed.count("impersonation.begin"), printed.count("impersonation.end")) == (1, 1)
 
 
+@pytest.mark.slow
 async def test_a_look_changes_nothing(house: House) -> None:
     """Every form of the portal is sent, as the routes name them, by an administrator who looks."""
     browser, mine = await house.fresh(Role.ADMIN), await tenant(house.deployment, "Watched")

@@ -54,6 +54,7 @@ async def at_provider_with(browser: Browser, code: str) -> httpx.Response:
     return await browser.get(await sent_back(address))
 
 
+@pytest.mark.slow
 async def test_invitations_are_for_one_each(tmp_path: Path, provider: IdentityProvider) -> None:
     async with policy(tmp_path, provider, policy="invite") as deployment:
         operator = Operator(deployment)
@@ -82,6 +83,7 @@ async def test_invitations_are_for_one_each(tmp_path: Path, provider: IdentityPr
         assert second.split("_")[2] not in deployment.log.read_text()
 
 
+@pytest.mark.slow
 async def test_whoever_waits_for_approval_is_told(tmp_path: Path, provider: IdentityProvider) -> None:
     async with policy(tmp_path, provider, policy="approve") as deployment:
         operator, wallet, browser = Operator(deployment), Wallet(), new_browser(deployment)

@@ -177,6 +177,7 @@ def test_a_forecast_needs_ten_minutes_and_goes_by_the_last_hour() -> None:
     assert consumption.used_up("k", 10, 990, now + 130 * MINUTE_MS) is None, "a new period"
 
 
+@pytest.mark.slow
 def test_a_cap_that_its_period_outlives_is_forecast_and_no_other() -> None:
     use = cap(100, 50)
     assert cap_ends(use, None, 24) is None
