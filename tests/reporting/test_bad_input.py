@@ -50,6 +50,7 @@ NO_AMOUNTS = ("-5", "0", "1.5", "1e18", "0x10", "", " 5", "+5", "\u0665", "1_000
         ("export", "--to", "stdout", "--format", "lago", "--batch", "101"),
         ("export", "--to", "stdout", "--group", "a b"),
         ("export", "--to", "stdout", "--group", ""),
+        ("export", "--to", "stdout", "--group", "lago\n"),
         ("export", "--to", "stdout", "--header", "sesame"),
         ("export", "--to", "stdout", "--header", "X: sesame\r\nY: 1"),
         ("export", "--to", "stdout", "--header-file", "missing"),

@@ -58,7 +58,7 @@ def export(
     An event may arrive again after a crash, always under the same id. Events that the receiver rejects for good are set
     aside in a stream named `...:events:rejected:GROUP`.
     """
-    if not re.match(GROUP_PATTERN, group):
+    if not re.fullmatch(GROUP_PATTERN, group):
         bad_input("--group must have 1 to 64 letters, digits, dots, dashes or underscores")
     if batch > MOST_AT_ONCE.get(form, batch):
         bad_input(f"{form} takes at most {MOST_AT_ONCE[form]} events at once")
