@@ -35,7 +35,7 @@ def allowed_methods(request: Request) -> str:
     for route in request.app.routes:
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             found |= route.methods or set()
-    if "GET" in found and getattr(request.app, "answers_head_as_get", False):
+    if "GET" in found and getattr(request.app, "takes_head_as_get", False):
         found.add("HEAD")
     return ", ".join(sorted(found))
 

@@ -27,7 +27,7 @@ _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spa
 class JsonAPI(FastAPI):
     """FastAPI with problem documents, without pages, redirects and telemetry."""
 
-    answers_head_as_get = True
+    takes_head_as_get = True
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class JsonAPI(FastAPI):
         self._encoding = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer HEAD as GET, which FastAPI does not; the server leaves out the body, and the log says HEAD."""
+        """Take HEAD as GET, which FastAPI does not; the server leaves out the body, and the log says HEAD."""
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
         await super().__call__(scope, receive, send)
