@@ -19,7 +19,6 @@ async def keys_in_redis(deployment: Deployment) -> dict[Any, Any]:
     """Every key that requests may write, with its serialised value."""
     async with deployment.store() as store:
         names: list[Any] = sorted(await store.redis.keys("*"))
-        assert len(names) == await store.redis.dbsize()
         return {name: await store.redis.dump(name) for name in names if not name.endswith(BESIDE)}
 
 
