@@ -10,7 +10,9 @@ else has ended.
 
 from __future__ import annotations
 
+import gc
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,16 +27,31 @@ SLOW_FIRST = ("chaos", "history", "backup", "product", "clients", "docs", "repor
 """Folders whose files take longest, those that wait for most first."""
 
 
-def pytest_collection_finish() -> None:
-    """Set the recursion limit to that of the product again: what eth-account imports raises it to 100,000.
+gc.disable()
 
-    Nested JSON, of which tests have plenty, would end the process rather than raise an error.
+
+def pytest_collection_finish() -> None:
+    """Begin the tests as the product would: without a heap to search, and with its limit of recursion.
+
+    What was imported by now stays, so the collector need not search it again and again. And what eth-account imports
+    raises the limit to 100,000: nested JSON, of which tests have plenty, would end the process rather than raise an
+    error.
     """
+    gc.freeze()
+    gc.enable()
     sys.setrecursionlimit(1_000)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the expression of `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests by their folder, and leave the order within each."""
+    """Sort the tests by their folder, and leave the order within each; of cases that are sampled, make others slow."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        if (sampled := item.get_closest_marker("sampled")) is not None:
+            name = item.nodeid.partition("[")[0]
+            if cases[name] % sampled.args[0]:
+                item.add_marker("slow")
+            cases[name] += 1
     places = {name: place for place, name in enumerate(SLOW_FIRST)}
     root = len(ROOT.parts)
     items.sort(key=lambda item: places.get(item.path.parts[root], len(places)))

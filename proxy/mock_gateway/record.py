@@ -129,7 +129,7 @@ class Log:
             self.release(name)
         self._clear()
 
-    async def wait_for(self, *, timeout: float = 10.0, **at_least: int) -> dict[str, int]:
+    async def wait_for(self, *, timeout: float = 60.0, **at_least: int) -> dict[str, int]:
         """Wait until each named counter has reached its number; return the counters.
 
         Raises TimeoutError, naming the counters, after `timeout` seconds; ValueError for an unknown counter.

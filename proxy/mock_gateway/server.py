@@ -115,7 +115,7 @@ class MockGateway:
         """`seen`, `finished`, `in_flight`, `peak`, `held`, `crashes`."""
         return self._gateway.log.counters()
 
-    async def wait_for(self, *, timeout: float = 10.0, **at_least: int) -> dict[str, int]:
+    async def wait_for(self, *, timeout: float = 60.0, **at_least: int) -> dict[str, int]:
         """Wait until each named counter has reached its number; raises TimeoutError after `timeout` seconds."""
         return await self._gateway.log.wait_for(timeout=timeout, **at_least)
 

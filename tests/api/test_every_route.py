@@ -147,6 +147,7 @@ async def test_basic_credentials_that_cannot_be_read_are_refused(app: BuilderApp
         assert (response.status_code, response.json()["error"]) == (401, "invalid_client"), response.text
 
 
+@pytest.mark.slow
 async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: BuilderApp) -> None:
     schema = (await app.http.get("/api/v1/openapi.json")).json()
     user = await app.user("ann")

@@ -112,6 +112,7 @@ async def test_a_slash_too_many_does_not_redirect_to_the_host_a_client_claims(se
     assert (await served.request("/api/v1/cookie/")).status == 404
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", ["fails", "fails-in-a-thread", "mounted/fails"])
 async def test_a_failure_is_a_500_problem_that_tells_nothing_of_it(served: Served, path: str) -> None:
     response = await served.request(f"/api/v1/{path}")

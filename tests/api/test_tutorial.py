@@ -116,7 +116,7 @@ async def test_a_deactivated_user_is_refused_by_every_worker_at_once(app: Builde
     async def all_refused() -> bool:
         return await statuses() == {401}
 
-    await eventually(all_refused, 5)
+    await eventually(all_refused, 20)
     refused = await app.http.post(f"{app.path}/users/{user}/token", json={}, auth=app.basic)
     assert (refused.status_code, refused.json()["code"]) == (403, "user_suspended")
     again = await app.http.patch(f"{app.path}/users/ann", json={"status": "active"}, auth=app.basic)

@@ -65,6 +65,7 @@ def test_bytes_are_refused(verifier: TokenVerifier, noise: bytes) -> None:
     assert refused(verifier, b".".join(map(encoded, (noise, noise, noise))))
 
 
+@pytest.mark.slow
 @given(header=JSON | st.dictionaries(MEMBERS, JSON), payload=JSON | st.dictionaries(CLAIMS, JSON))
 def test_json_of_any_shape_is_refused(verifier: TokenVerifier, header: Any, payload: Any) -> None:
     assert refused(verifier, signed(json.dumps(header).encode(), json.dumps(payload).encode()))

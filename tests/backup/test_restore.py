@@ -170,6 +170,7 @@ def rewrite(backup: Path, **changes: object) -> None:
     (backup / manifest.NAME).write_text(f'{{"manifest":{text},"sha256":"{digest}"}}')
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["redis.rdb", "sqlite/history.sqlite", "journal/rejected", manifest.NAME])
 @pytest.mark.parametrize("how", ["bit", "cut", "gone"])
 def test_damaged(tmp_path: Path, backup: Path, name: str, how: str) -> None:

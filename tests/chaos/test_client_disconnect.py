@@ -132,6 +132,7 @@ def facts(event: dict[str, Any]) -> tuple[object, ...]:
     return event["outcome"], units, event["finish_reason"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("position", [0, 1, EVENTS // 2, EVENTS - 1, EVENTS, None])
 async def test_in_a_stream(deployment: Deployment, position: int | None) -> None:
     """After the head, an event, half of them, all but the last, all of them but not the end, and the end."""

@@ -202,6 +202,7 @@ async def test_workers_redis_and_its_supervisor_are_killed_under_load_for_long(t
     await kill_single_parts(tmp_path, 300, WAYS[way])
 
 
+@pytest.mark.slow
 async def test_without_a_supervisor_requests_finish_and_everything_ends(tmp_path: Path) -> None:
     async with deployed(tmp_path, CONFIG) as deployment:
         customers = await customers_of(deployment)

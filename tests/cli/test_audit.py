@@ -72,6 +72,7 @@ def test_each_command_is_known_as_one_that_acts_or_one_that_reads() -> None:
     assert [words for words in ACTS if "operate(" not in found[words]] == []  # operations write their lines themselves
 
 
+@pytest.mark.slow
 def test_every_act_is_in_the_log(run: Tollgate, tmp_path: Path) -> None:
     made = run("apps", "create", "Acme", "--plan", "free", "--json").json
     app, secrets = made["client_id"], [made["client_secret"]]

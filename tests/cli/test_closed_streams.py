@@ -52,6 +52,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_any_more_is_no_traceback(
     redis_server: RedisServer, tmp_path: Path, commands: Sequence[Sequence[str]], unread: int
 ) -> None:

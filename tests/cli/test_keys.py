@@ -128,6 +128,7 @@ def test_leaks_are_found_and_never_printed(tollgate: Tollgate, tmp_path: Path) -
     assert tollgate("keys", "scan", str(missing), str(leaky)).code == 1
 
 
+@pytest.mark.slow
 def test_standard_input_is_scanned(tmp_path: Path) -> None:
     text, parts = mint_key()
     done = subprocess.run(

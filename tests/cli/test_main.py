@@ -69,6 +69,7 @@ def test_every_configuration_error_is_reported_with_its_path(tmp_path: Path) -> 
         assert "hunter2" not in done.err
 
 
+@pytest.mark.slow
 def test_a_configuration_error_ends_a_process_with_exit_2(tmp_path: Path) -> None:
     done = spawn(tmp_path, "apps", "list", TOLLGATE_WORKERS="none", TOLLGATE_WORKER="1")
     assert (done.code, done.out) == (2, "")
@@ -161,6 +162,7 @@ def test_an_output_on_a_full_disk_is_one_line_and_exit_1(command: tuple[str, ...
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", [("--help",), ("keys", "create", "--help"), ("--version",)])
 def test_help_does_not_wait_for_what_it_does_not_need(command: tuple[str, ...]) -> None:
     code = (

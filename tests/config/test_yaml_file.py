@@ -16,6 +16,7 @@ def problem(path: Path) -> str:
     return only.message
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -25,7 +25,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 
 async def test_everything_works_on_a_cluster(cluster: RedisCluster, tmp_path: Path) -> None:
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         apps, keys, users = Apps(store.redis, None), ApiKeys(store.redis, None), Users(store.redis)
         directory, heard = RecordDirectory(store), list[RecordRef]()
         subscribed: list[bool] = []
@@ -48,7 +48,7 @@ async def test_everything_works_on_a_cluster(cluster: RedisCluster, tmp_path: Pa
 
 
 async def test_the_loss_of_the_node_that_is_listened_to_is_made_good(cluster: RedisCluster, tmp_path: Path) -> None:
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         heard: list[RecordRef] = []
         subscribed: list[bool] = []
         watcher = ChangeWatcher(store.redis, changed=heard.append, missed=lambda: subscribed.append(True))

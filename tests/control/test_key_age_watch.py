@@ -101,6 +101,7 @@ async def reads_of(store: Store) -> int:
     return sum(int(commands.get(f"cmdstat_{name}", {"calls": 0})["calls"]) for name in ("get", "sscan"))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("apps", "keys"), [(4, 1_000), (2_000, 1), (1, 2_500)])
 async def test_no_more_than_a_batch_is_read_between_two_pauses(store: Store, apps: int, keys: int) -> None:
     """Hazard: a count that takes Redis for itself, with many keys in one app, or with many apps of few keys."""
@@ -152,6 +153,7 @@ async def shown(deployment: Deployment) -> list[float]:
         return list(samples((await http.get(f"{deployment.private}/metrics")).text))
 
 
+@pytest.mark.slow
 async def test_a_reload_counts_anew_and_the_gauge_shows_it(tmp_path: Path) -> None:
     async with deployed(tmp_path) as deployment:
 

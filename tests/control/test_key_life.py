@@ -117,7 +117,7 @@ async def test_a_change_replaces_what_it_names_and_reaches_the_keys_before_it(
         changed = await keys.change(second.key_id, limits={"spend_total": "7", "requests_per_minute": 2}, streams=[])
         heard: list[RecordRef] = []
         while len(heard) < 2:
-            message = await notices.get_message(ignore_subscribe_messages=True, timeout=5)
+            message = await notices.get_message(ignore_subscribe_messages=True, timeout=60)
             if message:
                 heard.append(msgspec.json.decode(message["data"], type=RecordRef))
     assert heard == [second.ref, first.ref]

@@ -20,6 +20,7 @@ def test_several_pages_have_console_blocks() -> None:
     assert len(PAGES) > 3
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES)
 async def test_console_blocks(page: str, tmp_path: Path) -> None:

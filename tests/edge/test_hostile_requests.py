@@ -43,6 +43,7 @@ def test_refused_when_the_second_request_comes_later(server: Server, case: Hosti
     assert_refused(case, server.send(case.raw, second_request()))
 
 
+@pytest.mark.sampled(4)
 @hostile
 def test_refused_however_it_is_cut_in_two(server: Server, case: Hostile) -> None:
     raw = case.raw + second_request()

@@ -29,6 +29,7 @@ def _forwarded_names(number: int) -> None:
     request_head(b"POST", b"/llm", [(b"host", b"g"), (b"x%d" % number + b"a" * LONG, b"1")], b"")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("send", [_names, _hosts, _options, _forwarded_names])
 def test_what_a_client_makes_up_is_not_kept(send: Callable[[int], None]) -> None:
     send(0)

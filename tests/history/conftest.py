@@ -51,7 +51,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
-    async with await Store.open(redis_server.url, tmp_path, deadline=5, control_timeout=30) as opened:
+    async with await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30) as opened:
         yield opened
 
 

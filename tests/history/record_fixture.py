@@ -32,7 +32,7 @@ async def record(folder: Path) -> dict[str, Any]:
     """Make the data and return it with what the commands say of it."""
     server = RedisServer(binaries(folder)[0], folder / "redis").start()
     try:
-        async with await Store.open(server.url, folder, deadline=5, control_timeout=30) as store:
+        async with await Store.open(server.url, folder, deadline=30, control_timeout=30) as store:
             usage = RecordedUsage(store, folder)
             apps = [await _app(usage, number) for number in range(4)]
             usage.ledger.close()

@@ -168,5 +168,5 @@ async def test_it_ends_while_it_reads_how_far_behind_it_is(archive: Archive, mon
     await reading.wait()
     archiver.stop()
     asyncio.get_running_loop().call_later(0.1, read.set)
-    done, _ = await asyncio.wait({running}, timeout=5)
+    done, _ = await asyncio.wait({running}, timeout=60)
     assert done == {running}

@@ -33,7 +33,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 async def test_every_tag_is_archived_and_read(cluster: RedisCluster, tmp_path: Path) -> None:
     history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         archive = Archive(store.redis, RedisKeys(TAGS, cluster=True), history)
         written: dict[str, list[str]] = {f"app_{number}": [] for number in range(12)}
         for app, ids in written.items():
@@ -56,7 +56,7 @@ async def test_a_failover_loses_and_doubles_nothing(cluster: RedisCluster, tmp_p
     master = cluster.master_of(keys.tag("app_0"))
     replica = cluster.add_replica(master)
     history = History.at(f"sqlite:///{tmp_path}/history.sqlite")
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         archive = Archive(store.redis, keys, history)
         client: Any = store.redis
         shared, lost, late = event("app_0"), event("app_0"), event("app_0")

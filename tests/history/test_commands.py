@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from proxy.history.schema import latest
 from proxy.store.store import Store
 from tests.history.postgres import Postgres
@@ -12,6 +14,7 @@ from tests.reporting.ledger_fixture import RecordedUsage
 from tests.store.servers import RedisServer
 
 
+@pytest.mark.slow
 async def test_postgresql_is_upgraded_by_its_operator(
     store: Store, redis_server: RedisServer, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ __all__ = ["clocked", "keys", "redis_server", "store", "worker_ledger"]
 async def store(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
     """Redis as the tests before have left it: tests keep apart by the names of their apps."""
     async with await Store.open(
-        redis_server.url, tmp_path_factory.getbasetemp(), deadline=10, control_timeout=30
+        redis_server.url, tmp_path_factory.getbasetemp(), deadline=30, control_timeout=30
     ) as opened:
         yield opened
 

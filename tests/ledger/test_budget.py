@@ -70,6 +70,7 @@ async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
             assert found.spent == admitted * cost * WEI <= budget
 
 
+@pytest.mark.slow
 async def test_estimates_too_high_hold_back_and_are_given_back(
     redis_server: RedisServer, store: Store, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ async def fire(
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("code", LIMITS)
 async def test_exactly_the_limit_is_admitted(redis_server: RedisServer, tmp_path: Path, code: str) -> None:
     app = f"app_{ULID()}"

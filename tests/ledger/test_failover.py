@@ -86,8 +86,8 @@ async def pair(servers: tuple[RedisServer, RedisServer], keys: RedisKeys, tmp_pa
     await eventually(lambda: "master_link_status:up" in replica.ask("INFO", "replication"))
     app = f"app_{ULID()}"
     async with (
-        await Store.open(master.url, tmp_path, deadline=10, control_timeout=30) as store,
-        await Store.open(replica.url, tmp_path, deadline=10, control_timeout=30) as promoted,
+        await Store.open(master.url, tmp_path, deadline=30, control_timeout=30) as store,
+        await Store.open(replica.url, tmp_path, deadline=30, control_timeout=30) as promoted,
     ):
         await grant(store, keys, app, None, 1_000, reference="in")
         unreliable = UnreliableStore(store)

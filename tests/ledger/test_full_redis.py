@@ -33,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
-    async with await Store.open(server.url, tmp_path, deadline=10, control_timeout=30) as opened:
+    async with await Store.open(server.url, tmp_path, deadline=30, control_timeout=30) as opened:
         yield opened
 
 

@@ -46,7 +46,7 @@ def places_of(worker: WorkerLedger, app: str) -> str:
 
 async def eventually_free(store: Store, worker: WorkerLedger, app: str) -> None:
     """Wait until nobody has a place: the first call of a script takes two round trips."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await store.redis.zcard(places_of(worker, app)):
             pass
 

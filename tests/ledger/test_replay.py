@@ -48,7 +48,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def store(server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
-    async with await Store.open(server.url, tmp_path, deadline=10, control_timeout=30) as opened:
+    async with await Store.open(server.url, tmp_path, deadline=30, control_timeout=30) as opened:
         yield opened
 
 
@@ -145,7 +145,7 @@ async def test_several_who_replay_the_same_at_once_count_it_once(
     server: RedisServer, store: Store, keys: RedisKeys, tmp_path: Path
 ) -> None:
     settlements = await every_kind(store, keys, tmp_path)
-    stores = [await Store.open(server.url, tmp_path, deadline=10, control_timeout=30) for _ in range(3)]
+    stores = [await Store.open(server.url, tmp_path, deadline=30, control_timeout=30) for _ in range(3)]
     settlers = [Settler(each, keys, never_rejected) for each in stores]
     await asyncio.gather(*(each.settle_again(again(settlements)) for each in settlers))
     for each in stores:

@@ -55,7 +55,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 async def store(url: str, tmp_path: Path) -> AsyncIterator[Store]:
     """An empty Redis: the whole store is verified."""
-    async with await Store.open(url, tmp_path, deadline=10, control_timeout=30) as opened:
+    async with await Store.open(url, tmp_path, deadline=30, control_timeout=30) as opened:
         await opened.redis.flushall()
         yield opened
 
@@ -113,6 +113,7 @@ async def test_it_reads_in_chunks(
     assert (counts.events, counts.holds) == (5 * 23, 10)
 
 
+@pytest.mark.sampled(2)
 async def test_every_bent_total_is_found(store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path) -> None:
     async with WorkerLedger(store, keys, tmp_path) as worker_ledger:
         await busy(store, keys, worker_ledger, apps)

@@ -64,7 +64,7 @@ class WorkerLedger:
         data_dir: Path,
         *,
         hold_ttl: float = 60,
-        deadline: float = 10,
+        deadline: float = 30,
         workers: int = 1,
         journal_bytes: int = 1 << 24,
         replay_window: float = 30,

@@ -103,6 +103,7 @@ class Model:
         return True
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_ledger_agrees_with_the_model(ledger_view: LedgerView, seed: int) -> None:
     chance = random.Random(seed)

@@ -58,6 +58,7 @@ def bodies(media: Path, port: int) -> dict[str, bytes]:
 NAMES = tuple(bodies(Path(), 0))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_body_that_names_others_opens_nothing(
     name: str, probe: RunningProbe, listener: socket.socket, tmp_path: Path

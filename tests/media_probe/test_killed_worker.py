@@ -34,6 +34,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [False, True])
 async def test_worker_that_is_killed_leaves_no_process(stopped: bool, tmp_path: Path) -> None:
     """Not even one that was stopped, and so cannot notice."""

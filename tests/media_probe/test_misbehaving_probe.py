@@ -56,6 +56,7 @@ async def test_processes_are_started_at_the_first_body_and_kept(pool: ProbePool,
     assert len(pids) == 1
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mode", [*NONSENSE, "abort"])
 async def test_nonsense(mode: str, pool: ProbePool, spools: SpoolFolder) -> None:
     misbehave(mode)
@@ -73,6 +74,7 @@ async def test_unexpected_message(pool: ProbePool, spools: SpoolFolder) -> None:
     await assert_measures(pool, spools)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("mode", ["exit-at-start", "noise-at-start", "hang-at-start"])
 async def test_start_that_fails_is_tried_again_after_a_pause(
     mode: str, spools: SpoolFolder, monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,7 @@ SEGMENTS = (
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("made", SEGMENTS, ids=lambda made: made.name)
 def test_segment(made: Segment, probe: RunningProbe, tmp_path: Path) -> None:
     path = tmp_path / made.name

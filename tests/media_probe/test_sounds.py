@@ -98,6 +98,7 @@ SOUNDS = (
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("made", SOUNDS, ids=lambda made: made.name)
 def test_sound(made: Sound, probe: RunningProbe, tmp_path: Path) -> None:
     """No shorter than what was recorded, and what ffprobe counts within one frame."""
@@ -114,6 +115,7 @@ def test_sound(made: Sound, probe: RunningProbe, tmp_path: Path) -> None:
     assert found <= 3000 + 4 * frame
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["cbr.mp3", "plain.m4a", "plain.flac", "s16.wav", "opus.ogg", "opus.webm", "aac.ts"])
 def test_container_duration_is_that_of_a_pipe(name: str, probe: RunningProbe, tmp_path: Path) -> None:
     """As go-livepeer has it, which pipes the body into FFmpeg; WAV and Ogg say none then."""

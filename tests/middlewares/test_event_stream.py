@@ -67,6 +67,7 @@ def test_what_is_left_at_the_end_can_be_looked_at_again_and_again() -> None:
     assert reader.rest() is None
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
 @pytest.mark.parametrize("size", [EVENT_BYTES - 1, EVENT_BYTES, EVENT_BYTES + 1, 3 * EVENT_BYTES])
 def test_an_event_that_is_too_long_passes_unread_and_is_not_kept(end: bytes, size: int) -> None:

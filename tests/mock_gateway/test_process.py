@@ -11,6 +11,7 @@ from tests.mock_gateway.conftest import DEADLINE, running
 from tests.mock_gateway.wiretap import exchange, request
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 async def test_serves_until_a_signal(ending: signal.Signals) -> None:
     async with running() as (process, url):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ TARGETS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(target=st.sampled_from(TARGETS), value=JSON, junk=st.binary(max_size=60), form=st.booleans())
 def test_no_request_makes_a_handler_fail(target: tuple[str, str], value: Any, junk: bytes, form: bool) -> None:

@@ -78,6 +78,7 @@ async def test_a_declared_length_for_a_chunked_echo(client: httpx.AsyncClient) -
     assert (response.headers["content-length"], response.content) == ("1000", pattern_slice(0, 1000))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("behaviour", ["", ",chunked", ",chunks=7", ",chunks=9999,status=206"])
 async def test_bytes(mock_gateway: MockGateway, client: httpx.AsyncClient, behaviour: str) -> None:
     response = await client.get("/any/where", headers={"x-mock-gateway": f"bytes=200000{behaviour}"})

@@ -30,7 +30,7 @@ async def test_without_redis_it_is_503_soon_and_no_verdict(tmp_path: Path, kind:
                 redis.kill()
             else:
                 redis.freeze()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 found = [
                     await app.form(TOKEN, grant_type="client_credentials"),
                     await http.get(f"{app.path}/users", auth=app.basic),

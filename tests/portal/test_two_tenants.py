@@ -41,6 +41,7 @@ async def snapshot(of: Tenant) -> list[str]:
     return [page.text.partition("<table>")[2].partition("</table>")[0] for page in pages]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant, role: MemberRole) -> None:
     keys, request_id = await things(other)
@@ -74,6 +75,7 @@ async def test_no_page_shows_what_is_of_another_app(used: Tenant, other: Tenant,
     assert "Other House" not in (await visitor.page("/portal/sessions")).text
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_route_of_another_app_is_there(used: Tenant, other: Tenant, role: MemberRole) -> None:
     """Every page and form below an app, as the routes name them, with ids that are the other's."""
@@ -95,6 +97,7 @@ async def test_no_route_of_another_app_is_there(used: Tenant, other: Tenant, rol
     assert await snapshot(other) == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("role", ROLES)
 async def test_no_form_changes_what_is_of_another_app(used: Tenant, other: Tenant, role: MemberRole) -> None:
     keys, _ = await things(other)
@@ -125,6 +128,7 @@ async def test_a_session_of_another_person_is_not_found(used: Tenant) -> None:
     assert (await bob.get(used.path)).status_code == 200
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("role", ROLES)
 async def test_each_role_changes_what_it_may(running: Deployment, role: MemberRole) -> None:
     """The roles are those of the API: an owner has all keys, a developer those of users, others none."""

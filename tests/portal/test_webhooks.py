@@ -30,6 +30,7 @@ async def registered(browser: Browser, mine: Tenant, receiver: Receiver, **field
     return path, secret
 
 
+@pytest.mark.slow
 async def test_an_endpoint_from_its_registration_to_its_end(running: Deployment, receiver: Receiver) -> None:
     mine = await tenant(running, "Told")
     browser = await mine.member("owner")

@@ -30,6 +30,7 @@ PATHS = (
 )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", ["check", "serve"])
 async def test_every_error_of_the_configuration_is_reported_with_its_path(
     deployment: Deployment, tmp_path: Path, command: str

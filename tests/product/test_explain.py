@@ -309,6 +309,7 @@ RULES = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 async def test_a_refusal_is_explained(testbed: ExplainTestbed, rule: Rule) -> None:
     """Hazard: an explanation that names another rule, or other numbers, than the ones that refused."""

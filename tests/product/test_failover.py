@@ -179,16 +179,16 @@ async def test_a_gateway_that_was_left_alone_is_back_without_traffic(testbed: Fa
     async def left_alone() -> bool:
         return not await gateway_up(testbed, gateway.url)
 
-    await eventually(left_alone, 10)  # it is asked first whether it lives
+    await eventually(left_alone)  # it is asked first whether it lives
     gateway.repaired = True
-    await eventually(lambda: gateway_up(testbed, gateway.url), 10)
+    await eventually(lambda: gateway_up(testbed, gateway.url))
     dropped = gateway.requests
 
     async def gets_new_work() -> bool:
         assert (await send_request(testbed, customer, "bytes=1")).status == 200
         return gateway.requests > dropped
 
-    await eventually(gets_new_work, 5)  # its last drop counts as work for a second
+    await eventually(gets_new_work)  # its last drop counts as work for a second
 
 
 async def gateway_up(testbed: FailoverTestbed, url: str) -> bool:

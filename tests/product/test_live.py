@@ -92,6 +92,7 @@ async def usage(deployment: Deployment, app: str) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event["part"])
 
 
+@pytest.mark.slow
 async def test_a_live_stream_across_a_restart_until_its_key_is_revoked(deployment: Deployment) -> None:
     customer = await prepaid(deployment)
     response = await publish(deployment, customer, pipeline="noop", streamId="another-tenants", orchestrator="mine")

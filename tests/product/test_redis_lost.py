@@ -156,6 +156,7 @@ async def test_a_plan_with_caps_is_refused_until_redis_is_back(testbed: LostRedi
     await check_events(deployment, customer, 2)
 
 
+@pytest.mark.sampled(2)
 async def test_a_plan_that_may_guess_is_served_on_and_every_request_is_counted_once(
     testbed: LostRedisTestbed, outage: RedisOutage
 ) -> None:
@@ -171,6 +172,7 @@ async def test_a_plan_that_may_guess_is_served_on_and_every_request_is_counted_o
     await check_events(deployment, customer, 62)
 
 
+@pytest.mark.sampled(2)
 async def test_a_request_that_redis_did_not_outlive_is_counted_once(
     testbed: LostRedisTestbed, outage: RedisOutage
 ) -> None:

@@ -57,6 +57,7 @@ async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         yield deployment
 
 
+@pytest.mark.slow
 async def test_no_request_fails_while_the_workers_are_replaced(deployment: Deployment) -> None:
     customer = await deployment.customer()
     load = ContinuousLoad(deployment, customer)

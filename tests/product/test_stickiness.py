@@ -113,6 +113,7 @@ async def finished(client: httpx.AsyncClient, request_id: str) -> None:
     await eventually(done)
 
 
+@pytest.mark.slow
 async def test_everything_is_found_again_after_a_restart(testbed: StickinessTestbed) -> None:
     customer = await testbed.two_tiers.deployment.customer()
     async with testbed.two_tiers.client(customer) as client:

@@ -140,6 +140,7 @@ class Pipeline:
         return ""
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_one_wei_admits_no_job_that_costs_more(
     worker: WorkerLedger, store: Store, keys: RedisKeys, name: str

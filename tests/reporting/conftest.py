@@ -21,7 +21,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def usage_records(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[RecordedUsage]:
-    async with await Store.open(redis_server.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30) as store:
         opened = RecordedUsage(store, tmp_path)
         yield opened
         await opened.ledger.drain()

@@ -43,7 +43,7 @@ class RecordedUsage:
             self.keys,
             data_dir=data_dir,
             hold_ttl=60,
-            deadline=5,
+            deadline=30,
             workers=1,
             journal_bytes=1 << 20,
             replay_window=30,

@@ -11,6 +11,7 @@ NOBODY = "app_aaaaaaaaaaaaaaaa"
 NO_AMOUNTS = ("-5", "0", "1.5", "1e18", "0x10", "", " 5", "+5", "\u0665", "1_000", "five", "9" * 41)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "arguments",
     [

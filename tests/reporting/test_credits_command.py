@@ -171,6 +171,7 @@ def test_a_far_expiry_is_exact_to_the_millisecond() -> None:
         assert CreditGrant(amount="1", reference="r", expires=expires).terms.expires_ms == milliseconds
 
 
+@pytest.mark.slow
 async def test_lots_are_granted_listed_and_in_statements_once_they_expire(
     usage_records: RecordedUsage, tollgate: Command
 ) -> None:

@@ -79,6 +79,7 @@ async def test_receiver_down_then_up(usage_records: RecordedUsage, receiver: Rec
     assert [report.rpartition("; ")[2] for report in run.reports] == ["trying again", "works again"]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("status", [500, 503, 429, 408, 425])
 async def test_a_busy_receiver_is_retried(usage_records: RecordedUsage, receiver: Receiver, status: int) -> None:
     async def judge(_: Batch) -> web.Response:
@@ -190,6 +191,7 @@ async def test_an_entry_that_is_no_event_does_not_block_the_group(
     assert await pending(usage_records) == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 405])
 async def test_wrong_credentials_or_address_set_nothing_aside(
     usage_records: RecordedUsage, receiver: Receiver, status: int

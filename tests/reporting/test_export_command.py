@@ -118,6 +118,7 @@ async def test_customers_have_their_names_at_the_receiver(
     assert {each["code"] for each in receiver.accepted} == {"tolls"}
 
 
+@pytest.mark.slow
 async def test_follow_delivers_what_comes(usage_records: RecordedUsage, tollgate: Command, receiver: Receiver) -> None:
     process = await tollgate.start("export", "--to", receiver.url, "--follow")
     written = await many(usage_records, 5)

@@ -123,6 +123,7 @@ async def test_too_many_requests_then_a_fault_then_all(
     assert run.exporter.set_aside == 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", NAMED)
 async def test_one_event_that_breaks_the_receiver_is_set_aside(
@@ -257,6 +258,7 @@ async def test_stripe_takes_no_event_older_than_35_days(
     assert "36.0 days old" in late.reports[0]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMED)
 async def test_a_wrong_key_sets_nothing_aside_and_is_not_shown(
     usage_records: RecordedUsage, tollgate: Command, receivers: dict[str, BillingReceiver], name: str

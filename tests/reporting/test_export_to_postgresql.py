@@ -112,6 +112,7 @@ async def test_a_row_that_postgresql_refuses_is_set_aside(
     assert "PostgreSQL refuses a row" in run.reports[0]
 
 
+@pytest.mark.slow
 async def test_neither_password_nor_address_is_shown(
     usage_records: RecordedUsage, tollgate: Command, postgresql: PostgresqlServer
 ) -> None:

@@ -28,7 +28,7 @@ def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
 
 async def test_every_report(cluster: RedisCluster, receiver: Receiver, tmp_path: Path) -> None:
     tollgate = Command(tmp_path, cluster.url)
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         usage_records = RecordedUsage(store, tmp_path, cluster=True)
         written = {
             app: [await usage_records.request(app, units={Unit.PIXELS: 2}, amount=HUGE, at=AT) for _ in range(3)]

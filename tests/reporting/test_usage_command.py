@@ -130,6 +130,7 @@ async def test_following_prints_what_comes_until_it_is_ended(usage_records: Reco
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
+@pytest.mark.slow
 async def test_a_reader_that_goes_away_ends_it_quietly(usage_records: RecordedUsage, tollgate: Command) -> None:
     app = await usage_records.app()
     reading, writing = os.pipe()

@@ -65,6 +65,7 @@ async def test_whole_days_and_a_repeat_changes_nothing(
     assert set(naap.accepted.values()) == {2}
 
 
+@pytest.mark.slow
 async def test_dollars_have_a_fee_for_each_capability(
     usage_records: RecordedUsage, tollgate: Command, naap: NaapReceiver
 ) -> None:

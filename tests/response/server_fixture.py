@@ -51,7 +51,7 @@ class StageServer:
     exchanges: list[Exchange] = field(default_factory=list)
 
     async def request(self, method: str = "GET", path: str = "/", **options: Any) -> httpx.Response:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60) as client:
             return await client.request(method, path, **options)
 
     async def raw(self, request: bytes) -> bytes:
@@ -59,14 +59,14 @@ class StageServer:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
         finally:
             writer.close()
 
     async def lines(self, count: int = 1) -> list[dict[str, Any]]:
         """The log's lines, once there are `count` of them: a request is logged after its client has the response."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 lines = self.log_file.read_text().splitlines()
                 if len(lines) >= count:
@@ -104,7 +104,7 @@ async def serving(
         yield stage_server
     finally:
         server.should_exit = True
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await task
         os.close(descriptor)
 

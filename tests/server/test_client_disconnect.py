@@ -86,7 +86,7 @@ def test_an_aborted_response_does_not_look_whole(server: Server) -> None:
 
 def test_a_cut_response_to_http_1_0_does_not_look_whole(server: Server) -> None:
     """Hazard: its end is that of the connection, so that an orderly close says that it is complete."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         client.sendall(b"GET /stream/cut HTTP/1.0\r\nHost: gate\r\n\r\n")
         with client.makefile("rb") as response, pytest.raises(ConnectionResetError):
             response.read()

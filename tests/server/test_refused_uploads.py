@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 )
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_a_client_that_sends_all_before_it_reads(server: Server, target: str, status: int, framing: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
         body = iter([b"v" * 65_536] * (SIZE // 65_536))
         headers = {"Content-Length": str(SIZE)} if framing == "length" else {}
@@ -39,7 +39,7 @@ def test_a_client_that_sends_all_before_it_reads(server: Server, target: str, st
 @pytest.mark.parametrize(("target", "status"), [("/llm", b"413"), ("/unknown", b"404")])
 def test_a_client_that_sends_slowly(server: Server, target: str, status: bytes) -> None:
     """It takes longer than a head may, and never reads before it has sent everything."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
         client.sendall(f"POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n".encode())
         for _ in range(16):
             client.sendall(b"v" * (SIZE // 16))

@@ -49,7 +49,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def request(server: Server, name: str, fields: str = "") -> Iterator[socket.socket]:
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(("127.0.0.1", server.port))
         client.sendall(f"GET /stream/{name} HTTP/1.1\r\nHost: gate\r\n{fields}\r\n".encode())
         yield client

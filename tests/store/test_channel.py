@@ -135,13 +135,13 @@ async def test_a_refused_login_is_told_without_the_password(binary: str, start_s
     server = start_server("--user", "gate", "on", ">s3cret", "~*", "+@all", binary=binary)
     for login in (Credentials("gate", "wr0ng"), Credentials("nobody", "wr0ng")):
         with pytest.raises(StoreRejected, match=r"login is refused: Redis at .* WRONGPASS") as caught:
-            await dialer(login, timeout=10).dial(server.endpoint)
+            await dialer(login, timeout=60).dial(server.endpoint)
         assert "wr0ng" not in str(caught.value)
 
 
 async def test_a_missing_password_is_asked_for(binary: str, start_server: StartServer) -> None:
     server = start_server("--requirepass", "s3cret", binary=binary)
     with pytest.raises(StoreRejected, match=r"login is refused: .* NOAUTH"):
-        await dialer(timeout=10).dial(server.endpoint)
-    connection, _ = await dialer(Credentials(None, "s3cret"), timeout=10).dial(server.endpoint)
+        await dialer(timeout=60).dial(server.endpoint)
+    connection, _ = await dialer(Credentials(None, "s3cret"), timeout=60).dial(server.endpoint)
     connection.close()

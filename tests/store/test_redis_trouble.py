@@ -158,6 +158,7 @@ async def test_under_load_every_call_ends_and_service_resumes(
     assert len(replies) <= counted <= len(replies) + maybe, "a call said that it certainly did not run, and had"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("hurt", "heal", "error"),
     [

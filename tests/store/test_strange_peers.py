@@ -124,8 +124,8 @@ async def test_a_cluster_that_redirects_a_slot_which_is_none(slot: bytes) -> Non
         cluster = Cluster(address, NodeSettings(dialer(), lambda _: None, lambda: None))
         await cluster.open()
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        cluster.submit(Call(Script("any", b"return 1"), ("key",), ()), reply, 0.5)
-        async with asyncio.timeout(2):
+        cluster.submit(Call(Script("any", b"return 1"), ("key",), ()), reply, 60)
+        async with asyncio.timeout(60):
             with pytest.raises(StoreRejected, match="MOVED"):
                 await reply
         await cluster.close()

@@ -23,7 +23,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 async def store(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Store]:
     """Redis without a key in it."""
-    async with await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30) as opened:
+    async with await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30) as opened:
         await opened.redis.flushall()
         yield opened
 

@@ -28,7 +28,7 @@ async def stores(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[lis
     async with AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(
-                await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30)
+                await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30)
             )
             for _ in range(2)
         ]

@@ -132,7 +132,7 @@ async def parts(*data: bytes) -> AsyncIterator[bytes]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for something that no event announces."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

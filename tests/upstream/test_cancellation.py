@@ -194,6 +194,7 @@ async def test_a_second_reader_is_refused_and_the_first_goes_on(serve: Serve, op
     assert await first == b"late"
 
 
+@pytest.mark.slow
 async def test_hundreds_of_cancellations_leave_no_task_and_no_socket(serve: Serve, open_pool: OpenPool) -> None:
     """Cuts at every number of loop rounds, through connecting, waiting in line, uploading and reading."""
 

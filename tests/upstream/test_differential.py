@@ -163,6 +163,7 @@ def test_valid_responds_are_read_as_others_read_them(read_all: ReadAll, exchange
     assert ours == by_aiohttp == by_httpx
 
 
+@pytest.mark.slow
 @given(exchange=damaged())
 @settings(max_examples=examples(150, 800), deadline=None)
 def test_damaged_responds_are_read_as_others_read_them_or_refused(

@@ -27,6 +27,7 @@ async def refused(pool: ConnectionPool) -> None:
     await until(lambda: pool.open == 0)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_malformed_answer_is_refused_and_its_connection_dropped(
     serve: Serve, open_pool: OpenPool, name: str

@@ -108,7 +108,7 @@ async def test_a_developer_lives_in_one_redis(store: Store) -> None:
 
 
 async def test_a_developer_lives_in_a_cluster(cluster: RedisCluster, tmp_path: Path) -> None:
-    async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+    async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
         await a_life(store)
         await nonces_count_once(store)
 

@@ -66,7 +66,7 @@ class Shop:
 
 @pytest.fixture
 async def shop(redis_server: RedisServer, tmp_path: Path) -> AsyncIterator[Shop]:
-    async with await Store.open(redis_server.url, tmp_path, deadline=10, control_timeout=30) as store:
+    async with await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30) as store:
         if names := await store.redis.keys("tollgate:payment:*"):
             await store.redis.delete(*names)
         apps = Apps(store.redis, None)

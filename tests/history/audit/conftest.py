@@ -21,7 +21,7 @@ def sync_archive(
 ) -> Iterator[tuple[asyncio.Runner, Archive]]:
     """An archive with the runner that all its work has to be done by."""
     with asyncio.Runner() as runner:
-        store = runner.run(Store.open(redis_server.url, tmp_path, deadline=5, control_timeout=30))
+        store = runner.run(Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30))
         history = History.at(history_url)
         runner.run(history.upgrade())
         yield runner, Archive(store.redis, RedisKeys(TAGS, cluster=False), history)

@@ -26,6 +26,7 @@ INSERTED = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(messages())
 def test_every_message_of_the_grammar_is_read_as_it_was_written(made: tuple[dict[str, Any], str]) -> None:
     fields, text = made
@@ -45,6 +46,7 @@ def test_what_is_written_is_read_back(made: tuple[dict[str, Any], str]) -> None:
         assert asdict(parse_message(text)) == fields
 
 
+@pytest.mark.slow
 @given(messages(), st.data())
 def test_a_message_that_is_changed_in_one_place_is_refused_or_says_so(
     made: tuple[dict[str, Any], str], data: st.DataObject

@@ -29,7 +29,7 @@ class GroupWorker(WorkerLedger):
     """A worker that admits from shares, with its upkeep."""
 
     def __init__(self, store: Store, folder: Path, **options: Any) -> None:
-        super().__init__(store, RedisKeys(4, cluster=False), folder, deadline=5, commit="group", **options)
+        super().__init__(store, RedisKeys(4, cluster=False), folder, deadline=30, commit="group", **options)
         self.store = store
         self.upkeep: asyncio.Task[None] | None = None
 
@@ -61,7 +61,7 @@ def group_workers(redis_server: RedisServer, tmp_path: Path) -> Open:
             found = []
             for _ in range(number):
                 store = await stack.enter_async_context(
-                    await Store.open(redis_server.url, tmp_path, deadline=5, control_timeout=30)
+                    await Store.open(redis_server.url, tmp_path, deadline=30, control_timeout=30)
                 )
                 found.append(await stack.enter_async_context(GroupWorker(store, tmp_path, **options)))
             yield found

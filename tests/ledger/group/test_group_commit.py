@@ -228,7 +228,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 async def worker_at(server: RedisServer, folder: Path, **options: Any) -> AsyncIterator[tuple[GroupWorker, Store]]:
     """A worker at this server, and a connection of nobody's."""
     async with (
-        await Store.open(server.url, folder, deadline=5, control_timeout=30) as store,
+        await Store.open(server.url, folder, deadline=30, control_timeout=30) as store,
         await Store.open(server.url, folder, deadline=30, control_timeout=30) as redis,
         GroupWorker(store, folder, **options) as worker,
     ):
@@ -480,6 +480,7 @@ async def test_a_group_whose_reply_is_lost_is_counted_once(
     assert worker.reports.losses == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ran", [True, False])
 async def test_a_group_that_a_frozen_redis_leaves_without_reply_is_counted_once(
     start: Callable[..., RedisServer], tmp_path: Path, ran: bool

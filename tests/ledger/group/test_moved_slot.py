@@ -54,7 +54,7 @@ async def test_each_request_has_one_event_though_its_slot_moves(
             workers = []
             for _ in range(2):
                 store = await stack.enter_async_context(
-                    await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30)
+                    await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30)
                 )
                 worker = await stack.enter_async_context(
                     WorkerLedger(store, keys, tmp_path, deadline=5, workers=2, commit=commit)
@@ -99,7 +99,7 @@ async def test_each_request_has_one_event_though_its_slot_moves(
             for worker in workers:
                 await worker.ledger.drain()
             assert (failures, refusals) == ([], [])
-        async with await Store.open(cluster.url, tmp_path, deadline=5, control_timeout=30) as store:
+        async with await Store.open(cluster.url, tmp_path, deadline=30, control_timeout=30) as store:
             redis: Any = store.redis
             entries = await redis.xrange(keys.shared(tag).events)
             events = [DECODER.decode(fields[b"event"]) for _, fields in entries]

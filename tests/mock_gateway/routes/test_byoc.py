@@ -93,6 +93,7 @@ async def test_stream_out_of_funds(client: httpx.AsyncClient) -> None:
     assert "event: insufficient balance\n" in response.text
 
 
+@pytest.mark.slow
 async def test_a_stream_without_done_is_a_flood_of_newlines(
     mock_gateway: MockGateway, client: httpx.AsyncClient
 ) -> None:

@@ -35,6 +35,7 @@ async def refused(running: Deployment) -> Refused:
     return narrow, await refused_request(narrow)
 
 
+@pytest.mark.slow
 async def test_signing_in_and_out(chromium: Chromium, running: Deployment, used: Tenant, javascript: bool) -> None:
     link = await link_for(running, await developer_of(running, {used.app: "owner"}))
     async with tab_of(chromium, running, javascript=javascript) as tab:
@@ -99,6 +100,7 @@ async def test_the_life_of_a_key(chromium: Chromium, running: Deployment, used: 
         assert "Revoked" in await row.inner_text()
 
 
+@pytest.mark.slow
 async def test_a_double_click_makes_one_key_and_shows_it(
     chromium: Chromium, running: Deployment, used: Tenant, javascript: bool
 ) -> None:
@@ -184,6 +186,7 @@ async def test_a_newcomer_needs_few_clicks(
             assert tab.clicks <= most
 
 
+@pytest.mark.slow
 async def test_a_keyboard_is_enough_for_a_key_and_a_dispute(
     chromium: Chromium, running: Deployment, refused: Refused, javascript: bool
 ) -> None:

@@ -122,6 +122,7 @@ async def test_filters_change_the_page_in_its_place(chromium: Chromium, running:
         await tab.page.get_by_role("columnheader", name="Day").wait_for()
 
 
+@pytest.mark.slow
 async def test_what_is_refused_in_its_place_is_shown(chromium: Chromium, running: Deployment, used: Tenant) -> None:
     async with tab_of(chromium, running, await used.member("viewer")) as tab:
         await tab.at(f"{used.path}/usage")

@@ -62,6 +62,7 @@ async def test_only_an_administrator_drains(house: House, role: Role) -> None:
             assert (await submit(browser, f"{GATEWAYS}/drain", gateway=wrong)).status_code == status
 
 
+@pytest.mark.slow
 async def test_no_worker_sends_new_work_to_a_drained_gateway(house: House, customer: Customer) -> None:
     admin, gateway = house.by(Role.ADMIN), house.second.url
     first, second = await spread(house, customer)
@@ -71,7 +72,7 @@ async def test_no_worker_sends_new_work_to_a_drained_gateway(house: House, custo
     async def drained() -> bool:
         return (await spread(house, customer))[1] == 0
 
-    await eventually(drained, 3)
+    await eventually(drained, 20)
     assert await spread(house, customer, 20) == (20, 0)
     assert "Drained since" in text_of(await admin.page(GATEWAYS))
     for process in house.deployment.workers():
@@ -85,7 +86,7 @@ async def test_no_worker_sends_new_work_to_a_drained_gateway(house: House, custo
     async def back() -> bool:
         return (await spread(house, customer))[1] > 0
 
-    await eventually(back, 3)
+    await eventually(back, 20)
     lines = [each[1:] for each in await house.audit(action="gateway")]
     assert lines[-2:] == [("done", ""), ("done", "")]
 
@@ -128,7 +129,7 @@ async def test_what_a_drained_gateway_alone_has_still_goes_to_it(house: House) -
     async def drained() -> bool:
         return (await spread(house, customer))[number] == 0
 
-    await eventually(drained, 3)
+    await eventually(drained, 20)
     before = len(owner.requests)
     async with httpx.AsyncClient(base_url=house.deployment.public, trust_env=False) as http:
         path = "/live/video-to-video/kept/status"

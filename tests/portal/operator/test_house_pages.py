@@ -189,6 +189,7 @@ async def test_what_needs_attention_is_shown_oldest_first_and_decided_once(house
     assert again.status_code == 409, "another decision comes too late"
 
 
+@pytest.mark.slow
 async def test_audit_lines_are_those_of_the_command(house: House) -> None:
     mine, browser = await tenant(house.deployment, "Audited"), house.by(Role.VIEWER)
     await submit(house.by(Role.ADMIN), f"{HOME}/tenants/{mine.app}/grant", amount="1", reference=SCRIPT, note=SCRIPT)

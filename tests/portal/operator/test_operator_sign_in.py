@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 COOKIE = "tollgate"
 
 
+@pytest.mark.slow
 async def test_the_command_makes_a_link_that_signs_an_operator_in_once(house: House) -> None:
     operator = await operator_of(house.deployment, Role.SUPPORT)
     code, shown, _ = await house.deployment.cli("portal", "link", "--operator", operator)

@@ -27,6 +27,7 @@ async def test_plans_are_those_of_the_command(house: House) -> None:
         assert plan["version"] in shown
 
 
+@pytest.mark.slow
 async def test_the_same_plan_makes_what_the_ledger_charged(house: House) -> None:
     mine, browser = house.tenant, house.by(Role.VIEWER)
     _, text, _ = await house.deployment.cli("usage", "--app", mine.app, "--json")

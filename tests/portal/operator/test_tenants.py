@@ -27,6 +27,7 @@ def place(of: Tenant) -> str:
     return f"{HOME}/tenants/{of.app}"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("role", ROLES)
 async def test_a_tenant_is_shown_with_the_numbers_of_commands(house: House, role: Role) -> None:
     page = await house.by(role).page(place(house.tenant))
@@ -173,6 +174,7 @@ async def test_an_operator_looks_as_a_viewer_and_the_tenant_can_see_that(house: 
     assert lines[-2:] == [("a viewer", "done", ""), ("a viewer", "done", "")]
 
 
+@pytest.mark.slow
 async def test_signing_out_ends_a_look(house: House) -> None:
     browser, mine = await house.fresh(Role.SUPPORT), await tenant(house.deployment, "Looked at")
     await submit(browser, f"{place(mine)}/look")

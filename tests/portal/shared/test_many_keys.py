@@ -13,6 +13,7 @@ from tests.support.deployment import Deployment
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
+@pytest.mark.slow
 async def test_keys_that_work_are_shown_before_those_that_have_ended(running: Deployment) -> None:
     """Hazard: of many keys those are shown that were made first, which are the ones that have ended."""
     app = await tenant(running, "House of Keys")

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 TIME = 1_700_000_000_000
 
 
+@pytest.mark.slow
 async def test_requests_that_were_not_looked_at_are_not_said_to_be_none(running: Deployment) -> None:
     """Hazard: so many events of others are newer that those of the user are not reached, and "none yet" is shown."""
     app = await tenant(running, "House of the Quiet")

@@ -43,6 +43,7 @@ async def wallet(running: Deployment, used: Tenant) -> Wallet:
     return found
 
 
+@pytest.mark.slow
 async def test_the_wallet_of_the_browser_signs_in(
     chromium: Chromium, running: Deployment, used: Tenant, wallet: Wallet
 ) -> None:

@@ -96,6 +96,7 @@ LIES: dict[str, Callable[[Claims], Claims]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", LIES)
 async def test_a_token_that_proves_nothing(
     name: str, running: Deployment, provider: IdentityProvider, ann: str
@@ -191,6 +192,7 @@ async def test_the_provider_is_down(running: Deployment, provider: IdentityProvi
     assert (await sign_in(browser)).status_code == 303
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "body",
     [

@@ -79,6 +79,7 @@ def _flood(piece: bytes, total: int) -> Iterator[bytes]:
     return (piece for _ in range(total // len(piece)))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("workload", WORKLOADS)
 @pytest.mark.parametrize("headers", [JSON, EVENTS])
 @pytest.mark.parametrize("piece", [b"x" * 65_536, b"data: " + b"y" * 1_000, b"\n" * 4_096, b"data: {}\n" * 100])
@@ -96,6 +97,7 @@ def test_floods_are_not_kept(workload: Workload, headers: Headers, piece: bytes)
     assert peak < 2.5 * RESPONSE_BYTES + 2 * LINE_BYTES
 
 
+@pytest.mark.slow
 def test_small_pieces_cost_no_more_than_they_hold() -> None:
     fed = meter(Workload.LLM)
     fed.response_start(200, EVENTS)

@@ -24,6 +24,7 @@ PIECE = 16_384
 KEPT = 256 * 1024
 
 
+@pytest.mark.slow
 async def test_mutated_responses(tmp_path: Path) -> None:
     chance = random.Random(2)
     spools = SpoolFolder(tmp_path)

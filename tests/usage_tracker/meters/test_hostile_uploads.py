@@ -63,6 +63,7 @@ def _campaign(count: int, seed: int) -> None:
         _check(workload, _mutated(data, chance), chance)
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutated_files() -> None:
     _campaign(MUTATED, seed=5)
 

@@ -30,6 +30,7 @@ FORMS = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("rate", ["24", "25", "30000/1001", "60"])
 @pytest.mark.parametrize("form", FORMS)
 def test_within_one_frame(form: str, rate: str, probe: RunningProbe) -> None:
@@ -93,6 +94,7 @@ def test_renditions_are_as_large_as_their_media_say(probe: RunningProbe) -> None
     assert pixels(used) == (160 * 90 * (25 + 24), UPSTREAM)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("source", "size"), [("160x120", 426 * 320), ("128x128", 426 * 426), ("90x160", 136 * 240), ("160x90", 426 * 240)]
 )

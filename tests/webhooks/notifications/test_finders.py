@@ -62,6 +62,7 @@ async def test_keys_that_expire_that_are_old_and_that_were_revoked_are_told_of_o
     assert {rotated.key_id, soon.key_id, later.key_id}.isdisjoint(old)
 
 
+@pytest.mark.sampled(2)
 async def test_what_happens_while_an_endpoint_is_paused_waits_for_it_but_not_for_ever(notified: Notified) -> None:
     """Hazard: the look of another app's endpoint at the audit log passes over what an endpoint that is paused wants."""
     app, other = await notified.app("unlimited"), await notified.app("unlimited")

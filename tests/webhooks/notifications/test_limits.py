@@ -78,6 +78,7 @@ async def test_caps_of_app_user_and_key_are_told_of_each_once_in_a_period(notifi
     assert told(notified)[before:] == [("app-amount-per-month", None, 50), ("app-amount-per-month", None, 80)]
 
 
+@pytest.mark.sampled(2)
 async def test_a_balance_is_low_once_until_the_next_grant(notified: Notified) -> None:
     app = await notified.app("prepaid")
     await notified.endpoint(app, kinds=KINDS, balance_below="50")
