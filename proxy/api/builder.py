@@ -24,6 +24,7 @@ from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
 from proxy.api.statements.models import StatementView
 from proxy.api.tenant_metrics.endpoint import AS_PROMETHEUS, TenantMetricsEndpoint
 from proxy.api.usage.endpoints import UsageEndpoints
+from proxy.api.usage.models import UsageReport
 from proxy.api.users import UserEndpoints
 from proxy.api.view_links import ViewLinkEndpoints
 from proxy.api.webhooks.endpoints import AppWebhookEndpoints
@@ -83,7 +84,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
     _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
-    api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
+    api.serve("GET", f"{_APP}/usage", usage.usage, name="usage", response_model=UsageReport)
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     _serve_statements(api, StatementEndpoints(services))
     checkout = CheckoutEndpoint(services.checkout, services.users)
@@ -96,7 +97,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     )
     serve_webhooks(api, f"{_APP}/webhooks", AppWebhookEndpoints(services))
     _serve_view_links(api, ViewLinkEndpoints(services))
-    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
+    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage", response_model=UsageReport)
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from config.workloads import Unit
 from proxy.history.totals.total import Total, compact, parse_field
@@ -81,9 +82,12 @@ class UsageTotal:
 
 
 _EXISTING = (files("proxy.reporting") / "lua" / "existing.lua").read_text()
+_TURN = 200
+"""Items in a row, some milliseconds; clients name the models, and so there may be any number of totals."""
 _DAYS = 1_000
 """Days that Redis is asked of in one call."""
 
+Item = TypeVar("Item")
 GroupValues = tuple[str, ...]
 """Values of the requested dimensions, in their order; empty where an event has none."""
 
@@ -134,7 +138,7 @@ async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: S
         archived = await entries.begin(sums)
         closed = entries.snapshot.closed
         found = Breakdown(wanted)
-        for group in archived:
+        async for group in in_turns(archived):
             found.add(*group)
         if closed is not None and closed >= days.first:
             async for total, number in _late(entries):
@@ -143,10 +147,18 @@ async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: S
         for day in await _in_redis(sources, app, [each for each in days.each() if closed is None or each > closed]):
             scan = sources.client.hscan_iter(keys.usage(app, compact(day)), count=1_000)
             counted: Mapping[bytes, bytes] = {name: number async for name, number in cast("Any", scan)}
-            for name, text in counted.items():
+            async for name, text in in_turns(counted.items()):
                 found.add_total(parse_field(app, day, name.decode()), int(text))
         if await sources.history.read(closed_day, tag) == closed:
             return found
+
+
+async def in_turns(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """Yield what is in `items`, and let others have their turn every now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _TURN == 0:
+            await asyncio.sleep(0)
 
 
 async def _in_redis(sources: LedgerSources, app: str, days: Sequence[date]) -> list[date]:
@@ -168,5 +180,5 @@ async def _late(entries: LedgerEntries) -> AsyncIterator[tuple[Total, int]]:
     async for entry in entries.streamed():
         [each] = read(0, [entry])
         added.add(each)
-    for total, number in added.totals.items():
+    async for total, number in in_turns(added.totals.items()):
         yield total, number
