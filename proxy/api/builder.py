@@ -16,6 +16,7 @@ from proxy.api.documentation.page import documentation_routes
 from proxy.api.explain.endpoint import ExplainEndpoint
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys.endpoints import AppKeyEndpoints, UserKeyEndpoints
+from proxy.api.keys.models import KeyPage
 from proxy.api.models import UserView
 from proxy.api.payments.checkout import CheckoutEndpoint
 from proxy.api.services import BuilderServices
@@ -117,7 +118,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
 def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
     one = f"{path}/{{key_id}}"
     api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
-    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("GET", path, keys.list, name=f"list_{name}s", response_model=KeyPage)
     api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
     api.serve("POST", f"{one}/rotate", keys.rotate, name=f"rotate_{name}", status_code=201, audit="key.rotate")
     api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")

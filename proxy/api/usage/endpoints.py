@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from middlewares.auth.records import UserRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.api.caller import Caller, CallerWith, UserCaller
+from proxy.api.json_api import long_response
 from proxy.api.services import BuilderServices
 from proxy.api.usage.grouping import DailyPipelineUsage, Grouping, PipelineUsage, dimensions_of
 from proxy.api.usage.models import (
@@ -159,8 +159,7 @@ class UsageEndpoints:
         only = user.user_id if user else None
         records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
         compose = partial(_composed, app, days, read, only, records, grouping=part.groupBy, currency=services.currency)
-        # Clients name the models, so that a report may be of any size: its worker has others to serve meanwhile.
-        return Response(await asyncio.to_thread(compose), media_type="application/json")
+        return await long_response(compose)  # clients name the models
 
     async def _days(self, app: str, start: str | None, end: str | None) -> Days:
         """Return the wanted days, from the app's first to today and no others: no more can hold usage."""
@@ -188,14 +187,14 @@ def _composed(
     *,
     grouping: Grouping | None,
     currency: Currency,
-) -> bytes:
-    """Return the JSON of the report on what was read, of one user only if it is named."""
+) -> UsageReport:
+    """Return the report on what was read, of one user only if it is named."""
     beside = dimensions_of(grouping)
     found = usage_by_user(read, beside, only)
     ids = [*records, *(each for each in found.users if each not in records)]
     users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
     groups = found.groups.items()
-    report = UsageReport(
+    return UsageReport(
         clientId=app,
         currency=CurrencyView.of(currency),
         period=Period(start=days.first, end=days.last),
@@ -210,4 +209,3 @@ def _composed(
         else None,
         groups=[UsageSlice.of(value, total) for (value,), total in groups] if len(beside) == 1 else None,
     )
-    return report.model_dump_json().encode()
