@@ -128,3 +128,13 @@ async def test_totals_of_thousands_of_models_hold_up_nobody_else(
         await asyncio.sleep(0)
     assert len((await reading).groups) == number
     assert len(turns_used) > 20, "the totals are added up in one go"
+
+
+@pytest.mark.parametrize("user", ["u", "a*", "[a]", "a?", "^", "a\\b"])
+async def test_of_one_user_others_are_not_even_read(usage_records: RecordedUsage, user: str) -> None:
+    """Hazard: any end user of an app costs its worker as much as all of them have used."""
+    app, at = await usage_records.app(), utc("2020-11-21T12:00")
+    for each in (user, "other", "aa", "a", None):
+        await usage_records.request(app, user=each, amount=3, at=at)
+    usage = await read_usage(usage_records.sources, app, NOVEMBER, [Dimension.USER], user=user)
+    assert {group: total.amount for group, total in usage.rows()} == {(user,): 3}

@@ -152,11 +152,11 @@ class UsageEndpoints:
         services = self._services
         days = await self._days(app, part.startDate, part.endDate)
         dimensions = dimensions_for(dimensions_of(part.groupBy))
+        only = user.user_id if user else None
         if part.gatewayRequestId is None:
-            read = await read_usage(services.sources, app, days, dimensions)
+            read = await read_usage(services.sources, app, days, dimensions, user=only)
         else:
             read = await read_request_usage(services.sources, app, part.gatewayRequestId, days, dimensions)
-        only = user.user_id if user else None
         records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
         compose = partial(_composed, app, days, read, only, records, grouping=part.groupBy, currency=services.currency)
         return await long_response(compose)  # clients name the models

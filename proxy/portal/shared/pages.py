@@ -86,7 +86,7 @@ class SharedPages:
         today = await redis_today(sources.client)
         month = month_so_far(today)
         requests, older = await self._requests(view)
-        read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)))
+        read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)), user=user)
         by_day, by_model = await asyncio.to_thread(
             lambda: [usage_by_user(read, beside, user) for beside in (_BY_DAY, _BY_MODEL)]
         )
