@@ -27,7 +27,7 @@ from proxy.api.tenant_metrics.endpoint import AS_PROMETHEUS, TenantMetricsEndpoi
 from proxy.api.usage.endpoints import UsageEndpoints
 from proxy.api.usage.models import UsageReport
 from proxy.api.users import UserEndpoints
-from proxy.api.view_links import ViewLinkEndpoints
+from proxy.api.view_links import PortalLinkList, ViewLinkEndpoints
 from proxy.api.webhooks.endpoints import AppWebhookEndpoints
 from proxy.api.webhooks.routes import serve_webhooks
 
@@ -137,10 +137,11 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
 
 
 def _serve_view_links(api: BuilderAPI, links: ViewLinkEndpoints) -> None:
-    path = f"{_APP}/portal-links"
+    path, one, view = f"{_APP}/portal-links", f"{_APP}/portal-links/{{link_id}}", PortalLinkList
     api.serve("POST", path, links.create, name="create_portal_link", status_code=201, audit="portal_link.create")
-    api.serve("GET", path, links.list, name="list_portal_links")
-    api.serve("DELETE", f"{path}/{{link_id}}", links.revoke, name="revoke_portal_link", audit="portal_link.revoke")
+    api.serve("GET", path, links.list, name="list_portal_links", response_model=view)
+    ended = "portal_link.revoke"
+    api.serve("DELETE", one, links.revoke, name="revoke_portal_link", audit=ended, response_model=view)
 
 
 def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:
