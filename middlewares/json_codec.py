@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder()
 
-MAX_LONE_SURROGATES = 10_000
+MAX_LONE_SURROGATES = 1_000
 """A text with more of them is no JSON; replacing so many takes some milliseconds."""
 
 _WHOLE_TEXT = re.compile(

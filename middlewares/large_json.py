@@ -1,4 +1,7 @@
-"""Large JSON bodies: checked for their structure before they are parsed, and parsed beside the event loop."""
+"""Large JSON bodies: checked for their structure before they are parsed, and parsed beside the event loop.
+
+So are large responses rewritten that are rewritten as a whole: what clients send may be in them.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,19 @@ class LargeJson:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="json")
+        self._rewriting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rewrite")  # takes longer than a parse
 
     async def parse(self, body: bytes, parse: Callable[[bytes], T]) -> T:
         """Return `parse(body)`. Raises what it raises, and `Refusal` (413) for more than `MAX_VALUES` values."""
         if len(body) <= THREAD_BYTES:
             return _checked(parse, body)
         return await asyncio.get_running_loop().run_in_executor(self._thread, _checked, parse, body)
+
+    async def rewrite(self, text: bytes, rewrite: Callable[[bytes], bytes]) -> bytes:
+        """Return `rewrite(text)`, whatever is in it. Its steps in C have to be short ones by themselves."""
+        if len(text) <= CHECKED_BYTES:
+            return rewrite(text)
+        return await asyncio.get_running_loop().run_in_executor(self._rewriting, rewrite, text)
 
 
 def _checked(parse: Callable[[bytes], T], body: bytes) -> T:

@@ -1,15 +1,27 @@
 """Rules for request targets: origin-form only, a path with one reading, no reserved query parameters. Pure."""
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from middlewares.edge.request import closing_refusal
 
-RESERVED_PARAMETERS = frozenset(
-    {b"key", b"orchestrator", b"pipeline", b"rtmpoutput", b"streamid", b"token", b"tollgate"}
-)
+RESERVED_PARAMETERS = frozenset({"key", "orchestrator", "pipeline", "rtmpoutput", "streamid", "token", "tollgate"})
 """With these a client chooses orchestrators, outputs and other tenants' streams (gateway contract section 3),
 or shows a gateway a credential; compared without case, `_` and `-`."""
+
+_SEPARATORS = "(?:[-_]|%2D|%5F)*+"
+
+
+def _in_any_disguise(name: str) -> str:
+    """Return a pattern of a parameter's name whose characters may be escaped, with separators anywhere."""
+    return "".join(f"(?:{letter}|%{ord(letter):X}|%{ord(letter.upper()):X}){_SEPARATORS}" for letter in name)
+
+
+_RESERVED = re.compile(
+    f"(?:^|;){_SEPARATORS}(?:{'|'.join(map(_in_any_disguise, sorted(RESERVED_PARAMETERS)))})(?:[=;]|\\Z)".encode(),
+    re.IGNORECASE,
+)
+"""Finds a reserved parameter, also for older readers, which take `;` for a separator. One search for each parameter:
+there may be thousands of them, and the caller is not known yet."""
 
 _UNCLEAR_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|25|2[EeFf]|5[Cc]|7[Ff])")
 
@@ -48,17 +60,5 @@ def check_query(query: bytes) -> None:
 def drop_reserved_parameters(query: bytes) -> bytes:
     """Return `query` without its reserved parameters; every other byte stays, in order."""
     parameters = query.split(b"&")
-    kept = [parameter for parameter in parameters if not _is_reserved(parameter)]
+    kept = [parameter for parameter in parameters if not _RESERVED.search(parameter)]
     return query if len(kept) == len(parameters) else b"&".join(kept)
-
-
-def _is_reserved(parameter: bytes) -> bool:
-    """Return True if a parameter is reserved, also for older readers, which take `;` for a separator."""
-    return any(_normalised_name(part) in RESERVED_PARAMETERS for part in parameter.split(b";"))
-
-
-def _normalised_name(parameter: bytes) -> bytes:
-    name = parameter.partition(b"=")[0]
-    if b"%" in name:
-        name = unquote_to_bytes(name)
-    return name.lower().replace(b"_", b"").replace(b"-", b"")

@@ -120,7 +120,7 @@ class TenancyMiddleware:
 
     def _wrap_send(self, scope: Scope, exchange: Exchange, app: str, route: Route, send: Send) -> Send:
         """Return a `send` that records resources which the response creates, and rewrites its links."""
-        send = hide_origins(send, lambda: self._urls(scope, exchange))
+        send = hide_origins(send, lambda: self._urls(scope, exchange), self.large_json)
         if route.creates is Creates.RESULTS:
 
             def remember(kind: ResourceKind, names: set[str]) -> None:
@@ -130,7 +130,7 @@ class TenancyMiddleware:
         elif route.links is Links.HEADERS:
             send = rewrite_headers(send, self._urls(scope, exchange))
         elif route.links is Links.DOCUMENT:
-            send = rewrite_document(send, self._urls(scope, exchange))
+            send = rewrite_document(send, self._urls(scope, exchange), self.large_json)
         if isinstance(exchange.affinity, StickyAssignment):
             send = exchange.affinity.reassign_on_failover(exchange, send)
         return send

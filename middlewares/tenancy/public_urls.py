@@ -6,6 +6,7 @@ Origins inside the operator's network are nobody else's business: a URL that lea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -19,14 +20,18 @@ ERROR_MEMBERS = frozenset({"error", "error_message", "last_error"})
 """Members of a stream's status that hold the text of an error."""
 HIDDEN = "[internal]"
 """Stands in a text in place of an address."""
+PART = 8_192
+"""Characters of a text that are searched in one go, for a search keeps the interpreter to itself."""
 
 _SERVED = ("/live/", "/process/", "/recordings/", "/stream/")
 """Prefixes below which Tollgate has the gateway's own paths."""
 _MEDIA_SCHEMES = frozenset({"rtmp", "rtmps", "rtsp", "srt"})
 """They lead to the machine the gateway runs on, where no client can publish or play."""
+_LOOKUP = "lookup "
 _JOINED = re.compile(r",(?=[a-z]+://)")
 _ADDRESS = re.compile(
-    r"""(?P<url>[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>\\(),;]*)"""
+    # Tried once for each run of characters of a scheme: a text may be one such run.
+    r"""(?<![A-Za-z0-9+.-])(?P<before>[0-9+.-]*+)(?P<url>[A-Za-z][A-Za-z0-9+.-]*+://[^\s"'<>\\(),;]*)"""
     r"""|(?<=\blookup\ )[^\s:]+"""  # Go's resolver names the host that it did not find
     r"""|(?<![\w.])(?:\d{1,3}(?:\.\d{1,3}){3}|localhost|\[[0-9A-Fa-f:.]+\]):\d{1,5}\b""",
     re.VERBOSE,
@@ -93,7 +98,7 @@ class PublicUrls:
 
     def rewrite_text(self, text: str) -> str:
         """Return a text, as of an error, in which URLs are public and addresses inside the network are hidden."""
-        return _ADDRESS.sub(self._public, text) if ":" in text else text
+        return "".join(_ADDRESS.sub(self._public, part) for part in _parts(text)) if ":" in text else text
 
     def _public(self, match: re.Match[str]) -> str:
         url = match["url"]
@@ -101,8 +106,22 @@ class PublicUrls:
             return HIDDEN
         public = self.rewrite(url)
         if public == url and _is_addressed(url):
-            return HIDDEN
-        return public or HIDDEN
+            public = HIDDEN
+        return match["before"] + (public or HIDDEN)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield a text in parts of at most `PART` characters, cut behind a blank or a quote if there is one."""
+    start = 0
+    while start < len(text):
+        end = start + PART
+        if end < len(text):
+            cut = max(text.rfind(each, start, end) for each in ' \n"') + 1
+            if text.endswith(_LOOKUP, start, cut):
+                cut -= len(_LOOKUP)
+            end = cut if cut > start else end
+        yield text[start:end]
+        start = end
 
 
 def _is_internal(host: str | None) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from starlette.types import Message, Send
 
 from middlewares.json_codec import decode
+from middlewares.large_json import LargeJson
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
 from middlewares.whole_response import is_plain, when_whole
@@ -56,7 +58,7 @@ def rewrite_headers(send: Send, urls: PublicUrls) -> Send:
     return send_public
 
 
-def hide_origins(send: Send, urls: Callable[[], PublicUrls]) -> Send:
+def hide_origins(send: Send, urls: Callable[[], PublicUrls], large_json: LargeJson) -> Send:
     """Return a `send` that hides in errors and redirects where the gateway is; any other response passes as it is."""
     relay = send
 
@@ -66,8 +68,8 @@ def hide_origins(send: Send, urls: Callable[[], PublicUrls]) -> Send:
             public = urls()
             message = {**message, "headers": public.rewrite_headers(message["headers"])}
 
-            async def rewritten(body: bytes) -> bytes:
-                return _rewrite_error(body, public)
+            def rewritten(body: bytes) -> Awaitable[bytes]:
+                return large_json.rewrite(body, partial(_rewrite_error, urls=public))
 
             relay = when_whole(send, _is_text, rewritten)
         return relay(message)
@@ -90,11 +92,11 @@ def _rewrite_error(body: bytes, urls: PublicUrls) -> bytes:
         return body
 
 
-def rewrite_document(send: Send, urls: PublicUrls) -> Send:
+def rewrite_document(send: Send, urls: PublicUrls, large_json: LargeJson) -> Send:
     """Return a `send` that rewrites the links in a JSON response; any other response passes as it is."""
 
-    async def rewritten(body: bytes) -> bytes:
-        return _rewrite_text(body, urls)
+    def rewritten(body: bytes) -> Awaitable[bytes]:
+        return large_json.rewrite(body, partial(_rewrite_text, urls=urls))
 
     return when_whole(send, lambda head: head["status"] == 200 and is_plain(head), rewritten)
 

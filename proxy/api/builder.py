@@ -16,6 +16,7 @@ from proxy.api.documentation.page import documentation_routes
 from proxy.api.explain.endpoint import ExplainEndpoint
 from proxy.api.json_api import JsonAPI
 from proxy.api.keys.endpoints import AppKeyEndpoints, UserKeyEndpoints
+from proxy.api.keys.models import KeyPage
 from proxy.api.models import UserView
 from proxy.api.payments.checkout import CheckoutEndpoint
 from proxy.api.services import BuilderServices
@@ -24,8 +25,9 @@ from proxy.api.statements.endpoints import AS_CSV, StatementEndpoints
 from proxy.api.statements.models import StatementView
 from proxy.api.tenant_metrics.endpoint import AS_PROMETHEUS, TenantMetricsEndpoint
 from proxy.api.usage.endpoints import UsageEndpoints
+from proxy.api.usage.models import UsageReport
 from proxy.api.users import UserEndpoints
-from proxy.api.view_links import ViewLinkEndpoints
+from proxy.api.view_links import PortalLinkList, ViewLinkEndpoints
 from proxy.api.webhooks.endpoints import AppWebhookEndpoints
 from proxy.api.webhooks.routes import serve_webhooks
 
@@ -83,7 +85,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     _serve_keys(api, f"{_APP}/users/{{user}}/keys", keys, "user_key")
     _serve_keys(api, f"{_APP}/keys", AppKeyEndpoints(services), "app_key")
     api.serve("GET", f"{_APP}/audit", AuditEndpoints(services).list, name="list_audit_lines")
-    api.serve("GET", f"{_APP}/usage", usage.usage, name="usage")
+    api.serve("GET", f"{_APP}/usage", usage.usage, name="usage", response_model=UsageReport)
     api.serve("GET", f"{_APP}/usage/balance", usage.balance, name="balance")
     _serve_statements(api, StatementEndpoints(services))
     checkout = CheckoutEndpoint(services.checkout, services.users)
@@ -96,7 +98,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
     )
     serve_webhooks(api, f"{_APP}/webhooks", AppWebhookEndpoints(services))
     _serve_view_links(api, ViewLinkEndpoints(services))
-    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage")
+    api.serve("GET", "/api/v1/user/usage", usage.own_usage, name="own_usage", response_model=UsageReport)
     api.serve("GET", "/api/v1/user/usage/balance", usage.own_balance, name="own_balance")
     api.serve("GET", "/api/v1/user/usage/requests", usage.own_requests, name="own_requests")
     api.serve("GET", "/api/v1/catalog", CatalogEndpoint(services).catalog, name="catalog")
@@ -116,7 +118,7 @@ def builder_application(services: BuilderServices, routes: Sequence[BaseRoute] =
 def _serve_keys(api: BuilderAPI, path: str, keys: UserKeyEndpoints | AppKeyEndpoints, name: str) -> None:
     one = f"{path}/{{key_id}}"
     api.serve("POST", path, keys.create, name=f"create_{name}", status_code=201, audit="key.create")
-    api.serve("GET", path, keys.list, name=f"list_{name}s")
+    api.serve("GET", path, keys.list, name=f"list_{name}s", response_model=KeyPage)
     api.serve("PATCH", one, keys.change, name=f"change_{name}", audit="key.change")
     api.serve("POST", f"{one}/rotate", keys.rotate, name=f"rotate_{name}", status_code=201, audit="key.rotate")
     api.serve("DELETE", one, keys.revoke, name=f"revoke_{name}", audit="key.revoke")
@@ -135,10 +137,11 @@ def _serve_users(api: BuilderAPI, users: UserEndpoints) -> None:
 
 
 def _serve_view_links(api: BuilderAPI, links: ViewLinkEndpoints) -> None:
-    path = f"{_APP}/portal-links"
+    path, one, view = f"{_APP}/portal-links", f"{_APP}/portal-links/{{link_id}}", PortalLinkList
     api.serve("POST", path, links.create, name="create_portal_link", status_code=201, audit="portal_link.create")
-    api.serve("GET", path, links.list, name="list_portal_links")
-    api.serve("DELETE", f"{path}/{{link_id}}", links.revoke, name="revoke_portal_link", audit="portal_link.revoke")
+    api.serve("GET", path, links.list, name="list_portal_links", response_model=view)
+    ended = "portal_link.revoke"
+    api.serve("DELETE", one, links.revoke, name="revoke_portal_link", audit=ended, response_model=view)
 
 
 def _serve_statements(api: BuilderAPI, statements: StatementEndpoints) -> None:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +23,15 @@ from proxy.api.problems import NOT_OF_FASTAPI, PROBLEM_SCHEMA, ProblemDocument, 
 
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 """Requests are logged and counted by the response stage, once, and without what clients send."""
+
+
+async def long_response(compose: Callable[[], BaseModel]) -> Response:
+    """Return a response with the JSON of what `compose` returns, made in a thread.
+
+    For documents as long as tenants make them: the worker has others to serve meanwhile.
+    """
+    text = await asyncio.to_thread(lambda: compose().model_dump_json(by_alias=True))
+    return Response(text, media_type="application/json")
 
 
 class JsonAPI(FastAPI):

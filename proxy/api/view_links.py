@@ -7,10 +7,12 @@ from typing import Annotated, Self
 
 from fastapi import Depends, Path
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from middlewares.exchange import Refusal
 from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
+from proxy.api.json_api import long_response
 from proxy.api.models import ExternalId, RequestBody
 from proxy.api.services import BuilderServices
 from proxy.api.users import check_active, unknown_name
@@ -85,11 +87,12 @@ class ViewLinkEndpoints:
         url = f"{self._origin}{VIEW_PATH}{secret}"
         return CreatedPortalLink(**PortalLinkView.of(link).model_dump(), url=url)
 
-    async def list(self, client_id: str, caller: Owner) -> PortalLinkList:
+    async def list(self, client_id: str, caller: Owner) -> Response:
         """Return the links of the app that are good."""
-        return PortalLinkList(portal_links=[PortalLinkView.of(each) for each in await self._links.list(caller.app)])
+        found = await self._links.list(caller.app)
+        return await long_response(lambda: PortalLinkList(portal_links=[PortalLinkView.of(each) for each in found]))
 
-    async def revoke(self, client_id: str, link_id: LinkId, caller: Owner, act: CurrentAct) -> PortalLinkList:
+    async def revoke(self, client_id: str, link_id: LinkId, caller: Owner, act: CurrentAct) -> Response:
         """End a link at once, also where it is open; return those that are left."""
         act.target = AuditTarget("portal_link", link_id, caller.app)
         if not await self._links.end(caller.app, link_id):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from config.workloads import Unit
 from proxy.history.totals.total import Total, compact, parse_field
@@ -81,9 +83,13 @@ class UsageTotal:
 
 
 _EXISTING = (files("proxy.reporting") / "lua" / "existing.lua").read_text()
+_SPECIAL = re.compile(r"[\\*?\[\]^]")
+_TURN = 200
+"""Items in a row, some milliseconds; clients name the models, and so there may be any number of totals."""
 _DAYS = 1_000
 """Days that Redis is asked of in one call."""
 
+Item = TypeVar("Item")
 GroupValues = tuple[str, ...]
 """Values of the requested dimensions, in their order; empty where an event has none."""
 
@@ -115,8 +121,12 @@ def _text(dimension: Dimension, value: str | date) -> str:
     return f"{value}"[:_MONTH_LENGTH] if dimension is Dimension.MONTH else f"{value}"
 
 
-async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: Sequence[Dimension]) -> Breakdown:
+async def read_usage(
+    sources: LedgerSources, app: str, days: Days, dimensions: Sequence[Dimension], *, user: str | None = None
+) -> Breakdown:
     """Return the usage of an app over these days, broken down by these dimensions.
+
+    With `user`, that of others may be left out, which takes less time; the dimensions have to tell users apart then.
 
     Days that are closed come from the history, and from events that it does not have yet; days after them from Redis.
     A day that is closed meanwhile may be gone from Redis already, so that everything is read again.
@@ -134,19 +144,32 @@ async def read_usage(sources: LedgerSources, app: str, days: Days, dimensions: S
         archived = await entries.begin(sums)
         closed = entries.snapshot.closed
         found = Breakdown(wanted)
-        for group in archived:
+        async for group in in_turns(archived):
             found.add(*group)
         if closed is not None and closed >= days.first:
             async for total, number in _late(entries):
                 if days.first <= total.day <= min(closed, days.last):
                     found.add_total(total, number)
         for day in await _in_redis(sources, app, [each for each in days.each() if closed is None or each > closed]):
-            scan = sources.client.hscan_iter(keys.usage(app, compact(day)), count=1_000)
+            scan = sources.client.hscan_iter(keys.usage(app, compact(day)), match=_fields_of(user), count=1_000)
             counted: Mapping[bytes, bytes] = {name: number async for name, number in cast("Any", scan)}
-            for name, text in counted.items():
+            async for name, text in in_turns(counted.items()):
                 found.add_total(parse_field(app, day, name.decode()), int(text))
         if await sources.history.read(closed_day, tag) == closed:
             return found
+
+
+def _fields_of(user: str | None) -> str | None:
+    """Return a pattern of Redis that all running totals of a user match; None: those of all users are wanted."""
+    return None if user is None else _SPECIAL.sub(r"\\\g<0>", user) + "|*"
+
+
+async def in_turns(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """Yield what is in `items`, and let others have their turn every now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _TURN == 0:
+            await asyncio.sleep(0)
 
 
 async def _in_redis(sources: LedgerSources, app: str, days: Sequence[date]) -> list[date]:
@@ -168,5 +191,5 @@ async def _late(entries: LedgerEntries) -> AsyncIterator[tuple[Total, int]]:
     async for entry in entries.streamed():
         [each] = read(0, [entry])
         added.add(each)
-    for total, number in added.totals.items():
+    async for total, number in in_turns(added.totals.items()):
         yield total, number

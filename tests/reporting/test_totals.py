@@ -1,16 +1,18 @@
 """Usage by the running totals of the ledger."""
 
+import asyncio
 from collections import Counter
 from datetime import date
+from typing import Any
 
 import pytest
 
 from config.plans import Billing, Plan
 from config.prices import Price
 from config.workloads import SaleUnit, Unit, Workload
-from proxy.history.totals.total import Total, parse_field
+from proxy.history.totals.total import Total, compact, parse_field
 from proxy.reporting.dates import Days, redis_today
-from proxy.reporting.totals import Dimension, read_usage
+from proxy.reporting.totals import Breakdown, Dimension, read_usage
 from tests.reporting.ledger_fixture import RecordedUsage, utc
 
 NOVEMBER = Days(date(2020, 11, 1), date(2020, 11, 30))
@@ -104,3 +106,35 @@ async def test_a_day_of_many_users_adds_up_to_its_events(usage_records: Recorded
         spent[(recorded.event.user or "",)] += int(recorded.amount)
     assert {group: total.amount for group, total in usage.rows()} == dict(spent)
     assert usage.total.requests == count
+
+
+async def test_totals_of_thousands_of_models_hold_up_nobody_else(
+    usage_records: RecordedUsage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, number = await usage_records.app(), 20_000
+    totals: Any = {f"||llm|model {each}|requests": 1 for each in range(number)}
+    await usage_records.store.redis.hset(usage_records.keys.usage(app, compact(date(2020, 11, 21))), mapping=totals)
+    turn, turns_used = 0, set[int]()
+    add = Breakdown.add
+
+    def noted(self: Breakdown, *arguments: Any) -> None:
+        turns_used.add(turn)
+        add(self, *arguments)
+
+    monkeypatch.setattr(Breakdown, "add", noted)
+    reading = asyncio.create_task(read_usage(usage_records.sources, app, NOVEMBER, [Dimension.MODEL]))
+    while not reading.done():
+        turn += 1
+        await asyncio.sleep(0)
+    assert len((await reading).groups) == number
+    assert len(turns_used) > 20, "the totals are added up in one go"
+
+
+@pytest.mark.parametrize("user", ["u", "a*", "[a]", "a?", "^", "a\\b"])
+async def test_of_one_user_others_are_not_even_read(usage_records: RecordedUsage, user: str) -> None:
+    """Hazard: any end user of an app costs its worker as much as all of them have used."""
+    app, at = await usage_records.app(), utc("2020-11-21T12:00")
+    for each in (user, "other", "aa", "a", None):
+        await usage_records.request(app, user=each, amount=3, at=at)
+    usage = await read_usage(usage_records.sources, app, NOVEMBER, [Dimension.USER], user=user)
+    assert {group: total.amount for group, total in usage.rows()} == {(user,): 3}

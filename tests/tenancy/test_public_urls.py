@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares.tenancy.public_urls import PublicUrls
+from middlewares.tenancy.public_urls import PART, PublicUrls
 
 ORIGIN, MEDIA = "https://ai.example", "https://live.example"
 
@@ -87,6 +87,10 @@ def test_the_rtmp_address_of_a_gateway_does_not_leak() -> None:
         ),
         ("at 12:30:59, ratio 16:9, version 1.2.3.4", "at 12:30:59, ratio 16:9, version 1.2.3.4"),
         ("push to rtmp://localhost:1935/cam failed", "push to [internal] failed"),
+        ("2-http://10.0.0.7:9935/x", "2-[internal]"),
+        ("a" * PART + " lookup gateway.svc: no such host", "a" * PART + " lookup [internal]: no such host"),
+        ("a" * (PART - 8) + " lookup gateway.svc: no such host", "a" * (PART - 8) + " lookup [internal]: no such host"),
+        ("a " * (PART // 2 - 4) + "http://10.0.0.7:9935/x", "a " * (PART // 2 - 4) + "[internal]"),
     ],
 )
 def test_no_address_inside_the_network_is_in_a_text(text: str, public: str) -> None:

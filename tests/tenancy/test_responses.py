@@ -1,5 +1,6 @@
 """Ids in responses are reported however the response's bytes are cut, before the client can have them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
+from middlewares.large_json import LargeJson
 from middlewares.tenancy.affinity_table import ResourceKind
 from middlewares.tenancy.public_urls import PublicUrls
 from middlewares.tenancy.responses import hide_origins, report_created_ids, rewrite_document
 
+LARGE_JSON = LargeJson()
 IDS = st.text("0123456789abcdef", min_size=8, max_size=8)
 
 
@@ -80,7 +83,7 @@ async def test_a_rewritten_document_has_its_own_length(response: bytes, expected
     async def send(message: Message) -> None:
         messages.append(message)
 
-    public = rewrite_document(send, PublicUrls("https://ai.example"))
+    public = rewrite_document(send, PublicUrls("https://ai.example"), LARGE_JSON)
     headers = [(b"content-length", b"%d" % len(response))]
     await public({"type": "http.response.start", "status": 200, "headers": headers})
     assert messages == []
@@ -113,7 +116,7 @@ async def test_an_error_hides_where_the_gateway_is(
         async def send(message: Message, messages: list[Message] = messages) -> None:
             messages.append(message)
 
-        hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"))
+        hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"), LARGE_JSON)
         length = (b"content-length", b"%d" % len(body))
         await hidden({"type": "http.response.start", "status": status, "headers": [*headers, length]})
         for number, piece in enumerate(pieces, 1):
@@ -129,8 +132,60 @@ async def test_a_redirect_hides_where_the_gateway_is() -> None:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"))
+    hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"), LARGE_JSON)
     headers = [(b"location", b"http://gateway:9935/live/a/0.ts"), (b"content-location", b"http://gateway:9935/x")]
     await hidden({"type": "http.response.start", "status": 301, "headers": [*headers, (b"content-length", b"0")]})
     await hidden({"type": "http.response.body", "body": b""})
     assert messages[0]["headers"] == [(b"location", b"https://ai.example/live/a/0.ts"), (b"content-length", b"0")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"a" * 300_000 + b": http://10.0.0.7:9935/x", b"http://10.0.0.7:9935/x, " * 4_000, b"[1:" * 20_000 + TEXT],
+    ids=["one long word", "many links", "nearly addresses"],
+)
+async def test_an_error_that_repeats_a_long_request_holds_up_nobody_else(body: bytes) -> None:
+    others = 0
+
+    async def count_turns() -> None:
+        nonlocal others
+        while True:
+            others += 1
+            await asyncio.sleep(0)
+
+    sent = bytearray()
+
+    async def send(message: Message) -> None:
+        sent.extend(message.get("body", b""))
+
+    hidden = hide_origins(send, lambda: PublicUrls("https://ai.example"), LARGE_JSON)
+    await hidden({"type": "http.response.start", "status": 422, "headers": []})
+    other = asyncio.create_task(count_turns())
+    async with asyncio.timeout(60):
+        await hidden({"type": "http.response.body", "body": body})
+    other.cancel()
+    assert others > 0
+    assert sent
+    assert b"10.0.0.7" not in sent
+
+
+async def test_a_status_that_repeats_many_parameters_holds_up_nobody_else() -> None:
+    turns: list[str] = []
+    done = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        turns.append(message["type"])
+
+    async def other() -> None:
+        while not done.is_set():
+            turns.append("other")
+            await asyncio.sleep(0)
+
+    public = rewrite_document(send, PublicUrls("https://ai.example"), LARGE_JSON)
+    await public({"type": "http.response.start", "status": 200, "headers": []})
+    task = asyncio.create_task(other())
+    body = b'{"last_params":[' + b"[]," * 100_000 + b'1],"whep_url":"http://10.0.0.7/live/a"}'
+    await public({"type": "http.response.body", "body": body})
+    done.set()
+    await task
+    assert turns[0] == "other"

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Annotated, TypeVar
 
 from fastapi import Depends
+from starlette.responses import Response
 
 from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from proxy.api.audit.route import CurrentAct
 from proxy.api.caller import Caller, CallerWith
+from proxy.api.json_api import long_response
 from proxy.api.keys.models import ChangedKey, CreatedKey, KeyPage, KeyView, NewKey
 from proxy.api.keys.rotation import KeyRotation, ReplacingKey
 from proxy.api.services import BuilderServices
@@ -46,11 +48,14 @@ class OwnedKeyEndpoints:
         act.target = replace(act.target, id=record.key_id)
         return CreatedKey(**KeyView.of(record, self._days).model_dump(), key=text)
 
-    async def _page(self, app: str, user: str | None) -> KeyPage:
+    async def _page(self, app: str, user: str | None) -> Response:
         records, used = await self._api_keys.list(app), await self._use.of(app)
-        return KeyPage(
-            keys=[KeyView.of(record, self._days, used) for record in records if user is None or record.user == user]
-        )
+
+        def compose() -> KeyPage:
+            owned = (record for record in records if user is None or record.user == user)
+            return KeyPage(keys=[KeyView.of(record, self._days, used) for record in owned])
+
+        return await long_response(compose)
 
     async def _change(self, app: str, user: str | None, key_id: str, act: Act, body: ChangedKey) -> KeyView:
         await self._require(app, user, key_id, act)
@@ -98,7 +103,7 @@ class UserKeyEndpoints(OwnedKeyEndpoints):
         check_active(found)
         return await self._create(caller.app, found.user_id, act, body)
 
-    async def list(self, client_id: str, user: str, caller: KeyReader) -> KeyPage:
+    async def list(self, client_id: str, user: str, caller: KeyReader) -> Response:
         """Return the keys of a user."""
         found = await require_user(self._users, caller.app, user)
         return await self._page(caller.app, found.user_id)
@@ -140,7 +145,7 @@ class AppKeyEndpoints(OwnedKeyEndpoints):
         """Create a key of the app itself. Its text is in this response and nowhere else."""
         return await self._create(caller.app, None, act, body)
 
-    async def list(self, client_id: str, caller: KeyReader) -> KeyPage:
+    async def list(self, client_id: str, caller: KeyReader) -> Response:
         """Return all keys of the app and of its users."""
         return await self._page(caller.app, None)
 

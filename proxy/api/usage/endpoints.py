@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query
 from pydantic import AfterValidator
+from starlette.responses import Response
 
+from config.runtime import Currency
 from middlewares.auth.records import UserRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.credit import prepaid
 from proxy.api.caller import Caller, CallerWith, UserCaller
+from proxy.api.json_api import long_response
 from proxy.api.services import BuilderServices
 from proxy.api.usage.grouping import DailyPipelineUsage, Grouping, PipelineUsage, dimensions_of
 from proxy.api.usage.models import (
@@ -35,7 +40,7 @@ from proxy.reporting.dates import BadDate, Days, parse_day, redis_today
 from proxy.reporting.request_usage import read_request_usage
 from proxy.reporting.stream import decode
 from proxy.reporting.tables import CurrencyView
-from proxy.reporting.totals import read_usage
+from proxy.reporting.totals import Breakdown, read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
 
@@ -94,7 +99,7 @@ class UsageEndpoints:
     def __init__(self, services: BuilderServices) -> None:
         self._services = services
 
-    async def usage(self, client_id: str, caller: Reader, part: Part, of_user: OfUser) -> UsageReport:
+    async def usage(self, client_id: str, caller: Reader, part: Part, of_user: OfUser) -> Response:
         """Return the usage of an app by its users, over its whole history unless days are given."""
         return await self._report(caller.app, await self._named(caller.app, of_user), part)
 
@@ -102,7 +107,7 @@ class UsageEndpoints:
         """Return the wallet of an app, or of one of its users."""
         return await self._balance(caller.app, await self._named(caller.app, of_user))
 
-    async def own_usage(self, caller: Self, part: Part, of_user: OfUser) -> UsageReport:
+    async def own_usage(self, caller: Self, part: Part, of_user: OfUser) -> Response:
         """Return the usage of the calling user, which its credential names and nothing else."""
         return await self._report(caller.app, await self._itself(caller, of_user), part)
 
@@ -143,35 +148,18 @@ class UsageEndpoints:
             raise Refusal(400, "invalid_parameter", "Give userId or externalUserId, not both.")
         return await require_user(self._services.users, app, names[0]) if names else None
 
-    async def _report(self, app: str, user: UserRecord | None, part: UsageQuery) -> UsageReport:
+    async def _report(self, app: str, user: UserRecord | None, part: UsageQuery) -> Response:
         services = self._services
         days = await self._days(app, part.startDate, part.endDate)
-        grouping, beside = part.groupBy, dimensions_of(part.groupBy)
-        dimensions = dimensions_for(beside)
+        dimensions = dimensions_for(dimensions_of(part.groupBy))
+        only = user.user_id if user else None
         if part.gatewayRequestId is None:
-            read = await read_usage(services.sources, app, days, dimensions)
+            read = await read_usage(services.sources, app, days, dimensions, user=only)
         else:
             read = await read_request_usage(services.sources, app, part.gatewayRequestId, days, dimensions)
-        found = usage_by_user(read, beside, user.user_id if user else None)
         records = {each.user_id: each for each in (await services.users.list(app) if user is None else [user])}
-        ids = [*records, *(each for each in found.users if each not in records)]
-        users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
-        groups, currency = found.groups.items(), services.currency
-        return UsageReport(
-            clientId=app,
-            currency=CurrencyView.of(currency),
-            period=Period(start=days.first, end=days.last),
-            totals=UsageTotals(requestCount=found.total.requests, totalFeeWei=str(found.total.amount)),
-            users=users,
-            byUser=[UsageGroup.of(each, currency) for each in users] if grouping is Grouping.USER else None,
-            byPipelineModel=[PipelineUsage.of(*each, currency) for each in groups]
-            if grouping is Grouping.PIPELINE_MODEL
-            else None,
-            byDailyPipeline=[DailyPipelineUsage.of(*each, currency) for each in groups]
-            if grouping is Grouping.DAILY_PIPELINE
-            else None,
-            groups=[UsageSlice.of(value, total) for (value,), total in groups] if len(beside) == 1 else None,
-        )
+        compose = partial(_composed, app, days, read, only, records, grouping=part.groupBy, currency=services.currency)
+        return await long_response(compose)  # clients name the models
 
     async def _days(self, app: str, start: str | None, end: str | None) -> Days:
         """Return the wanted days, from the app's first to today and no others: no more can hold usage."""
@@ -188,3 +176,36 @@ class UsageEndpoints:
         services = self._services
         found = await prepaid.balance(services.runner, services.sources.keys, app, user.user_id if user else None)
         return BalanceReport.of(app, user, found, services.currency)
+
+
+def _composed(
+    app: str,
+    days: Days,
+    read: Breakdown,
+    only: str | None,
+    records: Mapping[str, UserRecord],
+    *,
+    grouping: Grouping | None,
+    currency: Currency,
+) -> UsageReport:
+    """Return the report on what was read, of one user only if it is named."""
+    beside = dimensions_of(grouping)
+    found = usage_by_user(read, beside, only)
+    ids = [*records, *(each for each in found.users if each not in records)]
+    users = [UsageOfUser.of(each, records.get(each), found.users.get(each, UserUsage())) for each in ids]
+    groups = found.groups.items()
+    return UsageReport(
+        clientId=app,
+        currency=CurrencyView.of(currency),
+        period=Period(start=days.first, end=days.last),
+        totals=UsageTotals(requestCount=found.total.requests, totalFeeWei=str(found.total.amount)),
+        users=users,
+        byUser=[UsageGroup.of(each, currency) for each in users] if grouping is Grouping.USER else None,
+        byPipelineModel=[PipelineUsage.of(*each, currency) for each in groups]
+        if grouping is Grouping.PIPELINE_MODEL
+        else None,
+        byDailyPipeline=[DailyPipelineUsage.of(*each, currency) for each in groups]
+        if grouping is Grouping.DAILY_PIPELINE
+        else None,
+        groups=[UsageSlice.of(value, total) for (value,), total in groups] if len(beside) == 1 else None,
+    )

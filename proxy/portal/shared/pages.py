@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -32,6 +33,7 @@ from proxy.reporting.user_usage import dimensions_for, usage_by_user
 VIEW = "/portal/view"
 _REQUESTS = 20
 _KEYS = 100
+_MODELS = 200
 _BY_DAY, _BY_MODEL = (Dimension.DAY,), (Dimension.WORKLOAD, Dimension.MODEL)
 
 
@@ -84,8 +86,11 @@ class SharedPages:
         today = await redis_today(sources.client)
         month = month_so_far(today)
         requests, older = await self._requests(view)
-        read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)))
-        by_day = usage_by_user(read, _BY_DAY, user)
+        read = await read_usage(sources, app, month, dimensions_for((*_BY_DAY, *_BY_MODEL)), user=user)
+        by_day, by_model = await asyncio.to_thread(
+            lambda: [usage_by_user(read, beside, user) for beside in (_BY_DAY, _BY_MODEL)]
+        )
+        models = sorted(by_model.groups.items(), key=lambda each: (-each[1].amount, -each[1].requests, each[0]))
         records, now = await services.api_keys.list(app), datetime.now(UTC)
         keys = in_order((each for each in records if user in (None, each.user)), now)
         amounts = {day: total.amount for (day,), total in by_day.groups.items()}
@@ -96,7 +101,8 @@ class SharedPages:
             month=month,
             total=by_day.total,
             columns=columns([(f"{day}", amounts.get(f"{day}", 0)) for day in month.each()]),
-            models=list(usage_by_user(read, _BY_MODEL, user).groups.items()),
+            models=models[:_MODELS],
+            other_models=len(models[_MODELS:]),
             balance=await prepaid.balance(services.runner, sources.keys, app, user),
             requests=requests,
             older=older,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -96,7 +97,8 @@ class UsagePages:
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
         name = f"usage-{visit.client_id}-{by}-{days.first}-{days.last}.csv"
         headers = {**PAGE_HEADERS, "content-disposition": f'attachment; filename="{name}"'}
-        text = csv_text(*spreadsheet(self._services.settings.currency, usage))
+        currency = self._services.settings.currency
+        text = await asyncio.to_thread(lambda: csv_text(*spreadsheet(currency, usage)))
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
     async def _names(self, app: str, by: Dimension, ids: Sequence[str]) -> Mapping[str, str]:

@@ -90,7 +90,7 @@ class UserPages:
         services, app, user = self._services, visit.client_id, await self._user(visit)
         month = await self._month()
         usage = usage_by_user(
-            await read_usage(services.sources, app, month, dimensions_for(())), only=user.user_id
+            await read_usage(services.sources, app, month, dimensions_for(()), user=user.user_id), only=user.user_id
         ).total
         records = await services.api_keys.list(app)
         keys = in_order((each for each in records if each.user == user.user_id), datetime.now(UTC))
