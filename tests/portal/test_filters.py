@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 WRONG_DAYS = (
     ({"from": "yesterday", "to": "2026-02-01"}, "from", "'yesterday' is not a day; write it as 2026-11-21."),
     ({"from": "2026-02-01", "to": "2026-02-30"}, "to", "'2026-02-30' is not a day"),
-    ({"from": "2026-02-02", "to": "2026-02-01"}, "from", "after"),
+    ({"from": "2026-02-02", "to": "2026-02-01"}, "from", "The first day is after the last one."),
     ({"from": HOSTILE}, "from", "is not a day"),
 )
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from config.plans import Billing
 from proxy.api.admin.ledger_endpoints import DeploymentEndpoints, ReportEndpoints
 from proxy.control.apps import is_client_id
 from proxy.control.records import UnknownRecord
@@ -21,6 +22,15 @@ from proxy.reporting.house.what_if import fee_of, what_if
 from proxy.reporting.totals import Dimension, read_usage
 
 PLANS = f"{HOME}/plans"
+PAID = {
+    Billing.FREE: "Not at all",
+    Billing.SUBSCRIPTION: "By a fee for each user and month",
+    Billing.USAGE: "By usage, afterwards",
+    Billing.CREDITS: "By credits, in advance",
+    Billing.PER_REQUEST: "By request, afterwards",
+    Billing.PER_MINUTE: "By the minute, afterwards",
+}
+"""How people say that a plan is paid."""
 _MONTH = re.compile("[0-9]{4}-[0-9]{2}")
 
 
@@ -44,7 +54,7 @@ class PlanPages:
         today = await redis_today(self._services.sources.client)
         terms = {each.name: msgspec.json.format(msgspec.json.encode(each.terms), indent=2).decode() for each in found}
         values = typed(visit.mistake, {"app": "", "month": f"{today}"[:7], "plan": ""})
-        return self._pages.show("operator/plans.html", visit, plans=found, terms=terms, values=values)
+        return self._pages.show("operator/plans.html", visit, plans=found, terms=terms, billing=PAID, values=values)
 
     async def compare(self, visit: OperatorVisit) -> Response:
         """Show what a month of an app did cost, and what it would have cost under the chosen plan."""

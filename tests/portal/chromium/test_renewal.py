@@ -141,7 +141,7 @@ async def test_what_a_filter_has_found_is_announced(chromium: Chromium, running:
         await announced(tab, "0 requests from 2020-01-01 to 2020-01-31, by day.")
         await tab.page.get_by_label("From").fill("2020-02-01")
         await tab.click("Show", "button")
-        await tab.page.get_by_role("alert").get_by_text("the span begins on 2020-02-01").wait_for()
+        await tab.page.get_by_role("alert").get_by_text("The first day is after the last one.").wait_for()
         await tab.page.locator("#announcement:empty").wait_for(state="attached")
         assert await tab.page.locator("[aria-invalid]").get_attribute("name") == "from"
         await tab.at(f"{used.path}/audit")
@@ -159,7 +159,7 @@ async def test_what_is_refused_in_its_place_is_shown(chromium: Chromium, running
         await tab.page.get_by_label("From").fill("2026-02-01")
         await tab.page.get_by_label("To").fill("2026-01-01")
         await tab.click("Show", "button")
-        await tab.page.get_by_text("the span begins on 2026-02-01, after it ends on 2026-01-01").wait_for()
+        await tab.page.get_by_text("The first day is after the last one.").wait_for()
         assert await is_marked(tab)
 
 
