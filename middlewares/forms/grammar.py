@@ -14,6 +14,8 @@ from middlewares.exchange import Headers
 
 HEAD_BYTES = 8_192
 """Longest head of a part, in bytes."""
+MOST_HEAD_LINES = 16
+"""Clients send two or three."""
 
 _CHARSET = rb"[ \t]*;[ \t]*charset=(?:[\w.-]+|\"[\w.-]+\")"
 _CONTENT_TYPE = re.compile(
@@ -68,6 +70,8 @@ def part_head(lines: bytes) -> PartHead:
     Raises `FormError`.
     """
     headers: dict[bytes, bytes] = {}
+    if lines.count(b"\r\n") >= MOST_HEAD_LINES:
+        raise FormError(f"the head of a part has more than {MOST_HEAD_LINES} lines")
     for line in lines.split(b"\r\n"):
         found = _LINE.fullmatch(line)
         if found is None or (name := found[1].lower()) in headers:

@@ -65,7 +65,7 @@ TITLES: dict[str, str] = {
     # what a token endpoint refuses (RFC 6749, RFC 8693)
     "invalid_request": "The token request is incomplete or contradicts itself",
     "invalid_client": "The client is unknown, or its secret is wrong",
-    "invalid_grant": "The credential to exchange is not valid",
+    "subject_token_invalid": "The credential to exchange is not valid",
     "access_denied": "The user may get no token",
     "temporarily_unavailable": "The credential to exchange cannot be checked now",
     "invalid_scope": "The scope cannot be granted",

@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from middlewares.durable_files import sync, write_all
+
 PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
 
@@ -15,9 +17,7 @@ def write(path: Path, data: bytes) -> None:
     """Write a file, readable by its owner only, and wait until it is on disk."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file, view) :]
+        write_all(file, data)
         os.fsync(file)
     finally:
         os.close(file)
@@ -35,15 +35,6 @@ def settle(path: Path) -> None:
     """Make a file private, and wait until it is on disk."""
     path.chmod(PRIVATE)
     sync(path)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.backup.files import PRIVATE_FOLDER, rename, sync, write
+from middlewares.durable_files import sync
+from proxy.backup.files import PRIVATE_FOLDER, rename, write
 from proxy.backup.layout import JOURNALS, REDIS, databases, journal_files, side_files
 from proxy.store.embedded.redis_process import INTERRUPTED
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -48,10 +49,14 @@ def say_no_more() -> None:
 
 
 def report(message: object) -> None:
-    """Print one line to standard error: standard output is for what the command returns."""
+    """Print one line to standard error: standard output is for what the command returns.
+
+    What cannot be printed, as it may stand in the name of a file, is escaped.
+    """
+    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in f"{message}")
     try:
-        typer.echo(f"tollgate: {message}", err=True)
-    except BrokenPipeError:
+        typer.echo(f"tollgate: {line}", err=True)
+    except OSError:  # nobody reads it, or its disk is full
         say_no_more()
 
 
@@ -64,6 +69,19 @@ def fail(message: str, code: Exit) -> NoReturn:
 def bad_input(message: str) -> NoReturn:
     """End the command because of wrong arguments."""
     fail(message, Exit.BAD_INPUT)
+
+
+def new_path(path: Path, kind: str) -> Path:
+    """Return where a new file or folder is to be written, absolute; end the command where it cannot be."""
+    whole = path.absolute()
+    try:
+        if path.exists():
+            bad_input(f"{path} exists already; name a new {kind}")
+        if not whole.parent.is_dir():
+            bad_input(f"{whole.parent} is no folder")
+    except OSError as error:
+        bad_input(f"{path} cannot be the name of a {kind}: {error.strerror}")
+    return whole
 
 
 def print_json(value: Any) -> None:

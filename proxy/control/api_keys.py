@@ -1,20 +1,31 @@
 """The service for API keys: create, list, change, rotate, revoke."""
 
+import builtins
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Unpack
 
 from middlewares.auth.keys import hash_secret, mint_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from proxy.control.key_changes import KeyChange, changed, shared_by_family
+from proxy.control.key_changes import KeyChange, changed, handed_out, shared_by_family
 from proxy.control.records import FAMILIES, Client, Records, indexed, keys_of
+from proxy.store.clients import CLIENT_ERRORS
 
 
 class KeyEnded(Exception):
     """The key cannot be changed or rotated: it has ended, or was rotated before."""
 
     audit_code = "key_ended"
+
+
+class _ChangedMeanwhile(Exception):
+    """The key that is rotated was changed since it was read; `record` is what it is now."""
+
+    def __init__(self, record: KeyRecord) -> None:
+        self.record = record
 
 
 class ApiKeys:
@@ -90,6 +101,9 @@ class ApiKeys:
 
         The new one expires when the old one would have, unless `expires_at` says when. Return the old key, the new one,
         and the text of the new one, which is not stored. Raises `UnknownRecord` and `KeyEnded`.
+
+        The new one is written first: where this is cut short, the old key goes on working, what was written is never
+        listed, and the next rotation removes it.
         """
         ref = RecordRef("key", key_id)
         now = datetime.now(UTC)
@@ -107,25 +121,42 @@ class ApiKeys:
         )
 
         def retire(record: KeyRecord) -> KeyRecord:
-            nonlocal old
-            old, ends = _active(record, now, "rotate"), now + overlap
-            known = old.expires_at
+            if _active(record, now, "rotate") != old:
+                raise _ChangedMeanwhile(record)
+            ends, known = now + overlap, old.expires_at
             return replace(old, expires_at=min(ends, known) if known else ends, replaced_by=new.key_id)
 
         await self._client.hset(FAMILIES, new.key_id, new.family)
-        await self._add(new)  # first: if the command is cut short here, the old key goes on working
-        try:
-            retired = await self._records.change(ref, retire)
-            if (latest := _as_successor(old, new, expires_at)) != new:  # the old one was changed since it was read
-                new = await self._records.change(new.ref, lambda _: latest)
-            return retired, new, text
-        except KeyEnded:  # another command rotated or ended it meanwhile
-            await self.revoke(new.key_id)
-            raise
+        await self._add(new)
+        while True:
+            try:
+                retired = await self._records.change(ref, retire)
+                break
+            except _ChangedMeanwhile as change:
+                old = change.record
+                new = await self._records.change(new.ref, partial(_as_successor, old, expires_at=expires_at))
+            except KeyEnded:  # another command rotated or ended it meanwhile
+                await self._remove(new)
+                raise
+        with suppress(*CLIENT_ERRORS):  # whoever asked needs the text of the new key all the same
+            for left in await self._keys_in(old.app):
+                if left.replaces == old.key_id and left.key_id != new.key_id:
+                    await self._remove(left)
+        return retired, new, text
 
     async def _add(self, record: KeyRecord) -> None:
         await self._client.sadd(keys_of(record.app), record.key_id)
         await self._records.add(record)
+
+    async def _remove(self, record: KeyRecord) -> None:
+        """Remove a key that nobody was ever shown."""
+        await self._records.remove(record.ref)
+        await self._client.srem(keys_of(record.app), record.key_id)
+        await self._client.hdel(FAMILIES, record.key_id)
+
+    async def _keys_in(self, app: str) -> builtins.list[KeyRecord]:
+        ids = await indexed(self._client, keys_of(app))
+        return await self._records.several([RecordRef("key", key_id) for key_id in ids])
 
     async def get(self, key_id: str) -> KeyRecord | None:
         return await self._records.get(RecordRef("key", key_id))
@@ -137,8 +168,7 @@ class ApiKeys:
     async def list(self, app: str) -> list[KeyRecord]:
         """Return all keys of an app and its users, oldest first. Raises `UnknownRecord` for a missing app."""
         await self._apps.require(RecordRef("app", app))
-        ids = await indexed(self._client, keys_of(app))
-        return await self._records.several([RecordRef("key", key_id) for key_id in ids])
+        return handed_out(await self._keys_in(app))
 
     async def revoke(self, key_id: str) -> KeyRecord:
         """End a key for good, in every worker at once. Raises `UnknownRecord`."""

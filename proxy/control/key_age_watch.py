@@ -11,6 +11,7 @@ from typing import Any
 
 from middlewares.auth.records import KeyRecord, RecordRef
 from proxy.control.key_age import rotation_due
+from proxy.control.key_changes import handed_out
 from proxy.control.records import APPS, Client, Records, keys_of
 from proxy.store.clients import CLIENT_ERRORS
 
@@ -60,12 +61,17 @@ class KeyAgeWatch:
         due = KeysDue()
         if self._days > 0:
             async for batch in self._batches():
-                self._add(due, await self._records.readable([RecordRef("key", key_id) for key_id in batch]))
+                await self._add(due, await self._keys(batch))
         return due
 
-    def _add(self, due: KeysDue, keys: list[KeyRecord]) -> None:
+    async def _keys(self, ids: list[str]) -> list[KeyRecord]:
+        return await self._records.readable([RecordRef("key", key_id) for key_id in ids])
+
+    async def _add(self, due: KeysDue, keys: list[KeyRecord]) -> None:
         now = datetime.now(UTC)
-        found = [key.key_id for key in keys if rotation_due(key, now, self._days)]
+        aged = [key for key in keys if rotation_due(key, now, self._days)]
+        older = await self._keys([key.replaces for key in aged if key.replaces is not None])
+        found = [key.key_id for key in handed_out(aged, older)]
         due.number += len(found)
         due.examples += found[: _EXAMPLES - len(due.examples)]
 

@@ -47,6 +47,16 @@ class KeyChange(TypedDict, total=False):
     streams: Iterable[str]
 
 
+def handed_out(keys: Iterable[KeyRecord], older: Iterable[KeyRecord] = ()) -> list[KeyRecord]:
+    """Return the keys without those of rotations that were cut short, or are on their way: nobody knows their text.
+
+    The key that such a one should have replaced does not name it; it must be among `keys` or `older`.
+    """
+    found = list(keys)
+    by_id = {key.key_id: key for key in (*older, *found)}
+    return [key for key in found if (old := by_id.get(key.replaces or "")) is None or old.replaced_by == key.key_id]
+
+
 def changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
     """Return the key with these changes. Raises `UnusableMember`."""
     try:

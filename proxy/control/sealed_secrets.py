@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from middlewares.durable_files import sync
+
 FILE = Path("issuer") / "webhooks.key"
 """In the folder of the data directory that several machines share."""
 
@@ -55,4 +57,5 @@ class SealedSecrets:
         with suppress(FileExistsError):  # another process was faster, and its key counts
             os.link(draft, self._file)
         draft.unlink()
+        sync(self._file.parent)
         return self._file.read_bytes()

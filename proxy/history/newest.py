@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from proxy.history.batch import read
 from proxy.history.packing import StreamEntry
 from proxy.history.places import TimePlace
-from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, archived_entries
+from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, agree, archived_entries
 from proxy.history.reader import LedgerEntries, LedgerSources
 from proxy.history.tables import EVENTS
 
@@ -58,7 +58,7 @@ class UsesPage:
     def wants(self, user: str | None, model: str, outcome: str, status: int) -> bool:
         """Return True if a use by that user, of that model, which ended like that, may be on the page."""
         named = (user, self.user), (model, self.model), (outcome, self.outcome), (status, self.status)
-        return all(wanted is None or value == wanted for value, wanted in named)
+        return agree(*named)
 
 
 def _archived(connection: Connection, app: str, page: UsesPage) -> _Found:

@@ -34,6 +34,11 @@ ENTRY_COLUMNS = (
 """Columns that `archived_entries` needs."""
 
 
+def agree(*named: tuple[object, object]) -> bool:
+    """Return True if each value is the one that is wanted, the second of its pair; None: any is."""
+    return all(wanted is None or value == wanted for value, wanted in named)
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """How far the stream of one hash tag is archived."""

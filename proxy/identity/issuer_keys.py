@@ -22,6 +22,7 @@ import structlog
 
 from config.control import IssuerSettings
 from config.loader import ConfigError, Problem
+from middlewares.durable_files import sync
 from proxy.identity.signing_keys import SigningKey, current, generate, living, public_set, rotated
 
 FOLDER = "issuer"
@@ -162,3 +163,4 @@ def _replace(path: Path, content: bytes, mode: int) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(path)
+    sync(path.parent)

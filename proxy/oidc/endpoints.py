@@ -27,7 +27,7 @@ from proxy.identity.client_authentication import (
 from proxy.identity.issuer_keys import CACHED_SECONDS
 from proxy.identity.token_issuer import ISSUER_PATH, TokenIssuer
 from proxy.oidc.discovery import discovery_document
-from proxy.oidc.forms import Form, in_oauth_words, oauth_refusal, read_form, required
+from proxy.oidc.forms import SUBJECT_TOKEN_INVALID, Form, in_oauth_words, oauth_refusal, read_form, required
 from proxy.oidc.grants import CLIENT_CREDENTIALS, JWT, TOKEN_EXCHANGE, Grants
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
@@ -99,7 +99,7 @@ class OidcEndpoints:
         app = await self._client(request, form) if _sent_secret(request, form) else None
         client_id = request.path_params["client_id"]
         if app is not None and app.client_id != client_id:
-            raise oauth_refusal("invalid_grant", "The client is not the app of this path.")
+            raise oauth_refusal("invalid_request", "The client is not the app of this path.")
         return await self._exchange(request, form, app, client_id)
 
     async def _exchange(self, request: Request, form: Form, app: AppRecord | None, client_id: str | None) -> Response:
@@ -108,7 +108,7 @@ class OidcEndpoints:
             response = await self.grants.exchange(form, app, client_id, address)
         except Refusal as refusal:
             # Whoever guesses keys here is slowed down as everywhere else. A JWT that an app presents is no guess.
-            if refusal.code == "invalid_grant" and (app is None or form["subject_token_type"] != JWT):
+            if refusal.code == SUBJECT_TOKEN_INVALID and (app is None or form["subject_token_type"] != JWT):
                 self.clients.count_failure("", address)
             raise
         return JSONResponse(response, headers=_NO_STORE)

@@ -11,6 +11,8 @@ from middlewares.exchange import Refusal
 
 _FORM = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 50
+SUBJECT_TOKEN_INVALID = "subject_token_invalid"  # noqa: S105 - a code
+"""Code of the refusal of a credential that was presented for exchange."""
 
 Form = Mapping[str, str]
 
@@ -18,6 +20,15 @@ Form = Mapping[str, str]
 def oauth_refusal(error: str, detail: str, status: int = 400) -> Refusal:
     """Return a refusal whose document has OAuth's members, too (RFC 6749 section 5.2)."""
     return in_oauth_words(Refusal(status, error, detail))
+
+
+def subject_refusal(detail: str, code: str = SUBJECT_TOKEN_INVALID) -> Refusal:
+    """Return the refusal of a `subject_token`: whatever is wrong with it, OAuth's word is one (RFC 8693 section 2.2.2).
+
+    `code` says more.
+    """
+    members = oauth_refusal("invalid_request", detail).members
+    return Refusal(400, code, detail, members=members)
 
 
 def in_oauth_words(refusal: Refusal) -> Refusal:

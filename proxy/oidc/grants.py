@@ -18,7 +18,7 @@ from proxy.control.used_tokens import UsedTokens
 from proxy.control.users import Users
 from proxy.identity.app_issuers import LEEWAY_SECONDS, AppIssuers, ForeignSubject
 from proxy.identity.token_issuer import APP_SCOPES, READ, USER_SCOPES, IssuedToken, TokenIssuer, TokenSubject
-from proxy.oidc.forms import Form, chosen_scopes, oauth_refusal, required
+from proxy.oidc.forms import Form, chosen_scopes, oauth_refusal, required, subject_refusal
 
 CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a grant type
@@ -90,7 +90,7 @@ class Grants:
         grant = await self._accepted(credential, address)
         principal = grant.principal
         if client_id not in (None, principal.app) or not (is_key or _is_own_user_token(grant)):
-            raise oauth_refusal("invalid_grant", "The subject_token is no token of this issuer for a user of this app.")
+            raise subject_refusal("The subject_token is no token of this issuer for a user of this app.")
         user = await self.users.get(principal.app, principal.user) if principal.user is not None else None
         if act is not None and user is not None:
             act.target = _target_of(user)
@@ -107,7 +107,7 @@ class Grants:
         try:
             named = peek(credential.encode()).claims.get("iss")
         except TokenRefused as refused:
-            raise oauth_refusal("invalid_grant", str(refused)) from None
+            raise subject_refusal(str(refused)) from None
         return named != self.issuer.url and app.issuer is not None and named == app.issuer.issuer
 
     async def _exchange_foreign(
@@ -122,7 +122,7 @@ class Grants:
         user = await self.users.find(app.client_id, named.external_id) or await self._created(app, named, actor)
         act.target = _target_of(user)
         if user.status != "active":
-            raise oauth_refusal("access_denied", "The user is suspended.", 403)
+            raise subject_refusal("The user is suspended.", "access_denied")
         subject = TokenSubject(app.client_id, user.user_id, external_id=user.external_id)
         return self.issuer.issue(subject, scopes, until=named.expires_at)
 
@@ -136,37 +136,37 @@ class Grants:
 
     async def _verified(self, app: AppRecord, credential: str) -> ForeignSubject:
         if app.issuer is None:
-            raise oauth_refusal("invalid_grant", "The app has no issuer of its own.")
+            raise subject_refusal("The app has no issuer of its own.")
         try:
             named = await self.app_issuers.verify(app.issuer, credential.encode())
         except TokenRefused as refused:
             if refused.status == 503:
                 raise _unavailable(str(refused)) from None
-            raise oauth_refusal("invalid_grant", str(refused)) from None
+            raise subject_refusal(str(refused)) from None
         _check_left(named.expires_at)
         if not app.issuer.single_use:
             return named
         if named.token_id is None:
-            raise oauth_refusal("invalid_grant", "The token lacks the claim jti, without which it could be used twice.")
+            raise subject_refusal("The token lacks the claim jti, without which it could be used twice.")
         if not await self.used_tokens.use(app.client_id, named.token_id, named.expires_at + LEEWAY_SECONDS):
-            raise oauth_refusal("invalid_grant", "The token was exchanged before.")
+            raise subject_refusal("The token was exchanged before.")
         return named
 
     async def _accepted(self, credential: str, address: str) -> Grant:
         verdict = await self.credentials.judge(credential.encode())
         if isinstance(verdict, Denial):
-            raise oauth_refusal("invalid_grant", verdict.detail)
+            raise subject_refusal(verdict.detail)
         try:
             check_address(verdict, address)
         except Refusal as refusal:
-            raise oauth_refusal("invalid_grant", refusal.detail) from None
+            raise subject_refusal(refusal.detail) from None
         return verdict
 
 
 def _check_left(ends_at: float) -> None:
     """Raise `Refusal` for a credential in its last second: a token that ends with it would be over when it is sent."""
     if ends_at < time.time() + 1:
-        raise oauth_refusal("invalid_grant", "The subject_token has expired.")
+        raise subject_refusal("The subject_token has expired.")
 
 
 def _target_of(user: UserRecord) -> AuditTarget:

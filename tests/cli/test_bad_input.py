@@ -28,6 +28,19 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no user id": (("keys", "create", "--app", APP, "--user", "ann"), "no user id"),
     "no network": (("keys", "create", "--app", APP, "--cidr", "10.0.0.1/8"), "10.0.0.1/8 has host bits set"),
     "no address": (("keys", "create", "--app", APP, "--cidr", "localhost"), "--cidr"),
+    "file of too long a name": (
+        ("history", "subject", "--app", APP, "--output", "x" * 5_000),
+        "cannot be the name of a file: File name too long",
+    ),
+    "file in a folder of too long a name": (
+        ("history", "export", "--format", "csv", "--from", "2026-01-01", "--to", "2026-01-02", "--output", "x" * 300),
+        "cannot be the name of a file: File name too long",
+    ),
+    "file of a name that cannot be printed": (
+        ("history", "subject", "--app", APP, "--output", "no\n\udcff/such"),
+        "no\\n\\udcff is no folder",
+    ),
+    "folder of too long a name": (("backup", "x" * 5_000), "cannot be the name of a folder: File name too long"),
     "no text": (("audit", "list", "--actor", "\udcff"), "--actor must have 1 to 256 characters"),
     "no text for an action": (("audit", "list", "--action", "a\x1b"), "--action must have 1 to 256 characters"),
     "no workload": (("keys", "create", "--app", APP, "--workload", "mining"), "'llm'"),

@@ -82,3 +82,9 @@ def test_errors_that_nobody_reads_leave_the_exit_code(
         run(redis_server, tmp_path, command, closed="2>&-"),
     ):
         assert (done.stdout, done.returncode) == ("", code)
+
+
+@pytest.mark.slow
+def test_errors_that_a_full_disk_does_not_take_leave_the_exit_code(redis_server: RedisServer, tmp_path: Path) -> None:
+    done = run(redis_server, tmp_path, ("--config", "none", "check"), closed="2>/dev/full")
+    assert (done.stdout, done.returncode) == ("", 2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from middlewares.forms.grammar import FormError, PartHead, form_boundary, go_integer
+from middlewares.forms.grammar import MOST_HEAD_LINES, FormError, PartHead, form_boundary, go_integer
 from middlewares.forms.reader import MOST_PARTS, FormReader
 from tests.usage_tracker.meters.meter_runs import cuts
 
@@ -124,6 +124,14 @@ def test_cuts_do_not_matter_to_nonsense(data: st.DataObject, body: bytes) -> Non
 def test_a_form_of_too_many_parts_is_refused() -> None:
     with pytest.raises(FormError, match=str(MOST_PARTS)):
         read(part(b"form-data; name=a", b"") * (MOST_PARTS + 1) + END)
+
+
+def test_a_head_of_too_many_lines_is_refused() -> None:
+    """Hazard: each line costs a look, and heads of 900 held up a worker for 30 ms and more at once."""
+    lines = b"".join(b"\r\nx-%d: y" % number for number in range(MOST_HEAD_LINES))
+    read(part(b"form-data; name=a" + lines[: lines.rindex(b"\r\n")], b"") + END)
+    with pytest.raises(FormError, match=f"more than {MOST_HEAD_LINES} lines"):
+        read(part(b"form-data; name=a" + lines, b"") + END)
 
 
 @pytest.mark.parametrize("stretch", [b"x" * 65_536, b"\r\n--" * 16_000, b"\r\n--bx" * 10_000])

@@ -63,7 +63,7 @@ async def test_a_token_may_be_exchanged_again_and_lives_no_longer_than_what_it_w
         assert end <= jwt.decode(subject, options={"verify_signature": False})["exp"]
     assert (await scene.exchange(scene.token("long"))).json()["expires_in"] == 900
     late = await scene.exchange(scene.token("late", exp=int(time.time()) - 5))  # within the leeway
-    assert (late.status_code, late.json()["error"]) == (400, "invalid_grant")
+    assert (late.status_code, late.json()["error"]) == (400, "invalid_request")
 
 
 async def test_a_token_of_single_use_is_exchanged_once(scene: Scene) -> None:
@@ -74,7 +74,7 @@ async def test_a_token_of_single_use_is_exchanged_once(scene: Scene) -> None:
     responses = await asyncio.gather(*(single.exchange(sent) for _ in range(20)))
     assert sorted(response.status_code for response in responses) == [200] + [400] * 19
     unnamed = await single.exchange(single.token("once", jti=None))
-    assert (unnamed.status_code, unnamed.json()["error"]) == (400, "invalid_grant")
+    assert (unnamed.status_code, unnamed.json()["error"]) == (400, "invalid_request")
     assert (await scene.exchange(sent)).status_code == 200, "another app has not used it"
 
 
@@ -82,7 +82,8 @@ async def test_a_suspended_user_gets_no_token(scene: Scene) -> None:
     await scene.exchange(scene.token("suspended"))
     await scene.app.http.patch(f"{scene.app.path}/users/suspended", json={"status": "suspended"}, auth=scene.app.basic)
     response = await scene.exchange(scene.token("suspended"))
-    assert (response.status_code, response.json()["error"]) == (403, "access_denied")
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    assert response.json()["code"] == "access_denied"
     assert response.headers["cache-control"] == "no-store"
 
 
@@ -90,10 +91,10 @@ async def test_an_app_exchanges_tokens_of_its_own_issuer_alone(scene: Scene) -> 
     other = await builder_app(scene.running, scene.app.http)
     without = Scene(scene.running, scene.provider, other, scene.user)
     response = await without.exchange(scene.token("stranger"))
-    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     await scene.register(other, audience="another")
     response = await without.exchange(scene.token("stranger"))
-    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     async with scene.running.store() as store:
         assert await Users(store.redis).list(other.client_id) == []
     grown = await scene.exchange(scene.token("stranger"), scope="admin")

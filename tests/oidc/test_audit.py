@@ -70,13 +70,13 @@ async def test_an_app_that_is_refused_a_token_of_a_user_leaves_a_line(own: Scene
     user = jwt.decode(created.json()["access_token"], options={"verify_signature": False})["sub"]
     await own.app.http.patch(f"{own.app.path}/users/{user}", json={"status": "suspended"}, auth=own.app.basic)
     count = len(await lines(own.app))
-    assert (await own.exchange(own.token("late"))).status_code == 403
+    assert (await own.exchange(own.token("late"))).status_code == 400
     wrong = f"{token[:-4]}AAAA"
     fields = {"grant_type": TOKEN_EXCHANGE, "subject_token_type": ACCESS_TOKEN}
     assert (await own.app.form(TOKEN, **fields, subject_token=wrong)).status_code == 400
     assert (await acts(own.app))[count:] == [
         ("token.issue", user, "refused", "access_denied"),
-        ("token.issue", "", "refused", "invalid_grant"),
+        ("token.issue", "", "refused", "subject_token_invalid"),
     ]
     assert wrong[:40] not in str(await lines(own.app))
 

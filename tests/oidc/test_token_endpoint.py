@@ -157,7 +157,7 @@ async def test_an_api_key_becomes_a_token_that_may_do_no_more_and_ends_with_it(
     assert [event["key"] for event in events] == [key_id] * 2
     await app.http.delete(f"{app.path}/users/ann/keys/{key_id}", auth=app.basic)
     refused = await exchange(app, subject_token=key, subject_token_type=API_KEY)
-    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
 
 
 async def test_a_token_of_a_user_is_exchanged_for_an_equivalent_one_by_its_app_alone(
@@ -181,9 +181,9 @@ async def test_a_token_of_a_user_is_exchanged_for_an_equivalent_one_by_its_app_a
     assert (await exchange(app, subject_token=token, subject_token_type=ACCESS_TOKEN)).status_code == 400
     other = await builder_app(running, app.http)
     foreign = await other.form(TOKEN, **fields)
-    assert (foreign.status_code, foreign.json()["error"]) == (400, "invalid_grant")
+    assert (foreign.status_code, foreign.json()["error"]) == (400, "invalid_request")
     admin = await app.form(TOKEN, **{**fields, "subject_token": await app.token()})
-    assert (admin.status_code, admin.json()["error"]) == (400, "invalid_grant")
+    assert (admin.status_code, admin.json()["error"]) == (400, "invalid_request")
     grown = await app.form(TOKEN, **fields, scope="admin")
     assert (grown.status_code, grown.json()["error"]) == (400, "invalid_scope")
 
@@ -192,13 +192,13 @@ async def test_a_key_of_another_app_is_nothing_at_an_apps_own_endpoint(app: Buil
     other = await builder_app(running, app.http)
     key = await running.key(other.client_id)
     response = await exchange(app, f"{app.path}/oidc/token", subject_token=key, subject_token_type=API_KEY)
-    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
     mixed = await app.http.post(
         f"{app.path}/oidc/token",
         data={"grant_type": TOKEN_EXCHANGE, "subject_token": key, "subject_token_type": API_KEY},
         auth=other.basic,
     )
-    assert (mixed.status_code, mixed.json()["error"]) == (400, "invalid_grant")
+    assert (mixed.status_code, mixed.json()["error"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(

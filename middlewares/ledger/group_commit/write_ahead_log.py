@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from config.runtime import Fsync
+from middlewares.durable_files import sync, write_all
 from middlewares.ledger.model import Hold, Settlement
-from middlewares.ledger.settlement.journal import UNFINISHED, JournalFull, JournalRecord, frame, new_journal, write_all
+from middlewares.ledger.settlement.journal import UNFINISHED, JournalFull, JournalRecord, frame, new_journal
 
 COMPACT_BYTES = 16 * 1024 * 1024
 """Size from which it is written anew with what is still open; where that is synced, the event loop waits for it."""
@@ -186,13 +187,4 @@ class WriteAheadLog:
             self._waiting.clear()  # all of it is about what is open, or not any more
             self._size = len(data)
             if self._fsync != "never":
-                _sync_folder(self.path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+                sync(self.path.parent)

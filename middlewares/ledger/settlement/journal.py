@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from ulid import ULID
 
+from middlewares.durable_files import write_all
 from middlewares.ledger.model import Hold, Settlement
 
 
@@ -88,13 +89,6 @@ def new_journal(folder: Path, suffix: str = ".journal") -> tuple[Path, int]:
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o600)
         if _lock(file, path):
             return path, file  # else it was adopted before it was locked
-
-
-def write_all(file: int, data: bytes) -> None:
-    """Write all of the bytes. Raises `OSError`, also where some of them were written."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]
 
 
 class Journal:

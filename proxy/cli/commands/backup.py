@@ -9,7 +9,7 @@ import typer
 
 from config.loader import load
 from config.settings import Settings
-from proxy.cli.output import Exit, Json, bad_input, fail, print_one
+from proxy.cli.output import Exit, Json, bad_input, fail, new_path, print_one
 from proxy.cli.session import CommandSession, run
 
 if TYPE_CHECKING:
@@ -21,12 +21,9 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Copy embedded Redis, journals and history as one consistent set, whether Tollgate serves or not."""
+    target = new_path(folder, "folder")
     settings = load()
     require_local_data(settings)
-    if folder.exists():
-        bad_input(f"{folder} exists already; name a new folder")
-    if not folder.absolute().parent.is_dir():
-        bad_input(f"{folder.absolute().parent} is no folder")
 
     async def work(session: CommandSession) -> Manifest:
         from redis.asyncio import Redis  # noqa: PLC0415
@@ -36,7 +33,7 @@ def backup(
         from proxy.store.configured import redis_keys  # noqa: PLC0415
 
         try:
-            return await take(cast("Redis", session.store.redis), redis_keys(settings), settings, folder.absolute())
+            return await take(cast("Redis", session.store.redis), redis_keys(settings), settings, target)
         except (BackupFailed, SnapshotFailed) as error:
             fail(str(error), Exit.FAILED)
 

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from proxy.cli.output import Exit, bad_input, fail, report
+from middlewares.durable_files import sync
+from proxy.cli.output import Exit, bad_input, fail, new_path, report
 from proxy.reporting.dates import BadDate, Days, parse_day
 
 if TYPE_CHECKING:
@@ -51,11 +52,7 @@ def destination(form: ArchiveFormat, output: Path | None) -> Path | None:
             bad_input("--format parquet needs a file: give --output FILE")
     if output is None:
         return None
-    if output.exists():
-        bad_input(f"{output} exists already; name a new file")
-    if not output.absolute().parent.is_dir():
-        bad_input(f"{output.absolute().parent} is no folder")
-    return output.absolute()
+    return new_path(output, "file")
 
 
 async def write_events(
@@ -107,6 +104,7 @@ def opened(target: Path | None) -> Iterator[BinaryIO]:
             out.flush()
             os.fsync(out.fileno())
         part.rename(target)
+        sync(target.parent)
     except OSError as error:
         fail(f"{target} cannot be written: {error.strerror}", Exit.FAILED)
     finally:

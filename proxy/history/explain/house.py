@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, tex
 from middlewares.json_codec import to_json
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history.explain.rows import decoded
-from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, archived_entries
+from proxy.history.queries import ENTRY_COLUMNS, ArchivedEntry, agree, archived_entries
 from proxy.history.tables import EVENTS, REFUSALS
 
 
@@ -34,7 +34,7 @@ class RefusalFilter:
     def wants(self, record: RefusalRecord) -> bool:
         """Return True if a refusal is among them."""
         named = (record.app, self.app or None), (record.status, self.status), (record.model, self.model or None)
-        return all(wanted is None or value == wanted for value, wanted in named)
+        return agree(*named)
 
 
 ALL = RefusalFilter()

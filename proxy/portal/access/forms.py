@@ -29,6 +29,17 @@ class Mistake:
     """Why it was refused."""
     fields: Fields
     """What was sent."""
+    field: str = ""
+    """Name of the field that is wrong, beside which `detail` is shown; empty: it is shown above the page."""
+
+
+class FilterRefused(Refusal):
+    """A field of a page's filter names nothing, or what cannot be; the page shows its filter again."""
+
+    def __init__(self, field: str, detail: str, status: int = 400) -> None:
+        """`status` is 404 for what may have been there."""
+        super().__init__(status, "unknown_id" if status == 404 else "invalid_parameter", detail)
+        self.field = field
 
 
 def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:

@@ -15,7 +15,15 @@ from starlette.routing import Route
 
 from middlewares.exchange import Exchange, Outcome, Refusal
 from proxy.portal.access.cookies import SessionCookie, is_form_token
-from proxy.portal.access.forms import TOKEN_FIELD, Fields, Mistake, check_same_origin, form_refused, read_fields
+from proxy.portal.access.forms import (
+    TOKEN_FIELD,
+    Fields,
+    FilterRefused,
+    Mistake,
+    check_same_origin,
+    form_refused,
+    read_fields,
+)
 from proxy.portal.access.sent_forms import FormRepeated
 
 
@@ -30,8 +38,7 @@ class Correctable(Protocol):
         ...
 
 
-Visitor = TypeVar("Visitor")
-Sender = TypeVar("Sender", bound=Correctable)
+Visitor = TypeVar("Visitor", bound=Correctable)
 Identify = Callable[[Request], Awaitable[Visitor]]
 """Returns who visits. Raises `Refusal`."""
 
@@ -43,12 +50,22 @@ class SignInNeeded(Refusal):
         super().__init__(401, "session_ended", "Nobody is signed in, or the session has ended.")
 
 
-def page_route(path: str, identify: Identify[Visitor], show: Callable[[Visitor], Awaitable[Response]]) -> Route:
-    """Return the route of a page."""
+def page_route(
+    path: str,
+    identify: Identify[Visitor],
+    show: Callable[[Visitor], Awaitable[Response]],
+    *,
+    again: Callable[[Visitor], Awaitable[Response]] | None = None,
+) -> Route:
+    """Return the route of a page. `again`, by default that page, shows the filter where that is refused."""
 
     async def endpoint(request: Request) -> Response:
         visitor = request.state.visit = await identify(request)
-        return await show(visitor)
+        try:
+            return await show(visitor)
+        except FilterRefused as refusal:
+            mistake = Mistake(refusal.detail, dict(request.query_params), refusal.field)
+            return await _shown_again(request, replace(visitor, mistake=mistake), again or show, refusal)
 
     return Route(path, endpoint, methods=["GET"])
 
@@ -57,10 +74,10 @@ def form_route(
     path: str,
     origin: str,
     cookie: SessionCookie,
-    identify: Identify[Sender],
-    take: Callable[[Sender, Fields], Awaitable[Response]],
+    identify: Identify[Visitor],
+    take: Callable[[Visitor, Fields], Awaitable[Response]],
     *,
-    again: Callable[[Sender], Awaitable[Response]] | None = None,
+    again: Callable[[Visitor], Awaitable[Response]] | None = None,
 ) -> Route:
     """Return the route of a form of a page of `origin`, in the very session that the cookie names.
 
@@ -78,10 +95,19 @@ def form_route(
         except Refusal as refusal:
             if again is None or refusal.status not in (400, 409) or isinstance(refusal, FormRepeated):
                 raise
-            response = await again(replace(visitor, mistake=Mistake(refusal.detail, fields)))
-            exchange: Exchange = request.scope["tollgate.exchange"]
-            exchange.end(Outcome.REFUSED, refusal.code, refusal.status)
-            response.status_code = refusal.status
-            return response
+            return await _shown_again(
+                request, replace(visitor, mistake=Mistake(refusal.detail, fields)), again, refusal
+            )
 
     return Route(path, endpoint, methods=["POST"])
+
+
+async def _shown_again(
+    request: Request, visitor: Visitor, page: Callable[[Visitor], Awaitable[Response]], refusal: Refusal
+) -> Response:
+    """Return the page with the mistake of the visitor."""
+    response = await page(visitor)
+    exchange: Exchange = request.scope["tollgate.exchange"]
+    exchange.end(Outcome.REFUSED, refusal.code, refusal.status)
+    response.status_code = refusal.status
+    return response

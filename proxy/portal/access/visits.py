@@ -121,11 +121,13 @@ class Visits:
         self._cookie = cookie
         self._sent = SentForms(services.sources.client)
 
-    def page(self, path: str, show: Page, scope: str = READ, *, by_itself: bool = False) -> Route:
+    def page(
+        self, path: str, show: Page, scope: str = READ, *, by_itself: bool = False, again: Page | None = None
+    ) -> Route:
         """Return the route of a page; `scope` is needed where the path names an app.
 
         `by_itself`: browsers ask for it without anybody doing anything, so that it does not keep a session from being
-        idle.
+        idle. `again`, by default the page itself, shows the filter where that is refused.
         """
 
         async def identify(request: Request) -> Visit:
@@ -136,7 +138,7 @@ class Visits:
                 visit.require(scope)
             return await show(visit)
 
-        return page_route(path, identify, look)
+        return page_route(path, identify, look, again=again)
 
     def form(
         self,

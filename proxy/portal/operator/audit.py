@@ -9,13 +9,15 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 from starlette.routing import Route
 
-from middlewares.exchange import Refusal
 from proxy.api.admin.audit_endpoints import AuditLogEndpoints
+from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.operations.query import AuditQuery
+from proxy.portal.access.forms import FilterRefused
+from proxy.portal.filters import chosen_days
+from proxy.portal.operator.fields import refusal_of
 from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
-from proxy.reporting.dates import BadDate, Days, parse_day
 
 AUDIT = f"{HOME}/audit"
 _LIMIT = 100
@@ -40,6 +42,8 @@ class AuditPages:
     async def show(self, visit: OperatorVisit) -> Response:
         """Show a page of lines, the newest first."""
         chosen = {name: _text(visit, name) for name in _FILTERS}
+        if visit.mistake is not None:
+            return self._pages.show("operator/audit.html", visit, chosen=chosen)
         before = _text(visit, "before")
         found = await visit.operations.audit.page(_query(chosen, before))
         kept = {name: text for name, text in chosen.items() if text}
@@ -56,23 +60,27 @@ class AuditPages:
     async def verify(self, visit: OperatorVisit) -> Response:
         """Recompute the chain, and show what is wrong with it."""
         head = _text(visit, "head")
-        verdict = await visit.operations.audit.verify(head or None)
+        if visit.mistake is not None:
+            return self._pages.show("operator/audit_verification.html", visit, verdict=None, head=head)
+        try:
+            verdict = await visit.operations.audit.verify(head or None)
+        except ActRefused as error:
+            if (refusal := refusal_of(error)).status != 400:
+                raise
+            raise FilterRefused("head", refusal.detail) from None
         return self._pages.show("operator/audit_verification.html", visit, verdict=verdict, head=head)
 
 
 def _query(chosen: Mapping[str, str], before: str) -> AuditQuery:
-    """Return which lines are wanted. Raises `Refusal` (400) for days that are none."""
-    try:
-        since, until = (parse_day(chosen[name]) if chosen[name] else None for name in ("from", "to"))
-    except BadDate as error:
-        raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
+    """Return which lines are wanted. Raises `FilterRefused` for days that are none."""
+    days = chosen_days(chosen["from"], chosen["to"])
     return AuditQuery(
         app=chosen["app"] or None,
         actor=chosen["actor"] or None,
         action=chosen["action"] or None,
         target=chosen["target"] or None,
-        since_ms=Days(since, since).start_ms if since else 0,
-        until_ms=Days(until, until).end_ms if until else None,
+        since_ms=days.start_ms,
+        until_ms=days.end_ms,
         limit=_LIMIT,
         before=before,
     )

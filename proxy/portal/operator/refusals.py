@@ -12,6 +12,7 @@ from starlette.routing import Route
 from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_endpoints import EventEndpoints
 from proxy.history.places import TimePlace, text_of
+from proxy.portal.access.forms import FilterRefused
 from proxy.portal.operator.visits import HOME, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, place_in, see_other
 from proxy.portal.services import PortalServices
@@ -41,9 +42,10 @@ class RefusalPages:
     async def show(self, visit: OperatorVisit) -> Response:
         """Show a page of refusals, the newest first; whoever searches for an id comes to its explanation."""
         query = visit.request.query_params
-        if wanted := query.get("id", "").strip():
+        wanted = query.get("id", "").strip()
+        if wanted and visit.mistake is None:
             if not _ID.fullmatch(wanted):
-                raise _unknown()
+                raise FilterRefused("id", "There is no such request.", 404)
             return see_other(f"{REQUESTS}/{quote(wanted)}")
         before = place_in(visit.request, "before")
         found = await read_newest_refusals(self._services.sources, before or TimePlace(EVER.end_ms, ""), _LIMIT + 1)
@@ -52,6 +54,7 @@ class RefusalPages:
         return self._pages.show(
             "operator/refusals.html",
             visit,
+            wanted=wanted,
             rows=[RefusalRow(each) for each in shown],
             names=names,
             first=before is None,

@@ -122,15 +122,18 @@ class OperatorVisits:
         self.roles: dict[tuple[str, str], Role] = {}
         """What each route takes, by its method and path."""
 
-    def page(self, path: str, show: Page, like: Endpoint) -> Route:
-        """Return the route of a page for whoever may call the endpoint `like`."""
+    def page(self, path: str, show: Page, like: Endpoint, *, again: Page | None = None) -> Route:
+        """Return the route of a page for whoever may call the endpoint `like`.
+
+        `again`, by default the page itself, shows the filter where that is refused.
+        """
         role = self.roles["GET", path] = role_for(like)
 
         async def look(visit: OperatorVisit) -> Response:
             visit.visitor.require(role)
             return await show(visit)
 
-        return page_route(path, self._visit, look)
+        return page_route(path, self._visit, look, again=again)
 
     def form(
         self,

@@ -24,9 +24,16 @@
     const { sourceElement, response, text, hx } = event.detail.ctx;
     if (hx.redirect) return;
     const part = sourceElement.hasAttribute("data-part");
-    const usable = part ? response.status === 200 : text.includes('<main id="content">');
+    const usable = part ? response.status === 200 : text.includes('<main id="content"');
     if (!usable) event.preventDefault();
     show(!usable);
+  });
+
+  // Whoever does not see it hears what has come in the place of the content. What is wrong in a form says so by itself.
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (event.detail.ctx.sourceElement.hasAttribute("data-part")) return;
+    const content = document.getElementById("content");
+    document.getElementById("announcement").textContent = content.dataset.announcement;
   });
 
   // No response has come at all.

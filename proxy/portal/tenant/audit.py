@@ -14,10 +14,10 @@ from proxy.control.audit.line import LONGEST_TEXT
 from proxy.history.audit.reader import AuditReader, parse_token
 from proxy.history.audit.rows import AuditFilter
 from proxy.portal.access.visits import Visit, Visits
+from proxy.portal.filters import chosen_days
 from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
-from proxy.reporting.dates import EVER, BadDate, Days, parse_day
 
 _LIMIT = 50
 _FILTERS = ("action", "actor", "target", "from", "to")
@@ -38,7 +38,10 @@ class AppAuditPages:
         """Show a page of lines, the newest first."""
         query = visit.request.query_params
         chosen = {name: query.get(name, "").strip()[:LONGEST_TEXT] for name in _FILTERS}
-        days = _days(chosen["from"], chosen["to"])
+        path = f"/portal/apps/{visit.client_id}/audit"
+        if visit.mistake is not None:
+            return self._pages.show("audit.html", visit, chosen=chosen, longest=LONGEST_TEXT, audit_path=path)
+        days = chosen_days(chosen["from"], chosen["to"])
         wanted = AuditFilter(
             app=visit.client_id,
             action=chosen["action"] or None,
@@ -53,7 +56,7 @@ class AppAuditPages:
         except ValueError as error:
             raise Refusal(400, "invalid_parameter", f"{error}.") from None
         lines, following = await self._reader.page(wanted, limit=_LIMIT, before=place)
-        path, kept = f"/portal/apps/{visit.client_id}/audit", {name: text for name, text in chosen.items() if text}
+        kept = {name: text for name, text in chosen.items() if text}
         return self._pages.show(
             "audit.html",
             visit,
@@ -65,13 +68,3 @@ class AppAuditPages:
             newest=f"{path}?{urlencode(kept)}" if kept else path,
             following=f"{path}?{urlencode({**kept, 'before': following})}" if following else "",
         )
-
-
-def _days(first: str, last: str) -> Days:
-    try:
-        days = Days(parse_day(first) if first else EVER.first, parse_day(last) if last else EVER.last)
-    except BadDate as error:
-        raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
-    if days.first > days.last:
-        raise Refusal(400, "invalid_parameter", "The first day is after the last one.")
-    return days

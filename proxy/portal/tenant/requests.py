@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from proxy.history.packing import StreamEntry
 from proxy.history.places import TimePlace, text_of
 from proxy.history.reader import LedgerEntries
 from proxy.portal import words
+from proxy.portal.access.forms import FilterRefused
 from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.pages import Pages, place_in, see_other
 from proxy.portal.services import PortalServices
@@ -79,12 +81,16 @@ class RequestPages:
         """Show a page of requests, the newest first; whoever searches for an id comes to its explanation."""
         query = visit.request.query_params
         path = f"/portal/apps/{visit.client_id}/requests"
-        if wanted := query.get("id", "").strip():
-            if not _ID.fullmatch(wanted):
-                raise _unknown()
-            return see_other(f"{path}/{wanted}")
+        wanted, status_text = query.get("id", "").strip(), query.get("status", "").strip()
         model, outcome = query.get("model", "").strip()[:_LONGEST_NAME], query.get("outcome", "")
-        status = _status(query.get("status", "").strip())
+        if visit.mistake is not None:
+            typed: dict[str, Any] = {"wanted": wanted, "model": model, "http_status": status_text, "outcome": outcome}
+            return self._pages.show("requests.html", visit, requests_path=path, outcomes=words.OUTCOMES, **typed)
+        if wanted:
+            if not _ID.fullmatch(wanted):
+                raise FilterRefused("id", "There is no request of this id in this app.", 404)
+            return see_other(f"{path}/{wanted}")
+        status = _status(status_text)
         before, refused = place_in(visit.request, "before"), place_in(visit.request, "refused")
         sources, app = self._services.sources, visit.client_id
         page = UsesPage(
@@ -107,6 +113,7 @@ class RequestPages:
             refusals=[RefusalRow(each) for each in refusals[:shown]],
             older_refusals=f"{path}?{urlencode({**chosen, 'refused': text_of(older)})}" if older else "",
             only_refusals=refused is not None,
+            wanted="",
             model=model,
             http_status=status or "",
             outcome=outcome,
@@ -143,9 +150,9 @@ def readable_rows(stream: str, entries: Sequence[StreamEntry]) -> list[RequestRo
 
 
 def _status(text: str) -> int | None:
-    """Return the HTTP status that is searched for; None: any. Raises `Refusal` (400)."""
+    """Return the HTTP status that is searched for; None: any. Raises `FilterRefused`."""
     if text and not _STATUS.fullmatch(text):
-        raise Refusal(400, "invalid_parameter", "Status: expected an HTTP status such as 429.")
+        raise FilterRefused("status", "Expected an HTTP status such as 429.")
     return int(text) if text else None
 
 

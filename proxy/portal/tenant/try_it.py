@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from config.workloads import Workload
 from middlewares.auth.records import KeyRecord
-from middlewares.exchange import Refusal
 from proxy.identity.token_issuer import USERS_READ
+from proxy.portal.access.forms import FilterRefused
 from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.pages import Pages
 from proxy.portal.services import PortalServices
@@ -41,8 +41,8 @@ class TryItPages:
         keys = [each for each in records if works(each, now)]
         wanted = visit.request.query_params.get("key", "")
         key = next((each for each in keys if each.key_id == wanted), None)
-        if wanted and key is None:
-            raise Refusal(404, "unknown_id", "The app has no such key that works.")
+        if wanted and key is None and visit.mistake is None:
+            raise FilterRefused("key", "The app has no such key that works.", 404)
         return self._pages.show(
             "try_it.html",
             visit,

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 from starlette.routing import Route
 
-from middlewares.exchange import Refusal
 from proxy.portal import words
+from proxy.portal.access.forms import FilterRefused, typed
 from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.charts import bar, columns
+from proxy.portal.filters import check_days
 from proxy.portal.pages import PAGE_HEADERS, Pages
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
@@ -49,11 +51,16 @@ class UsagePages:
 
     def routes(self, visits: Visits) -> Sequence[Route]:
         """Return the routes."""
-        return visits.page(f"{APP}/usage", self.show), visits.page(f"{APP}/usage.csv", self.download)
+        return visits.page(f"{APP}/usage", self.show), visits.page(f"{APP}/usage.csv", self.download, again=self.show)
 
     async def show(self, visit: Visit) -> Response:
         """Show the usage of the chosen days, by default of the current month."""
         today = await redis_today(self._services.sources.client)
+        path = f"/portal/apps/{visit.client_id}/usage"
+        always: dict[str, Any] = {"usage_path": path, "presets": _presets(today), "dimensions": list(Dimension)}
+        if visit.mistake is not None:
+            values = typed(visit.mistake, {"from": "", "to": "", "by": ""})
+            return self._pages.show("usage.html", visit, values=values, download="", **always)
         days, by = _wanted(visit, today)
         usage = await read_usage(self._services.sources, visit.client_id, days, (by,))
         rows = usage.rows()
@@ -72,23 +79,21 @@ class UsagePages:
             )
             for (value,), total in rows
         ]
-        path = f"/portal/apps/{visit.client_id}/usage"
-        query = urlencode({"from": days.first, "to": days.last, "by": by})
+        values = {"from": f"{days.first}", "to": f"{days.last}", "by": by}
         return self._pages.show(
             "usage.html",
             visit,
             days=days,
             by=by,
-            presets=_presets(today),
-            dimensions=list(Dimension),
+            values=values,
             usage=usage,
             units=usage.total.units_used,
             rows=shown,
             hidden=count - len(shown),
             columns=columns(_series(usage, days)) if by is Dimension.DAY else [],
             free=not usage.total.amount,
-            usage_path=path,
-            download=f"{path}.csv?{query}",
+            download=f"{path}.csv?{urlencode(values)}",
+            **always,
         )
 
     async def download(self, visit: Visit) -> Response:
@@ -112,17 +117,19 @@ class UsagePages:
 
 
 def _wanted(visit: Visit, today: date) -> tuple[Days, Dimension]:
-    """Return the days and the dimension of the query. Raises `Refusal` (400)."""
+    """Return the days and the dimension of the query. Raises `FilterRefused`."""
     query = visit.request.query_params
+    first, last = query.get("from", ""), query.get("to", "")
+    check_days(first, last)
     try:
-        days = span(query.get("from") or None, query.get("to") or None, today)
+        days = span(first or None, last or None, today)
     except BadDate as error:
-        raise Refusal(400, "invalid_parameter", f"Expected other days: {error}.") from None
+        raise FilterRefused("from", f"Expected other days: {error}.") from None
     try:
         return days, Dimension(query.get("by") or Dimension.DAY)
     except ValueError:
         known = ", ".join(Dimension)
-        raise Refusal(400, "invalid_parameter", f"Usage is shown by one of {known}, and by nothing else.") from None
+        raise FilterRefused("by", f"Usage is shown by one of {known}, and by nothing else.") from None
 
 
 def _presets(today: date) -> list[tuple[str, Days]]:

@@ -18,7 +18,7 @@ from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
 from proxy.control.users import Users
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
-from proxy.portal.access.forms import USER_FIELD, typed
+from proxy.portal.access.forms import USER_FIELD, FilterRefused, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -62,12 +62,13 @@ class UserPages:
     async def show_all(self, visit: Visit) -> Response:
         """Show a page of users; whoever searches for one comes to it."""
         query, app, path = visit.request.query_params, visit.client_id, _path(visit)
-        if wanted := query.get(USER_FIELD, "")[:LONGEST_EXTERNAL_ID]:
+        wanted = query.get(USER_FIELD, "")[:LONGEST_EXTERNAL_ID]
+        if wanted and visit.mistake is None:
             found = await user_of(self._users, app, wanted)
             if found is not None:
                 return see_other(f"{path}/{quote(found.user_id, safe='')}")
             if wanted.strip():
-                raise _unknown()
+                raise FilterRefused(USER_FIELD, _unknown().detail, 404)
         after = query.get("after", "")[:LONGEST_EXTERNAL_ID]
         records, following = await self._users.page(app, after, _SHOWN)
         month = await self._month()
@@ -79,6 +80,7 @@ class UserPages:
             first=not after,
             rows=[UserRow(each, used.get(each.user_id) or UserUsage()) for each in records],
             users_path=path,
+            wanted=wanted,
             following=f"{path}?{urlencode({'after': following})}" if following else "",
             values=typed(visit.mistake, {"external_id": "", "email": ""}),
             longest_name=LONGEST_EXTERNAL_ID,

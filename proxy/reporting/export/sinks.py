@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from middlewares.durable_files import sync, write_all
 from proxy.reporting.export.formats import EventFormat, ReceiverNames
 from proxy.reporting.stream import RecordedEvent
 
@@ -98,9 +99,7 @@ class FileSink:
         os.close(file)
         if not regular:
             raise Refused(f"{path} is not a regular file")
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(folder)
-        os.close(folder)
+        sync(path.parent)
 
     async def send(self, batch: Sequence[RecordedEvent]) -> None:
         lines = self._form.lines(batch, self._names)
@@ -120,9 +119,7 @@ class FileSink:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             os.ftruncate(file, _whole_lines(file))
-            view = memoryview(lines)
-            while view:
-                view = view[os.write(file, view) :]
+            write_all(file, lines)
             os.fsync(file)
         finally:
             os.close(file)

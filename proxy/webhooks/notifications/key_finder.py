@@ -12,6 +12,7 @@ from middlewares.auth.records import KeyRecord, RecordRef
 from middlewares.ledger.settlement.event import iso
 from proxy.control.audit.line import ActOutcome
 from proxy.control.key_age import rotation_due
+from proxy.control.key_changes import handed_out
 from proxy.control.records import Client, Records, indexed, keys_of
 from proxy.history.store import History
 from proxy.history.tables import AUDIT
@@ -43,7 +44,7 @@ class KeyAgeFinder:
         for owner in owners:
             if current.now - self._looked.get(owner, 0) >= LOOK_MS:
                 ids = await indexed(self._client, keys_of(owner))
-                for key in await self._records.several([RecordRef("key", each) for each in ids]):
+                for key in handed_out(await self._records.several([RecordRef("key", each) for each in ids])):
                     for notification in self._notifications(key, datetime.fromtimestamp(current.now / 1_000, UTC)):
                         found += current.address(notification)
         self._looked |= dict.fromkeys(owners, current.now)

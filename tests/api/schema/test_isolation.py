@@ -79,7 +79,7 @@ async def test_the_issuer_knows_no_credential_of_another_app(app: BuilderApp, ru
     for path in (TOKEN, f"{app.path}/oidc/token"):
         for secret in (app.secret, ""):
             refused = await app.form(path, **exchange, subject_token=key, client_secret=secret)
-            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+            assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
     for credential in (key, token):
         inspected = await app.form("/api/v1/oidc/token/introspection", token=credential)
         assert inspected.json() == {"active": False}

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from config.plans import Plan
+from config.plans import Billing, Plan
 from middlewares.auth.records import Role
+from proxy.portal.operator.plans import PAID
 from proxy.reporting.house.what_if import what_if
 from proxy.reporting.totals import Breakdown, Dimension, UsageTotal
 from tests.portal.browser import as_shown, text_of
@@ -77,3 +78,10 @@ async def test_names_of_another_version_fail_nothing() -> None:
     usage.groups["of-tomorrow", ""] = UsageTotal(3, {"input_tokens": 5, "frames": 7}, 7)
     found = what_if(Plan.model_validate({"billing": "usage", "prices": prices}), usage, 1)
     assert [(each.workload, each.amount) for each in found.lines] == [("of-tomorrow", 10)]
+
+
+async def test_every_way_to_pay_has_words(house: House) -> None:
+    assert set(PAID) == set(Billing)
+    shown = text_of(await house.by(Role.VIEWER).page(PLANS))
+    assert "Paid Not at all" in shown
+    assert "Paid By credits, in advance" in shown
