@@ -17,7 +17,7 @@ from config.plans import Plan
 from config.workloads import Unit
 from middlewares.ledger.credit.lots import LotTerms
 from middlewares.ledger.credit.prepaid import Balance, InsufficientBalance, balance, debit, grant
-from middlewares.ledger.model import Admitted, Denied, Hold
+from middlewares.ledger.model import Admitted, Denied, Hold, Settlement
 from middlewares.ledger.settlement.journal_replay import adopt_journals
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.settler import Settler
@@ -304,6 +304,29 @@ async def test_of_a_dead_worker_ends_count_and_the_rest_comes_back(
 
         await eventually(free)
         assert (await balance(redis, dead.keys, app, None)).spent == len(holds) * 5 * WEI
+
+
+async def test_what_a_failover_lost_is_taken_from_no_share_a_second_time(
+    group_workers: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next call for the share says already that these were committed."""
+    app, plan = new_app(), capped(10**6)
+    again: list[Hold] = []
+
+    async def settle_again(settlements: Sequence[Settlement]) -> int:
+        again.extend(each.hold for each in settlements)
+        return 0
+
+    async with group_workers() as [worker]:
+        holds = await busy(worker, app, plan)
+        assert holds[-1].share
+        for hold in holds:
+            worker.settle(hold, worker.policy(app, plan), {Unit.PIXELS: 1})
+        await worker.ledger.drain()
+        monkeypatch.setattr(worker.ledger.settler, "settle_again", settle_again)
+        await worker.ledger.after_failover()
+    assert {hold.request_id for hold in again} == {hold.request_id for hold in holds}
+    assert not any(hold.share for hold in again)
 
 
 def share_of(worker_keys: Any, app: str, plan: Plan) -> Share:
