@@ -116,7 +116,9 @@ class Hold(msgspec.Struct, omit_defaults=True, gc=False):
     shared: bool = False
     """Admitted by a worker alone, from its share of the limits: it stands in its write-ahead log and not in Redis.
 
-    The hold of the places that such a share has is in Redis, and has `entry`, too."""
+    The hold of the places and amounts that such a share has is in Redis, and has `entry`, too."""
+    share: str = ""
+    """Id of the share in which its amounts are reserved; empty: it reserves none, or by itself."""
     fallback: str = ""
     """Policy of the limit that would have refused it, had its plan no fallback; empty: none did."""
     requested_model: str = ""

@@ -19,7 +19,7 @@ class TagKeys:
     holds: str
     """Sorted set: request id -> Unix ms at which the hold expires."""
     bodies: str
-    """Hash: request id -> hold (JSON)."""
+    """Hash: request id -> hold (JSON); `<share>|<key of the rule>` -> record of a share (`shares/lua/amounts.lua`)."""
     events: str
     """Stream of usage events: fields `event` (JSON) and `amount` (decimal string); where a wallet paid or was paid into
     also `wallet` (`app` or `user`: whose), where money is included `gross` (the amount without that)."""

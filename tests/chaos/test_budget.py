@@ -30,7 +30,7 @@ ISSUER, AUDIENCE = "https://issuer.test", "tollgate"
 SIGNING_KEY = generate_private_key(SECP256R1())
 
 
-def config(folder: Path) -> dict[str, object]:
+def config(folder: Path, commit: str) -> dict[str, object]:
     """Return the settings of four workers, a prepaid plan, and an issuer whose tokens name app and user.
 
     The long deadline keeps a busy machine from refusing requests for a reason other than the budget.
@@ -50,6 +50,7 @@ def config(folder: Path) -> dict[str, object]:
         "plans": {"prepaid": {"billing": "credits", "prices": [{"unit": "requests", "amount": PRICE}]}},
         "auth": {"issuers": [issuer]},
         "store": {"deadline_seconds": 10},
+        "ledger": {"commit": commit},
         "log": {"requests": False},
     }
 
@@ -110,25 +111,27 @@ async def run(deployment: Deployment, rng: random.Random) -> tuple[int, float]:
     return affordable, took
 
 
-async def campaign(folder: Path, runs: int) -> None:
+async def campaign(folder: Path, runs: int, commit: str) -> None:
     seed = random.randrange(10**6)
     rng = random.Random(seed)
-    async with deployed(folder, config(folder)) as deployment:
+    async with deployed(folder, config(folder, commit)) as deployment:
         figures = [await run(deployment, rng) for _ in range(runs)]
         result = await audit(deployment)
     settled = sum(affordable for affordable, _ in figures)
     longest = max(seconds for _, seconds in figures)
     print(
-        f"budget: seed {seed}, {runs} of {runs} runs of {REQUESTS} parallel requests exact, {settled} settled, "
-        f"none above its budget, longest {longest:.1f} s; {result}"
+        f"budget, {commit}: seed {seed}, {runs} of {runs} runs of {REQUESTS} parallel requests exact, "
+        f"{settled} settled, none above its budget, longest {longest:.1f} s; {result}"
     )
     assert result.outcomes == {"complete": settled}
 
 
-async def test_parallel_requests_never_spend_more_than_there_is(tmp_path: Path) -> None:
-    await campaign(tmp_path, 3)
+@pytest.mark.parametrize("commit", ["each", "group"])
+async def test_parallel_requests_never_spend_more_than_there_is(tmp_path: Path, commit: str) -> None:
+    await campaign(tmp_path, 3, commit)
 
 
 @pytest.mark.soak
-async def test_parallel_requests_never_spend_more_than_there_is_fifty_times(tmp_path: Path) -> None:
-    await campaign(tmp_path, 50)
+@pytest.mark.parametrize("commit", ["each", "group"])
+async def test_parallel_requests_never_spend_more_than_there_is_fifty_times(tmp_path: Path, commit: str) -> None:
+    await campaign(tmp_path, 50, commit)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from middlewares.ledger.credit.prepaid import grant
-from middlewares.ledger.shares.share import SMALLEST
+from middlewares.ledger.shares.rule_share import SMALLEST
 from middlewares.store import StoreError
 from proxy.store.configured import redis_keys
 from proxy.store.embedded import supervisor

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from middlewares.ledger.credit.change import Balance, Change, CreditOutcome, TooManyLots, Written, read, write
 from middlewares.ledger.credit.lots import PLAIN, LotTerms
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.store import ScriptRunner
+from middlewares.ledger.scripts import RECALL
+from middlewares.store import Call, ScriptRunner
 
 __all__ = ["Balance", "InsufficientBalance", "ReferenceTaken", "TooManyLots", "balance", "debit", "grant"]
 
 LONGEST_TEXT = 500
 """Characters of a reference, and of a note."""
+RECALLS = 20
+"""How often a debit asks again that a wallet refuses because workers have shares of it."""
+RECALL_MS = 500
+RECALL_SECONDS = 0.1
 
 
 class InsufficientBalance(Exception):
@@ -91,6 +98,10 @@ async def _once(
     use = f"{signed}{lot} {user or ''}"
     change = Change(app, user, signed, outcome, reference, use, note=note, force=force, terms=terms)
     written = await write(runner, keys, change)
+    for _ in range(RECALLS):
+        if written.status != Written.INSUFFICIENT or not await _recall(runner, keys.wallet(app, user)):
+            break
+        written = await write(runner, keys, change)
     if written.status == Written.USED and written.use != change.use:
         raise ReferenceTaken(f"reference {change.reference!r} of {change.app} stands for another change already")
     if written.status == Written.INSUFFICIENT:
@@ -99,6 +110,14 @@ async def _once(
             f"{-change.amount} cannot be taken out: {left.available} of {left.granted} are available"
         )
     return written.balance
+
+
+async def _recall(runner: ScriptRunner, wallet: str) -> bool:
+    """Have workers give back what they have reserved of a wallet and do not use; return True if they had any."""
+    found = await runner.run(Call(RECALL, (wallet,), (RECALL_MS,)))
+    if found:
+        await asyncio.sleep(RECALL_SECONDS)
+    return bool(found)
 
 
 def _check(amount: int, reference: str, note: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from middlewares.ledger.group_commit.commit_call import commit_call, in_order
 from middlewares.ledger.group_commit.write_ahead_log import WriteAheadLog
-from middlewares.ledger.model import Settlement
+from middlewares.ledger.model import Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS, SETTLED, Settler
 from middlewares.store import ScriptRunner, StoreError, StoreRejected
@@ -33,14 +33,20 @@ class GroupCommitter:
         keys: RedisKeys,
         log: WriteAheadLog,
         settler: Settler,
+        *,
         on_written: Callable[[Settlement], None],
+        on_committed: Callable[[Hold], None],
     ) -> None:
-        """`settler` is for what a group cannot tell; `on_written` is called with each that is in Redis from now on."""
+        """`settler` is for what a group cannot tell; `on_written` is called with each that is in Redis from now on.
+
+        `on_committed` is called with the hold of each of which nothing is left to do, written or refused.
+        """
         self._runner = runner
         self._keys = keys
         self._log = log
         self._settler = settler
         self._on_written = on_written
+        self._on_committed = on_committed
         self._numbers = count(1)
         self._queues: dict[str, deque[Settlement]] = {}
         self._busy: set[str] = set()
@@ -124,6 +130,7 @@ class GroupCommitter:
                 self._on_written(settlement)
             else:
                 self._settler.reject(settlement, refusal)
+            self._on_committed(settlement.hold)
         self._log.done([settlement.hold.request_id for settlement in group])
 
     async def _resolve(self, tag: str, number: int, group: list[Settlement], error: BaseException | None) -> None:

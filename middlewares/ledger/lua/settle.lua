@@ -7,7 +7,8 @@
 -- ARGV  1 request id   2 event without its amount (JSON; empty: only give back)
 --       3 what is counted (JSON): `units`, then `amount` before allowances. It is the text of a marker, too
 --       then five per entry: kind, reserved, used ('amount': the amount of the event), period, extra
---         'd' 'm' 't' unit cap   'b' balance   (extra unused)
+--         'd' 'm' 't' unit cap   'b' balance; extra = the share of a worker in which it is reserved, if it is
+--             (shares/lua/amounts.lua). 'reap' ends such a share itself, 'commit' and 'record' a request of one.
 --         'a' allowance, reserved = included units: what passes them is priced. extra = "price per" (amount of `per`
 --             units, and `per`; " t" behind it: a tick of a stream, whose ticks are rounded up together and not each),
 --             or empty where the unit is money itself. Allowances of units stand first, then that of money, then all
@@ -116,7 +117,7 @@ local event = { 'event', ARGV[2], 'amount', amount }
 for i = 4, #ARGV - 4, 5 do
   local kind, held, used, period, price = unpack(ARGV, i, i + 4)
   local name, field = KEYS[key], 'used:' .. period
-  local fields, numbers = {}, {}
+  local fields, numbers, released = {}, {}, '0'
   if used == 'amount' then used = amount end
   if kind == 'i' then
     end_claim(name, KEYS[key + 1], held, used, period)
@@ -127,17 +128,33 @@ for i = 4, #ARGV - 4, 5 do
   else
     if kind == 'b' then
       key, field = key + 1, 'spent'
-      if mode == 'record' then of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1 end
+      if mode == 'record' or price ~= '' then
+        of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1
+          and (price == '' or redis.call('HEXISTS', KEYS[2], price .. '|' .. name) == 0)
+      end
       if of_user then name = KEYS[key] end
       event[#event + 1] = 'wallet'
       event[#event + 1] = of_user and 'user' or 'app'
     end
-    if held ~= '0' and reserves then fields[1], numbers[1] = 'held', negate(held) end
+    if price ~= '' then
+      local place = price .. '|' .. name -- else the share was ended, as its worker was taken for dead
+      local admitted, committed, number = string.match(redis.call('HGET', KEYS[2], place) or '', '^(%d+) (%d+) (%d+)$')
+      if admitted and mode == 'reap' then
+        released = subtract(admitted, committed)
+        redis.call('HDEL', KEYS[2], place)
+      elseif admitted then
+        released = held
+        redis.call('HSET', KEYS[2], place, table.concat({ admitted, add(committed, held), number }, ' '))
+      end
+    elseif reserves then
+      released = held
+    end
+    if released ~= '0' then fields[1], numbers[1] = 'held', negate(released) end
   end
   if used ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = field, used end
   if kind == 'b' then fields[#fields + 1] = 'lots' end
   local lots = increase(name, fields, numbers)
-  if lots then lots_library().spend(name, KEYS[3], lots, time(), id, used, reserves and held or '0') end
+  if lots then lots_library().spend(name, KEYS[3], lots, time(), id, used, released) end
   key = key + 1
 end
 if mode == 'reap' then

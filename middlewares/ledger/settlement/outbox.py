@@ -139,6 +139,7 @@ class Outbox:
         recent = [settlement for _, settlement in self._recent]
         for settlement in recent:
             settlement.attempted_ms = settlement.time_ms
+            settlement.hold.share = ""  # its worker has told Redis already that the share has nothing more for it
         try:
             await self._settler.settle_again(recent)
         except StoreError:

@@ -81,6 +81,8 @@ def _entry_arguments(entry: HoldEntry, settlement: Settlement) -> Iterable[str]:
     kind = entry.per if entry.kind == "a" else entry.kind
     period = period_of(kind, settlement.time_ms) if kind in "dmt" else ""
     used = used_of(entry, settlement.units) if settlement.forwarded else "0"
+    if entry.kind != "a":
+        return entry.kind, entry.held, used, period, settlement.hold.share
     price = f"{entry.price} t" if entry.price and settlement.hold.part else entry.price
     return entry.kind, entry.held, used, period, price
 

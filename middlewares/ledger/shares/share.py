@@ -7,116 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from middlewares.ledger.admission.policy import Policy
-from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.model import Hold, HoldEntry, LimitState
 from middlewares.ledger.scripts import SHARE
 from middlewares.ledger.settlement.event import ENCODER
-from middlewares.store import Argument, Call
+from middlewares.ledger.shares.amount_share import AmountShare
+from middlewares.ledger.shares.rule_share import SMALLEST, RuleShare
+from middlewares.store import Call
 
-SMALLEST = 100
-"""Limits below that are not shared: the fourth part of what is left would be gone at once."""
-SPARE_PLACES = 8
-"""Places of a share of concurrency beside twice as many as were in use at a time."""
-
-
-@dataclass(slots=True)
-class RuleShare:
-    """A share of one limit."""
-
-    rule: LimitRule
-    unused: int = 0
-    """Requests that may still be admitted from it."""
-    slot: int = 0
-    """Slot of the window in which they are counted; 0: it is none."""
-    kept: int = 0
-    """Requests that may still be admitted from the share before it."""
-    kept_slot: int = 0
-    late: int = 0
-    """What was kept of a window and may not be used any more, as its slot would leave too early."""
-    owed: int = 0
-    """What was not given back to `owed_slot` of a window, as the call came too late."""
-    owed_slot: int = 0
-    in_use: int = 0
-    """Requests that have a place of the concurrency now."""
-    places: int = 0
-    """Places of the concurrency that it has, in use or not."""
-    peak: int = 0
-    """The most of them that were in use at a time since the last call."""
-    most: int = 0
-    """Places that Redis may have noted for it."""
-    noted: int = 0
-    """Places that hold as long as a request, not only as long as the share."""
-    left: int = 0
-    """How much of the limit was left to others when it was taken."""
-    reset_ms: int = 0
-    _given_back: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Twice a slot of a window and how much of it the last call gives back."""
-
-    @property
-    def counts_places(self) -> bool:
-        """True if it is one of concurrency."""
-        return self.rule.kind == "c"
-
-    def take(self) -> None:
-        """Admit one request, for which there is enough."""
-        if self.kept:
-            self.kept -= 1
-        else:
-            self.unused -= 1
-        if self.counts_places:
-            self.in_use += 1
-            self.peak = max(self.peak, self.in_use)
-
-    def limit_state(self) -> LimitState:
-        """Return how the limit stands: what this share has, and what was left to others when it was taken."""
-        return LimitState(self.rule.limit_spec, self.left + self.kept + self.unused, -(-self.reset_ms // 1000))
-
-    def ask(self, wanted: int) -> tuple[Argument, ...]:
-        """Return the arguments that give back what is unused, but for what is needed until the reply to `wanted`."""
-        given_back: tuple[int, int, int, int]
-        if self.counts_places:
-            target = 2 * self.peak + SPARE_PLACES if wanted else self.in_use
-            keep = max(0, min(self.kept + self.unused, target - self.in_use))
-            self.kept, self.unused, self.places = keep, 0, self.in_use + keep
-            self.noted = self.places
-            given_back = self.places, max(self.most, self.places), 0, 0
-            wanted, self.peak = max(0, target - self.places), self.in_use
-            self.most = max(self.most, self.places + wanted)
-        else:
-            keep = min(self.unused, wanted // 2)
-            last = (self.owed_slot, self.owed) if self.owed else (self.slot, self.unused - keep)
-            given_back = self._given_back = self.kept_slot, self.kept + self.late, *last
-            self.kept, self.kept_slot, self.unused, self.late, self.owed = keep, self.slot, 0, 0, 0
-        return (self.rule.kind, self.rule.limit, self.rule.parameter, wanted, *given_back)
-
-    def granted(self, part: int, left: int, reset_ms: int, slot: int) -> None:
-        """Take in what was given."""
-        self.unused, self.left, self.reset_ms, self.slot = part, left, reset_ms, slot
-        if self.counts_places:
-            self.places += part
-            self.most = self.places
-            self.unused = self.places - self.in_use - self.kept  # some requests have ended since
-
-    def refused(self, *, known: bool) -> None:
-        """Take in that nothing was given, or that this is not known.
-
-        What was kept may be used still, and is given back next time.
-        """
-        if self.counts_places:
-            if known:
-                self.most = self.places
-            else:
-                self.noted = 0
-            self.unused = self.places - self.in_use - self.kept
-
-    def not_given_back(self) -> None:
-        """Take in that the last call has done nothing: what it gave back is given back next time."""
-        if not self.counts_places:
-            for slot, number in (self._given_back[:2], self._given_back[2:]):
-                if slot == self.slot:
-                    self.late += number
-                else:
-                    self.owed, self.owed_slot = self.owed + number, slot
+AMOUNTS = "dmtb"
+"""Kinds of the limits of which amounts are shared, as in `LimitRule.kind`."""
 
 
 @dataclass(slots=True)
@@ -126,8 +25,12 @@ class Share:
     share_id: str
     policy: Policy
     hold: Hold
-    """The hold of its places."""
-    rules: list[RuleShare] = field(default_factory=list)
+    """The hold of its places and amounts."""
+    rules: list[RuleShare | AmountShare] = field(default_factory=list)
+    counts: list[RuleShare] = field(default_factory=list)
+    """Those of them that count requests."""
+    amounts: list[AmountShare] = field(default_factory=list)
+    """Those of them that have amounts."""
     expires: float = 0.0
     """`time.monotonic` at which Redis may take it back; 0: there is nothing that could be given back."""
     wanted: int = 0
@@ -142,32 +45,42 @@ class Share:
     """`time.monotonic` of the last call."""
 
     def __post_init__(self) -> None:
-        self.rules = [RuleShare(rule) for rule in self.policy.rules]
+        for rule in self.policy.rules:
+            if rule.kind in AMOUNTS:
+                self.amounts.append(amounts := AmountShare(rule))
+                self.rules.append(amounts)
+            else:
+                self.counts.append(count := RuleShare(rule))
+                self.rules.append(count)
 
     @property
-    def in_use(self) -> int:
-        """Return how many requests have places of it."""
-        return max((each.in_use for each in self.rules), default=0)
+    def in_use(self) -> bool:
+        """Return True if requests have places of it, or amounts."""
+        return any(each.in_use for each in self.rules)
 
     @property
     def has_unused(self) -> bool:
         """Return True if something of it can be given back."""
-        return any(each.kept + each.unused + each.late + each.owed for each in self.rules)
+        return any(each.has_unused for each in self.rules)
 
     @property
     def has_fleeting(self) -> bool:
         """Return True if a request has a place that holds only as long as the share."""
-        return any(each.in_use > each.noted for each in self.rules if each.counts_places)
+        return any(each.in_use > each.noted for each in self.counts if each.counts_places)
 
-    def take(self, now: float) -> tuple[LimitState, ...] | None:
+    def take(self, now: float, hold: Hold) -> tuple[LimitState, ...] | None:
         """Admit one request and return how the limits stand; None where it has too little."""
-        if now >= self.expires:
-            return None
-        if now >= self.kept_until:
+        fits = now < self.expires
+        if fits and now >= self.kept_until:
             self._drop_kept()
-        for each in self.rules:
-            if each.kept + each.unused < 1:
-                return None
+        for count in self.counts:
+            if count.kept + count.unused < 1:
+                fits = False
+        if self.amounts:
+            for amount, need in zip(self.amounts, _amounts_of(hold), strict=True):
+                fits = amount.want(need) and fits
+        if not fits:
+            return None
         states = []
         for each in self.rules:
             each.take()
@@ -175,34 +88,56 @@ class Share:
         return tuple(states)
 
     def _drop_kept(self) -> None:
-        for each in self.rules:
+        for each in self.counts:
             if not each.counts_places:
                 each.kept, each.late = 0, each.late + each.kept
 
     def give_back(self) -> None:
         """End one request that was admitted from it: its places are free again."""
-        for each in self.rules:
+        for each in self.counts:
             if each.counts_places:
                 each.in_use -= 1
                 if not self.asking:
                     each.unused += 1
 
-    def call(self, life_ms: int, in_use_ms: int, latest_ms: int, wanted: int) -> Call:
+    def commit(self, hold: Hold) -> None:
+        """Take in that the end of a request is in Redis, with what was used in place of its hold."""
+        for each, held in zip(self.amounts, _amounts_of(hold), strict=True):
+            each.commit(held)
+
+    def release(self, hold: Hold) -> None:
+        """Take in that a request has ended of which nothing is counted."""
+        for each, held in zip(self.amounts, _amounts_of(hold), strict=True):
+            each.release(held)
+
+    def call(self, now: float, life_ms: int, in_use_ms: int, latest_ms: int, wanted: int) -> Call:
         """Return the call that gives back what is unused and takes a share for `wanted` requests; 0: none.
 
-        `life_ms` is for how long it holds, `in_use_ms` for how long the places that are in use do.
+        `now` is `time.monotonic`, `life_ms` for how long it holds, `in_use_ms` for how long what is in use does.
         """
+        if now >= self.expires:
+            for amount in self.amounts:
+                amount.unused = 0  # it may have been taken back
         self.kept_until = self.expires
         asked = [argument for each in self.rules for argument in each.ask(wanted)]
-        keeps = any(each.kept for each in self.rules)
+        keeps = any(each.kept for each in self.counts) or any(each.unused for each in self.amounts)
         body = ENCODER.encode(self.hold) if self.hold.entries else b""
         arguments = (self.share_id, life_ms, latest_ms, int(wanted > 0), in_use_ms, int(keeps), body, *asked)
-        return Call(SHARE, [key for each in self.rules for key in each.rule.keys], arguments, self.policy.hold_keys)
+        names = self.policy.keys
+        keys = (
+            names.shared(names.tag(self.policy.app)).events,
+            *(key for each in self.rules for key in each.rule.keys),
+        )
+        return Call(SHARE, keys, arguments, self.policy.hold_keys)
 
     def granted(self, reply: Sequence[Any]) -> None:
         """Take in what the script has given."""
         for number, each in enumerate(self.rules):
-            each.granted(*reply[2 + 4 * number : 6 + 4 * number])
+            part, left, reset_ms, slot = map(int, reply[2 + 4 * number : 6 + 4 * number])
+            if isinstance(each, RuleShare):
+                each.granted(part, left, reset_ms, slot)
+            else:
+                each.granted(part, left, reset_ms)
 
     def refused(self, *, known: bool = True) -> None:
         """Take in that the script has given nothing, or that nobody knows what it has."""
@@ -211,13 +146,18 @@ class Share:
 
     def too_late(self) -> None:
         """Take in that the script came too late, and has done nothing."""
-        for each in self.rules:
+        for each in self.counts:
             each.not_given_back()
-            each.refused(known=False)
+        self.refused(known=False)
+
+
+def _amounts_of(hold: Hold) -> list[int]:
+    """Return what a request holds of each cap and balance, in the order of its rules."""
+    return [int(entry.held) for entry in hold.entries if entry.kind in AMOUNTS]
 
 
 def hold_of(share_id: str, policy: Policy, request: Hold) -> Hold:
-    """Return the hold of the places that a share has, made at the first request that wants one."""
+    """Return the hold of the places and amounts that a share has, made at the first request that wants one."""
     return Hold(
         request_id=share_id,
         app=policy.app,
@@ -227,14 +167,15 @@ def hold_of(share_id: str, policy: Policy, request: Hold) -> Hold:
         workload=request.workload,
         model="",
         started_ms=request.started_ms,
-        entries=tuple(HoldEntry("c", rule.keys) for rule in policy.rules if rule.kind == "c"),
+        entries=tuple(HoldEntry(rule.kind, rule.keys) for rule in policy.rules if rule.kind != "w"),
         shared=True,
+        share=share_id,
         entry=True,
     )
 
 
 def shareable(policy: Policy) -> bool:
-    """Return True if requests may be admitted under it from a share: it has no limit that is small, or of money."""
+    """Return True if requests may be admitted under it from a share: no window and no concurrency of it is small."""
     return not policy.raised_until and all(
-        rule.kind in "wc" and not rule.shadow and rule.limit >= SMALLEST for rule in policy.rules
+        not rule.shadow and (rule.kind in AMOUNTS or rule.limit >= SMALLEST) for rule in policy.rules
     )

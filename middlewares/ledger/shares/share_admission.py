@@ -43,7 +43,9 @@ class ShareAdmission:
         """`on_written` is called with each settlement that is in Redis from now on; `hold_ttl` as of `Shares`."""
         self._shares = Shares(runner, clock, hold_ttl)
         self.log = WriteAheadLog(folder, log_bytes, fsync)
-        self.committer = GroupCommitter(runner, keys, self.log, settler, on_written)
+        self.committer = GroupCommitter(
+            runner, keys, self.log, settler, on_written=on_written, on_committed=self._shares.committed
+        )
         self._running = RunningHolds(runner, keys, clock, self.log.incarnation)
 
     async def admit(self, policy: Policy, hold: Hold) -> Admitted | None:
@@ -57,7 +59,7 @@ class ShareAdmission:
             await self.log.durable()
         except (JournalFull, OSError):
             self._give_up(hold)
-            hold.shared, hold.entries = False, entries
+            hold.shared, hold.entries, hold.share = False, entries, ""
             return None
         except asyncio.CancelledError:  # nobody is left to forward it
             self._give_up(hold)
@@ -67,11 +69,14 @@ class ShareAdmission:
 
     def _give_up(self, hold: Hold) -> None:
         self._shares.give_back(hold.request_id)
+        self._shares.release(hold)
         self.log.done((hold.request_id,))
 
     def end(self, settlement: Settlement) -> None:
         """End a request that was admitted here."""
         self._shares.give_back(settlement.hold.request_id)
+        if not settlement.forwarded:
+            self._shares.release(settlement.hold)
         self._running.discard(settlement.hold.request_id)
         self.committer.add(settlement)
 

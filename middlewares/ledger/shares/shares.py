@@ -15,7 +15,8 @@ from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.model import Hold, LimitState
 from middlewares.ledger.scripts import RECALL
-from middlewares.ledger.shares.share import SMALLEST, Share, hold_of, shareable
+from middlewares.ledger.shares.rule_share import SMALLEST
+from middlewares.ledger.shares.share import Share, hold_of, shareable
 from middlewares.store import Call, ScriptRunner, StoreError
 
 PERIOD_SECONDS = 0.1
@@ -38,7 +39,7 @@ class Shares:
     """Admits requests of busy policies without asking Redis."""
 
     def __init__(self, runner: ScriptRunner, clock: RedisClock, hold_ttl: float) -> None:
-        """`hold_ttl`: seconds for which a place that is in use stays taken although nobody renews it."""
+        """`hold_ttl`: seconds for which amounts, and places in use, stay taken although nobody renews them."""
         self._runner = runner
         self._clock = clock
         self._in_use_ms = int(hold_ttl * 1000)
@@ -47,9 +48,14 @@ class Shares:
         self._by_policy: dict[Policy, Share] = {}
         self._used: dict[str, Share] = {}
         """Share by the id of each request that was admitted from one."""
+        self._reserving: dict[str, Share] = {}
+        """The same of those that have amounts of it, until their end is in Redis."""
 
     def take(self, policy: Policy, hold: Hold) -> tuple[LimitState, ...] | None:
-        """Admit a request from the worker's share, and return how the limits stand; None: Redis has to be asked."""
+        """Admit a request from the worker's share, and return how the limits stand; None: Redis has to be asked.
+
+        A hold of amounts is told the share from then on.
+        """
         share = self._by_policy.get(policy)
         if share is None:
             if not shareable(policy):
@@ -58,15 +64,28 @@ class Shares:
             share_id = f"share-{self._incarnation}-{self._number}"
             share = self._by_policy[policy] = Share(share_id, policy, hold_of(share_id, policy, hold))
         share.wanted += 1
-        states = share.take(time.monotonic())
+        states = share.take(time.monotonic(), hold)
         if states is not None:
             self._used[hold.request_id] = share
+            if share.amounts:
+                hold.share = share.share_id
+                self._reserving[hold.request_id] = share
         return states
 
     def give_back(self, request_id: str) -> None:
-        """End a request; nothing where it was not admitted from a share, or has ended already."""
+        """Give back the places of a request; nothing where it was not admitted from a share, or has none any more."""
         if share := self._used.pop(request_id, None):
             share.give_back()
+
+    def release(self, hold: Hold) -> None:
+        """Give back the amounts of a request of which nothing is counted; nothing where it has none any more."""
+        if share := self._reserving.pop(hold.request_id, None):
+            share.release(hold)
+
+    def committed(self, hold: Hold) -> None:
+        """Take in that the end of a request is in Redis, and so nothing is reserved for it any more."""
+        if share := self._reserving.pop(hold.request_id, None):
+            share.commit(hold)
 
     async def run(self) -> None:
         """Renew the shares until cancelled."""
@@ -89,7 +108,7 @@ class Shares:
 
         `deadline`: `time.monotonic` until which there is time.
         """
-        if rule.kind not in "wc" or rule.limit < SMALLEST or time.monotonic() >= deadline:
+        if (rule.kind in "wc" and rule.limit < SMALLEST) or time.monotonic() >= deadline:
             return False
         try:
             others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)))
@@ -112,7 +131,7 @@ class Shares:
             await self._ask(share, wanted * ROOM if busy else 0)
 
     def _is_due(self, share: Share) -> bool:
-        """Return True if the places that are in use have to be renewed, or that there are none has to be noted."""
+        """Return True if what is in use has to be renewed, or that there is none has to be noted."""
         return not share.in_use or share.has_fleeting or time.monotonic() - share.asked > self._in_use_ms / 3_000
 
     async def _ask(self, share: Share, wanted: int) -> None:
@@ -125,7 +144,7 @@ class Shares:
         share.asking = True
         sent = share.asked = time.monotonic()
         latest = self._clock.now_ms() + int(CALL_SECONDS * 1000) if self._clock.known else 0
-        call = share.call(int(LIFE_SECONDS * 1000), self._in_use_ms, latest, wanted)
+        call = share.call(sent, int(LIFE_SECONDS * 1000), self._in_use_ms, latest, wanted)
         try:
             reply = await self._runner.run(call)
         except StoreError:  # whatever became of it: what was given back is not used any more
@@ -141,7 +160,7 @@ class Shares:
             share.too_late()
         else:
             share.refused()
-            if not wanted and not share.in_use:
+            if not wanted and not share.in_use and not share.has_unused:
                 share.expires = 0.0
 
 

@@ -25,6 +25,8 @@ REMEMBERED = 10_000
 """Most principals whose caps and allowances are kept in memory."""
 OF_USER = b":wallet"
 """Suffix of a mark beside the body of a hold that reserves from the user's own wallet."""
+OF_SHARE = b"|"
+"""What stands in the name of a share's record between the share and the key of the rule (`shares/lua/amounts.lua`)."""
 _HOLD = msgspec.json.Decoder(Hold).decode
 
 
@@ -68,9 +70,14 @@ class Expected:
             self.totals[key, "spent"] += movement.spent
 
     def holds(self, bodies: Mapping[bytes, bytes]) -> list[str]:
-        """Count what open holds have reserved, and return their request ids."""
+        """Count what open holds and shares have reserved, and return the request ids of the holds."""
         requests = []
         for name, body in bodies.items():
+            _, _, rule = name.partition(OF_SHARE)
+            if rule:
+                admitted, committed, _ = map(int, body.split())
+                self.totals[rule.decode(), "held"] += admitted - committed
+                continue
             if name.endswith(OF_USER):
                 continue
             of_user = name + OF_USER in bodies

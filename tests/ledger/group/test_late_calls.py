@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, strategies
 
 from middlewares.ledger.admission.rules import LimitRule
-from middlewares.ledger.shares.share import RuleShare
+from middlewares.ledger.shares.rule_share import RuleShare
 
 PART = 12
 

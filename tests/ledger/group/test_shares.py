@@ -12,7 +12,7 @@ from config.plans import Plan
 from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.scripts import RECALL
 from middlewares.ledger.shares import shares
-from middlewares.ledger.shares.share import SMALLEST
+from middlewares.ledger.shares.rule_share import SMALLEST
 from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.group.conftest import GroupWorker, Open, make_busy, new_app, plan_of, send
@@ -174,10 +174,10 @@ async def test_a_limit_says_how_it_stands(group_workers: Open) -> None:
             assert state.limit_spec.limit == 1_000
 
 
-async def test_small_limits_and_money_are_never_shared(group_workers: Open) -> None:
+async def test_small_limits_and_shadows_are_never_shared(group_workers: Open) -> None:
     plans = (
         plan_of(requests_per_minute=SMALLEST - 1),
-        plan_of(requests_per_minute=10**6, caps=[{"unit": "requests", "per": "month", "max": 10**6}]),
+        plan_of(requests_per_minute=10**6, caps=[{"unit": "requests", "per": "month", "max": 10**6, "shadow": True}]),
         plan_of(requests_per_minute={"max": 10**6, "shadow": True}),
     )
     async with group_workers() as [worker]:

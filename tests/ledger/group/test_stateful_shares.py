@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from config.plans import Plan
 from config.workloads import Unit, Workload
@@ -20,12 +21,12 @@ from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.rules import SLOTS, LimitRule
 from middlewares.ledger.model import Hold
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.scripts import ADMIT, LEASES, RECALL
+from middlewares.ledger.scripts import ADMIT, LEASES, RECALL, SHARE
 from middlewares.ledger.settlement.event import ENCODER
 from middlewares.ledger.shares.share import Share, hold_of
 from middlewares.ledger.shares.shares import CALL_SECONDS, LIFE_SECONDS
 from middlewares.ledger.shares.shares import RECALL_MS as RECALLED_MS
-from middlewares.store import Call
+from middlewares.store import Call, Script
 from proxy.store.store import Store
 from tests.ledger.group.conftest import plan_of
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
@@ -37,6 +38,9 @@ CALL_MS = int(CALL_SECONDS * 1000)
 LONG_MS = 100 * DAY
 """How long the model's own requests hold, and a recall in Redis, whose keys expire by its own clock: no test lasts so
 long, and the model ends them itself."""
+UNHURRIED = Script(SHARE.name, SHARE.source.replace(b"local KEPT = 10000", b"local KEPT = %d" % LONG_MS))
+"""The script, but a machine that stands still makes Redis forget no share by its own clock."""
+assert UNHURRIED != SHARE
 EXAMPLES = itertools.count()
 
 PLANS = [
@@ -194,14 +198,14 @@ class World:
     async def take(self, which: int, word: int) -> None:
         worker = self._chosen(which)
         for _ in range(number_of(word)):
-            before = [each.unused for each in worker.share.rules]
-            if worker.share.take(self.now / 1000) is None:
+            before = [each.unused for each in worker.share.counts]
+            if worker.share.take(self.now / 1000, worker.share.hold) is None:
                 return
             worker.open += 1
             self._admitted(
                 {
                     each.rule: each.slot if each.unused < unused else each.kept_slot
-                    for each, unused in zip(worker.share.rules, before, strict=True)
+                    for each, unused in zip(worker.share.counts, before, strict=True)
                 }
             )
 
@@ -245,8 +249,11 @@ class World:
 
     def _send(self, worker: Worker, wanted: int, *, latest: int | None = None) -> Flight:
         worker.share.asking, worker.freed = True, 0
-        call = worker.share.call(LIFE_MS, HOLD_MS, self.now + CALL_MS if latest is None else latest, wanted)
-        places = sum(each.places for each in worker.share.rules)
+        call = worker.share.call(
+            self.now / 1000, LIFE_MS, HOLD_MS, self.now + CALL_MS if latest is None else latest, wanted
+        )
+        call = structs.replace(call, script=UNHURRIED)
+        places = sum(each.places for each in worker.share.counts)
         worker.flight = Flight(call, wanted, self.now, places)
         return worker.flight
 
@@ -270,7 +277,7 @@ class World:
             worker.share.expires = (flight.sent + LIFE_MS) / 1000
         elif reply[0] == 0:
             worker.share.refused()
-            if not flight.wanted and not worker.share.in_use:
+            if not flight.wanted and not worker.share.in_use and not worker.share.has_unused:
                 worker.share.expires = 0.0
         else:
             worker.share.refused(known=False)
@@ -373,7 +380,7 @@ class World:
 
     def _lies_unused(self, worker: Worker, rule: LimitRule) -> bool:
         """True if a worker may admit requests by its share of a limit, not counting places that were freed just now."""
-        [share] = [each for each in worker.share.rules if each.rule is rule]
+        [share] = [each for each in worker.share.counts if each.rule is rule]
         freed = worker.freed if rule.kind == "c" else 0
         return self.now / 1000 < worker.share.expires and share.kept + share.unused > freed
 

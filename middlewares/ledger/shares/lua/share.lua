@@ -1,14 +1,17 @@
 -- Takes a share of every limit of a policy for one worker, or none; what is left of its last share is given back first.
 -- A share of a window is counted at once, in the slot in which it ends, so that nothing of it leaves the window too early.
--- One of concurrency is that many leases, `<share>#<number>`, of which those in use stay whatever else there is.
+-- One of concurrency is that many leases, `<share>#<number>`, of which those in use stay whatever else there is. One of an
+-- amount is held (amounts.lua).
 --
--- KEYS  1 holds   2 bodies (as of admit.lua)   then the keys of the rules in order
+-- KEYS  1 holds   2 bodies (as of admit.lua)   3 events (stream)   then the keys of the rules in order, as of admit.lua
 -- ARGV  1 share   2 ms for which it holds   3 latest Redis time to act at, Unix ms (0: any)   4 '1' take, '0' give back
 --       5 ms for which leases in use hold   6 '1' something of the last share is not given back
---       7 the hold of its leases, so that they are removed if its worker dies (JSON; empty: it has none)
+--       7 the hold of its leases and amounts, so that they are given back if its worker dies (JSON; empty: it has none)
 --       then eight per rule: kind, limit, parameter (as of admit.lua), how much is wanted, then
 --         'w' twice a slot in which a share was counted, and how much of that is given back
 --         'c' how many leases it keeps, how many it may have had at the most, and twice nothing
+--         'd' 'm' 't' 'b' what was admitted or is kept, what of that was committed, the number of this call, and nothing;
+--             parameter = the least that is of use
 -- Returns {1, now ms, then per rule how much, how much is left to others, reset ms, slot}
 --         {0, now ms}   none: of some rule too little is left, or somebody was refused by it while others had shares
 --         {-1, now ms}  too late: nothing was done
@@ -51,24 +54,40 @@ local function take(rule)
   rule.slot = slot
 end
 
+local key = 4
 for i = 8, #ARGV, 8 do
-  local rule = { kind = ARGV[i], limit = ARGV[i + 1], parameter = tonumber(ARGV[i + 2]), wanted = tonumber(ARGV[i + 3]),
-                 slots = { ARGV[i + 4], ARGV[i + 6] }, numbers = { ARGV[i + 5], ARGV[i + 7] },
-                 key = KEYS[#rules + 3], slot = 0, kept = 0 }
+  local rule = { kind = ARGV[i], limit = ARGV[i + 1], key = KEYS[key] }
   rules[#rules + 1] = rule
-  give_back(rule)
+  if rule.kind == 'w' or rule.kind == 'c' then
+    rule.parameter, rule.wanted, rule.slot, rule.kept = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), 0, 0
+    rule.slots, rule.numbers = { ARGV[i + 4], ARGV[i + 6] }, { ARGV[i + 5], ARGV[i + 7] }
+  else
+    key = key + (rule.kind == 'b' and 1 or 0)
+    rule.user_key, rule.least, rule.wanted, rule.slot = KEYS[key], ARGV[i + 2], ARGV[i + 3], 0
+    rule.admitted, rule.settled, rule.number, rule.is_amount = ARGV[i + 4], ARGV[i + 5], tonumber(ARGV[i + 6]), true
+    if not read_amount(rule, KEYS[2], share) then return { -1, now } end
+  end
+  key = key + 1
 end
 for _, rule in ipairs(rules) do
-  local _, left, reset = (rule.kind == 'w' and window or concurrency)(rule, now)
-  rule.left, rule.reset = left, reset
-  rule.part = math.min(rule.wanted, math.floor(left / PART))
-  if rule.kind == 'c' and redis.call('ZCARD', rule.key) > tonumber(rule.limit) then takes = false end -- what it keeps had lapsed
-  takes = takes and (rule.part > 0 or rule.wanted == 0) and redis.call('EXISTS', beside(rule.key, 'wanted')) == 0
+  if not rule.is_amount then give_back(rule) end
+end
+for _, rule in ipairs(rules) do
+  if rule.is_amount then
+    takes = give_back_amount(rule, now, KEYS[3], share) and takes
+  else
+    local _, left, reset = (rule.kind == 'w' and window or concurrency)(rule, now)
+    rule.left, rule.reset = left, reset
+    rule.part = math.min(rule.wanted, math.floor(left / PART))
+    if rule.kind == 'c' and redis.call('ZCARD', rule.key) > tonumber(rule.limit) then takes = false end -- what it keeps had lapsed
+    takes = takes and (rule.part > 0 or rule.wanted == 0)
+  end
+  takes = takes and redis.call('EXISTS', beside(rule.key, 'wanted')) == 0
 end
 local reply, leases = { takes and 1 or 0, now }, false
 for _, rule in ipairs(rules) do
   local list = beside(rule.key, 'shares')
-  leases = leases or rule.kept > 0 or (takes and rule.kind == 'c')
+  leases = leases or (rule.kind == 'c' and (takes or rule.kept > 0))
   if takes or ARGV[6] == '1' then
     redis.call('HSET', list, share, whole(expiry))
     redis.call('PEXPIRE', list, KEPT)
@@ -76,9 +95,11 @@ for _, rule in ipairs(rules) do
     redis.call('HDEL', list, share)
   end
   if takes then
-    take(rule)
-    for _, each in ipairs({ rule.part, rule.left - rule.part, rule.reset, rule.slot }) do reply[#reply + 1] = each end
+    (rule.is_amount and take_amount or take)(rule)
+    local left = rule.is_amount and subtract(rule.left, rule.part) or rule.left - rule.part
+    for _, each in ipairs({ rule.part, left, rule.reset, rule.slot }) do reply[#reply + 1] = each end
   end
+  if rule.is_amount then leases = note_amount(rule, KEYS[2]) or leases end
 end
 if ARGV[7] ~= '' and leases then
   redis.call('ZADD', KEYS[1], whole(used_until), share)
