@@ -9,7 +9,8 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
-from middlewares.ledger.admission.admission import DISK_SECONDS
+from config.runtime import StoreSettings
+from middlewares.ledger.admission.admission import DISK_PART
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.raw_http import RawConnection, Response, request
 
@@ -116,7 +117,7 @@ class Latencies:
     @property
     def disk_is_slow(self) -> bool:
         """True if an admission by way of the journal may have been given up, in a worker as busy as this machine is."""
-        return self.sync + self.normal >= DISK_SECONDS
+        return self.sync + self.normal >= StoreSettings().deadline_seconds / DISK_PART
 
 
 def _percentiles(seconds: Iterable[float]) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
@@ -22,14 +21,13 @@ from proxy.store.store import Store
 from tests.ledger.conftest import store, worker_ledger
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger, never_rejected
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 from tests.support.redis_fixtures import clocked, redis_server
 
 __all__ = ["clocked", "redis_server", "store", "worker_ledger"]
 
 PRICE = 7
 PRICES = [{"unit": "requests", "amount": PRICE}]
-EXAMPLES = itertools.count()
 STEPS = st.sampled_from(("claim", "admit", "release", "charge", "fail", "keep", "wait", "die"))
 REQUEST = st.integers(0, 2)
 
@@ -87,7 +85,7 @@ class Run:
     """The same with Redis. Requests are known by their numbers."""
 
     def __init__(self, store: Store, worker: WorkerLedger, clocked: Clocked, on_orphan: str) -> None:
-        self.app = f"app{next(EXAMPLES)}"
+        self.app = new_name()
         self.redis: Any = store.redis
         self.clocked = clocked
         self.worker = worker

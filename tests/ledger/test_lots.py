@@ -20,9 +20,8 @@ from proxy.store.store import Store
 from tests.ledger.lots_model import WalletModel
 from tests.ledger.redis_time import NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 
-EXAMPLES = itertools.count()
 UNIT = 10**27 // 97
 PLAN = Plan.model_validate({"billing": "credits", "prices": [{"unit": "output_tokens", "amount": UNIT}]})
 AMOUNTS = st.sampled_from((1, UNIT - 1, UNIT, 2 * UNIT + 1, 5 * UNIT, 30 * UNIT))
@@ -49,7 +48,7 @@ class World:
     def __init__(self, worker_ledger: WorkerLedger, clocked: Clocked, user: str | None = None) -> None:
         self.worker_ledger, self.clocked = worker_ledger, clocked
         self.keys = worker_ledger.keys
-        self.app, self.user = f"lots{next(EXAMPLES)}", user
+        self.app, self.user = new_name("lots"), user
         self.policy = worker_ledger.policy(self.app, PLAN, user=user)
         self.model = WalletModel()
         self.holds: list[Hold] = []

@@ -25,12 +25,11 @@ from proxy.store.store import Store
 from tests.ledger.model import Model, Verdict
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger, never_rejected
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 
 DAY = 86_400_000
 HUGE = 10**27
 PRINCIPALS = ((None, None), (None, "k1"), ("u1", None), ("u1", "k1"), ("u2", "k2"))
-EXAMPLES = itertools.count()
 
 WINDOWS: dict[str, Any] = {
     "key": {"requests_per_minute": 2},
@@ -144,10 +143,8 @@ class World:
     """Ledger and model side by side."""
 
     def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked, chosen: Plan) -> None:
-        number = next(EXAMPLES)
         self.redis: Any = store.redis
-        self.app = f"app{number}"
-        self.plan_name = f"plan{number}"
+        self.app, self.plan_name = new_name(), new_name("plan")
         self.worker_ledger = worker_ledger
         self.runner = clocked
         self.plan = chosen

@@ -16,6 +16,8 @@ from tests.support.raw_http import RawConnection, Response, request
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+STORE = {"deadline_seconds": 1.5}
+"""A fifth of it is for the disk, which may be busy, too."""
 PLANS = {
     "guessed": {"tier": "a", "limits": {"app": {"requests_per_minute": 1_000}}},
     "capped": {"tier": "a", "limits": {"app": {"caps": [{"unit": "requests", "per": "day", "max": 1_000}]}}},
@@ -36,7 +38,7 @@ async def testbed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Los
     redis = RedisServer(binaries(folder)[0], folder / "redis", *DURABLE, tcp=True)
     redis.start()
     try:
-        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": {}}) as deployment:
+        async with deployed(folder, {"redis_url": redis.url, "plans": PLANS, "store": STORE}) as deployment:
             yield LostRedisTestbed(redis, deployment)
     finally:
         redis.kill()

@@ -30,8 +30,8 @@ from middlewares.ledger.settlement.journal import Journal, JournalFull, JournalR
 from middlewares.ledger.shares.share_admission import ShareAdmission
 from middlewares.store import Call, ScriptRunner, SharedArguments, StoreError, StoreUnavailable
 
-DISK_SECONDS = 0.05
-"""An admission without Redis waits for the disk at least this long, even where Redis has taken all the time."""
+DISK_PART = 5
+"""An admission without Redis has such a part of the deadline for the disk, even where Redis has taken all of it."""
 LATE_MS = 1_000
 """How late a busy worker may send an admission; one that reaches Redis even later was given up for certain."""
 
@@ -201,7 +201,7 @@ class Admission:
         self._on_admitted(hold)
         left = self._deadline - (time.monotonic() - started)
         try:
-            async with asyncio.timeout(max(left, DISK_SECONDS)):
+            async with asyncio.timeout(max(left, self._deadline / DISK_PART)):
                 await self._journal.append(JournalRecord(hold=hold))
         except asyncio.CancelledError:
             self._release(hold)

@@ -107,6 +107,18 @@ local function end_claim(claim, list, most, done, life) -- unless another reques
   if redis.call('HGET', old, 'id') == old_id and redis.call('HGET', old, 'done') then redis.call('DEL', old) end
 end
 
+local function end_in_share(share, name, held) -- returns how much of what the share has reserved is free again
+  local place = share .. '|' .. name
+  local admitted, committed, number = string.match(redis.call('HGET', KEYS[2], place) or '', '^(%d+) (%d+) (%d+)$')
+  if not admitted then return '0' end -- its worker was taken for dead, and the share was ended
+  if mode == 'reap' then
+    redis.call('HDEL', KEYS[2], place)
+    return subtract(admitted, committed)
+  end
+  redis.call('HSET', KEYS[2], place, table.concat({ admitted, add(committed, held), number }, ' '))
+  return held
+end
+
 local key = 6 + tonumber(leases)
 for i = 6, key - 1 do
   redis.call('ZREM', KEYS[i], id)
@@ -115,7 +127,7 @@ end
 local reserves = mode == 'settle' or mode == 'reap'
 local event = { 'event', ARGV[2], 'amount', amount }
 for i = 4, #ARGV - 4, 5 do
-  local kind, held, used, period, price = unpack(ARGV, i, i + 4)
+  local kind, held, used, period, extra = unpack(ARGV, i, i + 4)
   local name, field = KEYS[key], 'used:' .. period
   local fields, numbers, released = {}, {}, '0'
   if used == 'amount' then used = amount end
@@ -123,32 +135,20 @@ for i = 4, #ARGV - 4, 5 do
     end_claim(name, KEYS[key + 1], held, used, period)
     key, held, used = key + 1, '0', '0'
   elseif kind == 'a' then
-    amount = after_allowance(name, field, held, used, price)
-    if price == '' then event[5], event[6] = 'gross', used end
+    amount = after_allowance(name, field, held, used, extra)
+    if extra == '' then event[5], event[6] = 'gross', used end
   else
     if kind == 'b' then
       key, field = key + 1, 'spent'
-      if mode == 'record' or price ~= '' then
+      if mode == 'record' or extra ~= '' then
         of_user = KEYS[key] ~= name and redis.call('EXISTS', KEYS[key]) == 1
-          and (price == '' or redis.call('HEXISTS', KEYS[2], price .. '|' .. name) == 0)
+          and (extra == '' or redis.call('HEXISTS', KEYS[2], extra .. '|' .. name) == 0)
       end
       if of_user then name = KEYS[key] end
       event[#event + 1] = 'wallet'
       event[#event + 1] = of_user and 'user' or 'app'
     end
-    if price ~= '' then
-      local place = price .. '|' .. name -- else the share was ended, as its worker was taken for dead
-      local admitted, committed, number = string.match(redis.call('HGET', KEYS[2], place) or '', '^(%d+) (%d+) (%d+)$')
-      if admitted and mode == 'reap' then
-        released = subtract(admitted, committed)
-        redis.call('HDEL', KEYS[2], place)
-      elseif admitted then
-        released = held
-        redis.call('HSET', KEYS[2], place, table.concat({ admitted, add(committed, held), number }, ' '))
-      end
-    elseif reserves then
-      released = held
-    end
+    released = extra ~= '' and end_in_share(extra, name, held) or reserves and held or '0'
     if released ~= '0' then fields[1], numbers[1] = 'held', negate(released) end
   end
   if used ~= '0' then fields[#fields + 1], numbers[#numbers + 1] = field, used end

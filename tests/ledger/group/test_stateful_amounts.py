@@ -38,12 +38,11 @@ from proxy.store.store import Store
 from tests.ledger.group.test_stateful_shares import CALL_MS, LIFE_MS, LONG_MS, UNHURRIED
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, event_of, never_rejected
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 
 HUGE = 10**27
 TOKEN = HUGE // 997
 """Price of one, so that amounts are far past 64 bits."""
-EXAMPLES = itertools.count()
 PRICES = [{"unit": "output_tokens", "amount": TOKEN}]
 TOKENS = {"unit": "output_tokens", "per": "day", "max": 600}
 MONEY = {"unit": "amount", "per": "month", "max": 500 * TOKEN + 1}
@@ -170,7 +169,7 @@ class World:
         self.strict = strict
         self.keys = RedisKeys(1, cluster=False)
         self.shared = self.keys.shared(self.keys.tags[0])
-        self.app = f"app{next(EXAMPLES)}"
+        self.app = new_name()
         self.settler = Settler(clocked, self.keys, never_rejected)
         self.reaper = Reaper(clocked, self.keys, self.settler, self._never, self._never)
         terms = KeyTerms(self.app, KeyLimits(spend_total=f"{700 * TOKEN}"))

@@ -30,7 +30,7 @@ from middlewares.store import Call, Script
 from proxy.store.store import Store
 from tests.ledger.group.conftest import plan_of
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 
 DAY = 86_400_000
 LIFE_MS = int(LIFE_SECONDS * 1000)
@@ -41,7 +41,6 @@ long, and the model ends them itself."""
 UNHURRIED = Script(SHARE.name, SHARE.source.replace(b"local KEPT = 10000", b"local KEPT = %d" % LONG_MS))
 """The script, but a machine that stands still makes Redis forget no share by its own clock."""
 assert UNHURRIED != SHARE
-EXAMPLES = itertools.count()
 
 PLANS = [
     plan_of(requests_per_minute=150, concurrent=100),
@@ -143,7 +142,7 @@ class World:
         self.redis: Any = store.redis
         self.runner = clocked
         self.keys = RedisKeys(1, cluster=False)
-        app = f"app{next(EXAMPLES)}"
+        app = new_name()
         self.policy = Policy(self.keys, app=app, user=None, key=None, name="plan", plan=plan)
         self.windows = [rule for rule in self.policy.rules if rule.kind == "w"]
         self.places = [rule for rule in self.policy.rules if rule.kind == "c"]
