@@ -7,8 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, cast
 
-import psutil
-
 from middlewares.ledger.redis_keys import RedisKeys
 from proxy.store.configured import redis_keys
 from proxy.store.store import Store
@@ -112,10 +110,5 @@ async def _now(store: Store) -> int:
 
 async def kill_everything(deployment: Deployment) -> None:
     """Kill every process, and whatever was started meanwhile, until none is left."""
-
-    def survivors() -> list[psutil.Process]:
-        deployment.kill()
-        return deployment.processes()
-
-    await wait_until_gone(survivors)
+    await wait_until_gone(deployment.killed)
     await deployment.wait_for_exit()

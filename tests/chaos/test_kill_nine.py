@@ -91,7 +91,9 @@ async def check_full_concurrency(deployment: Deployment, customer: Customer, con
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(headers=customer.headers, connector=connector) as session:
         held = [asyncio.create_task(post(session, deployment, HELD)) for _ in range(concurrent)]
-        await deployment.gateway.wait_for(seen=seen + concurrent)
+        arrived = asyncio.create_task(deployment.gateway.wait_for(seen=seen + concurrent))
+        ended, _ = await asyncio.wait((arrived, *held), return_when=asyncio.FIRST_COMPLETED)
+        assert ended == {arrived}, [each.result() for each in ended - {arrived}]
         assert await post(session, deployment, HELD) == 429
         deployment.gateway.release("for-ever")
         assert await asyncio.gather(*held) == [200] * concurrent

@@ -160,6 +160,11 @@ class Deployment:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
+    def killed(self) -> list[psutil.Process]:
+        """Kill everything, and return what lives all the same: it was started meanwhile, or takes its time to end."""
+        self.kill()
+        return self.processes()
+
     def processes(self) -> list[psutil.Process]:
         """Return every living process of this deployment."""
         group, data = self.process.pid if self.process else None, str(self.folder / "data").encode()
@@ -276,8 +281,7 @@ async def deployed(
             yield deployment
             await deployment.stop()
         finally:
-            deployment.kill()
-            await wait_until_gone(deployment.processes)
+            await wait_until_gone(deployment.killed)
             if deployment.process is not None:
                 await deployment.process.wait()
     assert "Traceback" not in deployment.log.read_text()

@@ -151,10 +151,12 @@ class Admission:
         keys = claim.keys[:1] if claim else ()
         call = Call(ADMIT, keys, args, policy.admit_keys, rules)
         try:
-            reply = await self._runner.run(call, deadline=self._deadline)
+            reply, sent = await self._runner.run(call, deadline=self._deadline), started
             while reply[0] == 0 and self._share_admission is not None:
-                if not await self._share_admission.recalled(policy.rules[reply[2] - 1], started + self._deadline):
+                refused_by = policy.rules[reply[2] - 1]
+                if not await self._share_admission.recalled(refused_by, sent, started + self._deadline):
                     break
+                sent = time.monotonic()
                 reply = await self._runner.run(call, deadline=self._deadline)
         except asyncio.CancelledError:  # nobody is left to forward what may have been admitted
             self._release(hold)

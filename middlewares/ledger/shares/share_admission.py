@@ -84,9 +84,9 @@ class ShareAdmission:
         """Give back the places that a request has of the limits of concurrency, before it ends."""
         self._shares.give_back(hold.request_id)
 
-    async def recalled(self, rule: LimitRule, deadline: float) -> bool:
+    async def recalled(self, rule: LimitRule, sent: float, deadline: float) -> bool:
         """As `Shares.recall`."""
-        return await self._shares.recall(rule, deadline)
+        return await self._shares.recall(rule, sent, deadline)
 
     async def run(self) -> None:
         """Renew shares, bring the log to the disk, and show what runs, until cancelled."""

@@ -33,6 +33,8 @@ CALL_SECONDS = 0.5
 RECALL_MS = 500
 """For how long nobody takes a share of a limit that has refused somebody."""
 RECALL_PAUSE_SECONDS = 0.02
+_UNSHARED_LIMITS = 1_000
+"""Most limits of which a worker remembers that nobody has a share."""
 
 
 class Shares:
@@ -50,6 +52,8 @@ class Shares:
         """Share by the id of each request that was admitted from one."""
         self._reserving: dict[str, Share] = {}
         """The same of those that have amounts of it, until their end is in Redis."""
+        self._unshared: dict[str, tuple[float, float]] = {}
+        """From when until when (`time.monotonic`) nobody has a share of a limit, by its key: they were called back."""
 
     def take(self, policy: Policy, hold: Hold) -> tuple[LimitState, ...] | None:
         """Admit a request from the worker's share, and return how the limits stand; None: Redis has to be asked.
@@ -103,19 +107,26 @@ class Shares:
             share.wanted = 0
         await self.renew()
 
-    async def recall(self, rule: LimitRule, deadline: float) -> bool:
+    async def recall(self, rule: LimitRule, sent: float, deadline: float) -> bool:
         """Wait until the shares of a limit that has refused somebody are given back; True: ask the limit again.
 
-        `deadline`: `time.monotonic` until which there is time.
+        `sent` is `time.monotonic` at which the limit was asked, `deadline` that until which there is time.
         """
-        if (rule.kind in "wc" and rule.limit < SMALLEST) or time.monotonic() >= deadline:
+        now, name = time.monotonic(), rule.keys[0]
+        if (rule.kind in "wc" and rule.limit < SMALLEST) or now >= deadline:
+            return False
+        since, until = self._unshared.get(name, (0.0, 0.0))
+        if since <= sent and now < until:
             return False
         try:
             others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)))
         except StoreError:
             return False
-        if not others:
-            return False
+        if not others:  # but there may have been one when the limit was asked, which was given back meanwhile
+            if len(self._unshared) >= _UNSHARED_LIMITS:
+                self._unshared.clear()
+            self._unshared[name] = time.monotonic(), now + RECALL_MS / 1_000
+            return True
         own = [share for share in self._by_policy.values() if _covers(share, rule.keys)]
         await gather_bounded(partial(self._ask, wanted=0), own)
         await asyncio.sleep(RECALL_PAUSE_SECONDS)

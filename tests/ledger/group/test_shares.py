@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from config.plans import Plan
 from middlewares.ledger.model import Admitted, Denied
+from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import RECALL
 from middlewares.ledger.shares import shares
 from middlewares.ledger.shares.rule_share import SMALLEST
-from middlewares.store import Call
+from middlewares.store import Call, Script
 from proxy.store.store import Store
 from tests.ledger.group.conftest import GroupWorker, Open, make_busy, new_app, plan_of, send
+from tests.ledger.worker_ledger import WorkerLedger
 from tests.support.deployment import eventually
 
 WAVES = 25
@@ -123,6 +129,57 @@ async def test_nobody_is_refused_while_another_worker_has_a_share(
             admitted += 1
         assert admitted >= 1_000 - 1  # one of the other worker's may be on its way
         busy.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Runs scripts, and has something else happen before one of them."""
+
+    store: Store
+    script: Script
+    before: Callable[[], Awaitable[None]]
+
+    async def run(self, call: Call, *, deadline: float | None = None) -> Any:
+        """As `ScriptRunner.run`."""
+        if call.script == self.script:
+            await self.before()
+        return await self.store.run(call, deadline=deadline)
+
+
+async def test_a_share_that_is_given_back_just_before_it_is_called_back_was_there(
+    group_workers: Open, redis: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shares, "LIFE_SECONDS", 60.0)
+    app, plan = new_app(), plan_of(requests_per_minute=SMALLEST)
+    async with group_workers() as [holder]:
+        admitted = len(await make_busy(holder, holder.policy(app, plan)))
+        await holder.stop_upkeep()
+        runner: Any = Interrupted(redis, RECALL, holder.ledger.drain)
+        async with WorkerLedger(runner, RedisKeys(4, cluster=False), tmp_path, commit="group") as other:
+            while isinstance(await other.admit(other.policy(app, plan)), Admitted):
+                admitted += 1
+        assert admitted == SMALLEST
+
+
+async def test_who_is_refused_again_and_again_calls_nothing_back(
+    group_workers: Open, redis: Store, tmp_path: Path
+) -> None:
+    """Hazard: a tenant that is over its limit has each refusal cost three calls."""
+    app, plan = new_app(), plan_of(requests_per_minute=SMALLEST)
+    calls = 0
+
+    async def count() -> None:
+        nonlocal calls
+        calls += 1
+
+    async with group_workers() as [first]:
+        await storm([first], app, plan, 2 * SMALLEST)
+        runner: Any = Interrupted(redis, RECALL, count)
+        async with WorkerLedger(runner, RedisKeys(4, cluster=False), tmp_path, commit="group") as worker:
+            policy, began = worker.policy(app, plan), time.monotonic()
+            for _ in range(50):
+                assert isinstance(await worker.admit(policy), Denied)
+            assert 1 <= calls <= 1 + (time.monotonic() - began) * 1_000 / shares.RECALL_MS
 
 
 async def test_a_share_is_given_back_when_it_is_idle(group_workers: Open, redis: Store) -> None:
