@@ -113,8 +113,7 @@ async def restored(
         yield deployment
         await deployment.stop()
     finally:
-        deployment.kill()
-        await wait_until_gone(deployment.processes)
+        await wait_until_gone(deployment.killed)
 
 
 async def holds(deployment: Deployment) -> bool:

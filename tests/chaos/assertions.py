@@ -85,8 +85,7 @@ async def wait_until_settled(deployment: Deployment) -> int:
                 due = max([due, *(int(expiry) for _, expiry in last)])
             await asyncio.sleep(0.02)
         late = max(0, await _now(store) - due)
-        await eventually(lambda: not any(path.stat().st_size for path in deployment.journals()))
-        assert deployment.journals(), "no journal was found, so none was checked"
+        await eventually(deployment.journals_are_empty)
         return late
 
 

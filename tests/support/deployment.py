@@ -190,6 +190,13 @@ class Deployment:
         """Return the journals of workers, living and dead; each living worker has one, if only an empty one."""
         return list((self.settings.data_dir / "journal").glob("*.journal"))
 
+    def journals_are_empty(self) -> bool:
+        """Return True if there are journals, and nothing is in them; there may be none while workers are replaced."""
+        with contextlib.suppress(FileNotFoundError):  # one was adopted, and removed, just now
+            found = self.journals()
+            return bool(found) and not any(path.stat().st_size for path in found)
+        return False
+
     def forwarded(self, app: str) -> list[Record]:
         """Return the requests that the gateway received on behalf of an app."""
         return [record for record in self.gateway.requests if record.header("x-tollgate-app") == app]
