@@ -7,8 +7,8 @@ import asyncio
 from middlewares.ledger.credit.change import Balance, Change, CreditOutcome, TooManyLots, Written, read, write
 from middlewares.ledger.credit.lots import PLAIN, LotTerms
 from middlewares.ledger.redis_keys import RedisKeys
-from middlewares.ledger.scripts import RECALL
-from middlewares.store import Call, ScriptRunner
+from middlewares.ledger.shares.recall import recall
+from middlewares.store import ScriptRunner
 
 __all__ = ["Balance", "InsufficientBalance", "ReferenceTaken", "TooManyLots", "balance", "debit", "grant"]
 
@@ -16,7 +16,6 @@ LONGEST_TEXT = 500
 """Characters of a reference, and of a note."""
 RECALLS = 20
 """How often a debit asks again that a wallet refuses because workers have shares of it."""
-RECALL_MS = 500
 RECALL_SECONDS = 0.1
 
 
@@ -114,7 +113,7 @@ async def _once(
 
 async def _recall(runner: ScriptRunner, wallet: str) -> bool:
     """Have workers give back what they have reserved of a wallet and do not use; return True if they had any."""
-    found = await runner.run(Call(RECALL, (wallet,), (RECALL_MS,)))
+    found = await recall(runner, (wallet,))
     if found:
         await asyncio.sleep(RECALL_SECONDS)
     return bool(found)

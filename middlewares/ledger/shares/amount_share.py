@@ -94,8 +94,8 @@ class AmountShare:
         self._number += 1
         return (self.rule.kind, self.rule.limit, max(1, self.largest), part, *self._sent, self._number, 0)
 
-    def granted(self, part: int, left: int, reset_ms: int) -> None:
-        """Take in what was given."""
+    def granted(self, part: int, left: int, reset_ms: int, _slot: int) -> None:
+        """Take in what was given; no slot counts it."""
         self.unused += part
         self.noted = self._sent[0] + part
         self.left, self.reset_ms = left, reset_ms

@@ -133,11 +133,7 @@ class Share:
     def granted(self, reply: Sequence[Any]) -> None:
         """Take in what the script has given."""
         for number, each in enumerate(self.rules):
-            part, left, reset_ms, slot = map(int, reply[2 + 4 * number : 6 + 4 * number])
-            if isinstance(each, RuleShare):
-                each.granted(part, left, reset_ms, slot)
-            else:
-                each.granted(part, left, reset_ms)
+            each.granted(*map(int, reply[2 + 4 * number : 6 + 4 * number]))
 
     def refused(self, *, known: bool = True) -> None:
         """Take in that the script has given nothing, or that nobody knows what it has."""

@@ -14,10 +14,10 @@ from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.clock import RedisClock
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.model import Hold, LimitState
-from middlewares.ledger.scripts import RECALL
+from middlewares.ledger.shares.recall import RECALL_MS, recall
 from middlewares.ledger.shares.rule_share import SMALLEST
 from middlewares.ledger.shares.share import Share, hold_of, shareable
-from middlewares.store import Call, ScriptRunner, StoreError
+from middlewares.store import ScriptRunner, StoreError
 
 PERIOD_SECONDS = 0.1
 """How often a share is renewed, by what was admitted since; and so how soon one that was called back is given back."""
@@ -30,8 +30,6 @@ ROOM = 2
 """A share is so many times what was admitted since the last one, for the next one comes late now and then."""
 CALL_SECONDS = 0.5
 """A call that reaches Redis later is of no use any more; the store may give it up before."""
-RECALL_MS = 500
-"""For how long nobody takes a share of a limit that has refused somebody."""
 RECALL_PAUSE_SECONDS = 0.02
 _UNSHARED_LIMITS = 1_000
 """Most limits of which a worker remembers that nobody has a share."""
@@ -52,8 +50,8 @@ class Shares:
         """Share by the id of each request that was admitted from one."""
         self._reserving: dict[str, Share] = {}
         """The same of those that have amounts of it, until their end is in Redis."""
-        self._unshared: dict[str, tuple[float, float]] = {}
-        """From when until when (`time.monotonic`) nobody has a share of a limit, by its key: they were called back."""
+        self._unshared: dict[tuple[str, ...], tuple[float, float]] = {}
+        """From when until when (`time.monotonic`) nobody has a share of a limit, by its keys: they were called back."""
 
     def take(self, policy: Policy, hold: Hold) -> tuple[LimitState, ...] | None:
         """Admit a request from the worker's share, and return how the limits stand; None: Redis has to be asked.
@@ -112,20 +110,20 @@ class Shares:
 
         `sent` is `time.monotonic` at which the limit was asked, `deadline` that until which there is time.
         """
-        now, name = time.monotonic(), rule.keys[0]
+        now = time.monotonic()
         if (rule.kind in "wc" and rule.limit < SMALLEST) or now >= deadline:
             return False
-        since, until = self._unshared.get(name, (0.0, 0.0))
+        since, until = self._unshared.get(rule.keys, (0.0, 0.0))
         if since <= sent and now < until:
             return False
         try:
-            others = await self._runner.run(Call(RECALL, rule.keys, (RECALL_MS,)))
+            others = await recall(self._runner, rule.keys)
         except StoreError:
             return False
         if not others:  # but there may have been one when the limit was asked, which was given back meanwhile
             if len(self._unshared) >= _UNSHARED_LIMITS:
                 self._unshared.clear()
-            self._unshared[name] = time.monotonic(), now + RECALL_MS / 1_000
+            self._unshared[rule.keys] = time.monotonic(), now + RECALL_MS / 1_000
             return True
         own = [share for share in self._by_policy.values() if _covers(share, rule.keys)]
         await gather_bounded(partial(self._ask, wanted=0), own)

@@ -17,6 +17,7 @@ from middlewares.ledger.model import Admitted, Denied
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import RECALL
 from middlewares.ledger.shares import shares
+from middlewares.ledger.shares.recall import RECALL_MS
 from middlewares.ledger.shares.rule_share import SMALLEST
 from middlewares.store import Call, Script
 from proxy.store.store import Store
@@ -179,7 +180,25 @@ async def test_who_is_refused_again_and_again_calls_nothing_back(
             policy, began = worker.policy(app, plan), time.monotonic()
             for _ in range(50):
                 assert isinstance(await worker.admit(policy), Denied)
-            assert 1 <= calls <= 1 + (time.monotonic() - began) * 1_000 / shares.RECALL_MS
+            assert 1 <= calls <= 1 + (time.monotonic() - began) * 1_000 / RECALL_MS
+
+
+async def test_that_nobody_has_a_share_of_one_wallet_says_nothing_of_another(
+    group_workers: Open, redis: Store, tmp_path: Path
+) -> None:
+    """Hazard: users of one app have the app's wallet first among the keys of their balances."""
+    plan = Plan.model_validate({"billing": "credits", "prices": [{"unit": "requests", "amount": 3}]})
+    app, called = new_app(), 0
+
+    async def count() -> None:
+        nonlocal called
+        called += 1
+
+    runner: Any = Interrupted(redis, RECALL, count)
+    async with WorkerLedger(runner, RedisKeys(4, cluster=False), tmp_path, commit="group") as worker:
+        for user in ("usr_a", "usr_b"):
+            assert isinstance(await worker.admit(worker.policy(app, plan, user=user)), Denied)
+    assert called == 2
 
 
 async def test_a_share_is_given_back_when_it_is_idle(group_workers: Open, redis: Store) -> None:

@@ -23,9 +23,9 @@ from middlewares.ledger.model import Hold
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import ADMIT, LEASES, RECALL, SHARE
 from middlewares.ledger.settlement.event import ENCODER
+from middlewares.ledger.shares.recall import RECALL_MS as RECALLED_MS
 from middlewares.ledger.shares.share import Share, hold_of
 from middlewares.ledger.shares.shares import CALL_SECONDS, LIFE_SECONDS
-from middlewares.ledger.shares.shares import RECALL_MS as RECALLED_MS
 from middlewares.store import Call, Script
 from proxy.store.store import Store
 from tests.ledger.group.conftest import plan_of
