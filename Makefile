@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 # Most tests wait for processes and sockets, so three at a time keep two cores busy.
 TEST_PROCESSES ?= 3
 READY := $(VENV)/.ready
@@ -57,12 +58,9 @@ lock: $(READY)  ## renew both lock files (hashes, no index address)
 $(READY): tests/requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	grep -A 2 '^pip==' tests/requirements.lock > $(VENV)/pip.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
-	  --requirement $(VENV)/pip.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile \
-	  --requirement tests/requirements.lock
-	PYTHONWARNINGS="ignore:Editable installation" \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(INSTALL) --require-hashes --no-compile --requirement $(VENV)/pip.lock
+	$(INSTALL) --require-hashes --no-compile --requirement tests/requirements.lock
+	PYTHONWARNINGS="ignore:Editable installation" $(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 clean:

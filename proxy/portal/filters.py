@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from proxy.portal.access.forms import FilterRefused
 from proxy.reporting.dates import EVER, BadDate, Days, parse_day
 
 
-def check_days(first: str, last: str) -> None:
-    """Raise `FilterRefused` for a text in the field `from` or `to` that is neither empty nor a day, or out of order."""
-    for field, text in (("from", first), ("to", last)):
-        try:
-            if text:
-                parse_day(text)
-        except BadDate as error:
-            raise FilterRefused(field, f"{error}.") from None
-    if first and last and parse_day(first) > parse_day(last):
-        raise FilterRefused("from", "The first day is after the last one.")
-
-
 def chosen_days(first: str, last: str) -> Days:
     """Return the days of the fields `from` and `to`, where each may be empty. Raises `FilterRefused`."""
-    check_days(first, last)
-    return Days(parse_day(first) if first else EVER.first, parse_day(last) if last else EVER.last)
+    begin, end = _day("from", first), _day("to", last)
+    if begin and end and begin > end:
+        raise FilterRefused("from", "The first day is after the last one.")
+    return Days(begin or EVER.first, end or EVER.last)
+
+
+def _day(field: str, text: str) -> date | None:
+    try:
+        return parse_day(text) if text else None
+    except BadDate as error:
+        raise FilterRefused(field, f"{error}.") from None

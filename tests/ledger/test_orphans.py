@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,8 +23,8 @@ from middlewares.store import Call
 from proxy.store.store import Store
 from tests.ledger.redis_time import HOLD_MS, Clocked
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
+from tests.support.examples import new_name
 
-NUMBERS = itertools.count()
 PRICE = {"unit": "output_tokens", "amount": 10, "per": 1}
 INCLUDED = {"unit": "output_tokens", "per": "day", "included": 60}
 TOKENS_100 = {Unit.OUTPUT_TOKENS: 100}
@@ -39,7 +38,7 @@ class Case:
     """One app, and what the stream says of it."""
 
     def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked) -> None:
-        self.app = f"orphans{next(NUMBERS)}"
+        self.app = new_name("orphans")
         self.worker_ledger = worker_ledger
         self.redis: Any = store.redis
         self.runner = clocked
@@ -125,7 +124,7 @@ async def test_an_orphan_and_its_late_settlement_cost_together_what_one_event_co
     case: Case, before: int, estimate: int, used: int, amount: int, per: int
 ) -> None:
     """Hazard: a charge rounded up, less another that is rounded up, is one atomic unit off."""
-    case.app = f"orphans{next(NUMBERS)}"
+    case.app = new_name("orphans")
     price = {"unit": "output_tokens", "amount": amount, "per": per}
     policy = case.policy(plan(prices=[price], allowances=[INCLUDED]))
     first = await case.worker_ledger.hold(policy, {Unit.OUTPUT_TOKENS: before})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from proxy.store.store import Store
 from tests.history.beside import verify_in
 from tests.ledger.redis_time import HOLD_MS, Clocked
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
+from tests.support.examples import new_name
 
 HUGE = 10**27
-NUMBERS = itertools.count()
 PLAN = Plan.model_validate(
     {
         "billing": "credits",
@@ -50,7 +49,7 @@ class Orphans:
     """Holds of one app whose owners died, and the decisions about their events."""
 
     def __init__(self, store: Store, worker_ledger: WorkerLedger, clocked: Clocked) -> None:
-        self.app = f"resolved{next(NUMBERS)}"
+        self.app = new_name("resolved")
         self.store, self.clocked, self.worker_ledger = store, clocked, worker_ledger
         self.keys = worker_ledger.keys
         settler = Settler(clocked, self.keys, never_rejected)

@@ -45,7 +45,7 @@ class RefusalPages:
         wanted = query.get("id", "").strip()
         if wanted and visit.mistake is None:
             if not _ID.fullmatch(wanted):
-                raise FilterRefused("id", "There is no such request.", 404)
+                raise FilterRefused("id", _unknown().detail, 404)
             return see_other(f"{REQUESTS}/{quote(wanted)}")
         before = place_in(visit.request, "before")
         found = await read_newest_refusals(self._services.sources, before or TimePlace(EVER.end_ms, ""), _LIMIT + 1)

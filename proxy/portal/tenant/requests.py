@@ -88,7 +88,7 @@ class RequestPages:
             return self._pages.show("requests.html", visit, requests_path=path, outcomes=words.OUTCOMES, **typed)
         if wanted:
             if not _ID.fullmatch(wanted):
-                raise FilterRefused("id", "There is no request of this id in this app.", 404)
+                raise FilterRefused("id", _unknown().detail, 404)
             return see_other(f"{path}/{wanted}")
         status = _status(status_text)
         before, refused = place_in(visit.request, "before"), place_in(visit.request, "refused")

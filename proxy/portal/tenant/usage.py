@@ -16,7 +16,7 @@ from proxy.portal import words
 from proxy.portal.access.forms import FilterRefused, typed
 from proxy.portal.access.visits import Visit, Visits
 from proxy.portal.charts import bar, columns
-from proxy.portal.filters import check_days
+from proxy.portal.filters import chosen_days
 from proxy.portal.pages import PAGE_HEADERS, Pages
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.overview import APP
@@ -120,7 +120,7 @@ def _wanted(visit: Visit, today: date) -> tuple[Days, Dimension]:
     """Return the days and the dimension of the query. Raises `FilterRefused`."""
     query = visit.request.query_params
     first, last = query.get("from", ""), query.get("to", "")
-    check_days(first, last)
+    chosen_days(first, last)
     try:
         days = span(first or None, last or None, today)
     except BadDate as error:

@@ -26,14 +26,13 @@ from proxy.control.records import UnknownRecord
 from proxy.store.store import Store
 from tests.store.servers import RedisServer
 from tests.support import stripe_events as events
-from tests.support.examples import examples
+from tests.support.examples import examples, new_name
 from tests.support.redis_fixtures import redis_server
 
 __all__ = ["redis_server"]
 
 RATE = 10**25 + 7
 """Atomic units for a cent: amounts are far past 64 bits."""
-NUMBERS = itertools.count()
 KEYS = RedisKeys(4, cluster=False)
 
 
@@ -117,7 +116,7 @@ async def test_any_order_and_any_number_of_deliveries_come_to_the_same_balance(
     shop: Shop, history: dict[str, Any]
 ) -> None:
     before = await shop.cents()
-    delivered, worth = reports(f"pi_{next(NUMBERS)}", shop.app, history)
+    delivered, worth = reports(new_name("pi_"), shop.app, history)
     delivered = delivered * history["copies"]
     history["order"].shuffle(delivered)
     for start in range(0, len(delivered), history["together"]):
