@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import time_ns
+
 import pytest
 from ulid import ULID
 
@@ -18,8 +20,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 STORM = 120
 """More than two pages have."""
-MOMENT = 1_700_000_000_000
-"""Before everything that other tests leave."""
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def moment() -> int:
+    """Return a Unix millisecond before everything that other tests leave, and later than the archiver prunes."""
+    return time_ns() // 1_000_000 - DAY_MS
 
 
 def refused(app: str, time_ms: int) -> RefusalRecord:
@@ -38,15 +45,15 @@ def refused(app: str, time_ms: int) -> RefusalRecord:
     )
 
 
-async def test_refusals_of_one_moment_are_each_on_one_page(house: House) -> None:
+async def test_refusals_of_one_moment_are_each_on_one_page(house: House, moment: int) -> None:
     app = house.tenant.app
-    storm = [refused(app, MOMENT) for _ in range(STORM)]
-    records = [refused(app, MOMENT - 1), *storm, refused(app, MOMENT + 1)]
+    storm = [refused(app, moment) for _ in range(STORM)]
+    records = [refused(app, moment - 1), *storm, refused(app, moment + 1)]
     history = History.of(house.deployment.settings)
     await history.write(add_refusals, records, 10_000)
     await history.close()
     browser = house.by(Role.VIEWER)
-    path, found, pages = f"{HOME}/refusals?before={places.text_of(TimePlace(MOMENT + 1, ''))}", list[str](), 0
+    path, found, pages = f"{HOME}/refusals?before={places.text_of(TimePlace(moment + 1, ''))}", list[str](), 0
     while path:
         page = await browser.page(path)
         pages += 1
@@ -58,6 +65,6 @@ async def test_refusals_of_one_moment_are_each_on_one_page(house: House) -> None
     assert (found[0], found[-1], pages) == (records[-1].id, records[0].id, 3)
 
 
-async def test_places_that_no_page_has_named_are_refused(house: House) -> None:
-    for before in ("x", f"{MOMENT}.{'a' * 26}", *(places.text_of(TimePlace(each, "a")) for each in (-1, 2**63))):
+async def test_places_that_no_page_has_named_are_refused(house: House, moment: int) -> None:
+    for before in ("x", f"{moment}.{'a' * 26}", *(places.text_of(TimePlace(each, "a")) for each in (-1, 2**63))):
         assert (await house.by(Role.VIEWER).get(f"{HOME}/refusals", before=before)).status_code == 400, before
