@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent
 SLOW_FIRST = ("chaos", "history", "backup", "product", "clients", "docs", "reporting", "ledger", "store", "benchmarks")
 """Folders whose files take longest, those that wait for most first."""
 
+GC_THRESHOLDS = (50_000, 20, 50)
+"""As a worker has them; the default of 700 allocations has tests that parse all sources search them again and again."""
 
 gc.disable()
 
@@ -38,6 +40,7 @@ def pytest_collection_finish() -> None:
     error.
     """
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     sys.setrecursionlimit(1_000)
 
