@@ -17,9 +17,9 @@ def logged() -> set[tuple[str, str]]:
     for module in modules().values():
         for node in ast.walk(module.tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                name, logger = node.args[0], node.func.value
-                if ast.unparse(logger) in ("log", "logger") and re.fullmatch(r"'[a-z_]+'", ast.unparse(name)):
-                    found.add((ast.literal_eval(name), LEVELS[node.func.attr]))
+                match node.func.value, node.args[0]:
+                    case ast.Name(id="log" | "logger"), ast.Constant(value=str(name)) if re.fullmatch(r"[a-z_]+", name):
+                        found.add((name, LEVELS[node.func.attr]))
     return found
 
 

@@ -152,7 +152,9 @@ def test_no_name_of_a_route_stands_outside_the_table() -> None:
         for room in ("config", "middlewares", "proxy")
         for path in (PRODUCT / room).rglob("*.py")
         if path != PRODUCT / "middlewares/routes.py" and "mock_gateway" not in path.parts
-        for text in literals(path.read_text())
+        for source in [path.read_text()]
+        if any(name in source for name in names)  # parsing all of them takes seconds
+        for text in literals(source)
         if text in names
     ]
     assert places == []
