@@ -74,6 +74,7 @@ def _settings(address: Address, login: Credentials, timeout: float) -> dict[str,
         "socket_connect_timeout": timeout,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
+        "driver_info": None,  # says who connects no better than the name, and is read from a file for each client
     }
     if address.tls:
         settings |= {"ssl": True, **address.tls_options}

@@ -49,8 +49,8 @@ COMMANDS = (
     "proxy.store",
 )
 """Packages of which commands import most when they need them."""
-SERVING = ("proxy.cli.main", "proxy.server.supervisor", *MODULES.values())
-"""Modules of `tollgate serve`."""
+SERVING = ("proxy.cli.main", "proxy.server.supervisor", *MODULES.values(), "alembic.command")
+"""Modules of `tollgate serve` and, as each of its histories is new, those that upgrade it."""
 NOT_LOADED = (
     "proxy.history.migrations",
     "proxy.cli.commands.demo",
