@@ -112,6 +112,7 @@ async def test_a_request_that_lost_its_claim_is_not_admitted(stages: Stages) -> 
     assert isinstance(first, HoldEntry)
     assert isinstance(await stages.claims.claim(fast, b"k"), InFlight)
     stages.claims.release(slow, first)  # as if its time were over
+    await stages.claims.drain()
     second = await stages.claims.claim(fast, b"k")
     assert isinstance(second, HoldEntry)
     slow.idempotent = IdempotentRequest(b"k", RequestFingerprint(b"/"), claim=first)

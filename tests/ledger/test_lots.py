@@ -162,6 +162,7 @@ async def test_promotional_credits_are_spent_first_and_leave_at_their_expiry(
 ) -> None:
     clocked.now_ms = NEW_YEAR
     world = World(worker_ledger, clocked)
+    await store.redis.delete(world.keys.expiring(world.keys.tag("")))  # what other tests have left
     await world.grant(10 * UNIT)
     await world.grant(4 * UNIT, promotional=True, life=1_000)
     await world.grant(3 * UNIT, life=500)

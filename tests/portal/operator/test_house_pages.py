@@ -73,7 +73,7 @@ async def test_today_is_the_sum_that_commands_print(house: House) -> None:
             some = (printed(house, "usage", "--app", each["client_id"]) for each in apps[start : start + 8])
             totals += [each["totals"] for each in await asyncio.gather(*some)]
         amount, requests = sum(int(each["amount"]) for each in totals), sum(each["request_count"] for each in totals)
-        assert amount >= 9 * PRICE
+        assert amount >= 4 * PRICE
         shown = text_of(await house.by(Role.VIEWER).page(HOME))
         assert "Second House" in shown
         return f"Revenue {as_shown(amount)}" in shown and f"Requests {requests:,} metered" in shown
