@@ -44,13 +44,15 @@ def main(listener: int) -> None:
     configure_logging(settings.log.level)
     sys.setswitchinterval(SWITCH_SECONDS)
     drop_member_fallback()
+    gc.disable()  # until it serves: hardly anything of what it is made of becomes garbage
     try:
-        uvloop.run(_serve(settings, socket.socket(fileno=listener)))
+        uvloop.run(serve(settings, socket.socket(fileno=listener)))
     except (StoreError, ConfigError) as error:
         sys.exit(f"tollgate: {error}")
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """Serve requests of the listener until the supervisor says otherwise. Raises `StoreError` or `ConfigError`."""
     origin = settings.public_url or url_of(listener)
     async with WorkerApplication.open(settings, origin=origin, control=control_plane) as application:
         protocol = protocol_class(settings.edge)
@@ -66,6 +68,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
+        gc.enable()
         tell_supervisor(READY)
         await serving
 
