@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
+from redis.exceptions import RedisError
 
 from config.settings import Settings
 from middlewares.ledger.clock import RedisClock
@@ -15,9 +16,9 @@ from middlewares.ledger.settlement.journal_replay import adopt_journals
 from middlewares.ledger.settlement.reaper import Reaper
 from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler
-from middlewares.store import StoreError
+from middlewares.store import StoreError, StoreUnavailable
 from proxy.server.ledger_metrics import LedgerObserver
-from proxy.store.clients import end
+from proxy.store.clients import end, now_ms
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.memory_watch import RedisMemoryWatch
 from proxy.store.store import Store
@@ -33,6 +34,7 @@ class LedgerMaintenance:
     def __init__(self, settings: Settings, store: Store) -> None:
         self.store = store
         self._observer = LedgerObserver()
+        self._clock = RedisClock()
         keys = redis_keys(settings)
         self._folder = settings.data_dir / "journal"
         self._settler = Settler(store, keys, RejectedSettlements(self._folder, self._observer).keep)
@@ -61,8 +63,12 @@ class LedgerMaintenance:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def adopt(self) -> None:
-        """Write the journals of dead workers to Redis."""
-        written, aside = await adopt_journals(self._folder, self._settler, RedisClock(), self._observer.orphaned)
+        """Write the journals of dead workers to Redis, by its time. Raises `StoreError`."""
+        try:
+            self._clock.observe(await now_ms(self.store.redis))
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"Redis does not tell its time: {error}") from None
+        written, aside = await adopt_journals(self._folder, self._settler, self._clock, self._observer.orphaned)
         for path in aside:
             log.error("journal_corrupt", kept_as=path.name, do="inspect it: its records were not written to Redis")
         if written:

@@ -152,6 +152,10 @@ class Admission:
         call = Call(ADMIT, keys, args, policy.admit_keys, rules)
         try:
             reply, sent = await self._runner.run(call, deadline=self._deadline), started
+            if reply[0] == -1 and (left := started + self._deadline - time.monotonic()) > 0:
+                # it was in time by this machine's clock: that of Redis was set forward
+                call = structs.replace(call, args=(*args[:3], reply[1] + int(left * 1000) + LATE_MS))
+                reply = await self._runner.run(call, deadline=left)
             while reply[0] == 0 and self._share_admission is not None:
                 refused_by = policy.rules[reply[2] - 1]
                 if not await self._share_admission.recalled(refused_by, sent, started + self._deadline):

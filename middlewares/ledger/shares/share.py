@@ -170,8 +170,11 @@ def hold_of(share_id: str, policy: Policy, request: Hold) -> Hold:
     )
 
 
-def shareable(policy: Policy) -> bool:
-    """Return True if requests may be admitted under it from a share: no window and no concurrency of it is small."""
-    return not policy.raised_until and all(
+def shareable(policy: Policy, now_ms: int) -> bool:
+    """Return True if requests may be admitted under it from a share: no window and no concurrency of it is small.
+
+    `now_ms` is Redis time: while a limit is raised, Redis decides.
+    """
+    return now_ms >= policy.raised_until and all(
         not rule.shadow and (rule.kind in AMOUNTS or rule.limit >= SMALLEST) for rule in policy.rules
     )

@@ -60,7 +60,7 @@ class Shares:
         """
         share = self._by_policy.get(policy)
         if share is None:
-            if not shareable(policy):
+            if not shareable(policy, self._clock.now_ms()):
                 return None
             self._number += 1
             share_id = f"share-{self._incarnation}-{self._number}"
