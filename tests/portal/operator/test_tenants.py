@@ -14,7 +14,7 @@ from proxy.control.apps import Apps
 from proxy.portal.words import capitalize_first
 from tests.portal.browser import Browser, as_shown, developer_of, read_page, text_of
 from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
-from tests.portal.operator.conftest import HOME, ROLES, House, submit, token_of
+from tests.portal.operator.conftest import HOME, ROLES, House, operator_in, operator_of, submit, token_of
 from tests.portal.test_escaping import SCRIPT
 from tests.portal.test_forms import SIGN_IN_FORMS, served
 from tests.portal.test_pages import scripts_of
@@ -181,6 +181,18 @@ async def test_signing_out_ends_a_look(house: House) -> None:
     await submit(browser, f"{HOME}/sign-out")
     _, printed, _ = await house.deployment.cli("audit", "list", "--app", mine.app, "--json")
     assert (printed.count("impersonation.begin"), printed.count("impersonation.end")) == (1, 1)
+
+
+@pytest.mark.parametrize("act", ["{session}/end", "end-all"])
+async def test_a_session_that_looks_is_ended_from_the_list(house: House, act: str) -> None:
+    """Hazard: the app's audit log says that a look began, and never that it ended."""
+    operator, mine = await operator_of(house.deployment, Role.SUPPORT), await tenant(house.deployment, f"Left {act}")
+    looking, here = await operator_in(house.deployment, operator), await operator_in(house.deployment, operator)
+    await submit(looking, f"{place(mine)}/look")
+    session = (await here.page(f"{HOME}/sessions")).text.split(f"{HOME}/sessions/")[1].partition("/end")[0]
+    assert (await submit(here, f"{HOME}/sessions/{act.format(session=session)}")).status_code == 303
+    assert (await looking.get(mine.path)).headers["location"] == "/portal/sign-in"
+    assert await house.audit(app=mine.app, action="impersonation.end") == [("a support", "done", "")]
 
 
 @pytest.mark.slow
