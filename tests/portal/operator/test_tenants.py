@@ -16,6 +16,7 @@ from tests.portal.browser import Browser, as_shown, developer_of, read_page, tex
 from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
 from tests.portal.operator.conftest import HOME, ROLES, House, operator_in, operator_of, submit, token_of
 from tests.portal.test_escaping import SCRIPT
+from tests.portal.test_filters import assert_shown_again
 from tests.portal.test_forms import SIGN_IN_FORMS, served
 from tests.portal.test_pages import scripts_of
 
@@ -269,3 +270,12 @@ async def test_credits_that_are_refused_keep_what_was_typed(house: House) -> Non
         assert {name: found[name] for name in fields} == fields
         assert [each for tag, each in read_page(page).tags if tag == "script"] == scripts_of(page)
     assert "INVOICE-7" not in text_of(await browser.page(place(mine)))
+
+
+async def test_a_member_whom_nobody_knows_keeps_what_was_typed(house: House) -> None:
+    mine, browser, developer = await tenant(house.deployment, "Members"), house.by(Role.ADMIN), f"dev_{'a' * 16}"
+    page = await submit(browser, f"{place(mine)}/members", developer=developer, role="billing")
+    why = "There is no developer of this id."
+    assert_shown_again(page, "developer", why, {"developer": developer}, 404)
+    assert '<option value="billing" selected>' in page.text
+    assert (await house.audit(app=mine.app, action="member.add")) == [("a admin", "refused", "unknown_id")]
