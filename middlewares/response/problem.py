@@ -12,6 +12,7 @@ TITLES: dict[str, str] = {
     # what was sent
     "malformed_request": "The request is not well-formed HTTP",
     "malformed_json": "The body is not the JSON object it should be",
+    "user_exists": "There is already a user of this name",
     "form_repeated": "The form was sent already",
     "malformed_form": "The body is not the form it should be",
     "malformed_job": "The job header cannot be read",

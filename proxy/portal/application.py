@@ -18,6 +18,7 @@ from middlewares.store import StoreError
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.application import allowed_methods
 from proxy.control.records import UnknownRecord
+from proxy.history.store import HistoryUnavailable
 from proxy.portal.access.cookies import SessionCookie
 from proxy.portal.access.new_sessions import NewSessions
 from proxy.portal.access.operators import OperatorElsewhere
@@ -127,10 +128,11 @@ def _handlers(pages: Pages) -> Mapping[Any, Callable[[Request, Exception], Await
             refusal = Refusal(404, "not_found", "There is no such page.")
         return await refused(request, refusal)
 
-    async def store_unavailable(request: Request, _: Exception) -> Response:
+    async def store_unavailable(request: Request, error: Exception) -> Response:
         detail = "What this page shows cannot be read at the moment; try again shortly."
         if request.method == "POST":
-            detail = "Redis is unavailable. Whether the form was taken is not known: look before you send it again."
+            store = "The history" if isinstance(error, HistoryUnavailable) else "Redis"
+            detail = f"{store} is unavailable. Whether the form was taken is not known: look before you send it again."
         return await refused(request, Refusal(503, "store_unavailable", detail, headers=[(b"retry-after", b"1")]))
 
     async def failed(_: Request, _error: Exception) -> Response:

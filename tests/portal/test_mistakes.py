@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+import httpx
+import pytest
+from redis.exceptions import ConnectionError as RedisAway
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from middlewares.auth.keys import mint_session
+from middlewares.exchange import Refusal
+from proxy.history.store import HistoryUnavailable
+from proxy.portal.access.cookies import SessionCookie, form_token
+from proxy.portal.access.forms import TOKEN_FIELD, Mistake
+from proxy.portal.access.routes import form_route
 from tests.portal.browser import Browser, read_page, text_of
 from tests.portal.conftest import Tenant, tenant
 from tests.portal.test_forms import fresh_key
@@ -17,10 +32,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 HOSTILE = '"><script>alert(1)</script>'
 
 
-async def corrected(browser: Browser, path: str, fields: dict[str, str], why: str) -> dict[str, str]:
+async def corrected(browser: Browser, path: str, fields: dict[str, str], why: str, status: int = 400) -> dict[str, str]:
     """Send a form that is refused; return what the form of the page that follows has in its fields."""
     page = await browser.post(path, **fields)
-    assert (page.status_code, balanced(page.text)) == (400, True)
+    assert (page.status_code, balanced(page.text)) == (status, True)
     assert why in text_of(page)
     assert "Nothing was changed." in text_of(page)
     assert "<script>alert" not in page.text
@@ -79,3 +94,58 @@ async def test_a_role_that_is_too_low_is_shown_no_form(used: Tenant) -> None:
     viewer = await used.member("viewer")
     refused = await viewer.post(f"{used.path}/keys", name="n", last_day="tomorrow")
     assert (refused.status_code, "Nothing was changed." in refused.text) == (403, False)
+
+
+async def test_a_key_for_a_user_who_cannot_have_one_keeps_what_was_typed(running: Deployment) -> None:
+    mine = await tenant(running, "Mistaken users")
+    browser, path = await mine.member("owner"), f"{mine.path}/keys"
+    assert (await browser.post(f"{mine.path}/users/{mine.user}/status", status="suspended")).status_code == 303
+    for user, why, status in (("anm", "no such user", 404), ("ann", "The user is suspended", 403)):
+        fields = {"name": HOSTILE, "user": user, "last_day": "2999-12-31", "spend_per_day": "2.5"}
+        found = await corrected(browser, path, fields, why, status)
+        assert {name: found[name] for name in fields} == fields
+
+
+async def test_an_email_that_is_refused_is_shown_again(used: Tenant) -> None:
+    path = f"{used.path}/users/{used.user}/email"
+    found = await corrected(await used.member("owner"), path, {"email": HOSTILE}, "Email: expected an address")
+    assert found["email"] == HOSTILE
+
+
+async def test_a_name_that_somebody_has_drops_no_email(running: Deployment) -> None:
+    """Hazard: the page of the user that there is opens as if it had been added, with another email."""
+    mine = await tenant(running, "Names that there are")
+    browser, fields = await mine.member("developer"), {"external_id": "ann", "email": "new@example.com"}
+    page = await browser.post(f"{mine.path}/users", **fields)
+    assert (page.status_code, balanced(page.text)) == (409, True)
+    assert text_of(page).count("There is already a user of this name.") == 1
+    inputs = {each["name"]: each.get("value") for tag, each in read_page(page).tags if tag == "input"}
+    assert {name: inputs[name] for name in fields} == fields
+    assert f"{mine.path}/users/{mine.user}" in re.findall(r'href="([^"]*)">The user that there is<', page.text)
+    assert "Email None" in text_of(await browser.page(f"{mine.path}/users/{mine.user}"))
+
+
+@pytest.mark.parametrize("away", [HistoryUnavailable("away"), RedisAway("away"), Refusal(404, "unknown_id", "Gone.")])
+async def test_a_page_that_cannot_be_shown_again_hides_no_refusal(away: Exception) -> None:
+    """Hazard: whoever has mistyped something reads that a store is away, and does not know what became of the form."""
+
+    @dataclass(frozen=True)
+    class Visitor:
+        mistake: Mistake | None = None
+
+    async def identify(_: Request) -> Visitor:
+        return Visitor()
+
+    async def take(_: Visitor, __: Mapping[str, str]) -> Response:
+        raise Refusal(400, "invalid_parameter", "Mistyped.")
+
+    async def again(_: Visitor) -> Response:
+        raise away
+
+    origin, token = "http://127.0.0.1", mint_session()[0]
+    cookie = SessionCookie(origin)
+    route = form_route("/f", origin, cookie, identify, take, again=again)
+    transport = httpx.ASGITransport(Starlette(routes=[route]))
+    async with httpx.AsyncClient(transport=transport, base_url=origin, cookies={"tollgate": token}) as http:
+        with pytest.raises(Refusal, match=r"Mistyped\."):
+            await http.post("/f", data={TOKEN_FIELD: form_token(token)}, headers={"origin": origin})

@@ -77,3 +77,18 @@ async def test_requests_are_found_by_status(running: Deployment) -> None:
     none = text_of(await browser.page(path, status="500"))
     assert "There are no requests like this." in none
     assert "No refusal is like this." in none
+
+
+async def test_refusals_are_not_listed_under_an_ending(running: Deployment) -> None:
+    """Hazard: whoever asks for what the client left is shown refusals, as if these had ended so."""
+    mine = await tenant(running, "Ended")
+    record = refused(mine.app, MOMENT, 429, "a/b")
+    history = History.of(running.settings)
+    await history.write(add_refusals, [record], 10_000)
+    await history.close()
+    browser, path = await mine.member("viewer"), f"{mine.path}/requests"
+    assert await listed(browser, path) == [[record.id]]
+    page = await browser.page(path, outcome="client_disconnect")
+    assert record.id not in page.text
+    assert "Latest refusals" not in page.text
+    assert "Refusals are not shown: a request that was refused has not begun" in text_of(page)

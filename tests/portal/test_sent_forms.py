@@ -9,7 +9,9 @@ from redis.exceptions import ConnectionError as RedisAway
 from starlette.requests import Request
 
 from middlewares.exchange import Exchange, Refusal
+from middlewares.store import StoreError
 from proxy.control.records import Client
+from proxy.history.store import HistoryUnavailable
 from proxy.portal.access.sent_forms import FormRepeated, SentForms, new_form_id
 from tests.portal.test_forms import served_application
 
@@ -81,6 +83,14 @@ async def test_what_was_done_is_shown_where_redis_goes_away_behind_it() -> None:
         names.away = True
     names.away = False
     assert "not known" in await told(SentForms(cast("Client", names)), form)
+
+
+async def test_an_outage_of_the_history_is_not_called_one_of_redis() -> None:
+    handler: Any = served_application().exception_handlers[StoreError]
+    exchange = Exchange("r", 0.0, "POST", "/portal")
+    request = Request({"type": "http", "method": "POST", "headers": [], "tollgate.exchange": exchange})
+    text = bytes((await handler(request, HistoryUnavailable("away"))).body).decode()
+    assert ("The history is unavailable. Whether" in text, "Redis" in text) == (True, False)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

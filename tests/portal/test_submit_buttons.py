@@ -25,3 +25,11 @@ def test_what_is_decided_about_an_event_has_to_be_chosen() -> None:
     [form] = FORM.findall(page.read_text())
     assert '<select name="decision" required>' in form
     assert re.search(r'<select name="decision" required>\s*<option value="">', form), "nothing is chosen at first"
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: each.stem)
+def test_a_button_of_a_row_says_which_row(template: Path) -> None:
+    """Hazard: a screen reader lists ten buttons that are all called "End"."""
+    rows = re.findall(r"<tr\b.*?</tr>", template.read_text(), re.DOTALL)
+    for button in (each for row in rows for each in re.findall(r"<button\b.*?</button>", row, re.DOTALL)):
+        assert "aria-label=" in button or '<span class="hidden">' in button, button

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import httpx
 import pytest
 
-from tests.portal.browser import read_page, text_of
-from tests.portal.conftest import GRANT, Tenant, tenant
+from middlewares.auth.keys import pepper_of
+from middlewares.ledger.credit import prepaid
+from proxy.control.developers.view_links import ViewLinks
+from proxy.store.configured import redis_keys
+from tests.portal.browser import new_browser, read_page, text_of
+from tests.portal.conftest import GRANT, IMAGE, Tenant, tenant
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment
 
@@ -51,6 +57,29 @@ async def test_own_credits_of_a_user_are_shown(running: Deployment, used: Tenant
     assert f"Own credits {GRANT // 10**18:,} ETH available, 0 ETH reserved" in text
 
 
+async def test_a_wallet_that_is_empty_is_not_called_none(running: Deployment) -> None:
+    """Hazard: the page says that the app pays, and each request of the user is refused with 402."""
+    mine = await tenant(running, "Empty wallets")
+    browser, path = await mine.member("viewer"), f"{mine.path}/users/{mine.user}"
+    assert "None; the app pays" in text_of(await browser.page(path))
+    settings = running.settings
+    async with running.store() as store:
+        wallet = store, redis_keys(settings), mine.app, mine.user
+        await prepaid.grant(*wallet, 7, reference="in")
+        await prepaid.debit(*wallet, 7, reference="out")
+        assert (await prepaid.balance(*wallet)).exists
+    text = text_of(await browser.page(path))
+    assert "Own credits 0 ETH available, 0 ETH reserved; those of the app are not used" in text
+    async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False) as http:
+        assert (await http.post("/text-to-image", json=IMAGE, headers=bearer(mine.user_key))).status_code == 402
+    async with running.store() as store:
+        links = ViewLinks(store.redis, pepper_of(settings.auth))
+        _, secret = await links.create(mine.app, "user", mine.user, timedelta(minutes=5))
+    view = new_browser(running)
+    assert (await view.send(f"/portal/view/{secret}", {})).status_code == 303
+    assert "Available credits 0 ETH" in text_of(await view.page("/portal/view"))
+
+
 async def test_users_are_shown_by_page(running: Deployment) -> None:
     mine = await tenant(running, "Many users")
     async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False) as http:
@@ -76,7 +105,8 @@ async def test_a_user_is_added_changed_and_suspended(running: Deployment) -> Non
     made = await browser.post(f"{mine.path}/users", external_id="bob <b>", email="bob@example.com")
     again = await browser.post(f"{mine.path}/users", external_id="bob <b>")
     path = made.headers["location"]
-    assert (made.status_code, again.headers["location"]) == (303, path), "an external id is one user's"
+    assert (made.status_code, again.status_code) == (303, 409), "an external id is one user's"
+    assert path in read_page(again).links
     text = text_of(await browser.page(path))
     assert "bob <b>" in text
     assert "Email bob@example.com" in text

@@ -113,8 +113,13 @@ def fallback_rules(
     keys: RedisKeys, *, app: str, user: str | None, family: str | None, name: str, fallback: Fallback
 ) -> Iterator[LimitRule]:
     """Yield the rules of what falls back, whose state is apart from that of the plan's; `family` is the key's."""
-    prefix = f"fallback-{fallback.workload}-" if fallback.workload else "fallback-"
+    prefix = fallback_prefix(fallback)
     yield from _scoped_rules(keys, app=app, user=user, family=family, name=name, limits=fallback.limits, prefix=prefix)
+
+
+def fallback_prefix(fallback: Fallback) -> str:
+    """Return what the policies of a fallback's rules begin with, before their scope."""
+    return f"fallback-{fallback.workload}-" if fallback.workload else "fallback-"
 
 
 def _scoped_rules(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -49,6 +49,8 @@ class Balance:
     """True: the reference was used before, so nothing was changed."""
     lots: tuple[Lot, ...] = ()
     """Credits that are promotional or expire; only where a wallet was read."""
+    exists: bool = field(default=False, compare=False)
+    """True: there is a wallet, though it may be empty; only where one was read. A user who has one pays from it."""
 
     @property
     def available(self) -> int:
@@ -92,9 +94,9 @@ class Written:
 
 async def read(runner: ScriptRunner, wallet: str) -> tuple[int, Balance]:
     """Return Redis time in Unix milliseconds, and the wallet of that key. Raises `StoreError`."""
-    now, *numbers, lots = await runner.run(Call(BALANCE, (wallet,)))
+    now, *numbers, lots, exists = await runner.run(Call(BALANCE, (wallet,)))
     found = balance_of(numbers)
-    return now, Balance(found.granted, found.spent, found.held, lots=lots_of(lots, now))
+    return now, Balance(found.granted, found.spent, found.held, lots=lots_of(lots, now), exists=bool(exists))
 
 
 async def write(runner: ScriptRunner, keys: RedisKeys, change: Change) -> Written:

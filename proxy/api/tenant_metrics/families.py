@@ -80,7 +80,7 @@ class _Collector(Collector):
 
     def _credits(self) -> Iterator[Metric]:
         balance, unit = self._state.balance, self._currency.code.lower()
-        if balance.granted:
+        if balance.exists:
             yield GaugeMetricFamily(
                 f"tollgate_tenant_credits_available_{unit}",
                 "Prepaid credits that new requests can still reserve.",

@@ -33,13 +33,20 @@ class Mistake:
     """Name of the field that is wrong, beside which `detail` is shown; empty: it is shown above the page."""
 
 
-class FilterRefused(Refusal):
+class FieldRefused(Refusal):
+    """One field of a form names nothing, or what cannot be; the page says so beside it."""
+
+    def __init__(self, field: str, status: int, code: str, detail: str) -> None:
+        super().__init__(status, code, detail)
+        self.field = field
+
+
+class FilterRefused(FieldRefused):
     """A field of a page's filter names nothing, or what cannot be; the page shows its filter again."""
 
     def __init__(self, field: str, detail: str, status: int = 400) -> None:
         """`status` is 404 for what may have been there."""
-        super().__init__(status, "unknown_id" if status == 404 else "invalid_parameter", detail)
-        self.field = field
+        super().__init__(field, status, "unknown_id" if status == 404 else "invalid_parameter", detail)
 
 
 def typed(mistake: Mistake | None, values: Fields) -> dict[str, str]:

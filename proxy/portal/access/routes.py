@@ -14,9 +14,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from middlewares.exchange import Exchange, Outcome, Refusal
+from middlewares.store import StoreError
+from proxy.api.admin.operations.errors import ActRefused
+from proxy.control.records import UnknownRecord
 from proxy.portal.access.cookies import SessionCookie, is_form_token
 from proxy.portal.access.forms import (
     TOKEN_FIELD,
+    FieldRefused,
     Fields,
     FilterRefused,
     Mistake,
@@ -25,6 +29,7 @@ from proxy.portal.access.forms import (
     read_fields,
 )
 from proxy.portal.access.sent_forms import FormRepeated
+from proxy.store.clients import CLIENT_ERRORS
 
 
 class Correctable(Protocol):
@@ -81,7 +86,7 @@ def form_route(
 ) -> Route:
     """Return the route of a form of a page of `origin`, in the very session that the cookie names.
 
-    `again`, the page of the form, shows what was typed where that is refused (400, 409): browsers have forgotten it.
+    `again`, the page of the form, shows what was typed where that is refused: browsers have forgotten it.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -93,20 +98,30 @@ def form_route(
         try:
             return await take(visitor, fields)
         except Refusal as refusal:
-            if again is None or refusal.status not in (400, 409) or isinstance(refusal, FormRepeated):
+            if again is None or not _is_correctable(refusal):
                 raise
-            return await _shown_again(
-                request, replace(visitor, mistake=Mistake(refusal.detail, fields)), again, refusal
-            )
+            field = refusal.field if isinstance(refusal, FieldRefused) else ""
+            mistake = Mistake(refusal.detail, fields, field)
+            return await _shown_again(request, replace(visitor, mistake=mistake), again, refusal)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _is_correctable(refusal: Refusal) -> bool:
+    """Return True if another text in the form may be taken: what was typed is wrong, not who has sent it."""
+    if isinstance(refusal, FormRepeated):
+        return False
+    return refusal.status in (400, 404, 409) or refusal.code == "user_suspended"
 
 
 async def _shown_again(
     request: Request, visitor: Visitor, page: Callable[[Visitor], Awaitable[Response]], refusal: Refusal
 ) -> Response:
-    """Return the page with the mistake of the visitor."""
-    response = await page(visitor)
+    """Return the page with the mistake of the visitor. Raises the `refusal` itself where that page cannot be made."""
+    try:
+        response = await page(visitor)
+    except (Refusal, ActRefused, UnknownRecord, StoreError, *CLIENT_ERRORS):
+        raise refusal from None
     exchange: Exchange = request.scope["tollgate.exchange"]
     exchange.end(Outcome.REFUSED, refusal.code, refusal.status)
     response.status_code = refusal.status

@@ -13,6 +13,7 @@ from middlewares.exchange import Refusal
 from proxy.api.admin.ledger_documents import Decision, ResolutionRequest
 from proxy.api.admin.ledger_endpoints import EventEndpoints
 from proxy.history.places import text_of
+from proxy.portal.access.forms import typed
 from proxy.portal.operator.fields import document_of
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, place_in, see_other
@@ -50,7 +51,9 @@ class AttentionPages:
         one = f"{ATTENTION}/{{client_id}}/{{event_id}}"
         return (
             visits.page(ATTENTION, self.show, EventEndpoints.attention),
-            visits.form(one, self.resolve, EventEndpoints.resolve, action="attention.resolve", kind="event"),
+            visits.form(
+                one, self.resolve, EventEndpoints.resolve, action="attention.resolve", kind="event", again=self.show
+            ),
         )
 
     async def show(self, visit: OperatorVisit) -> Response:
@@ -62,6 +65,9 @@ class AttentionPages:
         return self._pages.show(
             "operator/attention.html",
             visit,
+            sent_about=visit.request.path_params.get("event_id", ""),
+            sent=typed(visit.mistake, {"note": "", "decision": ""}),
+            after=visit.request.query_params.get("after", ""),
             rows=[AttentionRow(each, names.get(each.event.app, "")) for each in found],
             first=place is None,
             following=f"{ATTENTION}?after={text_of(following)}" if following else "",

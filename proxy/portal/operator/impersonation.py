@@ -8,8 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proxy.api.admin.endpoints import AppEndpoints
+from proxy.api.admin.operations.acts import Acts
+from proxy.control.operators.records import OperatorSessionRecord
 from proxy.control.operators.sessions import OperatorSessions
-from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
+from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisits
 from proxy.portal.pages import see_other
 from proxy.portal.services import PortalServices
 
@@ -38,14 +40,15 @@ class Impersonation:
 
     async def end(self, form: OperatorForm) -> Response:
         """End the look."""
-        looked_at = await end_look(form.visit, self._services.operators.sessions)
+        visit = form.visit
+        looked_at = await end_look(visit.acts, self._services.operators.sessions, visit.session)
         return see_other(f"{HOME}/tenants/{looked_at}" if looked_at else HOME)
 
 
-async def end_look(visit: OperatorVisit, sessions: OperatorSessions) -> str:
+async def end_look(acts: Acts, sessions: OperatorSessions, session: OperatorSessionRecord) -> str:
     """End the look that a session has, and write that. Return the client id of the app; empty: there was none."""
-    looked_at = visit.session.impersonates
+    looked_at = session.impersonates
     if looked_at:
-        async with visit.acts.act("impersonation.end", "app", looked_at, looked_at):
-            await sessions.impersonate(visit.session.session_id, "")
+        async with acts.act("impersonation.end", "app", looked_at, looked_at):
+            await sessions.impersonate(session.session_id, "")
     return looked_at

@@ -96,11 +96,12 @@ class OperatorSignInPages:
 
     async def end_all(self, form: OperatorForm) -> Response:
         """End all sessions of the operator, this one included."""
-        await end_look(form.visit, self._services.operators.sessions)
         visit, sessions = form.visit, self._services.operators.sessions
         operator = visit.operator.operator_id
+        found = await sessions.of_owner(operator)
+        for each in found:
+            await end_look(visit.acts, sessions, each)
         async with visit.acts.act("session.end_all", "operator", operator) as act:
-            found = await sessions.of_owner(operator)
             act.detail["sessions"] = len(found)
             for each in found:
                 await sessions.end(operator, each.session_id)
@@ -108,14 +109,16 @@ class OperatorSignInPages:
 
     async def sign_out(self, form: OperatorForm) -> Response:
         """End the session of this browser."""
-        await end_look(form.visit, self._services.operators.sessions)
         await self._end(form.visit, form.visit.session.session_id)
         return self._left()
 
     async def _end(self, visit: OperatorVisit, session_id: str) -> None:
-        operator = visit.operator.operator_id
+        operator, sessions = visit.operator.operator_id, self._services.operators.sessions
+        for each in await sessions.of_owner(operator):
+            if each.session_id == session_id:
+                await end_look(visit.acts, sessions, each)
         async with visit.acts.act("session.end", "operator-session", session_id):
-            if not await self._services.operators.sessions.end(operator, session_id):
+            if not await sessions.end(operator, session_id):
                 raise ActRefused("unknown_id", "there is no such session", 404)
 
     def _left(self) -> Response:

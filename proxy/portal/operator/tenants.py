@@ -16,7 +16,7 @@ from proxy.api.admin.ledger_endpoints import CreditEndpoints
 from proxy.api.admin.operations.errors import ActRefused
 from proxy.api.admin.people_documents import NewMember
 from proxy.api.admin.people_endpoints import MemberEndpoints
-from proxy.portal.access.forms import typed
+from proxy.portal.access.forms import FieldRefused, typed
 from proxy.portal.operator.fields import developer_id_of, document_of
 from proxy.portal.operator.visits import HOME, OperatorForm, OperatorVisit, OperatorVisits
 from proxy.portal.pages import Pages, see_other
@@ -87,6 +87,7 @@ class TenantPages:
             visit,
             tenant=await operations.apps.get(client_id),
             wallet=await operations.credits.show(client_id, None),
+            with_shares=self._services.settings.ledger.commit == "group",
             usage=await operations.reports.usage(client_id, None, None, []),
             members=(await operations.members.list(client_id)).items,
             plans=sorted(self._services.settings.all_plans()),
@@ -140,6 +141,8 @@ class TenantPages:
         fields = form.fields
         member = document_of(NewMember, {"role": fields.get("role", "")})
         developer = developer_id_of(fields.get("developer", ""))
+        if await self._services.developers.developers.get(developer) is None:
+            raise FieldRefused("developer", 404, "unknown_id", "There is no developer of this id.")
         await form.visit.operations.members.put(form.visit.client_id, developer, member.role)
         return _back(form)
 
@@ -159,7 +162,7 @@ class TenantPages:
 def _values(visit: OperatorVisit) -> dict[str, dict[str, str]]:
     """Return what stands in each form. What was typed stands in its own alone: nobody grants what was to be taken."""
     sent = visit.request.url.path.rpartition("/")[2]
-    fields = {"members": {"developer": ""}}
+    fields = {"members": {"developer": "", "role": ""}}
     for act in ("grant", "debit"):
         fields[act] = {"amount": "", "note": "", "reference": f"portal-{secrets.token_hex(6)}"}
     return {act: typed(visit.mistake if act == sent else None, each) for act, each in fields.items()}

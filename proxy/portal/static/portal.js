@@ -7,8 +7,9 @@
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.getAttribute("method") !== "post") return; // a field may be called method, too
-    if (sent.has(form)) event.preventDefault();
+    if (sent.has(form)) return event.preventDefault();
     sent.add(form);
+    setTimeout(() => sent.delete(form), 10_000); // whoever has stopped the sending may send it again
   });
 
   const notice = () => document.getElementById("not-renewed");

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ulid import ULID
@@ -13,7 +13,7 @@ from config.plans import Plan
 from config.runtime import Currency
 from config.workloads import SaleUnit
 from middlewares.auth.records import AppRecord
-from middlewares.ledger.admission.rules import LimitRule, rules_of
+from middlewares.ledger.admission.rules import LimitRule, fallback_prefix, fallback_rules, rules_of
 from middlewares.ledger.model import Hold
 from proxy.history.reader import LedgerSources
 from proxy.portal import words
@@ -65,12 +65,25 @@ class RunningRequest:
 
 
 async def read_limits(sources: LedgerSources, app: AppRecord, plan: Plan, currency: Currency) -> list[LimitUse]:
-    """Return the limits of an app's plan, in the order in which they are checked.
+    """Return the limits of an app's plan, in the order in which they are checked, and then those of its fallbacks.
 
     Limits of the whole deployment are the operator's own, and are left out. Raises what the client of Redis does.
     """
-    found = rules_of(sources.keys, app=app.client_id, user=None, key="each", name=app.plan, plan=plan)
-    by_scope = [(each.policy.partition("-")[0], each) for each in found if each.kind != "b"]
+    keys, of, name = sources.keys, app.client_id, app.plan
+    uses = await _uses(sources, rules_of(keys, app=of, user=None, key="each", name=name, plan=plan), currency)
+    for fallback in plan.fallbacks:
+        rules = fallback_rules(keys, app=of, user=None, family="each", name=name, fallback=fallback)
+        served = f"{words.workload(fallback.workload)} that falls back" if fallback.workload else "what falls back"
+        for use in await _uses(sources, rules, currency, fallback_prefix(fallback)):
+            uses.append(replace(use, name=f"{use.name}, of {served}"))
+    return uses
+
+
+async def _uses(
+    sources: LedgerSources, rules: Iterable[LimitRule], currency: Currency, prefix: str = ""
+) -> list[LimitUse]:
+    """Return the limits of these rules, whose policies begin with the prefix: first those of the app."""
+    by_scope = [(each.policy.removeprefix(prefix).partition("-")[0], each) for each in rules if each.kind != "b"]
     shared = [rule for scope, rule in by_scope if scope == "app"]
     uses = [_shown(use, currency) for use in await read_uses(sources, shared)]
     return uses + [

@@ -78,6 +78,7 @@ class OverviewPages:
             plan_known=plan is not None,
             prepaid=plan is not None and plan.billing is Billing.CREDITS,
             balance=balance,
+            with_shares=services.settings.ledger.commit == "group",
             month=month,
             used=used,
             forecast=forecast(amounts, today, app.created_at.date()),

@@ -91,7 +91,7 @@ class RequestPages:
                 raise FilterRefused("id", _unknown().detail, 404)
             return see_other(f"{path}/{wanted}")
         status = _status(status_text)
-        before, refused = place_in(visit.request, "before"), place_in(visit.request, "refused")
+        before, refused = place_in(visit.request, "before"), None if outcome else place_in(visit.request, "refused")
         sources, app = self._services.sources, visit.client_id
         page = UsesPage(
             (EVER.start_ms, EVER.end_ms), before, _LIMIT, model=model or None, outcome=outcome or None, status=status
@@ -99,7 +99,7 @@ class RequestPages:
         entries, following = ([], None) if refused else await newest_uses(sources, app, page)
         rows = readable_rows(LedgerEntries.of_app(sources, app).stream, entries)
         shown, refusals = _LIMIT if refused else _REFUSALS, list[RefusalRecord]()
-        if before is None:
+        if before is None and not outcome:  # what was refused has not begun, and did not end in any way
             of = RefusalFilter(app, status, model)
             refusals = await read_newest_refusals(sources, refused or TimePlace(EVER.end_ms, ""), shown + 1, of)
         older = place_at(refusals[shown - 1]) if len(refusals) > shown else None

@@ -18,7 +18,7 @@ from middlewares.ledger.credit import prepaid
 from proxy.control.audit.line import AuditTarget
 from proxy.control.users import Users
 from proxy.identity.token_issuer import USERS_READ, USERS_WRITE
-from proxy.portal.access.forms import USER_FIELD, FilterRefused, typed
+from proxy.portal.access.forms import USER_FIELD, FieldRefused, FilterRefused, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
@@ -29,6 +29,7 @@ from proxy.reporting.totals import read_usage
 from proxy.reporting.user_usage import UserUsage, dimensions_for, usage_by_user
 
 _SHOWN = 100
+_NAME_FIELD = "external_id"
 _STATUSES: Mapping[str, Literal["active", "suspended"]] = {"active": "active", "suspended": "suspended"}
 
 
@@ -55,7 +56,9 @@ class UserPages:
             visits.page(path, self.show_all, USERS_READ),
             visits.form(path, self.create, action="user.create", kind="user", scope=USERS_WRITE, again=self.show_all),
             visits.page(one, self.show, USERS_READ),
-            visits.form(f"{one}/email", self.set_email, action="user.change", kind="user", scope=USERS_WRITE),
+            visits.form(
+                f"{one}/email", self.set_email, action="user.change", kind="user", scope=USERS_WRITE, again=self.show
+            ),
             visits.form(f"{one}/status", self.set_status, action="user.change", kind="user", scope=USERS_WRITE),
         )
 
@@ -82,9 +85,10 @@ class UserPages:
             users_path=path,
             wanted=wanted,
             following=f"{path}?{urlencode({'after': following})}" if following else "",
-            values=typed(visit.mistake, {"external_id": "", "email": ""}),
+            values=typed(visit.mistake, {_NAME_FIELD: "", "email": ""}),
             longest_name=LONGEST_EXTERNAL_ID,
             longest_email=LONGEST_EMAIL,
+            existing=await self._existing(visit),
         )
 
     async def show(self, visit: Visit) -> Response:
@@ -104,6 +108,7 @@ class UserPages:
             usage=usage,
             units=usage.units_used,
             balance=await prepaid.balance(services.runner, services.sources.keys, app, user.user_id),
+            values=typed(visit.mistake, {"email": user.email or ""}),
             keys=keys[:_SHOWN],
             hidden=len(keys[_SHOWN:]),
             users_path=_path(visit),
@@ -112,14 +117,16 @@ class UserPages:
         )
 
     async def create(self, form: Submission) -> Response:
-        """Add a user, or come to the one that has the external id already."""
-        name, email = form.fields.get("external_id", ""), form.fields.get("email", "")
+        """Add a user. Raises `Refusal`: 409 where one has the external id already, which stays as it is."""
+        name, email = form.fields.get(_NAME_FIELD, ""), form.fields.get("email", "")
         if not 0 < len(name) <= LONGEST_EXTERNAL_ID or not name.isprintable():
             detail = f"External id: expected 1 to {LONGEST_EXTERNAL_ID} characters and no control characters."
             raise Refusal(400, "invalid_parameter", detail)
         user, created = await self._users.create(form.visit.client_id, name, email=_email(email) if email else None)
         form.act.target = AuditTarget("user", user.user_id, user.app)
         form.act.detail["created"] = created
+        if not created:
+            raise FieldRefused(_NAME_FIELD, 409, "user_exists", "There is already a user of this name.")
         return see_other(f"{_path(form.visit)}/{user.user_id}")
 
     async def set_email(self, form: Submission) -> Response:
@@ -137,6 +144,13 @@ class UserPages:
         form.act.detail["status"] = status
         await self._users.change(user, status=status)
         return see_other(f"{_path(form.visit)}/{user.user_id}")
+
+    async def _existing(self, visit: Visit) -> str:
+        """Return the user id of whoever has the name that was typed for a new user; empty: nobody."""
+        if visit.mistake is None or visit.mistake.field != _NAME_FIELD:
+            return ""
+        found = await self._users.find(visit.client_id, visit.mistake.fields.get(_NAME_FIELD, ""))
+        return found.user_id if found else ""
 
     async def _month(self) -> Days:
         today = await redis_today(self._services.sources.client)

@@ -118,6 +118,25 @@ async def test_a_double_click_makes_one_key_and_shows_it(
 
 
 @pytest.mark.slow
+async def test_a_form_whose_sending_was_stopped_can_be_sent_again(
+    chromium: Chromium, running: Deployment, used: Tenant, javascript: bool
+) -> None:
+    """Hazard: the button is dead, and nothing says so, until the page is loaded again."""
+    if not javascript:
+        pytest.skip("only a script keeps a form from being sent")
+    async with tab_of(chromium, running, await used.member("owner")) as tab:
+        await tab.page.clock.install()
+        await tab.at(f"{used.path}/keys")
+        await tab.page.get_by_label("Name").fill("stopped")
+        await tab.page.route(f"**{used.path}/keys", lambda route: route.abort("aborted"), times=1)
+        async with tab.page.expect_event("requestfailed"):
+            await tab.click("Create the key", "button")
+        await tab.page.clock.fast_forward(10_000)
+        await tab.click("Create the key", "button")
+        await tab.heading("Copy the new key now")
+
+
+@pytest.mark.slow
 async def test_usage_and_its_file(chromium: Chromium, running: Deployment, used: Tenant, javascript: bool) -> None:
     async with tab_of(chromium, running, await used.member("billing"), javascript=javascript) as tab:
         await tab.at(f"{used.path}/usage")

@@ -231,3 +231,20 @@ async def test_a_place_that_no_page_has_named_is_refused(house: House) -> None:
             assert (await browser.get(path + text)).status_code == 400, (path, text)
     for browser, path in ((operator, f"{HOME}/audit?action=a%00"), (owner, f"{app}/requests?model=a%00")):
         assert (await browser.get(path)).status_code == 400, path
+
+
+async def test_a_decision_that_is_refused_keeps_its_note(house: House) -> None:
+    mine, browser = await tenant(house.deployment, "Attention C"), house.by(Role.SUPPORT)
+    event, other = [await needs_attention(house.deployment, mine.app) for _ in range(2)]
+    page = await submit(browser, f"{HOME}/attention/{mine.app}/{event.id}", note=SCRIPT, decision="")
+    assert (page.status_code, "Decision: expected one of" in text_of(page)) == (400, True)
+    found, action = dict[str, str | None](), ""
+    for tag, members in read_page(page).tags:
+        action = members.get("action") or "" if tag == "form" else action
+        if tag == "input" and members["name"] == "note":
+            found[action.rpartition("/")[2]] = members.get("value")
+    assert (found[event.id], found[other.id]) == (SCRIPT, "")
+    late = await submit(browser, f"{HOME}/attention/{mine.app}/{event.id}?after=x", note="n", decision="")
+    assert late.status_code == 400
+    for each in (event, other):
+        await submit(browser, f"{HOME}/attention/{mine.app}/{each.id}", decision="accept")

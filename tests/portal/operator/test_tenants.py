@@ -14,8 +14,9 @@ from proxy.control.apps import Apps
 from proxy.portal.words import capitalize_first
 from tests.portal.browser import Browser, as_shown, developer_of, read_page, text_of
 from tests.portal.conftest import GRANT, PRICE, Tenant, tenant
-from tests.portal.operator.conftest import HOME, ROLES, House, submit, token_of
+from tests.portal.operator.conftest import HOME, ROLES, House, operator_in, operator_of, submit, token_of
 from tests.portal.test_escaping import SCRIPT
+from tests.portal.test_filters import assert_shown_again
 from tests.portal.test_forms import SIGN_IN_FORMS, served
 from tests.portal.test_pages import scripts_of
 
@@ -183,6 +184,18 @@ async def test_signing_out_ends_a_look(house: House) -> None:
     assert (printed.count("impersonation.begin"), printed.count("impersonation.end")) == (1, 1)
 
 
+@pytest.mark.parametrize("act", ["{session}/end", "end-all"])
+async def test_a_session_that_looks_is_ended_from_the_list(house: House, act: str) -> None:
+    """Hazard: the app's audit log says that a look began, and never that it ended."""
+    operator, mine = await operator_of(house.deployment, Role.SUPPORT), await tenant(house.deployment, f"Left {act}")
+    looking, here = await operator_in(house.deployment, operator), await operator_in(house.deployment, operator)
+    await submit(looking, f"{place(mine)}/look")
+    session = (await here.page(f"{HOME}/sessions")).text.split(f"{HOME}/sessions/")[1].partition("/end")[0]
+    assert (await submit(here, f"{HOME}/sessions/{act.format(session=session)}")).status_code == 303
+    assert (await looking.get(mine.path)).headers["location"] == "/portal/sign-in"
+    assert await house.audit(app=mine.app, action="impersonation.end") == [("a support", "done", "")]
+
+
 @pytest.mark.slow
 async def test_a_look_changes_nothing(house: House) -> None:
     """Every form of the portal is sent, as the routes name them, by an administrator who looks."""
@@ -257,3 +270,12 @@ async def test_credits_that_are_refused_keep_what_was_typed(house: House) -> Non
         assert {name: found[name] for name in fields} == fields
         assert [each for tag, each in read_page(page).tags if tag == "script"] == scripts_of(page)
     assert "INVOICE-7" not in text_of(await browser.page(place(mine)))
+
+
+async def test_a_member_whom_nobody_knows_keeps_what_was_typed(house: House) -> None:
+    mine, browser, developer = await tenant(house.deployment, "Members"), house.by(Role.ADMIN), f"dev_{'a' * 16}"
+    page = await submit(browser, f"{place(mine)}/members", developer=developer, role="billing")
+    why = "There is no developer of this id."
+    assert_shown_again(page, "developer", why, {"developer": developer}, 404)
+    assert '<option value="billing" selected>' in page.text
+    assert (await house.audit(app=mine.app, action="member.add")) == [("a admin", "refused", "unknown_id")]
