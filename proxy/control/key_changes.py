@@ -20,6 +20,8 @@ COUNTS = ("requests_per_minute", "concurrent")
 MOST_MONEY = 10**27
 MOST_COUNT = 2**53
 LONGEST_DESCRIPTION = 1_000
+MOST_ORIGINS = 100
+LONGEST_ORIGIN = 300
 
 _STREAM = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _AMOUNT = re.compile(r"[1-9]\d*")
