@@ -43,6 +43,7 @@ TITLES: dict[str, str] = {
     "issuer_unavailable": "The token's issuer cannot be checked now",
     "key_revoked": "The key has been revoked",
     "key_expired": "The key has expired",
+    "changed_meanwhile": "It was changed meanwhile",
     "key_ended": "The key has ended, or was rotated",
     "app_suspended": "The app is suspended",
     "user_suspended": "The user is suspended",

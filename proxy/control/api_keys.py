@@ -10,7 +10,7 @@ from typing import Unpack
 
 from middlewares.auth.keys import hash_secret, mint_key
 from middlewares.auth.records import AppRecord, KeyRecord, RecordRef, UserRecord
-from proxy.control.key_changes import KeyChange, changed, handed_out, shared_by_family
+from proxy.control.key_changes import KeyChange, changed, handed_out, shared_by_family, without_ended_increase
 from proxy.control.records import FAMILIES, Client, Records, indexed, keys_of
 from proxy.store.clients import CLIENT_ERRORS
 
@@ -50,7 +50,8 @@ class ApiKeys:
         What is empty or left out of `members` narrows nothing. Raises `UnknownRecord` for a missing app or user,
         `UnusableMember`.
         """
-        changed(_BLANK, members)
+        now = datetime.now(UTC)
+        changed(_BLANK, members, now)
         await self._apps.require(RecordRef("app", app))
         if user is not None:
             await self._users.require(RecordRef("user", f"{app}/{user}"))
@@ -60,11 +61,11 @@ class ApiKeys:
             app=app,
             hash=hash_secret(key.secret, self._pepper),
             last4=text[-4:],
-            created_at=datetime.now(UTC),
+            created_at=now,
             user=user,
             family=key.key_id,
         )
-        record = changed(blank, members)
+        record = changed(blank, members, now)
         await self._add(record)
         return record, text
 
@@ -76,11 +77,11 @@ class ApiKeys:
         """
         now = datetime.now(UTC)
         record = await self._records.change(
-            RecordRef("key", key_id), lambda key: changed(_active(key, now, "change"), members)
+            RecordRef("key", key_id), lambda key: changed(_active(key, now, "change"), members, now)
         )
         if shared := shared_by_family(members):
             async for older in self._predecessors(record, now):
-                await self._records.change(older.ref, lambda key: changed(key, shared))
+                await self._records.change(older.ref, lambda key: changed(key, shared, now))
         return record
 
     async def _predecessors(self, record: KeyRecord, now: datetime) -> AsyncIterator[KeyRecord]:
@@ -110,7 +111,7 @@ class ApiKeys:
         old = _active(await self._records.require(ref), now, "rotate")
         text, key = mint_key()
         new = replace(
-            old,
+            without_ended_increase(old, now),
             key_id=key.key_id,
             hash=hash_secret(key.secret, self._pepper),
             last4=text[-4:],
@@ -134,7 +135,9 @@ class ApiKeys:
                 break
             except _ChangedMeanwhile as change:
                 old = change.record
-                new = await self._records.change(new.ref, partial(_as_successor, old, expires_at=expires_at))
+                new = await self._records.change(
+                    new.ref, partial(_as_successor, without_ended_increase(old, now), expires_at=expires_at)
+                )
             except KeyEnded:  # another command rotated or ended it meanwhile
                 await self._remove(new)
                 raise

@@ -20,6 +20,8 @@ COUNTS = ("requests_per_minute", "concurrent")
 MOST_MONEY = 10**27
 MOST_COUNT = 2**53
 LONGEST_DESCRIPTION = 1_000
+MOST_ORIGINS = 100
+LONGEST_ORIGIN = 300
 
 _STREAM = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _AMOUNT = re.compile(r"[1-9]\d*")
@@ -57,10 +59,16 @@ def handed_out(keys: Iterable[KeyRecord], older: Iterable[KeyRecord] = ()) -> li
     return [key for key in found if (old := by_id.get(key.replaces or "")) is None or old.replaced_by == key.key_id]
 
 
-def changed(record: KeyRecord, change: KeyChange) -> KeyRecord:
+def without_ended_increase(record: KeyRecord, now: datetime) -> KeyRecord:
+    """Return the key, without an increase that is over: it binds nothing any more."""
+    ended = record.increase is not None and record.increase.until <= now
+    return replace(record, increase=None) if ended else record
+
+
+def changed(record: KeyRecord, change: KeyChange, now: datetime) -> KeyRecord:
     """Return the key with these changes. Raises `UnusableMember`."""
     try:
-        return _changed(record, change)
+        return _changed(without_ended_increase(record, now), change)
     except UnusableMember:
         raise
     except ValueError as error:  # of an address

@@ -19,6 +19,7 @@ from config.workloads import SaleUnit
 from middlewares.exchange import Refusal
 from proxy.history.places import BadPlace, TimePlace, place_of
 from proxy.portal import words
+from proxy.portal.access.edits import FILLED_WITH
 from proxy.portal.access.forms import TOKEN_FIELD
 from proxy.portal.access.sent_forms import FORM_ID_FIELD, new_form_id
 from proxy.reporting.tables import grouped, readable_amount
@@ -91,6 +92,7 @@ class Pages:
         self._environment.globals.update(
             currency=currency,
             token_field=TOKEN_FIELD,
+            filled_with_prefix=FILLED_WITH,
             form_id_field=FORM_ID_FIELD,
             new_form_id=new_form_id,
             tenant_pages=_TENANT_PAGES,

@@ -155,6 +155,28 @@ async def test_a_change_in_the_middle_of_a_rotation_is_not_lost(
     assert await keys.get(second.key_id) == second
 
 
+@pytest.mark.parametrize("usual", [1_000, None])
+async def test_an_increase_that_has_ended_does_not_bind_changes(keys: ApiKeys, app: str, usual: int | None) -> None:
+    """Hazard: a key whose usual limits can be neither raised nor removed, for an increase that nobody has any more."""
+    ended = increase_of({"requests_per_minute": 100}, datetime.now(UTC) - HOUR)
+    first, _ = await keys.create(app, limits={"requests_per_minute": 60, "concurrent": 3}, increase=ended)
+    old, second, _ = await keys.rotate(first.key_id, HOUR)
+    assert (old.increase, second.increase) == (ended, None), "a rotation hands on what is living"
+    changed = await keys.change(second.key_id, limits={"requests_per_minute": usual})
+    assert (changed.limits, changed.increase) == (KeyLimits(requests_per_minute=usual, concurrent=3), None)
+    assert (await keys.get(first.key_id) or first).limits == changed.limits, "it follows the limits of its successor"
+
+
+async def test_an_increase_that_goes_on_binds_changes(keys: ApiKeys, app: str) -> None:
+    """Hazard: an increase that is below the usual limits lowers them while it lasts."""
+    living = increase_of({"requests_per_minute": 100}, TOMORROW)
+    key, _ = await keys.create(app, limits={"requests_per_minute": 60}, increase=living)
+    with pytest.raises(ValueError, match="must be above the usual 1000"):
+        await keys.change(key.key_id, limits={"requests_per_minute": 1_000})
+    changed = await keys.change(key.key_id, limits={"requests_per_minute": 1_000}, increase=None)
+    assert (changed.limits, changed.increase) == (KeyLimits(requests_per_minute=1_000), None)
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from config.runtime import Currency
 from middlewares.exchange import Refusal
+from proxy.control.api_keys import ApiKeys
+from proxy.control.key_changes import increase_of
 from proxy.control.key_use import KeyUse
 from proxy.portal.access.sent_forms import new_form_id
 from proxy.portal.tenant.key_fields import LIMIT_NAMES, atomic_units, key_members, overlap_of
@@ -118,6 +121,74 @@ async def test_limits_and_web_pages_of_a_key_are_changed(used: Tenant) -> None:
     assert (await browser.post(f"{path}/change", name="Page", origins="*")).status_code == 400
     assert (await browser.post(f"{path}/revoke", name="Page")).status_code == 303
     assert (await browser.post(f"{path}/change", name="Late")).status_code == 409
+
+
+async def test_an_increase_is_shown_and_ended(used: Tenant) -> None:
+    """Hazard: nobody sees why a limit does not hold, and the usual one cannot be raised in the portal."""
+    browser, viewer = await used.member("owner"), await used.member("viewer")
+    _, key_id = await created(browser, used, name="Raised", requests_per_minute="60", concurrent="2")
+    path = f"{used.path}/keys/{key_id}"
+    assert "End the temporary increase" not in text_of(await browser.page(path))
+    async with used.deployment.store() as store:
+        until = datetime(2999, 12, 1, tzinfo=UTC)
+        increase = increase_of({"requests_per_minute": 100}, until)
+        await ApiKeys(store.redis, None).change(key_id, increase=increase)
+    shown = "Most requests in a minute 60 (100 until 2999-12-01 00:00 UTC) Most requests at once 2"
+    page = await browser.page(path)
+    assert shown in text_of(page)
+    assert 'name="end_increase"' in page.text
+    assert shown in text_of(await browser.page(f"{used.path}/try", key=key_id))
+    assert "end_increase" not in (await viewer.page(path)).text
+    assert (await viewer.post(f"{path}/change", end_increase="on")).status_code == 403
+    raised = {"name": "Raised", "requests_per_minute": "1000", "concurrent": "2"}
+    refused = await browser.post(f"{path}/change", **raised)
+    assert (refused.status_code, "must be above the usual 1000" in text_of(refused)) == (400, True)
+    assert (await browser.post(f"{path}/change", **raised, end_increase="on")).status_code == 303
+    page = await browser.page(path)
+    assert "Most requests in a minute 1,000 Most requests at once 2" in text_of(page)
+    assert "end_increase" not in page.text
+
+
+async def test_an_increase_that_has_ended_is_not_shown(used: Tenant) -> None:
+    browser = await used.member("owner")
+    async with used.deployment.store() as store:
+        increase = increase_of({"concurrent": 100}, datetime(2020, 1, 1, tzinfo=UTC))
+        record, _ = await ApiKeys(store.redis, None).create(used.app, limits={"concurrent": 60}, increase=increase)
+    page = await browser.page(f"{used.path}/keys/{record.key_id}")
+    assert "Most requests at once 60 Rotate" in text_of(page)
+    assert "end_increase" not in page.text
+
+
+async def test_a_key_with_as_many_web_pages_as_the_api_takes_can_be_changed(used: Tenant) -> None:
+    """Hazard: the form of a key that the API took is refused, whatever is changed in it."""
+    browser = await used.member("owner")
+    origins = [f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.{'d' * 60}.p{number:03}.example" for number in range(100)]
+    _, key_id = await created(browser, used, name="Many", origins="\r\n".join(origins))
+    path = f"{used.path}/keys/{key_id}"
+    assert (await browser.post(f"{path}/change", name="Pages", origins="\r\n".join(origins))).status_code == 303
+    assert origins[99] in text_of(await browser.page(path))
+    for wrong in ("\r\n".join([*origins, "https://e.example"]), f"https://{'a' * 300}.example"):
+        refused = await browser.post(f"{path}/change", name="Pages", origins=wrong)
+        assert (refused.status_code, "Web pages: expected at most 100" in text_of(refused)) == (400, True)
+
+
+async def test_keys_of_a_suspended_user_are_not_called_active(used: Tenant) -> None:
+    """Hazard: a developer looks for the reason of refusals in everything but the user."""
+    browser = await used.member("owner")
+    location = (await browser.post(f"{used.path}/users", external_id="to be suspended")).headers["location"]
+    _, key_id = await created(browser, used, name="Asleep", user="to be suspended")
+    path = f"{used.path}/keys/{key_id}"
+    assert "Status Active" in text_of(await browser.page(path))
+    assert key_id in (await browser.page(f"{used.path}/try")).text
+    assert (await browser.post(f"{location}/status", status="suspended")).status_code == 303
+    assert "Status User suspended" in text_of(await browser.page(path))
+    listed = (await browser.page(f"{used.path}/keys")).text.partition(key_id)[2].partition("</tr>")[0]
+    assert "User suspended" in listed
+    assert f"Asleep {key_id} User suspended" in text_of(await browser.page(location))
+    assert key_id not in (await browser.page(f"{used.path}/try")).text
+    assert (await browser.get(f"{used.path}/try", key=key_id)).status_code == 404
+    assert (await browser.post(f"{path}/revoke", name="Asleep")).status_code == 303, "it can be ended all the same"
+    assert "Status Revoked" in text_of(await browser.page(path))
 
 
 async def test_a_form_that_is_sent_twice_makes_one_key(used: Tenant) -> None:

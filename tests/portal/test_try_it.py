@@ -8,10 +8,14 @@ import os
 import re
 import shutil
 import sys
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 
+from config.workloads import Workload
+from middlewares.auth.records import KeyRecord
+from proxy.portal.tenant.try_it import PLACEHOLDER, example_model
 from tests.portal.browser import Browser, text_of
 from tests.portal.conftest import Tenant, tenant
 from tests.support.deployment import Deployment
@@ -72,3 +76,36 @@ async def test_the_examples_of_a_key_stay_within_what_it_may_do(running: Deploym
     text = text_of(await browser.page(f"{mine.path}/try", key=key))
     assert "Most requests in a minute 7 Only for Text to image" in text
     assert (await browser.get(f"{mine.path}/try", key="a" * 16)).status_code == 404
+
+
+async def test_a_key_of_web_pages_is_shown_no_example_for_programs(mine: Tenant) -> None:
+    """Hazard: a key that works in some pages only is called unlimited, and every example is refused."""
+    browser = await mine.member("owner")
+    made = await browser.post(f"{mine.path}/keys", name="Web", origins="https://a.example")
+    key = re.findall(r"tgk_([a-z2-7]{16})", made.text)[0]
+    assert await examples(browser, mine, key=key) == {}
+    text = text_of(await browser.page(f"{mine.path}/try", key=key))
+    assert "Web pages https://a.example This key works from these web pages only" in text
+    assert "Limits of its own" not in text
+
+
+async def test_what_a_key_is_narrowed_to_is_shown(running: Deployment, mine: Tenant) -> None:
+    """Hazard: a key that works in one network, or for one stream, is called unlimited."""
+    code, out, error = await running.cli(
+        *("keys", "create", "--app", mine.app, "--cidr", "10.0.0.0/8", "--stream", "cam", "--json")
+    )
+    assert code == 0, error
+    key = re.findall(r"[a-z2-7]{16}", out.partition("key_id")[2])[0]
+    text = text_of(await (await mine.member("viewer")).page(f"{mine.path}/try", key=key))
+    assert "Networks 10.0.0.0/8 Streams cam" in text
+    assert "Limits of its own" not in text
+
+
+async def test_no_example_names_a_model_that_does_no_such_work() -> None:
+    """Hazard: a chat with a model of images, because the key may use no other."""
+    key = KeyRecord("", "", "", "", datetime.now(UTC), models=frozenset({"flux", "sdxl"}))
+    assert example_model(Workload.LLM, frozenset({"llama"}), key) is None
+    assert example_model(Workload.LLM, frozenset({"llama", "sdxl"}), key) == "sdxl"
+    assert example_model(Workload.LLM, frozenset(), key) == "flux", "any may be offered"
+    assert example_model(Workload.LLM, frozenset({"llama"}), None) == "llama"
+    assert example_model(Workload.LLM, frozenset(), None) == PLACEHOLDER

@@ -16,7 +16,14 @@ from middlewares.auth.records import KeyRecord
 from middlewares.ledger.admission.key_limits import Increase
 from proxy.api.models import RequestBody, ShortText, matching, printable
 from proxy.control.key_age import rotation_due
-from proxy.control.key_changes import LONGEST_DESCRIPTION, MOST_COUNT, KeyChange, increase_of
+from proxy.control.key_changes import (
+    LONGEST_DESCRIPTION,
+    LONGEST_ORIGIN,
+    MOST_COUNT,
+    MOST_ORIGINS,
+    KeyChange,
+    increase_of,
+)
 
 
 def _network(text: str) -> str:
@@ -93,8 +100,8 @@ class ChangedKey(RequestBody):
     workloads: list[Workload] | None = Field(None, max_length=50)
     models: Models | None = Field(None, max_length=100)
     cidrs: list[Annotated[str, AfterValidator(_network)]] | None = Field(None, max_length=100)
-    origins: list[Annotated[str, Field(max_length=300), AfterValidator(_origin)]] | None = Field(
-        None, max_length=100, description="Web pages that may use it, such as `https://app.example`."
+    origins: list[Annotated[str, Field(max_length=LONGEST_ORIGIN), AfterValidator(_origin)]] | None = Field(
+        None, max_length=MOST_ORIGINS, description="Web pages that may use it, such as `https://app.example`."
     )
     streams: list[Stream] | None = Field(None, max_length=100, description="Streams that it may use, by your names.")
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, time, timedelta
 
 from config.runtime import Currency
 from middlewares.auth.records import KeyRecord
 from middlewares.exchange import Refusal
 from middlewares.ledger.admission.key_limits import NO_LIMITS
-from proxy.control.key_changes import COUNTS, MONEY, MOST_COUNT, MOST_MONEY, KeyChange
+from proxy.control.key_changes import (
+    COUNTS,
+    LONGEST_ORIGIN,
+    MONEY,
+    MOST_COUNT,
+    MOST_MONEY,
+    MOST_ORIGINS,
+    KeyChange,
+    without_ended_increase,
+)
 from proxy.portal.access.forms import Fields, single_spaced
 from proxy.reporting.dates import BadDate, parse_day
 from proxy.reporting.tables import decimal, grouped, readable_amount
 
 LONGEST_NAME = 100
-LONGEST_ORIGINS = 2_000
+LONGEST_ORIGINS = MOST_ORIGINS * (LONGEST_ORIGIN + 2)
+"""Most characters of all origins, one a line."""
 LIMIT_NAMES = {
     "spend_per_day": "Most money in a day",
     "spend_per_month": "Most money in a month",
@@ -25,6 +35,10 @@ LIMIT_NAMES = {
     "concurrent": "Most requests at once",
 }
 """Limits of a key, and what people call them."""
+FIELD_NAMES = {**LIMIT_NAMES, "name": "Name", "origins": "Web pages"}
+"""Fields of the form of a key, and what people call them."""
+END_INCREASE = "end_increase"
+"""Name of the checkbox that ends a temporary increase."""
 OVERLAPS = {"0": "not at all", "1": "for an hour", "24": "for a day", "168": "for a week"}
 """Hours for which both keys of a rotation work, and what the form calls them."""
 
@@ -32,19 +46,27 @@ _COUNT = re.compile(r"[1-9][0-9]{0,15}")
 _MONEY = re.compile(r"([0-9]{1,28})(?:\.([0-9]{1,18}))?")
 
 
-def key_members(fields: Fields, currency: Currency) -> KeyChange:
-    """Return the members of a key as its form has them; what is empty limits nothing.
+def key_members(fields: Fields, currency: Currency, only: Collection[str] = FIELD_NAMES) -> KeyChange:
+    """Return the members of a key as its form has them, `only` from these fields; what is empty limits nothing.
 
     Raises `Refusal` (400), which names the field.
     """
-    name = fields.get("name", "")
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        raise _unusable(f"Name: expected at most {LONGEST_NAME} characters and no control characters.")
-    if len(fields.get("origins", "")) > LONGEST_ORIGINS:
-        raise _unusable(f"Web pages: expected at most {LONGEST_ORIGINS} characters.")
-    money = {each: str(atomic_units(fields[each], currency)) if fields.get(each) else None for each in MONEY}
-    counts = {each: _count(fields[each], LIMIT_NAMES[each]) if fields.get(each) else None for each in COUNTS}
-    return {"name": name, "limits": {**money, **counts}, "origins": fields.get("origins", "").split()}
+    found: KeyChange = {}
+    if "name" in only:
+        name = found["name"] = fields.get("name", "")
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise _unusable(f"Name: expected at most {LONGEST_NAME} characters and no control characters.")
+    if "origins" in only:
+        origins = found["origins"] = fields.get("origins", "").split()
+        if len(origins) > MOST_ORIGINS or any(len(each) > LONGEST_ORIGIN for each in origins):
+            raise _unusable(
+                f"Web pages: expected at most {MOST_ORIGINS}, each with at most {LONGEST_ORIGIN} characters."
+            )
+    if limits := {each: _limit(fields.get(each, ""), each, currency) for each in LIMIT_NAMES if each in only}:
+        found["limits"] = limits
+    if END_INCREASE in fields:
+        found["increase"] = None
+    return found
 
 
 def end_of_key(fields: Fields) -> KeyChange:
@@ -83,14 +105,18 @@ def overlap_of(fields: Fields) -> timedelta:
     return timedelta(hours=int(hours))
 
 
-def limits_of(record: KeyRecord, currency: Currency) -> list[tuple[str, str]]:
-    """Return the key's own limits, each with its name, as people read them."""
-    limits = record.limits or NO_LIMITS
+def limits_of(record: KeyRecord, currency: Currency, now: datetime) -> list[tuple[str, str]]:
+    """Return the key's own limits, each with its name, as people read them, and what it is increased to."""
+    limits, increase = record.limits or NO_LIMITS, without_ended_increase(record, now).increase
     found = []
     for each, name in LIMIT_NAMES.items():
-        value = getattr(limits, each)
+        value, higher = getattr(limits, each), getattr(increase.limits, each) if increase else None
         if value is not None:
-            found.append((name, readable_amount(int(value), currency) if each in MONEY else grouped(value)))
+            text = _readable(each, value, currency)
+            if increase and higher is not None:
+                until = f"{increase.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                text += f" ({_readable(each, higher, currency)} until {until})"
+            found.append((name, text))
     return found
 
 
@@ -109,10 +135,20 @@ def typed_name(record: KeyRecord) -> str:
     return single_spaced(record.name) or record.key_id
 
 
+def _limit(text: str, limit: str, currency: Currency) -> int | str | None:
+    if not text:
+        return None
+    return str(atomic_units(text, currency)) if limit in MONEY else _count(text, LIMIT_NAMES[limit])
+
+
 def _count(text: str, field: str) -> int:
     if not _COUNT.fullmatch(text) or int(text) > MOST_COUNT:
         raise _unusable(f"{field}: expected a whole number from 1 on.")
     return int(text)
+
+
+def _readable(limit: str, value: int | str, currency: Currency) -> str:
+    return readable_amount(int(value), currency) if limit in MONEY else grouped(value)
 
 
 def _written(count: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,13 +16,16 @@ from middlewares.exchange import Refusal
 from proxy.control.api_keys import KeyEnded
 from proxy.control.audit.line import AuditTarget
 from proxy.control.key_age import rotation_due
-from proxy.control.key_changes import MONEY, KeyChange, UnusableMember
+from proxy.control.key_changes import MONEY, KeyChange, UnusableMember, without_ended_increase
 from proxy.identity.token_issuer import ADMIN, USERS_READ, USERS_TOKEN
+from proxy.portal.access.edits import edited, merged
 from proxy.portal.access.forms import USER_FIELD, check_typed_name, typed
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
 from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import (
+    END_INCREASE,
+    FIELD_NAMES,
     LIMIT_NAMES,
     LONGEST_ORIGINS,
     OVERLAPS,
@@ -32,9 +35,8 @@ from proxy.portal.tenant.key_fields import (
     key_values,
     limits_of,
     overlap_of,
-    typed_name,
-    works,
 )
+from proxy.portal.tenant.key_row import KeyRow
 from proxy.portal.tenant.overview import APP
 from proxy.portal.tenant.users import user_of
 
@@ -45,41 +47,6 @@ _FIELDS: Mapping[str, Any] = {"limit_names": LIMIT_NAMES, "money": MONEY, "longe
 """What the template of the fields needs to know."""
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyRow:
-    """One key of the page."""
-
-    record: KeyRecord
-    user: str
-    """External id of the user it belongs to; empty: the app itself."""
-    last_used: datetime | None
-    due: bool
-    """True: it is older than keys should become."""
-    limits: Sequence[tuple[str, str]]
-    """Its own limits, in words."""
-    manageable: bool
-    """True: the visitor may rotate and revoke it."""
-
-    @property
-    def status(self) -> str:
-        """Return how it stands, in a word."""
-        if self.record.status != "active":
-            return "Revoked"
-        if not self.works:
-            return "Expired"
-        return "Replaced" if self.record.replaced_by else "Active"
-
-    @property
-    def typed_name(self) -> str:
-        """Return what has to be typed to revoke it."""
-        return typed_name(self.record)
-
-    @property
-    def works(self) -> bool:
-        """Return True if requests may still use it."""
-        return works(self.record, datetime.now(UTC))
 
 
 class KeyPages:
@@ -123,8 +90,18 @@ class KeyPages:
     async def show(self, visit: Visit) -> Response:
         """Show one key, with the forms that rotate and revoke it."""
         row = await self._row(visit)
-        values = typed(visit.mistake, key_values(row.record, self._services.settings.currency))
-        return self._pages.show("key.html", visit, row=row, values=values, overlaps=OVERLAPS, **_FIELDS)
+        values = key_values(row.record, self._services.settings.currency)
+        return self._pages.show(
+            "key.html",
+            visit,
+            row=row,
+            now_values=values,
+            values=merged(visit.mistake, values),
+            increased=without_ended_increase(row.record, datetime.now(UTC)).increase is not None,
+            end_increase=END_INCREASE,
+            overlaps=OVERLAPS,
+            **_FIELDS,
+        )
 
     async def create(self, form: Submission) -> Response:
         """Create a key of the app, or of one of its users, and show its text once."""
@@ -140,8 +117,10 @@ class KeyPages:
         return self._pages.show("key_created.html", visit, record=record, text=text, old=None)
 
     async def change(self, form: Submission) -> Response:
-        """Change name, limits and web pages of a key, in every worker at once."""
-        row, members = await self._changeable(form), key_members(form.fields, self._services.settings.currency)
+        """Change name, limits and web pages of a key, in every worker at once, and end its increase."""
+        row, currency = await self._changeable(form), self._services.settings.currency
+        names = edited(form.fields, key_values(row.record, currency), FIELD_NAMES)
+        members = key_members(form.fields, currency, names)
         form.act.detail["changed"] = ", ".join(sorted(members))
         await _taken(self._services.api_keys.change(row.record.key_id, **members))
         return see_other(f"/portal/apps/{form.visit.client_id}/keys/{row.record.key_id}")
@@ -182,16 +161,18 @@ class KeyPages:
         services, now = self._services, datetime.now(UTC)
         used = await services.key_use.of(visit.client_id)
         owners = {each.user for each in records if each.user}
-        names = {each.user_id: each.external_id for each in await services.users.several(visit.client_id, owners)}
+        users = {each.user_id: each for each in await services.users.several(visit.client_id, owners)}
+        suspended = {each for each, user in users.items() if user.status != "active"}
         days = services.settings.auth.rotate_after_days
         return [
             KeyRow(
                 record=each,
-                user=names.get(each.user, each.user) if each.user else "",
+                user=(user.external_id if (user := users.get(each.user)) else each.user) if each.user else "",
                 last_used=used.get(each.key_id),
                 due=rotation_due(each, now, days),
-                limits=limits_of(each, services.settings.currency),
+                limits=limits_of(each, services.settings.currency, now),
                 manageable=visit.makes_user_keys if each.user else visit.manages,
+                suspended=each.user in suspended,
             )
             for each in records
         ]

@@ -36,9 +36,12 @@ class TryItPages:
 
     async def show(self, visit: Visit) -> Response:
         """Show the examples; those of a key that is chosen stay within what it may do."""
-        now = datetime.now(UTC)
+        now, named = datetime.now(UTC), self._services.settings.named_models
         records = await self._services.api_keys.list(visit.client_id)
-        keys = [each for each in records if works(each, now)]
+        owners = {each.user for each in records if each.user and works(each, now)}
+        users = await self._services.users.several(visit.client_id, owners)
+        suspended = {each.user_id for each in users if each.status != "active"}
+        keys = [each for each in records if works(each, now) and each.user not in suspended]
         wanted = visit.request.query_params.get("key", "")
         key = next((each for each in keys if each.key_id == wanted), None)
         if wanted and key is None and visit.mistake is None:
@@ -49,18 +52,22 @@ class TryItPages:
             keys=[*([key] if key and key not in keys[-_SHOWN:] else ()), *keys[-_SHOWN:][::-1]],
             hidden=max(0, len(keys) - _SHOWN),
             key=key,
-            limits=limits_of(key, self._services.settings.currency) if key else [],
+            limits=limits_of(key, self._services.settings.currency, now) if key else [],
             origin=self._services.origin,
-            image_model=self._model(Workload.TEXT_TO_IMAGE, key),
-            chat_model=self._model(Workload.LLM, key),
+            image_model=example_model(Workload.TEXT_TO_IMAGE, named(Workload.TEXT_TO_IMAGE), key),
+            chat_model=example_model(Workload.LLM, named(Workload.LLM), key),
             placeholder=PLACEHOLDER,
         )
 
-    def _model(self, workload: Workload, key: KeyRecord | None) -> str | None:
-        """Return a model for an example; None: the key may not do such work."""
-        if key is not None and key.workloads is not None and workload not in key.workloads:
+
+def example_model(workload: Workload, named: frozenset[str], key: KeyRecord | None) -> str | None:
+    """Return a model for an example, of those that the configuration names for such work; empty: any may be offered.
+
+    None: the key may not do it, or not from a program.
+    """
+    if key is not None:
+        if key.origins or (key.workloads is not None and workload not in key.workloads):
             return None
-        named = self._services.settings.named_models(workload)
-        if key is not None and key.models is not None:
-            named = (named & key.models) or key.models
-        return min(named, default=PLACEHOLDER)
+        if key.models is not None:
+            return min(named & key.models if named else key.models, default=None)
+    return min(named, default=PLACEHOLDER)

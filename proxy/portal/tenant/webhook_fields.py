@@ -7,7 +7,8 @@ from typing import Any
 from config.runtime import Currency
 from middlewares.exchange import Refusal
 from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint
-from proxy.portal.access.forms import Fields, Mistake, single_spaced, typed
+from proxy.portal.access.edits import merged
+from proxy.portal.access.forms import Fields, Mistake, single_spaced
 from proxy.portal.tenant.key_fields import LONGEST_NAME, atomic_units
 from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.notification import OF_OPERATOR, NotificationKind
@@ -16,6 +17,13 @@ KINDS = tuple(kind for kind in NotificationKind if kind not in OF_OPERATOR and k
 """What an app can be notified of."""
 KIND_FIELD = "kind-"
 """What the name of a checkbox has before its kind."""
+FIELD_NAMES = {
+    "url": "URL",
+    "description": "Description",
+    "balance_below": "Balance that is low",
+    "kinds": "What to send",
+}
+"""Fields of the form of an endpoint, and what people call them; `kinds` stands for its checkboxes."""
 
 
 def webhook_members(fields: Fields, currency: Currency) -> WebhookChange:
@@ -34,19 +42,29 @@ def webhook_members(fields: Fields, currency: Currency) -> WebhookChange:
     }
 
 
-def webhook_values(
-    mistake: Mistake | None, currency: Currency, endpoint: WebhookEndpoint | None = None
-) -> dict[str, Any]:
-    """Return what the form of an endpoint, None: a new one, has in its fields, and the kinds that are checked."""
-    values, chosen = {"url": "", "description": "", "balance_below": ""}, tuple[str, ...]()
-    if endpoint is not None:
-        below = endpoint.balance_below
-        written = "" if below is None else decimal(int(below), currency.decimals)
-        values = {"url": endpoint.url, "description": endpoint.description, "balance_below": written}
-        chosen = endpoint.kinds
-    if mistake is not None:
-        chosen = checked(mistake.fields)
-    return {"values": typed(mistake, values), "chosen": chosen}
+def webhook_values(endpoint: WebhookEndpoint | None, currency: Currency) -> dict[str, str]:
+    """Return what the form of an endpoint, None: a new one, has in its fields, by their names."""
+    if endpoint is None:
+        return dict.fromkeys(FIELD_NAMES, "")
+    below = endpoint.balance_below
+    return {
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "balance_below": "" if below is None else decimal(int(below), currency.decimals),
+        "kinds": " ".join(kind for kind in KINDS if kind in endpoint.kinds),
+    }
+
+
+def with_kinds(fields: Fields) -> Fields:
+    """Return the fields with one more, which stands for the checkboxes."""
+    return {**fields, "kinds": " ".join(checked(fields))}
+
+
+def form_values(mistake: Mistake | None, values: Fields) -> dict[str, Any]:
+    """Return what the template of the form needs: its values, what they are now, and the kinds that are checked."""
+    sent = mistake and Mistake(mistake.detail, with_kinds(mistake.fields))
+    found = merged(sent, values)
+    return {"values": found, "now_values": values, "chosen": found["kinds"].split()}
 
 
 def typed_name(endpoint: WebhookEndpoint) -> str:

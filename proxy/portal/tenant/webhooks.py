@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from proxy.control.audit.line import AuditTarget
 from proxy.control.webhook_endpoints import WebhookChange, WebhookEndpoint, WebhookStatus
 from proxy.identity.token_issuer import ADMIN
+from proxy.portal.access.edits import edited
 from proxy.portal.access.forms import check_typed_name
 from proxy.portal.access.visits import Submission, Visit, Visits
 from proxy.portal.pages import Pages, see_other
@@ -21,12 +22,15 @@ from proxy.portal.services import PortalServices
 from proxy.portal.tenant.key_fields import LONGEST_NAME, OVERLAPS, overlap_of
 from proxy.portal.tenant.overview import APP
 from proxy.portal.tenant.webhook_fields import (
+    FIELD_NAMES,
     KIND_FIELD,
     KINDS,
+    form_values,
     typed_name,
     unusable,
     webhook_members,
     webhook_values,
+    with_kinds,
 )
 from proxy.reporting.tables import decimal
 from proxy.webhooks.notifications.attempts import Delivery
@@ -101,7 +105,7 @@ class WebhookPages:
             visit,
             endpoints=found,
             path=f"/portal/apps/{visit.client_id}/webhooks",
-            **webhook_values(visit.mistake, self._currency),
+            **form_values(visit.mistake, webhook_values(None, self._currency)),
             **_FIELDS,
         )
 
@@ -126,7 +130,7 @@ class WebhookPages:
             path=path,
             typed_name=typed_name(endpoint),
             overlaps=OVERLAPS,
-            **webhook_values(visit.mistake, self._currency, endpoint),
+            **form_values(visit.mistake, webhook_values(endpoint, self._currency)),
             **_FIELDS,
         )
 
@@ -149,7 +153,9 @@ class WebhookPages:
 
     async def change(self, form: Submission) -> Response:
         """Change URL, description, kinds and threshold."""
-        endpoint, change = await self._target(form), webhook_members(form.fields, self._currency)
+        endpoint, members = await self._target(form), webhook_members(form.fields, self._currency)
+        names = edited(with_kinds(form.fields), webhook_values(endpoint, self._currency), FIELD_NAMES)
+        change = cast("WebhookChange", {name: value for name, value in members.items() if name in names})
         form.act.detail["changed"] = ", ".join(sorted(change))
         return await self._changed(form, endpoint, change)
 
