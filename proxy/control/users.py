@@ -62,6 +62,10 @@ class Users:
         """Return those of an app's users that exist, oldest first."""
         return await self._records.several([RecordRef("user", f"{app}/{user_id}") for user_id in user_ids])
 
+    async def suspended(self, app: str, user_ids: Iterable[str]) -> set[str]:
+        """Return the ids of those of an app's users that are suspended."""
+        return {each.user_id for each in await self.several(app, user_ids) if each.status != "active"}
+
     async def resolve(self, app: str, name: str) -> UserRecord | None:
         """Return the user of that user id, else of that external id, None if there is none."""
         return await self.get(app, name) or await self.find(app, name)

@@ -107,6 +107,7 @@ class SharedPages:
             requests=requests,
             older=older,
             keys=keys[:_KEYS],
+            suspended=await services.users.suspended(app, {each.user for each in keys[:_KEYS] if each.user}),
             hidden=len(keys[_KEYS:]),
             now=now,
         )

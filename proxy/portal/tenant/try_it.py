@@ -39,8 +39,7 @@ class TryItPages:
         now, named = datetime.now(UTC), self._services.settings.named_models
         records = await self._services.api_keys.list(visit.client_id)
         owners = {each.user for each in records if each.user and works(each, now)}
-        users = await self._services.users.several(visit.client_id, owners)
-        suspended = {each.user_id for each in users if each.status != "active"}
+        suspended = await self._services.users.suspended(visit.client_id, owners)
         keys = [each for each in records if works(each, now) and each.user not in suspended]
         wanted = visit.request.query_params.get("key", "")
         key = next((each for each in keys if each.key_id == wanted), None)

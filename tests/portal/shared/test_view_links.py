@@ -102,6 +102,20 @@ async def test_a_member_sees_the_app_as_a_viewer_does(house: Tenant) -> None:
     assert "Available credits" in text
 
 
+async def test_a_member_sees_which_keys_are_of_suspended_users(running: Deployment) -> None:
+    """Hazard: keys that are refused are called active."""
+    app = await tenant(running, "House of Sleepers")
+    browser = await Owner(app).opened(await developer_of(running, {app.app: "viewer"}))
+    assert "User suspended" not in text_of(await browser.page(VIEW))
+    async with running.store() as store:
+        user = await Users(store.redis).get(app.app, app.user)
+        assert user is not None
+        await Users(store.redis).change(user, status="suspended")
+    page = (await browser.page(VIEW)).text
+    for key, status in ((app.user_key, "User suspended"), (app.key, "Active")):
+        assert f"<td>{status}</td>" in page.partition(key.split("_")[1])[2].partition("</tr>")[0]
+
+
 async def test_a_link_opens_one_page_and_changes_nothing(house: Tenant) -> None:
     """Hazard: a link that is more than a viewer, in the portal or in the API."""
     developer = await developer_of(house.deployment, {house.app: "owner"})
