@@ -55,7 +55,10 @@ class KeyFiles:
         return self.folder / "jwks.json"
 
     def read(self) -> list[SigningKey]:
-        """Return the keys, none if there is no file yet. Raises `OSError`, `msgspec.DecodeError`."""
+        """Return the keys as they were made, none if there is no file yet.
+
+        Raises `OSError`, `msgspec.DecodeError`.
+        """
         try:
             return _KEYS.decode(self.private.read_bytes())
         except FileNotFoundError:
@@ -97,10 +100,9 @@ class IssuerKeys:
         try:
             with files.locked():
                 keys = files.read()
-                newest = max(keys, key=lambda key: key.signs_from, default=None)
-                if newest is None:
+                if not keys:
                     files.write([generate(settings.algorithm, time.time())])
-                elif newest.algorithm != settings.algorithm:
+                elif keys[-1].algorithm != settings.algorithm:
                     files.write(rotated(keys, settings, time.time(), lead=PUBLISHED_SECONDS))
         except (OSError, msgspec.DecodeError) as error:
             reason = f"the keys of the issuer in {files.folder} cannot be used: {error}"

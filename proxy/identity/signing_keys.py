@@ -37,11 +37,12 @@ class SigningKey(msgspec.Struct, frozen=True):
 
 
 def current(keys: Sequence[SigningKey], now: float) -> SigningKey:
-    """Return the newest of the keys that sign by now; before the first of them does, that one."""
+    """Return the last made of the keys that sign by now; before the first of them does, that one.
+
+    Keys stand in the order in which they were made. One whose successor begins before it never signs.
+    """
     begun = [key for key in keys if key.signs_from <= now]
-    if begun:
-        return max(begun, key=lambda key: key.signs_from)
-    return min(keys, key=lambda key: key.signs_from)
+    return begun[-1] if begun else min(keys, key=lambda key: key.signs_from)
 
 
 def living(keys: Sequence[SigningKey], now: float) -> list[SigningKey]:
