@@ -13,6 +13,7 @@ from middlewares.auth.records import RecordRef
 from middlewares.auth.user_fields import folded
 from proxy.control.developers.records import DeveloperRecord, DeveloperStatus, ForeignIdentity, Identity
 from proxy.control.records import Client, Records, indexed
+from proxy.store.clients import now_ms
 
 DEVELOPERS = "tollgate:developers"
 _DAYS_KEPT = 2 * 86_400
@@ -143,8 +144,9 @@ class Developers:
         return await self._change(developer_id, lambda record: replace(record, generation=record.generation + 1))
 
     async def count_sign_up(self, most: int) -> bool:
-        """Count a sign-up of this UTC day; return False if there were `most` already."""
-        name = f"tollgate:sign-ups:{{{datetime.now(UTC).date().isoformat()}}}"
+        """Count a sign-up of the UTC day that it is for Redis; return False if there were `most` already."""
+        today = datetime.fromtimestamp(await now_ms(self._client) // 1_000, UTC).date()
+        name = f"tollgate:sign-ups:{{{today.isoformat()}}}"
         await self._client.set(name, 0, ex=_DAYS_KEPT, nx=True)
         return int(await self._client.incr(name)) <= most
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from middlewares.auth.records import RecordRef
+from middlewares.ledger.periods import EPOCH
 from proxy.control.apps import Apps
 from proxy.control.developers.developers import Developers
 from proxy.control.developers.invites import Invites
@@ -21,6 +22,7 @@ from proxy.control.developers.sessions import DeveloperSessions
 from proxy.control.records import UnknownRecord
 from proxy.identity.change_watcher import ChangeWatcher
 from proxy.store.store import Store
+from tests.ledger.redis_time import NEW_YEAR
 from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 from tests.store.servers import eventually
@@ -154,6 +156,21 @@ async def test_sign_ups_of_a_day_have_a_bound(store: Store) -> None:
     assert sorted(await asyncio.gather(*(developers.count_sign_up(3) for _ in range(5)))) == [False] * 2 + [True] * 3
     [counter] = await store.redis.keys("tollgate:sign-ups:*")
     assert await store.redis.ttl(counter) > 0
+
+
+async def test_sign_ups_count_by_the_day_of_redis_whatever_the_clock_of_a_machine_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard: a machine whose clock is ahead has a day, and so a bound, of its own."""
+
+    async def now(client: object) -> int:
+        return NEW_YEAR - 1
+
+    monkeypatch.setattr("proxy.control.developers.developers.now_ms", now)
+    developers = Developers(store.redis)
+    assert [await developers.count_sign_up(1) for _ in range(2)] == [True, False]
+    day = (EPOCH + timedelta(milliseconds=NEW_YEAR - 1)).date().isoformat()
+    assert await store.redis.get(f"tollgate:sign-ups:{{{day}}}") == b"2"
 
 
 ANN = ForeignIdentity("https://id.example", "ann")
