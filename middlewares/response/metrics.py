@@ -188,8 +188,23 @@ def all_metrics(registry: CollectorRegistry = REGISTRY) -> Iterable[Metric]:
     return _shared(registry).collect()
 
 
+class _SharedMetrics(MultiProcessCollector):
+    """The metrics of all processes, but for files that one has just begun: they are empty for a moment."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [entry.path for entry in os.scandir(self._path) if entry.name.endswith(".db") and _has_content(entry)]
+        return self.merge(files, accumulate=True)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _has_content(file: os.DirEntry[str]) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:  # its process has ended meanwhile
+        return False
+
+
 def _shared(registry: CollectorRegistry) -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        _SharedMetrics(registry)  # type: ignore[no-untyped-call]
     return registry

@@ -96,6 +96,8 @@ def test_exposition_of_one_process() -> None:
 
 def test_exposition_adds_up_all_workers(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for name in ("counter_1.db", "gauge_livesum_1.db"):  # a process that starts has files, and nothing in them yet
+        (tmp_path / name).touch()
     for arguments in ([], [], ["scrape"]):
         ran = subprocess.run(
             [sys.executable, "-c", WORKER, *arguments],

@@ -54,9 +54,12 @@ def bundled(directory: Path) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that is free now, and whose cluster bus port (10,000 higher) is, too."""
+    """A TCP port of the loopback that is free now, and whose cluster bus port (10,000 higher) is, too.
+
+    Both are below those that the system gives to connections (from 32,768 on), so that none takes them meanwhile.
+    """
     while True:
-        port = random.randrange(20_000, 50_000)
+        port = random.randrange(10_000, 22_000)
         try:
             for candidate in (port, port + 10_000):
                 with socket.socket() as probe:
