@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import structlog
-from redis.exceptions import RedisError
 
 from config.settings import Settings
 from middlewares.ledger.clock import RedisClock
@@ -18,7 +17,7 @@ from middlewares.ledger.settlement.rejected import RejectedSettlements
 from middlewares.ledger.settlement.settler import Settler
 from middlewares.store import StoreError, StoreUnavailable
 from proxy.server.ledger_metrics import LedgerObserver
-from proxy.store.clients import end, now_ms
+from proxy.store.clients import CLIENT_ERRORS, end, now_ms
 from proxy.store.configured import open_store, redis_keys
 from proxy.store.memory_watch import RedisMemoryWatch
 from proxy.store.store import Store
@@ -66,7 +65,7 @@ class LedgerMaintenance:
         """Write the journals of dead workers to Redis, by its time. Raises `StoreError`."""
         try:
             self._clock.observe(await now_ms(self.store.redis))
-        except (RedisError, OSError) as error:
+        except CLIENT_ERRORS as error:
             raise StoreUnavailable(f"Redis does not tell its time: {error}") from None
         written, aside = await adopt_journals(self._folder, self._settler, self._clock, self._observer.orphaned)
         for path in aside:

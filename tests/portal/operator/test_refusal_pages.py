@@ -8,6 +8,7 @@ import pytest
 from ulid import ULID
 
 from middlewares.auth.records import Role
+from middlewares.ledger.periods import DAY_MS
 from middlewares.response.refusals.record import RefusalRecord
 from proxy.history import places
 from proxy.history.explain.rows import add_refusals
@@ -20,7 +21,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 STORM = 120
 """More than two pages have."""
-DAY_MS = 86_400_000
 
 
 @pytest.fixture
