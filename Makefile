@@ -9,17 +9,20 @@ READY := $(VENV)/.ready
 # Without compiled files, each of the many processes that a test run starts would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-all check lint bench soak fuzz screenshots docs lock clean
+.PHONY: run test test-ci test-all check lint bench soak fuzz screenshots docs lock clean
 
 run: $(READY)  ## the demo, or `tollgate serve` when TOLLGATE_GATEWAY_URL is set
 	@exec $(BIN)/tollgate $(if $(TOLLGATE_GATEWAY_URL),serve,demo)
 
 PYTEST := $(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-test: lint  ## format check, linter, strict types, tests
-	$(PYTEST) -m "not slow and not soak and not fuzz"
+test: lint  ## format check, linter, strict types, and the tests that are quick: nearly all
+	$(PYTEST) -m "not ci and not slow and not soak and not fuzz"
 
-test-all: lint  ## the same, with the tests that take seconds each: before a release, and after a change of their kind
+test-ci: $(READY)  ## those of a second or more each, which continuous integration runs after `make test`
+	$(PYTEST) -m "ci and not slow and not soak and not fuzz"
+
+test-all: lint  ## both, with the tests that take seconds each: before a release, and after a change of their kind
 	$(PYTEST) -m "not soak and not fuzz"
 
 lint: $(READY)

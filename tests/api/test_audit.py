@@ -33,6 +33,7 @@ def unaudited(schema: dict[str, Any]) -> list[str]:
     return [f"{method} {path}" for method, path, each in changing if ACTION not in each and path != NONCE]
 
 
+@pytest.mark.ci
 async def test_every_route_that_changes_something_writes_one_line(app: BuilderApp, running: Deployment) -> None:
     """Hazard: a new route that changes records and leaves no trace."""
     schema = (await app.http.get("/api/v1/openapi.json")).json()
@@ -73,6 +74,7 @@ async def test_every_route_that_changes_something_writes_one_line(app: BuilderAp
     assert tried >= 7
 
 
+@pytest.mark.ci
 async def test_a_route_that_changes_something_without_an_action_is_found() -> None:
     api: BuilderAPI = builder_application(SERVICES)
 

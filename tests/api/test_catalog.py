@@ -12,7 +12,7 @@ from proxy.api.catalog.models import Catalog
 from tests.support.builder import BuilderApp, bearer
 from tests.support.deployment import Deployment, deployed
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 CATALOG = "/api/v1/catalog"
 MODELS: dict[str, Any] = {
     "control": {"catalog": {"public": True, "plans": ["shop"]}},

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.deployment import Deployment, deployed, eventually
+
+pytestmark = pytest.mark.ci
+
 
 TARGETS = {"/api/v1/none": "control-api", "/.well-known/none": "well-known"}
 TIMES = 5

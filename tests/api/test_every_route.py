@@ -103,6 +103,7 @@ async def test_nobody_gets_anywhere_without_a_credential(app: BuilderApp) -> Non
     assert {(await app.http.request(method, path)).status_code for method, path in closed} == {401}
 
 
+@pytest.mark.ci
 async def test_a_wrong_method_names_all_that_the_path_takes(app: BuilderApp) -> None:
     """Hazard: each method of a path is a route of its own, and the framework names those of the first alone."""
     schema = (await app.http.get("/api/v1/openapi.json")).json()
@@ -163,6 +164,7 @@ async def test_each_scope_opens_what_the_schema_says_and_nothing_else(app: Build
                 await app.http.patch(f"{app.path}/users/{user}", json={"status": "active"}, auth=app.basic)
 
 
+@pytest.mark.ci
 async def test_each_role_opens_the_routes_of_its_scopes_and_nothing_else(app: BuilderApp, running: Deployment) -> None:
     schema = (await app.http.get("/api/v1/openapi.json")).json()
     user, operator = await app.user("ann"), Operator(running)

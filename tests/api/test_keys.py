@@ -183,6 +183,7 @@ async def test_a_key_of_another_app_or_a_suspended_user_is_not_rotated(app: Buil
     assert listed["replaced_by"] is None
 
 
+@pytest.mark.ci
 async def test_the_end_of_a_key_is_set_moved_and_removed(app: BuilderApp) -> None:
     """Hazard: an end that listings show and no worker keeps, or that a key cannot lose again."""
     key = await made(app, "keys")

@@ -112,6 +112,7 @@ async def test_a_slash_too_many_does_not_redirect_to_the_host_a_client_claims(se
     assert (await served.request("/api/v1/cookie/")).status == 404
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("path", ["fails", "fails-in-a-thread", "mounted/fails"])
 async def test_a_failure_is_a_500_problem_that_tells_nothing_of_it(served: Served, path: str) -> None:
@@ -142,6 +143,7 @@ async def test_an_error_of_the_framework_is_a_problem_too(served: Served) -> Non
     assert (response.status, response.code, response.get("accept")) == (415, "malformed_request", "application/json")
 
 
+@pytest.mark.ci
 async def test_a_response_that_fails_on_its_way_does_not_look_complete(served: Served) -> None:
     async with await RawConnection.open(served.address) as connection:
         await connection.send(request("GET", "/api/v1/breaks-off"))

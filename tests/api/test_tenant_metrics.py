@@ -12,6 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.builder import bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 
+pytestmark = pytest.mark.ci
+
+
 PRICE = 7 * 10**17
 PLANS = {
     "scraped": {

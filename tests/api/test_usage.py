@@ -15,6 +15,9 @@ from proxy.api.usage.grouping import usd_micros
 from tests.support.builder import BuilderApp, bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 
+pytestmark = pytest.mark.ci
+
+
 PRICE = 7 * 10**20 + 1
 """Beyond what a 64-bit integer, or a float, can hold."""
 PLANS = {

@@ -71,6 +71,7 @@ def test_json_of_any_shape_is_refused(verifier: TokenVerifier, header: Any, payl
     assert refused(verifier, signed(json.dumps(header).encode(), json.dumps(payload).encode()))
 
 
+@pytest.mark.ci
 @given(st.dictionaries(MEMBERS, JSON))
 def test_a_good_signature_under_an_odd_header_raises_nothing_else(
     verifier: TokenVerifier, members: dict[str, Any]
@@ -79,6 +80,7 @@ def test_a_good_signature_under_an_odd_header_raises_nothing_else(
     refused(verifier, signed(json.dumps(header).encode(), json.dumps(claims(azp="app_1")).encode()))
 
 
+@pytest.mark.ci
 @given(st.dictionaries(CLAIMS, JSON))
 @example({"exp": 10**400})
 @example({"exp": "9" * 5_000})

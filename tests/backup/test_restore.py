@@ -28,6 +28,9 @@ from proxy.store.configured import claim_fingerprint, open_store, redis_keys
 from proxy.store.embedded.redis_process import EmbeddedRedis
 from tests.backup.test_under_load import tree
 
+pytestmark = pytest.mark.ci
+
+
 KEYS = RedisKeys(16, cluster=False)
 
 

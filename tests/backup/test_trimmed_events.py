@@ -22,6 +22,9 @@ from proxy.store.configured import claim_fingerprint, open_store, redis_keys
 from tests.history.fakes import Archive
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 
+pytestmark = pytest.mark.ci
+
+
 PLAN = Plan()
 
 

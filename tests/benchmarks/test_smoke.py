@@ -88,6 +88,7 @@ async def test_the_timer_misses_no_instant() -> None:
         timer.close()
 
 
+@pytest.mark.ci
 async def test_the_open_loop_measures_from_a_process_of_its_own(direct: Candidate) -> None:
     result = await measure(direct, "/text-to-image", BODY, rate=100, seconds=0.3)
     assert 0 < result.first_p50 <= result.first_p99
@@ -149,6 +150,7 @@ async def test_the_least_that_a_server_and_a_chain_cost_is_measured_on_real_resp
             assert result.p50 > 0
 
 
+@pytest.mark.ci
 async def test_wrk_saturates_nginx(tmp_path: Path) -> None:
     try:
         find("wrk", "wrk"), find("nginx", "nginx-light")

@@ -24,7 +24,7 @@ from tests.chaos.load import HELD, IMAGE, chat
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, chunk, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 EACH = 100
 TOKENS = 8

@@ -143,6 +143,7 @@ def test_the_chain_is_verified(run: Tollgate) -> None:
     assert run("audit", "list", "--since", "yesterday").code == 2
 
 
+@pytest.mark.ci
 def test_a_subject_is_exported_and_erased(run: Tollgate, tmp_path: Path) -> None:
     app = run("apps", "create", "Acme", "--plan", "free", "--json").json["client_id"]
     user = run("users", "create", "--app", app, "--external-id", "ann", "--email", "ann@a.example", "--json").json

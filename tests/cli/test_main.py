@@ -31,6 +31,7 @@ def test_it_works_beside_a_server_on_the_same_data(tmp_path: Path) -> None:
     assert [app["client_id"] for app in listed] == [made["client_id"]]
 
 
+@pytest.mark.ci
 def test_a_redis_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path) -> None:
     done = call("apps", "list", TOLLGATE_REDIS_URL="redis://user:hunter2@127.0.0.1:1")
     assert (done.code, done.out) == (3, "")
@@ -39,6 +40,7 @@ def test_a_redis_that_is_not_there_is_one_line_and_exit_3(tmp_path: Path) -> Non
     assert "hunter2" not in done.err
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_a_server_without_its_redis_is_one_line_and_exit_3(tmp_path: Path, command: str) -> None:
     listeners = {"TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0"}
@@ -162,6 +164,7 @@ def test_an_output_on_a_full_disk_is_one_line_and_exit_1(command: tuple[str, ...
     )
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", [("--help",), ("keys", "create", "--help"), ("--version",)])
 def test_help_does_not_wait_for_what_it_does_not_need(command: tuple[str, ...]) -> None:

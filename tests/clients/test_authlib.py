@@ -9,7 +9,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from tests.support.builder import API_KEY, TOKEN_EXCHANGE, BuilderApp
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])

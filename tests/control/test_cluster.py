@@ -17,6 +17,8 @@ from tests.store.clusters import RedisCluster
 from tests.store.conftest import servers_in
 from tests.store.servers import eventually
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:

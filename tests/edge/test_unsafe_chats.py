@@ -214,6 +214,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.ci
 @given(st.dictionaries(st.sampled_from([*CHAT, "temperature", "top_p", "top_k", "MODEL", "x"]), JSON))
 def test_any_document_is_refused_or_admitted_with_everything_the_gateway_needs(members: dict[str, Any]) -> None:
     try:

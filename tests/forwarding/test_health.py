@@ -165,6 +165,7 @@ async def test_a_client_that_leaves_while_its_drop_is_looked_into_has_been_faile
     assert (ending.outcome, ending.code) == (Outcome.UPSTREAM_ERROR, "gateway_dropped")
 
 
+@pytest.mark.ci
 async def test_a_gateway_that_drops_all_is_not_the_least_busy() -> None:
     async with forwarding(dropping_all_but_probes(), fakes.always_ok) as forwarder:
         assert await code_of(forwarder) == "gateway_dropped"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,9 @@ from proxy.history import queries, writes
 from proxy.history.batch import Movement
 from proxy.history.store import History
 from proxy.history.totals.total import Total
+
+pytestmark = pytest.mark.ci
+
 
 DAY = date(2026, 11, 21)
 AMOUNTS = st.lists(st.integers(-(10**30), 10**30), min_size=1, max_size=12)

@@ -33,6 +33,9 @@ from tests.history.postgres import Postgres
 from tests.reporting.ledger_fixture import ALWAYS, milliseconds, utc
 from tests.support.examples import examples
 
+pytestmark = pytest.mark.ci
+
+
 HUGE = 10**27 + 7
 APPS = ("app_one", "app_two", "app_three")
 MOMENTS = [

@@ -36,6 +36,7 @@ async def test_postgresql_is_upgraded_by_its_operator(
     await usage.history.close()
 
 
+@pytest.mark.ci
 async def test_prune_says_what_it_would_do_and_what_it_did(
     store: Store, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -166,6 +166,7 @@ async def play(store: Store, history: History, before: list[Any], after: list[An
 LISTS = st.lists(ACTS, max_size=4)
 
 
+@pytest.mark.ci
 @given(before=LISTS, after=LISTS, whom=st.sampled_from([*PEOPLE, None]))
 @CAMPAIGN
 async def test_on_sqlite(store: Store, before: list[Any], after: list[Any], whom: str | None) -> None:

@@ -17,6 +17,8 @@ from proxy.history.tables import EXPORT_GROUPS
 from proxy.reporting.export.group import ConsumerGroup
 from tests.history.fakes import Archive, event
 
+pytestmark = pytest.mark.ci
+
 
 async def add(archive: Archive, count: int) -> list[str]:
     """Write events of several apps; return their ids."""

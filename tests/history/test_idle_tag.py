@@ -14,6 +14,8 @@ from proxy.reporting.verify.verification import verify
 from tests.history.fakes import Archive
 from tests.history.test_retention import OLD, _aged, usage_of
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.mark.parametrize("months", [None, 12])
 async def test_the_last_month_of_a_tag_without_new_events_is_closed_and_pruned(

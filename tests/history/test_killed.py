@@ -30,6 +30,9 @@ from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger
 from tests.reporting.ledger_fixture import ALWAYS
 from tests.store.servers import RedisServer, eventually
 
+pytestmark = pytest.mark.ci
+
+
 PLAN = Plan()
 
 

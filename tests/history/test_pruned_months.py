@@ -30,6 +30,9 @@ from tests.history.postgres import Postgres
 from tests.history.test_any_split import APPS, EVENTS, Model, _add, opened
 from tests.reporting.ledger_fixture import utc
 
+pytestmark = pytest.mark.ci
+
+
 WHOLE = Days(date(2020, 10, 1), date(2020, 12, 2))
 OF_PERIODS = [Days(date(2020, 10, 1), date(2020, 10, 31)), Days(date(2020, 11, 1), date(2020, 11, 30)), WHOLE]
 MOMENTS = [

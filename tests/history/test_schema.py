@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -32,6 +33,7 @@ def test_versions_are_those_that_alembic_finds() -> None:
     assert latest() == found[0]
 
 
+@pytest.mark.ci
 def test_a_history_that_needs_no_upgrade_is_used_without_alembic(tmp_path: Path) -> None:
     """Hazard: each command and each archiver takes a tenth of a second longer to start."""
     url = f"sqlite:///{tmp_path}/history.sqlite"

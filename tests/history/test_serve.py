@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.deployment import deployed, eventually
+
+pytestmark = pytest.mark.ci
 
 
 async def test_served_requests_reach_the_history(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from config.history import HistorySettings
 from middlewares.ledger.settlement.settle_call import totals_of
 from proxy.history.totals.total import compact
@@ -12,6 +14,9 @@ from proxy.reporting.statements.account import read_tally
 from proxy.reporting.totals import UsageTotal, read_usage
 from proxy.reporting.verify.verification import verify
 from tests.history.fakes import NOW, Archive, event
+
+pytestmark = pytest.mark.ci
+
 
 DAY = date(2026, 9, 21)
 KEEP = HistorySettings(keep_in_redis_seconds=3600, keep_totals_days=366)

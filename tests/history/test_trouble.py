@@ -48,6 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiver_module, "PATIENCE_SECONDS", 0.3)
 
 
+@pytest.mark.ci
 @pytest.mark.usefixtures("quick")
 async def test_a_frozen_database_is_reported_and_nothing_is_lost(store: Store, postgres: Postgres) -> None:
     history = History.at(postgres.database())

@@ -83,6 +83,7 @@ async def newcomer(store: Store, keys: RedisKeys, tmp_path: Path) -> AsyncIterat
         yield opened
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("plan", [LOCAL, REFUSE])
 async def test_what_ran_unheard_is_given_back(
     server: RedisServer, store: Store, newcomer: WorkerLedger, plan: Plan
@@ -118,6 +119,7 @@ async def test_an_admission_that_is_cancelled_leaves_no_hold(
     await nothing_is_reserved(store, worker_ledger, policy)
 
 
+@pytest.mark.ci
 async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan(
     server: RedisServer, store: Store, worker_ledger: WorkerLedger
 ) -> None:
@@ -138,6 +140,7 @@ async def test_a_local_admission_that_is_cancelled_leaves_no_lease_and_no_orphan
     await nothing_is_reserved(store, worker_ledger, policy)
 
 
+@pytest.mark.ci
 async def test_a_disk_that_hangs_is_not_waited_for(
     server: RedisServer, store: Store, worker_ledger: WorkerLedger
 ) -> None:
@@ -159,6 +162,7 @@ async def test_a_disk_that_hangs_is_not_waited_for(
     await nothing_is_reserved(store, worker_ledger, policy)
 
 
+@pytest.mark.ci
 async def test_a_full_journal_refuses_local_admissions_and_gives_their_leases_back(
     server: RedisServer, store: Store, keys: RedisKeys, tmp_path: Path
 ) -> None:

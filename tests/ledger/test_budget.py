@@ -17,6 +17,9 @@ from tests.ledger.worker_ledger import WorkerLedger
 from tests.ledger.workers import workers
 from tests.store.servers import RedisServer
 
+pytestmark = pytest.mark.ci
+
+
 ROUNDS = 50
 REQUESTS = 1_000
 WEI = 10**18

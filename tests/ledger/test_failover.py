@@ -118,6 +118,7 @@ async def test_a_running_request_whose_hold_was_lost_is_recorded(pair: Pair) -> 
     await pair.check([hold.request_id])
 
 
+@pytest.mark.ci
 async def test_a_server_that_fails_again_at_once_loses_nothing(pair: Pair) -> None:
     """What could not be written again waits in the journal."""
     await pair.cut_off()

@@ -194,6 +194,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.ci
 def test_what_was_acknowledged_survives_kill_nine(tmp_path: Path) -> None:
     for turn in range(2):
         folder = tmp_path / f"{turn}"
@@ -271,6 +272,7 @@ def test_two_processes_adopt_each_journal_once(tmp_path: Path) -> None:
 # Into Redis
 
 
+@pytest.mark.ci
 async def test_a_journal_torn_at_any_byte_of_its_tail_is_replayed_up_to_there(
     store: Store, keys: RedisKeys, settler: Settler, app: str, tmp_path: Path
 ) -> None:

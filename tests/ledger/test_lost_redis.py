@@ -35,6 +35,7 @@ async def audit(load: LoadRun) -> None:
     await load.check_events()
 
 
+@pytest.mark.ci
 async def test_killed_and_restarted_with_its_data(start: Start, tmp_path: Path) -> None:
     server = start(*DURABLE)
     async with load_run(server, tmp_path) as load:
@@ -45,6 +46,7 @@ async def test_killed_and_restarted_with_its_data(start: Start, tmp_path: Path) 
         await audit(load)
 
 
+@pytest.mark.ci
 async def test_restarted_without_its_last_writes(start: Start, tmp_path: Path) -> None:
     """Without any of them, here: whatever was settled lately is written again."""
     server = start()
@@ -57,6 +59,7 @@ async def test_restarted_without_its_last_writes(start: Start, tmp_path: Path) -
         await audit(load)
 
 
+@pytest.mark.ci
 async def test_frozen(start: Start, tmp_path: Path) -> None:
     server = start()
     async with load_run(server, tmp_path) as load:
@@ -78,6 +81,7 @@ async def test_away_for_longer_than_holds_live(start: Start, tmp_path: Path) -> 
         await audit(load)
 
 
+@pytest.mark.ci
 async def test_demoted_to_a_replica(start: Start, tmp_path: Path) -> None:
     server = start()
     async with load_run(server, tmp_path) as load:
@@ -88,6 +92,7 @@ async def test_demoted_to_a_replica(start: Start, tmp_path: Path) -> None:
         await audit(load)
 
 
+@pytest.mark.ci
 async def test_out_of_memory(start: Start, tmp_path: Path) -> None:
     server = start()
     async with load_run(server, tmp_path) as load:
@@ -98,6 +103,7 @@ async def test_out_of_memory(start: Start, tmp_path: Path) -> None:
         await audit(load)
 
 
+@pytest.mark.ci
 async def test_scripts_flushed_all_the_time(start: Start, tmp_path: Path) -> None:
     """Nobody notices; the deadline is a long one, so that a busy machine is not taken for a lost Redis."""
     server = start()

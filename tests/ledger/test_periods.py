@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ async def check(store: Store, kind: str, times: list[int]) -> None:
         assert (period_of(kind, time), period_ends(kind, time)) == expected, moment(time)
 
 
+@pytest.mark.ci
 async def test_every_day_at_one_of_its_edges(store: Store) -> None:
     numbers = range(LAST_MS // DAY + 1)
     times = [number * DAY + (number % 2) * (DAY - 1) for number in numbers]

@@ -81,6 +81,7 @@ async def test_holds_that_cannot_be_read_do_not_hold_up_the_others(
     assert len(worker_ledger.reports.losses) == BATCH + 5, "they are not looked at all the time"
 
 
+@pytest.mark.ci
 async def test_long_requests_of_the_living_are_renewed(store: Store, keys: RedisKeys, app: str, tmp_path: Path) -> None:
     orphans: list[str] = []
     redis: Any = store.redis
@@ -103,6 +104,7 @@ async def test_long_requests_of_the_living_are_renewed(store: Store, keys: Redis
     assert await outcomes(store, keys, app) == {hold.request_id: "complete"}
 
 
+@pytest.mark.ci
 async def test_the_living_get_time_to_come_back_after_redis_was_away(
     store: Store, keys: RedisKeys, app: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

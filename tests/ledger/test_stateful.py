@@ -27,6 +27,9 @@ from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, WorkerLedger, never_rejected
 from tests.support.examples import examples, new_name
 
+pytestmark = pytest.mark.ci
+
+
 DAY = 86_400_000
 HUGE = 10**27
 PRINCIPALS = ((None, None), (None, "k1"), ("u1", None), ("u1", "k1"), ("u2", "k2"))

@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -65,18 +66,21 @@ def timelines(draw: st.DrawFn, *, steps_back: bool) -> tuple[int, int, list[int]
     return limit, width, [max(1, time) for time in itertools.accumulate([start, *gaps])]
 
 
+@pytest.mark.ci
 @given(timelines(steps_back=False))
 @QUICK
 async def test_same_decisions_as_the_twin(store: Store, case: tuple[int, int, list[int]]) -> None:
     assert await by_redis(store, *case) == by_twin(*case)
 
 
+@pytest.mark.ci
 @given(timelines(steps_back=True))
 @QUICK
 async def test_same_decisions_when_the_clock_is_set_back(store: Store, case: tuple[int, int, list[int]]) -> None:
     assert await by_redis(store, *case) == by_twin(*case)
 
 
+@pytest.mark.ci
 @given(timelines(steps_back=False))
 @QUICK
 async def test_never_too_many_and_freed_at_most_a_slot_late(store: Store, case: tuple[int, int, list[int]]) -> None:
@@ -91,6 +95,7 @@ async def test_never_too_many_and_freed_at_most_a_slot_late(store: Store, case: 
             assert sum(now - window - width <= each for each in admitted) >= limit
 
 
+@pytest.mark.ci
 @given(timelines(steps_back=True))
 @QUICK
 async def test_a_clock_that_is_set_back_leaks_nothing(store: Store, case: tuple[int, int, list[int]]) -> None:

@@ -55,6 +55,7 @@ async def test_a_balance_that_ends_at_tick_thirty_ends_the_stream_there(live: Ri
     await live.ledger_view.check()
 
 
+@pytest.mark.ci
 async def test_two_gateways_a_tick_lost_and_a_tick_twice(live: Rig) -> None:
     customer = await live.customer()
     await live.publish(customer)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.sessions.sessions import Sessions
 from proxy.store.store import Store
@@ -15,6 +17,7 @@ from tests.store.conftest import servers_in
 from tests.store.servers import DURABLE, eventually
 
 
+@pytest.mark.ci
 async def test_each_session_keeps_to_one_slot_of_a_cluster(tmp_path: Path) -> None:
     with servers_in(tmp_path) as start:
         async with await Store.open(RedisCluster(start).url, tmp_path, deadline=10) as store:

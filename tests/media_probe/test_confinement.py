@@ -71,6 +71,7 @@ def test_confined_process_can_do_nothing_but_compute() -> None:
     assert "" not in attempts.values(), attempts
 
 
+@pytest.mark.ci
 def test_cpu_time_beyond_a_request_ends_the_process() -> None:
     done = run("from proxy.media_probe.confinement import *\nrenew_cpu_seconds(0.2)\nwhile True: pass")
     assert done.returncode == -signal.SIGXCPU
@@ -101,6 +102,7 @@ async def test_running_process_has_its_limits(pool: ProbePool, spools: SpoolFold
     assert process.num_fds() <= 3
 
 
+@pytest.mark.ci
 async def test_a_process_forked_from_a_large_one_does_not_take_itself_for_large(
     pool: ProbePool, spools: SpoolFolder
 ) -> None:

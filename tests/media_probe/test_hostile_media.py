@@ -137,6 +137,7 @@ def merged(source: Path, target: Path, container: str, count: int) -> bytes:
     return target.read_bytes()
 
 
+@pytest.mark.ci
 def test_size_is_that_of_the_pictures_not_of_the_container(probe: RunningProbe, tmp_path: Path) -> None:
     body = picture(tmp_path / "plain.mp4", "-c:v", "libx264", size="640x480")
     entry = body.index(b"avc1", body.index(b"stsd")) + 28

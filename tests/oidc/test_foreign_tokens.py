@@ -25,7 +25,7 @@ from tests.store.servers import eventually
 from tests.support.builder import TOKEN, TOKEN_EXCHANGE
 from tests.support.raw_http import RawConnection
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 COOL_DOWN = 1.0
 """Seconds."""

@@ -11,6 +11,9 @@ import pytest
 from tests.support.builder import API_KEY, TOKEN, TOKEN_EXCHANGE, BuilderApp, builder_app
 from tests.support.deployment import deployed
 
+pytestmark = pytest.mark.ci
+
+
 WRONG = "tgs_" + "0" * 49
 
 

@@ -6,9 +6,12 @@ import signal
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.builder import builder_app
 from tests.support.deployment import deployed, eventually
+
+pytestmark = pytest.mark.ci
 
 
 async def test_a_reload_on_damaged_keys_is_refused_and_tokens_go_on(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.portal.browser import read_page, text_of
 from tests.portal.conftest import Tenant, tenant
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_lines_are_found_by_action_actor_record_and_day(running: Deployment) -> None:

@@ -13,7 +13,7 @@ from tests.portal.conftest import tenant
 from tests.portal.operator.conftest import HOME, operator_in, operator_of
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 BLANK = "   "
 
 

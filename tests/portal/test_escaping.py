@@ -19,6 +19,7 @@ OWN_SCRIPT = '<script nonce="{{ nonce }}" src="/portal/static/'
 SCRIPT = """"><script>alert(1)</script><img src=x onerror='alert(2)'>{{ 7*7 }}"""
 
 
+@pytest.mark.ci
 async def test_no_text_becomes_a_script(running: Deployment) -> None:
     """Names of apps, users, keys, descriptions, models, what a browser calls itself, and what a query says."""
     mine = await tenant(running, SCRIPT, external_id=SCRIPT)

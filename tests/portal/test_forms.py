@@ -122,6 +122,7 @@ async def test_no_form_of_another_page_is_taken(used: Tenant) -> None:
     assert await state(used, browser) == before
 
 
+@pytest.mark.ci
 async def test_no_form_without_the_token_of_its_session_is_taken(used: Tenant) -> None:
     browser, other = await used.member("owner"), await used.member("owner")
     tried, foreign = await paths(used, browser), await other.form_token()

@@ -25,7 +25,7 @@ from tests.portal.conftest import Tenant, tenant
 from tests.reporting.ledger_fixture import RecordedUsage
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 EVENTS = 240
 DIMENSIONS = ("day", "workload", "model", "user", "key")

@@ -76,6 +76,7 @@ async def test_htmx_is_the_file_that_was_pinned() -> None:
     assert 'this.version="4.0.1"' in file.read_text()
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("role", ROLES)
 async def test_every_page_is_for_every_role(used: Tenant, role: MemberRole) -> None:

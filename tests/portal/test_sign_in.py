@@ -85,6 +85,7 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(running: Deployme
     assert {each.strip().lower() for each in header.split(";")[1:]} == {"httponly", "path=/", "samesite=lax"}
 
 
+@pytest.mark.ci
 async def test_over_https_the_cookie_is_for_this_host_alone(tmp_path: Path) -> None:
     origin = "https://portal.example"
     async with deployed(tmp_path, {"public_url": origin, "portal": {"requests_per_minute": 3}}) as deployment:

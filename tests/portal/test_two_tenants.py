@@ -11,7 +11,7 @@ from tests.portal.conftest import Tenant, tenant
 from tests.portal.test_forms import served
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 ROLES: tuple[MemberRole, ...] = ("owner", "developer", "billing", "viewer")
 

@@ -80,6 +80,7 @@ async def test_a_wallet_that_is_empty_is_not_called_none(running: Deployment) ->
     assert "Available credits 0 ETH" in text_of(await view.page("/portal/view"))
 
 
+@pytest.mark.ci
 async def test_users_are_shown_by_page(running: Deployment) -> None:
     mine = await tenant(running, "Many users")
     async with httpx.AsyncClient(base_url=running.public, trust_env=False, verify=False) as http:

@@ -154,6 +154,7 @@ async def test_a_response_without_end_stops_with_its_client_and_fills_no_memory(
     assert all(20 * MIB < event["bytes_out"] < 60 * MIB for event in events)
 
 
+@pytest.mark.ci
 async def test_a_client_that_does_not_read_is_not_read_for(deployment: Deployment) -> None:
     customer = await deployment.customer()
     [worker] = deployment.workers()

@@ -47,6 +47,7 @@ def framed(pieces: Iterator[bytes], chunked: bool) -> Iterator[bytes]:
     yield chunk(b"")
 
 
+@pytest.mark.ci
 @given(
     route=ROUTES,
     size=SIZES,

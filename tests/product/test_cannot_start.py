@@ -8,7 +8,7 @@ import pytest
 from tests.store.servers import free_port
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 WRONG: dict[str, Any] = {
     "listen": "nowhere",

@@ -15,6 +15,9 @@ import pytest
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, request
 
+pytestmark = pytest.mark.ci
+
+
 STREAMS = 40
 HOLD = "drain"
 

@@ -170,6 +170,7 @@ async def test_a_failing_gateway_is_left_alone(testbed: FailoverTestbed) -> None
     assert statuses[4:] == [200] * 10
 
 
+@pytest.mark.ci
 async def test_a_gateway_that_was_left_alone_is_back_without_traffic(testbed: FailoverTestbed) -> None:
     customer = await testbed.deployment.customer("forgiving")
     gateway = testbed.dropping["forgiving"]

@@ -221,6 +221,7 @@ async def test_what_falls_back_is_priced_as_what_it_was(testbed: FallbackTestbed
     assert [(model, amount // tokens) for model, amount, tokens in paid] == [("large", 10), ("small", 1), ("small", 1)]
 
 
+@pytest.mark.ci
 async def test_what_falls_back_counts_in_the_caps_of_the_fallback(testbed: FallbackTestbed) -> None:
     """Two chats of five tokens: no more of them fit into its cap of ten; and the ledger adds up."""
     customer = await testbed.deployment.customer("capped")
@@ -291,6 +292,7 @@ async def test_the_explanation_and_the_catalog_tell_of_it(testbed: FallbackTestb
     assert (fallback["model"], fallback["limits"][0]["requests_per_minute"]) == ("small", 2)
 
 
+@pytest.mark.ci
 async def test_the_event_of_a_killed_worker_tells_of_it(testbed: FallbackTestbed) -> None:
     customer = await testbed.deployment.customer("model")
     assert (await testbed.post(customer)).status_code == 200

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.support.gateways import SEGMENT, TwoTierDeployment, deployed_two_tiers, made_image
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="package")

@@ -39,6 +39,7 @@ def is_harmless(query: str) -> bool:
 QUERIES = st.one_of(st.none(), st.text(VISIBLE.replace("#", ""), max_size=60).filter(is_harmless))
 
 
+@pytest.mark.ci
 @given(headers=HEADERS)
 async def test_headers_keep_order_and_value_on_both_ways(
     deployment: Deployment, customer: Customer, headers: list[tuple[str, str]]
@@ -58,6 +59,7 @@ def own_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name.lower(), value) for name, value in headers if name.lower().startswith("x-test-")]
 
 
+@pytest.mark.ci
 @given(path=PATHS, query=QUERIES)
 async def test_path_and_query_reach_the_gateway_undecoded(
     deployment: Deployment, customer: Customer, path: str, query: str | None

@@ -35,6 +35,7 @@ async def test_refused_and_not_forwarded(deployment: Deployment, customer: Custo
     check_record(deployment, number, case)
 
 
+@pytest.mark.ci
 async def test_none_of_it_is_forwarded_later(deployment: Deployment) -> None:
     await eventually(lambda: deployment.gateway.counters["in_flight"] == 0)
     for number, case in enumerate(hostile_requests()):

@@ -23,7 +23,7 @@ from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.gateways import job
 from tests.support.raw_http import RawConnection, Response, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 PARALLEL = 1_000
 PAGE = "https://app.example"

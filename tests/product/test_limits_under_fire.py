@@ -13,7 +13,7 @@ from tests.product.conftest import SCOPES
 from tests.support.deployment import Customer, Deployment, eventually
 from tests.support.raw_http import RawConnection, Response, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 PARALLEL = 500
 

@@ -20,7 +20,7 @@ from tests.live.server_fixture import SECRET, hooks_of
 from tests.live.test_heartbeats import key_id
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 TICK_SECONDS = 0.05
 CONFIG = {

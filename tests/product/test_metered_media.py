@@ -98,6 +98,7 @@ async def test_renditions_are_measured_themselves(deployment: Deployment, web: h
     assert event["units"]["milliseconds"] == 2_000
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("kind", ["sound", "segment"])
 async def test_client_of_one_place_does_not_meet_its_own_measurement(
     deployment: Deployment, web: httpx.AsyncClient, kind: str

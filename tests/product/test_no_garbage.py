@@ -11,7 +11,7 @@ import pytest_asyncio
 from proxy.mock_gateway import MockGateway
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 WARM_UP = 10
 REQUESTS = 50

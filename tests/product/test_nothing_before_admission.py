@@ -59,6 +59,7 @@ async def chat(deployment: Deployment, customer: Customer) -> int:
         return (await connection.exchange(request("POST", "/llm", customer.headers.items(), body))).status
 
 
+@pytest.mark.ci
 async def test_a_body_that_drips_is_refused_and_its_slot_is_free_again(impatient: Deployment) -> None:
     customer = await impatient.customer("one-at-once")
     async with await RawConnection.open(impatient.address) as connection:

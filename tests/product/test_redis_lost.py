@@ -14,7 +14,7 @@ from tests.store.servers import DURABLE, RedisServer, binaries
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, Response, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 STORE = {"deadline_seconds": 1.5}
 """A fifth of it is for the disk, which may be busy, too."""

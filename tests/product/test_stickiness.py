@@ -24,7 +24,7 @@ from tests.support.gateways import (
     made_video,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 @dataclass

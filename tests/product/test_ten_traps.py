@@ -19,7 +19,7 @@ from tests.support.deployment import Customer, eventually
 from tests.support.gateways import OFFER, SDP, TwoTierDeployment, deployed_two_tiers, job, made_image, made_stream
 from tests.usage_tracker.meters.segments import segment
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 PLAN = {
     "billing": "usage",

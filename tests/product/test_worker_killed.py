@@ -6,9 +6,13 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, Response, request
+
+pytestmark = pytest.mark.ci
+
 
 HOLD = "kill"
 AT_ONCE = 40

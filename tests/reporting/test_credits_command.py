@@ -141,6 +141,7 @@ async def test_a_statement_opens_and_closes_with_what_the_wallet_has(
     assert "closing ETH" in text
 
 
+@pytest.mark.ci
 async def test_credits_are_no_usage_for_those_who_bill_it(usage_records: RecordedUsage, tollgate: Command) -> None:
     app = await usage_records.app()
     await prepaid.grant(usage_records.store, usage_records.keys, app, None, 5, reference="r")

@@ -47,6 +47,7 @@ async def set_aside(usage_records: RecordedUsage) -> list[dict[bytes, bytes]]:
     return found
 
 
+@pytest.mark.ci
 async def test_batches_over_all_streams(usage_records: RecordedUsage, receiver: Receiver) -> None:
     written = await many(usage_records, 250)
     assert await ExporterRun(usage_records, http(receiver)).drain() == 250
@@ -92,6 +93,7 @@ async def test_a_busy_receiver_is_retried(usage_records: RecordedUsage, receiver
     assert sorted(receiver.ids) == sorted(written)
 
 
+@pytest.mark.ci
 async def test_a_receiver_that_never_responds_is_a_receiver_that_is_down(
     usage_records: RecordedUsage, receiver: Receiver
 ) -> None:
@@ -106,6 +108,7 @@ async def test_a_receiver_that_never_responds_is_a_receiver_that_is_down(
     assert sorted(receiver.ids) == sorted(written)
 
 
+@pytest.mark.ci
 async def test_a_receiver_that_dribbles_is_not_waited_for(usage_records: RecordedUsage) -> None:
     """It says something now and then, for ever: no pause is long, but the request takes too long."""
     connections = 0
@@ -235,6 +238,7 @@ async def test_two_exporters_share_a_group(usage_records: RecordedUsage, receive
     assert sorted(receiver.ids) == sorted(written)
 
 
+@pytest.mark.ci
 async def test_a_slow_delivery_is_not_taken_for_a_death(usage_records: RecordedUsage, receiver: Receiver) -> None:
     """The second exporter would take over after 0.6 s; the first renews while its receiver thinks."""
     released = asyncio.Event()
@@ -256,6 +260,7 @@ async def test_a_slow_delivery_is_not_taken_for_a_death(usage_records: RecordedU
     assert len(receiver.requests) == 1
 
 
+@pytest.mark.ci
 async def test_redis_restarts_without_its_data_under_a_follower(
     usage_records: RecordedUsage, receiver: Receiver, redis_server: RedisServer
 ) -> None:

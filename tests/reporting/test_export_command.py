@@ -15,6 +15,7 @@ from tests.reporting.receiver import Batch, Receiver
 from tests.store.servers import eventually
 
 
+@pytest.mark.ci
 async def test_to_stdout(usage_records: RecordedUsage, tollgate: Command) -> None:
     written = await many(usage_records, 20)
     done = await tollgate("export", "--to", "stdout")

@@ -16,6 +16,9 @@ from tests.reporting.ledger_fixture import RecordedUsage
 from tests.store.servers import eventually
 from tests.support.postgresql_server import PASSWORD, PostgresqlServer
 
+pytestmark = pytest.mark.ci
+
+
 HUGE = 10**27 + 1
 
 

@@ -57,6 +57,7 @@ events = st.builds(
 )
 
 
+@pytest.mark.ci
 @given(st.lists(events, max_size=40))
 def test_lines_add_up_to_the_events(found: list[RecordedEvent]) -> None:
     made = statement(*found)
@@ -68,6 +69,7 @@ def test_lines_add_up_to_the_events(found: list[RecordedEvent]) -> None:
         assert in_lines == sum(each.event.units.get(unit, 0) for each in found)
 
 
+@pytest.mark.ci
 @given(st.lists(events, max_size=20), st.randoms(use_true_random=False))
 def test_the_order_of_the_events_changes_nothing(found: list[RecordedEvent], chance: random.Random) -> None:
     shuffled = found[:]

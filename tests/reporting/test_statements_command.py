@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from config.loader import load
 from config.plans import Plan
 from config.workloads import Unit, Workload
@@ -46,6 +48,7 @@ async def month(usage_records: RecordedUsage, plan: Plan) -> tuple[str, list[str
     ]
 
 
+@pytest.mark.ci
 async def test_in_all_formats(usage_records: RecordedUsage, tollgate: Command, tmp_path: Path) -> None:
     (tmp_path / "tollgate.yaml").write_text(CONFIG)
     plan = load(tmp_path / "tollgate.yaml").plans["flat"]

@@ -89,6 +89,7 @@ def parsed(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+@pytest.mark.ci
 async def test_events(usage_records: RecordedUsage, tollgate: Command) -> None:
     app = await filled(usage_records)
     await filled(usage_records)
@@ -118,6 +119,7 @@ async def test_an_unreadable_entry_does_not_hide_the_rest(usage_records: Recorde
     assert "is no usage event" in done.err
 
 
+@pytest.mark.ci
 async def test_following_prints_what_comes_until_it_is_ended(usage_records: RecordedUsage, tollgate: Command) -> None:
     app = await usage_records.app()
     process = await tollgate.start("events", "--app", app, "--follow")

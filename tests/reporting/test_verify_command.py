@@ -28,6 +28,7 @@ async def test_totals_that_are_right(usage_records: RecordedUsage, tollgate: Com
     assert found["totals"] == 16  # requests, pixels and amount of five users; the wallet
 
 
+@pytest.mark.ci
 async def test_a_total_that_was_tampered_with(usage_records: RecordedUsage, tollgate: Command) -> None:
     app, other = await usage_records.app(), await usage_records.app()
     for each in (app, other):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import http_sf
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Send
@@ -53,6 +54,7 @@ _limit_specs = st.builds(
 _limit_states = st.builds(LimitState, _limit_specs, st.integers(-5, 2**53), st.integers(0, 86_400))
 
 
+@pytest.mark.ci
 @given(st.lists(_limit_states, max_size=6))
 def test_strict_parser_reads_the_same_numbers(limit_states: list[LimitState]) -> None:
     advertised = [s for s in limit_states if not s.limit_spec.shadow and s.limit_spec.unit != "pixels"]

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.types import Receive, Send
@@ -94,6 +95,7 @@ def test_exposition_of_one_process() -> None:
     assert samples[("tollgate_disconnects_total", (("route", "none"),))] == 1
 
 
+@pytest.mark.ci
 def test_exposition_adds_up_all_workers(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for name in ("counter_1.db", "gauge_livesum_1.db"):  # a process that starts has files, and nothing in them yet

@@ -148,5 +148,6 @@ def _literal_codes() -> set[str]:
     return {node.value for node in found if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
+@pytest.mark.ci
 def test_every_code_has_a_title() -> None:
     assert _literal_codes() - TITLES.keys() == set()

@@ -138,6 +138,7 @@ _others = st.sampled_from(
 )
 
 
+@pytest.mark.ci
 @given(st.data(), st.lists(_events | _others, max_size=6), st.sampled_from([b"\n", b"\r", b"\r\n"]), st.integers(0, 30))
 def test_client_and_bill_agree_on_any_stream_however_it_is_cut(
     data: st.DataObject, parts: list[bytes], end: bytes, short: int

@@ -21,6 +21,7 @@ def chunks(size: int, count: int, extension: bytes = b"") -> bytes:
     return b"%x%b\r\n%b\r\n" % (size, extension, b"v" * size) * count
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(
     "read",
     [chunks(1, 10_000), chunks(2, 10_000), chunks(1, 1, b";" + b"x" * 65_000)],

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.ci
+
+
 PROGRAM = """
 import enum
 from proxy.server.worker import drop_member_fallback

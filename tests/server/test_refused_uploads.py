@@ -36,6 +36,7 @@ def test_a_client_that_sends_all_before_it_reads(server: Server, target: str, st
         assert connection.getresponse().status == status
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("target", "status"), [("/llm", b"413"), ("/unknown", b"404")])
 def test_a_client_that_sends_slowly(server: Server, target: str, status: bytes) -> None:
     """It takes longer than a head may, and never reads before it has sent everything."""
@@ -61,6 +62,7 @@ def test_curl(server: Server, size: int, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"413")
 
 
+@pytest.mark.ci
 def test_a_client_that_never_stops_is_let_go(server: Server) -> None:
     with server.connect() as client:
         client.send(b"POST /llm HTTP/1.1\r\nHost: a\r\nContent-Length: 200000000\r\n\r\n")

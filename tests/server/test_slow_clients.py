@@ -32,6 +32,7 @@ def test_half_a_head_is_answered_408(server: Server) -> None:
     assert response.problem["code"] == "request_timeout"
 
 
+@pytest.mark.ci
 def test_a_head_that_drips_in_does_not_restart_the_clock(server: Server) -> None:
     with server.connect() as client:
         client.send(HEAD + b"X-A: ")
@@ -50,6 +51,7 @@ def test_the_second_request_of_a_connection_has_the_same_time(server: Server) ->
     assert response.statuses == [200, 408]
 
 
+@pytest.mark.ci
 def test_an_endless_head_is_cut_off(server: Server) -> None:
     with server.connect() as client:
         client.send(HEAD + b"X-A: ")
@@ -58,6 +60,7 @@ def test_an_endless_head_is_cut_off(server: Server) -> None:
         assert client.bytes_read < 600_000
 
 
+@pytest.mark.ci
 def test_endless_trailers_are_cut_off(server: Server) -> None:
     with server.connect() as client:
         client.send(b"PUT /live/movie/0.ts HTTP/1.1\r\nHost: gate\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: ")
@@ -83,6 +86,7 @@ def test_an_upload_may_take_its_time_between_pieces(server: Server) -> None:
         assert client.read(b"ok").startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.ci
 def test_what_is_left_of_an_answered_request_is_not_read_for_ever(server: Server) -> None:
     head = b"PUT /unknown HTTP/1.1\r\nHost: gate\r\nContent-Length: 200000000\r\n\r\n"
     with server.connect() as client:

@@ -140,6 +140,7 @@ async def test_header_fields_without_end_are_not_parsed(read: bytes) -> None:
     assert connection.found < 40_000
 
 
+@pytest.mark.ci
 async def test_pipelined_requests_are_parsed_as_they_are_answered() -> None:
     application = Application()
     connection, transport = connect(application)

@@ -14,6 +14,9 @@ from config.access import Edge
 from proxy.network import reading_pace
 from tests.edge.server_fixture import Log, Server, serve
 
+pytestmark = pytest.mark.ci
+
+
 PART = b"v" * 262_144
 PARTS = 64
 """More than both kernels take by themselves."""

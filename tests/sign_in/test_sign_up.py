@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.sign_in.conftest import OPEN_LIMITS, SIGN_IN
 from tests.sign_in.operator import Operator
 from tests.support.builder import bearer, builder_app
 from tests.support.deployment import Deployment, deployed
 from tests.support.wallet import LOGIN, Wallet
+
+pytestmark = pytest.mark.ci
 
 
 @asynccontextmanager

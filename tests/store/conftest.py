@@ -45,6 +45,7 @@ def dialer(
 async def nothing_left(tmp_path: Path) -> AsyncIterator[None]:
     """After the test: no process works in its folder, and no task and no descriptor of ours is open."""
     tasks, descriptors = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+    gc.freeze()  # what was there before is not searched
     yield
     gc.collect()
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)

@@ -104,6 +104,7 @@ def test_it_listens_on_no_tcp_port_and_only_its_user_reaches_the_socket(tmp_path
         assert (tmp_path / "redis").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.ci
 def test_eight_owners_at_once_start_one_server(tmp_path: Path) -> None:
     owners = [owner(tmp_path) for _ in range(8)]
     assert len({url_of(process) for process in owners}) == 1
@@ -124,6 +125,7 @@ async def test_killed_owners_leave_nothing_running(tmp_path: Path) -> None:
         end(process)
 
 
+@pytest.mark.ci
 async def test_a_killed_server_comes_back_with_its_data(tmp_path: Path) -> None:
     with EmbeddedRedis.acquire(tmp_path) as redis:
         for round_ in range(3):

@@ -119,6 +119,7 @@ async def test_a_script_that_runs_too_long_makes_the_node_unavailable_not_the_ca
         await endless
 
 
+@pytest.mark.ci
 async def test_the_store_comes_back_by_itself_and_says_so_once(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server()
     changes: list[NodeChange] = []

@@ -193,6 +193,7 @@ async def test_a_refusal_is_named_and_nothing_ran(
     assert await run(channel, Call(GET, ("k",)), WITHIN) == 2
 
 
+@pytest.mark.ci
 async def test_loading_is_named(start_server: StartServer, open_channel: OpenChannel, binary: str) -> None:
     server = start_server("--rdbcompression", "no", binary=binary)
     server.ask("EVAL", "for i = 1, 40 do redis.call('SET', i, string.rep('v', 500000)) end", "0")

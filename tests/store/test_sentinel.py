@@ -15,7 +15,7 @@ from proxy.store.topology import SentinelServers
 from tests.store.conftest import StartServer
 from tests.store.servers import RedisServer, Sentinel, binaries, eventually, free_port
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.ci, pytest.mark.usefixtures("nothing_left")]
 
 StartSentinel = Callable[..., Sentinel]
 

@@ -14,6 +14,9 @@ from proxy.upstream import ConnectionPool, UpstreamError
 from tests.support.examples import examples
 from tests.upstream.fakes import Gateway, Reader, Writer, get, read, read_head
 
+pytestmark = pytest.mark.ci
+
+
 ReadResponse = tuple[int, list[tuple[bytes, bytes]], bytes]
 """Status, headers with names in lower case, body."""
 

@@ -23,7 +23,7 @@ from tests.api.waiting_webhook import paused_webhook, waiting_for
 from tests.support.builder import BuilderApp
 from tests.support.wallet import Wallet
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 BODIES: dict[str, dict[str, Any]] = {
     "create_app": {"name": "Acme", "plan": "free"},
     "change_app": {"plan": "unlimited"},

@@ -200,6 +200,7 @@ async def replaced(operated: Operated, listener: str) -> None:
     await eventually(lambda: not before & {each.pid for each in operated.deployment.workers()})
 
 
+@pytest.mark.ci
 async def test_a_reload_takes_a_good_configuration_and_refuses_a_bad_one(operated: Operated) -> None:
     deployment = operated.deployment
     file, good = deployment._file, deployment._file.read_text()

@@ -81,6 +81,7 @@ async def test_known_and_unknown_operators_take_the_same_work(
     assert await service.authenticate(b"tgo_x") is None
 
 
+@pytest.mark.ci
 async def test_refused_keys_are_throttled_and_good_ones_pass(tmp_path: Path) -> None:
     async with deployed(tmp_path, {"auth": {"failures_per_minute": 3}}) as deployment:
         good = bearer(await operator_key(deployment, Role.VIEWER))
@@ -95,6 +96,7 @@ async def test_refused_keys_are_throttled_and_good_ones_pass(tmp_path: Path) -> 
             assert (await http.get(f"{deployment.private}/readyz")).status_code == 200
 
 
+@pytest.mark.ci
 @pytest.mark.asyncio(loop_scope="package")
 async def test_secrets_are_in_no_error_log_line_metric_schema_or_audit_line(operated: Operated) -> None:
     http, headers = operated.http, operated.headers()

@@ -145,6 +145,7 @@ def unaudited(schema: dict[str, Any]) -> list[str]:
     return [f"{method} {path}" for method, path, each in operations(schema) if method != "GET" and ACTION not in each]
 
 
+@pytest.mark.ci
 async def test_every_route_that_changes_something_names_its_audit_action() -> None:
     api = application()
     assert unaudited(api.openapi()) == []

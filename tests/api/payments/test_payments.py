@@ -43,6 +43,7 @@ async def available(app: BuilderApp) -> int:
     return int(response.json()["available"])
 
 
+@pytest.mark.ci
 async def test_each_event_three_times_in_any_order_leaves_the_right_balance(
     shop: Shop, app: BuilderApp, http: httpx.AsyncClient
 ) -> None:

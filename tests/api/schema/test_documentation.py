@@ -15,7 +15,7 @@ import pytest
 from proxy.api.documentation.page import DOCS_PATH
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LINKS = re.compile(r'(?:href|src)="([^"#]+)"')
 

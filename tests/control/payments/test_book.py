@@ -110,6 +110,7 @@ def reports(intent: str, app: str, history: Mapping[str, Any]) -> tuple[list[dic
     return found, worth
 
 
+@pytest.mark.ci
 @given(history=HISTORIES)
 @settings(max_examples=examples(60, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 async def test_any_order_and_any_number_of_deliveries_come_to_the_same_balance(

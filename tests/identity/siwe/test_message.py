@@ -35,6 +35,7 @@ def test_every_message_of_the_grammar_is_read_as_it_was_written(made: tuple[dict
     assert asdict(parse_message(text)) == fields
 
 
+@pytest.mark.ci
 @given(messages())
 def test_what_is_written_is_read_back(made: tuple[dict[str, Any], str]) -> None:
     fields: dict[str, Any] = {

@@ -107,6 +107,7 @@ async def held_of(redis: Store, worker: GroupWorker, app: str, plan: Plan) -> in
     return int(await client.hget(worker.policy(app, plan).rules[-1].keys[0], "held") or 0)
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("reserved", [1, 3])
 async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
     group_workers: Open, redis: Store, reserved: int
@@ -122,6 +123,7 @@ async def test_a_budget_is_spent_to_the_last_request_and_never_beyond(
         assert shared > 100
 
 
+@pytest.mark.ci
 async def test_what_holds_were_too_large_by_is_there_for_others(group_workers: Open, redis: Store) -> None:
     app = new_app()
     async with group_workers(4) as workers:
@@ -133,6 +135,7 @@ async def test_what_holds_were_too_large_by_is_there_for_others(group_workers: O
         assert spent == 1_498  # two are too few for a hold of three
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("plan", [capped(601), spend_capped(601)], ids=["units", "money"])
 async def test_a_cap_is_used_to_the_last_unit_and_never_beyond(group_workers: Open, redis: Store, plan: Plan) -> None:
     app = new_app()
@@ -147,6 +150,7 @@ async def test_a_cap_is_used_to_the_last_unit_and_never_beyond(group_workers: Op
         await eventually(nothing_is_held)
 
 
+@pytest.mark.ci
 async def test_a_limit_that_leaves_too_little_is_asked_in_redis(group_workers: Open) -> None:
     """The fourth part of what is left must have room for the largest hold."""
     app = new_app()
@@ -281,6 +285,7 @@ async def test_verification_counts_what_shares_have_reserved(
 # Workers that die, or seem to
 
 
+@pytest.mark.ci
 async def test_of_a_dead_worker_ends_count_and_the_rest_comes_back(
     group_workers: Open, redis: Store, tmp_path: Path
 ) -> None:

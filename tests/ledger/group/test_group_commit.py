@@ -238,6 +238,7 @@ async def worker_at(server: RedisServer, folder: Path, **options: Any) -> AsyncI
 # What is counted
 
 
+@pytest.mark.ci
 async def test_a_group_counts_what_each_of_its_requests_would_count_alone(
     group_workers: Open, redis: Store, tmp_path: Path
 ) -> None:
@@ -480,6 +481,7 @@ async def test_a_group_whose_reply_is_lost_is_counted_once(
     assert worker.reports.losses == []
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("ran", [True, False])
 async def test_a_group_that_a_frozen_redis_leaves_without_reply_is_counted_once(
@@ -609,6 +611,7 @@ async def test_a_group_that_gets_no_reply_after_the_end_is_a_sibling_s(
 # A Redis that dies
 
 
+@pytest.mark.ci
 async def test_every_admitted_request_has_one_event_though_redis_is_killed(
     start: Callable[..., RedisServer], tmp_path: Path
 ) -> None:
@@ -662,6 +665,7 @@ async def test_every_admitted_request_has_one_event_though_redis_is_killed(
         assert counts.totals > 0
 
 
+@pytest.mark.ci
 async def test_groups_that_a_failover_has_lost_are_written_again(
     start: Callable[..., RedisServer], tmp_path: Path
 ) -> None:

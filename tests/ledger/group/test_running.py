@@ -18,6 +18,9 @@ from proxy.store.store import Store
 from tests.ledger.group.conftest import Open, make_busy, new_app, plan_of
 from tests.support.deployment import eventually
 
+pytestmark = pytest.mark.ci
+
+
 PLAN = plan_of(requests_per_minute=10_000)
 
 

@@ -48,6 +48,7 @@ async def storm(workers: list[GroupWorker], app: str, plan: Plan, number: int) -
     return found
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("number", [1, 4, 8])
 @pytest.mark.parametrize("limit", [10, 100, 1_000])
@@ -90,6 +91,7 @@ async def test_exactly_a_large_limit_of_a_window_is_admitted(group_workers: Open
         assert admitted + further == LARGE_LIMIT
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("number", [1, 4])
 async def test_exactly_the_limit_of_concurrency_is_admitted(group_workers: Open, number: int) -> None:
     app, plan = new_app(), plan_of(concurrent=500)
@@ -98,6 +100,7 @@ async def test_exactly_the_limit_of_concurrency_is_admitted(group_workers: Open,
         assert before + len(await storm(workers, app, plan, 2_500)) == 500
 
 
+@pytest.mark.ci
 async def test_places_come_back_with_the_end_of_a_request(group_workers: Open) -> None:
     app, plan = new_app(), plan_of(concurrent=200)
     async with group_workers(2) as workers:
@@ -162,6 +165,7 @@ async def test_a_share_that_is_given_back_just_before_it_is_called_back_was_ther
         assert admitted == SMALLEST
 
 
+@pytest.mark.ci
 async def test_who_is_refused_again_and_again_calls_nothing_back(
     group_workers: Open, redis: Store, tmp_path: Path
 ) -> None:
@@ -225,6 +229,7 @@ async def test_a_share_is_given_back_when_it_is_idle(group_workers: Open, redis:
         assert not any([await redis.redis.hlen(rule.keys[0].replace("}:", "}:shares:")) for rule in policy.rules])
 
 
+@pytest.mark.ci
 async def test_the_share_of_a_dead_worker_is_free_within_its_time(group_workers: Open) -> None:
     app, plan = new_app(), plan_of(concurrent=400)
     async with group_workers(2) as [dead, other]:
@@ -246,10 +251,14 @@ async def test_a_limit_says_how_it_stands(group_workers: Open) -> None:
         admitted = await make_busy(worker, policy)
         for number, each in enumerate(admitted):
             [state] = each.limit_states
-            assert state.remaining == 1_000 - number - 1
+            left = 1_000 - number - 1
+            # Redis counts a share as used from when it grants it, which the worker learns of a moment later
+            assert state.remaining == left if each.hold.shared else state.remaining <= left
             assert state.limit_spec.limit == 1_000
+        assert admitted[0].limit_states[0].remaining == 1_000 - 1
 
 
+@pytest.mark.ci
 async def test_small_limits_and_shadows_are_never_shared(group_workers: Open) -> None:
     plans = (
         plan_of(requests_per_minute=SMALLEST - 1),
@@ -274,6 +283,7 @@ async def test_what_a_session_takes_over_is_never_admitted_from_a_share(group_wo
         assert not decided.hold.shared
 
 
+@pytest.mark.ci
 async def test_a_refusal_is_quick_where_nobody_has_a_share(group_workers: Open, redis: Store) -> None:
     app, plan = new_app(), plan_of(requests_per_minute=200)
     async with group_workers() as [worker]:

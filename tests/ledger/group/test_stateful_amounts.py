@@ -40,6 +40,9 @@ from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.ledger.worker_ledger import MODEL, WORKLOAD, event_of, never_rejected
 from tests.support.examples import examples, new_name
 
+pytestmark = pytest.mark.ci
+
+
 HUGE = 10**27
 TOKEN = HUGE // 997
 """Price of one, so that amounts are far past 64 bits."""

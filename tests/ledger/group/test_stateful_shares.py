@@ -32,6 +32,9 @@ from tests.ledger.group.conftest import plan_of
 from tests.ledger.redis_time import HOLD_MS, NEW_YEAR, Clocked
 from tests.support.examples import examples, new_name
 
+pytestmark = pytest.mark.ci
+
+
 DAY = 86_400_000
 LIFE_MS = int(LIFE_SECONDS * 1000)
 CALL_MS = int(CALL_SECONDS * 1000)

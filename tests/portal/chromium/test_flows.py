@@ -19,6 +19,7 @@ from tests.portal.conftest import Tenant, tenant
 from tests.support.deployment import Deployment
 
 pytestmark = [
+    pytest.mark.ci,
     pytest.mark.asyncio(loop_scope="package"),
     pytest.mark.parametrize(
         "javascript", [pytest.param(True, id="javascript"), pytest.param(False, id="plain", marks=pytest.mark.slow)]

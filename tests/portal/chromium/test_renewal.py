@@ -15,7 +15,7 @@ from tests.portal.conftest import IMAGE, Tenant, tenant
 from tests.support.builder import bearer
 from tests.support.deployment import Deployment, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 _SHOWN_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
 _HIDDEN = "Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s})"
 

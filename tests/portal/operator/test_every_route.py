@@ -13,7 +13,7 @@ from tests.portal.browser import new_browser
 from tests.portal.operator.conftest import HOME, ROLES, House, token_of
 from tests.portal.test_forms import FOREIGN, served_application
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 LIKE = {
     "/tenants/{client_id}/plan": "change_app",

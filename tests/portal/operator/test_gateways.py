@@ -16,7 +16,7 @@ from tests.portal.operator.conftest import HOME, ROLES, House, submit
 from tests.portal.operator.test_streams import fields, published
 from tests.support.deployment import Customer, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 GATEWAYS = f"{HOME}/gateways"
 

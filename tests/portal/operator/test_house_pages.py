@@ -23,7 +23,7 @@ from tests.portal.test_pages import balanced, scripts_of
 from tests.support.builder import bearer
 from tests.support.deployment import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 PAGES = (
     "",

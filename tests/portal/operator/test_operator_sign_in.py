@@ -106,6 +106,7 @@ async def test_members_are_no_operators(house: House) -> None:
     assert (await nobody.get(HOME)).headers["location"] == "/portal/sign-in"
 
 
+@pytest.mark.ci
 async def test_operators_are_no_members(house: House) -> None:
     """An operator's session opens no page and no form of members, and is no credential of an API."""
     operator = house.by(Role.ADMIN)

@@ -16,7 +16,7 @@ from tests.portal.operator.conftest import HOME, ROLES, House, submit
 from tests.support.deployment import Customer, eventually
 from tests.support.gateways import OFFER, SDP
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 STREAMS = f"{HOME}/streams"
 

@@ -10,7 +10,7 @@ from tests.portal.conftest import tenant
 from tests.portal.shared.test_view_links import VIEW, Owner
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tests.support.deployment import Deployment
 from tests.support.identity_provider import IdentityProvider
 from tests.support.wallet import Wallet
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 _WALLET = """
 window.ethereum = { request: ({ method, params }) => window.walletOfTest(method, params ?? []) };

@@ -23,7 +23,7 @@ from tests.support.deployment import Deployment, deployed
 from tests.support.identity_provider import IdentityProvider
 from tests.support.wallet import Wallet
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 FAILURES = 10
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,6 +120,7 @@ PRICES = st.dictionaries(SOLD, st.tuples(st.integers(0, 10**27), st.integers(1, 
 UNITS = st.dictionaries(st.sampled_from(list(Unit)), st.integers(0, 2**48))
 
 
+@pytest.mark.ci
 @given(PRICES, UNITS)
 def test_any_price_of_any_usage_is_explained_to_the_unit(
     prices: dict[SaleUnit, tuple[int, int]], units: dict[Unit, int]

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from tests.support.deployment import Deployment, deployed, eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

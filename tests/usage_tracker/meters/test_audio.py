@@ -175,6 +175,7 @@ async def tools(tmp_path: Path) -> AsyncIterator[MediaTools]:
     spools.close()
 
 
+@pytest.mark.ci
 async def test_sounds_are_as_long_as_they_last(tools: MediaTools) -> None:
     for name, data in media_files.one_per_container().items():
         meter = AudioMeter(FORM, BYTES_PER_SECOND, tools)

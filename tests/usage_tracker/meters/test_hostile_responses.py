@@ -54,6 +54,7 @@ def test_json_of_any_shape(workload: Workload, document: object, streams: bool, 
 _mutations = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6)
 
 
+@pytest.mark.ci
 @given(_mutations, st.sampled_from([EVENTS, JSON]))
 def test_mutated_responses(mutations: list[tuple[int, int]], headers: Headers) -> None:
     for workload, response in (

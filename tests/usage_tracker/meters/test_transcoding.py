@@ -177,6 +177,7 @@ def test_an_encoded_response_means_the_renditions_of_the_plan(probe: RunningProb
     assert times(used) == (1000, MEASURED)
 
 
+@pytest.mark.ci
 @given(st.data())
 @settings(max_examples=30, deadline=None)
 def test_any_chunking_of_the_response_says_the_same(probe: RunningProbe, data: st.DataObject) -> None:

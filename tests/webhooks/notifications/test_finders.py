@@ -18,6 +18,9 @@ from proxy.webhooks.notifications.delivery import DAY_MS
 from proxy.webhooks.notifications.stream_finder import KINDS
 from tests.webhooks.notifications.conftest import Notified
 
+pytestmark = pytest.mark.ci
+
+
 GATEWAY = "http://127.0.0.1:9935"
 MINUTE_MS = 60_000
 PAST_LOOK_MS = 10 * MINUTE_MS

@@ -19,6 +19,9 @@ from proxy.webhooks.notifications.limits import HOUR_MS, CapUse, Consumption, ca
 from tests.ledger.redis_time import NEW_YEAR
 from tests.webhooks.notifications.conftest import Notified
 
+pytestmark = pytest.mark.ci
+
+
 MINUTE_MS = 60_000
 THRESHOLDS = (50, 80, 100)
 
