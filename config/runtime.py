@@ -86,9 +86,10 @@ class LedgerSettings(Model):
     """How usage reaches Redis, the local usage journal, and the replay after a failover of Redis."""
 
     commit: Commit = Field(
-        "each",
-        description="How busy tenants are admitted and settled. `each`: each request by two calls. `group`: "
-        "by shares of the limits that workers take, a write-ahead log, and calls for many requests.",
+        "group",
+        description="How busy tenants are admitted and settled. `group`: by shares of the limits that workers take, a "
+        "write-ahead log in `data_dir`, and calls for many requests. `each`: each request by two calls, for machines "
+        "whose disk may vanish with them.",
     )
     fsync: Fsync = Field(
         "never",

@@ -24,7 +24,7 @@ TITLE = "POST /text-to-image, a static upstream"
 CONNECTIONS = FEW, MANY = (32, 256)
 RATE = "requests/s"
 CPU = "CPU µs/request"
-GROUP = "tollgate, commit: group"
+EACH = "tollgate, commit: each"
 DIRECT, NGINX, TOLLGATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
 TO_NGINX = Target(0.15, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
@@ -44,12 +44,12 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
         proxy = await stack.enter_async_context(nginx.proxy(folder / "proxy", direct))
         ours = await stack.enter_async_context(running_tollgate(folder / "one", direct))
         two = await stack.enter_async_context(running_tollgate(folder / "two", direct, name=TWO, workers=2))
-        group = await stack.enter_async_context(
-            running_tollgate(folder / "group", direct, name=GROUP, ledger={"commit": "group"})
+        each_way = await stack.enter_async_context(
+            running_tollgate(folder / "each", direct, name=EACH, ledger={"commit": "each"})
         )
         least = await stack.enter_async_context(floor(folder))
         chain = await stack.enter_async_context(bare(folder / "bare", direct))
-        always = (direct, proxy, least, chain, ours.candidate, group.candidate, two.candidate)
+        always = (direct, proxy, least, chain, ours.candidate, each_way.candidate, two.candidate)
         candidates: dict[str, Serving] = {each.name: _as_it_is(each) for each in always}
         try:
             candidates[EXPRESS] = (await stack.enter_async_context(express(folder / "express", direct))).serving
@@ -88,10 +88,10 @@ def _figures(section: Section, peers: dict[str, Target]) -> None:
     section.figure(f"2 workers / 1 worker, {FEW} connections", compare(RATE, TWO, TOLLGATE, FEW))
     section.figure(f"nginx proxy_pass / direct, {FEW} connections", compare(RATE, NGINX, DIRECT, FEW))
     for connections in CONNECTIONS:
-        ratio = compare(RATE, GROUP, TOLLGATE, connections)
-        section.figure(f"{GROUP} / {TOLLGATE}, {connections} connections", ratio)
+        ratio = compare(RATE, TOLLGATE, EACH, connections)
+        section.figure(f"{TOLLGATE} / {EACH}, {connections} connections", ratio)
     for role, target in (("worker CPU", TO_WORKER), ("redis CPU", TO_REDIS)):
-        section.figure(f"{role} per request, {GROUP} / {TOLLGATE}", compare(role, GROUP, TOLLGATE, FEW), target=target)
+        section.figure(f"{role} per request, {TOLLGATE} / {EACH}", compare(role, TOLLGATE, EACH, FEW), target=target)
     for less in (FLOOR, BARE):
         section.figure(f"{less} / {NGINX}, {FEW} connections", compare(RATE, less, NGINX, FEW))
         section.figure(f"tollgate / {less}, {FEW} connections", compare(RATE, TOLLGATE, less, FEW))
