@@ -120,6 +120,10 @@ class RedisKeys:
         """Return the key of the last group of settlements of a tag that a worker has committed (string, its number)."""
         return f"{tag}last-group:{incarnation}"
 
+    def log_found(self, incarnation: str) -> str:
+        """Return the key that says that the write-ahead log of a worker is there (string)."""
+        return f"{self.tag(incarnation)}log-found:{incarnation}"
+
     def running(self, tag: str) -> str:
         """Return the key of what workers run of a tag that only their logs hold (hash: worker -> `ShownHolds`)."""
         return f"{tag}running"

@@ -44,6 +44,7 @@ SHARE = _load("shares/share", *_ADMITTING, "shares/beside", "shares/amounts")
 RECALL = _load("shares/recall", "shares/beside")
 FENCE = _load("group_commit/fence")
 SHOW = _load("group_commit/show")
+LOG_FOUND = _load("group_commit/log_found")
 
 
 def _calling(name: str, *called: str, libraries: Iterable[str]) -> Script:

@@ -50,7 +50,9 @@ class LedgerObserver:
             "tollgate_usage_journaled", "Usage records kept on local disk for the time being.", registry=registry
         )
         self.unwritten = Counter(
-            "tollgate_usage_lost", "Usage records that neither Redis nor disk took; must stay 0.", registry=registry
+            "tollgate_usage_lost",
+            "Usage records that neither Redis nor disk took, and shares of workers gone with their logs; must stay 0.",
+            registry=registry,
         )
         self.replays = Counter(
             "tollgate_usage_replayed", "Usage records written to Redis from a journal.", registry=registry

@@ -52,6 +52,7 @@ async def audit(deployment: Deployment) -> AuditResult:
     assert not {identity: count for identity, count in seen.items() if count > 1}, "the gateway saw a request twice"
     assert not {identity: count for identity, count in ids.items() if count > 1}, "an event stands there twice"
     assert not (lost := seen.keys() - usage.keys()), f"requests without an event: {lost}"
+    assert not [line for line in deployment.lines() if line.get("event") == "usage_lost"]
     unseen = usage.keys() - seen.keys()
     assert {usage[identity]["outcome"] for identity in unseen} <= {"orphaned"}
     adjustments = [event for event in events if event["type"] == "adjustment"]

@@ -133,11 +133,11 @@ class WriteAheadLog:
             if not synced.done():
                 synced.set_result(None)
 
-    def close(self) -> None:
-        """Leave the file to a sibling where something is open, else remove it."""
+    def close(self, *, keep: bool = False) -> None:
+        """Leave the file to a sibling where something is open, or it is to be kept; else remove it."""
         with suppress(OSError):
             self.flush()
-        if not self._open:
+        if not self._open and not keep:
             self.path.unlink(missing_ok=True)
         os.close(self._file)
         self._closed = True

@@ -70,6 +70,7 @@ async def _take_over(journal: AdoptedJournal, aside: list[Path], settler: Settle
     corrupt = keep_corrupt(journal.path, journal.corrupt)
     if corrupt:
         aside.append(corrupt)
+    await settler.found_logs.note(journal.incarnation)
     await settler.fences.bar(journal.incarnation, [*(each.hold for each in journal.settlements), *journal.orphans])
     orphans = [_orphan(hold, clock) for hold in journal.orphans]
     written = await settler.settle_again(journal.settlements + orphans)

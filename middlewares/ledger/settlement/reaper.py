@@ -14,6 +14,7 @@ from middlewares.ledger.model import Hold
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import EXPIRED, RENEW
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS, Settler, orphan
+from middlewares.ledger.shares.share import worker_of
 from middlewares.store import Call, ScriptRunner, StoreError, StoreRejected
 
 BATCH = 200
@@ -80,6 +81,7 @@ class Reaper:
         request_id, body = expired
         try:
             hold = _DECODE(body)
+            lost = await self._lost(hold)
             if not await self._settler.reap(orphan(hold, now)):
                 return False
         except (msgspec.DecodeError, StoreRejected) as error:
@@ -88,7 +90,19 @@ class Reaper:
             return False
         if not hold.silent:
             self._on_orphan(hold)
+        elif lost:
+            self._on_lost(lost)
         return True
+
+    async def _lost(self, hold: Hold) -> str:
+        """Return what is lost if this expired hold is a share whose worker is gone with its log; empty: nothing."""
+        if not (hold.entry and hold.shared) or await self._settler.found_logs.has(worker := worker_of(hold.share)):
+            return ""
+        return (
+            f"a share of app {hold.app} under {hold.plan} was never returned, and the log of its worker, "
+            f"{worker}.journal, was not found: what that ran, and what ended in its last moments, has no event until "
+            "its data_dir is back"
+        )
 
     async def _postpone(self, tag: str, request_id: bytes) -> None:
         """Renew a hold that cannot be ended, so that it does not keep the others from their turn."""

@@ -10,6 +10,7 @@ import msgspec
 
 from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.group_commit.fences import Fences
+from middlewares.ledger.group_commit.found_logs import FoundLogs
 from middlewares.ledger.model import NO_EVENT, Hold, Settlement
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import DOUBT, FIND
@@ -41,6 +42,7 @@ class Settler:
         self._keys = keys
         self._on_rejected = on_rejected
         self.fences = Fences(runner, keys)
+        self.found_logs = FoundLogs(runner, keys)
 
     async def settle(self, settlement: Settlement) -> bool:
         """Write a settlement for the first time; return False where nothing was left to count.

@@ -25,7 +25,7 @@ class Share:
     share_id: str
     policy: Policy
     hold: Hold
-    """The hold of its places and amounts."""
+    """The hold of its places and amounts; while it has none, it says that there is a share."""
     rules: list[RuleShare | AmountShare] = field(default_factory=list)
     counts: list[RuleShare] = field(default_factory=list)
     """Those of them that count requests."""
@@ -121,7 +121,7 @@ class Share:
         self.kept_until = self.expires
         asked = [argument for each in self.rules for argument in each.ask(wanted)]
         keeps = any(each.kept for each in self.counts) or any(each.unused for each in self.amounts)
-        body = ENCODER.encode(self.hold) if self.hold.entries else b""
+        body = ENCODER.encode(self.hold)
         arguments = (self.share_id, life_ms, latest_ms, int(wanted > 0), in_use_ms, int(keeps), body, *asked)
         names = self.policy.keys
         keys = (
@@ -150,6 +150,16 @@ class Share:
 def _amounts_of(hold: Hold) -> list[int]:
     """Return what a request holds of each cap and balance, in the order of its rules."""
     return [int(entry.held) for entry in hold.entries if entry.kind in AMOUNTS]
+
+
+def share_id_of(incarnation: str, number: int) -> str:
+    """Return the id of a worker's share."""
+    return f"share-{incarnation}-{number}"
+
+
+def worker_of(share_id: str) -> str:
+    """Return the incarnation of the worker that has taken a share."""
+    return share_id.split("-")[1]
 
 
 def hold_of(share_id: str, policy: Policy, request: Hold) -> Hold:

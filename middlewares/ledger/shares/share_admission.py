@@ -11,7 +11,7 @@ from config.runtime import Fsync
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.clock import RedisClock
-from middlewares.ledger.group_commit.committer import GroupCommitter
+from middlewares.ledger.group_commit.committer import RETRY_SECONDS, GroupCommitter
 from middlewares.ledger.group_commit.running import PERIOD_SECONDS, RunningHolds
 from middlewares.ledger.group_commit.write_ahead_log import WriteAheadLog
 from middlewares.ledger.model import Admitted, Hold, Settlement
@@ -41,8 +41,10 @@ class ShareAdmission:
         hold_ttl: float,
     ) -> None:
         """`on_written` is called with each settlement that is in Redis from now on; `hold_ttl` as of `Shares`."""
-        self._shares = Shares(runner, clock, hold_ttl)
         self.log = WriteAheadLog(folder, log_bytes, fsync)
+        self._shares = Shares(runner, clock, hold_ttl, self.log.incarnation)
+        self._found_logs = settler.found_logs
+        self._hold_ttl = hold_ttl
         self.committer = GroupCommitter(
             runner, keys, self.log, settler, on_written=on_written, on_committed=self._shares.committed
         )
@@ -89,11 +91,12 @@ class ShareAdmission:
         return await self._shares.recall(rule, sent, deadline)
 
     async def run(self) -> None:
-        """Renew shares, bring the log to the disk, and show what runs, until cancelled."""
+        """Renew shares, bring the log to the disk, show what runs, and that the log is there, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._shares.run())
             group.create_task(self._keep_syncing())
             group.create_task(self._keep_showing())
+            group.create_task(self._keep_noting())
 
     async def drain(self) -> None:
         """Wait until everything is in Redis or only in the log, and give back the shares."""
@@ -101,9 +104,9 @@ class ShareAdmission:
         await self._shares.close()
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log; it stays, if only to be found, where a share of this worker does."""
         self.committer.close()
-        self.log.close()
+        self.log.close(keep=not self._shares.all_returned)
 
     async def _keep_showing(self) -> None:
         while True:
@@ -116,3 +119,13 @@ class ShareAdmission:
             await asyncio.sleep(SYNC_SECONDS)
             with suppress(OSError):
                 await self.log.sync()
+
+    async def _keep_noting(self) -> None:
+        """Note that the log is there, for less than a share outlives its worker, which is two thirds of `hold_ttl`."""
+        while True:
+            pause = self._hold_ttl / 6
+            try:
+                await self._found_logs.note(self.log.incarnation, int(self._hold_ttl * 500))
+            except StoreError:
+                pause = min(pause, RETRY_SECONDS)
+            await asyncio.sleep(pause)

@@ -7,8 +7,6 @@ import time
 from collections.abc import Collection
 from functools import partial
 
-from ulid import ULID
-
 from middlewares.ledger.admission.policy import Policy
 from middlewares.ledger.admission.rules import LimitRule
 from middlewares.ledger.clock import RedisClock
@@ -16,7 +14,7 @@ from middlewares.ledger.concurrency import gather_bounded
 from middlewares.ledger.model import Hold, LimitState
 from middlewares.ledger.shares.recall import RECALL_MS, recall
 from middlewares.ledger.shares.rule_share import SMALLEST
-from middlewares.ledger.shares.share import Share, hold_of, shareable
+from middlewares.ledger.shares.share import Share, hold_of, share_id_of, shareable
 from middlewares.store import ScriptRunner, StoreError
 
 PERIOD_SECONDS = 0.1
@@ -38,12 +36,15 @@ _UNSHARED_LIMITS = 1_000
 class Shares:
     """Admits requests of busy policies without asking Redis."""
 
-    def __init__(self, runner: ScriptRunner, clock: RedisClock, hold_ttl: float) -> None:
-        """`hold_ttl`: seconds for which amounts, and places in use, stay taken although nobody renews them."""
+    def __init__(self, runner: ScriptRunner, clock: RedisClock, hold_ttl: float, incarnation: str) -> None:
+        """`hold_ttl`: seconds for which amounts, and places in use, stay taken although nobody renews them.
+
+        `incarnation`: name of this worker in Redis, that of its write-ahead log.
+        """
         self._runner = runner
         self._clock = clock
         self._in_use_ms = int(hold_ttl * 1000)
-        self._incarnation = str(ULID())
+        self._incarnation = incarnation
         self._number = 0
         self._by_policy: dict[Policy, Share] = {}
         self._used: dict[str, Share] = {}
@@ -63,7 +64,7 @@ class Shares:
             if not shareable(policy, self._clock.now_ms()):
                 return None
             self._number += 1
-            share_id = f"share-{self._incarnation}-{self._number}"
+            share_id = share_id_of(self._incarnation, self._number)
             share = self._by_policy[policy] = Share(share_id, policy, hold_of(share_id, policy, hold))
         share.wanted += 1
         states = share.take(time.monotonic(), hold)
@@ -104,6 +105,11 @@ class Shares:
         for share in self._by_policy.values():
             share.wanted = 0
         await self.renew()
+
+    @property
+    def all_returned(self) -> bool:
+        """True if Redis has nothing noted for this worker any more."""
+        return not any(share.expires for share in self._by_policy.values())
 
     async def recall(self, rule: LimitRule, sent: float, deadline: float) -> bool:
         """Wait until the shares of a limit that has refused somebody are given back; True: ask the limit again.

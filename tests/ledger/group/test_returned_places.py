@@ -46,7 +46,7 @@ async def test_a_place_that_is_freed_while_its_share_is_given_back_is_given_back
         RedisKeys(1, cluster=False), app="app", user=None, key=None, name="plan", plan=plan_of(concurrent=200)
     )
     replies = Replies()
-    shares = Shares(replies, RedisClock(), 60)
+    shares = Shares(replies, RedisClock(), 60, "worker")
     holds = [Hold(f"request{number}", "app", None, None, "plan@1", WORKLOAD, "", 0) for number in range(3)]
     assert [shares.take(policy, hold) for hold in holds[:2]] == [None, None]
     await replies.renewed(shares, GIVEN)

@@ -174,7 +174,7 @@ class World:
         self.shared = self.keys.shared(self.keys.tags[0])
         self.app = new_name()
         self.settler = Settler(clocked, self.keys, never_rejected)
-        self.reaper = Reaper(clocked, self.keys, self.settler, self._never, self._never)
+        self.reaper = Reaper(clocked, self.keys, self.settler, self._never, self._lost)
         terms = KeyTerms(self.app, KeyLimits(spend_total=f"{700 * TOKEN}"))
         self.policies = [
             Policy(self.keys, app=self.app, user=user, key=None, name="plan", plan=plan, terms=terms) for user in USERS
@@ -192,6 +192,10 @@ class World:
     @staticmethod
     def _never(what: object) -> None:
         raise AssertionError(what)
+
+    @staticmethod
+    def _lost(reason: str) -> None:
+        assert "was never returned" in reason  # these workers have no logs
 
     @property
     def now(self) -> int:

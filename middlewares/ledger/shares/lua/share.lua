@@ -6,7 +6,8 @@
 -- KEYS  1 holds   2 bodies (as of admit.lua)   3 events (stream)   then the keys of the rules in order, as of admit.lua
 -- ARGV  1 share   2 ms for which it holds   3 latest Redis time to act at, Unix ms (0: any)   4 '1' take, '0' give back
 --       5 ms for which leases in use hold   6 '1' something of the last share is not given back
---       7 the hold of its leases and amounts, so that they are given back if its worker dies (JSON; empty: it has none)
+--       7 the hold of its leases and amounts, so that they are given back if its worker dies, and it is seen that it has
+--         (JSON)
 --       then eight per rule: kind, limit, parameter (as of admit.lua), how much is wanted, then
 --         'w' twice a slot in which a share was counted, and how much of that is given back
 --         'c' how many leases it keeps, how many it may have had at the most, and twice nothing
@@ -84,10 +85,10 @@ for _, rule in ipairs(rules) do
   end
   takes = takes and redis.call('EXISTS', beside(rule.key, 'wanted')) == 0
 end
-local reply, leases = { takes and 1 or 0, now }, false
+local reply, leases = { takes and 1 or 0, now }, takes
 for _, rule in ipairs(rules) do
   local list = beside(rule.key, 'shares')
-  leases = leases or (rule.kind == 'c' and (takes or rule.kept > 0))
+  leases = leases or (rule.kind == 'c' and rule.kept > 0)
   if takes or ARGV[6] == '1' then
     redis.call('HSET', list, share, whole(expiry))
     redis.call('PEXPIRE', list, KEPT)
@@ -101,10 +102,10 @@ for _, rule in ipairs(rules) do
   end
   if rule.is_amount then leases = note_amount(rule, KEYS[2]) or leases end
 end
-if ARGV[7] ~= '' and leases then
+if leases then
   redis.call('ZADD', KEYS[1], whole(used_until), share)
   redis.call('HSETNX', KEYS[2], share, ARGV[7])
-elseif ARGV[7] ~= '' then
+else
   redis.call('ZREM', KEYS[1], share)
   redis.call('HDEL', KEYS[2], share)
 end
