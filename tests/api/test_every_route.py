@@ -118,6 +118,7 @@ VARYING = {"date", "x-request-id", "content-length"}
 """Headers that two requests do not share; a list of what happened may have grown between them."""
 
 
+@pytest.mark.ci
 async def test_head_is_answered_wherever_get_is(app: BuilderApp) -> None:
     """Hazard: FastAPI refuses HEAD where a route takes GET (RFC 9110 section 9.1)."""
     schema = (await app.http.get("/api/v1/openapi.json")).json()

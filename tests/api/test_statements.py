@@ -45,6 +45,7 @@ async def billed(tmp_path: Path) -> AsyncIterator[tuple[Deployment, BuilderApp]]
         yield deployment, app
 
 
+@pytest.mark.ci
 async def test_a_statement_is_that_of_the_command(billed: tuple[Deployment, BuilderApp]) -> None:
     deployment, app = billed
     statements = f"{app.path}/statements"

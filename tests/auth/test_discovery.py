@@ -183,6 +183,7 @@ async def test_a_document_by_the_byte_is_given_up(server: KeySetServer, monkeypa
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.ci
 async def test_a_frozen_server_delays_no_known_key(server: KeySetServer) -> None:
     """Hazard: a token waits for the fetch that another token caused."""
     async with verifying(server, refresh_seconds=0.05) as verifier:

@@ -92,6 +92,7 @@ def test_odd_claims_under_a_good_signature_raise_nothing_else(verifier: TokenVer
     refused(verifier, signed(b'{"alg":"RS256","kid":"k1"}', json.dumps(payload).encode()))
 
 
+@pytest.mark.ci
 @given(st.dictionaries(KEY_MEMBERS, JSON), st.sampled_from(["RSA", "EC", "OKP", "oct"]))
 def test_an_odd_key_spoils_no_good_one(members: dict[str, Any], kind: str) -> None:
     odd = {"kty": kind, **members}

@@ -80,6 +80,7 @@ async def test_a_rotated_key_is_honoured_within_one_cool_down(server: KeySetServ
         await eventually(lambda: accepted(verifier, NEW_TOKEN))
 
 
+@pytest.mark.ci
 async def test_a_thousand_bad_key_ids_a_second_cause_one_fetch_in_a_cool_down(
     server: KeySetServer, fetch: HttpFetch
 ) -> None:

@@ -49,6 +49,7 @@ async def test_an_app_is_kept_with_a_hash_of_its_secret(apps: Apps) -> None:
     assert await apps.get("app_nobody") is None
 
 
+@pytest.mark.ci
 async def test_apps_are_listed_oldest_first(apps: Apps) -> None:
     made = [(await apps.create(f"app {number}", "free"))[0] for number in range(1_203)]
     assert await apps.list() == made

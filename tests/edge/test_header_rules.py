@@ -22,12 +22,14 @@ def test_nothing_reserved_passes(given_headers: list[tuple[bytes, bytes]]) -> No
     assert all(rule_of(name) is Rule.READ for name in read)
 
 
+@pytest.mark.ci
 @given(headers)
 def test_what_passes_keeps_order_and_value(given_headers: list[tuple[bytes, bytes]]) -> None:
     passed, _ = sort_headers(given_headers)
     assert passed == [header for header in given_headers if rule_of(header[0]) is Rule.PASS]
 
 
+@pytest.mark.ci
 @given(headers)
 def test_sorting_what_passed_changes_nothing(given_headers: list[tuple[bytes, bytes]]) -> None:
     passed, _ = sort_headers(given_headers)

@@ -57,6 +57,7 @@ names = st.sampled_from((*RESERVED, "params", "model", "a", "b_c")) | st.text("a
 queries = st.lists(st.tuples(names, st.text("abc%=+", max_size=5)), max_size=8)
 
 
+@pytest.mark.ci
 @given(queries)
 def test_nothing_reserved_is_left_and_nothing_else_is_lost(parameters: list[tuple[str, str]]) -> None:
     query = "&".join(f"{name}={value}" for name, value in parameters).encode()

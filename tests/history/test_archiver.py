@@ -22,10 +22,12 @@ from proxy.store.store import Store
 from tests.history.fakes import TAGS, Archive, event
 from tests.store.servers import eventually
 
+pytestmark = pytest.mark.ci
+
+
 HUGE = 10**27 + 7
 
 
-@pytest.mark.ci
 async def test_events_are_archived_as_they_were_and_trimmed(archive: Archive) -> None:
     written = {}
     for number in range(350):
@@ -70,7 +72,6 @@ async def test_what_is_no_event_is_kept_whole_and_blocks_nothing(archive: Archiv
     assert len([line for line in archive.reports.lines if line[0] == "unreadable"]) == 4
 
 
-@pytest.mark.ci
 async def test_young_events_stay_in_redis(archive: Archive) -> None:
     ids = [(each := event(), await archive.add(each, 1))[0].id for _ in range(300)]
     assert await archive.advance(HistorySettings(keep_in_redis_seconds=3600))
@@ -128,7 +129,6 @@ async def test_a_clock_that_was_set_back_does_not_forget_what_was_trimmed(archiv
     assert await archive.client.get(archive.keys.shared(tag).trimmed) == b"5001"
 
 
-@pytest.mark.ci
 async def test_a_long_backlog_is_no_history_that_does_not_respond(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

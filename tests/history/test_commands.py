@@ -13,6 +13,8 @@ from tests.reporting.command import Command
 from tests.reporting.ledger_fixture import RecordedUsage
 from tests.store.servers import RedisServer
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.mark.slow
 async def test_postgresql_is_upgraded_by_its_operator(
@@ -36,7 +38,6 @@ async def test_postgresql_is_upgraded_by_its_operator(
     await usage.history.close()
 
 
-@pytest.mark.ci
 async def test_prune_says_what_it_would_do_and_what_it_did(
     store: Store, redis_server: RedisServer, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 from sqlalchemy import Connection, text
 
 from config.history import HistorySettings
@@ -15,6 +16,9 @@ from proxy.reporting.verify.verification import verify
 from proxy.store.store import Store
 from tests.history.fakes import NOW, TAGS, Archive, event
 from tests.history.postgres import Postgres
+
+pytestmark = pytest.mark.ci
+
 
 FULL = """create function full_disk() returns trigger language plpgsql as $$
 begin raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$"""

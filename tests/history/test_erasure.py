@@ -38,6 +38,9 @@ from tests.history.postgres import Postgres
 from tests.history.test_any_split import opened
 from tests.reporting.ledger_fixture import milliseconds, utc
 
+pytestmark = pytest.mark.ci
+
+
 OPERATOR = Actor(ActorKind.OPERATOR, "root", address="192.0.2.77")
 AT = milliseconds(utc("2020-11-03T12:00"))
 DAYS = Days(date(2020, 11, 1), date(2020, 11, 30))
@@ -166,7 +169,6 @@ async def play(store: Store, history: History, before: list[Any], after: list[An
 LISTS = st.lists(ACTS, max_size=4)
 
 
-@pytest.mark.ci
 @given(before=LISTS, after=LISTS, whom=st.sampled_from([*PEOPLE, None]))
 @CAMPAIGN
 async def test_on_sqlite(store: Store, before: list[Any], after: list[Any], whom: str | None) -> None:

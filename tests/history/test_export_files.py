@@ -22,6 +22,9 @@ from tests.cli.conftest import Done
 from tests.history.fakes import Archive, event
 from tests.reporting.command import Command
 
+pytestmark = pytest.mark.ci
+
+
 DAY = 86_400_000
 START = 1_793_491_200_000
 """Begin of 2026-11-01 in UTC."""
@@ -74,7 +77,6 @@ async def test_the_first_millisecond_is_in_and_that_of_the_last_day_is_not(archi
     assert ids(await export("--format", "jsonl", first="2026-11-03", end="2026-11-04")) == []
 
 
-@pytest.mark.ci
 async def test_csv_keeps_amounts_exact_and_disarms_formulas(archive: Archive, export: Exporter, tmp_path: Path) -> None:
     await fill(archive)
     target = tmp_path / "events.csv"
@@ -90,7 +92,6 @@ async def test_csv_keeps_amounts_exact_and_disarms_formulas(archive: Archive, ex
     assert (await export("--format", "csv")).out.splitlines() == target.read_text().splitlines()
 
 
-@pytest.mark.ci
 async def test_parquet_holds_what_the_lines_of_json_hold(archive: Archive, export: Exporter, tmp_path: Path) -> None:
     await fill(archive)
     target = tmp_path / "events.parquet"
@@ -143,7 +144,6 @@ class Nowhere(io.RawIOBase):
         return len(bytes(data))  # type: ignore[call-overload]
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("kind", [Csv, Parquet])
 def test_writers_keep_a_bounded_part_in_memory(kind: type[Csv] | type[Parquet]) -> None:
     writer, page = kind(io.BufferedWriter(Nowhere())), [RecordedEvent(event(FIRST, id="one"), "1")] * PAGE

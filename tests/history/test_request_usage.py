@@ -11,6 +11,9 @@ from proxy.reporting.dates import Days
 from proxy.reporting.request_usage import read_request_usage
 from tests.history.fakes import Archive, event
 
+pytestmark = pytest.mark.ci
+
+
 REQUEST = str(ULID.from_timestamp(1_790_000_000))
 OTHER = str(ULID.from_timestamp(1_790_000_000))
 TIME = 1_790_000_000_000

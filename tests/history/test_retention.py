@@ -88,6 +88,7 @@ async def _aged(archive: Archive, number: int = 3) -> list[tuple[bytes, dict[byt
     return written
 
 
+@pytest.mark.ci
 async def test_the_archiver_prunes_what_the_settings_say_and_leaves_an_audit_line(archive: Archive) -> None:
     await _aged(archive)
     kept = event()
@@ -156,6 +157,7 @@ async def test_a_group_that_holds_up_the_archiver_s_pruning_is_reported_once(arc
     await archiver.release()
 
 
+@pytest.mark.ci
 async def test_pruning_goes_on_where_it_was_cut_off(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     await _aged(archive, 7)
     monkeypatch.setattr(pruning, "BATCH", 3)

@@ -18,6 +18,8 @@ from proxy.store.store import Store
 from tests.history.fakes import Archive
 from tests.ledger.worker_ledger import WorkerLedger, never_rejected
 
+pytestmark = pytest.mark.ci
+
 
 async def test_an_event_that_was_trimmed_is_not_counted_again(archive: Archive, store: Store, tmp_path: Path) -> None:
     await archive.client.config_set("stream-node-max-entries", 1)

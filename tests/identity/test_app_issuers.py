@@ -77,6 +77,7 @@ async def test_apps_with_the_same_issuer_share_its_keys_and_not_their_audiences(
     assert server.fetches == 1
 
 
+@pytest.mark.ci
 async def test_a_rotated_key_is_noticed_and_bad_ones_cause_one_fetch_in_a_cool_down(
     server: KeySetServer, issuers: AppIssuers
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_frozen_server_delays_no_known_key(server: KeySetServer, issuers
     assert time.monotonic() - begun < 0.25
 
 
+@pytest.mark.ci
 async def test_a_server_that_never_responded_is_waited_for_once(
     server: KeySetServer, issuers: AppIssuers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ async def test_a_token_of_another_key_or_without_an_id_or_scope_is_refused(tmp_p
             verify(token.encode())
 
 
+@pytest.mark.ci
 async def test_bad_key_ids_of_our_own_issuer_cause_one_look_at_the_file_in_a_cool_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,7 @@ async def test_what_was_acknowledged_last_is_written_again(pair: Pair) -> None:
     await pair.check(requests)
 
 
+@pytest.mark.ci
 async def test_a_running_request_whose_hold_was_lost_is_recorded(pair: Pair) -> None:
     await pair.cut_off()
     hold = await pair.worker_ledger.hold(pair.policy, TEN)

@@ -68,6 +68,7 @@ async def test_at_every_pair_of_edges(store: Store, name: str) -> None:
         await check(store, cases[start : start + 5_000])
 
 
+@pytest.mark.ci
 @given(seed=st.integers(0, 2**64))
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_at_random_sizes(store: Store, seed: int) -> None:

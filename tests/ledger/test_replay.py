@@ -141,6 +141,7 @@ async def test_what_was_never_written_is_written_once(
     await check(tmp_path, store, keys, settlements)
 
 
+@pytest.mark.ci
 async def test_several_who_replay_the_same_at_once_count_it_once(
     server: RedisServer, store: Store, keys: RedisKeys, tmp_path: Path
 ) -> None:

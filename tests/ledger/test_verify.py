@@ -89,6 +89,7 @@ def apps() -> list[str]:
     return [f"app_{ULID()}" for _ in range(5)]
 
 
+@pytest.mark.ci
 async def test_nothing_differs_where_all_is_well(
     store: Store, keys: RedisKeys, apps: list[str], tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def key_id(customer: Customer) -> str:
     return key.key_id
 
 
+@pytest.mark.ci
 async def test_sixty_ticks_are_billed_as_three_hundred_seconds(live: Rig) -> None:
     customer = await live.customer()
     assert await live.publish(customer) == 200
@@ -42,6 +43,7 @@ async def test_sixty_ticks_are_billed_as_three_hundred_seconds(live: Rig) -> Non
     await live.ledger_view.check()
 
 
+@pytest.mark.ci
 async def test_a_balance_that_ends_at_tick_thirty_ends_the_stream_there(live: Rig) -> None:
     customer = await live.customer(grant=30 * PRICE)
     await live.publish(customer, parameter="token")

@@ -98,6 +98,7 @@ async def test_program_that_is_not_there(pool: ProbePool, spools: SpoolFolder) -
     assert (await measured(pool, spools, BODY)).verdict is Verdict.NOT_MEASURED
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("mode", "verdict"), [("hang", Verdict.NOT_MEASURED), ("so-far-then-hang", Verdict.GAVE_UP)])
 async def test_hanging_process_is_killed_and_what_it_counted_kept(
     mode: str, verdict: Verdict, spools: SpoolFolder
@@ -178,6 +179,7 @@ async def test_close_ends_what_is_running(spools: SpoolFolder) -> None:
     assert (await measured(pool, spools, BODY)).verdict is Verdict.NOT_MEASURED
 
 
+@pytest.mark.ci
 async def test_process_is_replaced_after_many_bodies(
     pool: ProbePool, spools: SpoolFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +191,7 @@ async def test_process_is_replaced_after_many_bodies(
     assert len(seen) >= 2
 
 
+@pytest.mark.ci
 async def test_cpu_time_ends_with_what_was_counted(spools: SpoolFolder) -> None:
     pool = ProbePool(cpu_seconds=0.2)
     found = await measured(pool, spools, BODY * 400)

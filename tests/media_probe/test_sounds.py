@@ -130,6 +130,7 @@ def test_container_duration_is_that_of_a_pipe(name: str, probe: RunningProbe, tm
         assert abs(found - float(said) * 1000) <= 30
 
 
+@pytest.mark.ci
 def test_joined_files(probe: RunningProbe, tmp_path: Path) -> None:
     """Two recordings of different rates in one file; a header of the first speaks of it alone."""
     first = sound(tmp_path / "first.mp3", "-c:a", "libmp3lame", rate=44_100)

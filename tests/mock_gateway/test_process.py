@@ -10,6 +10,8 @@ from proxy.mock_gateway.media import pattern_slice
 from tests.mock_gateway.conftest import DEADLINE, running
 from tests.mock_gateway.wiretap import exchange, request
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])

@@ -186,6 +186,7 @@ async def test_a_recording_calls_its_webhook_once(listener: Listener) -> None:
     assert [call[1] for call in listener.calls] == [{"url": "/recordings/m/index.m3u8"}] * 3
 
 
+@pytest.mark.ci
 async def test_flags_have_the_gateways_names(listener: Listener) -> None:
     listener.response = None
     flags = ["-liveAIHeartbeatURL", f"{listener.url}/beat", "-liveAIHeartbeatHeaders", "x-a:b,x-c:d"]

@@ -51,6 +51,7 @@ async def test_an_older_form_of_a_key_resets_nothing(used: Tenant) -> None:
     assert "Most requests in a minute 10 Web pages https://a.example, https://b.example" in text
 
 
+@pytest.mark.ci
 async def test_a_field_that_two_have_changed_is_decided_by_people(used: Tenant) -> None:
     """Hazard: the one who saves last does not learn that the limit was lowered."""
     first, second = await used.member("owner"), await used.member("owner")

@@ -80,6 +80,7 @@ async def test_a_body_comes_back_as_it_went(
         assert record.header("content-length") == str(size)
 
 
+@pytest.mark.ci
 @given(size=st.integers(0, 20_000), pieces=st.integers(1, 9), kind=st.sampled_from(["length", "chunked", "close"]))
 async def test_a_response_arrives_whole_however_it_is_framed(
     deployment: Deployment, customer: Customer, size: int, pieces: int, kind: str
@@ -124,6 +125,7 @@ async def test_a_large_body_comes_back_as_it_went(
     assert (head.status, count, received.hexdigest()) == (200, size, sent.hexdigest())
 
 
+@pytest.mark.ci
 async def test_both_ways_of_64_mib_are_accounted_for_to_the_byte(deployment: Deployment) -> None:
     customer = await deployment.customer()
     size = 64 * MIB

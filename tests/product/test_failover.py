@@ -16,7 +16,7 @@ from tests.store.servers import free_port
 from tests.support.deployment import Customer, Deployment, deployed, eventually
 from tests.support.raw_http import RawConnection, Response, request
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 NEVER_EJECTED: dict[str, Any] = {"health": {"failures": 1_000}}
 NEVER_BACK: dict[str, Any] = {"health": {"failures": 2, "ejection_seconds": 3_600}}
@@ -170,7 +170,6 @@ async def test_a_failing_gateway_is_left_alone(testbed: FailoverTestbed) -> None
     assert statuses[4:] == [200] * 10
 
 
-@pytest.mark.ci
 async def test_a_gateway_that_was_left_alone_is_back_without_traffic(testbed: FailoverTestbed) -> None:
     customer = await testbed.deployment.customer("forgiving")
     gateway = testbed.dropping["forgiving"]

@@ -98,6 +98,7 @@ async def test_what_is_no_amount_is_exit_2_and_nothing_changed(usage_records: Re
     assert await usage_records.store.redis.exists(usage_records.keys.shared(usage_records.keys.tag(app)).events) == 0
 
 
+@pytest.mark.ci
 async def test_a_statement_opens_and_closes_with_what_the_wallet_has(
     usage_records: RecordedUsage, tollgate: Command
 ) -> None:

@@ -58,6 +58,7 @@ async def test_batches_over_all_streams(usage_records: RecordedUsage, receiver: 
     assert await consumers(usage_records) == []
 
 
+@pytest.mark.ci
 async def test_the_next_run_goes_on_where_the_last_stopped(usage_records: RecordedUsage, receiver: Receiver) -> None:
     first = await many(usage_records, 10)
     await ExporterRun(usage_records, http(receiver)).drain()
@@ -68,6 +69,7 @@ async def test_the_next_run_goes_on_where_the_last_stopped(usage_records: Record
     assert await ExporterRun(usage_records, http(receiver)).drain() == 0
 
 
+@pytest.mark.ci
 async def test_receiver_down_then_up(usage_records: RecordedUsage, receiver: Receiver) -> None:
     written = await many(usage_records, 30)
     await receiver.stop()
@@ -80,6 +82,7 @@ async def test_receiver_down_then_up(usage_records: RecordedUsage, receiver: Rec
     assert [report.rpartition("; ")[2] for report in run.reports] == ["trying again", "works again"]
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("status", [500, 503, 429, 408, 425])
 async def test_a_busy_receiver_is_retried(usage_records: RecordedUsage, receiver: Receiver, status: int) -> None:

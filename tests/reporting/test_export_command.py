@@ -132,6 +132,7 @@ async def test_follow_delivers_what_comes(usage_records: RecordedUsage, tollgate
     assert sorted(receiver.ids) == sorted(written)
 
 
+@pytest.mark.ci
 async def test_a_receiver_that_stays_away_is_exit_1_and_loses_nothing(
     usage_records: RecordedUsage, tollgate: Command
 ) -> None:

@@ -222,6 +222,7 @@ async def test_stripe_would_drop_these_in_silence(
     assert "more than 15 digits" in run.reports[0]
 
 
+@pytest.mark.ci
 async def test_stripe_takes_no_event_older_than_35_days(
     usage_records: RecordedUsage, receivers: dict[str, BillingReceiver]
 ) -> None:
@@ -258,6 +259,7 @@ async def test_stripe_takes_no_event_older_than_35_days(
     assert "36.0 days old" in late.reports[0]
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMED)
 async def test_a_wrong_key_sets_nothing_aside_and_is_not_shown(

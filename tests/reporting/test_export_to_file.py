@@ -38,6 +38,7 @@ async def test_a_line_torn_by_a_kill_is_cut_off(usage_records: RecordedUsage, tm
     assert sorted(lines(path)) == sorted(["whole", *written])
 
 
+@pytest.mark.ci
 async def test_a_file_that_is_rotated_away_is_begun_anew(usage_records: RecordedUsage, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     async with ExporterRun(

@@ -91,6 +91,7 @@ async def test_another_app_sees_nothing(usage_records: RecordedUsage) -> None:
     assert usage.rows() == []
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("count", [1_500])
 async def test_a_day_of_many_users_adds_up_to_its_events(usage_records: RecordedUsage, count: int) -> None:
     """More fields than one step of a scan returns."""

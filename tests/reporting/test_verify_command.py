@@ -14,6 +14,7 @@ HUGE = 10**27
 MINE, OTHER = "app_aaaaaaaaaaaaaaaa", "app_bbbbbbbbbbbbbbbb"
 
 
+@pytest.mark.ci
 async def test_totals_that_are_right(usage_records: RecordedUsage, tollgate: Command) -> None:
     app = await usage_records.app()
     await prepaid.grant(usage_records.store, usage_records.keys, app, None, HUGE, reference="r")

@@ -13,6 +13,9 @@ from tests.reporting.command import Command
 from tests.reporting.ledger_fixture import RecordedUsage
 from tests.support.billing import TOKEN, NaapReceiver
 
+pytestmark = pytest.mark.ci
+
+
 SECRETS = {"TOLLGATE_EXPORT__TOKEN": TOKEN}
 USD = {"TOLLGATE_CURRENCY__CODE": "USD", "TOLLGATE_CURRENCY__DECIMALS": "6"}
 

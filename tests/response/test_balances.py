@@ -72,6 +72,7 @@ def test_what_only_speaks_of_a_balance_passes(other: bytes) -> None:
 _lines = st.sampled_from([TOKEN, DONE, NO_FUNDS, b"\n", b"\r\n", b"\r", b"dat", b"data: x", b": y\n", *OTHERS[:3]])
 
 
+@pytest.mark.ci
 @given(st.data(), st.lists(_lines, max_size=8).map(b"".join))
 def test_every_other_byte_passes_however_it_is_cut(data: st.DataObject, stream: bytes) -> None:
     assert b"".join(sent(data.draw(cuts(stream)))) == stream

@@ -42,6 +42,7 @@ warnings.showwarning("deprecated", UserWarning, "deprecated", 1)
 """
 
 
+@pytest.mark.ci
 def test_canary() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == ""

@@ -172,6 +172,7 @@ def test_a_server_left_behind_is_never_joined_by_a_second_on_the_same_file(tmp_p
         assert len(servers(tmp_path)) == 1
 
 
+@pytest.mark.ci
 def test_a_frozen_server_left_behind_is_waited_for(tmp_path: Path) -> None:
     directory = tmp_path / "redis"
     directory.mkdir()

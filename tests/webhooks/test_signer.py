@@ -118,6 +118,7 @@ async def test_a_wallet_near_zero_is_483(signer: SignerPeer) -> None:
     assert (allowed["status"], allowed["expiry"]) == (200, signer.now + 10)  # credits are looked at more often
 
 
+@pytest.mark.ci
 async def test_a_session_counts_once_and_keeps_its_place_while_it_pays(signer: SignerPeer) -> None:
     _, key = await signer.customer("capped")
     for _ in range(5):  # three requests are allowed in a minute; each session is one

@@ -11,6 +11,9 @@ from proxy.webhooks.table import WEBHOOKS, Webhook
 from tests.live.assertions import LedgerView
 from tests.live.server_fixture import SECRET, Rig, rig, settings_of
 
+pytestmark = pytest.mark.ci
+
+
 EVERY = pytest.mark.parametrize("webhook", WEBHOOKS, ids=[webhook.path for webhook in WEBHOOKS])
 WRONG: list[dict[str, Any]] = [
     {"headers": {}},

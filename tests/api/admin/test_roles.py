@@ -127,6 +127,7 @@ async def test_each_role_opens_its_routes_and_no_other_credential_any(operated: 
     assert tried > 600
 
 
+@pytest.mark.ci
 async def test_head_is_answered_wherever_get_is(operated: Operated) -> None:
     schema = (await operated.http.get(f"{ADMIN}/openapi.json")).json()
     assert not [path for path, methods in schema["paths"].items() if "head" in methods]

@@ -16,6 +16,9 @@ from proxy.history.tables import AUDIT
 from tests.history.audit.lines import verdict, written
 from tests.history.fakes import Archive
 
+pytestmark = pytest.mark.ci
+
+
 TRIGGERS = ("tollgate_audit_kept", "tollgate_audit_private", "tollgate_audit_there")
 LINES = "tollgate_audit"
 

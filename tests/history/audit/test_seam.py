@@ -17,6 +17,9 @@ from proxy.history.store import History, HistoryUnavailable
 from tests.history.audit.lines import EVERYTHING, KEY, OPERATOR, verdict, written
 from tests.history.fakes import Archive
 
+pytestmark = pytest.mark.ci
+
+
 ACTIONS = ("key.create", "key.revoke", "keys.other", "user.create")
 APPS = ("app_one", "app_two")
 ACTORS = st.sampled_from(["root", "other"])

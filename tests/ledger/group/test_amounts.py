@@ -268,6 +268,7 @@ async def test_a_wallet_with_lots_has_no_shares(group_workers: Open, redis: Stor
         assert (await settled(redis, worker, app)).spent == 0
 
 
+@pytest.mark.ci
 async def test_verification_counts_what_shares_have_reserved(
     group_workers: Open, redis: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

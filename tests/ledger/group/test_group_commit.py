@@ -850,6 +850,7 @@ async def test_a_worker_that_ends_leaves_requests_that_run_to_a_sibling(
     assert await amounts_of(redis, app) == {ended.request_id: 3, running.request_id: 0}
 
 
+@pytest.mark.ci
 async def test_a_worker_that_ends_while_redis_is_away_leaves_all_ends_to_a_sibling(
     start: Callable[..., RedisServer], tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from tests.portal.test_filters import assert_shown_again
 from tests.portal.test_forms import SIGN_IN_FORMS, served
 from tests.portal.test_pages import scripts_of
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 def place(of: Tenant) -> str:
@@ -102,7 +102,6 @@ async def test_what_cannot_be_meant_changes_nothing(house: House) -> None:
     assert int(json.loads(printed)["available"]) == 10**18
 
 
-@pytest.mark.ci
 async def test_a_refused_form_of_a_tenant_is_shown_again_alone_and_in_the_currency(house: House) -> None:
     """Hazard: what was to be taken out stands in the form that grants, or is told in numbers of another unit."""
     mine, browser = await tenant(house.deployment, "Refused"), house.by(Role.ADMIN)
@@ -153,7 +152,6 @@ async def test_tenants_are_found_by_name_and_listed_by_page(house: House) -> Non
     assert "No tenant has this" in text_of(await browser.page(f"{HOME}/tenants", search="nobody's"))
 
 
-@pytest.mark.ci
 async def test_an_operator_looks_as_a_viewer_and_the_tenant_can_see_that(house: House) -> None:
     browser, mine = await house.fresh(Role.VIEWER), house.tenant
     assert (await browser.get(mine.path)).status_code == 404
@@ -186,7 +184,6 @@ async def test_signing_out_ends_a_look(house: House) -> None:
     assert (printed.count("impersonation.begin"), printed.count("impersonation.end")) == (1, 1)
 
 
-@pytest.mark.ci
 @pytest.mark.parametrize("act", ["{session}/end", "end-all"])
 async def test_a_session_that_looks_is_ended_from_the_list(house: House, act: str) -> None:
     """Hazard: the app's audit log says that a look began, and never that it ended."""
@@ -258,7 +255,6 @@ async def test_what_tenants_write_is_text(house: House) -> None:
         assert not [members for _, members in tags if "onerror" in members]
 
 
-@pytest.mark.ci
 async def test_credits_that_are_refused_keep_what_was_typed(house: House) -> None:
     """Hazard: the note and the reference, by which a change counts once, are lost with the amount."""
     mine, browser = await tenant(house.deployment, "Mistaken"), house.by(Role.ADMIN)

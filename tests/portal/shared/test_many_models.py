@@ -14,7 +14,7 @@ from tests.portal.conftest import tenant
 from tests.portal.shared.test_view_links import VIEW, Owner
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = [pytest.mark.ci, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_a_page_is_no_longer_than_people_read_however_many_models_were_named(running: Deployment) -> None:

@@ -69,6 +69,7 @@ async def test_a_code_of_an_invitation_fits_into_its_cookie(running: Deployment)
         assert len(response.headers.get("set-cookie", "").partition(";")[0]) < 4_000
 
 
+@pytest.mark.ci
 @pytest.mark.asyncio(loop_scope="package")
 async def test_a_token_of_the_api_is_no_session_of_a_browser(running: Deployment, used: Tenant) -> None:
     """Hazard: a JWT that has leaked, or was made for an hour, is a session of the portal, and is never idle."""

@@ -17,6 +17,8 @@ from proxy.server import worker
 from proxy.server.processes.lifeline import READY
 from proxy.server.worker_application import WorkerApplication
 
+pytestmark = pytest.mark.ci
+
 
 @pytest.fixture(autouse=True)
 def collector() -> Iterator[None]:

@@ -164,6 +164,7 @@ def test_response_that_cannot_be_read_counts_as_requested() -> None:
     assert found.provenance[Unit.GENERATIONS] is DECLARED
 
 
+@pytest.mark.ci
 @given(st.data(), st.sampled_from(sorted(media_files.PICTURES)))
 def test_cuts_do_not_matter_to_pictures(data: st.DataObject, name: str) -> None:
     body = form(media_files.pictures(333, 77)[name], prompt="p", num_images_per_prompt="2")

@@ -73,6 +73,7 @@ async def test_a_receiver_that_is_down_for_an_hour_gets_everything_afterwards_in
     print(f"60 webhooks in order after an hour of 503, {attempts} attempts meanwhile")
 
 
+@pytest.mark.ci
 @pytest.mark.sampled(2)
 async def test_a_webhook_fails_after_a_day_and_is_replayed_by_hand_under_its_id(notified: Notified) -> None:
     endpoint = (await notified.endpoint(APP, kinds=KINDS)).webhook_id
