@@ -63,11 +63,13 @@ class _Chain:
         headers = [(b"host", b"upstream"), *(header for header in scope["headers"] if header[0] == b"content-type")]
         target = scope["raw_path"]
         with await self.pool.send(b"POST", target, headers, body, timeouts=self.timeouts) as response:
+            passed = [header for header in response.headers if header[0] in _PASSED]
+            await send({"type": "http.response.start", "status": response.status, "headers": passed})
             content = response.buffered()
             while not response.complete:
-                content += await response.chunk()
-        passed = [header for header in response.headers if header[0] in _PASSED]
-        await send({"type": "http.response.start", "status": response.status, "headers": passed})
+                if content:
+                    await send({"type": "http.response.body", "body": content, "more_body": True})
+                content = await response.chunk()
         await send({"type": "http.response.body", "body": content})
         await self.call(_SETTLE, request_id, _EVENT)
 

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.benchmarks import nginx
+from tests.benchmarks.bare import NAME as BARE
+from tests.benchmarks.bare import bare
 from tests.benchmarks.client import KeepAliveConnection, request
 from tests.benchmarks.programs import Candidate, Failed, Missing, cpu_seconds, rss, upstream
 from tests.benchmarks.report import Section, Target
@@ -27,6 +29,7 @@ DIALS = 64
 """Connections that are opened at once."""
 SETTLED_SECONDS = 1.0
 PER_CHUNK = Target(20, at_most=True)
+TO_BARE = Target(1.5, at_most=True)
 PER_STREAM = Target(30, at_most=True)
 
 
@@ -35,7 +38,7 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(upstream(folder))
         ours = (await stack.enter_async_context(running_tollgate(folder / "tollgate", source))).candidate
-        candidates = [ours]
+        candidates = [ours, await stack.enter_async_context(bare(folder / "bare", source))]
         try:
             proxy = nginx.proxy(folder / "proxy", source, streaming=True)
             candidates.append(await stack.enter_async_context(proxy))
@@ -51,7 +54,9 @@ async def run(section: Section, scale: Scale, folder: Path) -> None:
                 section.add("tollgate, open streams", await _memory(fresh.candidate, scale.open_streams))
     paced = section.median("tollgate, paced", COST)
     section.figure(f"CPU per chunk, {STREAMS} streams with a chunk every {PAUSE_MS} ms", paced, "µs", PER_CHUNK)
-    if len(candidates) > 1:
+    to_bare = section.ratio(COST, "tollgate, paced", f"{BARE}, paced")
+    section.figure(f"the same / {BARE}", to_bare, target=TO_BARE)
+    if len(candidates) > 2:
         section.figure("the same / nginx proxy_pass", section.ratio(COST, "tollgate, paced", "nginx proxy_pass, paced"))
     shared = section.median("tollgate, at full speed", SHARED_COST)
     section.figure("CPU per event at full speed, where events share chunks", shared, "µs", PER_CHUNK)
