@@ -466,7 +466,7 @@ class World:
         worker = self._chosen(which)
         if worker.lost and worker.flight is None:
             await self._ask(worker, 3)
-            if worker.share.has_unused or worker.share.in_use:
+            if any(amount.in_use or amount.unused for amount in worker.share.amounts):  # else Redis has no record of it
                 assert (await self.runner.run(worker.lost.pop()))[0] == -1
 
     # Deaths.
