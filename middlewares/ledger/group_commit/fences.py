@@ -12,7 +12,7 @@ from middlewares.store import Call, ScriptRunner
 KEPT_MS = 3_600_000
 """How long the number of the last group is kept: longer than any call can be on its way."""
 ALL_GROUPS = 2**52
-_CALL_SECONDS = 2.0
+CALL_SECONDS = 2.0
 """Limit of time of one question: none of a client, only the committer and the replay of logs wait for it."""
 
 
@@ -26,7 +26,7 @@ class Fences:
     async def committed(self, tag: str, incarnation: str, number: int) -> bool:
         """Return True if that group of a worker was committed, False if it never will be. Raises `StoreError`."""
         call = Call(FENCE, (self._keys.last_group(tag, incarnation),), (number, KEPT_MS))
-        return bool(await self._runner.run(call, deadline=_CALL_SECONDS))
+        return bool(await self._runner.run(call, deadline=CALL_SECONDS))
 
     async def bar(self, incarnation: str, holds: Iterable[Hold]) -> None:
         """Bar every group of a worker that is gone, as far as these holds are concerned. Raises `StoreError`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from middlewares.ledger.group_commit.fences import CALL_SECONDS
 from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.scripts import LOG_FOUND
 from middlewares.store import Call, ScriptRunner
 
 KEPT_MS = 86_400_000
 """Longer than a share of such a worker can outlive it, which is `hold_ttl`."""
-_CALL_SECONDS = 2.0
 
 
 class FoundLogs:
@@ -28,4 +28,4 @@ class FoundLogs:
 
     async def _call(self, incarnation: str, kept_ms: int) -> bool:
         call = Call(LOG_FOUND, (self._keys.log_found(incarnation),), (kept_ms,))
-        return bool(await self._runner.run(call, deadline=_CALL_SECONDS))
+        return bool(await self._runner.run(call, deadline=CALL_SECONDS))

@@ -34,22 +34,26 @@ EVERY = pytest.mark.parametrize("limits", LIMITS, ids=["window", "concurrency", 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """What goes on elsewhere once a worker has died."""
+    """What goes on beside a worker, or once it has died, and what it reports as lost."""
 
-    store: Store
+    redis: Any
     worker: GroupWorker
     losses: list[str]
     reaper: Reaper
     settler: Settler
 
-    async def holds(self) -> int:
-        keys = self.worker.keys
-        return sum([await self.store.redis.zcard(keys.shared(tag).holds) for tag in keys.tags])
-
     async def ended(self) -> bool:
         """End what has expired; return True once nothing is held any more."""
         await self.reaper.sweep()
-        return not await self.holds()
+        keys = self.worker.keys
+        return not any([await self.redis.zcard(keys.shared(tag).holds) for tag in keys.tags])
+
+
+def upkeep_of(redis: Store, worker: GroupWorker) -> Upkeep:
+    losses: list[str] = []
+    settler = Settler(redis, worker.keys, never_rejected)
+    reaper = Reaper(redis, worker.keys, settler, lambda _: None, losses.append)
+    return Upkeep(redis.redis, worker, losses, reaper, settler)
 
 
 @asynccontextmanager
@@ -59,9 +63,7 @@ async def dead_worker(redis: Store, folder: Path, plan: Plan) -> AsyncIterator[U
     worker = await GroupWorker(redis, folder, hold_ttl=1).__aenter__()
     await make_busy(worker, worker.policy(new_app(), plan))
     await die(worker)
-    losses: list[str] = []
-    settler = Settler(redis, worker.keys, never_rejected)
-    yield Upkeep(redis, worker, losses, Reaper(redis, worker.keys, settler, lambda _: None, losses.append), settler)
+    yield upkeep_of(redis, worker)
 
 
 @EVERY
@@ -107,16 +109,15 @@ async def test_a_share_of_a_living_worker_is_no_loss(group_workers: Open, redis:
         policy = worker.policy(new_app(), plan_of(requests_per_minute=10_000))
         await make_busy(worker, policy)
         shared = worker.keys.shared(worker.keys.tag(policy.app))
-        losses: list[str] = []
-        reaper = Reaper(redis, worker.keys, Settler(redis, worker.keys, never_rejected), lambda _: None, losses.append)
+        upkeep = upkeep_of(redis, worker)
 
         async def ended() -> bool:
             for name in await client.zrange(shared.holds, 0, -1):
                 await client.zadd(shared.holds, {name: 1})
-            return await reaper.sweep() > 0
+            return await upkeep.reaper.sweep() > 0
 
         await eventually(ended)
-        assert losses == []
+        assert upkeep.losses == []
 
 
 async def test_a_worker_that_could_not_return_its_shares_leaves_a_log_that_is_found(
@@ -130,14 +131,7 @@ async def test_a_worker_that_could_not_return_its_shares_leaves_a_log_that_is_fo
         worker.ledger.release(each.hold)
     worker.ledger.close()  # without `drain`, as where Redis is away at the end
     assert len(list((tmp_path / "journal").iterdir())) == 1
-    losses: list[str] = []
-    settler = Settler(redis, worker.keys, never_rejected)
-    await adopt_journals(tmp_path / "journal", settler, RedisClock())
-    reaper = Reaper(redis, worker.keys, settler, lambda _: None, losses.append)
-
-    async def ended() -> bool:
-        await reaper.sweep()
-        return not any([await redis.redis.zcard(worker.keys.shared(tag).holds) for tag in worker.keys.tags])
-
-    await eventually(ended)
-    assert losses == []
+    upkeep = upkeep_of(redis, worker)
+    await adopt_journals(tmp_path / "journal", upkeep.settler, RedisClock())
+    await eventually(upkeep.ended)
+    assert upkeep.losses == []

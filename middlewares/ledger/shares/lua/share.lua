@@ -6,8 +6,7 @@
 -- KEYS  1 holds   2 bodies (as of admit.lua)   3 events (stream)   then the keys of the rules in order, as of admit.lua
 -- ARGV  1 share   2 ms for which it holds   3 latest Redis time to act at, Unix ms (0: any)   4 '1' take, '0' give back
 --       5 ms for which leases in use hold   6 '1' something of the last share is not given back
---       7 the hold of its leases and amounts, so that they are given back if its worker dies, and it is seen that it has
---         (JSON)
+--       7 its hold (JSON), by which leases and amounts are given back, and the share is missed, if its worker dies
 --       then eight per rule: kind, limit, parameter (as of admit.lua), how much is wanted, then
 --         'w' twice a slot in which a share was counted, and how much of that is given back
 --         'c' how many leases it keeps, how many it may have had at the most, and twice nothing
@@ -85,10 +84,10 @@ for _, rule in ipairs(rules) do
   end
   takes = takes and redis.call('EXISTS', beside(rule.key, 'wanted')) == 0
 end
-local reply, leases = { takes and 1 or 0, now }, takes
+local reply, is_held = { takes and 1 or 0, now }, takes
 for _, rule in ipairs(rules) do
   local list = beside(rule.key, 'shares')
-  leases = leases or (rule.kind == 'c' and rule.kept > 0)
+  is_held = is_held or (rule.kind == 'c' and rule.kept > 0)
   if takes or ARGV[6] == '1' then
     redis.call('HSET', list, share, whole(expiry))
     redis.call('PEXPIRE', list, KEPT)
@@ -100,9 +99,9 @@ for _, rule in ipairs(rules) do
     local left = rule.is_amount and subtract(rule.left, rule.part) or rule.left - rule.part
     for _, each in ipairs({ rule.part, left, rule.reset, rule.slot }) do reply[#reply + 1] = each end
   end
-  if rule.is_amount then leases = note_amount(rule, KEYS[2]) or leases end
+  if rule.is_amount then is_held = note_amount(rule, KEYS[2]) or is_held end
 end
-if leases then
+if is_held then
   redis.call('ZADD', KEYS[1], whole(used_until), share)
   redis.call('HSETNX', KEYS[2], share, ARGV[7])
 else
