@@ -47,12 +47,13 @@ class EventReader:
     def feed(self, chunk: bytes) -> list[StreamEvent]:
         """Return the events that this chunk completes."""
         if (
-            chunk.endswith(b"\n\n")
-            and chunk.find(b"\n\n") + 2 == len(chunk) <= EVENT_BYTES
+            chunk.startswith(b"data: ")
+            and chunk.find(b"\n") + 2 == len(chunk) <= EVENT_BYTES
+            and chunk.endswith(b"\n")
             and not (self._buffer or self._after_cr or self._oversize or b"\r" in chunk)
-        ):  # as nearly every chunk is: one event, whole
-            self._begun, first = True, not self._begun
-            return [StreamEvent(chunk, _data(chunk, first=first))]
+        ):  # as gateways write nearly every chunk: one event, whole, with one line
+            self._begun = True
+            return [StreamEvent(chunk, chunk[6:-2])]
         events: list[StreamEvent] = []
         if self._after_cr and chunk:
             self._after_cr = False
@@ -94,7 +95,7 @@ class EventReader:
 def _data(raw: bytes, *, first: bool) -> bytes | None:
     text = raw.removeprefix(_BYTE_ORDER_MARK) if first else raw
     if text.startswith(b"data: ") and text.endswith(b"\n\n") and text.count(b"\n") == 2 and b"\r" not in text:
-        return text[6:-2]  # as gateways write it: one line, one JSON object
+        return text[6:-2]
     values = [
         line[6:] if line.startswith(b"data: ") else line[5:]
         for line in _LINE_END.split(text.strip(b"\r\n"))

@@ -155,13 +155,14 @@ class _GatewayWriter(_StreamWriter):
             return b""
         events = self._events(chunk)
         rest = self._stream.end() if last else None
-        text = bytearray()
+        passed: list[bytes] = []
         for part, event in [*events, rest] if rest else events:
             if part is Part.FAILURE:
                 self._failed = True
-                return bytes(text) + RUNNER_FAILED
-            text += event.raw
-        return bytes(text)
+                passed.append(RUNNER_FAILED)
+                break
+            passed.append(event.raw)
+        return b"".join(passed)
 
 
 class _OpenAiWriter(_StreamWriter):

@@ -17,8 +17,8 @@ from middlewares.tier_routing.fleet import Fleet, GatewayState
 from proxy.forwarding.disconnect import ClientGone, DisconnectCanceller
 from proxy.forwarding.failures import refusal_of
 from proxy.forwarding.health_prober import HealthProber
+from proxy.forwarding.relay import relay
 from proxy.forwarding.request_body import open_body
-from proxy.forwarding.response_guard import FLOODED, ResponseGuard
 from proxy.upstream import (
     ConnectFailed,
     ConnectionDropped,
@@ -26,7 +26,6 @@ from proxy.upstream import (
     InvalidRequest,
     PoolExhausted,
     RequestIncomplete,
-    Response,
     Timeouts,
     UpstreamError,
 )
@@ -39,9 +38,6 @@ DROP_WEIGHT_SECONDS = 1.0
 
 QUEUE_SECONDS = 5.0
 """How long a request may wait for a connection where all connections to its gateway are busy."""
-
-EVENT_SLICE = 2_048
-"""Bytes of an event stream in one go: each of its events, of few bytes maybe, is read on its way."""
 
 
 class Forwarder:
@@ -134,7 +130,7 @@ class Forwarder:
                         self._prober.record_response(url)
                         if response.status < 300:
                             self._drops.record_served(key, time.monotonic())
-                    await self._relay(exchange, response, send)
+                    await relay(exchange, response, send, self._limits[workload])
                 finally:
                     response.close()
                 return
@@ -177,37 +173,6 @@ class Forwarder:
             refusal = refusal_of(ConnectionDropped(url, "dropped", reused=False))
             exchange.end(Outcome.UPSTREAM_ERROR, refusal.code, refusal.status)
             raise
-
-    async def _relay(self, exchange: Exchange, response: Response, send: Send) -> None:
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        body = response.buffered()  # not before: a stage may take its time over the head, and more arrive meanwhile
-        if not response.complete:
-            guard = ResponseGuard(self._limits[_workload(exchange)], response.headers, time.monotonic())
-        while not response.complete:
-            if guard.flood_detected(body, time.monotonic()):
-                exchange.end(Outcome.REFUSED, FLOODED)
-                break
-            body = await _send_slices(send, response, body)
-            # Even an empty part: the head leaves with the first one, and a client may wait for it.
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-            body = await response.chunk()
-        body = await _send_slices(send, response, body)
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _send_slices(send: Send, response: Response, body: bytes) -> bytes:
-    """Send all of a part but its last slice, which is returned: of most responses that is the whole part."""
-    if len(body) <= EVENT_SLICE or not _is_event_stream(response):
-        return body
-    last = len(body) - EVENT_SLICE
-    for start in range(0, last, EVENT_SLICE):
-        await send({"type": "http.response.body", "body": body[start : start + EVENT_SLICE], "more_body": True})
-        await asyncio.sleep(0)
-    return body[-(-last // EVENT_SLICE) * EVENT_SLICE :]
-
-
-def _is_event_stream(response: Response) -> bool:
-    return any(name == b"content-type" and b"event-stream" in value.lower() for name, value in response.headers)
 
 
 def _release(state: GatewayState, weight_seconds: float) -> None:

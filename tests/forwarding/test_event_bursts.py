@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.forwarding.forwarder import EVENT_SLICE
+from proxy.forwarding.relay import EVENT_SLICE
 from tests.forwarding.fakes import Forwarded, forwarding, responding, response
 
 EVENTS = b"data: {}\n\n" * 5_000 + b"data: [DONE]\n\n"
