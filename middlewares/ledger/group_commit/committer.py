@@ -17,7 +17,7 @@ from middlewares.ledger.redis_keys import RedisKeys
 from middlewares.ledger.settlement.settler import SETTLE_SECONDS, SETTLED, Settler
 from middlewares.store import ScriptRunner, StoreError, StoreRejected
 
-GROUP_SECONDS = 0.01
+GROUP_SECONDS = 0.02
 """How long the first of a group waits for others."""
 GROUP_SIZE = 128
 """Most settlements of one call: Redis serves nobody else while it runs."""

@@ -17,12 +17,24 @@
 --         {-1, now ms}  too late: nothing was done
 -- Beside a rule's key are its `shares` (hash: share -> Unix ms at which it ends) and `wanted`, see recall.lua.
 local PART = 4 -- a share is at most the fourth part of what is left: others come, too
+local STEP = 1000 -- leases that one command changes: it takes them from a stack that is bounded
 local KEPT = 10000 -- ms: how long after the last share a rule's list of them is kept
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local share, life, latest, takes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 if latest > 0 and now > latest then return { -1, now } end
 local expiry, used_until, rules = now + life, now + math.max(life, tonumber(ARGV[5])), {}
+
+local function change_leases(command, key, first, last, score) -- from one number to another, both included
+  for from = first, last, STEP do
+    local arguments = {}
+    for i = from, math.min(from + STEP - 1, last) do
+      if score then arguments[#arguments + 1] = whole(score) end
+      arguments[#arguments + 1] = share .. '#' .. whole(i)
+    end
+    redis.call(command, key, unpack(arguments))
+  end
+end
 
 local function give_back(rule)
   if rule.kind == 'w' then
@@ -37,13 +49,13 @@ local function give_back(rule)
   end
   redis.call('ZREMRANGEBYSCORE', rule.key, '-inf', whole(now))
   rule.kept = tonumber(rule.slots[1])
-  for i = rule.kept, tonumber(rule.numbers[1]) - 1 do redis.call('ZREM', rule.key, share .. '#' .. whole(i)) end
-  for i = 0, rule.kept - 1 do redis.call('ZADD', rule.key, whole(used_until), share .. '#' .. whole(i)) end
+  change_leases('ZREM', rule.key, rule.kept, tonumber(rule.numbers[1]) - 1)
+  change_leases('ZADD', rule.key, 0, rule.kept - 1, used_until)
 end
 
 local function take(rule)
   if rule.kind == 'c' then
-    for i = rule.kept, rule.kept + rule.part - 1 do redis.call('ZADD', rule.key, whole(expiry), share .. '#' .. whole(i)) end
+    change_leases('ZADD', rule.key, rule.kept, rule.kept + rule.part - 1, expiry)
     return
   end
   local slot = math.floor(expiry / rule.parameter)
