@@ -1,8 +1,8 @@
 """Write-ahead log of one worker: what it has admitted by itself, until Redis has the end of it.
 
 A journal like the others, which a dead worker's sibling adopts, but for when a record counts: here once it is written,
-for the page cache outlives this process; `fsync` is for machines that lose power. A hold is written before its request
-is forwarded, all else at the end of the iteration of the event loop.
+for the page cache outlives this process; `fsync` is for machines that lose power. All that comes up in one iteration of
+the event loop is written at once; a request is forwarded once its hold is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class WriteAheadLog:
         """The latest record of each request whose end is not in Redis."""
         self._open_bytes = 0
         self._waiting: list[bytes] = []
+        self._unwritten: list[tuple[str, bytes, asyncio.Future[None]]] = []
+        """Holds among them: request id, record, and what waits until it is written."""
         self._size = 0
         self._flushing = False
         self._closed = False
@@ -50,20 +52,21 @@ class WriteAheadLog:
         """Return the descriptor of the file, which has its lock."""
         return self._file
 
-    def hold(self, hold: Hold) -> None:
-        """Write a hold at once. Raises `JournalFull` where too much is open, `OSError` where the disk fails."""
+    async def hold(self, hold: Hold) -> None:
+        """Return once a hold is written. Whoever gives up waiting says that it is `done`.
+
+        Raises `JournalFull` where too much is open, `OSError` where the disk fails: then it is not there.
+        """
         if self._closed:
             raise OSError(f"{self.path} is closed")
         record = frame(JournalRecord(hold=hold))
         if self._open_bytes + len(record) > self._limit:
             raise JournalFull(f"{self.path} has reached {self._limit} bytes")
-        self._waiting.append(record)
-        try:
-            self.flush()
-        except OSError:
-            self._waiting.remove(record)
-            raise
         self._keep(hold.request_id, record)
+        self._write_soon(record)
+        written = self._loop.create_future()
+        self._unwritten.append((hold.request_id, record, written))
+        await written
 
     def end(self, settlement: Settlement) -> None:
         """Write the end of a request at the end of the iteration."""
@@ -86,19 +89,20 @@ class WriteAheadLog:
                 self._compact()
 
     def flush(self) -> None:
-        """Write what waits. Raises `OSError` where the disk fails: then it waits still."""
+        """Write what waits. Raises `OSError` where the disk fails: holds are given up then, all else waits still."""
         data = b"".join(self._waiting)
         if not data or self._closed:
             return
         try:
             write_all(self._file, data)
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, self._size)  # half a record would spoil the next one
+            self._give_up_holds(error)
             raise
-        self._waiting.clear()
         self._size += len(data)
         self._dirty = True
+        self._all_written()
 
     async def durable(self) -> None:
         """Return once all that is written is on the disk itself, under `always`; requests that wait share one fsync."""
@@ -165,8 +169,25 @@ class WriteAheadLog:
             except OSError:
                 return False
             self._size = 0
-        self._waiting.clear()
+        self._all_written()
         return True
+
+    def _all_written(self) -> None:
+        """Take in that nothing waits any more: it is in the file, or needs to be nowhere."""
+        self._waiting.clear()
+        unwritten, self._unwritten = self._unwritten, []
+        for _, _, written in unwritten:
+            if not written.done():
+                written.set_result(None)
+
+    def _give_up_holds(self, error: OSError) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for request_id, record, written in unwritten:
+            self._waiting.remove(record)
+            if self._open.get(request_id) is record:
+                self._open_bytes -= len(self._open.pop(request_id))
+            if not written.done():
+                written.set_exception(error)
 
     def _compact(self) -> None:
         """Put a file in the place of this one that has what is open, and nothing else."""
@@ -184,7 +205,7 @@ class WriteAheadLog:
                 raise
             os.dup2(file, self._file, inheritable=False)  # an fsync on its way in a thread keeps its descriptor
             os.close(file)
-            self._waiting.clear()  # all of it is about what is open, or not any more
             self._size = len(data)
+            self._all_written()  # all that waited is about what is open, or not any more
             if self._fsync != "never":
                 sync(self.path.parent)

@@ -57,7 +57,7 @@ class ShareAdmission:
         entries = hold.entries
         hold.shared, hold.entries = True, tuple(entry for entry in entries if entry.kind != "c")
         try:
-            self.log.hold(hold)
+            await self.log.hold(hold)
             await self.log.durable()
         except (JournalFull, OSError):
             self._give_up(hold)

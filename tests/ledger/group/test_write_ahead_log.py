@@ -105,8 +105,54 @@ async def test_a_hold_is_in_the_file_before_its_request_is_forwarded(open_log: O
     log = open_log()
     holds = [shared_hold() for _ in range(3)]
     for number, hold in enumerate(holds):
-        log.hold(hold)
+        await log.hold(hold)
         assert in_file(log) == [JournalRecord(hold=each) for each in holds[: number + 1]]
+
+
+async def test_what_one_iteration_brings_is_written_together(open_log: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = open_log()
+    await log.hold(ended := shared_hold())
+    write, sizes = os.write, []
+
+    def count(file: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(file, data)
+
+    async def end() -> None:
+        log.end(settlement_of(ended))
+
+    monkeypatch.setattr(os, "write", count)
+    holds = [shared_hold() for _ in range(20)]
+    await asyncio.gather(end(), *(log.hold(hold) for hold in holds))
+    assert in_file(log)[2:] == [JournalRecord(hold=hold) for hold in holds]
+    assert len(sizes) == 1
+
+
+async def test_a_hold_is_not_written_yet_while_its_request_waits(open_log: Opened) -> None:
+    log = open_log()
+    waiting = asyncio.create_task(log.hold(hold := shared_hold()))
+    await iteration()
+    assert in_file(log) == []
+    assert not waiting.done()
+    await waiting
+    assert in_file(log) == [JournalRecord(hold=hold)]
+
+
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_request_that_is_cancelled_before_its_hold_is_written_is_no_orphan(
+    open_log: Opened, tmp_path: Path, others: int
+) -> None:
+    log = open_log()
+    gone, *running = (shared_hold() for _ in range(1 + others))
+    waiting = [asyncio.create_task(log.hold(hold)) for hold in (gone, *running)]
+    await iteration()
+    waiting[0].cancel()
+    log.done([gone.request_id])
+    assert [type(end) for end in await asyncio.gather(*waiting, return_exceptions=True)][1:] == [type(None)] * others
+    await iteration()
+    assert (log.path.stat().st_size > 0) == bool(others)
+    die(log)
+    assert adopted(tmp_path) == (set(), {hold.request_id for hold in running})
 
 
 async def test_an_end_is_in_the_file_after_the_iteration(open_log: Opened) -> None:
@@ -114,7 +160,7 @@ async def test_an_end_is_in_the_file_after_the_iteration(open_log: Opened) -> No
     holds = [shared_hold() for _ in range(3)]
     ends = [settlement_of(hold) for hold in holds]
     for hold in holds:
-        log.hold(hold)
+        await log.hold(hold)
     for end in ends:
         log.end(end)
     await iteration()
@@ -125,9 +171,9 @@ async def test_an_end_is_in_the_file_before_the_hold_that_comes_after_it(open_lo
     log = open_log()
     first, second = shared_hold(), shared_hold()
     end = settlement_of(first)
-    log.hold(first)
+    await log.hold(first)
     log.end(end)
-    log.hold(second)
+    await log.hold(second)
     assert in_file(log)[1:] == [JournalRecord(settlement=end), JournalRecord(hold=second)]
     await iteration()
     assert len(in_file(log)) == 3, "it was written twice"
@@ -137,7 +183,7 @@ async def test_the_end_of_the_last_open_request_empties_the_file(open_log: Opene
     log = open_log()
     first, second = shared_hold(), shared_hold()
     for hold in (first, second):
-        log.hold(hold)
+        await log.hold(hold)
         log.end(settlement_of(hold))
     await iteration()
     log.done([first.request_id])
@@ -146,7 +192,7 @@ async def test_the_end_of_the_last_open_request_empties_the_file(open_log: Opene
     log.done([second.request_id])
     await iteration()
     assert log.path.read_bytes() == b""
-    log.hold(third := shared_hold())
+    await log.hold(third := shared_hold())
     assert in_file(log) == [JournalRecord(hold=third)]
 
 
@@ -154,7 +200,7 @@ async def test_a_request_that_is_released_empties_the_file_too(open_log: Opened)
     """Its end and that nothing is left to do come in one iteration."""
     log = open_log()
     hold = shared_hold()
-    log.hold(hold)
+    await log.hold(hold)
     log.end(released(hold, hold.started_ms))
     log.done([hold.request_id])
     await iteration()
@@ -165,7 +211,7 @@ async def test_what_is_done_is_no_orphan_of_a_dead_worker(open_log: Opened, tmp_
     log = open_log()
     running, ended, committed, given_back = (shared_hold() for _ in range(4))
     for hold in (running, ended, committed, given_back):
-        log.hold(hold)
+        await log.hold(hold)
     log.end(settlement_of(ended))
     log.end(settlement_of(committed))
     log.end(released(given_back, given_back.started_ms))
@@ -179,7 +225,7 @@ async def test_what_is_done_is_no_orphan_of_a_dead_worker(open_log: Opened, tmp_
 async def test_what_was_not_written_yet_is_when_the_log_is_closed(open_log: Opened, tmp_path: Path) -> None:
     log = open_log()
     hold = shared_hold()
-    log.hold(hold)
+    await log.hold(hold)
     log.end(settlement_of(hold))
     log.close()
     assert adopted(tmp_path) == ({hold.request_id}, set())
@@ -188,7 +234,7 @@ async def test_what_was_not_written_yet_is_when_the_log_is_closed(open_log: Open
 async def test_a_log_with_nothing_open_leaves_no_file(open_log: Opened, tmp_path: Path) -> None:
     log = open_log()
     hold = shared_hold()
-    log.hold(hold)
+    await log.hold(hold)
     log.end(settlement_of(hold))
     log.done([hold.request_id])
     log.close()
@@ -203,21 +249,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_ahead_log, "COMPACT_BYTES", SMALL)
 
 
-def open_some(log: WriteAheadLog) -> tuple[list[Hold], list[Settlement]]:
+async def open_some(log: WriteAheadLog) -> tuple[list[Hold], list[Settlement]]:
     """Three requests that run, and two whose end is not in Redis."""
     running = [shared_hold() for _ in range(3)]
     ends = [settlement_of(shared_hold()) for _ in range(2)]
     for hold in (*running, *(end.hold for end in ends)):
-        log.hold(hold)
+        await log.hold(hold)
     for end in ends:
         log.end(end)
     return running, ends
 
 
-def one_more(log: WriteAheadLog) -> None:
+async def one_more(log: WriteAheadLog) -> None:
     """One request from beginning to end."""
     hold = shared_hold()
-    log.hold(hold)
+    await log.hold(hold)
     log.end(settlement_of(hold))
     log.done([hold.request_id])
 
@@ -226,7 +272,7 @@ async def write_anew(log: WriteAheadLog) -> None:
     """Serve requests until the file is another one."""
     inode = log.path.stat().st_ino
     for _ in range(100):
-        one_more(log)
+        await one_more(log)
         await iteration()
         if log.path.stat().st_ino != inode:
             return
@@ -236,7 +282,7 @@ async def write_anew(log: WriteAheadLog) -> None:
 @pytest.mark.usefixtures("small")
 async def test_a_file_that_is_written_anew_has_what_is_open_and_nothing_else(open_log: Opened, tmp_path: Path) -> None:
     log = open_log()
-    running, ends = open_some(log)
+    running, ends = await open_some(log)
     await write_anew(log)
     assert in_file(log) == [
         *(JournalRecord(hold=hold) for hold in running),
@@ -249,10 +295,10 @@ async def test_a_file_that_is_written_anew_has_what_is_open_and_nothing_else(ope
 @pytest.mark.usefixtures("small")
 async def test_a_file_grows_no_further_than_it_is_written_anew(open_log: Opened) -> None:
     log = open_log()
-    open_some(log)
+    await open_some(log)
     sizes = []
     for _ in range(200):
-        one_more(log)
+        await one_more(log)
         await iteration()
         sizes.append(log.path.stat().st_size)
     assert max(sizes) < 2 * SMALL + 3_000
@@ -262,10 +308,10 @@ async def test_a_file_grows_no_further_than_it_is_written_anew(open_log: Opened)
 async def test_a_file_of_which_most_is_open_is_not_written_anew_all_the_time(open_log: Opened) -> None:
     log = open_log()
     for _ in range(3 * SMALL // len(frame(JournalRecord(hold=shared_hold())))):
-        log.hold(shared_hold())
+        await log.hold(shared_hold())
     inode = log.path.stat().st_ino
     for _ in range(3):
-        one_more(log)
+        await one_more(log)
         await iteration()
     assert log.path.stat().st_ino == inode
 
@@ -275,12 +321,12 @@ async def test_a_file_that_was_written_anew_is_nobody_elses_until_its_worker_is_
     open_log: Opened, tmp_path: Path
 ) -> None:
     log = open_log()
-    running, ends = open_some(log)
+    running, ends = await open_some(log)
     for _ in range(3):
         await write_anew(log)
         assert adopt(tmp_path) == []
     later = shared_hold()
-    log.hold(later)
+    await log.hold(later)
     log.end(settlement_of(running[0]))
     log.done([ends[0].hold.request_id])
     await iteration()
@@ -296,7 +342,7 @@ async def test_a_file_that_was_written_anew_is_nobody_elses_until_its_worker_is_
 async def test_no_child_process_holds_the_lock_of_a_worker_that_is_gone(open_log: Opened) -> None:
     log = open_log()
     assert not os.get_inheritable(log.fileno())
-    open_some(log)
+    await open_some(log)
     await write_anew(log)
     assert not os.get_inheritable(log.fileno())
 
@@ -307,10 +353,10 @@ async def test_a_file_that_is_written_anew_while_somebody_opens_it_is_not_taken(
 ) -> None:
     """The old file is nobody's from then on, so that its lock says nothing."""
     log = open_log()
-    running, ends = open_some(log)
+    running, ends = await open_some(log)
     others = [shared_hold() for _ in range(SMALL // 200)]
     for hold in others:
-        log.hold(hold)
+        await log.hold(hold)
     inode, lock = log.path.stat().st_ino, fcntl.flock
     opened: list[int] = []
 
@@ -324,7 +370,7 @@ async def test_a_file_that_is_written_anew_while_somebody_opens_it_is_not_taken(
     monkeypatch.setattr(fcntl, "flock", flock)
     assert adopt(tmp_path) == []
     assert opened, "nobody has tried"
-    log.hold(later := shared_hold())
+    await log.hold(later := shared_hold())
     die(log)
     assert adopted(tmp_path) == (
         {end.hold.request_id for end in ends},
@@ -338,7 +384,7 @@ async def test_a_file_that_cannot_be_written_anew_goes_on_as_it_is(
     open_log: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     log = open_log()
-    running, ends = open_some(log)
+    running, ends = await open_some(log)
     write = os.write
     attempts: list[str] = []
 
@@ -358,10 +404,10 @@ async def test_a_file_that_cannot_be_written_anew_goes_on_as_it_is(
         else:
             patched.setattr(Path, "replace", refused)
         while not attempts:
-            one_more(log)
+            await one_more(log)
             await iteration()
     assert os.listdir(tmp_path) == [log.path.name]
-    log.hold(later := shared_hold())
+    await log.hold(later := shared_hold())
     await write_anew(log)
     die(log)
     assert adopted(tmp_path) == (
@@ -396,7 +442,7 @@ async def test_a_record_torn_at_any_byte_costs_nothing_before_it(open_log: Opene
     log = open_log()
     running, ended, torn = (shared_hold() for _ in range(3))
     for hold in (running, ended, torn):
-        log.hold(hold)
+        await log.hold(hold)
     log.end(settlement_of(ended))
     await iteration()
     whole = log.path.stat().st_size
@@ -419,7 +465,7 @@ async def test_a_torn_note_that_something_is_done_costs_no_request(open_log: Ope
     log = open_log()
     running, committed, given_back = (shared_hold() for _ in range(3))
     for hold in (running, committed, given_back):
-        log.hold(hold)
+        await log.hold(hold)
     log.end(settlement_of(committed))
     log.end(released(given_back, given_back.started_ms))
     await iteration()
@@ -440,23 +486,23 @@ async def test_it_is_full_by_what_is_open_and_not_by_what_was_written(open_log: 
     record = len(frame(JournalRecord(hold=shared_hold())))
     end = len(frame(JournalRecord(settlement=settlement_of(shared_hold()))))
     log = open_log(2 * record + end)
-    log.hold(first := shared_hold())
-    log.hold(shared_hold())
+    await log.hold(first := shared_hold())
+    await log.hold(shared_hold())
     for _ in range(50):
-        one_more(log)
+        await one_more(log)
         await iteration()
     assert log.path.stat().st_size > 10 * (2 * record + end)
     while True:
         try:
-            log.hold(shared_hold())
+            await log.hold(shared_hold())
         except JournalFull:
             break
     before = log.path.read_bytes()
     with pytest.raises(JournalFull, match="has reached"):
-        log.hold(shared_hold())
+        await log.hold(shared_hold())
     assert log.path.read_bytes() == before
     log.done([first.request_id])
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
 
 
 class Disk:
@@ -485,18 +531,64 @@ async def test_a_hold_that_a_full_disk_cuts_off_leaves_nothing(
     log = open_log()
     disk = Disk(log, monkeypatch)
     first, second, third = (shared_hold() for _ in range(3))
-    log.hold(first)
+    await log.hold(first)
     before = log.path.read_bytes()
     disk.full = True
     with pytest.raises(OSError, match="No space left"):
-        log.hold(second)
+        await log.hold(second)
     await iteration()
     assert log.path.read_bytes() == before
     disk.full = False
-    log.hold(third)
+    await log.hold(third)
     assert in_file(log) == [JournalRecord(hold=first), JournalRecord(hold=third)]
     log.close()
     assert adopted(tmp_path) == (set(), {first.request_id, third.request_id})
+
+
+async def test_all_holds_of_an_iteration_that_a_full_disk_refuses_are_given_up(
+    open_log: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = open_log()
+    disk = Disk(log, monkeypatch)
+    await log.hold(ended := shared_hold())
+    disk.full = True
+    log.end(end := settlement_of(ended))
+    refused = await asyncio.gather(*(log.hold(shared_hold()) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in refused] == [OSError] * 3
+    disk.full = False
+    await log.hold(later := shared_hold())
+    assert in_file(log)[1:] == [JournalRecord(settlement=end), JournalRecord(hold=later)]
+    log.close()
+    assert adopted(tmp_path) == ({ended.request_id}, {later.request_id})
+
+
+@pytest.mark.usefixtures("small")
+async def test_a_hold_that_waits_while_the_file_is_written_anew_is_in_the_new_one(open_log: Opened) -> None:
+    log = open_log()
+    await open_some(log)
+    others = [shared_hold() for _ in range(SMALL // 200)]
+    for hold in others:
+        await log.hold(hold)
+    inode = log.path.stat().st_ino
+    waiting = asyncio.create_task(log.hold(hold := shared_hold()))
+    await iteration()
+    log.done([each.request_id for each in others])
+    assert log.path.stat().st_ino != inode
+    await waiting
+    assert in_file(log).count(JournalRecord(hold=hold)) == 1
+    await iteration()
+    assert in_file(log).count(JournalRecord(hold=hold)) == 1, "it was written twice"
+
+
+async def test_a_hold_that_waits_while_the_log_is_closed_is_in_the_file(open_log: Opened, tmp_path: Path) -> None:
+    log = open_log()
+    waiting = asyncio.create_task(log.hold(hold := shared_hold()))
+    await iteration()
+    log.close()
+    await waiting
+    assert adopted(tmp_path) == (set(), {hold.request_id})
+    with pytest.raises(OSError, match="is closed"):
+        await log.hold(shared_hold())
 
 
 async def test_a_hold_that_a_full_disk_refuses_takes_up_none_of_the_limit(
@@ -507,9 +599,9 @@ async def test_a_hold_that_a_full_disk_refuses_takes_up_none_of_the_limit(
     disk.full = True
     for _ in range(3):
         with pytest.raises(OSError, match="No space left"):
-            log.hold(shared_hold())
+            await log.hold(shared_hold())
     disk.full = False
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
 
 
 @pytest.mark.parametrize("after", ["hold", "end", "done", "close"])
@@ -520,7 +612,7 @@ async def test_an_end_that_a_full_disk_refuses_is_written_with_what_comes_next(
     disk = Disk(log, monkeypatch)
     refused, other = shared_hold(), shared_hold()
     for hold in (refused, other):
-        log.hold(hold)
+        await log.hold(hold)
     before = log.path.read_bytes()
     disk.full = True
     log.end(end := settlement_of(refused))
@@ -528,7 +620,7 @@ async def test_an_end_that_a_full_disk_refuses_is_written_with_what_comes_next(
     assert log.path.read_bytes() == before
     disk.full = False
     if after == "hold":
-        log.hold(shared_hold())
+        await log.hold(shared_hold())
     elif after == "end":
         log.end(settlement_of(other))
     elif after == "done":
@@ -583,7 +675,7 @@ def syncs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Syncs]:
 @pytest.mark.usefixtures("small")
 async def test_never_means_never(open_log: Opened, syncs: Syncs) -> None:
     log = open_log()
-    open_some(log)
+    await open_some(log)
     await log.durable()
     await log.sync()
     await write_anew(log)
@@ -594,13 +686,13 @@ async def test_never_means_never(open_log: Opened, syncs: Syncs) -> None:
 async def test_durable_waits_for_an_fsync_that_began_after_the_write(open_log: Opened, syncs: Syncs) -> None:
     log = open_log(fsync="always")
     syncs.block()
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     sizes = [log.path.stat().st_size]
     first = asyncio.create_task(log.durable())
     await syncs.begun(1)
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     second = asyncio.create_task(log.durable())
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     third = asyncio.create_task(log.durable())
     sizes.append(log.path.stat().st_size)
     await iteration()
@@ -619,7 +711,7 @@ async def test_requests_that_wait_together_share_one_fsync(open_log: Opened, syn
     log = open_log(fsync="always")
 
     async def admit() -> None:
-        log.hold(shared_hold())
+        await log.hold(shared_hold())
         await log.durable()
 
     await asyncio.gather(*(admit() for _ in range(100)))
@@ -631,7 +723,7 @@ async def test_requests_that_wait_together_share_one_fsync(open_log: Opened, syn
 async def test_a_request_that_is_cancelled_takes_no_fsync_from_the_others(open_log: Opened, syncs: Syncs) -> None:
     log = open_log(fsync="always")
     syncs.block()
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     waiting = [asyncio.create_task(log.durable()) for _ in range(3)]
     await syncs.begun(1)
     waiting[0].cancel()
@@ -643,19 +735,19 @@ async def test_a_request_that_is_cancelled_takes_no_fsync_from_the_others(open_l
 
 async def test_a_disk_that_cannot_sync_fails_all_who_wait_and_nobody_later(open_log: Opened, syncs: Syncs) -> None:
     log = open_log(fsync="always")
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     syncs.fails = True
     ends = await asyncio.gather(*(log.durable() for _ in range(3)), return_exceptions=True)
     assert [type(end) for end in ends] == [OSError] * 3
     syncs.fails = False
-    log.hold(shared_hold())
+    await log.hold(shared_hold())
     await log.durable()
 
 
 @pytest.mark.usefixtures("small")
 async def test_a_file_that_is_written_anew_is_on_the_disk_before_it_counts(open_log: Opened, syncs: Syncs) -> None:
     log = open_log(fsync="always")
-    open_some(log)
+    await open_some(log)
     await write_anew(log)
     assert syncs.sizes == [log.path.stat().st_size, log.path.parent.stat().st_size]  # then its name in the folder
 
@@ -664,7 +756,7 @@ async def test_a_file_that_is_written_anew_is_on_the_disk_before_it_counts(open_
 async def test_an_fsync_on_its_way_survives_that_the_file_is_written_anew(open_log: Opened, syncs: Syncs) -> None:
     log = open_log(fsync="always")
     syncs.block()
-    open_some(log)
+    await open_some(log)
     waiting = asyncio.create_task(log.durable())
     await syncs.begun(1)
     await write_anew(log)
@@ -677,7 +769,7 @@ async def test_every_second_there_is_one_fsync_where_something_was_written(open_
     await log.sync()
     assert syncs.sizes == []
     hold = shared_hold()
-    log.hold(hold)
+    await log.hold(hold)
     await log.durable()
     assert syncs.sizes == []
     await log.sync()
