@@ -26,7 +26,7 @@ RATE = "requests/s"
 CPU = "CPU µs/request"
 EACH = "tollgate, commit: each"
 DIRECT, NGINX, TOLLGATE, TWO, EXPRESS = "direct", "nginx proxy_pass", "tollgate", "tollgate, 2 workers", "Express peer"
-TO_NGINX = Target(0.15, aim=0.25)
+TO_NGINX = Target(0.20, aim=0.25)
 TO_EXPRESS = Target(2.0, aim=3.0)
 TO_NGINX_LUA = Target(1.0, aim=1.25)
 PEERS = {EXPRESS: TO_EXPRESS, NGINX_LUA: TO_NGINX_LUA}
