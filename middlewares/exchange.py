@@ -250,6 +250,8 @@ class Exchange:
     """True from the moment the gateway may have seen a byte of it: from then on it has exactly one usage event."""
     gateway_status: int = 0
     """Status of the gateway's response; 0: it has not responded. Written by the forwarder alone."""
+    relayed: bool = False
+    """True once a task of its own has sent the response to its end, which has left by the time the stages go on."""
     upstream_seconds: float | None = None
     """Seconds from the request sent to the head of the gateway's response."""
 

@@ -34,7 +34,8 @@ class UsageTrackerMiddleware:
         try:
             streams = _MeteredStreams(exchange, meter, receive, send)
             await self.app(scope, streams.receive, streams.send)
-            await asyncio.sleep(0)  # the end of the response leaves first
+            if not exchange.relayed:
+                await asyncio.sleep(0)  # the end of the response leaves first
             if media is not None and media.measuring:
                 for hold in (exchange.entry, exchange.hold):
                     if hold is not None:

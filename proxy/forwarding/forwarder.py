@@ -77,7 +77,8 @@ class Forwarder:
             await self._forward(exchange, connection, receive, send)
         except asyncio.CancelledError:
             if not canceller.happened:
-                exchange.end(Outcome.GATE_SHUTDOWN, "gate_shutdown", 503)
+                if not exchange.relayed:
+                    exchange.end(Outcome.GATE_SHUTDOWN, "gate_shutdown", 503)
                 raise
             canceller.forget()
             exchange.end(Outcome.CLIENT_DISCONNECT, "client_disconnect")

@@ -40,6 +40,7 @@ async def _relay_parts(exchange: Exchange, response: Response, guard: ResponseGu
         await send({"type": "http.response.body", "body": body, "more_body": True})
         body = await response.chunk()
     await _send_last(send, response, body)
+    exchange.relayed = True
 
 
 async def _send_last(send: Send, response: Response, body: bytes) -> None:
