@@ -25,7 +25,15 @@ async def relay(exchange: Exchange, response: Response, send: Send, limits: Resp
     else:
         guard = ResponseGuard(limits, response.headers, time.monotonic())
         # In a task of its own, or each part that arrives would wake every stage in turn.
-        await asyncio.Task(_relay_parts(exchange, response, guard, send), name="response")
+        parts = asyncio.Task(_relay_parts(exchange, response, guard, send), name="response")
+        try:
+            await parts
+        except asyncio.CancelledError:
+            if parts.done() and not parts.cancelled():
+                parts.result()  # raises what ended the response first
+            raise
+        finally:
+            del parts  # which an error refers to in turn
 
 
 async def _relay_parts(exchange: Exchange, response: Response, guard: ResponseGuard, send: Send) -> None:
