@@ -44,7 +44,11 @@ def _encode_once(arguments: SharedArguments) -> tuple[bytes, ...]:
 @lru_cache(maxsize=1024)
 def _evalsha(sha: bytes, keys: int, args: int) -> bytes:
     """Return the lines with which a call of so many keys and so many ARGV begins."""
-    return b"\r\n".join([b"*%d" % (3 + keys + args), *encode((b"EVALSHA", sha, keys))])
+    return _beginning(b"EVALSHA", sha, keys, args)
+
+
+def _beginning(command: bytes, script: bytes, keys: int, args: int) -> bytes:
+    return b"\r\n".join([b"*%d" % (3 + keys + args), *encode((command, script, keys))])
 
 
 class PendingScript(PendingCommand, kw_only=True):
@@ -85,6 +89,8 @@ class Channel:
         self._on_new_server = on_new_server
         self._master_only = master_only
         self._connection: RedisConnection | None = None
+        self._sent: set[bytes] = set()
+        """Hashes of the scripts whose source was sent on this connection."""
         self._reason = "Redis is not connected yet"
         self._keeper: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
@@ -118,13 +124,20 @@ class Channel:
         return self._connection.call(command, deadline)
 
     def submit(self, call: Call, receiver: Receiver, deadline: float, report: Report, *, asking: bool = False) -> None:
-        """Run a script by its hash, or by its source where the node lacks it, and give `receiver` the reply or error.
+        """Run a script, by its source at first and then by its hash, and give `receiver` the reply or error.
 
+        So no call that is sent later overtakes the first one of a script. A node that has lost it is sent it again.
         `report` is told first how it went. `asking` allows the call on a node that is only importing the keys' slot.
         """
         script, common_keys, common_args = call.script, call.common_keys, call.common_args
+        keys, args = len(common_keys) + len(call.keys), len(call.args) + len(common_args)
+        if script.sha in self._sent:
+            beginning = _evalsha(script.sha, keys, args)
+        else:
+            self._sent.add(script.sha)
+            beginning = _beginning(b"EVAL", script.source, keys, args)
         lines = [
-            _evalsha(script.sha, len(common_keys) + len(call.keys), len(call.args) + len(common_args)),
+            beginning,
             *(common_keys.encoded or _encode_once(common_keys)),
             *encode((*call.keys, *call.args)),
             *(common_args.encoded or _encode_once(common_args)),
@@ -177,6 +190,7 @@ class Channel:
             except Exception as error:  # whatever it was: a keeper that ends would leave the node lost for good
                 self._reason = str(error)
             self._connection = None
+            self._sent.clear()
             self._up.clear()
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads reconnects, guards nothing
             pause = min(2 * pause, longest)

@@ -223,3 +223,15 @@ async def test_a_reply_that_nobody_waits_for_any_more_is_dropped(start_server: S
         given_up = store.run(Call(COUNT, ("k",)))
         given_up.cancel()
         assert await store.run(Call(COUNT, ("k",))) == 3, "it took the reply to another call"
+
+
+async def test_the_first_call_of_a_script_is_not_overtaken_by_what_is_sent_after_it(tmp_path: Path) -> None:
+    """Hazard: a place is given back by a script that the node has to be sent first, and asked for again meanwhile."""
+    known = Script("known", b"return redis.call('RPUSH', KEYS[1], ARGV[1])")
+    new = Script("new", b"return redis.call('RPUSH', KEYS[1], ARGV[1]) -- which nobody has run yet")
+    async with await Store.open(None, tmp_path) as store:
+        await store.run(Call(known, ("k",), ("before",)))
+        await asyncio.gather(store.run(Call(new, ("k",), ("first",))), store.run(Call(known, ("k",), ("second",))))
+        assert await store.redis.lrange("k", 0, -1) == [b"before", b"first", b"second"]
+        await store.redis.script_flush()
+        assert await store.run(Call(new, ("k",), ("again",))) == 4

@@ -113,7 +113,7 @@ async def test_a_cluster_that_redirects_a_slot_which_is_none(slot: bytes) -> Non
             b"HELLO": b"*0\r\n",
             b"INFO": b"$0\r\n\r\n",
             b"CLUSTER": b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:%b\r\n" % port,
-            b"EVALSHA": b"-MOVED %b 127.0.0.1:%b\r\n" % (slot, port),
+            b"EVAL": b"-MOVED %b 127.0.0.1:%b\r\n" % (slot, port),
         }
         while words := await read_command(reader):
             writer.write(replies[words[0]])
